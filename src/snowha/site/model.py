@@ -1,0 +1,151 @@
+"""The words of the field as frozen dataclasses. Everything above this room speaks in these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+DomainType = Literal["pv", "pvh", "hvm"]
+
+
+@dataclass(frozen=True)
+class Disk:
+    """One entry of a domain's ``disk`` list (xl-disk-configuration(5))."""
+
+    spec: str
+    """The entry exactly as it stands in the config."""
+    target: str
+    """Absolute path of the volume or image behind the disk."""
+    vdev: str
+    """The device in the domain, e.g. ``xvda2``."""
+    access: Literal["r", "w"] = "w"
+    format: str = "raw"
+    backend: str = ""
+    """``phy``, ``file``, ``tap``, ``qdisk``: as named in the spec, empty when it names none."""
+    script: str | None = None
+    """Hotplug script in /etc/xen/scripts, when the spec names one."""
+
+    @property
+    def name(self) -> str:
+        """``deploy01-disk`` of ``/dev/snow_vg/deploy01-disk``."""
+        return PurePosixPath(self.target).name
+
+
+@dataclass(frozen=True)
+class Vif:
+    """One network card of a domain."""
+
+    bridge: str
+    mac: str = ""
+    ip: str = ""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A Xen guest, as its config says."""
+
+    name: str
+    config: str
+    """Absolute path of the config on the servers."""
+    memory_mib: int
+    vcpus: int
+    type: DomainType
+    kernel: str
+    ramdisk: str
+    disks: tuple[Disk, ...]
+    vifs: tuple[Vif, ...]
+    root_vdev: str
+    """Device of the root file system (from ``root=``), e.g. ``xvda2``; empty when the config names none."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One ``NET_X=( bridge gateway first_ip 'a.b.c.' netmask suffix )`` of snow.conf."""
+
+    key: str
+    bridge: str
+    gateway: str
+    first_ip: str
+    prefix: str
+    netmask: str
+    suffix: str
+
+
+@dataclass(frozen=True)
+class FenceDevice:
+    """How one server's power is cut. The secret stays in its file (mode 0600), here is only the path."""
+
+    agent: str
+    address: str
+    username: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A sNow! server (dom0). Pacemaker and Corosync call it a node."""
+
+    name: str
+    address: str
+    """Where ssh goes."""
+    links: tuple[str, ...]
+    """One address per Corosync link, in the order of the links."""
+    fence: FenceDevice | None = None
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A shared file system that every server must have."""
+
+    source: str
+    target: str
+    fstype: str
+    options: str
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """How to reach the servers; empty means what OpenSSH's own configuration says."""
+
+    user: str = "root"
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the site keeps its things, on the servers."""
+
+    snow_conf: str
+    domain_configs: str
+    images: str
+
+
+@dataclass(frozen=True)
+class FloatingIp:
+    address: str
+    prefixlen: int
+    nic: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """Servers, domains, networks and storage together."""
+
+    name: str
+    """Name of the cluster."""
+    paths: Paths
+    servers: tuple[Server, ...]
+    domains: tuple[Domain, ...]
+    mounts: tuple[Mount, ...]
+    floating_ip: FloatingIp | None
+    apart: tuple[tuple[str, ...], ...]
+    """Groups of domains that must not share a server."""
+    ssh: Ssh = Ssh()
+    token_ms: int = 6000
+
+    def server(self, name: str) -> Server:
+        return next(server for server in self.servers if server.name == name)
+
+    def domain(self, name: str) -> Domain:
+        return next(domain for domain in self.domains if domain.name == name)
