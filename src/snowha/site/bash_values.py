@@ -1,0 +1,158 @@
+"""What the assignments of a bash file amount to, one after the other, as bash would have it after sourcing the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from snowha.site.bash import Array, Assignment, Piece, Word
+
+
+@dataclass(frozen=True)
+class NotUnderstood:
+    """A variable whose value only running the file could tell."""
+
+    reason: str
+    line: int
+
+
+Value = str | dict[str, str] | NotUnderstood
+"""A scalar, an array (subscript → value, in bash's order), or neither."""
+
+
+def evaluate(assignments: Iterable[Assignment], environment: Mapping[str, str] | None = None) -> dict[str, Value]:
+    """The variables after the last assignment. ``environment`` is what is set before the file is read."""
+    values: dict[str, Value] = dict(environment or {})
+    for assignment in assignments:
+        name = assignment.name
+        if not assignment.certain:
+            values[name] = NotUnderstood("it is set only under a condition, or in a function", assignment.line)
+        elif assignment.operator == "unset":
+            values.pop(name, None)
+        else:
+            values[name] = _assigned(assignment, values)
+    return values
+
+
+def fields(word: Word, values: Mapping[str, Value], line: int) -> list[str] | NotUnderstood:
+    """A word of an array as bash would split it: an unquoted ``$X`` can become any number of elements."""
+    result: list[str] = []
+    current: str | None = None
+    for piece in word.pieces:
+        text = _text(piece, values, line)
+        if isinstance(text, NotUnderstood):
+            return text
+        if piece.kind != "variable" or piece.quoted:
+            if text or piece.quoted:
+                current = (current or "") + text
+            continue
+        if set(text) & set("*?["):
+            return NotUnderstood("it is a file name pattern", line)
+        for number, part in enumerate(_split(text)):
+            if number and current is not None:
+                result.append(current)
+                current = None
+            if part:
+                current = (current or "") + part
+    return result if current is None else [*result, current]
+
+
+def ordered(array: Mapping[str, str]) -> dict[str, str]:
+    """Numbered elements by their number, as ``"${A[@]}"`` gives them; named ones as they came."""
+    if all(key.isdecimal() for key in array):
+        return {key: array[key] for key in sorted(array, key=int)}
+    return dict(array)
+
+
+def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
+    old = values.get(assignment.name)
+    line = assignment.line
+    append = assignment.operator == "+="
+    if isinstance(old, NotUnderstood) and (append or assignment.subscript is not None):
+        return old
+    if isinstance(assignment.value, Array):
+        start: dict[str, str] = {}
+        if append and old is not None and not isinstance(old, NotUnderstood):
+            start = dict(old) if isinstance(old, dict) else {"0": old}
+        return _array(assignment.value, start, values, line)
+    text = _join(assignment.value, values, line)
+    if isinstance(text, NotUnderstood):
+        return text
+    if assignment.subscript is not None or isinstance(old, dict):
+        # ``A=x`` on an array sets its first element.
+        key = _key(assignment.subscript if assignment.subscript is not None else "0")
+        if key is None:
+            return NotUnderstood("its subscript is not a plain word", line)
+        array = {"0": old} if isinstance(old, str) else dict(old) if isinstance(old, dict) else {}
+        array[key] = array.get(key, "") + text if append else text
+        return ordered(array)
+    return old + text if append and isinstance(old, str) else text
+
+
+def _array(array: Array, start: dict[str, str], values: Mapping[str, Value], line: int) -> Value:
+    result = start
+    following = max((int(key) for key in result if key.isdecimal()), default=-1) + 1
+    for element in array.elements:
+        if element.subscript is not None:
+            key = _key(element.subscript)
+            text = _join(element.value, values, line)
+            if key is None:
+                return NotUnderstood("a subscript in it is not a plain word", line)
+            if isinstance(text, NotUnderstood):
+                return text
+            result[key] = text
+            if key.isdecimal():
+                following = int(key) + 1
+            continue
+        parts = fields(element.value, values, line)
+        if isinstance(parts, NotUnderstood):
+            return parts
+        for part in parts:
+            result[str(following)] = part
+            following += 1
+    return ordered(result)
+
+
+def _key(subscript: str) -> str | None:
+    """The subscript as a key; a number without leading zeros, None when it would have to be computed."""
+    if not subscript or set(subscript) & set("$`\\"):
+        return None
+    if subscript.isdecimal():
+        # A leading zero makes it octal for bash.
+        return subscript if subscript == str(int(subscript)) else None
+    return subscript
+
+
+def _join(word: Word, values: Mapping[str, Value], line: int) -> str | NotUnderstood:
+    result = ""
+    for piece in word.pieces:
+        text = _text(piece, values, line)
+        if isinstance(text, NotUnderstood):
+            return text
+        result += text
+    return result
+
+
+def _text(piece: Piece, values: Mapping[str, Value], line: int) -> str | NotUnderstood:
+    if piece.kind == "text":
+        return piece.text
+    if piece.kind == "opaque":
+        return NotUnderstood(piece.text, line)
+    value = values.get(piece.text)
+    if value is None:
+        return NotUnderstood(f"it refers to {piece.text}, which is not set before it", line)
+    if isinstance(value, NotUnderstood):
+        return NotUnderstood(f"it refers to {piece.text} (line {value.line}), and there {value.reason}", line)
+    if isinstance(value, dict):
+        return value.get(piece.index or "0", "")
+    return value if piece.index in ("", "0") else ""
+
+
+def _split(text: str) -> list[str]:
+    """Parts between white space; an empty one at an end where the text begins or ends with white space."""
+    parts = text.split()
+    if text[:1].isspace():
+        parts.insert(0, "")
+    if text[-1:].isspace() and parts != [""]:
+        parts.append("")
+    return parts

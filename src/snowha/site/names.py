@@ -1,0 +1,150 @@
+"""Names and paths that come from files. Whatever passes here may become a word of a command, an XML id or a file name.
+
+Everything is a whitelist: what is refused never reaches a shell, a path or a cluster.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from snowha.errors import InputError
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
+_PATH = re.compile(r"/[A-Za-z0-9/._+:@%=~-]*", re.ASCII)
+_WORD = re.compile(r"[!-~]+", re.ASCII)
+_BRIDGE = re.compile(r"[A-Za-z0-9_.:-]{1,15}", re.ASCII)
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}", re.ASCII)
+
+# libxl names the two halves of an unfinished migration so (tools/xl/xl_migrate.c).
+_MIGRATION_SUFFIXES = ("--incoming", "--migratedaway")
+
+
+def check_domain_name(name: str, *, where: str) -> str:
+    """``name`` if a domain may be called so, else InputError.
+
+    Stricter than a hostname where xl is: it takes a name of digits for a domain id, ``Domain-0`` is the server itself,
+    and ``NAME--incoming`` is what it calls the half-arrived domain of a migration.
+    """
+    _check_hostname(name, "domain", where=where)
+    if name.isdigit():
+        raise InputError(
+            f"a domain cannot be called {name!r}: xl would take it for the number of another domain",
+            where=where,
+            remedy="give it a name with a letter in it",
+        )
+    if name.lower() == "domain-0" or name.endswith(_MIGRATION_SUFFIXES):
+        raise InputError(
+            f"a domain cannot be called {name!r}: Xen uses this name itself", where=where, remedy="rename the domain"
+        )
+    return name
+
+
+def check_server_name(name: str, *, where: str) -> str:
+    """``name`` if a server may be called so, else InputError."""
+    return _check_hostname(name, "server", where=where)
+
+
+def check_path(path: str, *, where: str) -> str:
+    """``path`` if it is absolute and every tool down the line can carry it, else InputError.
+
+    xl's disk syntax has no escape for a comma, quote or space (xl-disk-configuration(5)); ``..`` could leave the place
+    in which images are kept.
+    """
+    if not path.startswith("/"):
+        raise InputError(f"not an absolute path: {show(path)}", where=where, remedy="write the path from / on")
+    if ".." in path.split("/"):
+        raise InputError(f"path with '..' in it: {show(path)}", where=where, remedy="write the path without '..'")
+    if not _PATH.fullmatch(path):
+        raise InputError(
+            f"path with a character that cannot be used: {show(path)}",
+            where=where,
+            remedy="use letters, digits and / . _ - + : @ % = ~ only, no spaces, commas or quotes",
+        )
+    return path
+
+
+def check_address(address: str, *, where: str) -> str:
+    """``address`` if it is an IP address or a (dotted) host name, else InputError."""
+    if is_ip(address):
+        return address
+    # Digits and dots alone are a mistyped IP address, never a host name.
+    labels = address.split(".")
+    if len(address) > 253 or all(label.isdigit() for label in labels) or not all(map(_is_label, labels)):
+        raise InputError(
+            f"neither an IP address nor a host name: {show(address)}",
+            where=where,
+            remedy="write an address such as 192.168.8.1, or a host name",
+        )
+    return address
+
+
+def check_ip(address: str, *, where: str) -> str:
+    """``address`` if it is an IPv4 or IPv6 address, else InputError."""
+    if not is_ip(address):
+        raise InputError(
+            f"not an IP address: {show(address)}", where=where, remedy="write an address such as 192.168.8.1"
+        )
+    return address
+
+
+def check_bridge(name: str, *, where: str) -> str:
+    """``name`` if a network interface may be called so (at most 15 characters, netdevice(7)), else InputError."""
+    if name in (".", "..") or name.startswith("-") or not _BRIDGE.fullmatch(name):
+        raise InputError(
+            f"not a name of a network interface: {show(name)}", where=where, remedy="write a name such as xsnow0"
+        )
+    return name
+
+
+def check_mac(mac: str, *, where: str) -> str:
+    """``mac`` if it is six pairs of hex digits, else InputError."""
+    if not _MAC.fullmatch(mac):
+        raise InputError(f"not a MAC address: {show(mac)}", where=where, remedy="write it like 00:16:3e:00:00:01")
+    return mac
+
+
+def check_word(word: str, *, where: str, what: str) -> str:
+    """``word`` if it is printable ASCII without spaces and no option (no leading ``-``), else InputError."""
+    if word.startswith("-") or not _WORD.fullmatch(word):
+        raise InputError(
+            f"{what} cannot be {show(word)}", where=where, remedy="use printable characters, without spaces"
+        )
+    return word
+
+
+def is_ip(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    # A scope (fe80::1%eth0) means another interface on every server.
+    return "%" not in address
+
+
+def show(text: str) -> str:
+    """``text`` for a message: escapes visible, long ones cut, so that no file can draw on the terminal."""
+    shown = ascii(text)
+    return shown if len(shown) <= 80 else f"{shown[:77]}…"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'X'?)`` or an empty string."""
+    close = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _check_hostname(name: str, what: str, *, where: str) -> str:
+    if not _is_label(name):
+        raise InputError(
+            f"a {what} cannot be called {show(name)}",
+            where=where,
+            remedy="use letters, digits and '-' only, at most 63 characters, and no '-' at either end",
+        )
+    return name
+
+
+def _is_label(name: str) -> bool:
+    return len(name) <= 63 and _HOSTNAME.fullmatch(name) is not None

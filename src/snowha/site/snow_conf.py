@@ -1,0 +1,175 @@
+"""sNow!'s ``snow.conf``: sourced bash that is read here without running any of it.
+
+A variable that only running could tell (command substitution, a condition) is *not understood*: the file can still be
+used, and asking for just that variable is an InputError with its line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from snowha.errors import InputError
+from snowha.site import bash_edit
+from snowha.site.bash import scan
+from snowha.site.bash_edit import set_array, set_scalar
+from snowha.site.bash_values import NotUnderstood, Value, evaluate
+from snowha.site.model import Network
+from snowha.site.names import check_address, check_path, check_server_name, check_word, show
+
+__all__ = ["ImageDestination", "SnowConf", "parse", "set_array", "set_network_gateway", "set_scalar"]
+
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
+_NETWORK = re.compile(r"NET_[A-Z0-9_]+")
+_GATEWAY = 1
+"""Position of the gateway in ``NET_X=( bridge gateway first_ip 'a.b.c.' netmask suffix )``."""
+
+
+@dataclass(frozen=True)
+class ImageDestination:
+    """``IMG_DST``: where sNow! puts the images of domains."""
+
+    kind: Literal["lvm", "dir", "nfs"]
+    value: str
+    """Name of the volume group, absolute folder, or ``server:/path``."""
+
+
+@dataclass(frozen=True)
+class SnowConf:
+    """The variables of a snow.conf. Not in its repr: they hold passwords."""
+
+    where: str
+    values: Mapping[str, Value] = field(repr=False)
+    lines: Mapping[str, int] = field(repr=False)
+    """Variable → line of its last assignment."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+    def at(self, name: str) -> str:
+        """``file:line`` of a variable, the file alone if it is nowhere set."""
+        return f"{self.where}:{self.lines[name]}" if name in self.lines else self.where
+
+    def scalar(self, name: str, default: str | None = None) -> str:
+        """The value of ``name`` (of an array: its first element, as in bash).
+
+        Raises InputError if it is missing or not understood.
+        """
+        value = self._get(name)
+        if value is None:
+            return self._missing(name) if default is None else default
+        return value if isinstance(value, str) else value.get("0", "")
+
+    def array(self, name: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """The elements of ``name`` in bash's order, a scalar as the only one.
+
+        Raises InputError if it is missing or not understood.
+        """
+        value = self._get(name)
+        if value is None:
+            if default is None:
+                self._missing(name)
+            return default or ()
+        return (value,) if isinstance(value, str) else tuple(value.values())
+
+    def table(self, name: str) -> Mapping[str, str]:
+        """An array with its subscripts (``CLUSTERS``, ``MOUNT_NFS``); empty if it is nowhere set."""
+        value = self._get(name)
+        return {} if value is None else {"0": value} if isinstance(value, str) else dict(value)
+
+    def networks(self) -> tuple[Network, ...]:
+        """Every ``NET_X`` array, in the order of the file. InputError if one cannot be read."""
+        keys = (key for key, value in self.values.items() if _NETWORK.fullmatch(key) and not isinstance(value, str))
+        return tuple(self.network(key) for key in keys)
+
+    def network(self, key: str) -> Network:
+        """One network, e.g. ``NET_SNOW``. InputError if it is missing or has not its five or six fields."""
+        fields = self.array(key)
+        # Without a suffix the last, empty field is easily left out.
+        if len(fields) not in (5, 6):
+            raise InputError(
+                f"{key} has {len(fields)} fields instead of 6",
+                where=self.at(key),
+                remedy=f"write {key}=( 'bridge' 'gateway' 'first IP' 'a.b.c.' 'netmask' 'suffix' )",
+            )
+        return Network(key, *(*fields, "")[:6])
+
+    def servers(self) -> tuple[str, ...]:
+        """``SNOW_NODES``: the names of the sNow! servers. InputError if one is no host name."""
+        value = self._get("SNOW_NODES")
+        names = tuple(value.split()) if isinstance(value, str) else self.array("SNOW_NODES")
+        return tuple(check_server_name(name, where=self.at("SNOW_NODES")) for name in names)
+
+    def image_destination(self) -> ImageDestination:
+        """``IMG_DST``; sNow! expands references in it later, even from single quotes, so they are expanded here."""
+        where = self.at("IMG_DST")
+        kind, equals, value = self.expand("IMG_DST").partition("=")
+        if not equals or kind not in ("lvm", "dir", "nfs") or not value:
+            raise InputError(
+                "IMG_DST is not understood", where=where, remedy="write lvm=GROUP, dir=/FOLDER or nfs=SERVER:/FOLDER"
+            )
+        if kind == "lvm":
+            check_word(value, where=where, what="the volume group in IMG_DST")
+            if not re.fullmatch(r"[A-Za-z0-9_.+][A-Za-z0-9_.+-]*", value, re.ASCII) or value in (".", ".."):
+                raise InputError(
+                    f"IMG_DST names no volume group: {show(value)}", where=where, remedy="write IMG_DST='lvm=snow_vg'"
+                )
+        else:
+            server, _, path = value.rpartition(":")
+            if kind == "nfs" or server:
+                check_address(server, where=where)
+            check_path(path, where=where)
+        return ImageDestination(cast(Literal["lvm", "dir", "nfs"], kind), value)
+
+    def ipmi_user(self) -> str:
+        return self.scalar("IPMI_USER")
+
+    def ipmi_password(self) -> str:
+        """For a 0600 file and nothing else."""
+        return self.scalar("IPMI_PASSWORD")
+
+    def nfs_server(self) -> str:
+        """``NFS_SERVER``, empty when the file sets none."""
+        server = self.scalar("NFS_SERVER", "")
+        return check_address(server, where=self.at("NFS_SERVER")) if server else ""
+
+    def expand(self, name: str) -> str:
+        """A scalar with the references that single quotes left in it (``'nfs=$NFS_SERVER:/sNow'``) replaced."""
+        return _REFERENCE.sub(lambda match: self.scalar(match[1] or match[2]), self.scalar(name))
+
+    def _get(self, name: str) -> str | dict[str, str] | None:
+        value = self.values.get(name)
+        if isinstance(value, NotUnderstood):
+            raise InputError(
+                f"the value of {name} is not known without running the file: {value.reason}",
+                where=f"{self.where}:{value.line}",
+                remedy=f"write the value of {name} out",
+            )
+        return value
+
+    def _missing(self, name: str) -> str:
+        raise InputError(f"{name} is not set", where=self.where, remedy=f"add a line {name}=… to it")
+
+
+def parse(text: str, *, where: str, environment: Mapping[str, str] | None = None) -> SnowConf:
+    """Read a snow.conf; nothing in it is executed.
+
+    ``environment``: what is set before the file is sourced (sNow! 2.0: SNOW_ROOT, SNOW_ETC of
+    /etc/profile.d/00-snow-env.sh). An unclosed quote or array is an InputError with its line.
+    """
+    assignments = scan(text, where=where)
+    lines = {assignment.name: assignment.line for assignment in assignments}
+    return SnowConf(where=where, values=evaluate(assignments, environment), lines=lines)
+
+
+def set_network_gateway(text: str, key: str, gateway: str, *, where: str = "snow.conf") -> str:
+    """``text`` with the gateway (second field) of the network ``key`` set. In a cluster that is the floating IP.
+
+    Raises InputError if the network is missing or is not one plain array.
+    """
+    ipaddress.ip_address(gateway)
+    parse(text, where=where).network(key)
+    return bash_edit.set_element(text, key, _GATEWAY, gateway, where=where)
