@@ -1,0 +1,264 @@
+"""Files on a host, with nothing there but a POSIX shell and coreutils (a stock Debian has no python3).
+
+The scripts are fixed; names come to them as positional parameters and content over stdin, never in an argument, where
+everybody on the host could read it. A file is never half written: it is made beside, compared with the hash that came
+along, synced, and renamed. Its earlier version is kept, with owner and mode, under /var/lib/snow-ha/kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from snowha.errors import CommandError, InputError
+from snowha.hosts.api import Completed, Host
+
+KEPT = "/var/lib/snow-ha/kept"
+"""Where earlier versions go: KEPT/PATH/TIME, folders mode 0700."""
+
+_ABSENT = 44
+"""Exit status of the scripts for: there is no such file."""
+
+# `[ -e ]` is also false where the answer is "permission denied" or "stale file handle": only these two messages of
+# stat(1) mean that there is nothing.
+_LOOK = """\
+export LC_ALL=C; set -u
+look() {
+    said=$(stat -L -c '%a %U %G %s %F' -- "$1" 2>&1) && return 0
+    case $said in
+        *': No such file or directory' | *': Not a directory') exit 44 ;;
+        *) printf '%s\\n' "$said" >&2; exit 1 ;;
+    esac
+}
+look "$1"
+"""
+_STAT = _LOOK + "printf '%s\\n' \"$said\"\n"
+_READ = _LOOK + 'exec base64 -w 0 -- "$1"\n'
+_SHA256 = _LOOK + 'exec sha256sum < "$1"\n'
+
+_KEEP = """\
+export LC_ALL=C; set -eu; umask 077
+keep() {
+    [ -n "$2" ] || return 0
+    mkdir -p -- "$2$1"
+    cp -pP -- "$1" "$2$1/$3"
+    if [ ! -L "$2$1/$3" ]; then sync -- "$2$1/$3"; fi
+    sync -- "$2$1"
+}
+"""
+# Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
+# stdin: the sha256 of the content, a newline, the content. The hash finds a connection that broke half way.
+_WRITE = (
+    _KEEP
+    + """\
+IFS= read -r sum
+path=$(readlink -f -- "$1") || { echo "no such folder: $(dirname -- "$1")" >&2; exit 1; }
+folder=$(dirname -- "$path")
+[ -d "$folder" ] || { echo "no such folder: $folder" >&2; exit 1; }
+old=
+if [ -e "$path" ]; then
+    [ -f "$path" ] || { echo "not a regular file" >&2; exit 1; }
+    old=yes
+    mode=$(stat -c %a -- "$path"); owner=$(stat -c '%U:%G' -- "$path"); ids=$(stat -c '%u:%g' -- "$path")
+    wrong=
+    [ -z "$2" ] || [ "$2" = "$mode" ] || wrong=mode
+    case $3 in '' | "$owner" | "${owner%%:*}" | "$ids" | "${ids%%:*}") ;; *) wrong="$wrong owner" ;; esac
+    now=$(sha256sum < "$path")
+    if [ "${now%% *}" = "$sum" ]; then
+        [ -n "$wrong" ] || { echo same; exit 0; }
+        keep "$path" "$4" "$5"
+        [ -z "$3" ] || chown -- "$3" "$path"
+        chmod -- "${2:-$mode}" "$path"
+        sync -- "$path"
+        echo changed
+        exit 0
+    fi
+fi
+new=$(mktemp -- "$folder/.snow-ha.XXXXXXXXXX")
+trap 'rm -f -- "$new"' EXIT
+trap 'exit 1' HUP INT TERM
+cat > "$new"
+got=$(sha256sum < "$new")
+[ "${got%% *}" = "$sum" ] || { echo "the content did not arrive whole" >&2; exit 1; }
+if [ -n "$old" ]; then
+    [ "$(stat -c '%u:%g' -- "$new")" = "$ids" ] || chown -- "$ids" "$new"
+fi
+[ -z "$3" ] || chown -- "$3" "$new"
+if [ -n "$2" ]; then chmod -- "$2" "$new"; elif [ -n "$old" ]; then chmod -- "$mode" "$new"; fi
+sync -- "$new"
+[ -z "$old" ] || keep "$path" "$4" "$5"
+mv -f -T -- "$new" "$path"
+sync -- "$folder"
+echo changed
+"""
+)
+# Parameters: path, where earlier versions go, name of this one. A link is removed itself, not what it points to.
+_REMOVE = (
+    _KEEP
+    + """\
+folder=$(readlink -f -- "$(dirname -- "$1")") || { echo same; exit 0; }
+path=${folder%/}/$(basename -- "$1")
+if [ ! -e "$path" ] && [ ! -L "$path" ]; then
+    [ ! -d "$folder" ] || [ -x "$folder" ] || { echo "permission denied" >&2; exit 1; }
+    echo same; exit 0
+fi
+if [ -d "$path" ] && [ ! -L "$path" ]; then echo "is a folder" >&2; exit 1; fi
+keep "$path" "$2" "$3"
+rm -f -- "$path"
+sync -- "$folder"
+echo changed
+"""
+)
+# Parameters: path, mode, owner.
+_MAKE_DIR = """\
+export LC_ALL=C; set -eu; umask 022
+if [ -d "$1" ]; then
+    mode=$(stat -L -c %a -- "$1"); owner=$(stat -L -c '%U:%G' -- "$1"); ids=$(stat -L -c '%u:%g' -- "$1")
+    right=yes
+    [ -z "$2" ] || [ "$2" = "$mode" ] || right=
+    case $3 in '' | "$owner" | "${owner%%:*}" | "$ids" | "${ids%%:*}") ;; *) right= ;; esac
+    [ -z "$right" ] || { echo same; exit 0; }
+else
+    mkdir -p -m "${2:-755}" -- "$1"
+fi
+[ -z "$3" ] || chown -- "$3" "$1"
+[ -z "$2" ] || chmod -- "$2" "$1"
+sync -- "$1" "$(dirname -- "$1")"
+echo changed
+"""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What stat(1) says of a file, links followed."""
+
+    mode: int
+    """Permission bits, e.g. 0o640."""
+    owner: str
+    group: str
+    size: int
+    """Bytes."""
+    kind: str
+    """As stat's %F: ``regular file``, ``regular empty file``, ``directory``, ``block special file``, …"""
+
+
+def stat(host: Host, path: str) -> FileFacts | None:
+    """The facts of a file or folder, None if it is not there. Raises CommandError if that cannot be said."""
+    completed = _script(host, "look at", _STAT, path)
+    if completed is None:
+        return None
+    mode, owner, group, size, kind = completed.stdout.strip().split(" ", 4)
+    return FileFacts(int(mode, 8), owner, group, int(size), kind)
+
+
+def exists(host: Host, path: str) -> bool:
+    """Whether a file, folder or device is there (a link that leads nowhere is not)."""
+    return stat(host, path) is not None
+
+
+def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
+    """The content, byte for byte, None if the file is not there. For configs and keys: all of it is in memory."""
+    completed = _script(host, "read", _READ, path, timeout=timeout)
+    if completed is None:
+        return None
+    try:
+        return base64.b64decode(completed.stdout, validate=True)
+    except binascii.Error as error:
+        raise CommandError(f"cannot read {path}: it did not arrive whole ({error})", where=host.name) from error
+
+
+def read_text(host: Host, path: str, *, timeout: float = 60.0) -> str | None:
+    """The content as UTF-8, None if the file is not there. Raises InputError if it is something else."""
+    content = read_file(host, path, timeout=timeout)
+    try:
+        return None if content is None else content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text: {error}", where=host.name, remedy="convert or correct it"
+        ) from error
+
+
+def sha256(host: Host, path: str, *, timeout: float = 600.0) -> str | None:
+    """The hash of the content in hex, None if the file is not there."""
+    completed = _script(host, "hash", _SHA256, path, timeout=timeout)
+    return None if completed is None else completed.stdout.split()[0]
+
+
+def write_file(
+    host: Host,
+    path: str,
+    content: str | bytes,
+    *,
+    mode: int | None = None,
+    owner: str | None = None,
+    keep: bool = True,
+    kept: str = KEPT,
+    timeout: float = 60.0,
+) -> bool:
+    """Make ``path`` have ``content``; True if anything was changed. Links are followed, folders must be there.
+
+    ``mode`` and ``owner`` (``user`` or ``user:group``) stay as they are unless given. A new file without ``mode`` is
+    0600: whoever wants it readable says so. Nobody can read a secret in the meantime. Raises CommandError.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    message = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    octal = "" if mode is None else f"{mode:o}"
+    root, version = _keeping(keep, kept)
+    return _changed(host, "write", _WRITE, path, octal, _owner(owner), root, version, input=message, timeout=timeout)
+
+
+def remove_file(host: Host, path: str, *, keep: bool = True, kept: str = KEPT) -> bool:
+    """Remove a file or link; True if there was one. Raises CommandError, also if it is a folder."""
+    return _changed(host, "remove", _REMOVE, path, *_keeping(keep, kept))
+
+
+def make_dir(host: Host, path: str, *, mode: int | None = None, owner: str | None = None) -> bool:
+    """Make a folder and those above it (0755 unless given; mode and owner of one that is there stay unless given)."""
+    return _changed(host, "make", _MAKE_DIR, path, "" if mode is None else f"{mode:o}", _owner(owner))
+
+
+def _keeping(keep: bool, kept: str) -> tuple[str, str]:
+    if not keep:
+        return "", ""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return _checked(kept), f"{now}-{secrets.token_hex(2)}"
+
+
+def _owner(owner: str | None) -> str:
+    if owner is not None and (not owner or owner.startswith(("-", ":")) or not owner.isprintable() or " " in owner):
+        raise InputError(f"not an owner: {owner!r}", remedy="user or user:group")
+    return owner or ""
+
+
+def _checked(path: str) -> str:
+    if not path.startswith("/") or ".." in path.split("/") or any(ord(sign) < 32 or ord(sign) == 127 for sign in path):
+        raise InputError(
+            f"not a usable path: {path!r}", remedy="an absolute path without '..' and without control characters"
+        )
+    return path
+
+
+def _changed(host: Host, verb: str, script: str, *parameters: str, input: bytes = b"", timeout: float = 60.0) -> bool:
+    completed = _script(host, verb, script, *parameters, input=input, timeout=timeout)
+    answer = completed.stdout.strip() if completed is not None else "nothing"
+    if answer not in ("same", "changed"):
+        raise CommandError(f"cannot {verb} {parameters[0]}: unexpected answer {answer!r}", where=host.name)
+    return answer == "changed"
+
+
+def _script(
+    host: Host, verb: str, script: str, path: str, *parameters: str, input: bytes = b"", timeout: float = 60.0
+) -> Completed | None:
+    """Run one of the scripts above. None: there is no such file. The script itself is never shown to anybody."""
+    argv = ["sh", "-c", script, "sh", _checked(path), *parameters]
+    completed = host.run(argv, input=input, timeout=timeout, check=False)
+    if completed.returncode == _ABSENT:
+        return None
+    if not completed.ok:
+        said = completed.stderr.strip() or f"exit status {completed.returncode}"
+        raise CommandError(f"cannot {verb} {path}: {said}", where=host.name)
+    return completed

@@ -1,0 +1,45 @@
+"""The same on many hosts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from snowha.errors import SnowError
+from snowha.hosts.api import Host
+
+T = TypeVar("T")
+H = TypeVar("H", bound=Host)
+
+
+def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -> dict[str, T]:
+    """``function`` of every host, in threads; the results by name, in the order of ``hosts``.
+
+    All are tried, whatever happens to the others. Raises the error of the first host (in that order) that failed; it
+    names the others that failed, too.
+    """
+    if not hosts:
+        return {}
+    pool = ThreadPoolExecutor(min(workers, len(hosts)), thread_name_prefix="host")
+    try:
+        futures = {host.name: pool.submit(function, host) for host in hosts}
+        failures = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C nobody waits for a server that hangs
+    if failures:
+        raise _named(failures)
+    return {name: future.result() for name, future in futures.items()}
+
+
+def _named(failures: dict[str, BaseException]) -> BaseException:
+    (_, first), *others = failures.items()
+    if others and isinstance(first, SnowError):
+        first.message += "\n" + "\n".join(f"  also {name}: {_short(error)}" for name, error in others)
+    elif others:
+        first.add_note("also failed: " + "; ".join(f"{name}: {_short(error)}" for name, error in others))
+    return first
+
+
+def _short(error: BaseException) -> str:
+    return error.message.splitlines()[0] if isinstance(error, SnowError) and error.message else repr(error)

@@ -1,0 +1,254 @@
+"""A server over ssh: the system's OpenSSH, one shared connection per server (ssh_config(5), ControlMaster)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import secrets
+import shlex
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from snowha.errors import SiteError, UnreachableError
+from snowha.hosts.api import Completed
+from snowha.hosts.local import scrubbed_environment
+from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
+from snowha.hosts.trouble import ConnectionLostError, explain
+from snowha.site.model import Ssh
+
+CONNECT_TIMEOUT = 10
+"""Seconds until a server that does not answer counts as unreachable."""
+_ALIVE_INTERVAL, _ALIVE_COUNT = 5, 2
+"""A dead server ends the connection after 5 s · (2 + 1) = 15 s (ssh_config(5), ServerAliveCountMax)."""
+_PERSIST = 300
+"""Seconds that the connection stays open unused, for the next ``snow``."""
+_SESSIONS = 8
+"""Commands at once on one connection: sshd_config(5) has MaxSessions 10, and refuses what is above it."""
+_PROBE_TIMEOUT = 10.0
+_REMOTE_SLACK = 5
+"""Seconds after which a command given up here is ended there as well."""
+_SOCKET_LIMIT = 80
+"""unix(7): sun_path has 108 bytes, and ssh puts 17 more at the end of it while it makes the socket."""
+
+_REMOTE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# ssh ends with 255 when it fails itself, and so may a command. A command that does leaves a mark that nobody can guess.
+# timeout(1), so that a command whose client is gone (timeout, Ctrl-C, lost connection) does not run on for ever.
+_REMOTE = """\
+export LC_ALL=C LANG=C PATH="$1"; mark=$2; time=$3; shift 3
+timeout -k 5 -- "$time" "$@"
+status=$?
+[ $status -ne 255 ] || printf '\\n%s\\n' "$mark" >&2
+exit $status"""
+
+
+def runtime_folder() -> Path:
+    """The folder of this user's control sockets, mode 0700: under XDG_RUNTIME_DIR, else in /run for root, else in /tmp.
+
+    Raises SiteError when somebody else made it first.
+    """
+    user = os.geteuid()
+    candidates = [Path(base) / "snow-ha" for base in (os.environ.get("XDG_RUNTIME_DIR"),) if base]
+    if user == 0:
+        candidates.append(Path("/run/snow-ha"))
+    candidates.append(Path(f"/tmp/snow-ha-{user}"))
+    for folder in candidates:
+        if len(os.fsencode(folder)) > _SOCKET_LIMIT - 17:
+            continue
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            continue
+        facts = folder.lstat()
+        if stat.S_ISDIR(facts.st_mode) and facts.st_uid == user:
+            if stat.S_IMODE(facts.st_mode) != 0o700:
+                folder.chmod(0o700)
+            return folder
+    raise SiteError(
+        "this folder for ssh's control sockets belongs to somebody else",
+        where=str(candidates[-1]),
+        remedy="look at who made it, remove it, and start again",
+    )
+
+
+class SshHost:
+    """Commands on a server. Many threads may use one SshHost; the first command makes the connection."""
+
+    def __init__(self, name: str, address: str, ssh: Ssh | None = None) -> None:
+        self._name = name
+        self._address = address
+        self._ssh = ssh or Ssh()
+        identity = "\0".join((self._ssh.user, self._address, self._ssh.config)).encode()
+        self._socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
+        self._connecting = threading.Lock()
+        self._sessions = threading.BoundedSemaphore(_SESSIONS)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """See Host.run. Commands run with LC_ALL=C and the administrator's PATH, and are ended on the server as well,
+        5 s after ``timeout``. Raises ConnectionLostError, an UnreachableError, if the connection broke while the
+        command ran: whether it was carried out must then be looked up.
+        """
+        words = tuple(argv)
+        mark = f"snow-ha-{secrets.token_hex(12)}"
+        with self._sessions:
+            self._connect()
+            ended = self._execute(
+                self._remote(words, mark, timeout),
+                input=as_bytes(input),
+                timeout=timeout,
+                on_line=_without(mark, on_line),
+            )
+        if ended.timed_out:
+            if self.reachable():
+                raise too_slow(self.name, words, timeout, ended)
+            self.reset()
+            raise UnreachableError(
+                f"it stopped answering while this ran: {shlex.join(words)}",
+                where=self._where,
+                remedy="look at the server's console and power; what the command did must be looked up",
+            )
+        stdout, stderr = ended.stdout.decode(errors="replace"), _tidy(ended.stderr.decode(errors="replace"))
+        if ended.returncode == 255:
+            before, found, _ = stderr.rpartition(f"\n{mark}\n")
+            if not found:
+                raise explain(stderr, address=self._address, where=self._where, ssh=self._ssh, running=words)
+            stderr = before
+        completed = Completed(words, ended.returncode, stdout, stderr)
+        if check and not completed.ok:
+            raise failed(self.name, completed)
+        return completed
+
+    def reachable(self) -> bool:
+        """Whether a command can be run now; the answer takes at most 10 s."""
+        try:
+            ended = self._execute("exit 0", timeout=_PROBE_TIMEOUT)
+        except UnreachableError:
+            return False
+        return not ended.timed_out and ended.returncode == 0
+
+    def close(self) -> None:
+        """Let the connection go; commands of others that still use it are left to finish."""
+        self._control("stop")
+
+    def reset(self) -> None:
+        """Drop the connection now: after the server was rebooted, fenced, or brought back from a snapshot."""
+        self._control("exit")
+
+    @property
+    def _where(self) -> str:
+        return self.name if self.name == self._address else f"{self.name} ({self._address})"
+
+    def _client(self) -> list[str]:
+        options = [
+            "BatchMode=yes",
+            f"ConnectTimeout={CONNECT_TIMEOUT}",
+            f"ServerAliveInterval={_ALIVE_INTERVAL}",
+            f"ServerAliveCountMax={_ALIVE_COUNT}",
+            "ControlMaster=auto",
+            f"ControlPersist={_PERSIST}",
+            f"ControlPath={str(self._socket).replace('%', '%%')}",
+            "LogLevel=ERROR",
+            # what a user's own configuration may ask for and must not happen here
+            "RemoteCommand=none",
+            "RequestTTY=no",
+            "ClearAllForwardings=yes",
+            "ForwardX11=no",
+        ]
+        words = ["ssh"]
+        if self._ssh.config:
+            words += ["-F", self._ssh.config]
+        if self._ssh.user:
+            words += ["-l", self._ssh.user]
+        return words + [word for option in options for word in ("-o", option)]
+
+    def _remote(self, words: tuple[str, ...], mark: str, timeout: float) -> str:
+        seconds = str(math.ceil(timeout) + _REMOTE_SLACK)
+        return shlex.join(["sh", "-c", _REMOTE, "sh", _REMOTE_PATH, mark, seconds, *words])
+
+    def _connect(self) -> None:
+        """Make the shared connection if there is none. By itself, so that its failure is not taken for the command's,
+        and one thread at a time, so that only one of them becomes the master."""
+        if self._socket.exists():
+            return
+        with self._connecting:
+            if self._socket.exists():
+                return
+            ended = self._execute("exit 0", timeout=CONNECT_TIMEOUT * 3.0)
+        if ended.timed_out:
+            raise UnreachableError(
+                f"no connection within {CONNECT_TIMEOUT * 3} s",
+                where=self._where,
+                remedy=f"try by hand: ssh -v {self._address}",
+            )
+        if ended.returncode != 0:
+            raise explain(
+                _tidy(ended.stderr.decode(errors="replace")), address=self._address, where=self._where, ssh=self._ssh
+            )
+
+    def _execute(
+        self, command: str, *, input: bytes = b"", timeout: float, on_line: Callable[[str], None] | None = None
+    ) -> Ended:
+        environment = scrubbed_environment()
+        if agent := os.environ.get("SSH_AUTH_SOCK"):
+            environment["SSH_AUTH_SOCK"] = agent
+        try:
+            return execute(
+                [*self._client(), "--", self._address, command],
+                environment=environment,
+                input=input,
+                timeout=timeout,
+                on_line=on_line,
+            )
+        except FileNotFoundError:
+            raise _no_client(self._where) from None
+
+    def _control(self, verb: str) -> None:
+        if not self._socket.exists():
+            return
+        with contextlib.suppress(FileNotFoundError):
+            execute([*self._client(), "-O", verb, "--", self._address], environment=scrubbed_environment(), timeout=3.0)
+        # a master that hangs does not remove its socket; without it, it ends when its time without commands is up
+        self._socket.unlink(missing_ok=True)
+
+
+def _no_client(where: str) -> UnreachableError:
+    return UnreachableError("there is no ssh on this machine", where=where, remedy="apt install openssh-client")
+
+
+def _without(mark: str, on_line: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    if on_line is None:
+        return None
+
+    def pass_on(line: str) -> None:
+        if line != mark:
+            on_line(line)
+
+    return pass_on
+
+
+def _tidy(stderr: str) -> str:
+    """Without ssh's remark that somebody else was quicker to make the shared connection: nothing is wrong then."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if not (line.startswith("ControlSocket ") and "already exists" in line))
+
+
+__all__ = ["CONNECT_TIMEOUT", "ConnectionLostError", "SshHost", "runtime_folder"]

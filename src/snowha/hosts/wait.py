@@ -1,0 +1,54 @@
+"""Waiting for something to become true, with its name said all the time. Never a sleep in place of a look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from snowha.errors import ProofError, SnowError, UnreachableError
+
+T = TypeVar("T")
+
+
+def wait_for(
+    condition: Callable[[], T | None],
+    *,
+    timeout: float,
+    what: str,
+    interval: float = 1.0,
+    report: Callable[[str], None] | None = None,
+    unreachable_is_not_yet: bool = False,
+    error: type[SnowError] = ProofError,
+    where: str = "",
+    remedy: str = "",
+) -> T:
+    """Look every ``interval`` seconds until ``condition`` answers something other than None or False, and return that.
+
+    ``report`` is called before every look with what is being waited for (and may raise, to end the waiting).
+    ``unreachable_is_not_yet``: a server that is away, as while it reboots, is waited for as well.
+    Raises ``error``, which names ``what``, how long it took and what was seen last, after ``timeout`` seconds.
+    It looks at least once, and once more when the time is up.
+    """
+    begin = time.monotonic()
+    text = f"waiting for {what}"
+    last = ""
+    while True:
+        if report is not None:
+            report(f"{text} ({last})" if last else text)
+        over = time.monotonic() - begin >= timeout
+        try:
+            found = condition()
+        except UnreachableError as away:
+            if not unreachable_is_not_yet:
+                raise
+            found, last = None, str(away.message).splitlines()[0]
+        else:
+            last = ""
+        if found is not None and found is not False:
+            return found
+        left = timeout - (time.monotonic() - begin)
+        if over or timeout <= 0:
+            message = f"{what}: not so after {time.monotonic() - begin:.0f} s"
+            raise error(f"{message} ({last})" if last else message, where=where, remedy=remedy)
+        time.sleep(max(0.0, min(interval, left)))
