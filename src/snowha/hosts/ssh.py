@@ -29,6 +29,7 @@ _PERSIST = 300
 _SESSIONS = 8
 """Commands at once on one connection: sshd_config(5) has MaxSessions 10, and refuses what is above it."""
 _PROBE_TIMEOUT = 10.0
+_CONTROL_TIMEOUT = 3.0
 _REMOTE_SLACK = 5
 """Seconds after which a command given up here is ended there as well."""
 _SOCKET_LIMIT = 80
@@ -225,7 +226,11 @@ class SshHost:
         if not self._socket.exists():
             return
         with contextlib.suppress(FileNotFoundError):
-            execute([*self._client(), "-O", verb, "--", self._address], environment=scrubbed_environment(), timeout=3.0)
+            execute(
+                [*self._client(), "-O", verb, "--", self._address],
+                environment=scrubbed_environment(),
+                timeout=_CONTROL_TIMEOUT,
+            )
         # a master that hangs does not remove its socket; without it, it ends when its time without commands is up
         self._socket.unlink(missing_ok=True)
 
