@@ -1,8 +1,8 @@
 """Assignments of a bash file, found by reading it: nothing in the file is ever executed.
 
 Covers what a sourced configuration is made of (bash(1): QUOTING, PARAMETERS, Arrays). What only running could tell
-(command substitution, a value set inside an ``if``) is kept as *opaque*, with the reason. Positions are character offsets
-into the text, so that an editor can change one value and leave every other byte alone.
+(command substitution, a value set inside an ``if``) is kept as *opaque*, with the reason. Positions are offsets
+of characters, so that an editor can change one value and leave every other byte alone.
 """
 
 from __future__ import annotations

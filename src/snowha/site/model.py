@@ -25,6 +25,8 @@ class Disk:
     """``phy``, ``file``, ``tap``, ``qdisk``: as named in the spec, empty when it names none."""
     script: str | None = None
     """Hotplug script in /etc/xen/scripts, when the spec names one."""
+    options: tuple[str, ...] = ()
+    """Other words of the spec as they stand, e.g. ``cdrom``, ``direct-io-safe``, ``discard``."""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,246 @@
+"""A domain's config (xl.cfg(5)), as xen-tools writes it for sNow!, read into a Domain; and edits of one value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NoReturn, cast
+
+from snowha.errors import InputError
+from snowha.site.disk_spec import parse_disk, render_disk
+from snowha.site.model import Disk, Domain, DomainType, Vif
+from snowha.site.names import check_bridge, check_domain_name, check_ip, check_mac, check_path, show
+from snowha.site.xl_syntax import Atom, List, Setting, parse_settings, quoted
+
+__all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_value"]
+
+_ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
+_EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
+_DEFAULT_BRIDGE = "xenbr0"
+"""xl-network-configuration(5): the bridge of a vif that names none."""
+
+
+@dataclass(frozen=True)
+class _Config:
+    """The settings that count, with their lines."""
+
+    where: str
+    settings: Mapping[str, Setting]
+
+    def at(self, key: str) -> str:
+        return f"{self.where}:{self.settings[key].line}" if key in self.settings else self.where
+
+    def fail(self, key: str, message: str, remedy: str) -> NoReturn:
+        raise InputError(message, where=self.at(key), remedy=remedy)
+
+    def string(self, key: str, default: str | None = None) -> str:
+        setting = self.settings.get(key)
+        if setting is None:
+            if default is None:
+                self.fail(key, f"the domain has no {key}", f"add a line {key} = …")
+            return default
+        if not isinstance(setting.value, Atom):
+            self.fail(key, f"{key} is a list", f"write {key} = 'value'")
+        return setting.value.text
+
+    def number(self, key: str, default: str | None = None) -> int:
+        text = self.string(key, default)
+        # xl would read a leading zero as octal.
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+            self.fail(key, f"{key} is not a number above 0: {show(text)}", f"write {key} = 128")
+        return int(text)
+
+    def strings(self, key: str) -> tuple[str, ...] | None:
+        setting = self.settings.get(key)
+        if setting is None:
+            return None
+        if not isinstance(setting.value, List):
+            self.fail(key, f"{key} is not a list", f"write {key} = [ '…' ]")
+        items = [item.text for item in setting.value.items if isinstance(item, Atom)]
+        if len(items) != len(setting.value.items):
+            self.fail(key, f"there is a list inside the list {key}", f"write {key} = [ '…', '…' ]")
+        return tuple(items)
+
+
+def parse(text: str, *, where: str, path: str) -> Domain:
+    """The domain a config describes; ``path`` is the config's absolute path on the servers.
+
+    Raises InputError, with file and line, if xl could not read it, if name, memory or disks are missing, or if a
+    name or path in it is one that must not reach a command.
+    """
+    config = _Config(where, _effective(parse_settings(text, where=where), where=where))
+    name = check_domain_name(config.string("name"), where=config.at("name"))
+    kernel, ramdisk = config.string("kernel", ""), config.string("ramdisk", "")
+    return Domain(
+        name=name,
+        config=check_path(path, where=where),
+        memory_mib=config.number("memory"),
+        vcpus=config.number("vcpus", "1"),
+        type=_type(config),
+        kernel=check_path(kernel, where=config.at("kernel")) if kernel else "",
+        ramdisk=check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
+        disks=_disks(config),
+        vifs=tuple(_vif(spec, where=config.at("vif")) for spec in config.strings("vif") or ()),
+        root_vdev=_root_vdev(config),
+    )
+
+
+def replace_disk(text: str, old_spec: str, new_spec: str, *, where: str = "domain config") -> str:
+    """``text`` with the entry ``old_spec`` of its ``disk`` list replaced; unchanged if ``new_spec`` is already there.
+
+    Raises InputError if neither is in the list, or if the new one is no disk.
+    """
+    parse_disk(new_spec, where=where)
+    items = [
+        item
+        for setting in _counting(parse_settings(text, where=where), "disk")
+        if isinstance(setting.value, List)
+        for item in setting.value.items
+        if isinstance(item, Atom)
+    ]
+    old = next((item for item in items if item.text == old_spec), None)
+    if old is None:
+        if any(item.text == new_spec for item in items):
+            return text
+        raise InputError(
+            f"the domain has no disk {show(old_spec)}", where=where, remedy="read the config again: it has been changed"
+        )
+    return text[: old.start] + quoted(new_spec, old.quote or "'") + text[old.end :]
+
+
+def set_value(text: str, key: str, value: str | int, *, where: str = "domain config") -> str:
+    """``text`` with the one value of ``key`` set, quoted as it was; a new line in front if there is none.
+
+    The new line is written like the file's first setting. ``type`` takes the place of an old ``builder``, since xl
+    refuses a config in which the two contradict each other. Raises InputError if ``key`` is a list.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+        raise ValueError(f"not a key of a domain config: {key!r}")
+    settings = parse_settings(text, where=where)
+    if key == "type":
+        for builder in reversed([setting for setting in settings if setting.key == "builder"]):
+            text = _put(text, builder, value, key=key, where=where)
+        settings = parse_settings(text, where=where)
+    counting = _counting(settings, key)
+    if not counting:
+        return _insert(text, settings, key, value)
+    setting = counting[-1]
+    if len(counting) == 1 and isinstance(setting.value, Atom) and setting.value.text == str(value):
+        return text
+    return _put(text, setting, value, key=key, where=where)
+
+
+def _effective(settings: tuple[Setting, ...], *, where: str) -> dict[str, Setting]:
+    """The last setting of each key, with what ``+=`` added to it."""
+    result: dict[str, Setting] = {}
+    for setting in settings:
+        before = result.get(setting.key)
+        if setting.operator == "=" or before is None:
+            result[setting.key] = setting
+        elif isinstance(before.value, List) and isinstance(setting.value, List):
+            items = before.value.items + setting.value.items
+            result[setting.key] = replace(before, value=replace(before.value, items=items))
+        elif isinstance(before.value, Atom) and isinstance(setting.value, Atom):
+            joined = before.value.text + setting.value.text
+            result[setting.key] = replace(before, value=replace(before.value, text=joined))
+        else:
+            raise InputError(
+                f"{setting.key} += mixes a list and a string",
+                where=f"{where}:{setting.line}",
+                remedy=f"write {setting.key} once, with one '='",
+            )
+    return result
+
+
+def _counting(settings: tuple[Setting, ...], key: str) -> list[Setting]:
+    """The last ``=`` of a key and every ``+=`` behind it."""
+    result: list[Setting] = []
+    for setting in settings:
+        if setting.key == key:
+            result = [setting] if setting.operator == "=" else [*result, setting]
+    return result
+
+
+def _type(config: _Config) -> DomainType:
+    kind = config.string("type", "")
+    if kind not in ("", "pv", "pvh", "hvm"):
+        config.fail("type", f"unknown type {show(kind)}", "write type = 'pv', 'pvh' or 'hvm'")
+    builder = config.string("builder", "")
+    if builder not in ("", "generic", "linux", "hvm"):
+        config.fail("builder", f"unknown builder {show(builder)}", "write type = 'pv', 'pvh' or 'hvm' instead")
+    built = {"": kind or "pv", "hvm": "hvm"}.get(builder, "pv")
+    if kind and kind != built:
+        config.fail("builder", f"builder = {builder!r} contradicts type = {kind!r}", "remove the line with builder")
+    return cast(DomainType, kind or built)
+
+
+def _disks(config: _Config) -> tuple[Disk, ...]:
+    disks = tuple(parse_disk(spec, where=config.at("disk")) for spec in config.strings("disk") or ())
+    if not disks:
+        config.fail("disk", "the domain has no disk", "add disk = [ 'phy:/dev/VG/NAME-disk,xvda2,w' ]")
+    seen: set[str] = set()
+    for disk in disks:
+        if disk.vdev in seen:
+            config.fail("disk", f"two disks are {disk.vdev}", "give each disk a device of its own")
+        seen.add(disk.vdev)
+    return disks
+
+
+def _vif(spec: str, *, where: str) -> Vif:
+    found: dict[str, str] = {}
+    for part in spec.split(","):
+        key, _, value = part.strip().partition("=")
+        found[key.strip()] = value.strip()
+    mac, ip = found.get("mac", ""), found.get("ip", "")
+    # A vif can have several addresses, and they can carry a prefix length.
+    for address in ip.split():
+        check_ip(address.partition("/")[0], where=where)
+    return Vif(
+        bridge=check_bridge(found.get("bridge") or _DEFAULT_BRIDGE, where=where),
+        mac=check_mac(mac, where=where) if mac else "",
+        ip=ip,
+    )
+
+
+def _root_vdev(config: _Config) -> str:
+    if match := _ROOT.fullmatch(config.string("root", "")):
+        return match[1]
+    for key in ("extra", "cmdline"):
+        if match := _EXTRA_ROOT.search(config.string(key, "")):
+            return match[1]
+    return ""
+
+
+def _put(text: str, setting: Setting, value: str | int, *, key: str, where: str) -> str:
+    """The setting with another value (and key), everything between the two as it was."""
+    if not isinstance(setting.value, Atom):
+        raise InputError(
+            f"{setting.key} is a list", where=f"{where}:{setting.line}", remedy=f"write {setting.key} = 'value'"
+        )
+    quote = setting.value.quote
+    new = str(value) if isinstance(value, int) and not quote else quoted(str(value), quote or "'")
+    padding = text[setting.start + len(setting.key) : setting.operator_start]
+    front = _in_column(key, setting.key, padding)
+    between = text[setting.operator_start + len(setting.operator) : setting.value.start]
+    return text[: setting.start] + front + "=" + between + new + text[setting.value.end :]
+
+
+def _insert(text: str, settings: tuple[Setting, ...], key: str, value: str | int) -> str:
+    ending = "\r\n" if "\r\n" in text else "\n"
+    strings = (s.value.quote for s in settings if isinstance(s.value, Atom) and s.value.quote)
+    new = str(value) if isinstance(value, int) else quoted(value, next(strings, '"'))
+    if not settings:
+        return f"{key} = {new}{ending}{text}"
+    first = settings[0]
+    padding = text[first.start + len(first.key) : first.operator_start]
+    between = text[first.operator_start + len(first.operator) : first.value.start]
+    line_start = text.rfind("\n", 0, first.start) + 1
+    return text[:line_start] + _in_column(key, first.key, padding) + "=" + between + new + ending + text[line_start:]
+
+
+def _in_column(key: str, old_key: str, padding: str) -> str:
+    """``key`` with the space behind it that keeps a column of ``=`` straight."""
+    if key == old_key or len(padding) < 2:
+        return key + padding
+    return key.ljust(len(old_key) + len(padding) - 1) + " "

@@ -1,0 +1,240 @@
+"""What ``ha.toml`` says, as data, the rules it must keep, and the site it makes together with the domain configs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from snowha.errors import InputError
+from snowha.site.model import Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
+from snowha.site.names import (
+    check_address,
+    check_bridge,
+    check_domain_name,
+    check_ip,
+    check_path,
+    check_server_name,
+    check_word,
+    did_you_mean,
+    show,
+)
+
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}", re.ASCII)
+"""At most 15 characters: what DLM and gfs2 take, should shared storage ever be one of them."""
+_AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
+_SECRET = re.compile(r"(?:\.{0,2}/)?(?:[A-Za-z0-9_.-]+/)+[A-Za-z0-9_.-]+", re.ASCII)
+_MAX_LINKS = 8
+"""knet (corosync.conf(5)): linknumber 0 to 7."""
+
+At = Callable[..., str]
+"""``at("server", 1, "links")`` → ``ha.toml:31``."""
+
+
+@dataclass(frozen=True)
+class HaFile:
+    """What ``ha.toml`` says, checked."""
+
+    name: str
+    paths: Paths
+    servers: tuple[Server, ...]
+    domains: tuple[str, ...]
+    floating_ip: FloatingIp | None = None
+    mounts: tuple[Mount, ...] = ()
+    apart: tuple[tuple[str, ...], ...] = ()
+    ssh: Ssh = Ssh()
+    token_ms: int = 6000
+
+
+def check(ha: HaFile, *, at: At) -> HaFile:
+    """``ha`` if it keeps every rule, else InputError with the line and the remedy."""
+    if not _CLUSTER_NAME.fullmatch(ha.name):
+        raise InputError(
+            f"a cluster cannot be called {show(ha.name)}",
+            where=at("cluster", "name"),
+            remedy="use 1 to 15 letters, digits, '-' or '_'",
+        )
+    if not 1000 <= ha.token_ms <= 300_000:
+        raise InputError(
+            f"token_ms cannot be {ha.token_ms}",
+            where=at("cluster", "token_ms"),
+            remedy="write milliseconds between 1000 and 300000; 6000 is good",
+        )
+    for key in ("snow_conf", "domain_configs", "images"):
+        check_path(getattr(ha.paths, key), where=at("paths", key))
+    _check_ssh(ha.ssh, at=at)
+    _check_servers(ha.servers, at=at)
+    if ha.floating_ip:
+        _check_floating_ip(ha.floating_ip, ha.servers, at=at)
+    for number, mount in enumerate(ha.mounts):
+        check_path(mount.target, where=at("mount", number, "target"))
+        for key in ("source", "fstype", "options"):
+            check_word(getattr(mount, key), where=at("mount", number, key), what=f"{key} of a mount")
+    _unique(
+        [(mount.target.rstrip("/"), at("mount", number, "target")) for number, mount in enumerate(ha.mounts)],
+        "two mounts are on {}",
+    )
+    _check_domains(ha, at=at)
+    return ha
+
+
+def compose(ha: HaFile, domains: Iterable[Domain], *, where: str = "ha.toml") -> Site:
+    """The site: what ``ha.toml`` says, and of its domains what their configs say, in the order of ``ha.toml``.
+
+    Domains that ``ha.toml`` does not name stay out. Raises InputError if one that it names has no config, or two.
+    """
+    found: dict[str, Domain] = {}
+    for domain in domains:
+        if domain.name in found and domain.name in ha.domains:
+            raise InputError(
+                f"two configs are of a domain called {domain.name}",
+                where=f"{found[domain.name].config}, {domain.config}",
+                remedy="rename one of them, or move it out of the folder",
+            )
+        found.setdefault(domain.name, domain)
+    for name in ha.domains:
+        if name not in found:
+            raise InputError(
+                f"there is no config of domain {name}{did_you_mean(name, found)}",
+                where=where,
+                remedy=f"put its config into {ha.paths.domain_configs}, or remove its [[domain]] here",
+            )
+    return Site(
+        name=ha.name,
+        paths=ha.paths,
+        servers=ha.servers,
+        domains=tuple(found[name] for name in ha.domains),
+        mounts=ha.mounts,
+        floating_ip=ha.floating_ip,
+        apart=ha.apart,
+        ssh=ha.ssh,
+        token_ms=ha.token_ms,
+    )
+
+
+def _check_ssh(ssh: Ssh, *, at: At) -> None:
+    check_word(ssh.user, where=at("ssh", "user"), what="the ssh user")
+    if ssh.config and (ssh.config.startswith("-") or not ssh.config.isprintable()):
+        raise InputError(
+            f"{show(ssh.config)} cannot be the path of an ssh configuration",
+            where=at("ssh", "config"),
+            remedy="write the path of a file in the form of ssh_config(5)",
+        )
+
+
+def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:
+    if len(servers) < 2:
+        raise InputError(
+            "fewer than two servers",
+            where=at("server", 0) if servers else at(),
+            remedy="add a [[server]] for each sNow! server: a cluster needs at least two",
+        )
+    for number, server in enumerate(servers):
+        check_server_name(server.name, where=at("server", number, "name"))
+        check_address(server.address, where=at("server", number, "address"))
+        for link in server.links:
+            check_ip(link, where=at("server", number, "links"))
+        if not 1 <= len(server.links) <= _MAX_LINKS or len(server.links) != len(servers[0].links):
+            raise InputError(
+                f"{server.name} has {len(server.links)} links, {servers[0].name} has {len(servers[0].links)}",
+                where=at("server", number, "links"),
+                remedy=f"give every server the same number of links, 1 to {_MAX_LINKS}, in the same order",
+            )
+        if server.fence:
+            _check_fence(server.fence, at=lambda *key, number=number: at("server", number, "fence", *key))
+    numbered = list(enumerate(servers))
+    _unique([(s.name, at("server", n, "name")) for n, s in numbered], "two servers are called {}")
+    _unique([(s.address, at("server", n, "address")) for n, s in numbered], "two servers have the address {}")
+    _unique(
+        [(link, at("server", n, "links")) for n, s in numbered for link in s.links], "two links have the address {}"
+    )
+    # One BMC, or one outlet, for two servers: fencing one would cut the other. Outlets of one power switch differ
+    # in more than the address, and are not described here yet.
+    _unique(
+        [(s.fence.address, at("server", n, "fence", "address")) for n, s in numbered if s.fence],
+        "two servers are fenced through {}",
+    )
+
+
+def _check_fence(fence: FenceDevice, *, at: At) -> None:
+    if not _AGENT.fullmatch(fence.agent):
+        raise InputError(
+            f"{show(fence.agent)} is no fence agent",
+            where=at("agent"),
+            remedy="write the name of an agent such as fence_ipmilan",
+        )
+    check_address(fence.address, where=at("address"))
+    if not fence.username or not fence.username.isprintable():
+        raise InputError(
+            "the username of a fence device is empty or not printable", where=at("username"), remedy="write it out"
+        )
+    # The value itself is never shown: it may be the password.
+    if not _SECRET.fullmatch(fence.secret) or "/../" in fence.secret:
+        raise InputError(
+            "secret is not the path of a file",
+            where=at("secret"),
+            remedy='put the password into a file of mode 0600 and write its path, e.g. secret = "secrets/snow01.ipmi"',
+        )
+
+
+def _check_floating_ip(floating_ip: FloatingIp, servers: tuple[Server, ...], *, at: At) -> None:
+    where = at("cluster", "floating_ip")
+    check_bridge(floating_ip.nic, where=at("cluster", "floating_nic"))
+    floating = ipaddress.ip_address(check_ip(floating_ip.address, where=where))
+    if not 1 <= floating_ip.prefixlen <= floating.max_prefixlen:
+        raise InputError(
+            f"a prefix length cannot be {floating_ip.prefixlen}",
+            where=where,
+            remedy='write it like "192.168.8.254/24"',
+        )
+    for server in servers:
+        if any(_same_address(floating_ip.address, own) for own in (server.address, *server.links)):
+            raise InputError(
+                f"the floating IP {floating_ip.address} is an address of server {server.name}",
+                where=where,
+                remedy="choose an address that no server has: it moves between them",
+            )
+
+
+def _check_domains(ha: HaFile, *, at: At) -> None:
+    for number, name in enumerate(ha.domains):
+        check_domain_name(name, where=at("domain", number, "name"))
+    _unique(
+        [(name, at("domain", number, "name")) for number, name in enumerate(ha.domains)], "two domains are called {}"
+    )
+    servers = {server.name.lower() for server in ha.servers}
+    for number, name in enumerate(ha.domains):
+        if name.lower() in servers:
+            raise InputError(
+                f"{name} is a server and a domain",
+                where=at("domain", number, "name"),
+                remedy="remove this [[domain]]: active-domains.conf lists the servers too",
+            )
+    for number, group in enumerate(ha.apart):
+        where = at("apart", number, "domains")
+        for name in group:
+            if name not in ha.domains:
+                raise InputError(
+                    f"there is no domain {show(name)}{did_you_mean(name, ha.domains)}",
+                    where=where,
+                    remedy="add a [[domain]] for it, or remove it from this group",
+                )
+        if len(set(group)) < 2 or len(set(group)) != len(group):
+            raise InputError(
+                "a group to keep apart needs two different domains", where=where, remedy="name each of them once"
+            )
+
+
+def _same_address(one: str, other: str) -> bool:
+    try:
+        return ipaddress.ip_address(one) == ipaddress.ip_address(other)
+    except ValueError:
+        return one.lower() == other.lower()
+
+
+def _unique(things: Iterable[tuple[str, str]], message: str) -> None:
+    seen: list[str] = []
+    for thing, where in things:
+        if any(_same_address(thing, other) for other in seen):
+            raise InputError(message.format(thing), where=where, remedy="give each one of its own")
+        seen.append(thing)

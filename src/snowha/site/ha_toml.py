@@ -1,0 +1,293 @@
+"""``ha.toml``, the one file that says what the cluster shall be: text to HaFile and back.
+
+Secrets never stand in it: a fence device names a file (mode 0600) that holds its password.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from snowha.errors import InputError
+from snowha.site.ha_file import At, HaFile, check, compose
+from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.names import did_you_mean, show
+
+__all__ = ["HaFile", "compose", "parse", "render"]
+
+_PASSWORD = re.compile(r"pass|pwd|token$|credential", re.IGNORECASE)
+_CONTROL = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+_MESSAGES = {
+    "missing": "is missing",
+    "string_type": "must be a string in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "list_type": "must be a list, [ … ]",
+    "model_type": "must be a table",
+}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Cluster(_Table):
+    name: str
+    floating_ip: str = ""
+    floating_nic: str = ""
+    token_ms: int = 6000
+
+
+class _Paths(_Table):
+    snow_conf: str
+    domain_configs: str
+    images: str
+
+
+class _Ssh(_Table):
+    user: str = "root"
+    config: str = ""
+
+
+class _Fence(_Table):
+    agent: str
+    address: str
+    username: str
+    secret: str
+
+
+class _Server(_Table):
+    name: str
+    address: str
+    links: list[str]
+    fence: _Fence | None = None
+
+
+class _Mount(_Table):
+    source: str
+    target: str
+    fstype: str
+    options: str = "defaults"
+
+
+class _Domain(_Table):
+    name: str
+
+
+class _Apart(_Table):
+    domains: list[str]
+
+
+class _File(_Table):
+    cluster: _Cluster
+    paths: _Paths
+    ssh: _Ssh = Field(default_factory=_Ssh)
+    server: list[_Server] = []
+    mount: list[_Mount] = []
+    domain: list[_Domain] = []
+    apart: list[_Apart] = []
+
+
+_MODELS: dict[str, type[_Table]] = {
+    "cluster": _Cluster,
+    "paths": _Paths,
+    "ssh": _Ssh,
+    "server": _Server,
+    "mount": _Mount,
+    "domain": _Domain,
+    "apart": _Apart,
+    "fence": _Fence,
+}
+
+
+def parse(text: str, *, where: str) -> HaFile:
+    """Read and check an ``ha.toml``. Everything wrong with its shape is one InputError; so is the first rule it breaks."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax_error(str(error), text, where=where) from None
+    at = _locator(text, where)
+    try:
+        file = _File.model_validate(data)
+    except ValidationError as error:
+        # Values stay out of the message: one of them may be a password.
+        raise _shape_error(error, at) from None
+    return check(_ha_file(file, at), at=at)
+
+
+def render(ha: HaFile) -> str:
+    """``ha.toml`` for an administrator to read and edit; ``parse`` gives the same HaFile back."""
+    return "\n".join(_lines(ha)) + "\n"
+
+
+def _ha_file(file: _File, at: At) -> HaFile:
+    return HaFile(
+        name=file.cluster.name,
+        paths=Paths(**file.paths.model_dump()),
+        servers=tuple(
+            Server(
+                name=server.name,
+                address=server.address,
+                links=tuple(server.links),
+                fence=FenceDevice(**server.fence.model_dump()) if server.fence else None,
+            )
+            for server in file.server
+        ),
+        domains=tuple(domain.name for domain in file.domain),
+        floating_ip=_floating_ip(file.cluster, at),
+        mounts=tuple(Mount(**mount.model_dump()) for mount in file.mount),
+        apart=tuple(tuple(group.domains) for group in file.apart),
+        ssh=Ssh(**file.ssh.model_dump()),
+        token_ms=file.cluster.token_ms,
+    )
+
+
+def _floating_ip(cluster: _Cluster, at: At) -> FloatingIp | None:
+    if not cluster.floating_ip and not cluster.floating_nic:
+        return None
+    address, slash, length = cluster.floating_ip.partition("/")
+    if not slash or not re.fullmatch(r"[0-9]{1,3}", length, re.ASCII):
+        raise InputError(
+            f"floating_ip {show(cluster.floating_ip)} has no prefix length",
+            where=at("cluster", "floating_ip"),
+            remedy='write it like floating_ip = "192.168.8.254/24"',
+        )
+    if not cluster.floating_nic:
+        raise InputError(
+            "floating_nic is missing",
+            where=at("cluster"),
+            remedy='name the bridge that carries the floating IP: floating_nic = "xsnow0"',
+        )
+    return FloatingIp(address, int(length), cluster.floating_nic)
+
+
+def _syntax_error(message: str, text: str, *, where: str) -> InputError:
+    match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", message, re.DOTALL)
+    line = int(match[2]) if match else text.count("\n") + 1
+    problem = match[1] if match else message.removesuffix(" (at end of document)")
+    return InputError(
+        f"not TOML: {problem}", where=f"{where}:{line}", remedy='correct this line (key = "value", [table], [[list]])'
+    )
+
+
+def _shape_error(error: ValidationError, at: At) -> InputError:
+    problems: list[str] = []
+    remedy = "correct it as the message says"
+    first = at()
+    for number, detail in enumerate(error.errors(include_input=False, include_url=False, include_context=False)):
+        location = detail["loc"]
+        if number == 0:
+            first = at(*location)
+        key = str(location[-1])
+        shown = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
+        if detail["type"] != "extra_forbidden":
+            problems.append(f"{shown} {_MESSAGES.get(detail['type'], detail['msg'].lower())}")
+        elif _PASSWORD.search(key):
+            problems.append(f"{shown}: no password may stand in this file")
+            remedy = 'put it into a file of mode 0600 and name that file with secret = "secrets/…"'
+        else:
+            parents = [part for part in location[:-1] if isinstance(part, str)]
+            known = (_MODELS[parents[-1]] if parents else _File).model_fields
+            problems.append(f"unknown key {show(shown)[1:-1]}{did_you_mean(key, known)}")
+            remedy = f"known here: {', '.join(known)}"
+    return InputError("; ".join(problems), where=first, remedy=remedy)
+
+
+def _locator(text: str, where: str) -> At:
+    """Finds the line of a key by its table's header. Good enough for a message, in any usual layout; else the file."""
+    lines = text.split("\n")
+
+    def at(*location: str | int) -> str:
+        if not location:
+            return where
+        table = re.escape(str(location[0]))
+        headers = [n for n, line in enumerate(lines) if re.match(rf"\s*\[\[?\s*{table}\s*\]\]?\s*(#|$)", line)]
+        index = location[1] if len(location) > 1 and isinstance(location[1], int) else 0
+        if index >= len(headers):
+            plain = [n for n, line in enumerate(lines) if re.match(rf"\s*{table}\s*=", line)]
+            return f"{where}:{plain[0] + 1}" if plain else where
+        found = headers[index]
+        for key in location[1:]:
+            if isinstance(key, str):
+                for number in range(found, len(lines)):
+                    if number > headers[index] and re.match(r"\s*\[", lines[number]):
+                        sub = rf"\s*\[\s*{table}\.{re.escape(key)}\s*\]"
+                        if not re.match(sub, lines[number]):
+                            break
+                    if re.search(rf"(?:^|[\s{{,.]){re.escape(key)}\s*[=\]]", lines[number].partition("#")[0]):
+                        found = number
+                        break
+        return f"{where}:{found + 1}"
+
+    return at
+
+
+def _lines(ha: HaFile) -> Iterator[str]:
+    yield "# What the cluster shall be. `snow ha apply` makes the servers so; it never changes this file."
+    yield "# No password stands here: `secret` names a file (mode 0600) that holds one."
+    yield ""
+    yield "[cluster]"
+    yield f"name = {_string(ha.name)}"
+    if ha.floating_ip:
+        yield "# The gateway of the domains and nodes, with its prefix length, and the bridge that carries it:"
+        yield f"floating_ip = {_string(f'{ha.floating_ip.address}/{ha.floating_ip.prefixlen}')}"
+        yield f"floating_nic = {_string(ha.floating_ip.nic)}"
+    yield "# Milliseconds of silence after which a server counts as lost, and is fenced:"
+    yield f"token_ms = {ha.token_ms}"
+    yield ""
+    yield "# Where things are, on the servers. The images must be on storage that all of them share."
+    yield "[paths]"
+    yield f"snow_conf = {_string(ha.paths.snow_conf)}"
+    yield f"domain_configs = {_string(ha.paths.domain_configs)}"
+    yield f"images = {_string(ha.paths.images)}"
+    yield ""
+    yield "# How the servers are reached. config: path of an OpenSSH configuration (port, keys); empty means OpenSSH's own."
+    yield "[ssh]"
+    yield f"user = {_string(ha.ssh.user)}"
+    yield f"config = {_string(ha.ssh.config)}"
+    yield ""
+    yield "# The sNow! servers. address: where ssh goes. links: one address per Corosync link, in the same order everywhere."
+    yield "# fence: how the power of this server is cut. Without it nothing on it can be highly available."
+    for server in ha.servers:
+        yield "[[server]]"
+        yield f"name = {_string(server.name)}"
+        yield f"address = {_string(server.address)}"
+        yield f"links = {_strings(server.links)}"
+        if server.fence:
+            keys = ("agent", "address", "username", "secret")
+            inline = ", ".join(f"{key} = {_string(getattr(server.fence, key))}" for key in keys)
+            yield f"fence = {{ {inline} }}"
+        yield ""
+    if ha.mounts:
+        yield "# File systems that every server must have, mounted alike."
+    for mount in ha.mounts:
+        yield "[[mount]]"
+        for key in ("source", "target", "fstype", "options"):
+            yield f"{key} = {_string(getattr(mount, key))}"
+        yield ""
+    if ha.domains:
+        yield "# The domains that the cluster runs. One that is not named here is left alone."
+    for name in ha.domains:
+        yield "[[domain]]"
+        yield f"name = {_string(name)}"
+        yield ""
+    if ha.apart:
+        yield "# Domains that stand in for each other, and so are kept on different servers."
+    for group in ha.apart:
+        yield "[[apart]]"
+        yield f"domains = {_strings(group)}"
+        yield ""
+
+
+def _string(value: str) -> str:
+    """A basic string of TOML 1.0."""
+    escaped = (
+        _CONTROL.get(char) or (f"\\u{ord(char):04X}" if ord(char) < 0x20 or char == "\x7f" else char) for char in value
+    )
+    return f'"{"".join(escaped)}"'
+
+
+def _strings(values: Iterable[str]) -> str:
+    return f"[{', '.join(_string(value) for value in values)}]"

@@ -1,0 +1,156 @@
+"""What must hold between the parts of a site. Findings are data: a terminal, JSON and a test see the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from posixpath import normpath
+from typing import Literal
+
+from snowha.errors import InputError
+from snowha.site.model import Disk, Domain, Site
+
+Severity = Literal["stop", "warn", "note"]
+
+_MAPPER = re.compile(r"/dev/mapper/((?:[^-/]|--)+)-((?:[^-/]|--)+)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was looked up and is not as it must be."""
+
+    code: str
+    """Stable, for scripts and docs, e.g. ``shared-disk``."""
+    severity: Severity
+    """``stop``: nothing is changed before it is remedied."""
+    where: str
+    """File, host or domain; several are separated by ``, ``."""
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class _Use:
+    """Somebody uses a name, address or image."""
+
+    thing: str
+    by: str
+    where: str
+
+
+def check_site(site: Site, domains: Sequence[Domain]) -> tuple[Finding, ...]:
+    """Cross checks of a site and every domain config found on it, whether or not the cluster will run the domain."""
+    servers = [
+        _Use(address, f"server {server.name}", f"server {server.name}")
+        for server in site.servers
+        for address in sorted({server.address, *server.links})
+    ]
+    if site.floating_ip:
+        servers.append(_Use(site.floating_ip.address, "the floating IP", "floating IP"))
+    names = [_Use(server.name, f"server {server.name}", f"server {server.name}") for server in site.servers]
+    return check_domains(domains, addresses=servers, names=names)
+
+
+def check_domains(
+    domains: Sequence[Domain], *, addresses: Iterable[_Use] = (), names: Iterable[_Use] = ()
+) -> tuple[Finding, ...]:
+    """Two domains with one name, image, MAC or IP address. Each finding names all configs concerned."""
+    own_names = [_Use(domain.name, f"domain {domain.name}", domain.config) for domain in domains]
+    macs = [
+        _Use(vif.mac, f"domain {domain.name}", domain.config) for domain in domains for vif in domain.vifs if vif.mac
+    ]
+    ips = [
+        _Use(ip.partition("/")[0], f"domain {domain.name}", domain.config)
+        for domain in domains
+        for vif in domain.vifs
+        for ip in vif.ip.split()
+    ]
+    # 0.0.0.0 is how a vif says that its guest asks DHCP.
+    ips = [use for use in ips if use.thing not in ("0.0.0.0", "::")]
+    return (
+        *_duplicates(
+            [*names, *own_names],
+            str.lower,
+            "duplicate-name",
+            "the name {thing} is used {count} times",
+            "rename all but one, or move the config that is not used out of the folder",
+        ),
+        *_shared_disks(domains),
+        *_duplicates(
+            macs,
+            str.lower,
+            "duplicate-mac",
+            "the MAC address {thing} is used {count} times ({by})",
+            "give each network card a MAC address of its own",
+        ),
+        *_duplicates(
+            [*addresses, *ips],
+            str.lower,
+            "duplicate-ip",
+            "the IP address {thing} is used {count} times ({by})",
+            "give each an address of its own",
+        ),
+    )
+
+
+def raise_on_stop(findings: Iterable[Finding]) -> None:
+    """One InputError for all findings that forbid going on, with the first one's place and remedy."""
+    stops = [finding for finding in findings if finding.severity == "stop"]
+    if not stops:
+        return
+    first, *others = stops
+    message = "\n  ".join([first.message, *(f"{finding.where}: {finding.message}" for finding in others)])
+    remedies = dict.fromkeys(finding.remedy for finding in stops)
+    raise InputError(message, where=first.where, remedy="; ".join(remedies))
+
+
+def image_key(target: str) -> str:
+    """One spelling for a volume or image: ``/dev/mapper/vg-lv--x`` is ``/dev/vg/lv-x`` (lvm(8), device mapper names)."""
+    path = normpath(target).replace("//", "/")
+    if match := _MAPPER.fullmatch(path):
+        group, volume = (part.replace("--", "-") for part in match.groups())
+        return f"/dev/{group}/{volume}"
+    return path
+
+
+def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
+    uses = [(domain, disk) for domain in domains for disk in domain.disks if disk.target]
+    # The same domain in two folders is a duplicate name already, said once.
+    seen: dict[str, list[tuple[Domain, Disk]]] = {}
+    for domain, disk in uses:
+        seen.setdefault(image_key(disk.target), []).append((domain, disk))
+    for target, users in seen.items():
+        names = [domain.name for domain, _ in users]
+        configs = list(dict.fromkeys(domain.config for domain, _ in users))
+        # An image that nobody writes can be shared, a CD too.
+        if len(users) < 2 or all(disk.access == "r" or "cdrom" in disk.options for _, disk in users):
+            continue
+        if len({name.lower() for name in names}) == 1 and len(configs) > 1:
+            continue
+        yield Finding(
+            code="shared-disk",
+            severity="stop",
+            where=", ".join(configs),
+            message=f"{target} is a disk of {' and '.join(names)}: two writers destroy a file system",
+            remedy="give each domain a disk of its own",
+        )
+
+
+def _duplicates(
+    uses: Iterable[_Use], key: Callable[[str], str], code: str, message: str, remedy: str
+) -> Iterable[Finding]:
+    seen: dict[str, list[_Use]] = {}
+    for use in uses:
+        seen.setdefault(key(use.thing), []).append(use)
+    for users in seen.values():
+        if len(users) > 1:
+            yield Finding(
+                code=code,
+                severity="stop",
+                where=", ".join(dict.fromkeys(use.where for use in users)),
+                message=message.format(
+                    thing=users[0].thing, count=len(users), by=", ".join(dict.fromkeys(use.by for use in users))
+                ),
+                remedy=remedy,
+            )

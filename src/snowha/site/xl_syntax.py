@@ -1,0 +1,170 @@
+"""The grammar of xl.cfg(5): ``key = value``, with strings, numbers and lists, each with its place in the text.
+
+After Xen's tools/libs/util/libxlu_cfg_l.l and libxlu_cfg_y.y: a statement ends with the line or with ``;``, lists may
+go over lines and end with a comma, a later setting of a key replaces an earlier one, ``+=`` adds to it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+from snowha.errors import InputError
+from snowha.site.names import show
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NUMBER = re.compile(r"[0-9][0-9A-Fa-fxX]*", re.ASCII)
+_STRING = {
+    "'": re.compile(r"'((?:[^'\\\n]|\\.)*)'"),
+    '"': re.compile(r'"((?:[^"\\\n]|\\.)*)"'),
+}
+_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|[0-7]{1,3}|.)")
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A string or a number."""
+
+    start: int
+    end: int
+    text: str
+    quote: str
+    """The quote character, empty for a number."""
+
+
+@dataclass(frozen=True)
+class List:
+    start: int
+    end: int
+    items: tuple[Atom | List, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    key: str
+    line: int
+    start: int
+    operator_start: int
+    operator: str
+    value: Atom | List
+
+
+def parse_settings(text: str, *, where: str) -> tuple[Setting, ...]:
+    """Every setting, in the order of the file. What xl could not parse is an InputError with its line."""
+    return tuple(_Parser(text, where).run())
+
+
+def quoted(value: str, quote: str) -> str:
+    """``value`` as a string of this grammar. InputError if it holds a control character."""
+    if not value.isprintable():
+        raise InputError(
+            f"a domain config cannot hold a control character: {show(value)}", remedy="remove it from the value"
+        )
+    return quote + value.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
+
+
+class _Parser:
+    def __init__(self, text: str, where: str) -> None:
+        self.text = text
+        self.where = where
+        self.pos = 0
+
+    def fail(self, message: str, position: int, remedy: str) -> NoReturn:
+        raise InputError(message, where=f"{self.where}:{self.line(position)}", remedy=remedy)
+
+    def line(self, position: int) -> int:
+        return self.text.count("\n", 0, position) + 1
+
+    def peek(self) -> str:
+        return self.text[self.pos : self.pos + 1]
+
+    def run(self) -> list[Setting]:
+        settings: list[Setting] = []
+        while True:
+            self.skip(newlines=True)
+            if self.peek() == ";":
+                self.pos += 1
+            elif self.peek():
+                settings.append(self.setting())
+            else:
+                return settings
+
+    def setting(self) -> Setting:
+        start = self.pos
+        key = _KEY.match(self.text, start)
+        if not key:
+            self.fail(f"{self.rest()} is no setting", start, "write key = value, as in xl.cfg(5)")
+        self.pos = key.end()
+        self.skip(newlines=False)
+        operator_start = self.pos
+        operator = "+=" if self.text.startswith("+=", self.pos) else "="
+        if not self.text.startswith(operator, self.pos):
+            self.fail(f"no '=' behind {show(key[0])}", start, "write key = value, as in xl.cfg(5)")
+        self.pos += len(operator)
+        self.skip(newlines=False)
+        value = self.value()
+        self.skip(newlines=False)
+        if self.peek() not in ("", "\n", ";"):
+            self.fail(f"{self.rest()} behind the value of {key[0]}", self.pos, "end the line behind the value")
+        return Setting(key[0], self.line(start), start, operator_start, operator, value)
+
+    def value(self) -> Atom | List:
+        start = self.pos
+        char = self.peek()
+        if char == "[":
+            return self.list()
+        if char in _STRING:
+            match = _STRING[char].match(self.text, start)
+            if not match:
+                self.fail(f"the quote ({char}) that opens here is not closed on its line", start, "close it")
+            self.pos = match.end()
+            return Atom(start, self.pos, _ESCAPE.sub(_escaped, match[1]), char)
+        match = _NUMBER.match(self.text, start)
+        if not match:
+            self.fail(f"{self.rest()} is no value", start, "write a number, a quoted string or a list")
+        self.pos = match.end()
+        return Atom(start, self.pos, match[0], "")
+
+    def list(self) -> List:
+        start = self.pos
+        self.pos += 1
+        items: list[Atom | List] = []
+        while True:
+            self.skip(newlines=True)
+            if not self.peek():
+                self.fail("the list that opens here is never closed", start, "close it with ']'")
+            if self.peek() == "]":
+                self.pos += 1
+                return List(start, self.pos, tuple(items))
+            items.append(self.value())
+            self.skip(newlines=True)
+            if self.peek() == ",":
+                self.pos += 1
+            elif self.peek() not in ("]", ""):
+                self.fail(f"{self.rest()} in a list", self.pos, "separate the values of a list with ','")
+
+    def skip(self, *, newlines: bool) -> None:
+        while char := self.peek():
+            if char in " \t\r\f\v" or (newlines and char == "\n"):
+                self.pos += 1
+            elif char == "#":
+                end = self.text.find("\n", self.pos)
+                self.pos = end if end >= 0 else len(self.text)
+            else:
+                return
+
+    def rest(self) -> str:
+        return (
+            show(self.text[self.pos :].partition("\n")[0].rstrip()[:40]) if self.peek() not in ("", "\n") else "nothing"
+        )
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = match[1]
+    if len(code) > 1 and code[0] == "x":
+        return chr(int(code[1:], 16))
+    if code[0] in "01234567":
+        return chr(int(code, 8) & 0xFF)
+    return _ESCAPED.get(code, code)
