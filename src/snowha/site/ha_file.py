@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from snowha.errors import InputError
 from snowha.site.model import Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
@@ -42,7 +43,7 @@ class HaFile:
     floating_ip: FloatingIp | None = None
     mounts: tuple[Mount, ...] = ()
     apart: tuple[tuple[str, ...], ...] = ()
-    ssh: Ssh = Ssh()
+    ssh: Ssh = field(default_factory=Ssh)
     token_ms: int = 6000
 
 
@@ -145,9 +146,8 @@ def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:
     numbered = list(enumerate(servers))
     _unique([(s.name, at("server", n, "name")) for n, s in numbered], "two servers are called {}")
     _unique([(s.address, at("server", n, "address")) for n, s in numbered], "two servers have the address {}")
-    _unique(
-        [(link, at("server", n, "links")) for n, s in numbered for link in s.links], "two links have the address {}"
-    )
+    links = [(link, at("server", n, "links")) for n, s in numbered for link in s.links]
+    _unique(links, "two links have the address {}")
     # One BMC, or one outlet, for two servers: fencing one would cut the other. Outlets of one power switch differ
     # in more than the address, and are not described here yet.
     _unique(

@@ -103,7 +103,7 @@ _MODELS: dict[str, type[_Table]] = {
 
 
 def parse(text: str, *, where: str) -> HaFile:
-    """Read and check an ``ha.toml``. Everything wrong with its shape is one InputError; so is the first rule it breaks."""
+    """Read and check an ``ha.toml``. What is wrong with its shape, or the first rule it breaks, is one InputError."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -243,13 +243,13 @@ def _lines(ha: HaFile) -> Iterator[str]:
     yield f"domain_configs = {_string(ha.paths.domain_configs)}"
     yield f"images = {_string(ha.paths.images)}"
     yield ""
-    yield "# How the servers are reached. config: path of an OpenSSH configuration (port, keys); empty means OpenSSH's own."
+    yield "# How the servers are reached. config: path of an OpenSSH configuration (port, keys); empty: OpenSSH's own."
     yield "[ssh]"
     yield f"user = {_string(ha.ssh.user)}"
     yield f"config = {_string(ha.ssh.config)}"
     yield ""
-    yield "# The sNow! servers. address: where ssh goes. links: one address per Corosync link, in the same order everywhere."
-    yield "# fence: how the power of this server is cut. Without it nothing on it can be highly available."
+    yield "# The sNow! servers. address: where ssh goes. links: one address per Corosync link, in one order everywhere."
+    yield "# fence: how the power of this server is cut. Without it nothing can be highly available."
     for server in ha.servers:
         yield "[[server]]"
         yield f"name = {_string(server.name)}"

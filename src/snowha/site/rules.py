@@ -106,7 +106,7 @@ def raise_on_stop(findings: Iterable[Finding]) -> None:
 
 
 def image_key(target: str) -> str:
-    """One spelling for a volume or image: ``/dev/mapper/vg-lv--x`` is ``/dev/vg/lv-x`` (lvm(8), device mapper names)."""
+    """One spelling for a volume or image: ``/dev/mapper/vg-lv--x`` is ``/dev/vg/lv-x`` (lvm(8))."""
     path = normpath(target).replace("//", "/")
     if match := _MAPPER.fullmatch(path):
         group, volume = (part.replace("--", "-") for part in match.groups())
