@@ -1,0 +1,147 @@
+"""The BMC, asked by the real ipmitool: what fencing stands on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from snowha.errors import InputError
+from snowha.lab.bmc import PowerQueue, read_password, run
+
+PASSWORD = 'Adm;n$#"7 x'
+ADDRESS = "127.0.0.77"
+PORT = 6230
+GUID = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0")
+
+
+@dataclass
+class FilePower:
+    """A machine whose power is a file, so that the test and the BMC's process see the same one."""
+
+    state: Path
+    history: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.history = self.state.with_suffix(".log")
+
+    def is_on(self) -> bool:
+        return self.state.exists()
+
+    def on(self) -> None:
+        self._note("on")
+        self.state.touch()
+
+    def off(self) -> None:
+        self._note("off")
+        self.state.unlink(missing_ok=True)
+
+    def reset(self) -> None:
+        self._note("reset")
+
+    def soft(self) -> None:
+        self._note("soft")
+        time.sleep(1.6)  # longer than ipmitool waits before it repeats its request
+        self.state.unlink(missing_ok=True)
+
+    def _note(self, what: str) -> None:
+        with self.history.open("a") as file:
+            file.write(f"{what}\n")
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "ipmi"
+    path.touch(mode=0o600)
+    path.write_text(PASSWORD + "\n")
+    return path
+
+
+@pytest.fixture
+def power(tmp_path: Path, secret: Path) -> Iterator[FilePower]:
+    if not shutil.which("ipmitool"):
+        pytest.skip("needs ipmitool")
+    control = FilePower(tmp_path / "power")
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    options = {"username": "admin", "secret": secret, "power": control, "port": PORT, "guid": GUID, "ready": ready.set}
+    process = context.Process(target=run, args=(ADDRESS,), kwargs=options, daemon=True)
+    process.start()
+    assert ready.wait(20)
+    yield control
+    process.kill()
+    process.join()
+
+
+def ipmitool(secret: Path, *words: str) -> str:
+    argv = ["ipmitool", "-I", "lanplus", "-H", ADDRESS, "-p", str(PORT), "-U", "admin", "-f", str(secret), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_server_is_switched_off_and_on_and_its_state_is_read_back(power: FilePower, secret: Path) -> None:
+    assert ipmitool(secret, "power", "status") == "Chassis Power is off"
+    ipmitool(secret, "power", "on")
+    assert ipmitool(secret, "power", "status") == "Chassis Power is on"
+    ipmitool(secret, "power", "reset")
+    ipmitool(secret, "power", "cycle")
+    wait_for(lambda: power.history.read_text().split() == ["on", "reset", "off", "on"])
+    ipmitool(secret, "power", "off")
+    assert ipmitool(secret, "power", "status") == "Chassis Power is off"
+    assert power.history.read_text().split() == ["on", "reset", "off", "on", "off"]
+    assert str(GUID) in ipmitool(secret, "mc", "guid", "smbios").lower()
+
+
+def test_a_slow_shutdown_is_asked_for_once_and_never_forced(power: FilePower, secret: Path) -> None:
+    power.state.touch()
+    ipmitool(secret, "power", "soft")
+    assert ipmitool(secret, "power", "status") == "Chassis Power is on"
+    wait_for(lambda: not power.is_on())
+    assert power.history.read_text().split() == ["soft"]
+    assert "Fail" in ipmitool(secret, "power", "reset") or "not supported" in ipmitool(secret, "power", "reset")
+
+
+def test_a_wrong_password_switches_nothing(power: FilePower, secret: Path) -> None:
+    secret.write_text("wrong\n")
+    assert "Chassis Power" not in ipmitool(secret, "power", "on")
+    assert not power.is_on()
+
+
+@pytest.mark.parametrize(("text", "mode"), [("secret\n", 0o644), ("", 0o600), ("x" * 21, 0o600)])
+def test_an_unusable_password_file_is_said_before_anything_is_bound(secret: Path, text: str, mode: int) -> None:
+    secret.write_text(text)
+    secret.chmod(mode)
+    with pytest.raises(InputError, match="ipmi"):
+        read_password(secret)
+
+
+def test_a_password_is_taken_as_ipmitool_takes_it(secret: Path) -> None:
+    assert read_password(secret) == PASSWORD
+
+
+def test_a_failed_power_command_is_said_and_the_next_one_still_carried_out() -> None:
+    """A BMC that dies with one failure leaves a server that cannot be fenced any more."""
+    done = threading.Event()
+    queue = PowerQueue(patience=10)
+
+    def fail() -> None:
+        raise OSError("no such machine")
+
+    assert not queue.do(fail)
+    assert queue.do(done.set)
+    assert done.is_set()
