@@ -1,0 +1,385 @@
+"""Carrying out steps: each looked at before and after, side by side where nothing forbids it.
+
+The main thread decides and nothing else; every check and every apply has a thread of its own and answers through a
+queue. So a Ctrl-C is always heard, and there is no state that two threads write.
+
+A look is only believed if nothing that it may have seen was being changed meanwhile. All steps are looked at once at
+the start, before their needs are done: as long as nothing has been applied, such an early look is as good as a later
+one, and a finished site is known as finished in the time of its slowest check.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+from snowha.errors import ProofError, SiteError
+from snowha.plan import events
+from snowha.plan.events import names
+from snowha.plan.journal import Journal
+from snowha.plan.outcome import Outcome
+from snowha.plan.reporter import StepReporter
+from snowha.plan.signals import Interrupts
+from snowha.plan.step import Cancelled, Fact, Step, in_order
+
+_LOOKS = 16
+"""Checks at once: they wait for servers, they do not compute."""
+OWED = "carried out earlier, but its proof is still owed"
+
+
+def run(
+    steps: Sequence[Step],
+    *,
+    monitor: events.Monitor,
+    journal: Journal,
+    confirm: Callable[[str], bool],
+    workers: int = 8,
+) -> Outcome:
+    """Make every step so, ``workers`` at once, in an order that their ``needs`` allow.
+
+    A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
+    running steps end at their next safe point; a second one leaves at once. ``confirm`` is asked in this thread.
+    Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
+    """
+    ordered = in_order(steps)
+    with journal.exclusive():
+        number = journal.begin()
+        word = "broken"
+        try:
+            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go()
+            word = "cancelled" if outcome.cancelled else "done" if outcome.ok else "failed"
+        finally:
+            journal.end(number, word)
+    return outcome
+
+
+class _State(enum.Enum):
+    WAITING = enum.auto()
+    LOOKING = enum.auto()
+    DUE = enum.auto()
+    RUNNING = enum.auto()
+    DONE = enum.auto()
+    SKIPPED = enum.auto()
+    FAILED = enum.auto()
+    BLOCKED = enum.auto()
+    LEFT = enum.auto()
+
+
+_GOOD = (_State.DONE, _State.SKIPPED)
+_BAD = (_State.FAILED, _State.BLOCKED)
+
+
+@dataclass(frozen=True)
+class _Look:
+    step: Step
+    early: bool
+    applied: int
+    """How many applies had been started when it began."""
+    reason: str | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class _End:
+    step: Step
+    seconds: float
+    error: BaseException | None
+
+
+@dataclass
+class _Track:
+    """What the main thread knows of a step."""
+
+    step: Step
+    state: _State = _State.WAITING
+    look: _Look | None = None
+    early: _Look | None = None
+    error: BaseException | None = None
+    begun: bool = False
+    seconds: float = 0.0
+    facts: dict[str, Fact] = field(default_factory=dict)
+
+
+class _Run:
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        monitor: events.Monitor,
+        journal: Journal,
+        confirm: Callable[[str], bool],
+        workers: int,
+        number: int,
+    ) -> None:
+        self.tracks = {step.id: _Track(step) for step in steps}
+        self.monitor = monitor
+        self.journal = journal
+        self.confirm = confirm
+        self.workers = workers
+        self.number = number
+        self.queue: SimpleQueue[_Look | _End | None] = SimpleQueue()
+        self.interrupts = Interrupts(lambda: self.queue.put(None))
+        self.stopping = threading.Event()
+        self.looking = 0
+        # apart from the others: an early look that hangs must not keep a real one waiting
+        self.early_in_flight: set[str] = set()
+        self.early_waiting = [step.id for step in steps if step.needs]
+        self.applied = 0
+        self.touched: dict[str, int] = {}
+        self.speaking = threading.Lock()
+
+    # -- the main thread
+
+    def go(self) -> Outcome:
+        begin = time.monotonic()
+        self.emit(events.RunStarted(steps=len(self.tracks)))
+        with self.interrupts:
+            while not self._finished():
+                self._schedule()
+                if not self._finished():
+                    self._take(self.queue.get())
+        if self.stopping.is_set():
+            self._leave()
+        outcome = self._outcome(time.monotonic() - begin)
+        self.emit(
+            events.RunEnded(
+                done=len(outcome.done),
+                skipped=len(outcome.skipped),
+                failed=len(outcome.failed),
+                blocked=len(outcome.blocked),
+                left=len(outcome.left),
+                cancelled=outcome.cancelled,
+                seconds=outcome.seconds,
+            )
+        )
+        return outcome
+
+    def _finished(self) -> bool:
+        """Looks still under way are of no interest once the run is stopped, nor is anything after a second Ctrl-C."""
+        if self.interrupts.count > 1:
+            return True
+        if self.stopping.is_set():
+            return not self._in(_State.RUNNING)
+        return not self._in(_State.WAITING, _State.LOOKING, _State.DUE, _State.RUNNING)
+
+    def _in(self, *states: _State) -> list[_Track]:
+        return [track for track in self.tracks.values() if track.state in states]
+
+    def _schedule(self) -> None:
+        """Start everything that can be started now; again and again, since a skipped step frees others."""
+        moved = True
+        while moved and not self.stopping.is_set():
+            if self.interrupts.count:
+                self._stop()
+                return
+            moved = False
+            for track in self._in(_State.WAITING):
+                moved |= self._wait(track)
+            for track in self._in(_State.DUE):
+                moved |= self._begin(track)
+        while (
+            self.early_waiting
+            and len(self.early_in_flight) < _LOOKS
+            and not self.applied
+            and not self.stopping.is_set()
+        ):
+            track = self.tracks[self.early_waiting.pop(0)]
+            if track.state is _State.WAITING:
+                self._look(track.step, early=True)
+
+    def _wait(self, track: _Track) -> bool:
+        needs = [self.tracks[need].state for need in track.step.needs]
+        if any(state in _BAD for state in needs):
+            because = tuple(need for need in track.step.needs if self.tracks[need].state in _BAD)
+            track.state = _State.BLOCKED
+            self.journal.note(self.number, track.step.id, "blocked", detail=", ".join(because))
+            self.emit(events.StepBlocked(**names(track.step), because=because))
+            return True
+        if not all(state in _GOOD for state in needs):
+            return False
+        if not self.applied and track.early is not None:
+            self._judge(track, track.early)
+            return True
+        if not self.applied and track.step.id in self.early_in_flight:
+            return False  # its answer will do
+        if self.looking >= _LOOKS or self._collides(track):
+            return False
+        track.state = _State.LOOKING
+        self._look(track.step, early=False)
+        return True
+
+    def _judge(self, track: _Track, look: _Look) -> None:
+        step = track.step
+        track.look = look
+        if look.error is not None:
+            self._failed(track, look.error)
+        elif look.reason is None and not (step.proof is not None and self.journal.owes_proof(step.id)):
+            track.state = _State.SKIPPED
+            self.journal.note(self.number, step.id, "skipped")
+            self.emit(events.StepSkipped(**names(step)))
+        else:
+            track.state = _State.DUE
+
+    def _begin(self, track: _Track) -> bool:
+        step, look = track.step, track.look
+        assert look is not None
+        if len(self._in(_State.RUNNING)) >= self.workers or self._collides(track):
+            return False
+        if self._stale(look):
+            track.state = _State.WAITING
+            return True
+        if step.asks is not None and not self._asked(step.asks):
+            if not self.stopping.is_set():
+                self._failed(track, SiteError("not done, since the answer was no", remedy="say yes, or give --yes"))
+            return True
+        track.state, track.begun = _State.RUNNING, True
+        self.applied += 1
+        for name in step.uses:
+            self.touched[name] = self.applied
+        reason = OWED if look.reason is None else look.reason
+        self.journal.note(self.number, step.id, "started", detail=reason)
+        self.emit(events.StepStarted(**names(step), reason=reason))
+        self._thread(step.id, lambda: self._carry_out(track, proof_only=look.reason is None))
+        return True
+
+    def _asked(self, question: str) -> bool:
+        try:
+            with self.interrupts.raised():
+                return self.confirm(question)
+        except KeyboardInterrupt:
+            self._stop()
+            return False
+
+    def _collides(self, track: _Track) -> bool:
+        return any(set(track.step.uses) & set(other.step.uses) for other in self._in(_State.RUNNING))
+
+    def _stale(self, look: _Look) -> bool:
+        """Whether something that the step uses was touched after the look had begun."""
+        return any(self.touched.get(name, 0) > look.applied for name in look.step.uses)
+
+    def _take(self, message: _Look | _End | None) -> None:
+        if message is None:
+            self._stop()
+            return
+        track = self.tracks[message.step.id]
+        if isinstance(message, _End):
+            self._ended(track, message)
+            return
+        if message.early:
+            self.early_in_flight.discard(track.step.id)
+            track.early = message
+            return
+        self.looking -= 1
+        if track.state is _State.LOOKING and not self.stopping.is_set():
+            if self._stale(message):
+                track.state = _State.WAITING
+            else:
+                self._judge(track, message)
+
+    def _ended(self, track: _Track, end: _End) -> None:
+        track.seconds = end.seconds
+        if end.error is None:
+            track.state = _State.DONE
+            self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
+            self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
+        elif isinstance(end.error, Cancelled):
+            track.state = _State.LEFT
+            self.journal.note(self.number, track.step.id, "cancelled", seconds=end.seconds)
+            self.emit(events.StepLeft(**names(track.step), begun=True))
+        else:
+            self._failed(track, end.error)
+
+    def _failed(self, track: _Track, error: BaseException) -> None:
+        track.state, track.error = _State.FAILED, error
+        detail = f"{type(error).__name__}: {error}"
+        self.journal.note(self.number, track.step.id, "failed", seconds=track.seconds, detail=detail)
+        self.emit(events.StepFailed(**names(track.step), error=error, seconds=track.seconds))
+
+    def _stop(self) -> None:
+        if not self.stopping.is_set():
+            self.stopping.set()
+            running = tuple(track.step.id for track in self._in(_State.RUNNING))
+            self.emit(events.RunStopping(running=running))
+
+    def _leave(self) -> None:
+        for track in self._in(_State.WAITING, _State.LOOKING, _State.DUE, _State.RUNNING):
+            track.state = _State.LEFT
+            if track.begun:  # only after a second Ctrl-C: nobody knows how far it got
+                self.journal.note(self.number, track.step.id, "cancelled", detail="abandoned")
+            self.emit(events.StepLeft(**names(track.step), begun=track.begun))
+
+    def _outcome(self, seconds: float) -> Outcome:
+        def ids(state: _State) -> tuple[str, ...]:
+            return tuple(track.step.id for track in self._in(state))
+
+        return Outcome(
+            done=ids(_State.DONE),
+            skipped=ids(_State.SKIPPED),
+            failed={track.step.id: track.error for track in self._in(_State.FAILED) if track.error is not None},
+            blocked=ids(_State.BLOCKED),
+            left=ids(_State.LEFT),
+            cancelled=self.stopping.is_set(),
+            seconds=seconds,
+            timings={track.step.id: track.seconds for track in self.tracks.values() if track.begun},
+            facts={track.step.id: dict(track.facts) for track in self.tracks.values() if track.facts},
+        )
+
+    # -- the other threads
+
+    def _thread(self, name: str, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name=name, daemon=True).start()  # a second Ctrl-C does not wait for them
+
+    def _look(self, step: Step, *, early: bool) -> None:
+        if early:
+            self.early_in_flight.add(step.id)
+        else:
+            self.looking += 1
+        applied = self.applied
+
+        def look() -> None:
+            try:
+                answer = _Look(step, early, applied, reason=step.check())
+            except BaseException as error:
+                answer = _Look(step, early, applied, error=error)
+            self.queue.put(answer)
+
+        self._thread(f"look {step.id}", look)
+
+    def _carry_out(self, track: _Track, *, proof_only: bool) -> None:
+        step, begin = track.step, time.monotonic()
+        reporter = StepReporter(step, emit=self.emit, cancelled=self.stopping, keep=self._keeper(track))
+        error: BaseException | None = None
+        try:
+            if not proof_only:
+                step.apply(reporter)
+                if (missing := step.check()) is not None:
+                    raise ProofError(f"carried out, and still: {missing}", where=step.title)
+                self.journal.note(self.number, step.id, "applied", seconds=time.monotonic() - begin)
+            if step.proof is not None:
+                step.proof(reporter)
+                self.journal.note(self.number, step.id, "proved", seconds=time.monotonic() - begin)
+        except BaseException as caught:
+            error = caught
+        self.queue.put(_End(step, time.monotonic() - begin, error))
+
+    def _keeper(self, track: _Track) -> Callable[[str, Fact], None]:
+        def keep(key: str, value: Fact) -> None:
+            track.facts[key] = value
+            self.journal.fact(self.number, track.step.id, key, value)
+
+        return keep
+
+    def emit(self, event: events.Event) -> None:
+        with self.speaking:
+            try:
+                self.monitor(event)
+            except OSError:
+                # whoever was watching has gone (a closed pipe, a lost terminal): no reason to stop half way
+                self.monitor = _nobody
+
+
+def _nobody(event: events.Event) -> None:
+    pass

@@ -1,0 +1,210 @@
+"""What was done when, by whom, and what came of it: sqlite on a local disk, readable by its owner alone.
+
+The journal is not asked what the site is like: that is looked up. It keeps what cannot be looked up again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from snowha.errors import InputError, SiteError
+from snowha.plan.step import Fact
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS run (
+    id INTEGER PRIMARY KEY, who TEXT NOT NULL, origin TEXT NOT NULL,
+    started TEXT NOT NULL, ended TEXT, outcome TEXT
+);
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, step TEXT NOT NULL, what TEXT NOT NULL,
+    at TEXT NOT NULL, seconds REAL, detail TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS fact (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, step TEXT NOT NULL, key TEXT NOT NULL,
+    value TEXT NOT NULL, at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS event_step ON event (step, id);
+CREATE INDEX IF NOT EXISTS fact_step ON fact (step, key, id);
+PRAGMA user_version = 1;
+"""
+LOST = "lost"
+"""Outcome of a run that ended without a word: killed, or its machine lost."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. Times are UTC, ISO 8601; ``ended`` and ``outcome`` are empty while it goes on."""
+
+    id: int
+    who: str
+    origin: str
+    started: str
+    ended: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that happened to a step: ``skipped``, ``started``, ``applied``, ``proved``, ``done``, ``failed``,
+    ``blocked`` or ``cancelled``."""
+
+    run: int
+    step: str
+    what: str
+    at: str
+    seconds: float | None
+    detail: str
+
+
+class Journal:
+    """Safe to use from many threads. Raises InputError if the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            path.chmod(0o600)  # sqlite gives its own files beside it the same mode
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"the journal cannot be used: {error}", where=str(path), remedy="correct or move it"
+            ) from error
+        if version > _VERSION:
+            raise InputError("the journal is from a newer snow-ha", where=str(path), remedy="update snow-ha here")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only run on this journal, until the end of ``with`` or of the process, however it ends.
+
+        Raises SiteError, which names the owner, if another run is going on.
+        """
+        path = self.path.with_name(self.path.name + ".lock")
+        number = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _busy(os.pread(number, 4096, 0)) from None
+            owner = {"pid": os.getpid(), "user": _who(), "host": socket.gethostname(), "since": _now()}
+            os.ftruncate(number, 0)
+            os.pwrite(number, json.dumps(owner).encode() + b"\n", 0)
+            yield
+        finally:
+            os.close(number)
+
+    def begin(self) -> int:
+        """Note a new run; whatever run has no end by now was lost. To be called by the one who is ``exclusive``."""
+        self._write("UPDATE run SET outcome = ? WHERE ended IS NULL AND outcome IS NULL", LOST)
+        return self._write("INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", _who(), _origin(), _now())
+
+    def end(self, run: int, outcome: str) -> None:
+        self._write("UPDATE run SET ended = ?, outcome = ? WHERE id = ?", _now(), outcome, run)
+
+    def note(self, run: int, step: str, what: str, *, seconds: float | None = None, detail: str = "") -> None:
+        self._write(
+            "INSERT INTO event (run, step, what, at, seconds, detail) VALUES (?, ?, ?, ?, ?, ?)",
+            *(run, step, what, _now(), seconds, detail),
+        )
+
+    def fact(self, run: int, step: str, key: str, value: Fact) -> None:
+        text = json.dumps(value, ensure_ascii=False)
+        self._write("INSERT INTO fact (run, step, key, value, at) VALUES (?, ?, ?, ?, ?)", run, step, key, text, _now())
+
+    def last_facts(self, step: str) -> dict[str, Fact]:
+        """The latest value of every fact that a step ever told, by key."""
+        rows = self._read("SELECT key, value FROM fact WHERE step = ? ORDER BY id", step)
+        return {key: json.loads(value) for key, value in rows}
+
+    def owes_proof(self, step: str) -> bool:
+        """Whether a step was begun and its proof has not succeeded since. Begun, not applied: the run may have been
+        killed after the last change and before it was noted."""
+        rows = self._read(
+            "SELECT what FROM event WHERE step = ? AND what IN ('started', 'proved') ORDER BY id DESC LIMIT 1", step
+        )
+        return bool(rows) and rows[0][0] == "started"
+
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, the oldest first."""
+        rows = self._read(
+            "SELECT id, who, origin, started, COALESCE(ended, ''), COALESCE(outcome, '') FROM run ORDER BY id"
+        )
+        return tuple(Run(*row) for row in rows)
+
+    def entries(self, run: int | None = None) -> tuple[Entry, ...]:
+        """What happened to steps, in one run or in all, in order."""
+        rows = self._read(
+            "SELECT run, step, what, at, seconds, detail FROM event WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run
+        )
+        return tuple(Entry(*row) for row in rows)
+
+    def _write(self, statement: str, *values: object) -> int:
+        with self._lock:
+            return self._db.execute(statement, values).lastrowid or 0
+
+    def _read(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(statement, values).fetchall()
+
+
+def _busy(note: bytes) -> SiteError:
+    try:
+        owner = json.loads(note)
+        text = (
+            f"another run is going on: {owner['user']} on {owner['host']}, pid {owner['pid']}, since {owner['since']}"
+        )
+    except (ValueError, KeyError, TypeError):
+        text = "another run is going on"
+    return SiteError(text, remedy="wait until it has ended, or end it there with Ctrl-C")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _who() -> str:
+    """The person, also behind sudo."""
+    if real := os.environ.get("SUDO_USER"):
+        return real
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.geteuid())
+
+
+def _origin() -> str:
+    """This machine, and where the person's ssh came from (sshd sets SSH_CONNECTION: client address first)."""
+    came_from = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
+    return f"{socket.gethostname()} from {came_from}" if came_from else socket.gethostname()
