@@ -27,16 +27,17 @@ def set_scalar(text: str, name: str, value: str, *, where: str = "snow.conf") ->
     Raises InputError if the file has a syntax error or cannot be edited so that the value counts.
     """
     assignments = _scan(text, name, where=where)
-    if evaluate(assignments).get(name) == value:
+    if _first(evaluate(assignments).get(name)) == value:
         return text
     last = _last_whole(assignments, name)
     if last is not None:
         old = text[last.value.start : last.value.end]
         style = _style_of(old) if not isinstance(last.value, Array) else "single"
         edited = _assign(text, last, quote(value, style))
-        if _value(edited, name, where=where) in (value, {"0": value}):
+        if _first(_value(edited, name, where=where)) == value:
             return edited
-    return _checked(_append(text, f"{name}={quote(value, 'single')}"), name, value, where=where)
+    edited = _append(text, f"{name}={quote(value, 'single')}")
+    return _checked(edited, name, _first(_value(edited, name, where=where)) == value, where=where)
 
 
 def set_array(text: str, name: str, values: Sequence[str], *, where: str = "snow.conf") -> str:
@@ -56,7 +57,8 @@ def set_array(text: str, name: str, values: Sequence[str], *, where: str = "snow
             edited = _assign(text, last, _array_words(values))
         if _value(edited, name, where=where) == wanted:
             return edited
-    return _checked(_append(text, f"{name}={_array_words(values)}"), name, wanted, where=where)
+    edited = _append(text, f"{name}={_array_words(values)}")
+    return _checked(edited, name, _value(edited, name, where=where) == wanted, where=where)
 
 
 def set_element(text: str, name: str, index: int, value: str, *, where: str = "snow.conf") -> str:
@@ -85,7 +87,8 @@ def set_element(text: str, name: str, index: int, value: str, *, where: str = "s
             continue
         raw = text[target.start : target.end]
         edited = text[: target.start] + quote(value, _style_of(raw)) + text[target.end :]
-        return _checked(edited, name, before | {str(index): value}, where=where)
+        counts = _value(edited, name, where=where) == before | {str(index): value}
+        return _checked(edited, name, counts, where=where)
     raise InputError(
         f"{name} is put together in a way that cannot be edited safely",
         where=where,
@@ -177,8 +180,13 @@ def _value(text: str, name: str, *, where: str) -> Value | None:
     return evaluate(scan(text, where=where)).get(name)
 
 
-def _checked(text: str, name: str, wanted: Value, *, where: str) -> str:
-    if _value(text, name, where=where) not in (wanted, {"0": wanted}):
+def _first(value: Value | None) -> str | None:
+    """What ``$NAME`` is: of an array its first element."""
+    return value.get("0") if isinstance(value, dict) else value if isinstance(value, str) else None
+
+
+def _checked(text: str, name: str, counts: bool, *, where: str) -> str:
+    if not counts:
         raise InputError(
             f"{name} cannot be changed safely: the way this file sets it is not understood",
             where=where,

@@ -11,7 +11,7 @@ from snowha.errors import InputError
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
 from snowha.site.names import check_bridge, check_domain_name, check_ip, check_mac, check_path, show
-from snowha.site.xl_syntax import Atom, List, Setting, parse_settings, quoted
+from snowha.site.xl_syntax import Atom, List, Setting, line_at, parse_settings, quoted
 
 __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_value"]
 
@@ -25,6 +25,7 @@ _DEFAULT_BRIDGE = "xenbr0"
 class _Config:
     """The settings that count, with their lines."""
 
+    text: str
     where: str
     settings: Mapping[str, Setting]
 
@@ -51,16 +52,17 @@ class _Config:
             self.fail(key, f"{key} is not a number above 0: {show(text)}", f"write {key} = 128")
         return int(text)
 
-    def strings(self, key: str) -> tuple[str, ...] | None:
+    def strings(self, key: str) -> tuple[tuple[str, str], ...]:
+        """Each entry of a list with its own ``file:line``; nothing if there is no such key."""
         setting = self.settings.get(key)
         if setting is None:
-            return None
+            return ()
         if not isinstance(setting.value, List):
             self.fail(key, f"{key} is not a list", f"write {key} = [ '…' ]")
-        items = [item.text for item in setting.value.items if isinstance(item, Atom)]
+        items = [item for item in setting.value.items if isinstance(item, Atom)]
         if len(items) != len(setting.value.items):
             self.fail(key, f"there is a list inside the list {key}", f"write {key} = [ '…', '…' ]")
-        return tuple(items)
+        return tuple((item.text, f"{self.where}:{line_at(self.text, item.start)}") for item in items)
 
 
 def parse(text: str, *, where: str, path: str) -> Domain:
@@ -69,7 +71,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
     Raises InputError, with file and line, if xl could not read it, if name, memory or disks are missing, or if a
     name or path in it is one that must not reach a command.
     """
-    config = _Config(where, _effective(parse_settings(text, where=where), where=where))
+    config = _Config(text, where, _effective(parse_settings(text, where=where), where=where))
     name = check_domain_name(config.string("name"), where=config.at("name"))
     kernel, ramdisk = config.string("kernel", ""), config.string("ramdisk", "")
     return Domain(
@@ -81,7 +83,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         kernel=check_path(kernel, where=config.at("kernel")) if kernel else "",
         ramdisk=check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
         disks=_disks(config),
-        vifs=tuple(_vif(spec, where=config.at("vif")) for spec in config.strings("vif") or ()),
+        vifs=tuple(_vif(spec, where=at) for spec, at in config.strings("vif")),
         root_vdev=_root_vdev(config),
     )
 
@@ -176,15 +178,15 @@ def _type(config: _Config) -> DomainType:
 
 
 def _disks(config: _Config) -> tuple[Disk, ...]:
-    disks = tuple(parse_disk(spec, where=config.at("disk")) for spec in config.strings("disk") or ())
-    if not disks:
+    found: dict[str, Disk] = {}
+    for spec, at in config.strings("disk"):
+        disk = parse_disk(spec, where=at)
+        if disk.vdev in found:
+            raise InputError(f"two disks are {disk.vdev}", where=at, remedy="give each disk a device of its own")
+        found[disk.vdev] = disk
+    if not found:
         config.fail("disk", "the domain has no disk", "add disk = [ 'phy:/dev/VG/NAME-disk,xvda2,w' ]")
-    seen: set[str] = set()
-    for disk in disks:
-        if disk.vdev in seen:
-            config.fail("disk", f"two disks are {disk.vdev}", "give each disk a device of its own")
-        seen.add(disk.vdev)
-    return disks
+    return tuple(found.values())
 
 
 def _vif(spec: str, *, where: str) -> Vif:

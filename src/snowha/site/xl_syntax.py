@@ -65,6 +65,11 @@ def quoted(value: str, quote: str) -> str:
     return quote + value.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
 
+def line_at(text: str, position: int) -> int:
+    """The line, counted from 1, of a character."""
+    return text.count("\n", 0, position) + 1
+
+
 class _Parser:
     def __init__(self, text: str, where: str) -> None:
         self.text = text
@@ -72,10 +77,7 @@ class _Parser:
         self.pos = 0
 
     def fail(self, message: str, position: int, remedy: str) -> NoReturn:
-        raise InputError(message, where=f"{self.where}:{self.line(position)}", remedy=remedy)
-
-    def line(self, position: int) -> int:
-        return self.text.count("\n", 0, position) + 1
+        raise InputError(message, where=f"{self.where}:{line_at(self.text, position)}", remedy=remedy)
 
     def peek(self) -> str:
         return self.text[self.pos : self.pos + 1]
@@ -108,7 +110,7 @@ class _Parser:
         self.skip(newlines=False)
         if self.peek() not in ("", "\n", ";"):
             self.fail(f"{self.rest()} behind the value of {key[0]}", self.pos, "end the line behind the value")
-        return Setting(key[0], self.line(start), start, operator_start, operator, value)
+        return Setting(key[0], line_at(self.text, start), start, operator_start, operator, value)
 
     def value(self) -> Atom | List:
         start = self.pos

@@ -1,0 +1,100 @@
+"""What two domains must not share: found before anything is changed, or one of them loses its data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from snowha.errors import InputError
+from snowha.site.model import Disk, Domain, FloatingIp, Paths, Server, Site, Vif
+from snowha.site.rules import check_domains, check_site, image_key, raise_on_stop
+
+
+def domain(name: str, number: int) -> Domain:
+    return Domain(
+        name=name,
+        config=f"/sNow/etc/domains/{name}.cfg",
+        memory_mib=128,
+        vcpus=1,
+        type="pv",
+        kernel="",
+        ramdisk="",
+        disks=(Disk("", f"/dev/snow_vg/{name}-disk", "xvda2"),),
+        vifs=(Vif("xsnow0", f"00:16:3e:00:00:0{number}", f"192.168.8.1{number}"),),
+        root_vdev="xvda2",
+    )
+
+
+ONE, TWO = domain("deploy01", 1), domain("proxy01", 2)
+SITE = Site(
+    name="snow",
+    paths=Paths("/sNow/etc/snow.conf", "/sNow/etc/domains", "/sNow/domains"),
+    servers=(Server("snow01", "192.168.8.1", ("192.168.8.1",)), Server("snow02", "192.168.8.2", ("192.168.8.2",))),
+    domains=(ONE, TWO),
+    mounts=(),
+    floating_ip=FloatingIp("192.168.8.254", 24, "xsnow0"),
+    apart=(),
+)
+
+
+def test_a_sound_site_has_no_findings() -> None:
+    assert check_site(SITE, SITE.domains) == ()
+    raise_on_stop(())
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (replace(TWO, name="Deploy01"), "duplicate-name"),
+        (replace(TWO, disks=(Disk("", "/dev/snow_vg/./deploy01-disk", "xvda1"),)), "shared-disk"),
+        (replace(TWO, disks=(Disk("", "/dev/mapper/snow_vg-deploy01--disk", "xvda1"),)), "shared-disk"),
+        (replace(TWO, vifs=(Vif("xsnow0", "00:16:3E:00:00:01", ""),)), "duplicate-mac"),
+        (replace(TWO, vifs=(Vif("xsnow0", "", "192.168.8.99 192.168.8.11/24"),)), "duplicate-ip"),
+    ],
+)
+def test_what_two_domains_share_is_found_and_stops(second: Domain, code: str) -> None:
+    findings = check_domains([ONE, second])
+    assert [finding.code for finding in findings] == [code]
+    assert findings[0].where == f"{ONE.config}, {second.config}"
+    assert findings[0].remedy
+    with pytest.raises(InputError) as caught:
+        raise_on_stop(findings)
+    assert caught.value.where == findings[0].where
+
+
+def test_one_domain_in_two_folders_is_one_finding() -> None:
+    copy = replace(ONE, config="/sNow/domains/deploy01.cfg", vifs=())
+    assert [finding.code for finding in check_domains([ONE, copy])] == ["duplicate-name"]
+
+
+def test_an_image_that_nobody_writes_can_be_shared() -> None:
+    disk = Disk("", "/sNow/iso/tools.iso", "xvdc", access="r")
+    first, second = (replace(one, disks=(*one.disks, disk)) for one in (ONE, TWO))
+    assert check_domains([first, second]) == ()
+    writer = replace(second, disks=(*TWO.disks, replace(disk, access="w")))
+    assert [finding.code for finding in check_domains([first, writer])] == ["shared-disk"]
+
+
+@pytest.mark.parametrize("address", ["192.168.8.2", "192.168.8.254"])
+def test_a_domain_with_an_address_of_the_cluster_is_found(address: str) -> None:
+    taken = replace(TWO, vifs=(Vif("xsnow0", "", address),))
+    assert [finding.code for finding in check_site(SITE, [ONE, taken])] == ["duplicate-ip"]
+
+
+def test_addresses_that_dhcp_gives_are_no_duplicates() -> None:
+    vifs = (Vif("xsnow0", "", "0.0.0.0"),)
+    assert check_domains([replace(ONE, vifs=vifs), replace(TWO, vifs=vifs)]) == ()
+
+
+def test_one_error_names_every_reason_to_stop() -> None:
+    twin = replace(TWO, vifs=ONE.vifs)
+    with pytest.raises(InputError) as caught:
+        raise_on_stop(check_domains([ONE, twin]))
+    assert "MAC" in str(caught.value)
+    assert "IP" in str(caught.value)
+
+
+def test_a_volume_has_one_key_under_both_its_names() -> None:
+    assert image_key("/dev/mapper/snow_vg-deploy01--disk") == image_key("/dev/snow_vg/deploy01-disk")
+    assert image_key("/dev/mapper/my--vg-a") == "/dev/my-vg/a"

@@ -1,0 +1,288 @@
+"""snow.conf: what bash would make of it, without running it, and edits that lose nothing else in the file."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from snowha.errors import InputError
+from snowha.site.bash_edit import quote
+from snowha.site.model import Network
+from snowha.site.snow_conf import ImageDestination, SnowConf, parse, set_array, set_network_gateway, set_scalar
+
+SNOW_CONF = """\
+# sNow! config file : /sNow/snow-tools/etc/snow.conf
+# Don't change the paths "unless" you know what you are doing
+SNOW_PATH=/sNow
+SNOW_HOME=/home
+export SNOW_TOOL=${SNOW_PATH}/snow-tools
+SNOW_LOG=${SNOW_PATH}/log
+LOGFILE=$SNOW_LOG/snow.log   # a comment
+
+NFS_SERVER=snow01
+IMG_DST='lvm=snow_vg'
+#IMG_DST='dir=/sNow'
+#IMG_DST='nfs=$NFS_SERVER:/sNow/domains' # (experimental)
+#
+# SNOW_NODES=( snow01 snow02 )
+SNOW_NODES=( snow01 )
+
+ADMIN_USERS="root snow"
+MASTER_PASSWORD='HPCN0w!!'
+NET_PUB=( 'xpub0' '82.98.134.254' '' '82.98.134.' '255.255.255.0' '-pub' )
+NET_SNOW=( 'xsnow0' '192.168.8.1' '192.168.8.1' '192.168.8.' '255.255.255.0' '' )
+NET_COMP=( 'xsnow0' '192.168.8.1' '192.168.8.100' '192.168.8.' '255.255.255.0' '' )
+#NET_DMZ=( 'xdmz0' '172.16.1.254' '172.16.1.1' '172.16.1.' '255.255.255.0' '-dmz' )
+IPMI_USER=admin
+IPMI_PASSWORD='admin'
+CLUSTERS=([mycluster01]="knl[01-99]" [mycluster02]="hsw[01-99]")
+GOLDEN_NODES=( knl-01   # the first
+               hsw-01
+             )
+MOUNT_NFS[2]="${NFS_SERVER}:${SNOW_HOME}   ${SNOW_HOME}   nfs    bg,tcp,defaults 0 0"
+MOUNT_NFS[1]="${NFS_SERVER}:${SNOW_PATH}   ${SNOW_PATH}   nfs    bg,tcp,defaults 0 0"
+HOST=$(hostname)
+"""
+
+
+@pytest.fixture
+def conf() -> SnowConf:
+    return parse(SNOW_CONF, where="snow01:/sNow/etc/snow.conf")
+
+
+def test_the_variables_a_migration_needs_are_read(conf: SnowConf) -> None:
+    assert conf.scalar("LOGFILE") == "/sNow/log/snow.log"
+    assert conf.scalar("SNOW_TOOL") == "/sNow/snow-tools"
+    assert conf.servers() == ("snow01",)
+    assert conf.image_destination() == ImageDestination("lvm", "snow_vg")
+    assert (conf.ipmi_user(), conf.ipmi_password(), conf.nfs_server()) == ("admin", "admin", "snow01")
+    assert conf.array("GOLDEN_NODES") == ("knl-01", "hsw-01")
+    assert conf.table("CLUSTERS") == {"mycluster01": "knl[01-99]", "mycluster02": "hsw[01-99]"}
+    assert list(conf.table("MOUNT_NFS")) == ["1", "2"]
+    assert conf.table("MOUNT_NFS")["1"].split()[:3] == ["snow01:/sNow", "/sNow", "nfs"]
+
+
+def test_networks_keep_their_empty_fields(conf: SnowConf) -> None:
+    assert [network.key for network in conf.networks()] == ["NET_PUB", "NET_SNOW", "NET_COMP"]
+    assert conf.network("NET_PUB") == Network(
+        "NET_PUB", "xpub0", "82.98.134.254", "", "82.98.134.", "255.255.255.0", "-pub"
+    )
+
+
+def test_a_network_with_missing_fields_is_refused_with_its_line() -> None:
+    with pytest.raises(InputError) as caught:
+        parse("\nNET_SNOW=( xsnow0 192.168.8.1 )\n", where="snow.conf").networks()
+    assert caught.value.where == "snow.conf:2"
+
+
+def test_a_command_substitution_spoils_its_variable_and_no_other(conf: SnowConf) -> None:
+    with pytest.raises(InputError) as caught:
+        conf.scalar("HOST")
+    assert caught.value.where.endswith(":31")
+    assert "command substitution" in caught.value.message
+
+
+def test_nothing_is_executed(tmp_path: Path) -> None:
+    trap = tmp_path / "ran"
+    text = f'A=$(touch {trap})\nB=`touch {trap}`\ntouch {trap}\nC="$(touch "{trap}")"\nD=( $(touch {trap}) )\nE=ok\n'
+    assert parse(text, where="snow.conf").scalar("E") == "ok"
+    assert not trap.exists()
+
+
+def test_a_password_is_not_in_the_repr(conf: SnowConf) -> None:
+    assert "HPCN0w" not in repr(conf)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("A=1\nB='x\nC=2\n", 2),
+        ('\n\nA="x', 3),
+        ("A=1\nB=( a\nb\n", 2),
+        ("A=$(date\n", 1),
+        ("A=`x\n", 1),
+        ("A=( a; )", 1),
+    ],
+)
+def test_a_syntax_error_names_its_line(text: str, line: int) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(text, where="snow.conf")
+    assert caught.value.where == f"snow.conf:{line}"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if true; then\n X=1\nfi\n",
+        "[ -f /x ] && X=1\n",
+        "[ -f /x ] ||\n  X=1\n",
+        "f() {\n X=1\n}\n",
+        "case $a in\n a|b) X=1;;\nesac\n",
+        "for i in 1 2; do X=$i; done\n",
+        "( X=1 )\n",
+        "X=1\nif true; then X=2; fi\n",
+        "X=$UNKNOWN\n",
+        "X=~/x\n",
+        "X=${Y:-1}\n",
+        "X=( snow0{1,2} )\n",
+        "X=( * )\n",
+        "X=$1\n",
+    ],
+)
+def test_what_only_running_could_tell_is_not_guessed(text: str) -> None:
+    conf = parse(text + "Z=z\n", where="snow.conf")
+    assert conf.scalar("Z") == "z"
+    with pytest.raises(InputError):
+        conf.array("X")
+
+
+def test_a_missing_variable_says_what_to_add() -> None:
+    with pytest.raises(InputError, match="IPMI_USER is not set"):
+        parse("", where="snow.conf").ipmi_user()
+
+
+def test_the_image_destination_is_expanded_even_from_single_quotes() -> None:
+    conf = parse("NFS_SERVER=nfs01\nIMG_DST='nfs=$NFS_SERVER:/sNow/domains'\n", where="snow.conf")
+    assert conf.image_destination() == ImageDestination("nfs", "nfs01:/sNow/domains")
+
+
+@pytest.mark.parametrize("value", ["", "lvm=", "/sNow", "dir=sNow", "dir=/a/../b", "lvm=../x", "lvm=a;b", "zfs=a"])
+def test_an_image_destination_that_leads_elsewhere_is_refused(value: str) -> None:
+    with pytest.raises(InputError):
+        parse(f"IMG_DST='{value}'", where="snow.conf").image_destination()
+
+
+def test_a_server_name_that_is_a_command_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        parse("SNOW_NODES=( snow01 'a;reboot' )", where="snow.conf").servers()
+    assert caught.value.where == "snow.conf:1"
+
+
+def test_the_guides_edits_change_four_lines_and_no_other_byte() -> None:
+    text = set_array(SNOW_CONF, "SNOW_NODES", ["snow01", "snow02"])
+    text = set_scalar(text, "IMG_DST", "dir=/sNow")
+    text = set_network_gateway(text, "NET_SNOW", "192.168.8.254")
+    text = set_network_gateway(text, "NET_COMP", "192.168.8.254")
+    expected = (
+        SNOW_CONF.replace("\nSNOW_NODES=( snow01 )", "\nSNOW_NODES=( snow01 snow02 )")
+        .replace("\nIMG_DST='lvm=snow_vg'", "\nIMG_DST='dir=/sNow'")
+        .replace("'xsnow0' '192.168.8.1'", "'xsnow0' '192.168.8.254'")
+    )
+    assert text == expected
+
+
+def test_windows_line_endings_and_a_missing_last_one_survive() -> None:
+    text = 'A="1"\r\n# it\'s\r\nB=( x )'
+    assert set_scalar(text, "A", "2") == 'A="2"\r\n# it\'s\r\nB=( x )'
+    assert set_array(text, "B", ["x", "y"]) == 'A="1"\r\n# it\'s\r\nB=( x y )'
+    assert set_scalar(text, "C", "3") == text + "\r\nC='3'"
+
+
+def test_comments_and_line_breaks_in_an_array_survive() -> None:
+    text = "A=(\n  snow01  # the first\n)\n"
+    longer = set_array(text, "A", ["snow01", "snow02"])
+    assert longer == "A=(\n  snow01\n  snow02  # the first\n)\n"
+    assert set_array(longer, "A", ["snow01"]) == "A=(\n  snow01\n  # the first\n)\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["if x; then A=1; fi\n", "A=1\nunset A\n", "A=(1)\nA[0]=2\nA[3]=4\n", "A+=1\n", "A=$(x)\n", "A=1 command\n", ""],
+)
+def test_a_value_counts_after_the_edit_however_the_file_set_it(text: str) -> None:
+    edited = set_scalar(text, "A", "new")
+    assert parse(edited, where="x").scalar("A") == "new"
+    edited = set_array(text, "A", ["a", "b c"])
+    assert parse(edited, where="x").array("A") == ("a", "b c")
+
+
+def test_an_element_set_behind_its_array_is_the_one_changed() -> None:
+    text = "NET_SNOW=( a b c d e f )\nNET_SNOW[1]=x\n"
+    assert set_network_gateway(text, "NET_SNOW", "10.0.0.1") == "NET_SNOW=( a b c d e f )\nNET_SNOW[1]=10.0.0.1\n"
+
+
+def test_a_network_that_is_not_there_is_not_invented() -> None:
+    with pytest.raises(InputError):
+        set_network_gateway("A=1\n", "NET_SNOW", "10.0.0.1")
+
+
+VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+LINES = st.sampled_from(
+    [
+        "# don't",
+        "",
+        "  ",
+        "B='x y'",
+        "C=$B",
+        'D="${B}!"',
+        "E=( 1 2 )",
+        "echo 'hi' # x",
+        "F[2]=z",
+        "G=$(id)",
+        "\tB=2;C=3",
+    ]
+)
+
+
+@given(
+    before=st.lists(LINES), after=st.lists(LINES), value=VALUES, old=st.sampled_from(["x", "'a b'", '"q"', "", "a\\ b"])
+)
+@example(before=[], after=[], value="a'b\"c$d`e\\f!g", old='"q"')
+def test_bytes_outside_the_value_never_change(before: list[str], after: list[str], value: str, old: str) -> None:
+    head, tail = "".join(f"{line}\n" for line in before), "".join(f"\n{line}" for line in after)
+    edited = set_scalar(f"{head}X={old}{tail}", "X", value)
+    assert edited.startswith(f"{head}X=")
+    assert edited.endswith(tail)
+    assert parse(edited, where="x").scalar("X") == value
+    assert set_scalar(edited, "X", value) == edited
+
+
+@given(
+    values=st.lists(VALUES, max_size=4), old=st.lists(VALUES, max_size=4), style=st.sampled_from(["single", "double"])
+)
+def test_an_array_is_set_whatever_is_in_it(values: list[str], old: list[str], style: str) -> None:
+    words = " ".join(quote(value, "double" if style == "double" else "single") for value in old)
+    edited = set_array(f"# don't\nX=( {words} ) # x\nY=1\n", "X", values)
+    assert edited.startswith("# don't\nX=(")
+    assert edited.endswith(" # x\nY=1\n")
+    assert parse(edited, where="x").array("X") == tuple(values)
+    assert set_array(edited, "X", values) == edited
+
+
+@given(st.text(st.sampled_from("A=1'\"$(){}[]`\\ \n#;&|<>if fi"), max_size=40))
+def test_no_file_makes_the_reader_loop_or_crash(text: str) -> None:
+    try:
+        parse(text, where="x")
+    except InputError as error:
+        assert error.where.startswith("x:")
+
+
+def _bash_says(text: str, names: str, folder: Path) -> list[str]:
+    bash = shutil.which("bash")
+    if not bash:
+        pytest.skip("no bash here to compare with")
+    file = folder / "snow.conf"
+    file.write_text(text, newline="")
+    script = f'source "$1"; for n in {names}; do declare -n r="$n"; printf "%s\\0" "${{#r[@]}}" "${{r[@]}}"; done'
+    done = subprocess.run([bash, "-c", script, "bash", str(file)], capture_output=True, check=True, env={})
+    return done.stdout.decode().split("\0")[:-1]
+
+
+def test_bash_reads_the_same_from_the_sample(tmp_path: Path, conf: SnowConf) -> None:
+    names = ["LOGFILE", "IMG_DST", "MASTER_PASSWORD", "NET_PUB", "GOLDEN_NODES", "MOUNT_NFS", "SNOW_NODES"]
+    ours = [word for name in names for word in (str(len(conf.array(name))), *conf.array(name))]
+    assert ours == _bash_says(SNOW_CONF, " ".join(names), tmp_path)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=VALUES, values=st.lists(VALUES, max_size=3), style=st.sampled_from(["X=a\n", 'X="a"\n', "X='a'\n"]))
+@example(value="p@ss'w\"o$rd`!\\", values=["a b", "", "*", "~", "{a,b}", "#x"], style='X="a"\n')
+def test_bash_reads_back_what_was_set(tmp_path: Path, value: str, values: list[str], style: str) -> None:
+    text = set_array(set_scalar(style, "X", value), "Y", values)
+    assert _bash_says(text, "X Y", tmp_path) == ["1", value, str(len(values)), *values]
