@@ -118,6 +118,7 @@ class _Scanner:
                 self.conditional = True
             elif char in "&|":
                 self.pos += 1
+                self.conditional = char == "|"
             elif char == "(":
                 self.open.append("(")
                 self.pos += 1
@@ -164,7 +165,9 @@ class _Scanner:
             self.skip_blanks()
             char = self.peek()
             if not char or char in "\n;&|)":
-                self.found.extend(batch)
+                # In a pipe or in the background they happen in another process, and change nothing here.
+                if not char or char not in "&|" or self.peek(2) in ("&&", "||"):
+                    self.found.extend(batch)
                 return
             if match := _ASSIGN.match(self.text, self.pos):
                 batch.append(self.assignment(match))
@@ -179,6 +182,9 @@ class _Scanner:
         start = self.pos
         self.pos = match.end()
         value: Word | Array = self.array() if self.peek() == "(" else self.word()
+        if isinstance(value, Array) and self.peek() and self.peek() not in _META:
+            reason = "something is glued to the ')' of the array"
+            value = Word(value.start, self.word().end, (Piece("opaque", reason, quoted=False),))
         return Assignment(
             name=match[1],
             line=self.line(start),

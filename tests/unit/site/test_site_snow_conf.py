@@ -133,6 +133,8 @@ def test_a_syntax_error_names_its_line(text: str, line: int) -> None:
         "X=( snow0{1,2} )\n",
         "X=( * )\n",
         "X=$1\n",
+        "true | X=1\n",
+        "X=( a )b\n",
     ],
 )
 def test_what_only_running_could_tell_is_not_guessed(text: str) -> None:
