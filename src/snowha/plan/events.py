@@ -134,7 +134,7 @@ def to_json(event: Event) -> str:
             values["error"] = error_json(value)
         elif item.name != "at":
             values[item.name] = round(value, 3) if item.name == "seconds" else value
-    return json.dumps(values, ensure_ascii=False, default=str)
+    return json.dumps(values, default=str)
 
 
 def error_json(error: BaseException) -> dict[str, object]:
