@@ -1,0 +1,154 @@
+"""``snow lab``: a whole site on this machine, to rehearse on and to break."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import termios
+import time
+import tty
+
+import click
+
+from snowha.lab import layout, machines, network, rootfs, site
+
+
+def _say(text: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
+
+
+@click.group()
+def lab() -> None:
+    """A whole sNow! site on this machine: Xen servers, storage, BMCs and domains, emulated and real.
+
+    Needs root. Nothing in it can reach, or be reached from, any network.
+    """
+
+
+@lab.command()
+@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="Debian of the servers.")
+def up(release: str) -> None:
+    """Bring the site up; the first time it is built and booted (minutes), later it comes from the cache (seconds)."""
+    start = time.monotonic()
+    site.up(release, _say)
+    _say(f"the lab is up after {time.monotonic() - start:.0f} s: `snow lab status`, `snow lab ssh snow01`")
+
+
+@lab.command()
+def down() -> None:
+    """End everything the lab started. Built images stay in the cache."""
+    site.down(_say)
+
+
+@lab.command()
+@click.option("--json", "as_json", is_flag=True, help="The same as data.")
+def status(as_json: bool) -> None:
+    """Machines and their power, snapshots, domains that answer."""
+    facts = site.status()
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo(f"Debian {facts['release']}, {str(facts['accelerator']).split(',')[0]}")
+    for kind, word in (("machines", "power"), ("domains", "answers")):
+        click.echo(f"\n{kind}:")
+        table = facts[kind]
+        assert isinstance(table, dict)
+        for name, row in table.items():
+            state = ("on" if row[word] else "off") if word == "power" else ("answers" if row[word] else "does not answer")
+            click.echo(f"  {name:<10} {row['address']:<15} {state}")
+    processes, names = facts["processes"], facts["snapshots"]
+    assert isinstance(processes, dict) and isinstance(names, list)
+    dead = [name for name, alive in processes.items() if not alive]
+    click.echo(f"\nsnapshots: {', '.join(names)}")
+    if dead:
+        click.echo(f"not running: {', '.join(dead)}  → `snow lab restore {layout.PREPARED}` or down and up")
+
+
+@lab.command(context_settings={"ignore_unknown_options": True})
+@click.argument("host")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[CMD…]")
+def ssh(host: str, words: tuple[str, ...]) -> None:
+    """Log in to a machine of the lab as root, or run a command there."""
+    site.facts(layout.paths())
+    argv = site.ssh_words(host, list(words), paths=layout.paths())
+    os.execvp(argv[0], argv)
+
+
+@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD…")
+def exec_(words: tuple[str, ...]) -> None:
+    """Run a command of this machine inside the site's network: the administrator's workstation.
+
+    For example: snow lab exec snow ha status
+    """
+    site.facts(layout.paths())
+    argv = network.inside(*words)
+    os.execvp(argv[0], argv)
+
+
+@lab.command()
+@click.argument("host")
+def console(host: str) -> None:
+    """The serial console of a machine. Ctrl-] leaves it."""
+    paths = layout.paths()
+    site.facts(paths)
+    connection = machines.console_socket(site.known(host), paths)
+    click.echo("Ctrl-] leaves the console.", err=True)
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal) if os.isatty(terminal) else None
+    try:
+        if before:
+            tty.setraw(terminal)
+        while True:
+            ready, _, _ = select.select([terminal, connection], [], [])
+            if connection in ready:
+                data = connection.recv(4096)
+                if not data:
+                    return
+                os.write(sys.stdout.fileno(), data)
+            if terminal in ready:
+                data = os.read(terminal, 1024)
+                if not data or b"\x1d" in data:
+                    return
+                connection.sendall(data)
+    finally:
+        if before:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        connection.close()
+
+
+@lab.command()
+@click.argument("name")
+def save(name: str) -> None:
+    """Save the whole site, running, under NAME."""
+    start = time.monotonic()
+    site.save(name)
+    _say(f"saved as {name} in {time.monotonic() - start:.1f} s")
+
+
+@lab.command()
+@click.argument("name")
+def restore(name: str) -> None:
+    """Bring the whole site back to what it was when NAME was saved."""
+    start = time.monotonic()
+    site.restore(name)
+    _say(f"back at {name} after {time.monotonic() - start:.1f} s")
+
+
+@lab.command()
+@click.argument("host")
+@click.argument("action", type=click.Choice(["on", "off", "reset"]))
+def power(host: str, action: str) -> None:
+    """Cut or give a machine's power, as a hand on the cable would."""
+    site.power(host, action)
+
+
+@lab.command()
+@click.argument("host")
+@click.argument("network_name", metavar="NETWORK")
+@click.argument("state", type=click.Choice(["up", "down"]))
+def cable(host: str, network_name: str, state: str) -> None:
+    """Plug or pull a machine's cable to a network (snow, mgmt)."""
+    site.cable(host, network_name, state == "up")

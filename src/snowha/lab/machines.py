@@ -1,0 +1,216 @@
+"""QEMU: start, stop, snapshot. One function a verb; the machine's state is QEMU's, we keep only its process id."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+from snowha.errors import SiteError
+from snowha.hosts.local import LocalHost
+from snowha.lab.layout import MACHINES, NETWORKS, LabPaths, Machine
+from snowha.lab.network import inside
+
+
+@functools.cache
+def accelerator() -> tuple[str, ...]:
+    """QEMU's words for the fastest way to run a machine here: KVM where a guest really starts with it, else emulation.
+
+    /dev/kvm may exist and still abort at the first instruction, so a guest is started to find out. Under emulation Xen
+    boots on qemu64 with svm and npt (without npt there is no PVH); ``-cpu max`` crashes dom0 in early boot.
+    """
+    kvm = ("-accel", "kvm", "-cpu", "host")
+    if os.access("/dev/kvm", os.R_OK | os.W_OK) and _nested_flag():
+        probe = ["timeout", "5", "qemu-system-x86_64", *kvm, "-display", "none", "-nodefaults", "-S", "-qmp", "stdio"]
+        answer = LocalHost().run(probe, input='{"execute":"qmp_capabilities"}{"execute":"quit"}', check=False, timeout=15)
+        if answer.ok and '"return"' in answer.stdout:
+            return kvm
+    return ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64,+svm,+npt")
+
+
+def _nested_flag() -> bool:
+    words = Path("/proc/cpuinfo").read_text().split()
+    return "vmx" in words or "svm" in words
+
+
+def _argv(machine: Machine, paths: LabPaths, *, snapshot: str | None, kernel: Path | None, ramdisk: Path | None) -> list[str]:
+    words = [
+        "qemu-system-x86_64", *accelerator(), "-name", machine.name, "-smp", "1", "-m", str(machine.memory),
+        "-display", "none", "-nodefaults", "-no-user-config", "-machine", "pc", "-rtc", "base=utc,clock=vm",
+        "-device", "virtio-rng-pci,addr=0xa",
+        "-chardev", f"socket,id=console,path={paths.console(machine.name)},server=on,wait=off,logfile={paths.console_log(machine.name)},logappend=on",
+        "-serial", "chardev:console",
+        "-qmp", f"unix:{paths.qmp(machine.name)},server=on,wait=off",
+        "-pidfile", str(paths.pid(machine.name)), "-daemonize",
+    ]  # fmt: skip
+    for index, letter in enumerate("ab"):
+        disk = paths.disk(machine.name, letter)
+        if disk.exists():
+            # unsafe: a flush to the machine's own disk proves nothing here, the power of the whole lab is never lost
+            words += ["-drive", f"if=none,id=disk{letter},file={disk},format=qcow2,cache=unsafe,discard=unmap"]
+            words += ["-device", f"virtio-blk-pci,drive=disk{letter},addr={hex(6 + index)}"]
+    for index, network in enumerate(NETWORKS):
+        words += ["-netdev", f"tap,id=net{index},ifname={machine.tap(network)},script=no,downscript=no"]
+        words += ["-device", f"virtio-net-pci,netdev=net{index},mac={machine.mac(network)},addr={hex(3 + index)},romfile="]
+    if kernel and ramdisk:
+        words += ["-kernel", str(kernel), "-initrd", str(ramdisk), "-append", "root=/dev/vda1 ro quiet console=ttyS0,115200"]
+    if snapshot:
+        words += ["-loadvm", snapshot]
+    return words
+
+
+def pid(machine: Machine, paths: LabPaths) -> int | None:
+    """The id of the machine's QEMU, None if it is off."""
+    try:
+        number = int(paths.pid(machine.name).read_text())
+        command = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return number if machine.name.encode() in command else None
+
+
+def is_on(machine: Machine, paths: LabPaths) -> bool:
+    return pid(machine, paths) is not None
+
+
+def start(machine: Machine, paths: LabPaths, *, snapshot: str | None = None) -> None:
+    """Power on; from ``snapshot`` when given."""
+    if is_on(machine, paths):
+        return
+    kernel, ramdisk = paths.site / f"{machine.name}.vmlinuz", paths.site / f"{machine.name}.initrd"
+    direct = kernel.exists()
+    words = _argv(
+        machine,
+        paths,
+        snapshot=snapshot,
+        kernel=kernel if direct else None,
+        ramdisk=ramdisk if direct else None,
+    )
+    LocalHost().run(inside(*words), timeout=120)
+
+
+def stop(machine: Machine, paths: LabPaths) -> None:
+    """Cut the power, as a BMC does: at once. Returns when the process is gone."""
+    number = pid(machine, paths)
+    if number is None:
+        return
+    end_process(number)
+    paths.pid(machine.name).unlink(missing_ok=True)
+
+
+def end_process(number: int, *, gently: bool = False, timeout: float = 20.0) -> None:
+    """Kill a process and wait until it is no more."""
+    try:
+        handle = os.pidfd_open(number)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM if gently else signal.SIGKILL)
+        deadline = time.monotonic() + timeout
+        while _alive(number):
+            if time.monotonic() > deadline:
+                if gently:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    gently = False
+                    deadline = time.monotonic() + timeout
+                    continue
+                raise SiteError(f"process {number} does not end", remedy=f"look at it: ps -fp {number}")
+            time.sleep(0.02)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _alive(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def command(machine: Machine, paths: LabPaths, name: str, **arguments: object) -> object:
+    """One QMP command to a machine that is on."""
+    monitor = QEMUMonitorProtocol(str(paths.qmp(machine.name)))
+    monitor.settimeout(120)
+    monitor.connect(negotiate=True)
+    try:
+        return monitor.cmd(name, **arguments)
+    finally:
+        monitor.close()
+
+
+def _human(machine: Machine, paths: LabPaths, line: str) -> None:
+    answer = command(machine, paths, "human-monitor-command", **{"command-line": line})
+    if isinstance(answer, str) and answer.strip():
+        raise SiteError(answer.strip(), where=machine.name, remedy="`snow lab down`, then `snow lab up`")
+
+
+def _on(paths: LabPaths) -> list[Machine]:
+    return [machine for machine in MACHINES if is_on(machine, paths)]
+
+
+def _all(machines: Iterable[Machine], function: Callable[[Machine], object]) -> None:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(function, machines))
+
+
+def save(name: str, paths: LabPaths) -> None:
+    """Snapshot of every machine's memory and disks at one instant: all stopped, all saved, all go on."""
+    machines = _on(paths)
+    if len(machines) != len(MACHINES):
+        off = ", ".join(machine.name for machine in MACHINES if machine not in machines)
+        raise SiteError(f"{off} is off; a snapshot holds every machine", remedy="`snow lab power HOST on` first")
+    _all(machines, lambda machine: command(machine, paths, "stop"))
+    try:
+        _all(machines, lambda machine: _human(machine, paths, f"savevm {name}"))
+    finally:
+        _all(machines, lambda machine: command(machine, paths, "cont"))
+
+
+def restore(name: str, paths: LabPaths) -> None:
+    """Bring every machine back to the snapshot; machines that are off are started from it."""
+    for machine in MACHINES:
+        if name not in snapshots(machine, paths):
+            raise SiteError(
+                f"{machine.name} has no snapshot called {name}",
+                remedy=f"there are: {', '.join(snapshots(machine, paths)) or 'none'}",
+            )
+    running = _on(paths)
+    _all(running, lambda machine: command(machine, paths, "stop"))
+    _all(running, lambda machine: _human(machine, paths, f"loadvm {name}"))
+    _all([machine for machine in MACHINES if machine not in running], lambda machine: start(machine, paths, snapshot=name))
+    _all(running, lambda machine: command(machine, paths, "cont"))
+
+
+def snapshots(machine: Machine, paths: LabPaths) -> list[str]:
+    """Names of the machine's snapshots."""
+    words = ["qemu-img", "snapshot", "-U", "-l", str(paths.disk(machine.name))]
+    lines = LocalHost().run(words).stdout.splitlines()[2:]
+    return [line.split()[1] for line in lines if line.strip()]
+
+
+def console_socket(machine: Machine, paths: LabPaths) -> socket.socket:
+    """A connection to the machine's serial console."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(paths.console(machine.name)))
+    except OSError as error:
+        raise SiteError(f"no console: {error.strerror}", where=machine.name, remedy="is it on? `snow lab status`") from error
+    return connection
+
+
+def free_disk(path: Path) -> int:
+    """Bytes free where ``path`` will be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

@@ -1,0 +1,47 @@
+"""The power of a machine as its BMC sees it, and the BMC's process."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from snowha.lab import layout, machines
+from snowha.lab.layout import LabPaths, Machine
+
+
+@dataclass(frozen=True)
+class MachinePower:
+    """PowerControl over a QEMU process: off is SIGKILL, which is what a cut cable looks like."""
+
+    machine: Machine
+    paths: LabPaths
+
+    def is_on(self) -> bool:
+        return machines.is_on(self.machine, self.paths)
+
+    def on(self) -> None:
+        machines.start(self.machine, self.paths)
+
+    def off(self) -> None:
+        machines.stop(self.machine, self.paths)
+
+    def reset(self) -> None:
+        self.off()
+        self.on()
+
+
+def main() -> None:
+    """The process behind one BMC: ``python -m snowha.lab.power MACHINE PASSWORD_FILE``."""
+    from pathlib import Path
+
+    from snowha.lab import bmc
+
+    machine = layout.machine(sys.argv[1])
+    password = Path(sys.argv[2]).read_text()
+    assert machine.bmc_address is not None
+    power = MachinePower(machine, layout.paths())
+    bmc.serve(machine.bmc_address, username=layout.IPMI_USER, password=password, power=power)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What the lab needs of the machine it runs on: root, and Debian's packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from snowha.errors import SiteError
+
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "lvm": "lvm2",
+    "mkfs.ext4": "e2fsprogs",
+    "sfdisk": "fdisk",
+    "losetup": "mount",
+    "apt-ftparchive": "apt-utils",
+    "dpkg": "dpkg",
+    "depmod": "kmod",
+    "cpio": "cpio",
+    "busybox": "busybox-static",
+    "gcc": "gcc",
+    "ipmitool": "ipmitool",
+    "xz": "xz-utils",
+    "zstd": "zstd",
+    "lz4": "lz4",
+}
+"""Command to Debian package."""
+
+ALSO = ("libc6-dev", "seabios", "debian-archive-keyring")
+
+
+def packages() -> tuple[str, ...]:
+    """The Debian packages that `make` installs."""
+    return (*dict.fromkeys(PACKAGES.values()), *ALSO)
+
+
+def check() -> None:
+    """Raise SiteError in one line when the lab cannot run here."""
+    if os.geteuid() != 0:
+        raise SiteError("the lab needs root: it makes a network namespace and loop devices", remedy="run it with sudo")
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = sorted({package for command, package in PACKAGES.items() if not shutil.which(command, path=path)})
+    if missing:
+        raise SiteError(f"missing on this machine: {', '.join(missing)}", remedy=f"apt-get install {' '.join(missing)}")

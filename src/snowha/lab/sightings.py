@@ -1,0 +1,90 @@
+"""Where each domain was seen, asked of both hypervisors all the time: how the lab knows that none ran in two places at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from snowha.lab import layout
+from snowha.lab.layout import SERVERS
+
+# One long connection a server: a login every two seconds would cost the emulated machines more than the domains do.
+_LOOP = 'while :; do echo "#"; xl list 2>/dev/null; sleep 1; done'
+TOLERANCE_S = 3.0
+"""A line can be late by what an emulated server takes to be scheduled; a real double run lasts until somebody ends it."""
+
+
+@dataclass(frozen=True)
+class Stay:
+    """One domain on one server under one domain id: ``first`` and ``last`` seen, unix time."""
+
+    domain: str
+    server: str
+    domid: int
+    first: float
+    last: float
+
+
+def _watch(server: str, ssh_config: Path, log: Path, lock: threading.Lock) -> None:
+    names = {plan.name for plan in layout.DOMAINS}
+    while True:
+        words = ["ssh", "-F", str(ssh_config), "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2", server, _LOOP]
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as ssh:
+            assert ssh.stdout is not None
+            for line in ssh.stdout:
+                fields = line.split()
+                if len(fields) >= 6 and fields[0] in names and fields[1].isdigit():
+                    seen = {"t": round(time.time(), 3), "server": server, "domain": fields[0], "domid": int(fields[1]), "state": fields[4]}
+                    with lock, log.open("a") as file:
+                        file.write(json.dumps(seen) + "\n")
+        time.sleep(3)  # the server is off or booting: there is nothing to wait on but time
+
+
+def stays(lines: Iterable[str]) -> list[Stay]:
+    """The stays in a log, in the order in which they began."""
+    found: dict[tuple[str, str, int], Stay] = {}
+    for line in lines:
+        try:
+            seen = json.loads(line)
+        except ValueError:
+            continue  # the last line of a log that is being written
+        key = (seen["domain"], seen["server"], seen["domid"])
+        first = found[key].first if key in found else seen["t"]
+        found[key] = Stay(*key, first, seen["t"])
+    return sorted(found.values(), key=lambda stay: stay.first)
+
+
+def at_once(all_stays: Iterable[Stay]) -> list[tuple[Stay, Stay]]:
+    """Pairs of stays of one domain on two servers that overlap by more than a late line can explain."""
+    ordered = list(all_stays)
+    pairs = []
+    for index, one in enumerate(ordered):
+        for other in ordered[index + 1 :]:
+            if one.domain == other.domain and one.server != other.server:
+                overlap = min(one.last, other.last) - max(one.first, other.first)
+                if overlap > TOLERANCE_S:
+                    pairs.append((one, other))
+    return pairs
+
+
+def main() -> None:
+    """The watching process: ``python -m snowha.lab.sightings LOG``."""
+    log = Path(sys.argv[1])
+    lock = threading.Lock()
+    threads = [
+        threading.Thread(target=_watch, args=(server.name, layout.paths().ssh_config, log, lock)) for server in SERVERS
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Setting up Corosync (guide: "Setting up Corosync"): one key, one configuration, links and quorum seen from every server."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+from snowha.cluster import corosync_conf, live
+from snowha.errors import SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import read_file, read_text, stat, write_file
+from snowha.hosts.wait import wait_for
+from snowha.migration.ground import Ground
+from snowha.plan.step import Reporter, Step
+
+KEY = "/etc/corosync/authkey"
+CONF = "/etc/corosync/corosync.conf"
+
+
+def steps(ground: Ground) -> list[Step]:
+    """The section's steps."""
+    packages = tuple(f"servers.packages.{server.name}" for server in ground.site.servers)
+    running = tuple(f"servers.xen.{server.name}" for server in ground.new_servers)
+    return [
+        Step(
+            id="corosync.key",
+            title="Give every server the same Corosync key",
+            section="corosync",
+            check=partial(_key_missing, ground),
+            apply=partial(_write_key, ground),
+            needs=packages,
+        ),
+        Step(
+            id="corosync.conf",
+            title="Give every server the same corosync.conf: knet, encrypted, every link",
+            section="corosync",
+            check=partial(_conf_missing, ground),
+            apply=partial(_write_conf, ground),
+            needs=packages,
+        ),
+        Step(
+            id="corosync.start",
+            title="Start Corosync, and see links and quorum from every server",
+            section="corosync",
+            check=partial(_membership_missing, ground),
+            apply=partial(_start, ground),
+            needs=("corosync.key", "corosync.conf", *running),
+        ),
+    ]
+
+
+def _key_missing(ground: Ground) -> str | None:
+    keys = ground.on_all(lambda host: read_file(host, KEY))
+    if None in keys.values() or len(set(keys.values())) > 1:
+        return "the servers do not have one key"
+
+    def open_to_others(host: Host) -> str | None:
+        facts = stat(host, KEY)
+        return None if facts and facts.mode == 0o400 else f"{KEY} is not mode 0400"
+
+    return ground.first_missing(open_to_others)
+
+
+def _write_key(ground: Ground, reporter: Reporter) -> None:
+    present = [key for key in ground.on_all(lambda host: read_file(host, KEY)).values() if key]
+    # 256 bytes are what corosync-keygen(8) writes
+    key = present[0] if present else secrets.token_bytes(256)
+    for host in ground.hosts.values():
+        reporter.say(f"writing {KEY} on {host.name}")
+        write_file(host, KEY, key, mode=0o400, owner="root:root", keep=bool(present))
+
+
+def _conf_missing(ground: Ground) -> str | None:
+    wanted = corosync_conf.compose(ground.site)
+    return ground.first_missing(lambda host: None if read_text(host, CONF) == wanted else f"{CONF} differs")
+
+
+def _write_conf(ground: Ground, reporter: Reporter) -> None:
+    wanted = corosync_conf.compose(ground.site)
+    for host in ground.hosts.values():
+        reporter.say(f"writing {CONF} on {host.name}")
+        write_file(host, CONF, wanted, mode=0o644)
+        if host.run(["systemctl", "is-active", "--quiet", "corosync"], check=False).ok:
+            raise SiteError(
+                "corosync runs with another configuration",
+                where=host.name,
+                remedy="stop the cluster there (systemctl stop pacemaker corosync), then run this again",
+            )
+
+
+def membership_trouble(host: Host, ground: Ground) -> str | None:
+    """Why ``host`` does not see all servers over all links with quorum, None if it does."""
+    quorum = host.run(["corosync-quorumtool", "-s"], check=False)
+    if "Quorum information" not in quorum.stdout:
+        return "corosync does not run"
+    seen = live.parse_quorum(quorum.stdout)
+    if not seen.quorate:
+        return "no quorum"
+    if len(seen.members) != len(ground.site.servers):
+        return f"sees {len(seen.members)} of {len(ground.site.servers)} servers"
+    links = live.parse_links(host.run(["corosync-cfgtool", "-s"], check=False).stdout)
+    if len(links) != len(ground.site.servers[0].links):
+        return f"{len(links)} links, not {len(ground.site.servers[0].links)}"
+    down = [str(link.number) for link in links if not link.connected]
+    return f"link {', '.join(down)} is down" if down else None
+
+
+def _membership_missing(ground: Ground) -> str | None:
+    return ground.first_missing(lambda host: membership_trouble(host, ground))
+
+
+def _start(ground: Ground, reporter: Reporter) -> None:
+    ground.on_all(lambda host: host.run(["systemctl", "start", "corosync"], timeout=120))
+    wait_for(
+        lambda: _membership_missing(ground) is None,
+        timeout=120,
+        what="every server to see all links and quorum",
+        report=reporter.say,
+    )

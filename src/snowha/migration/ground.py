@@ -1,0 +1,66 @@
+"""What every step of the migration stands on: the site as it is described, and the hosts as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from snowha.errors import InputError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import read_text
+from snowha.hosts.many import each
+from snowha.site import domain_config
+from snowha.site.model import Disk, Domain, Server, Site
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The site, and a host per server by its name. The first server is the one that runs the domains today."""
+
+    site: Site
+    hosts: Mapping[str, Host]
+
+    @property
+    def first(self) -> Host:
+        return self.hosts[self.site.servers[0].name]
+
+    @property
+    def new_servers(self) -> tuple[Server, ...]:
+        return self.site.servers[1:]
+
+    def on_all(self, function: Callable[[Host], T]) -> dict[str, T]:
+        """``function`` on every server at once."""
+        return each(list(self.hosts.values()), function)
+
+    def first_missing(self, function: Callable[[Host], str | None], servers: Sequence[Server] | None = None) -> str | None:
+        """The first thing that is missing on a server, with the server's name; None if nothing is."""
+        chosen = servers if servers is not None else self.site.servers
+        answers = each([self.hosts[server.name] for server in chosen], function)
+        return next((f"{name}: {text}" for name, text in answers.items() if text), None)
+
+
+def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
+    """A domain's config as it stands now: its text and what it says. Raises InputError."""
+    where = f"{host.name}:{path}"
+    text = read_text(host, path)
+    if text is None:
+        raise InputError(f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again")
+    return text, domain_config.parse(text, where=where, path=path)
+
+
+def image_path(site: Site, domain: Domain, disk: Disk) -> str:
+    """Where the image of ``disk`` belongs: /sNow/domains/DOMAIN/DOMAIN-disk (guide, section "Domain Images Migration")."""
+    return str(PurePosixPath(site.paths.images) / domain.name / disk.name)
+
+
+def release_of(host: Host) -> str:
+    """Debian's code name on ``host``."""
+    text = read_text(host, "/etc/os-release") or ""
+    for line in text.splitlines():
+        if line.startswith("VERSION_CODENAME="):
+            return line.partition("=")[2].strip('"')
+    raise SiteError("not a Debian with a code name in /etc/os-release", where=host.name, remedy="use Debian 12 or 13")

@@ -1,0 +1,152 @@
+"""Domain images from LVM to files on the shared file system (guide: "Domain Images Migration").
+
+The guide copies all domains while all are down, waits for no guest to be off, and rewrites a config even if its copy failed.
+Here each domain is down only for its own copy, is seen to be off first, and starts again from its volume if anything fails.
+The logical volumes stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+
+from snowha.errors import CommandError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.images import travel
+from snowha.migration.ground import Ground, image_path, read_config
+from snowha.plan.step import Reporter, Step, Unstoppable
+from snowha.site.disk_spec import render_disk
+from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.model import Disk, Domain
+from snowha.xen import block_script, xl
+
+ENGINE = "/var/lib/snow-ha/images.pyz"
+SHUTDOWN_TIMEOUT = 300.0
+"""Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
+
+
+def steps(ground: Ground) -> list[Step]:
+    """A step a domain. One at a time: two copies at once would make both domains wait longer."""
+    first = ground.site.servers[0].name
+    return [
+        Step(
+            id=f"images.{domain.name}",
+            title=f"Move {domain.name} from LVM to {ground.site.paths.images}/{domain.name}",
+            section="images",
+            check=partial(_missing, ground, domain.name),
+            apply=partial(_move, ground, domain.name),
+            needs=(f"servers.settings.{first}",),
+            uses=("images",),
+        )
+        for domain in ground.site.domains
+    ]
+
+
+def _missing(ground: Ground, name: str) -> str | None:
+    _, domain = read_config(ground.first, name, ground.site.domain(name).config)
+    for disk in domain.disks:
+        if disk.script != block_script.NAME or disk.target != image_path(ground.site, domain, disk):
+            return f"{disk.vdev} is {disk.target}"
+        if stat(ground.first, disk.target) is None:
+            return f"the image {disk.target} is not there"
+    where = [host.name for host in ground.hosts.values() if xl.hypervisor(host) and name in xl.running(host)]
+    return None if where else f"{name} is not running"
+
+
+def _move(ground: Ground, name: str, reporter: Reporter) -> None:
+    host = ground.first
+    path = ground.site.domain(name).config
+    text, domain = read_config(host, name, path)
+    moving = [disk for disk in domain.disks if disk.target != image_path(ground.site, domain, disk)]
+    changed = text
+    for disk in domain.disks:
+        if disk.script != block_script.NAME or disk in moving:
+            target = image_path(ground.site, domain, disk)
+            changed = replace_disk(changed, disk.spec, render_disk(block_script.with_script(disk, target)))
+    wanted = _type_for_migration(host, domain, reporter)
+    if wanted != domain.type:
+        changed = set_value(changed, "type", wanted)
+    _bring_engine(host)
+    make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
+
+    # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
+    steady = Unstoppable(reporter)
+    began = time.monotonic()
+    reporter.say(f"shutting down {name}")
+    xl.shut_down(host, name, timeout=SHUTDOWN_TIMEOUT, report=steady.say)
+    try:
+        for disk in moving:
+            result = _copy(host, disk, image_path(ground.site, domain, disk), reporter)
+            reporter.fact(disk.name, result)
+        if changed != text:
+            write_file(host, path, changed)
+    except BaseException:
+        steady.say(f"starting {name} again from its volumes")
+        xl.create(host, path)
+        raise
+    if name not in xl.running(host):
+        steady.say(f"starting {name} from its image")
+        xl.create(host, path, timeout=300)
+    reporter.fact("away_s", round(time.monotonic() - began, 1))
+    reporter.fact("type", wanted)
+
+
+def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:
+    """``pvh`` for a PV domain that could not be live-migrated else, if hypervisor and kernel can; else what it is."""
+    able = xl.hypervisor(host)
+    if able is None:
+        raise SiteError("it does not run under Xen", where=host.name, remedy="boot it into Xen first")
+    if domain.type != "pv" or able.migrates_pv:
+        return domain.type
+    if not able.migrates_pvh:
+        reporter.fact("no_live_migration", f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}")
+        return "pv"
+    reporter.say(f"trying whether {domain.name}'s kernel boots as PVH")
+    reason = xl.boots_as_pvh(host, domain)
+    if reason:
+        reporter.fact("no_live_migration", f"{domain.kernel} cannot be built as PVH: {reason}")
+        return "pv"
+    return "pvh"
+
+
+def _bring_engine(host: Host) -> None:
+    make_dir(host, "/var/lib/snow-ha", mode=0o700)
+    write_file(host, ENGINE, travel.pack(), mode=0o700, keep=False)
+
+
+def _copy(host: Host, disk: Disk, target: str, reporter: Reporter) -> dict[str, str | int | float | bool]:
+    """Copy one disk with the engine on the server that has it; its verified result."""
+    result: dict[str, str | int | float | bool] = {"source": disk.target, "image": target}
+    failure = ""
+
+    def line(text: str) -> None:
+        nonlocal failure
+        try:
+            event = json.loads(text)
+        except ValueError:
+            return
+        kind = event.get("event")
+        if kind == "progress":
+            reporter.progress(float(event["done"]), float(event["total"]), "B")
+        elif kind == "done":
+            result.update({key: event[key] for key in ("bytes", "copied", "verified", "hash", "seconds", "method") if key in event})
+        elif kind == "error":
+            failure = str(event.get("message", ""))
+
+    reporter.say(f"copying {disk.name} to {target}")
+    completed = host.run(["python3", ENGINE, "copy", disk.target, target, "--json"], timeout=24 * 3600, check=False, on_line=line)
+    if not completed.ok or not result.get("verified"):
+        raise CommandError(
+            failure or completed.stderr.strip() or f"exit status {completed.returncode}",
+            where=f"{host.name}:{disk.target}",
+            remedy="the domain runs from its volume as before; correct this and run again, the copy goes on where it was",
+        )
+    return result
+
+
+def manifest(host: Host, image: str) -> dict[str, object] | None:
+    """What the engine wrote beside an image when it was copied and verified."""
+    text = read_text(host, f"{image}.manifest")
+    return json.loads(text) if text else None

@@ -1,0 +1,195 @@
+"""``ha.toml`` from a working single server: snow.conf, the domain configs and the servers are asked, nothing is changed."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from snowha.errors import InputError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import exists, read_text
+from snowha.hosts.many import each
+from snowha.site import active_domains, apart, domain_config, snow_conf
+from snowha.site.ha_file import HaFile
+from snowha.site.model import Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.names import check_server_name
+from snowha.site.snow_conf import SnowConf
+
+SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
+"""sNow! 2.0's place and 1.x's."""
+DOMAIN_CONFIGS = ("etc/domains", "srv/domains", "snow-tools/etc/domains")
+"""Below /sNow: 2.0 as the guide says, 2.0 as its code reads, 1.x."""
+SHARED = ("/sNow", "/home")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found, ready to be written. ``secret`` is the BMCs' password, for a file of its own."""
+
+    ha: HaFile
+    secret: str
+    notes: tuple[str, ...]
+
+
+def look(names: list[str], hosts: Mapping[str, Host], addresses: Mapping[str, str], ssh: Ssh, secret_path: str) -> Found:
+    """Everything for ``ha.toml``. The first of ``names`` is the single server. Raises InputError, SiteError, UnreachableError."""
+    for name in names:
+        check_server_name(name, where="the servers named")
+    if len(names) < 2:
+        raise InputError("fewer than two servers named", remedy="for example: snow ha init snow01 snow02")
+    first = hosts[names[0]]
+    each(list(hosts.values()), lambda host: host.run(["true"]))
+    notes = []
+    conf_path = next((path for path in SNOW_CONF if exists(first, path)), None)
+    if conf_path is None:
+        raise SiteError(f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first")
+    notes.append(f"snow.conf: {conf_path}")
+    conf = snow_conf.parse(read_text(first, conf_path) or "", where=f"{first.name}:{conf_path}")
+    folder = _domain_folder(first)
+    notes.append(f"domain configs: {folder}")
+    domains = read_domains(first, folder)
+    mounts = shared_mounts(first)
+    links = {name: _links(hosts[name]) for name in names}
+    floating = _floating_ip(first, conf, links, notes)
+    secret = conf.ipmi_password()
+    servers = tuple(
+        Server(
+            name=name,
+            address=addresses.get(name, name),
+            links=_common_links(name, links),
+            fence=FenceDevice("fence_ipmilan", _bmc_address(first, name, conf), conf.ipmi_user(), secret_path),
+        )
+        for name in names
+    )
+    ha = HaFile(
+        name="snow",
+        paths=Paths(conf_path, folder, _image_folder(conf)),
+        servers=servers,
+        domains=tuple(domain.name for domain in domains),
+        floating_ip=floating,
+        mounts=mounts,
+        apart=apart.pairs([domain.name for domain in domains], _roles(first, conf_path)),
+        ssh=ssh,
+    )
+    return Found(ha, secret, tuple(notes))
+
+
+def _domain_folder(host: Host) -> str:
+    for folder in DOMAIN_CONFIGS:
+        path = f"/sNow/{folder}"
+        if host.run(["sh", "-c", 'ls "$1"/*.cfg >/dev/null 2>&1', "sh", path], check=False).ok:
+            return path
+    tried = ", ".join(f"/sNow/{folder}" for folder in DOMAIN_CONFIGS)
+    raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
+
+
+def read_domains(host: Host, folder: str) -> tuple[Domain, ...]:
+    """Every config in ``folder``, by name. Raises InputError naming file and line."""
+    listing = host.run(["find", folder, "-maxdepth", "1", "-name", "*.cfg", "-print0"]).stdout
+    found = []
+    for path in sorted(filter(None, listing.split("\0"))):
+        text = read_text(host, path)
+        if text is not None:
+            found.append(domain_config.parse(text, where=f"{host.name}:{path}", path=path))
+    return tuple(found)
+
+
+def _roles(host: Host, conf_path: str) -> dict[str, tuple[str, ...]]:
+    path = str(PurePosixPath(conf_path).parent / "active-domains.conf")
+    text = read_text(host, path)
+    if text is None:
+        return {}
+    return {entry.name: tuple(entry.roles) for entry in active_domains.parse(text, where=f"{host.name}:{path}")}
+
+
+def _image_folder(conf: SnowConf) -> str:
+    destination = conf.image_destination()
+    return destination.value if destination.kind == "dir" and destination.value != "/sNow" else "/sNow/domains"
+
+
+def shared_mounts(host: Host) -> tuple[Mount, ...]:
+    """/sNow and /home as they are mounted. Raises SiteError when /sNow is not on NFS: images there could not be shared."""
+    found = []
+    for target in SHARED:
+        words = ["findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target", target]
+        completed = host.run(words, check=False)
+        entry = json.loads(completed.stdout)["filesystems"][0] if completed.ok and completed.stdout else {}
+        if entry.get("fstype") not in ("nfs", "nfs4"):
+            if target == "/sNow":
+                raise SiteError(
+                    f"/sNow is not on NFS but on {entry.get('fstype', 'nothing')} ({entry.get('source', 'not mounted')})",
+                    where=host.name,
+                    remedy="put /sNow on a shared file system first (guide, \"This guide assumes that\")",
+                )
+            continue
+        found.append(Mount(entry["source"], entry["target"], entry["fstype"], _fstab_options(host, entry["target"])))
+    return tuple(found)
+
+
+def _fstab_options(host: Host, target: str) -> str:
+    for line in (read_text(host, "/etc/fstab") or "").splitlines():
+        fields = line.split()
+        if len(fields) >= 4 and not line.startswith("#") and fields[1] == target:
+            return fields[3]
+    return "vers=4.2,hard,_netdev"
+
+
+@dataclass(frozen=True)
+class _Card:
+    name: str
+    network: ipaddress.IPv4Interface
+
+
+def _links(host: Host) -> tuple[_Card, ...]:
+    found = []
+    for link in json.loads(host.run(["ip", "-j", "-4", "address", "show", "scope", "global"]).stdout):
+        for info in link.get("addr_info", ()):
+            if not info.get("secondary"):
+                found.append(_Card(str(link["ifname"]), ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")))
+    return tuple(found)
+
+
+def _common_links(name: str, links: Mapping[str, tuple[_Card, ...]]) -> tuple[str, ...]:
+    """The server's address on each network that all servers are on: a Corosync link each."""
+    common = [
+        card.network.network
+        for card in next(iter(links.values()))
+        if all(any(other.network.network == card.network.network for other in cards) for cards in links.values())
+    ]
+    if not common:
+        raise SiteError("the servers share no network", where=name, remedy="give every server an address on one network")
+    order = {card.network.network: str(card.network.ip) for card in links[name]}
+    return tuple(order[network] for network in common)
+
+
+def _floating_ip(host: Host, conf: SnowConf, links: Mapping[str, tuple[_Card, ...]], notes: list[str]) -> FloatingIp | None:
+    """The last free address of NET_SNOW's network, unless its gateway already is an address of no server's."""
+    network = conf.network("NET_SNOW")
+    card = next((card for card in links[host.name] if card.name == network.bridge), None)
+    if card is None:
+        raise SiteError(f"no address on the bridge {network.bridge}", where=host.name, remedy="NET_SNOW in snow.conf names it")
+    own = {str(other.network.ip) for cards in links.values() for other in cards}
+    subnet = card.network.network
+    if network.gateway and network.gateway not in own:
+        address = network.gateway
+        notes.append(f"floating IP: {address}, the gateway of NET_SNOW today")
+    else:
+        address = str(subnet.broadcast_address - 1)
+        notes.append(f"floating IP: {address}, the last of {subnet}: change it in ha.toml if it is taken")
+    return FloatingIp(address, subnet.prefixlen, network.bridge)
+
+
+def _bmc_address(host: Host, name: str, conf: SnowConf) -> str:
+    """The BMC is the server's name on NET_MGMT, as sNow! names it: snow01-mgmt."""
+    suffix = conf.network("NET_MGMT").suffix or "-mgmt"
+    answer = host.run(["getent", "ahostsv4", f"{name}{suffix}"], check=False).stdout.split()
+    if not answer:
+        raise SiteError(
+            f"{name}{suffix} is no known name, so the BMC of {name} is not known",
+            where=host.name,
+            remedy=f"add {name}{suffix} to /etc/hosts or the DNS: without a fence device nothing is made highly available",
+        )
+    return answer[0]

@@ -1,0 +1,33 @@
+"""What a server of the cluster needs installed, by Debian release.
+
+The guide's list (section "Install the required software packages") names ``libqb0``, which is a dependency of corosync under
+another name today, and ``drbd-utils``, which nothing here uses: neither is asked for. It uses ``ipmitool`` without naming it.
+"""
+
+from __future__ import annotations
+
+from snowha.errors import SiteError
+
+_COMMON = (
+    "xen-system-amd64",
+    "bridge-utils",
+    "nfs-common",
+    "corosync",
+    "pacemaker",
+    "pacemaker-cli-utils",
+    "crmsh",
+    "resource-agents",
+    "ipmitool",
+    "python3",
+)
+_FENCE_AGENTS = {"bookworm": "fence-agents", "trixie": "fence-agents-ipmilan"}
+
+
+def server_packages(release: str) -> tuple[str, ...]:
+    """Package names for a Debian ``release``, by its code name. Raises SiteError for a release nobody has tried."""
+    if release not in _FENCE_AGENTS:
+        raise SiteError(
+            f"Debian {release} is not one this program has been tried on",
+            remedy=f"use one of: {', '.join(_FENCE_AGENTS)}",
+        )
+    return (*_COMMON, _FENCE_AGENTS[release])

@@ -1,0 +1,64 @@
+"""snow.conf of a site with several servers: SNOW_NODES, IMG_DST, gateways. Nothing else in it changes by a byte."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from snowha.errors import InputError
+from snowha.hosts.files import read_text, write_file
+from snowha.migration.ground import Ground
+from snowha.plan.step import Reporter, Step
+from snowha.site import snow_conf
+from snowha.site.bash_edit import set_array, set_scalar
+
+GATEWAY_NETWORKS = ("NET_SNOW", "NET_COMP")
+"""Whose gateway is the floating IP (guide, "Define floating IP for gateway")."""
+
+
+def steps(ground: Ground, *, needs: tuple[str, ...]) -> list[Step]:
+    """The last section. With SNOW_NODES set before Pacemaker knows the domains, sNow!'s own boot and shutdown break."""
+    return [
+        Step(
+            id="snow.conf",
+            title="Tell snow.conf of the servers, the images and the floating IP",
+            section="snow.conf",
+            check=partial(_missing, ground),
+            apply=partial(_write, ground),
+            needs=needs,
+        )
+    ]
+
+
+def wanted(ground: Ground, text: str) -> str:
+    """snow.conf as it must be."""
+    site = ground.site
+    where = f"{ground.first.name}:{site.paths.snow_conf}"
+    conf = snow_conf.parse(text, where=where)
+    if tuple(conf.servers()) != tuple(server.name for server in site.servers):
+        text = set_array(text, "SNOW_NODES", [server.name for server in site.servers], where=where)
+    destination = conf.image_destination()
+    if (destination.kind, destination.value) != ("dir", site.paths.images) if destination else True:
+        text = set_scalar(text, "IMG_DST", f"dir={site.paths.images}", where=where)
+    if site.floating_ip:
+        for network in conf.networks():
+            if network.key in GATEWAY_NETWORKS and network.gateway != site.floating_ip.address:
+                text = snow_conf.set_network_gateway(text, network.key, site.floating_ip.address, where=where)
+    return text
+
+
+def _read(ground: Ground) -> str:
+    text = read_text(ground.first, ground.site.paths.snow_conf)
+    if text is None:
+        raise InputError("snow.conf is gone", where=f"{ground.first.name}:{ground.site.paths.snow_conf}", remedy="restore it")
+    return text
+
+
+def _missing(ground: Ground) -> str | None:
+    text = _read(ground)
+    return None if wanted(ground, text) == text else "SNOW_NODES, IMG_DST or a gateway is still the single server's"
+
+
+def _write(ground: Ground, reporter: Reporter) -> None:
+    text = _read(ground)
+    reporter.say(f"writing {ground.site.paths.snow_conf}")
+    write_file(ground.first, ground.site.paths.snow_conf, wanted(ground, text))

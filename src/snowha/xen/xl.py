@@ -1,0 +1,130 @@
+"""Domains on one hypervisor, through xl(1)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from snowha.errors import CommandError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import remove_file, write_file
+from snowha.hosts.wait import wait_for
+from snowha.site.model import Domain
+
+INCOMING, AWAY = "--incoming", "--migratedaway"
+"""What xl calls the two halves of a domain while it migrates (xl_migrate.c); left behind when that broke."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One row of ``xl list``. ``state`` are xl's letters: r running, b blocked, p paused, s shut down, c crashed, d dying."""
+
+    name: str
+    domid: int
+    memory_mib: int
+    vcpus: int
+    state: str
+
+    @property
+    def is_alive(self) -> bool:
+        return not set(self.state) & set("scd")
+
+
+def parse_list(text: str) -> dict[str, Running]:
+    """``xl list`` by name, without Domain-0."""
+    found = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+\S+\s*", line)
+        if match and match[1] != "Domain-0":
+            found[match[1]] = Running(match[1], int(match[2]), int(match[3]), int(match[4]), match[5])
+    return found
+
+
+def running(host: Host) -> dict[str, Running]:
+    """The domains on ``host``. Raises CommandError when it is not under Xen or xl fails: that is not "no domains"."""
+    return parse_list(host.run(["xl", "list"], timeout=60).stdout)
+
+
+@dataclass(frozen=True)
+class Hypervisor:
+    """What ``xl info`` says. Memory in MiB."""
+
+    version: str
+    capabilities: frozenset[str]
+    total_memory: int
+    free_memory: int
+
+    @property
+    def migrates_pv(self) -> bool:
+        """Live migration of PV domains needs shadow paging, which Debian's Xen is built without."""
+        return "shadow" in self.capabilities
+
+    @property
+    def migrates_pvh(self) -> bool:
+        """PVH and HVM need hardware-assisted paging."""
+        return "hap" in self.capabilities
+
+
+def parse_info(text: str) -> Hypervisor:
+    """The facts in ``xl info``."""
+    facts = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        facts[key.strip()] = value.strip()
+    return Hypervisor(
+        facts.get("xen_version", ""),
+        frozenset(facts.get("virt_caps", "").split()),
+        int(facts.get("total_memory", 0)),
+        int(facts.get("free_memory", 0)),
+    )
+
+
+def hypervisor(host: Host) -> Hypervisor | None:
+    """What the hypervisor under ``host`` can do, None when there is none."""
+    completed = host.run(["xl", "info"], check=False, timeout=60)
+    return parse_info(completed.stdout) if completed.ok else None
+
+
+def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -> None:
+    """Ask the domain to shut down and see it off. Never destroys. Raises SiteError if it is still there after ``timeout`` s."""
+    if name not in running(host):
+        return
+    host.run(["xl", "shutdown", name], timeout=60)
+    say = report if callable(report) else None
+    wait_for(
+        lambda: name not in running(host),
+        timeout=timeout,
+        what=f"{name} to shut down",
+        report=say,
+        error=SiteError,
+        where=host.name,
+        remedy=f"look at its console: xl console {name}",
+    )
+
+
+def create(host: Host, config: str, *, timeout: float = 120) -> None:
+    """Start a domain from its config."""
+    host.run(["xl", "create", config], timeout=timeout)
+
+
+def boots_as_pvh(host: Host, domain: Domain) -> str | None:
+    """Whether the hypervisor can build this domain's kernel as PVH: tried, with a paused domain without disks that is
+    destroyed at once. None if it can, else xl's reason.
+    """
+    if domain.type == "pvh":
+        return None
+    name = f"snow-ha-probe-{domain.name}"
+    config = f"/run/{name}.cfg"
+    lines = {"name": name, "type": "pvh", "kernel": domain.kernel, "ramdisk": domain.ramdisk, "memory": domain.memory_mib}
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items() if value)
+    write_file(host, config, text, keep=False)
+    try:
+        host.run(["xl", "create", "-p", config], timeout=120)
+    except CommandError as error:
+        return error.message.strip().splitlines()[-1]
+    else:
+        host.run(["xl", "destroy", name], timeout=60)
+        return None
+    finally:
+        remove_file(host, config, keep=False)
