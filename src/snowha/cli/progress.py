@@ -279,6 +279,8 @@ class LiveDisplay:
             case events.StepSaid():
                 if running := self._running.get(event.step):
                     running.text = event.text
+                    if running.done >= running.total:
+                        running.total = 0.0  # a full bar beside something else that is being waited for misleads
             case events.StepProgress():
                 if running := self._running.get(event.step):
                     running.done, running.total, running.unit = event.done, event.total, event.unit
