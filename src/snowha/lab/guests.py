@@ -48,7 +48,8 @@ QUIET_UNITS = (
     "systemd-journal-catalog-update.service", "systemd-modules-load.service", "systemd-networkd.service",
     "systemd-networkd-wait-online.service", "systemd-networkd.socket", "systemd-pcrphase.service",
     "systemd-pstore.service", "systemd-update-done.service", "systemd-update-utmp.service",
-    "dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
+    "dev-hugepages.mount", "dev-mqueue.mount", "sys-fs-fuse-connections.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
 )  # fmt: skip
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -256,6 +257,9 @@ def prepare_full_root(
     _link(root, "etc/systemd/system/default.target", "/usr/lib/systemd/system/multi-user.target")
     console = "/usr/lib/systemd/system/serial-getty@.service"
     _link(root, "etc/systemd/system/getty.target.wants/serial-getty@hvc0.service", console)
+    # Nobody has a password, and who has the hypervisor's console has the domain anyway.
+    login = "[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --noclear %I 115200 vt220\n"
+    _write(root, "etc/systemd/system/serial-getty@.service.d/lab.conf", login)
     # eth0 stays eth0 with every release's udev (systemd.link(5)).
     _link(root, "etc/systemd/network/99-default.link", "/dev/null")
     for unit in QUIET_UNITS:
@@ -339,14 +343,26 @@ def _lock_root(root: Path) -> None:
 
 
 def _soft_dependencies(modules: Path) -> dict[str, list[str]]:
-    """``pre:`` of modules.softdep (modprobe.d(5)): ext4 finds crc32c through it, not through modules.dep."""
+    """``pre:`` of modules.softdep (modprobe.d(5)): ext4 finds crc32c through it, not through modules.dep.
+
+    It is named by an alias there, which more than one module may have: the plain one and one for some processors.
+    """
+    aliases: dict[str, list[str]] = {}
+    for line in _lines(modules / "modules.alias"):
+        match line.split():
+            case ["alias", alias, module]:
+                aliases.setdefault(_module_name(alias), []).append(module)
     result: dict[str, list[str]] = {}
-    path = modules / "modules.softdep"
-    for line in path.read_text().splitlines() if path.exists() else ():
-        match = re.fullmatch(r"softdep\s+(\S+)\s+pre:\s*(.*?)(\s+post:.*)?", line)
-        if match:
-            result.setdefault(_module_name(match[1]), []).extend(match[2].split())
+    for line in _lines(modules / "modules.softdep"):
+        found = re.fullmatch(r"softdep\s+(\S+)\s+pre:\s*(.*?)(\s+post:.*)?", line)
+        if found:
+            for name in found[2].split():
+                result.setdefault(_module_name(found[1]), []).extend(aliases.get(_module_name(name), [name]))
     return result
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _module_name(file: str) -> str:
