@@ -1,0 +1,276 @@
+"""Pacemaker's configuration for a site: what is fenced, what is run, how failures are treated, who belongs where.
+
+``compose`` makes the ``<configuration>`` out of the site alone. ``merge`` puts it into the CIB that a cluster has,
+``differs`` tells what that would change, ``foreign`` what of it is somebody else's.
+
+Only elements that the schemas pacemaker-3.0 to 4.0 share are used: Pacemaker 2.1.5 and 3.0.0 take it alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from lxml import etree
+
+from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
+from snowha.cluster.fencing import IPMI_AGENTS, device_of
+from snowha.errors import InputError
+from snowha.site.model import Domain, FloatingIp, Server, Site
+
+__all__ = ["FLOATING_IP", "Options", "compose", "differs", "fence_id", "foreign", "merge"]
+
+FLOATING_IP = "xsnow-vip"
+"""Resource id of the floating IP, as in the guide."""
+
+STICKINESS = 100
+PREFERENCE = 25
+APART_SCORE = -50
+"""A domain goes where it is preferred (25) when it is started, unless its partner is there (-50). Where it runs it
+stays (100 beats both together): nothing fails back onto a server that has just come up and may be half broken.
+Finite, so that the last server left runs everything: a constraint that would leave no server is dropped
+(pacemaker, ``pcmk__apply_coloc_to_scores``). Bringing domains back is an administrator's decision.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the CIB needs to know beyond the site. Times in seconds."""
+
+    live_migration: frozenset[str] = frozenset()
+    """Domains that can live-migrate; the others are stopped and started when they are moved."""
+    secret_scripts: Mapping[str, str] = field(default_factory=dict)
+    """Server → path, on the servers, of the script that prints its BMC's password."""
+    start_s: int = 180
+    """``xl create`` took up to 60 s on an emulated server, four at once; libxl allows a hotplug script 40 s."""
+    stop_s: int = 240
+    """The agent asks the guest to shut down and destroys it after two thirds of this. A stop that fails gets the server
+    fenced, with all that runs on it: better wait."""
+    monitor_s: int = 90
+    """An ``xl list`` that is late is taken for a dead domain and restarted, so late must not come from load alone."""
+    monitor_interval_s: int = 10
+    migrate_s: int = 600
+    """On top comes what the memory takes, see ``_migrate_s``. Given up half-way, a migration leaves a domain paused."""
+    fence_s: int = 120
+    """Status, off, seen off, on, seen on, with a slow BMC."""
+    split_delay_s: int = 10
+    """See ``_fence``."""
+
+
+def fence_id(server: str) -> str:
+    """Resource id of the fence device of ``server``."""
+    return f"fence-{server}"
+
+
+def compose(site: Site, placement: Mapping[str, str], *, options: Options) -> bytes:
+    """The ``<configuration>`` of a CIB for ``site``; ``placement``: the server that each domain prefers.
+
+    Raises InputError for a server without a fence device, and a name that cannot be a resource's.
+    """
+    _check_names(site)
+    resources = [
+        *(
+            _fence(server, first=number == 0, two=len(site.servers) == 2, options=options)
+            for number, server in enumerate(site.servers)
+        ),
+        *([_floating_ip(site.floating_ip)] if site.floating_ip else []),
+        *(_domain(domain, options) for domain in site.domains),
+    ]
+    constraints = [
+        *(_never(fence_id(server.name), server.name) for server in site.servers),
+        *(_prefers(domain.name, placement[domain.name]) for domain in site.domains if domain.name in placement),
+        *_apart(site.apart),
+    ]
+    configuration = _element(
+        "configuration",
+        {},
+        _element("crm_config", {}, _set("cluster_property_set", "snow-properties", _properties(options))),
+        _element("nodes", {}),
+        _element("resources", {}, *resources),
+        _element("constraints", {}, *constraints),
+        _element("rsc_defaults", {}, _set("meta_attributes", "snow-rsc-defaults", _RSC_DEFAULTS)),
+        _element("op_defaults", {}, _set("meta_attributes", "snow-op-defaults", {"timeout": "120s"})),
+    )
+    return etree.tostring(configuration, pretty_print=True)
+
+
+_RSC_DEFAULTS = {
+    "resource-stickiness": str(STICKINESS),
+    # A server that was lost can hold the NFS delegation of an image for 90 s after it was fenced. Until then each start
+    # fails after the 40 s that libxl gives a hotplug script: two or three failures in a row are to be expected, and
+    # must not ban the domain from the only server left. After ten in a row it is tried on another server; five minutes
+    # without a new failure forget the old ones, and it is tried again where it was: no failure is final.
+    "migration-threshold": "10",
+    "failure-timeout": "300s",
+}
+
+
+def _properties(options: Options) -> dict[str, str]:
+    return {
+        "stonith-enabled": "true",
+        "stonith-timeout": f"{options.fence_s}s",
+        # Of two servers each has quorum alone (two_node), and fencing decides. Of more, the minority stops its domains.
+        "no-quorum-policy": "stop",
+        # Else the first start that fails sets the fail count to INFINITY: see _RSC_DEFAULTS.
+        "start-failure-is-fatal": "false",
+        # Live migrations share one network: one after the other each converges sooner, and all end no later.
+        "migration-limit": "1",
+        # Starts that wait for NFS count as load and need no CPU. By default a dom0 with one CPU and a load of 1 gets
+        # one action at a time, and domains that could start wait for the one that cannot. So no throttling by load,
+        # but four at a time: the hotplug scripts of all of them must get through within libxl's 40 s.
+        "load-threshold": "1000%",
+        "node-action-limit": "4",
+    }
+
+
+def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree._Element:
+    """The fence device of one server.
+
+    The delay: when two servers lose sight of each other both fence, and without a head start for one of them both can
+    go down. ``priority-fencing-delay`` gives it to the server with more domains, by waiting before that one is fenced:
+    every loss of the busier server would be recovered later by the delay, which is the loss that hurts most, and with
+    equal priorities there would be no head start at all. ``pcmk_delay_base`` on the device of the first server alone
+    gives it to the first server always: a loss of any other server is recovered without delay, whatever runs where, and
+    the configuration does not change when domains move. It must be longer than what the first server needs to elect
+    itself and cut the power, some 5 s. With more than two servers quorum decides who may fence, and nothing waits.
+    """
+    device = device_of(server)
+    script = options.secret_scripts.get(server.name)
+    if not script:
+        raise InputError(f"no password script is known for the fence device of {server.name}", where="ha.toml")
+    parameters = {
+        "ip": device.address,
+        "username": device.username,
+        "password_script": script,
+        "pcmk_host_list": server.name,
+        "pcmk_host_check": "static-list",
+        "pcmk_monitor_timeout": "60s",
+        # Off is not taken for granted: the agent reads the power back until it is off, for this many seconds.
+        "power_timeout": "40",
+    }
+    if device.agent in IPMI_AGENTS:
+        # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
+        parameters |= {"lanplus": "1", "method": "onoff", "power_wait": "2"}
+    if two and first and options.split_delay_s:
+        parameters["pcmk_delay_base"] = f"{options.split_delay_s}s"
+    name = fence_id(server.name)
+    return _element(
+        "primitive",
+        {"id": name, "class": "stonith", "type": device.agent, "description": MARK},
+        _set("instance_attributes", f"{name}.params", parameters),
+        _operations(name, {"monitor": (60, 60), "start": (0, 60), "stop": (0, 60)}),
+    )
+
+
+def _floating_ip(floating_ip: FloatingIp) -> etree._Element:
+    parameters = {"ip": floating_ip.address, "cidr_netmask": str(floating_ip.prefixlen), "nic": floating_ip.nic}
+    return _element(
+        "primitive",
+        {"id": FLOATING_IP, "class": "ocf", "provider": "heartbeat", "type": "IPaddr2", "description": MARK},
+        _set("instance_attributes", f"{FLOATING_IP}.params", parameters),
+        _operations(FLOATING_IP, {"monitor": (10, 60), "start": (0, 60), "stop": (0, 60)}),
+    )
+
+
+def _domain(domain: Domain, options: Options) -> etree._Element:
+    """A domain. ``name`` is given, since the agent takes the resource id for it when it cannot read the config.
+
+    ``allow_mem_management`` stays off (its default): it rewrites the config. No utilization: a capacity that is wrong
+    or out of date leaves a domain down in just the disaster it is for, xl refuses by itself what does not fit, and
+    whether the others can hold a lost server's domains is told before (``placement.fits_after_loss``).
+    """
+    migrate = {"allow-migrate": "true"} if domain.name in options.live_migration else {}
+    moving = _migrate_s(domain, options)
+    return _element(
+        "primitive",
+        {"id": domain.name, "class": "ocf", "provider": "heartbeat", "type": "Xen", "description": MARK},
+        _set("instance_attributes", f"{domain.name}.params", {"xmfile": domain.config, "name": domain.name}),
+        *([_set("meta_attributes", f"{domain.name}.meta", migrate)] if migrate else []),
+        _operations(
+            domain.name,
+            {
+                "monitor": (options.monitor_interval_s, options.monitor_s),
+                "start": (0, options.start_s),
+                "stop": (0, options.stop_s),
+                **({"migrate_to": (0, moving), "migrate_from": (0, options.start_s)} if migrate else {}),
+            },
+        ),
+    )
+
+
+def _migrate_s(domain: Domain, options: Options) -> int:
+    """Long enough for the memory three times over (it is dirtied meanwhile) at 60 MiB/s, a busy gigabit link."""
+    return options.migrate_s + domain.memory_mib // 20
+
+
+def _never(resource: str, server: str) -> etree._Element:
+    """A server must not be the one that fences itself: it is asked to when it is in no state to."""
+    return _element(
+        "rsc_location", {"id": f"{FENCE}{server}-elsewhere", "rsc": resource, "node": server, "score": "-INFINITY"}
+    )
+
+
+def _prefers(domain: str, server: str) -> etree._Element:
+    """Under a name of its own: ``cli-…`` is what ``crm_resource --move`` and ``--clear`` write and delete."""
+    return _element(
+        "rsc_location", {"id": f"{PLACE}{domain}-on-{server}", "rsc": domain, "node": server, "score": str(PREFERENCE)}
+    )
+
+
+def _apart(groups: Iterable[tuple[str, ...]]) -> list[etree._Element]:
+    pairs = sorted({pair for group in groups for pair in combinations(sorted(set(group)), 2)})
+    return [
+        _element(
+            "rsc_colocation", {"id": f"{APART}{one}-{other}", "rsc": other, "with-rsc": one, "score": str(APART_SCORE)}
+        )
+        for one, other in pairs
+    ]
+
+
+def _operations(resource: str, operations: Mapping[str, tuple[int, int]]) -> etree._Element:
+    """Operation → interval and timeout, in seconds."""
+    return _element(
+        "operations",
+        {},
+        *(
+            _element(
+                "op", {"id": f"{resource}.{name}", "name": name, "interval": f"{interval}s", "timeout": f"{timeout}s"}
+            )
+            for name, (interval, timeout) in operations.items()
+        ),
+    )
+
+
+def _set(tag: str, name: str, values: Mapping[str, str]) -> etree._Element:
+    pairs = (_element("nvpair", {"id": f"{name}.{key}", "name": key, "value": value}) for key, value in values.items())
+    return _element(tag, {"id": name}, *pairs)
+
+
+def _element(tag: str, attributes: Mapping[str, str], *children: etree._Element) -> etree._Element:
+    element = etree.Element(tag, dict(attributes))
+    element.extend(children)
+    return element
+
+
+def _check_names(site: Site) -> None:
+    """Resource ids are XML ids, which start with a letter, and each is unique. Names of domains have no dots, so that
+    the ids below a resource (``deploy01.params``) cannot be another resource's.
+    """
+    taken = {
+        FLOATING_IP: "the floating IP",
+        **{fence_id(s.name): f"the fence device of {s.name}" for s in site.servers},
+    }
+    for domain in site.domains:
+        if not domain.name[0].isalpha():
+            raise InputError(
+                f"Pacemaker cannot run a domain called {domain.name}: a resource's name starts with a letter",
+                where=domain.config,
+                remedy="rename the domain",
+            )
+        if domain.name in taken:
+            raise InputError(
+                f"{domain.name} is the name of {taken[domain.name]} in the cluster",
+                where=domain.config,
+                remedy="rename the domain",
+            )

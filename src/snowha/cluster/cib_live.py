@@ -1,0 +1,269 @@
+"""Our configuration and the one that a cluster has: what differs, what is somebody else's, and both in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+from lxml import etree
+
+from snowha.errors import SiteError
+from snowha.site.rules import Finding
+
+MARK = "Managed by snow-ha"
+"""Description of every resource of ours. What does not carry it is somebody else's, and left alone."""
+
+PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
+"""How the ids of our constraints begin."""
+
+_OURS = (PLACE, APART, FENCE)
+
+_OPERATOR_META = frozenset({"target-role", "is-managed", "maintenance"})
+"""What an administrator sets on a resource for a while (``crm resource stop``, ``unmanage``). It is state and not
+configuration: kept as it is, and no difference."""
+
+_OPTION_SECTIONS = {"crm_config": "property", "rsc_defaults": "resource default", "op_defaults": "operation default"}
+_MISSING = object()
+
+
+def foreign(current: bytes) -> tuple[Finding, ...]:
+    """What stands in a cluster's CIB that is not ours. ``stop``: resources; ``merge`` refuses while they are there.
+
+    ``warn``: what ``crm_resource --move`` left behind, which outweighs any preference.
+    """
+    configuration = _configuration(current)
+    findings = []
+    resources = [element for element in configuration.iterfind("resources/*") if element.get("description") != MARK]
+    if resources:
+        names = ", ".join(f"{element.get('id')} ({_kind(element)})" for element in resources)
+        findings.append(
+            Finding(
+                "cib-foreign-resources",
+                "stop",
+                "the cluster's configuration (CIB)",
+                f"Pacemaker already runs what snow-ha did not set up: {names}",
+                "save it (cibadmin --query > FILE) and take it out (crm configure delete NAME); "
+                "a domain keeps running if its resource is unmanaged first (crm resource unmanage NAME)",
+            )
+        )
+    for constraint in configuration.iterfind("constraints/*"):
+        name = constraint.get("id", "")
+        if name.startswith("cli-"):
+            findings.append(
+                Finding(
+                    "cib-leftover-move",
+                    "warn",
+                    "the cluster's configuration (CIB)",
+                    f"the constraint {name} is left from a move by hand: it ties {constraint.get('rsc')} to a server, "
+                    "or bans it from one",
+                    f"crm_resource --clear --resource {constraint.get('rsc')}",
+                )
+            )
+    return tuple(findings)
+
+
+def differs(current: bytes, wanted: bytes) -> tuple[str, ...]:
+    """What ``merge`` would change, as lines to read. Empty: nothing.
+
+    ``current``: ``cibadmin --query``, ``wanted``: from ``compose``. Meaning is compared: order, ids of sets and pairs,
+    and whatever is not ours do not count.
+    """
+    now, then = _configuration(current), _configuration(wanted)
+    lines: list[str] = []
+    for section, what in _OPTION_SECTIONS.items():
+        present = _options(now, section)
+        for name, value in _options(then, section).items():
+            lines += _line(f"{what} {name}", present.get(name, _MISSING), value)
+    mine, theirs = _resources(then), _resources(now)
+    for name, element in mine.items():
+        if name in theirs:
+            lines += _resource_lines(name, theirs[name], element)
+        else:
+            lines.append(f"{name}: not there, wanted {_kind(element)}")
+    lines += [
+        f"{name}: there, not wanted any more"
+        for name, element in theirs.items()
+        if name not in mine and element.get("description") == MARK
+    ]
+    wishes, found = _constraints(then), _constraints(now)
+    for name, attributes in wishes.items():
+        if name not in found:
+            lines.append(f"{name}: not there, wanted {_sentence(attributes)}")
+        elif found[name] != attributes:
+            lines.append(f"{name}: {_sentence(found[name])}, wanted {_sentence(attributes)}")
+    lines += [f"{name}: there, not wanted any more" for name in found if name not in wishes]
+    return tuple(lines)
+
+
+def merge(current: bytes, wanted: bytes) -> bytes:
+    """The CIB ``current`` with ``wanted`` in it: versions, nodes, status and whatever is not ours as they were.
+
+    For ``cibadmin --replace --scope=configuration --xml-file=FILE``, which commits it in one go and leaves the status
+    to Pacemaker. Raises SiteError if the CIB holds resources that are not ours.
+    """
+    stops = [finding for finding in foreign(current) if finding.severity == "stop"]
+    if stops:
+        raise SiteError(stops[0].message, where=stops[0].where, remedy=stops[0].remedy)
+    root = _parse(current)
+    configuration = root.find("configuration")
+    if configuration is None:
+        raise SiteError("this is not a CIB: it has no configuration", remedy="cibadmin --query shows it")
+    then = _configuration(wanted)
+    for section in _OPTION_SECTIONS:
+        _merge_options(_section(configuration, section), then.find(section))
+    _merge_resources(_section(configuration, "resources"), _section(then, "resources"))
+    _merge_constraints(_section(configuration, "constraints"), _section(then, "constraints"))
+    return etree.tostring(root, pretty_print=True)
+
+
+def _merge_options(section: etree._Element, wanted: etree._Element | None) -> None:
+    """Ours in, and the same names out of every other set: of two sets with one name Pacemaker takes the one with the
+    higher score, or the first.
+    """
+    if wanted is None:
+        return
+    names = {pair.get("name") for pair in wanted.iter("nvpair")}
+    for pair in list(section.iter("nvpair")):
+        if pair.get("name") in names:
+            _remove(pair)
+    ours = {element.get("id") for element in wanted}
+    for element in list(section):
+        if element.get("id") in ours:
+            section.remove(element)
+    section.extend(deepcopy(element) for element in wanted)
+
+
+def _merge_resources(section: etree._Element, wanted: etree._Element) -> None:
+    kept = {name: _operator_meta(element) for name, element in _resources_of(section).items()}
+    for element in list(section):
+        section.remove(element)
+    for element in wanted:
+        resource = deepcopy(element)
+        name = resource.get("id", "")
+        if kept.get(name):
+            attributes = resource.find("meta_attributes")
+            if attributes is None:
+                attributes = etree.Element("meta_attributes", {"id": f"{name}.meta"})
+                resource.insert(1, attributes)
+            for key, value in kept[name].items():
+                etree.SubElement(attributes, "nvpair", {"id": f"{name}.meta.{key}", "name": key, "value": value})
+        section.append(resource)
+
+
+def _merge_constraints(section: etree._Element, wanted: etree._Element) -> None:
+    for element in list(section):
+        if element.get("id", "").startswith(_OURS):
+            section.remove(element)
+    section.extend(deepcopy(element) for element in wanted)
+
+
+def _resource_lines(name: str, now: etree._Element, wanted: etree._Element) -> Iterator[str]:
+    if _kind(now) != _kind(wanted):
+        yield f"{name}: is {_kind(now)}, wanted {_kind(wanted)}"
+        return
+    for tag, what in (("instance_attributes", "parameter"), ("meta_attributes", "meta attribute")):
+        present, wishes = _pairs(now, tag), _pairs(wanted, tag)
+        for key in dict.fromkeys((*wishes, *present)):
+            if tag == "instance_attributes" or key not in _OPERATOR_META:
+                yield from _line(f"{name}: {what} {key}", present.get(key, _MISSING), wishes.get(key, _MISSING))
+    present_ops, wanted_ops = _operations(now), _operations(wanted)
+    for operation in dict.fromkeys((*wanted_ops, *present_ops)):
+        yield from _line(
+            f"{name}: operation {operation}",
+            present_ops.get(operation, _MISSING),
+            wanted_ops.get(operation, _MISSING),
+        )
+
+
+def _line(what: str, now: object, wanted: object) -> Iterator[str]:
+    if now == wanted:
+        return
+    if now is _MISSING:
+        yield f"{what}: not set, wanted {wanted}"
+    elif wanted is _MISSING:
+        yield f"{what}: {now}, not wanted"
+    else:
+        yield f"{what}: {now}, wanted {wanted}"
+
+
+def _options(configuration: etree._Element, section: str) -> dict[str, str]:
+    """The values in force: of one name in several sets the first counts."""
+    found: dict[str, str] = {}
+    for pair in configuration.iterfind(f"{section}//nvpair"):
+        found.setdefault(pair.get("name", ""), pair.get("value", ""))
+    return found
+
+
+def _resources(configuration: etree._Element) -> dict[str, etree._Element]:
+    section = configuration.find("resources")
+    return _resources_of(section) if section is not None else {}
+
+
+def _resources_of(section: etree._Element) -> dict[str, etree._Element]:
+    return {element.get("id", ""): element for element in section}
+
+
+def _constraints(configuration: etree._Element) -> dict[str, dict[str, str]]:
+    """Ours, by id."""
+    return {
+        element.get("id", ""): {
+            "is": str(element.tag),
+            **{str(k): str(v) for k, v in element.attrib.items() if k != "id"},
+        }
+        for element in configuration.iterfind("constraints/*")
+        if element.get("id", "").startswith(_OURS)
+    }
+
+
+def _sentence(attributes: dict[str, str]) -> str:
+    words = (f"{key}={value}" for key, value in sorted(attributes.items()) if key != "is")
+    return " ".join((attributes["is"], *words))
+
+
+def _pairs(resource: etree._Element, tag: str) -> dict[str, str]:
+    return {pair.get("name", ""): pair.get("value", "") for pair in resource.iterfind(f"{tag}/nvpair")}
+
+
+def _operations(resource: etree._Element) -> dict[str, str]:
+    found = {}
+    for op in resource.iterfind("operations/op"):
+        rest = {str(k): str(v) for k, v in op.attrib.items() if k not in ("id", "name")}
+        found[f"{op.get('name')}"] = " ".join(f"{key}={value}" for key, value in sorted(rest.items()))
+    return found
+
+
+def _operator_meta(resource: etree._Element) -> dict[str, str]:
+    return {name: value for name, value in _pairs(resource, "meta_attributes").items() if name in _OPERATOR_META}
+
+
+def _kind(resource: etree._Element) -> str:
+    words = (resource.get("class"), resource.get("provider"), resource.get("type"))
+    return ":".join(word for word in words if word) or str(resource.tag)
+
+
+def _configuration(text: bytes) -> etree._Element:
+    root = _parse(text)
+    found = root if root.tag == "configuration" else root.find("configuration")
+    if found is None:
+        raise SiteError("this is not a CIB: it has no configuration", remedy="cibadmin --query shows it")
+    return found
+
+
+def _section(configuration: etree._Element, name: str) -> etree._Element:
+    section = configuration.find(name)
+    return etree.SubElement(configuration, name) if section is None else section
+
+
+def _remove(element: etree._Element) -> None:
+    parent = element.getparent()
+    if parent is not None:
+        parent.remove(element)
+
+
+def _parse(text: bytes) -> etree._Element:
+    try:
+        return etree.fromstring(text, etree.XMLParser(remove_blank_text=True, resolve_entities=False))
+    except etree.XMLSyntaxError as error:
+        raise SiteError(
+            f"the cluster's configuration is not XML: {error}", remedy="cibadmin --query shows it"
+        ) from error

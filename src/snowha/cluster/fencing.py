@@ -1,0 +1,109 @@
+"""Cutting a server's power through its BMC: what is installed for it, how it is asked, and where the password is.
+
+The password is printed by a script that only root can read (parameter ``password_script`` of the fence agents, in 4.12
+as in 4.16; ``passwd_script`` is its deprecated name). So it is neither in the CIB, which every member of haclient can
+read, nor in the arguments of a command of ours.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Literal
+
+from snowha.errors import InputError, UnreachableError
+from snowha.site.model import FenceDevice as FenceDevice
+from snowha.site.model import Server
+
+Power = Literal["on", "off"]
+
+IPMI_AGENTS = frozenset(
+    {"fence_ipmilan", "fence_ipmilanplus", "fence_idrac", "fence_ilo3", "fence_ilo4", "fence_ilo5", "fence_imm"}
+)
+"""One program under several names (fence_ipmilan(8)); it runs ipmitool."""
+
+SECRET_MODE = 0o700
+"""Of the password script and its folder; root owns both. The agent runs it as root."""
+
+_IPMI_PASSWORD_BYTES = 20
+"""IPMI 2.0 (IPMI v2.0 specification, 22.30 "Set User Password"): 20 bytes; ipmitool refuses more."""
+
+_STATUS = re.compile(r"^Status: (ON|OFF)\s*$", re.MULTILINE)
+
+
+def tools(device: FenceDevice) -> tuple[str, ...]:
+    """Commands that a server must have to fence through ``device``. The packages only recommend ipmitool."""
+    return (device.agent, "ipmitool") if device.agent in IPMI_AGENTS else (device.agent,)
+
+
+def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "status") -> tuple[str, ...]:
+    """Ask for the power state of ``server``, or give it power. ``script``: its password script, on the asking host.
+
+    ``parse_status`` reads the answer to ``status``. Raises InputError if the server has no fence device.
+    """
+    device = device_of(server)
+    words = [device.agent, f"--ip={device.address}", f"--username={device.username}", f"--password-script={script}"]
+    if device.agent in IPMI_AGENTS:
+        words.append("--lanplus")
+    return (*words, f"--action={action}")
+
+
+def parse_status(output: str, returncode: int, *, where: str) -> Power:
+    """What the agent said. It exits with 0 for on, 2 for off (``fence_action`` of the agents' library).
+
+    Only both together count: an agent that fails says nothing about the power. Raises UnreachableError otherwise.
+    """
+    match = _STATUS.search(output)
+    if match and (match[1], returncode) in (("ON", 0), ("OFF", 2)):
+        return "on" if match[1] == "ON" else "off"
+    said = [line.strip() for line in output.splitlines() if line.strip() and "Please use '-h'" not in line]
+    reason = said[-1] if said else f"no answer (exit code {returncode})"
+    remedy = "check the address, user and password of the fence device, and that the BMC can be reached from the server"
+    if "ipmitool not found" in reason.lower():
+        remedy = "install ipmitool on the server"
+    elif returncode in (126, 127):
+        remedy = "install the fence agents on the server"
+    raise UnreachableError(f"the power state cannot be read: {reason}", where=where, remedy=remedy)
+
+
+def secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
+    """A /bin/sh script that prints ``password`` and nothing else. To be written with mode 0700, owned by root.
+
+    Raises InputError for a password that ``agent`` cannot carry. The message does not show it.
+    """
+    wrong = _unusable(password, _IPMI_PASSWORD_BYTES if agent in IPMI_AGENTS else None)
+    if wrong:
+        raise InputError(
+            f"this password of a fence device cannot be used: {wrong}",
+            remedy="set another one in the BMC, and write it into its secret file",
+        )
+    # printf and not echo: dash's echo interprets backslashes. '%s' so that a percent sign is a percent sign.
+    return (
+        "#!/bin/sh\n"
+        "# Prints the password of a fence device. For root alone; written by snow-ha.\n"
+        f"printf '%s\\n' {shlex.quote(password)}\n"
+    )
+
+
+def device_of(server: Server) -> FenceDevice:
+    """The fence device of ``server``. Raises InputError if it has none."""
+    if server.fence is None:
+        raise InputError(
+            f"{server.name} has no fence device",
+            where="ha.toml",
+            remedy="add `fence = {…}` to its [[server]]: without one, two servers can end up writing one image",
+        )
+    return server.fence
+
+
+def _unusable(password: str, longest: int | None) -> str | None:
+    if not password:
+        return "it is empty"
+    if not password.isprintable():
+        return "it holds a line break or another character that does not print"
+    # The agents' library strips what the script printed (check_input: .rstrip()).
+    if password != password.rstrip():
+        return "it ends in a space"
+    if longest is not None and len(password.encode()) > longest:
+        return f"it is longer than the {longest} bytes of IPMI"
+    return None
