@@ -142,10 +142,13 @@ def parse_crm_mon(text: str | bytes) -> ClusterState:
         raise SiteError(
             f"crm_mon did not answer in XML: {error}", remedy="is Pacemaker running there? systemctl status pacemaker"
         ) from error
-    status = root.find("status")
-    if status is not None and root.find("nodes") is None and _int(status.get("code")) != 0:
-        said = "; ".join(error.text or "" for error in status.findall("errors/error")) or status.get("message", "")
-        raise SiteError(f"crm_mon cannot see the cluster: {said}", remedy="systemctl status pacemaker on that server")
+    if root.find("summary") is None:
+        # Pacemaker 2.1.5 can say code="0" and have seen nothing: what counts is whether there is an answer.
+        said = "; ".join(error.text or "" for error in root.findall("status/errors/error"))
+        raise SiteError(
+            f"crm_mon cannot see the cluster: {said or 'no reason given'}",
+            remedy="is Pacemaker running there? systemctl status pacemaker",
+        )
     dc = root.find("summary/current_dc")
     options = root.find("summary/cluster_options")
     return ClusterState(

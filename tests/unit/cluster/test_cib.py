@@ -1,0 +1,213 @@
+"""The CIB: what is wrong in it costs a domain, or its data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cluster_sites import composed, domain, fresh_cib, options, site
+from lxml import etree
+
+from snowha.cluster import cib
+from snowha.errors import InputError, SiteError
+
+OUR_CIB = cib.merge(fresh_cib(site()), composed(site()))
+
+
+def values(text: bytes, path: str) -> dict[str, str]:
+    return {pair.get("name", ""): pair.get("value", "") for pair in etree.fromstring(text).iterfind(f"{path}/nvpair")}
+
+
+def parameters(text: bytes, resource: str, tag: str = "instance_attributes") -> dict[str, str]:
+    return values(text, f".//primitive[@id='{resource}']/{tag}")
+
+
+def test_nothing_runs_without_fencing_and_quorum() -> None:
+    """The guide's stonith-enabled=no and no-quorum-policy=ignore let two servers write one image."""
+    properties = values(composed(site()), "crm_config/*")
+    assert properties["stonith-enabled"] == "true"
+    assert properties["no-quorum-policy"] == "stop"
+
+
+def test_a_start_that_fails_is_never_final() -> None:
+    """A dead server's hold on an image outlives two starts; the guide's domain never came back."""
+    text = composed(site())
+    assert values(text, "crm_config/*")["start-failure-is-fatal"] == "false"
+    defaults = values(text, "rsc_defaults/*")
+    assert int(defaults["migration-threshold"]) > 3
+    assert defaults["failure-timeout"] == "300s"
+
+
+def test_a_domain_is_found_by_its_name_and_its_config() -> None:
+    assert parameters(composed(site()), "deploy01") == {
+        "xmfile": "/sNow/snow-tools/etc/domains/deploy01.cfg",
+        "name": "deploy01",
+    }
+
+
+def test_only_domains_that_can_are_live_migrated() -> None:
+    """A PV domain told to live-migrate would fail to, and be restarted."""
+    text = composed(site())
+    assert parameters(text, "deploy01", "meta_attributes") == {"allow-migrate": "true"}
+    assert parameters(text, "proxy01", "meta_attributes") == {}
+    assert b"proxy01.migrate_to" not in text
+
+
+def test_more_memory_is_given_more_time_to_migrate() -> None:
+    big = replace(site(names=("deploy01",)), domains=(domain("deploy01", 65536),))
+    (op,) = etree.fromstring(composed(big)).iterfind(".//op[@id='deploy01.migrate_to']")
+    assert int(op.get("timeout", "").removesuffix("s")) > 3600
+
+
+def test_the_password_is_behind_a_script() -> None:
+    fence = parameters(composed(site()), "fence-snow02")
+    assert fence["password_script"] == "/etc/snow-ha/fence/snow02"
+    assert fence["pcmk_host_list"] == "snow02"
+    assert not {"password", "passwd"} & set(fence)
+
+
+def test_no_server_fences_itself() -> None:
+    locations = {
+        (element.get("rsc"), element.get("node")): element.get("score")
+        for element in etree.fromstring(composed(site())).iterfind("constraints/rsc_location")
+    }
+    assert locations["fence-snow01", "snow01"] == "-INFINITY"
+    assert locations["fence-snow02", "snow02"] == "-INFINITY"
+
+
+def test_of_two_servers_one_has_a_head_start_and_the_loss_of_the_other_waits_for_nothing() -> None:
+    """Without it a cut network makes both fence each other, and the whole site is down."""
+    text = composed(site(2))
+    assert parameters(text, "fence-snow01")["pcmk_delay_base"] == "10s"
+    assert "pcmk_delay_base" not in parameters(text, "fence-snow02")
+    assert b"pcmk_delay" not in composed(site(3))
+    assert b"priority-fencing-delay" not in text
+
+
+def test_preferences_are_finite_and_weaker_than_staying() -> None:
+    """INFINITY would bring domains back onto a half-broken server, and forbid the last server left."""
+    scores = [
+        int(element.get("score", ""))
+        for element in etree.fromstring(composed(site())).iterfind("constraints/*")
+        if not element.get("id", "").startswith("snow-fence-")
+    ]
+    assert len(scores) == 5
+    assert max(scores) - min(scores) < cib.STICKINESS
+
+
+def test_the_floating_ip_is_the_guides() -> None:
+    assert parameters(composed(site()), "xsnow-vip") == {"ip": "192.168.8.254", "cidr_netmask": "24", "nic": "xsnow0"}
+
+
+@pytest.mark.parametrize("name", ["fence-snow01", "xsnow-vip", "1node"])
+def test_a_name_that_cannot_be_a_resource_is_refused(name: str) -> None:
+    here = site(names=(name,))
+    with pytest.raises(InputError) as caught:
+        cib.compose(here, {}, options=options(here))
+    assert caught.value.where.endswith(f"{name}.cfg")
+
+
+def test_a_server_that_cannot_be_fenced_is_refused() -> None:
+    here = site()
+    here = replace(here, servers=(here.servers[0], replace(here.servers[1], fence=None)))
+    with pytest.raises(InputError, match="snow02 has no fence device"):
+        cib.compose(here, {}, options=options(here))
+
+
+def test_every_id_is_there_once() -> None:
+    ids = [element.get("id") for element in etree.fromstring(OUR_CIB).iterfind(".//*[@id]") if element.tag != "node"]
+    assert len(ids) == len(set(ids))
+
+
+def test_what_is_the_clusters_own_stays() -> None:
+    """Epoch, nodes and status thrown away: the CIB would be refused, or servers forgotten."""
+    root = etree.fromstring(OUR_CIB)
+    assert (root.get("epoch"), root.get("num_updates")) == ("5", "7")
+    assert [node.get("uname") for node in root.iterfind("configuration/nodes/node")] == ["snow01", "snow02"]
+    assert values(OUR_CIB, "configuration/crm_config/*")["cluster-name"] == "snow"
+
+
+def test_once_merged_nothing_differs_and_a_second_merge_changes_nothing() -> None:
+    assert cib.differs(OUR_CIB, composed(site())) == ()
+    assert cib.merge(OUR_CIB, composed(site())) == OUR_CIB
+
+
+def test_an_empty_cluster_differs_in_everything() -> None:
+    lines = cib.differs(fresh_cib(site()), composed(site()))
+    assert "deploy01: not there, wanted ocf:heartbeat:Xen" in lines
+    assert "property stonith-enabled: not set, wanted true" in lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("deploy01.cfg", "other.cfg", "deploy01: parameter xmfile: /sNow/snow-tools/etc/domains/other.cfg, wanted"),
+        ('value="stop"', 'value="ignore"', "property no-quorum-policy: ignore, wanted stop"),
+        ('score="25"', 'score="INFINITY"', "snow-place-deploy01-on-snow01: rsc_location"),
+        ('interval="10s"', 'interval="40s"', "xsnow-vip: operation monitor: interval=40s timeout=60s, wanted"),
+        ('type="Xen"', 'type="Dummy"', "deploy01: is ocf:heartbeat:Dummy, wanted ocf:heartbeat:Xen"),
+    ],
+)
+def test_a_change_made_by_hand_is_told(old: str, new: str, line: str) -> None:
+    lines = cib.differs(OUR_CIB.decode().replace(old, new).encode(), composed(site()))
+    assert any(found.startswith(line) for found in lines), lines
+
+
+def test_order_and_ids_do_not_count() -> None:
+    """crm and pcs write their own; a difference that is none would be committed again and again."""
+    root = etree.fromstring(OUR_CIB)
+    for element in root.iterfind(".//nvpair"):
+        element.set("id", f"x{element.get('id')}")
+    for element in [*root.iterfind("configuration/*"), *root.iterfind(".//instance_attributes")]:
+        element.extend(reversed(list(element)))
+    assert cib.differs(etree.tostring(root), composed(site())) == ()
+
+
+def test_a_domain_stopped_by_its_administrator_stays_so() -> None:
+    """`crm resource stop` writes target-role: taking it away would start a domain that somebody stopped on purpose."""
+    meta = '<meta_attributes id="m"><nvpair id="m-t" name="target-role" value="Stopped"/></meta_attributes>'
+    stopped = (
+        OUR_CIB.decode().replace("</primitive>\n    </resources>", f"{meta}</primitive>\n    </resources>").encode()
+    )
+    assert stopped != OUR_CIB
+    assert cib.differs(stopped, composed(site())) == ()
+    assert parameters(cib.merge(stopped, composed(site())), "slurm02", "meta_attributes") == {"target-role": "Stopped"}
+
+
+def test_a_property_of_ours_set_elsewhere_does_not_win() -> None:
+    """The set named cib-bootstrap-options comes before any other in Pacemaker."""
+    pair = '<nvpair id="b-s" name="stonith-enabled" value="false"/></cluster_property_set>'
+    changed = OUR_CIB.decode().replace("</cluster_property_set>", pair, 1).encode()
+    assert cib.differs(changed, composed(site())) == ("property stonith-enabled: false, wanted true",)
+    assert cib.merge(changed, composed(site())) == OUR_CIB
+
+
+def test_a_domain_that_left_the_site_is_told_and_taken_out() -> None:
+    smaller = site(names=("deploy01", "proxy01"))
+    assert "slurm01: there, not wanted any more" in cib.differs(OUR_CIB, composed(smaller))
+    assert b"slurm01" not in cib.merge(OUR_CIB, composed(smaller))
+
+
+def test_somebody_elses_resources_are_left_alone() -> None:
+    """A cluster with a database in it must not lose it to `snow ha apply`."""
+    theirs = '<resources><primitive id="db" class="ocf" provider="heartbeat" type="pgsql"/></resources>'
+    foreign = fresh_cib(site()).decode().replace("<resources/>", theirs).encode()
+    assert [finding.severity for finding in cib.foreign(foreign)] == ["stop"]
+    with pytest.raises(SiteError, match="db \\(ocf:heartbeat:pgsql\\)"):
+        cib.merge(foreign, composed(site()))
+
+
+def test_what_a_move_by_hand_left_is_found_and_kept() -> None:
+    left = '<rsc_location id="cli-prefer-deploy01" rsc="deploy01" node="snow02" score="INFINITY"/></constraints>'
+    changed = OUR_CIB.decode().replace("</constraints>", left).encode()
+    (finding,) = cib.foreign(changed)
+    assert (finding.code, finding.severity) == ("cib-leftover-move", "warn")
+    assert b"cli-prefer-deploy01" in cib.merge(changed, composed(site()))
+
+
+@pytest.mark.parametrize("text", [b"", b"Call failed: Not connected", b"<cib/>", b"<html/>"])
+def test_what_is_no_cib_is_not_an_empty_one(text: bytes) -> None:
+    with pytest.raises(SiteError):
+        cib.differs(text, composed(site()))
+    with pytest.raises(SiteError):
+        cib.merge(text, composed(site()))

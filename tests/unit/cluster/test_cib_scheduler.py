@@ -1,0 +1,82 @@
+"""The CIB before Pacemaker's own tools, where they are installed (pacemaker-cli-utils): its schema, and what its
+scheduler would do. No daemon runs: crm_simulate(8) works on a file.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster_sites import composed, fresh_cib, site
+
+from snowha.cluster import cib
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("crm_verify") and shutil.which("crm_simulate")), reason="pacemaker-cli-utils is not installed"
+)
+
+
+def simulate(file: Path, *words: str) -> dict[str, str]:
+    """Let the scheduler work ``words`` out on ``file``, which is changed. Resource → the server it ends up on."""
+    done = subprocess.run(
+        ["crm_simulate", "--simulate", "--xml-file", str(file), "--save-output", str(file), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, _, after = done.stdout.rpartition("Revised Cluster Status")
+    return dict(re.findall(r"^ +\* (\S+)\s+\((?:ocf|stonith):\S+\):\s+Started (\S+)", after, re.MULTILINE))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Path:
+    """A cluster of two servers, everything started."""
+    file = tmp_path / "cib.xml"
+    file.write_bytes(cib.merge(fresh_cib(site()), composed(site())))
+    simulate(file, "--node-up", "snow01", "--node-up", "snow02")
+    return file
+
+
+def test_pacemaker_accepts_it(running: Path) -> None:
+    done = subprocess.run(
+        ["crm_verify", "-VV", "--xml-file", str(running)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_domain_starts_where_it_is_preferred(tmp_path: Path) -> None:
+    file = tmp_path / "cib.xml"
+    file.write_bytes(cib.merge(fresh_cib(site()), composed(site())))
+    where = simulate(file, "--node-up", "snow01", "--node-up", "snow02")
+    assert (where["deploy01"], where["slurm01"]) == ("snow01", "snow01")
+    assert (where["proxy01"], where["slurm02"]) == ("snow02", "snow02")
+    assert (where["fence-snow01"], where["fence-snow02"]) == ("snow02", "snow01")
+
+
+def test_the_last_server_runs_everything_and_nothing_fails_back(running: Path) -> None:
+    """Pairs too: a finite score must not leave one half of them down."""
+    names = {"deploy01", "proxy01", "slurm01", "slurm02", "xsnow-vip"}
+    lost = simulate(running, "--node-fail", "snow02")
+    assert {name for name in names if lost.get(name) == "snow01"} == names
+    back = simulate(running, "--node-up", "snow02")
+    assert {name for name in names if back.get(name) == "snow01"} == names
+
+
+def test_a_start_that_fails_on_the_last_server_is_tried_again_there(running: Path) -> None:
+    """As long as the lost server's NFS lease lasts."""
+    simulate(running, "--node-fail", "snow02", "--op-fail", "proxy01_start_0@snow01=1")
+    again = simulate(running)
+    assert (again["proxy01"], again["slurm02"]) == ("snow01", "snow01")
+
+
+def test_of_three_servers_a_pair_stays_apart_when_one_is_lost(tmp_path: Path) -> None:
+    here = site(3)
+    file = tmp_path / "cib.xml"
+    file.write_bytes(cib.merge(fresh_cib(here), composed(here)))
+    where = simulate(file, *(word for server in here.servers for word in ("--node-up", server.name)))
+    after = simulate(file, "--node-fail", where["slurm02"])
+    assert after["slurm01"] != after["slurm02"]
+    assert after["slurm01"] == where["slurm01"]

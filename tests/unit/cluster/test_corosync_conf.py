@@ -1,0 +1,146 @@
+"""corosync.conf: what is lost when it is wrong is the cluster itself, or the secrecy of who belongs to it."""
+
+from __future__ import annotations
+
+import pytest
+from cluster_sites import site
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snowha.cluster.corosync_conf import Section, compose, facts, parse, render, rules
+from snowha.errors import InputError
+
+GUIDE = """\
+totem {
+        version: 2
+        cluster_name: snow
+        token: 3000
+        token_retransmits_before_loss_const: 10
+        clear_node_high_bit: yes
+        interface {
+                ringnumber: 0
+                bindnetaddr: 192.168.8.0
+                mcastport: 5405
+                ttl: 1
+        }
+}
+logging {
+        to_syslog: yes
+        logger_subsys {
+                subsys: QUORUM
+                debug: off
+        }
+}
+quorum {
+        provider: corosync_votequorum
+        expected_votes: 2
+        two_node: 1
+        wait_for_all: 1
+}
+# the servers
+nodelist {
+    node {
+        ring0_addr: snow01
+        nodeid: 1
+    }
+    node {
+        ring0_addr: snow02
+        nodeid: 2
+    }
+}
+"""
+
+_word = st.from_regex(r"[a-z_][a-z0-9_.]{0,12}", fullmatch=True)
+_value = st.from_regex(r"[A-Za-z0-9./:_ -]{0,20}", fullmatch=True).map(str.strip)
+_settings = st.lists(st.tuples(_word, _value), max_size=4).map(tuple)
+_sections = st.recursive(
+    st.builds(Section, _word, _settings),
+    lambda inner: st.builds(Section, _word, _settings, st.lists(inner, max_size=3).map(tuple)),
+    max_leaves=8,
+)
+
+
+def test_two_servers_go_on_alone_encrypted_over_both_links() -> None:
+    found = facts(parse(compose(site(2))))
+    assert (found.cluster_name, found.transport, found.links, found.encrypted) == ("snow", "knet", 2, True)
+    assert found.two_node
+    assert [(node.name, node.nodeid, node.addresses) for node in found.nodes] == [
+        ("snow01", 1, ("192.168.8.1", "10.0.0.1")),
+        ("snow02", 2, ("192.168.8.2", "10.0.0.2")),
+    ]
+
+
+def test_a_server_that_comes_up_alone_waits_for_the_other() -> None:
+    assert parse(compose(site(2))).one("quorum").get("wait_for_all") == "1"
+
+
+def test_three_servers_decide_by_majority() -> None:
+    """two_node with three servers would let a minority of one go on."""
+    quorum = parse(compose(site(3))).one("quorum")
+    assert dict(quorum.settings) == {"provider": "corosync_votequorum"}
+
+
+def test_every_link_has_its_interface() -> None:
+    totem = parse(compose(site(2, links=1))).one("totem")
+    assert [inner.get("linknumber") for inner in totem.named("interface")] == ["0"]
+
+
+def test_nothing_is_wrong_with_what_we_write() -> None:
+    assert rules(parse(compose(site(2))), site(2)) == ()
+    assert rules(parse(compose(site(3))), site(3)) == ()
+
+
+def test_the_guides_configuration_is_found_out() -> None:
+    """It looks complete, and everybody on the network can speak for a server."""
+    assert {finding.code for finding in rules(parse(GUIDE), site())} == {"corosync-unencrypted", "corosync-one-link"}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (("version: 2", "version: 2\n transport: udpu"), "corosync-transport"),
+        (("ring0_addr: snow02", "ring0_addr: mail02"), "corosync-names"),
+        (("two_node: 1", "two_node: 0"), "corosync-two-node"),
+    ],
+)
+def test_a_foreign_configuration_is_found_out(change: tuple[str, str], code: str) -> None:
+    assert code in {finding.code for finding in rules(parse(GUIDE.replace(*change)), site())}
+
+
+def test_a_cipher_without_a_hash_is_not_encrypted() -> None:
+    """corosync refuses to start so, and half of the protection must not pass for it."""
+    text = compose(site()).replace("crypto_hash: sha256", "crypto_hash: none")
+    assert not facts(parse(text)).encrypted
+
+
+def test_secauth_is_the_old_word_for_both() -> None:
+    assert facts(parse("totem {\n secauth: on\n}\n")).encrypted
+
+
+def test_udp_never_encrypts() -> None:
+    text = compose(site()).replace("transport: knet", "transport: udpu")
+    assert not facts(parse(text)).encrypted
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("totem {\nversion: 2\n", 1),
+        ("totem {\n}\n}\n", 3),
+        ("totem { version: 2\n}\n", 1),
+        ("totem {\nversion 2\n}\n", 2),
+        ("{\n}\n", 1),
+        ("totem {\nversion: 2 }\n", 2),
+    ],
+)
+def test_what_does_not_parse_names_its_line(text: str, line: int) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(text, "snow01:/etc/corosync/corosync.conf")
+    assert caught.value.where == f"snow01:/etc/corosync/corosync.conf:{line}"
+
+
+@given(st.lists(_sections, max_size=4).map(tuple))
+def test_what_is_rendered_reads_back_the_same(sections: tuple[Section, ...]) -> None:
+    """Else a foreign setting would be lost when a file is rewritten."""
+    root = Section("", (), sections)
+    assert parse(render(root)) == root
