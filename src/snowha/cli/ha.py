@@ -1,8 +1,113 @@
-"""``snow ha``."""
+"""``snow ha``: make the site highly available, prove it, show it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import click
+
+from snowha.cli.progress import display
+from snowha.errors import InputError
+from snowha.hosts.ssh import SshHost
+from snowha.migration import load, preflight
+from snowha.migration import init as initial
+from snowha.migration.steps import all_steps
+from snowha.operations import status as running
+from snowha.plan import engine
+from snowha.plan.journal import Journal
+from snowha.site import ha_toml
+from snowha.site.model import Ssh
+
+_FILE = click.option(
+    "--file", "-f", type=click.Path(path_type=Path), default=Path("ha.toml"), show_default=True, help="What the cluster shall be."
+)
 
 
 @click.group()
 def ha() -> None:
-    """Make the site highly available, prove it, show it."""
+    """Make a single sNow! server a highly available cluster, prove it, show it."""
+
+
+@ha.command()
+@click.argument("servers", nargs=-1, required=True, metavar="SERVER…")
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("ha.toml"), show_default=True)
+@click.option("--ssh-config", default="", help="OpenSSH configuration to reach the servers with.")
+@click.option("--force", is_flag=True, help="Replace an existing file (the old one is kept beside it).")
+def init(servers: tuple[str, ...], output: Path, ssh_config: str, force: bool) -> None:
+    """Look at the site and write ha.toml. The first SERVER is the one that runs the domains today.
+
+    Nothing is changed on any server. The BMCs' password goes into a file of its own that only you can read.
+    """
+    if output.exists() and not force:
+        raise InputError("it exists already", where=str(output), remedy="edit it, or say --force to have it written anew")
+    ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
+    hosts = {name: SshHost(name, name, ssh) for name in servers}
+    found = initial.look(list(servers), hosts, {}, ssh, f"{output.stem}.secrets/ipmi")
+    secret = output.resolve().parent / f"{output.stem}.secrets" / "ipmi"
+    _write_secret(secret, found.secret)
+    if output.exists():
+        output.rename(output.with_name(f"{output.name}.old"))
+    output.write_text(ha_toml.render(found.ha))
+    for note in found.notes:
+        click.echo(note)
+    click.echo(f"BMC password: {secret} (mode 0600)")
+    click.echo(f"\nwrote {output}: {len(found.ha.servers)} servers, {len(found.ha.domains)} domains.")
+    click.echo("Read it, correct it, then: snow ha apply")
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{secret}\n")
+    temporary.replace(path)
+
+
+def journal_path() -> Path:
+    """Where the journal is kept: /var/lib/snow-ha for root, else below the user's home."""
+    base = Path("/var/lib/snow-ha") if os.geteuid() == 0 else Path.home() / ".local/state/snow-ha"
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(os.environ.get("SNOW_JOURNAL", base / "journal.sqlite"))
+
+
+@ha.command()
+@_FILE
+@click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+def apply(file: Path, yes: bool, as_json: bool) -> None:
+    """Carry out the migration: every step looks before it acts, and proves itself after.
+
+    Run it again at any time: what is done is left alone, what was interrupted is carried on. Ctrl-C ends it at the next
+    safe point.
+    """
+    ground = load.load(file)
+    passwords = load.passwords(ground, file)
+    preflight.check(ground, base=file.resolve().parent)
+    with display(json=as_json) as monitor, Journal(journal_path()) as journal:
+        outcome = engine.run(
+            all_steps(ground, passwords),
+            monitor=monitor,
+            journal=journal,
+            confirm=(lambda question: True) if yes else monitor.confirm,
+        )
+    sys.exit(outcome.exit_code)
+
+
+@ha.command()
+@_FILE
+@click.option("--json", "as_json", is_flag=True, help="The same as data.")
+def status(file: Path, as_json: bool) -> None:
+    """Servers, links, quorum, fence devices, and where every domain runs. Exits with 4 if anything is not well."""
+    ground = load.load(file)
+    seen = running.look(ground.site, ground.hosts)
+    if as_json:
+        click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
+    else:
+        for line in running.lines(seen):
+            click.echo(line)
+    sys.exit(0 if seen.healthy else 4)

@@ -9,9 +9,11 @@ import sys
 import termios
 import time
 import tty
+from pathlib import Path
 
 import click
 
+from snowha.lab import demo as story
 from snowha.lab import layout, machines, network, rootfs, site
 
 
@@ -152,3 +154,11 @@ def power(host: str, action: str) -> None:
 def cable(host: str, network_name: str, state: str) -> None:
     """Plug or pull a machine's cable to a network (snow, mgmt)."""
     site.cable(host, network_name, state == "up")
+
+
+@lab.command()
+@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES))
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True, help="For the report.")
+def demo(release: str, folder: Path) -> None:
+    """The whole story: a single server becomes a cluster, then loses a server. Ends with a report."""
+    sys.exit(story.run(release, folder.resolve(), _say))

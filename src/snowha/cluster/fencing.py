@@ -2,7 +2,8 @@
 
 The password is printed by a script that only root can read (parameter ``password_script`` of the fence agents, in 4.12
 as in 4.16; ``passwd_script`` is its deprecated name). So it is neither in the CIB, which every member of haclient can
-read, nor in the arguments of a command of ours.
+read, nor in the arguments of a command of ours. The agent itself hands it to ipmitool as an argument, which ipmitool
+overwrites as soon as it has read it (lib/ipmi_main.c).
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ def _nested_flag() -> bool:
     return "vmx" in words or "svm" in words
 
 
+# One processor each: with two, every grant that Xen unmaps waits for the other one to be scheduled by this machine, and four
+# idle domains take a whole core.
 def _argv(machine: Machine, paths: LabPaths, *, snapshot: str | None, kernel: Path | None, ramdisk: Path | None) -> list[str]:
     words = [
         "qemu-system-x86_64", *accelerator(), "-name", machine.name, "-smp", "1", "-m", str(machine.memory),

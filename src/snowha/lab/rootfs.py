@@ -219,6 +219,18 @@ def _configure_server(tree: Path, machine: Machine) -> None:
             link = tree / f"etc/xen/auto/{domain.name}.cfg"
             link.unlink(missing_ok=True)
             link.symlink_to(f"/sNow/etc/domains/{domain.name}.cfg")
+        # Domains that boot must not starve dom0: libxl gives up a block script after 40 s.
+        _write(
+            tree,
+            "etc/systemd/system/dom0-weight.service",
+            "[Unit]\nDescription=Processor time for dom0 first\nAfter=xen.service xenstored.service\nBefore=xendomains.service\n"
+            "ConditionPathExists=/proc/xen/capabilities\n"
+            "[Service]\nType=oneshot\nExecStart=/usr/sbin/xl sched-credit2 -d Domain-0 -w 4096\n"
+            "[Install]\nWantedBy=multi-user.target\n",
+        )
+        wants = tree / "etc/systemd/system/multi-user.target.wants"
+        wants.mkdir(parents=True, exist_ok=True)
+        (wants / "dom0-weight.service").symlink_to("/etc/systemd/system/dom0-weight.service")
         _write(
             tree,
             "etc/default/grub.d/xen.cfg",

@@ -14,7 +14,6 @@ from functools import partial
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
-from snowha.images import travel
 from snowha.migration.ground import Ground, image_path, read_config
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.disk_spec import render_disk
@@ -112,6 +111,8 @@ def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:
 
 
 def _bring_engine(host: Host) -> None:
+    from snowha.images import travel
+
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
     write_file(host, ENGINE, travel.pack(), mode=0o700, keep=False)
 

@@ -1,0 +1,1 @@
+"""Everyday work on a running site."""

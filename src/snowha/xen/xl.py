@@ -46,6 +46,16 @@ def running(host: Host) -> dict[str, Running]:
     return parse_list(host.run(["xl", "list"], timeout=60).stdout)
 
 
+def uuids(host: Host) -> dict[str, str]:
+    """The UUID of every domain on ``host``. A live migration keeps it, a new start makes a new one."""
+    found = {}
+    for line in host.run(["xl", "vm-list"], timeout=60).stdout.splitlines():
+        match = re.fullmatch(r"([0-9a-f-]{36})\s+(\d+)\s+(\S+)\s*", line)
+        if match:
+            found[match[3]] = match[1]
+    return found
+
+
 @dataclass(frozen=True)
 class Hypervisor:
     """What ``xl info`` says. Memory in MiB."""

@@ -1,0 +1,350 @@
+"""The demonstration: a single server becomes a cluster, loses a server, and everything is counted afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from snowha.cluster import corosync_conf
+from snowha.errors import ProofError, SnowError
+from snowha.hosts.files import read_text
+from snowha.hosts.wait import wait_for
+from snowha.lab import client, layout, network, records, sightings, site
+from snowha.lab.layout import DOMAINS, NFS01, PREPARED
+from snowha.migration import corosync, load
+from snowha.migration.ground import Ground
+from snowha.migration.images import manifest
+from snowha.operations import live
+from snowha.plan.journal import Entry, Journal
+
+Say = Callable[[str], None]
+NETWORK = 10.0
+"""Seconds around a step in which a domain's answers still belong to it: the client's pause and timeout."""
+
+
+def run(release: str, folder: Path, say: Say) -> int:
+    """The whole demonstration; its report in ``folder``. The exit code: 0 if nothing was lost, else 6."""
+    paths = layout.paths()
+    folder.mkdir(parents=True, exist_ok=True)
+    if site.is_up(paths) and site.facts(paths).release == release:
+        say("the lab is up: going back to its first state")
+        site.restore(PREPARED)
+    else:
+        site.down(lambda text: None)
+        site.up(release, say)
+    began = time.time()
+    ha_toml, journal = folder / "ha.toml", folder / "journal.sqlite"
+    for old in (ha_toml, *folder.glob("journal.sqlite*")):
+        old.unlink(missing_ok=True)
+    _snow(journal, "ha", "init", "snow01", "snow02", "--ssh-config", str(paths.ssh_config), "--output", str(ha_toml))
+    _snow(journal, "ha", "apply", "--yes", "--file", str(ha_toml))
+    outcome = inside(ha_toml, journal, folder, began)
+    return outcome
+
+
+def _snow(journal: Path, *words: str) -> None:
+    """Run ``snow`` as its user would, in the site's network and on this terminal."""
+    shown = " ".join(("snow", *words))
+    print(f"\n$ {shown}", flush=True)
+    argv = network.inside("env", f"SNOW_JOURNAL={journal}", sys.executable, "-m", "snowha.cli.main", *words)
+    code = subprocess.run(argv, check=False).returncode
+    if code:
+        raise ProofError(f"`{shown}` ended with {code}", remedy="its messages stand above; `snow lab status` shows the site")
+
+
+def inside(ha_toml: Path, journal: Path, folder: Path, began: float) -> int:
+    """The second half, run in the site's network: it has to talk to the servers."""
+    words = [sys.executable, "-m", "snowha.lab.demo", str(ha_toml), str(journal), str(folder), str(began)]
+    return subprocess.run(network.inside(*words), check=False).returncode
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A server's power lost on purpose. Times: unix; ``fenced`` and ``back`` in seconds after ``at``."""
+
+    server: str
+    restarted: str
+    at: float
+    fenced: float
+    back: float
+
+
+class _Printing:
+    """A Reporter that says each new thing once."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def say(self, text: str) -> None:
+        if text != self._last:
+            print(f"  {text}", flush=True)
+        self._last = text
+
+    def progress(self, done: float, total: float, unit: str = "") -> None:
+        pass
+
+    def fact(self, key: str, value: object) -> None:
+        pass
+
+
+def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
+    """Restart a domain on the server that runs most of them, pull that server's power, and wait until all domains answer."""
+    reporter = _Printing()
+    where = live.places(ground.hosts)
+    by_server = {name: [domain for domain, servers in where.items() if servers == (name,)] for name in ground.hosts}
+    victim = max(by_server, key=lambda name: len(by_server[name]))
+    restarted = sorted(by_server[victim])[0]
+    print(f"\nRestarting {restarted} on {victim}: from now on that server holds the image's NFS delegation, if there is one.")
+    live.member(ground.hosts).run(["crm_resource", "--restart", f"--resource={restarted}"], timeout=600)
+    live.settle(ground.hosts, reporter)
+    asked = time.time()
+    wait_for(
+        lambda: restarted in _answered_since(paths, asked),
+        timeout=300,
+        what=f"{restarted} to answer again",
+        report=reporter.say,
+    )
+    survivor = live.member(ground.hosts, but=victim)
+    before = {event.completed for event in _fencing(ground, victim, survivor.name)}
+    print(f"\nPulling the power of {victim}, which runs {', '.join(sorted(by_server[victim]))}.", flush=True)
+    at = time.time()
+    site.power(victim, "off", paths=paths)
+
+    def fenced() -> bool | None:
+        events = _fencing(ground, victim, survivor.name)
+        return any(event.status == "success" and event.completed not in before for event in events) or None
+
+    wait_for(fenced, timeout=300, what=f"{victim} to be fenced", interval=0.5, report=reporter.say)
+    fenced_s = round(time.time() - at, 1)
+    names = {plan.name for plan in DOMAINS}
+    away = {name for name in by_server[victim] if name in names}
+
+    def all_back() -> bool | None:
+        missing = away - _answered_since(paths, at + fenced_s)
+        reporter.say(f"waiting for {', '.join(sorted(missing))} to answer again" if missing else "all answer again")
+        return not missing or None
+
+    wait_for(all_back, timeout=900, what="every domain to answer again")
+    back = max(_first_answer(paths, name, at + fenced_s) for name in away) - at
+    return Loss(victim, restarted, at, fenced_s, round(back, 1))
+
+
+def _fencing(ground: Ground, victim: str, survivor: str) -> list[Any]:
+    state = live.state_from(ground.hosts[survivor])
+    return [event for event in state.fencing if event.server == victim] if state else []
+
+
+def _answered_since(paths: layout.LabPaths, since: float) -> set[str]:
+    return {attempt.domain for attempt in client.read_log(paths.client_log).attempts if attempt.number and attempt.t >= since}
+
+
+def _first_answer(paths: layout.LabPaths, domain: str, since: float) -> float:
+    log = client.read_log(paths.client_log)
+    return min(a.t_ack for a in log.attempts if a.domain == domain and a.t_ack is not None and a.t >= since)
+
+
+# what came of it
+
+
+def found_on_disk(image: str) -> records.Found:
+    """The records in a domain's image, read by the storage server from its own disk, behind everybody's back."""
+    local = f"/export{image}"
+    words = ["ssh", "-F", str(layout.paths().ssh_config), NFS01.name, *records.dump_argv(local)]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        data, _ = process.communicate(timeout=300)
+    return records.read_records(data)
+
+
+def _unix(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def _windows(entries: tuple[Entry, ...]) -> dict[str, tuple[float, float]]:
+    """When each step was carried out."""
+    begun: dict[str, float] = {}
+    windows = {}
+    for entry in entries:
+        if entry.what == "started":
+            begun[entry.step] = _unix(entry.at)
+        elif entry.what == "done" and entry.step in begun:
+            windows[entry.step] = (begun[entry.step], _unix(entry.at))
+    return windows
+
+
+def collect(ground: Ground, journal: Journal, loss: Loss, began: float, titles: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """Everything that the report says, from the logs, both hypervisors, and the disks."""
+    paths = layout.paths()
+    now = time.time()
+    windows = _windows(journal.entries())
+    log = client.read_log(paths.client_log)
+    stays = sightings.stays(paths.sightings_log.read_text().splitlines())
+    twice = sightings.at_once(stays)
+    acknowledged = client.acknowledged(log)
+    moving = [windows[step] for step in windows if step.startswith(("placement.", "proofs."))]
+    domains = {}
+    for plan in DOMAINS:
+        domain = ground.site.domain(plan.name)
+        disk = next(disk for disk in domain.disks if disk.vdev == domain.root_vdev)
+        facts = journal.last_facts(f"images.{plan.name}")
+        copied: Any = facts.get(disk.name, {})
+        found = found_on_disk(disk.target)
+        lost = records.compare(acknowledged.get(plan.name, {}), found.records)
+        bad = [problem for problem in found.problems if problem.kind != "torn"]
+        copy = windows[f"images.{plan.name}"]
+        domains[plan.name] = {
+            "source": copied.get("source", ""),
+            "image": disk.target,
+            "bytes": copied.get("bytes", 0),
+            "hash": copied.get("hash", ""),
+            "verified": bool(copied.get("verified")) and manifest(ground.first, disk.target) is not None,
+            "type": domain.type,
+            "away_s": {
+                "copy": round(client.away(log, plan.name, copy[0], copy[1] + 60), 1),
+                "live_migration": round(client.away(log, plan.name, moving[0][0], moving[-1][1]), 1) if moving else 0.0,
+                "power_loss": round(client.away(log, plan.name, loss.at, loss.at + loss.back + 5), 1),
+            },
+            "acknowledged": len(acknowledged.get(plan.name, {})),
+            "found": len(found.records),
+            "lost": len(lost) + len(bad),
+            "problems": [str(problem) for problem in bad],
+            "ran_on": sorted({stay.server for stay in stays if stay.domain == plan.name}),
+        }
+    stale = client.stale(log)
+    conf = corosync_conf.facts(corosync_conf.parse(read_text(ground.first, corosync.CONF) or ""))
+    state = live.cluster_state(ground.hosts)
+    fencing = {
+        server.name: {"proved_s": journal.last_facts(f"proofs.fence.{server.name}").get("proved_s")}
+        for server in ground.site.servers
+    }
+    return {
+        "release": site.facts(paths).release,
+        "domains": domains,
+        "corosync": {
+            "links": conf.links,
+            "encrypted": conf.encrypted,
+            "quorate": bool(state and state.quorate),
+        },
+        "fencing": fencing,
+        "power_loss": {
+            "server": loss.server,
+            "fenced_s": loss.fenced,
+            "all_back_s": loss.back,
+            "restarted_before": loss.restarted,
+        },
+        "two_places_at_once": bool(twice),
+        "stale_reads": stale.stale,
+        "stale_checks": stale.reads,
+        "steps": [
+            {"title": titles[step][0], "section": titles[step][1], "seconds": round(window[1] - window[0], 1)}
+            for step, window in windows.items()
+            if step in titles
+        ],
+        "timeline": _timeline(log, stays, windows, journal, loss, began, now, titles),
+    }
+
+
+def _timeline(
+    log: client.Log,
+    stays: list[sightings.Stay],
+    windows: dict[str, tuple[float, float]],
+    journal: Journal,
+    loss: Loss,
+    began: float,
+    now: float,
+    titles: dict[str, tuple[str, str]],
+) -> dict[str, Any]:
+    def why(domain: str, start: float) -> str:
+        copy = windows.get(f"images.{domain}")
+        if copy and copy[0] - NETWORK <= start <= copy[1] + NETWORK:
+            return "copy"
+        if loss.at - NETWORK <= start <= loss.at + loss.back + NETWORK:
+            return "power loss"
+        moved = any(a - NETWORK <= start <= b + NETWORK for step, (a, b) in windows.items() if step.startswith(("placement.", "proofs.")))
+        return "live migration" if moved else ""
+
+    servers: dict[str, Any] = {}
+    for step, (start, end) in windows.items():
+        if step.startswith("proofs.fence."):
+            server = step.removeprefix("proofs.fence.")
+            off = next((e for e in journal.entries() if e.step == step and e.what == "off"), None)
+            servers.setdefault(server, {"off": []})
+            if off:
+                servers[server]["off"].append({"from": _unix(off.at), "to": end})
+            del start
+    servers.setdefault(loss.server, {"off": []})["off"].append({"from": loss.at, "to": loss.at + loss.fenced})
+    return {
+        "start": began,
+        "end": now,
+        "domains": {
+            plan.name: {
+                "stays": [{"server": s.server, "from": s.first, "to": s.last} for s in stays if s.domain == plan.name],
+                "away": [
+                    {"from": a, "to": b, "why": why(plan.name, a)} for a, b in client.gaps(log, plan.name, 2.0) if a >= began
+                ],
+            }
+            for plan in DOMAINS
+        },
+        "servers": servers,
+        "marks": [
+            {"t": loss.at, "title": f"power of {loss.server} pulled"},
+            {"t": loss.at + loss.fenced, "title": "fenced"},
+            {"t": loss.at + loss.back, "title": "all back"},
+        ],
+        "steps": [
+            {"title": titles[step][0], "section": titles[step][1], "from": a, "to": b}
+            for step, (a, b) in windows.items()
+            if step in titles
+        ],
+    }
+
+
+def verdict(data: dict[str, Any]) -> list[str]:
+    """What is not as it must be; empty if all is."""
+    wrong = [f"{name}: {row['lost']} records lost" for name, row in data["domains"].items() if row["lost"]]
+    wrong += [f"{name}: its image is not verified" for name, row in data["domains"].items() if not row["verified"]]
+    wrong += [f"{name}: nothing was acknowledged" for name, row in data["domains"].items() if not row["acknowledged"]]
+    if data["two_places_at_once"]:
+        wrong.append("a domain ran in two places at once")
+    if data["stale_reads"]:
+        wrong.append(f"{data['stale_reads']} stale reads")
+    if not data["stale_checks"]:
+        wrong.append("no read was checked for being stale")
+    return wrong
+
+
+def main() -> int:
+    """``python -m snowha.lab.demo HA_TOML JOURNAL FOLDER BEGAN``, in the site's network."""
+    from rich.console import Console
+
+    from snowha.migration.steps import all_steps
+
+    ha_toml, journal_file, folder, began = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
+    try:
+        ground = load.load(ha_toml)
+        loss = lose_power(ground, layout.paths())
+        ground = load.load(ha_toml)
+        titles = {step.id: (step.title, step.section) for step in all_steps(ground, load.passwords(ground, ha_toml))}
+        with Journal(journal_file) as journal:
+            data = collect(ground, journal, loss, began, titles)
+    except SnowError as error:
+        print(f"snow: {error}", file=sys.stderr)
+        return error.exit_code
+    from snowha.lab import report
+
+    report.write(data, folder)
+    Console().print(report.table(data))
+    wrong = verdict(data)
+    for line in wrong:
+        print(f"✗ {line}")
+    print(f"\nThe report: {folder / 'report.html'}, as data: {folder / 'report.json'}")
+    return ProofError.exit_code if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""From ``ha.toml`` to the ground: the file read, the servers reached, the domain configs parsed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snowha.errors import InputError
+from snowha.hosts.ssh import SshHost
+from snowha.migration.ground import Ground
+from snowha.migration.init import read_domains
+from snowha.migration.preflight import read_secret
+from snowha.site import ha_toml, rules
+from snowha.site.ha_file import HaFile
+
+
+def read_ha_file(file: Path) -> HaFile:
+    """``ha.toml``, checked. Raises InputError."""
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        raise InputError(
+            "there is no such file", where=str(file), remedy="`snow ha init SERVER SERVER…` writes it, --file names another"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    return ha_toml.parse(text, where=str(file))
+
+
+def load(file: Path) -> Ground:
+    """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError."""
+    ha = read_ha_file(file)
+    hosts = {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
+    domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
+    rules.raise_on_stop(rules.check_domains(domains))
+    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
+
+
+def passwords(ground: Ground, file: Path) -> dict[str, str]:
+    """The BMCs' passwords by server, from their files beside ``file``. Raises InputError."""
+    found = {}
+    for server in ground.site.servers:
+        if server.fence is None:
+            raise InputError(
+                f"{server.name} has no fence device",
+                where=str(file),
+                remedy="add `fence = {…}` to its [[server]]: without one, two servers can end up writing one image",
+            )
+        found[server.name] = read_secret(server.fence.secret, base=file.resolve().parent)
+    return found

@@ -1,0 +1,243 @@
+"""Pacemaker (guide: "Pacemaker"): permissions, fencing, the floating IP and a resource per domain, committed in one go.
+
+Running domains are adopted: Pacemaker looks before it starts anything, finds them, and leaves them where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from snowha.cluster import cib, cib_live, fencing, placement
+from snowha.errors import CommandError, ProofError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, read_text, remove_file, stat, write_file
+from snowha.hosts.wait import wait_for
+from snowha.migration.ground import Ground, read_config
+from snowha.operations import live
+from snowha.plan.step import Reporter, Step
+from snowha.site.model import Server
+from snowha.xen import xl
+
+STATE = "/var/lib/pacemaker"
+SECRETS = "/etc/snow-ha/fence"
+_AUTO = "/etc/xen/auto"
+
+
+def secret_script(server: Server) -> str:
+    """Where the servers keep the script that prints a BMC's password to the fence agent."""
+    return f"{SECRETS}/{server.name}"
+
+
+def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
+    """The section's steps. ``passwords``: of the BMCs, by server."""
+    images = tuple(f"images.{domain.name}" for domain in ground.site.domains)
+    servers = ("servers.ssh", *(f"servers.kernels.{server.name}" for server in ground.new_servers))
+    settings = tuple(f"servers.settings.{server.name}" for server in ground.site.servers)
+    return [
+        Step(
+            id="pacemaker.fence",
+            title="Ask every BMC for its server's power, from every server",
+            section="pacemaker",
+            check=partial(_fencing_missing, ground, passwords),
+            apply=partial(_prepare_fencing, ground, passwords),
+            needs=settings,
+        ),
+        Step(
+            id="pacemaker.start",
+            title="Start Pacemaker on every server",
+            section="pacemaker",
+            check=partial(_nodes_missing, ground),
+            apply=partial(_start, ground),
+            needs=("corosync.start", *settings),
+        ),
+        Step(
+            id="pacemaker.autostart",
+            title="Take the domains out of /etc/xen/auto: only Pacemaker starts them",
+            section="pacemaker",
+            check=partial(_autostart_missing, ground),
+            apply=partial(_remove_autostart, ground),
+            needs=("pacemaker.start", "pacemaker.fence", *images, *servers),
+        ),
+        Step(
+            id="pacemaker.cib",
+            title="Hand fencing, floating IP and domains to Pacemaker",
+            section="pacemaker",
+            check=partial(_cib_missing, ground),
+            apply=partial(_commit, ground),
+            needs=("pacemaker.autostart",),
+        ),
+    ]
+
+
+# fencing
+
+
+def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None:
+    def wrong(host: Host) -> str | None:
+        for server in ground.site.servers:
+            path = secret_script(server)
+            facts = stat(host, path)
+            if facts is None or facts.mode != 0o700 or facts.owner != "root":
+                return f"{path} is not there"
+            if read_text(host, path) != fencing.secret_script(passwords[server.name]):
+                return f"{path} has another password"
+        return None
+
+    return ground.first_missing(wrong)
+
+
+def power_status(host: Host, server: Server) -> str:
+    """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
+    completed = host.run(fencing.probe_argv(server, secret_script(server)), check=False, timeout=90)
+    return fencing.parse_status(completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}")
+
+
+def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Reporter) -> None:
+    for host in ground.hosts.values():
+        make_dir(host, "/etc/snow-ha", mode=0o755)
+        make_dir(host, SECRETS, mode=0o700, owner="root:root")
+        for server in ground.site.servers:
+            script = fencing.secret_script(passwords[server.name])
+            write_file(host, secret_script(server), script, mode=0o700, owner="root:root", keep=False)
+            reporter.say(f"{host.name} asks the BMC of {server.name}")
+            power = power_status(host, server)
+            if power != "on":
+                raise ProofError(
+                    f"the BMC says {server.name} is {power}, but it answers",
+                    where=host.name,
+                    remedy="it is another machine's BMC: correct `address` of its fence in ha.toml",
+                )
+
+
+# Pacemaker itself
+
+
+def _nodes_missing(ground: Ground) -> str | None:
+    for host in ground.hosts.values():
+        owner = stat(host, STATE)
+        if owner is None or (owner.owner, owner.group) != ("hacluster", "haclient"):
+            return f"{host.name}: {STATE} does not belong to hacluster"
+    state = live.cluster_state(ground.hosts)
+    if state is None:
+        return "Pacemaker does not run"
+    absent = [server.name for server in ground.site.servers if not state.is_online(server.name)]
+    return f"not online: {', '.join(absent)}" if absent else None
+
+
+def _start(ground: Ground, reporter: Reporter) -> None:
+    for host in ground.hosts.values():
+        host.run(["chown", "-R", "hacluster:haclient", STATE])
+        host.run(["chmod", "750", STATE])
+    join(ground, list(ground.site.servers), reporter)
+
+
+def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
+    """Start Corosync and Pacemaker on ``servers`` and wait until the cluster has them online."""
+    for server in servers:
+        ground.hosts[server.name].run(["systemctl", "start", "corosync", "pacemaker"], timeout=300)
+    names = [server.name for server in servers]
+    wait_for(
+        lambda: all((state := live.cluster_state(ground.hosts)) and state.is_online(name) for name in names) or None,
+        timeout=300,
+        what=f"{', '.join(names)} online in Pacemaker",
+        interval=2,
+        report=reporter.say,
+    )
+
+
+# starting at boot
+
+
+def _auto_links(host: Host, ground: Ground) -> list[str]:
+    names = {domain.config for domain in ground.site.domains}
+    output = host.run(["find", _AUTO, "-type", "l", "-printf", "%p %l\n"], check=False).stdout
+    return [path for path, target in (line.split(" ", 1) for line in output.splitlines()) if target in names]
+
+
+def _autostart_missing(ground: Ground) -> str | None:
+    return ground.first_missing(
+        lambda host: f"{_AUTO} still starts {len(found)} domains at boot" if (found := _auto_links(host, ground)) else None
+    )
+
+
+def _remove_autostart(ground: Ground, reporter: Reporter) -> None:
+    for host in ground.hosts.values():
+        for path in _auto_links(host, ground):
+            reporter.say(f"{host.name}: removing {path}")
+            remove_file(host, path)
+
+
+# the configuration
+
+
+def options(ground: Ground) -> cib.Options:
+    """What the CIB needs to know beyond the site: which domains can migrate, where the password scripts are, who runs where."""
+    able = [info for info in ground.on_all(xl.hypervisor).values()]
+    migrating = set()
+    for name in (domain.name for domain in ground.site.domains):
+        _, domain = read_config(ground.first, name, ground.site.domain(name).config)
+        pvh = all(info is not None and info.migrates_pvh for info in able)
+        pv = all(info is not None and info.migrates_pv for info in able)
+        if (domain.type == "pv" and pv) or (domain.type != "pv" and pvh):
+            migrating.add(name)
+    return cib.Options(
+        live_migration=frozenset(migrating),
+        secret_scripts={server.name: secret_script(server) for server in ground.site.servers},
+    )
+
+
+def planned(ground: Ground) -> dict[str, str]:
+    """The server that each domain prefers."""
+    return placement.spread(
+        ground.site.domains, [server.name for server in ground.site.servers], ground.site.apart
+    )
+
+
+def _wanted(ground: Ground) -> bytes:
+    return cib.compose(ground.site, planned(ground), options=options(ground))
+
+
+def _query(host: Host) -> bytes:
+    return host.run(["cibadmin", "--query"], timeout=60).stdout.encode()
+
+
+def _cib_missing(ground: Ground) -> str | None:
+    if live.cluster_state(ground.hosts) is None:
+        return "Pacemaker does not run"
+    for host in ground.hosts.values():
+        if live.state_from(host):
+            return next(iter(cib_live.differs(_query(host), _wanted(ground))), None) or live.trouble(ground.hosts)
+    return "Pacemaker does not run"
+
+
+def _commit(ground: Ground, reporter: Reporter) -> None:
+    host = ground.first
+    before = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
+    merged = cib_live.merge(_query(host), _wanted(ground))
+    path = "/var/lib/snow-ha/cib.xml"
+    make_dir(host, "/var/lib/snow-ha", mode=0o700)
+    write_file(host, path, merged, mode=0o600)
+    checked = host.run(["crm_verify", "--verbose", f"--xml-file={path}"], check=False)
+    if not checked.ok:
+        raise SiteError(f"crm_verify refuses the configuration:\n{checked.stderr.strip()}", where=f"{host.name}:{path}")
+    reporter.say("committing the configuration")
+    done = host.run(["cibadmin", "--replace", f"--xml-file={path}"], check=False)
+    if not done.ok:
+        raise CommandError(done.stderr.strip(), where=host.name, remedy="the cluster's configuration changed meanwhile; run again")
+    wait_for(
+        lambda: live.trouble(ground.hosts) is None,
+        timeout=300,
+        what="Pacemaker to find every domain and start fencing and the floating IP",
+        interval=3,
+        report=reporter.say,
+    )
+    adopted = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
+    for server, domains in before.items():
+        for name, seen in domains.items():
+            now = adopted[server].get(name)
+            if name in planned(ground) and (now is None or now.domid != seen.domid):
+                raise ProofError(f"{name} was not adopted but moved or started again", where=server, remedy="see its history: crm_mon -1 --inactive")
+    reporter.fact("adopted", sorted(name for domains in before.values() for name in domains))
+
+

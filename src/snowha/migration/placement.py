@@ -1,0 +1,56 @@
+"""Service placement (guide: "Service placement"): domains spread by memory, pairs apart.
+
+The guide prefers servers with score INFINITY under the names that ``crm_resource --move`` uses. Here the preferences are
+finite, below stickiness and under names of their own (they are part of the committed configuration): a server that comes
+back half broken draws nothing to it. So the first spreading is done by moving.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from snowha.migration.ground import Ground
+from snowha.migration.pacemaker import planned
+from snowha.operations import live
+from snowha.plan.step import Reporter, Step
+
+
+def steps(ground: Ground) -> list[Step]:
+    """One step: where each domain runs."""
+    return [
+        Step(
+            id="placement.spread",
+            title="Spread the domains over the servers, pairs apart",
+            section="placement",
+            check=partial(_missing, ground),
+            apply=partial(_spread, ground),
+            needs=("pacemaker.cib",),
+            uses=("placement",),
+        )
+    ]
+
+
+def misplaced(ground: Ground) -> dict[str, str]:
+    """Domains that share a server with one they must not, or that none of a server's are on; with where they belong."""
+    where = live.places(ground.hosts)
+    plan = planned(ground)
+    now = {name: servers[0] for name, servers in where.items() if name in plan and len(servers) == 1}
+    together = any(
+        len({now[name] for name in group if name in now}) < min(len([n for n in group if n in now]), len(ground.hosts))
+        for group in ground.site.apart
+    )
+    idle = set(ground.hosts) - set(now.values()) if len(now) >= len(ground.hosts) else set()
+    if not together and not idle:
+        return {}
+    return {name: server for name, server in plan.items() if now.get(name) != server}
+
+
+def _missing(ground: Ground) -> str | None:
+    wrong = misplaced(ground)
+    return None if not wrong else ", ".join(f"{name} belongs on {server}" for name, server in wrong.items())
+
+
+def _spread(ground: Ground, reporter: Reporter) -> None:
+    for name, server in misplaced(ground).items():
+        live.move(ground.hosts, name, server, reporter)
+    live.settle(ground.hosts, reporter)

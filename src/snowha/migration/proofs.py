@@ -1,0 +1,275 @@
+"""Proofs on the real thing (guide: "Test if Xen allows live migration", "Test!"): capabilities, live migration of every
+domain, the floating IP moved, every server drained and then fenced once, its power seen off and on.
+
+What was proven is written down on the servers, together with what it was proven for: when that changes, it is proven anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from snowha.cluster import fencing
+from snowha.errors import ProofError
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, read_text, write_file
+from snowha.hosts.wait import wait_for
+from snowha.migration.ground import Ground
+from snowha.migration.pacemaker import join, options, power_status, secret_script
+from snowha.migration.placement import misplaced
+from snowha.migration.servers import boot_id, wait_for_boot
+from snowha.operations import live
+from snowha.plan.step import Reporter, Step, Unstoppable
+from snowha.site.model import Server
+from snowha.xen import xl
+
+PROOFS = "/var/lib/snow-ha/proofs"
+FLOATING_IP = "xsnow-vip"
+
+
+def steps(ground: Ground) -> list[Step]:
+    """The section's steps, one after the other: each moves domains."""
+    found = []
+    before = "placement.spread"
+    if ground.site.floating_ip:
+        found.append(
+            Step(
+                id="proofs.floating-ip",
+                title="Move the floating IP to another server and back",
+                section="proofs",
+                check=partial(_unproven, ground, "floating-ip", _floating_facts(ground)),
+                apply=partial(_prove_floating_ip, ground),
+                needs=(before,),
+                uses=("placement",),
+            )
+        )
+        before = found[-1].id
+    # the last server first: it runs fewest of what the single server ran, so the fewest domains have to move
+    for server in reversed(ground.site.servers):
+        found.append(
+            Step(
+                id=f"proofs.fence.{server.name}",
+                title=f"Drain {server.name}, cut its power, and see it come back",
+                section="proofs",
+                check=partial(_unproven, ground, f"fence-{server.name}", _fence_facts(server)),
+                apply=partial(_prove_fence, ground, server),
+                needs=(before,),
+                uses=("placement",),
+                asks=f"{server.name} will be drained of its domains and its power cut, to prove its fencing. Now?",
+            )
+        )
+        before = found[-1].id
+    found.append(
+        Step(
+            id="proofs.balance",
+            title="Spread the domains again",
+            section="proofs",
+            check=partial(_unbalanced, ground),
+            apply=partial(_balance, ground),
+            needs=(before,),
+            uses=("placement",),
+        )
+    )
+    found.append(
+        Step(
+            id="proofs.migration",
+            title="Live-migrate every domain that was not yet",
+            section="proofs",
+            check=partial(_unproven_migrations, ground),
+            apply=partial(_prove_migrations, ground),
+            needs=("proofs.balance",),
+            uses=("placement",),
+        )
+    )
+    return found
+
+
+# what was proven
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _unproven(ground: Ground, name: str, facts: object) -> str | None:
+    def wrong(host: Host) -> str | None:
+        text = read_text(host, f"{PROOFS}/{name}.json")
+        if text is None:
+            return f"{name} is not proven"
+        return None if json.loads(text).get("for") == _digest(facts) else f"{name} was proven for something else"
+
+    return ground.first_missing(wrong)
+
+
+def _record(ground: Ground, name: str, facts: object, result: dict[str, object]) -> None:
+    record = {"for": _digest(facts), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
+    for host in ground.hosts.values():
+        make_dir(host, PROOFS, mode=0o700)
+        write_file(host, f"{PROOFS}/{name}.json", json.dumps(record, indent=2) + "\n", mode=0o600)
+
+
+def _floating_facts(ground: Ground) -> object:
+    assert ground.site.floating_ip is not None
+    return [ground.site.floating_ip.address, ground.site.floating_ip.nic, sorted(ground.hosts)]
+
+
+def _fence_facts(server: Server) -> object:
+    assert server.fence is not None
+    return [server.name, server.fence.agent, server.fence.address, server.fence.username]
+
+
+# live migration
+
+
+def _migration_facts(ground: Ground, name: str) -> object:
+    return [name, sorted(ground.hosts)]
+
+
+def _able(ground: Ground) -> list[str]:
+    able = options(ground).live_migration
+    return [domain.name for domain in ground.site.domains if domain.name in able]
+
+
+def _unproven_migrations(ground: Ground) -> str | None:
+    for name in _able(ground):
+        reason = _unproven(ground, f"migration-{name}", _migration_facts(ground, name))
+        if reason:
+            return reason
+    return None
+
+
+def _prove_migrations(ground: Ground, reporter: Reporter) -> None:
+    for name in _able(ground):
+        if not _unproven(ground, f"migration-{name}", _migration_facts(ground, name)):
+            continue
+        before = live.places(ground.hosts).get(name, ())
+        if len(before) != 1:
+            raise ProofError(f"{name} runs on {' and '.join(before) or 'no server'}", remedy="look at `snow ha status`")
+        target = next(server for server in ground.hosts if server not in before)
+        with migrations_proven(ground, reporter):
+            live.move(ground.hosts, name, target, reporter)
+        reason = _unproven(ground, f"migration-{name}", _migration_facts(ground, name))
+        if reason:
+            raise ProofError(f"{name} was started anew on {target} instead of being live-migrated", where=target)
+
+
+def _identities(ground: Ground) -> dict[str, dict[str, str]]:
+    """UUIDs of the domains by server."""
+    return {name: xl.uuids(host) for name, host in ground.hosts.items() if xl.hypervisor(host)}
+
+
+@contextmanager
+def migrations_proven(ground: Ground, reporter: Reporter) -> Iterator[None]:
+    """Write down which domains were live-migrated, and answered on their new server, while the block ran."""
+    before = {uuid: (server, name) for server, names in _identities(ground).items() for name, uuid in names.items()}
+    yield
+    for server, names in _identities(ground).items():
+        for name, uuid in names.items():
+            old_server, _ = before.get(uuid, (server, name))
+            if old_server == server or name not in {domain.name for domain in ground.site.domains}:
+                continue
+            reporter.fact(name, {"from": old_server, "to": server})
+            for address in (vif.ip for vif in ground.site.domain(name).vifs if vif.ip):
+                asking = ground.hosts[old_server]
+                wait_for(
+                    lambda asking=asking, address=address: asking.run(["ping", "-c", "1", "-W", "2", address], check=False).ok,  # type: ignore[misc]
+                    timeout=60,
+                    what=f"{name} to answer on {address} from {server}",
+                    report=reporter.say,
+                )
+            _record(ground, f"migration-{name}", _migration_facts(ground, name), {"from": old_server, "to": server})
+
+
+# the floating IP
+
+
+def _holder(ground: Ground) -> str | None:
+    """The server that has the floating IP on its bridge."""
+    floating = ground.site.floating_ip
+    assert floating is not None
+    words = ["ip", "-o", "-4", "address", "show", "dev", floating.nic, "to", f"{floating.address}/32"]
+    holders = [name for name, host in ground.hosts.items() if host.run(words, check=False).stdout.strip()]
+    if len(holders) > 1:
+        raise ProofError(f"{floating.address} is on {' and '.join(holders)}", remedy="look at `snow ha status`")
+    return holders[0] if holders else None
+
+
+def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
+    floating = ground.site.floating_ip
+    assert floating is not None
+    home = _holder(ground)
+    if home is None:
+        raise ProofError(f"no server has {floating.address}", remedy="look at `snow ha status`")
+    away = next(server for server in ground.hosts if server != home)
+    for target in (away, home):
+        live.move(ground.hosts, FLOATING_IP, target, reporter)
+        other = next(host for name, host in ground.hosts.items() if name != target)
+        answers = other.run(["ping", "-c", "3", "-W", "2", floating.address], check=False, timeout=30)
+        if _holder(ground) != target or not answers.ok:
+            raise ProofError(f"{floating.address} is not reachable on {target}", where=other.name, remedy="look at the bridge there")
+    _record(ground, "floating-ip", _floating_facts(ground), {"moved": [home, away, home]})
+
+
+# fencing
+
+
+def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
+    """Drain, fence through Pacemaker, read the power back from another server, power on, and see it in the cluster again."""
+    host = ground.hosts[server.name]
+    other = live.member(ground.hosts, but=server.name)
+    before = boot_id(host)
+    with migrations_proven(ground, reporter):
+        live.drain(ground.hosts, server.name, reporter)
+    reporter.say(f"cutting the power of {server.name}")
+    # no safe point between off and on: whatever happens, the server gets its power back
+    steady = Unstoppable(reporter)
+    began = time.monotonic()
+    try:
+        other.run(["stonith_admin", f"--fence={server.name}", "--timeout=180"], timeout=240)
+        _wait_power(other, server, "off", steady)
+        proved = round(time.monotonic() - began, 1)
+    finally:
+        if power_status(other, server) == "off":
+            other.run(fencing.probe_argv(server, secret_script(server), action="on"), timeout=120)
+    _wait_power(other, server, "on", steady)
+    reporter.fact("proved_s", proved)
+    wait_for_boot(host, reporter, before=before, what=f"{server.name} to boot")
+    wait_for(lambda: xl.hypervisor(host), timeout=300, what=f"Xen's tools on {server.name}", interval=3, report=reporter.say)
+    join(ground, [server], reporter)
+    live.set_standby(ground.hosts, server.name, False)
+    live.settle(ground.hosts, reporter)
+    _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+
+
+def _wait_power(other: Host, server: Server, wanted: str, reporter: Reporter) -> None:
+    wait_for(
+        lambda: power_status(other, server) == wanted,
+        timeout=60,
+        what=f"the BMC to say that {server.name} is {wanted}",
+        report=reporter.say,
+    )
+
+
+# balance
+
+
+def _unbalanced(ground: Ground) -> str | None:
+    state = live.cluster_state(ground.hosts)
+    standby = [server.name for server in ground.site.servers if state and live.is_standby(state, server.name)]
+    if standby:
+        return f"in standby: {', '.join(standby)}"
+    wrong = misplaced(ground)
+    return None if not wrong else ", ".join(f"{name} belongs on {server}" for name, server in wrong.items())
+
+
+def _balance(ground: Ground, reporter: Reporter) -> None:
+    for server in ground.site.servers:
+        live.set_standby(ground.hosts, server.name, False)
+    with migrations_proven(ground, reporter):
+        for name, target in misplaced(ground).items():
+            live.move(ground.hosts, name, target, reporter)
+    live.settle(ground.hosts, reporter)

@@ -1,0 +1,135 @@
+"""The cluster as it is, asked of the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snowha.cluster import live
+from snowha.cluster.live import ClusterState
+from snowha.errors import CommandError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.wait import wait_for
+from snowha.plan.step import Reporter
+from snowha.xen import xl
+
+
+def state_from(host: Host) -> ClusterState | None:
+    """The cluster as ``host`` sees it, None when Pacemaker does not run there."""
+    completed = host.run(["crm_mon", "-1", "--inactive", "--output-as=xml"], check=False, timeout=60)
+    return live.parse_crm_mon(completed.stdout) if completed.ok else None
+
+
+def cluster_state(hosts: Mapping[str, Host]) -> ClusterState | None:
+    """The cluster as the first server that can tell says; None when Pacemaker runs on none."""
+    for host in hosts.values():
+        state = state_from(host)
+        if state is not None:
+            return state
+    return None
+
+
+def servers_of(state: ClusterState, resource: str) -> tuple[str, ...]:
+    """The servers that Pacemaker believes ``resource`` is active on."""
+    found = state.resource(resource)
+    return found.servers if found else ()
+
+
+def is_standby(state: ClusterState, server: str) -> bool:
+    node = state.node(server)
+    return node is not None and node.standby
+
+
+def member(hosts: Mapping[str, Host], *, but: str = "") -> Host:
+    """A server on which Pacemaker runs, other than ``but``. Raises SiteError if there is none."""
+    for name, host in hosts.items():
+        if name != but and state_from(host) is not None:
+            return host
+    raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
+
+
+def trouble(hosts: Mapping[str, Host]) -> str | None:
+    """What is not started, failed, or active in two places, as Pacemaker sees it; None if all is well."""
+    state = cluster_state(hosts)
+    if state is None:
+        return "Pacemaker does not run"
+    for resource in state.resources:
+        if resource.failed:
+            return f"{resource.id} has failed"
+        if len(resource.servers) != 1:
+            return f"{resource.id} runs on {' and '.join(resource.servers) or 'no server'}"
+    return None
+
+
+def places(hosts: Mapping[str, Host]) -> dict[str, tuple[str, ...]]:
+    """Every domain that any hypervisor runs, with the servers that it runs on. This is asked of Xen, not of Pacemaker."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, host in hosts.items():
+        if xl.hypervisor(host) is None:
+            continue
+        for domain in xl.running(host).values():
+            found[domain.name] = (*found.get(domain.name, ()), name)
+    return found
+
+
+def settle(hosts: Mapping[str, Host], reporter: Reporter, *, timeout: float = 900) -> None:
+    """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not."""
+
+    def settled() -> bool | None:
+        state = cluster_state(hosts)
+        return True if state is not None and trouble(hosts) is None and not busy(hosts) else None
+
+    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=2, report=reporter.say)
+
+
+def busy(hosts: Mapping[str, Host]) -> bool:
+    """Whether Pacemaker's controller has a transition under way or actions pending."""
+    host = member(hosts)
+    return not host.run(["crm_resource", "--wait", "--timeout=1"], check=False, timeout=60).ok
+
+
+def move(hosts: Mapping[str, Host], resource: str, server: str, reporter: Reporter, *, timeout: float = 900) -> None:
+    """Move a resource to ``server`` and leave no constraint behind. A domain is live-migrated where it can be.
+
+    ``crm_resource --move`` works by a constraint with score INFINITY; it is removed again whatever happens, and
+    expires by itself should this program be killed in between.
+    """
+    host = member(hosts)
+    reporter.say(f"moving {resource} to {server}")
+    words = ["crm_resource", "--move", f"--resource={resource}", f"--node={server}", "--lifetime=PT30M"]
+    done = host.run(words, check=False)
+    if not done.ok:
+        raise CommandError(done.stderr.strip() or "crm_resource --move failed", where=host.name)
+    try:
+        wait_for(
+            lambda: (state := cluster_state(hosts)) is not None and servers_of(state, resource) == (server,) or None,
+            timeout=timeout,
+            what=f"{resource} to run on {server}",
+            interval=2,
+            report=reporter.say,
+        )
+    finally:
+        member(hosts).run(["crm_resource", "--clear", f"--resource={resource}"], check=False)
+
+
+def set_standby(hosts: Mapping[str, Host], server: str, on: bool) -> None:
+    """Keep resources off a server, or let them back."""
+    value = "on" if on else "off"
+    words = ["crm_attribute", f"--node={server}", "--name=standby", "--lifetime=forever"]
+    member(hosts).run([*words, f"--update={value}"] if on else [*words, "--delete"])
+
+
+def drain(hosts: Mapping[str, Host], server: str, reporter: Reporter, *, timeout: float = 1800) -> None:
+    """Put ``server`` in standby and wait until nothing runs there: its domains are live-migrated away."""
+    set_standby(hosts, server, True)
+
+    def empty() -> bool | None:
+        state = cluster_state(hosts)
+        if state is None:
+            return None
+        left = [resource.id for resource in state.resources if server in resource.servers and not resource.is_fencing]
+        if left:
+            reporter.say(f"draining {server}: {', '.join(left)} still there")
+            return None
+        return True if not xl.running(hosts[server]) else None
+
+    wait_for(empty, timeout=timeout, what=f"{server} to be empty", interval=2, report=reporter.say)
