@@ -1,0 +1,130 @@
+"""The command line: ``copy SOURCE TARGET``, ``verify TARGET``, ``map SOURCE``.
+
+Exit codes: 0 done (and verified) · 1 a bug · 2 wrong words or an unusable manifest · 3 the source cannot be read, or was
+written meanwhile · 4 the target cannot be written, or must not be replaced · 5 no room · 6 verification found differences ·
+7 source or target is in use · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from . import engine, events, workers
+from .errors import ImageError, Interrupted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; its exit code."""
+    words = _parser().parse_args(argv)
+    report = events.as_json if words.json else events.as_text
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        report(words.run(words, report))
+    except ImageError as error:
+        if words.json:
+            events.as_json(
+                {
+                    "event": "error",
+                    "kind": error.kind,
+                    "message": str(error),
+                    "remedy": error.remedy,
+                    "exit": error.exit_code,
+                    "ranges": [[start, end - start] for start, end in error.ranges],
+                }
+            )
+        else:
+            print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _copy(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
+    return engine.copy(words.source, words.target, report, _options(words))
+
+
+def _verify(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
+    return engine.verify(words.target, report, _options(words))
+
+
+def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
+    event = engine.look(words.source, _options(words))
+    if not words.json:
+        for at, size in event["ranges"]:
+            print(f"{at:>16} {size:>16}")
+    return event
+
+
+def _options(words: argparse.Namespace) -> engine.Options:
+    return engine.Options(
+        rate=words.rate * 2**20 if words.rate else None,
+        every_block=getattr(words, "every_block", False),
+        replace=getattr(words, "replace", False),
+        manifest=getattr(words, "manifest", ""),
+        threads=words.threads,
+    )
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    raise Interrupted(f"ended by {signal.Signals(number).name}", remedy="run it again: it goes on where it was")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="snow-images",
+        description="Copy a disk image, verified and resumable.",
+        epilog=(__doc__ or "").split("\n\n", 1)[1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="events as JSON lines on stdout")
+    common.add_argument("--rate", type=_positive, metavar="MIB/s", help="read no faster than this")
+    common.add_argument(
+        "--threads", type=_count, default=workers.THREADS, help="how many reads at once (default %(default)s)"
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = verbs.add_parser(
+        "copy", parents=[common], help="copy a quiet source into a file or block device, then read it back"
+    )
+    verb.add_argument("source", help="a logical volume, partition or file that nobody writes to")
+    verb.add_argument("target", help="a file (TARGET.manifest is written beside it), or a block device")
+    verb.add_argument("--every-block", action="store_true", help="do not rely on a file system's bitmaps")
+    verb.add_argument(
+        "--replace", action="store_true", help="even if TARGET was written since it was copied: what is in it is lost"
+    )
+    verb.add_argument(
+        "--manifest", default="", metavar="FILE", help="write the manifest there (none for a block device else)"
+    )
+    verb.set_defaults(run=_copy)
+
+    verb = verbs.add_parser(
+        "verify", parents=[common], help="read an image from the storage and compare it with its manifest"
+    )
+    verb.add_argument("target")
+    verb.add_argument("--manifest", default="", metavar="FILE", help="instead of TARGET.manifest")
+    verb.set_defaults(run=_verify)
+
+    verb = verbs.add_parser("map", parents=[common], help="what would be read, and why")
+    verb.add_argument("source")
+    verb.add_argument("--every-block", action="store_true", help=argparse.SUPPRESS)
+    verb.set_defaults(run=_map)
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError("more than 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 16:
+        raise argparse.ArgumentTypeError("1 to 16")
+    return value

@@ -1,0 +1,78 @@
+"""What would be read from a source, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from . import ext, swap
+from .ranges import GRAIN, Range, aligned, bounded, intersect, merge, total
+from .storage import Storage
+
+EVERY_BLOCK = "every block"
+_SMALLEST_WINDOW = 4 << 20
+_MOST_WINDOWS = 16384
+
+
+@dataclass(frozen=True)
+class Survey:
+    """``ranges`` are what must be copied; all else reads as zeros in the image."""
+
+    length: int
+    kind: str
+    """``ext4``, ``swap``, ``unknown``, …"""
+    method: str
+    """``ext4 used blocks``, ``new swap header`` or ``every block``."""
+    reason: str
+    """Why every block, if so."""
+    ranges: tuple[Range, ...]
+    header: bytes = b""
+    """What the image begins with instead of what the source begins with (swap)."""
+    seal: str = ""
+    """A hash over what the survey relied on. If it is another one after the copy, the source was written meanwhile."""
+
+    @property
+    def bytes(self) -> int:
+        return total(self.ranges)
+
+    @property
+    def window(self) -> int:
+        """Bytes hashed as one: more on larger volumes, so that the manifest and our memory do not grow with them."""
+        window = _SMALLEST_WINDOW
+        while self.length > window * _MOST_WINDOWS:
+            window *= 2
+        return window
+
+
+def survey(source: Storage, *, every_block: bool = False) -> Survey:
+    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError."""
+    length = source.length
+    whole = merge([(0, length)])
+    head = source.read_bytes(0, min(length, GRAIN))
+    if every_block:
+        return _survey(source, "unknown", EVERY_BLOCK, "asked for", whole)
+    found = swap.parse(head)
+    if found:
+        header = swap.render(found, length)
+        if header:
+            return Survey(length, "swap", "new swap header", "", (), header, seal(source))
+    try:
+        if length < 4096:
+            raise ext.NotTrusted("too small for a file system")
+        kind, used = ext.used_ranges(source.read_bytes, length)
+    except ext.NotTrusted as reason:
+        return _survey(source, "unknown", EVERY_BLOCK, str(reason), whole)
+    return _survey(source, kind, f"{kind} used blocks", "", used)
+
+
+def _survey(source: Storage, kind: str, method: str, reason: str, ranges: list[Range]) -> Survey:
+    """Holes of a source that is a file need not be read either."""
+    if not source.is_block:
+        data = bounded(aligned(source.data_ranges(), source.length), ext.MOST_RANGES)
+        ranges = bounded(intersect(ranges, data), ext.MOST_RANGES)
+    return Survey(source.length, kind, method, reason, tuple(ranges), seal=seal(source))
+
+
+def seal(source: Storage) -> str:
+    """Over the beginning of the source: a mount changes ext's superblock there, swapon nothing, but that is not copied."""
+    return hashlib.sha256(source.read_bytes(0, min(source.length, 64 * 1024))).hexdigest()
