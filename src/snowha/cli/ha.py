@@ -13,8 +13,8 @@ import click
 from snowha.cli.progress import display
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
-from snowha.migration import load, preflight
 from snowha.migration import init as initial
+from snowha.migration import load, preflight
 from snowha.migration.steps import all_steps
 from snowha.operations import status as running
 from snowha.plan import engine
@@ -23,7 +23,12 @@ from snowha.site import ha_toml
 from snowha.site.model import Ssh
 
 _FILE = click.option(
-    "--file", "-f", type=click.Path(path_type=Path), default=Path("ha.toml"), show_default=True, help="What the cluster shall be."
+    "--file",
+    "-f",
+    type=click.Path(path_type=Path),
+    default=Path("ha.toml"),
+    show_default=True,
+    help="What the cluster shall be.",
 )
 
 
@@ -43,7 +48,9 @@ def init(servers: tuple[str, ...], output: Path, ssh_config: str, force: bool) -
     Nothing is changed on any server. The BMCs' password goes into a file of its own that only you can read.
     """
     if output.exists() and not force:
-        raise InputError("it exists already", where=str(output), remedy="edit it, or say --force to have it written anew")
+        raise InputError(
+            "it exists already", where=str(output), remedy="edit it, or say --force to have it written anew"
+        )
     ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
     hosts = {name: SshHost(name, name, ssh) for name in servers}
     found = initial.look(list(servers), hosts, {}, ssh, f"{output.stem}.secrets/ipmi")

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from snowha.lab import demo as story
-from snowha.lab import layout, machines, network, rootfs, site
+from snowha.lab import first_boot, layout, machines, network, rootfs, site
 
 
 def _say(text: str) -> None:
@@ -30,7 +30,9 @@ def lab() -> None:
 
 
 @lab.command()
-@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="Debian of the servers.")
+@click.option(
+    "--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="Debian of the servers."
+)
 def up(release: str) -> None:
     """Bring the site up; the first time it is built and booted (minutes), later it comes from the cache (seconds)."""
     start = time.monotonic()
@@ -58,7 +60,9 @@ def status(as_json: bool) -> None:
         table = facts[kind]
         assert isinstance(table, dict)
         for name, row in table.items():
-            state = ("on" if row[word] else "off") if word == "power" else ("answers" if row[word] else "does not answer")
+            state = (
+                ("on" if row[word] else "off") if word == "power" else ("answers" if row[word] else "does not answer")
+            )
             click.echo(f"  {name:<10} {row['address']:<15} {state}")
     processes, names = facts["processes"], facts["snapshots"]
     assert isinstance(processes, dict) and isinstance(names, list)
@@ -74,7 +78,7 @@ def status(as_json: bool) -> None:
 def ssh(host: str, words: tuple[str, ...]) -> None:
     """Log in to a machine of the lab as root, or run a command there."""
     site.facts(layout.paths())
-    argv = site.ssh_words(host, list(words), paths=layout.paths())
+    argv = first_boot.ssh_words(host, list(words), paths=layout.paths())
     os.execvp(argv[0], argv)
 
 
@@ -158,7 +162,9 @@ def cable(host: str, network_name: str, state: str) -> None:
 
 @lab.command()
 @click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES))
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True, help="For the report.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True, help="For the report."
+)
 def demo(release: str, folder: Path) -> None:
     """The whole story: a single server becomes a cluster, then loses a server. Ends with a report."""
     sys.exit(story.run(release, folder.resolve(), _say))

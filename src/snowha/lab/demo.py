@@ -44,8 +44,7 @@ def run(release: str, folder: Path, say: Say) -> int:
         old.unlink(missing_ok=True)
     _snow(journal, "ha", "init", "snow01", "snow02", "--ssh-config", str(paths.ssh_config), "--output", str(ha_toml))
     _snow(journal, "ha", "apply", "--yes", "--file", str(ha_toml))
-    outcome = inside(ha_toml, journal, folder, began)
-    return outcome
+    return inside(ha_toml, journal, folder, began)
 
 
 def _snow(journal: Path, *words: str) -> None:
@@ -55,7 +54,9 @@ def _snow(journal: Path, *words: str) -> None:
     argv = network.inside("env", f"SNOW_JOURNAL={journal}", sys.executable, "-m", "snowha.cli.main", *words)
     code = subprocess.run(argv, check=False).returncode
     if code:
-        raise ProofError(f"`{shown}` ended with {code}", remedy="its messages stand above; `snow lab status` shows the site")
+        raise ProofError(
+            f"`{shown}` ended with {code}", remedy="its messages stand above; `snow lab status` shows the site"
+        )
 
 
 def inside(ha_toml: Path, journal: Path, folder: Path, began: float) -> int:
@@ -100,7 +101,9 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
     by_server = {name: [domain for domain, servers in where.items() if servers == (name,)] for name in ground.hosts}
     victim = max(by_server, key=lambda name: len(by_server[name]))
     restarted = sorted(by_server[victim])[0]
-    print(f"\nRestarting {restarted} on {victim}: from now on that server holds the image's NFS delegation, if there is one.")
+    print(
+        f"\nRestarting {restarted} on {victim}: from now on that server holds the image's NFS delegation, if there is one."
+    )
     live.member(ground.hosts).run(["crm_resource", "--restart", f"--resource={restarted}"], timeout=600)
     live.settle(ground.hosts, reporter)
     asked = time.time()
@@ -141,7 +144,11 @@ def _fencing(ground: Ground, victim: str, survivor: str) -> list[Any]:
 
 
 def _answered_since(paths: layout.LabPaths, since: float) -> set[str]:
-    return {attempt.domain for attempt in client.read_log(paths.client_log).attempts if attempt.number and attempt.t >= since}
+    return {
+        attempt.domain
+        for attempt in client.read_log(paths.client_log).attempts
+        if attempt.number and attempt.t >= since
+    }
 
 
 def _first_answer(paths: layout.LabPaths, domain: str, since: float) -> float:
@@ -156,7 +163,9 @@ def found_on_disk(image: str) -> records.Found:
     """The records in a domain's image, read by the storage server from its own disk, behind everybody's back."""
     local = f"/export{image}"
     words = ["ssh", "-F", str(layout.paths().ssh_config), NFS01.name, *records.dump_argv(local)]
-    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         data, _ = process.communicate(timeout=300)
     return records.read_records(data)
 
@@ -177,7 +186,9 @@ def _windows(entries: tuple[Entry, ...]) -> dict[str, tuple[float, float]]:
     return windows
 
 
-def collect(ground: Ground, journal: Journal, loss: Loss, began: float, titles: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def collect(
+    ground: Ground, journal: Journal, loss: Loss, began: float, titles: dict[str, tuple[str, str]]
+) -> dict[str, Any]:
     """Everything that the report says, from the logs, both hypervisors, and the disks."""
     paths = layout.paths()
     now = time.time()
@@ -265,7 +276,11 @@ def _timeline(
             return "copy"
         if loss.at - NETWORK <= start <= loss.at + loss.back + NETWORK:
             return "power loss"
-        moved = any(a - NETWORK <= start <= b + NETWORK for step, (a, b) in windows.items() if step.startswith(("placement.", "proofs.")))
+        moved = any(
+            a - NETWORK <= start <= b + NETWORK
+            for step, (a, b) in windows.items()
+            if step.startswith(("placement.", "proofs."))
+        )
         return "live migration" if moved else ""
 
     servers: dict[str, Any] = {}
@@ -285,7 +300,9 @@ def _timeline(
             plan.name: {
                 "stays": [{"server": s.server, "from": s.first, "to": s.last} for s in stays if s.domain == plan.name],
                 "away": [
-                    {"from": a, "to": b, "why": why(plan.name, a)} for a, b in client.gaps(log, plan.name, 2.0) if a >= began
+                    {"from": a, "to": b, "why": why(plan.name, a)}
+                    for a, b in client.gaps(log, plan.name, 2.0)
+                    if a >= began
                 ],
             }
             for plan in DOMAINS

@@ -30,7 +30,9 @@ def accelerator() -> tuple[str, ...]:
     kvm = ("-accel", "kvm", "-cpu", "host")
     if os.access("/dev/kvm", os.R_OK | os.W_OK) and _nested_flag():
         probe = ["timeout", "5", "qemu-system-x86_64", *kvm, "-display", "none", "-nodefaults", "-S", "-qmp", "stdio"]
-        answer = LocalHost().run(probe, input='{"execute":"qmp_capabilities"}{"execute":"quit"}', check=False, timeout=15)
+        answer = LocalHost().run(
+            probe, input='{"execute":"qmp_capabilities"}{"execute":"quit"}', check=False, timeout=15
+        )
         if answer.ok and '"return"' in answer.stdout:
             return kvm
     return ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64,+svm,+npt")
@@ -43,7 +45,9 @@ def _nested_flag() -> bool:
 
 # One processor each: with two, every grant that Xen unmaps waits for the other one to be scheduled by this machine, and four
 # idle domains take a whole core.
-def _argv(machine: Machine, paths: LabPaths, *, snapshot: str | None, kernel: Path | None, ramdisk: Path | None) -> list[str]:
+def _argv(
+    machine: Machine, paths: LabPaths, *, snapshot: str | None, kernel: Path | None, ramdisk: Path | None
+) -> list[str]:
     words = [
         "qemu-system-x86_64", *accelerator(), "-name", machine.name, "-smp", "1", "-m", str(machine.memory),
         "-display", "none", "-nodefaults", "-no-user-config", "-machine", "pc", "-rtc", "base=utc,clock=vm",
@@ -61,9 +65,19 @@ def _argv(machine: Machine, paths: LabPaths, *, snapshot: str | None, kernel: Pa
             words += ["-device", f"virtio-blk-pci,drive=disk{letter},addr={hex(6 + index)}"]
     for index, network in enumerate(NETWORKS):
         words += ["-netdev", f"tap,id=net{index},ifname={machine.tap(network)},script=no,downscript=no"]
-        words += ["-device", f"virtio-net-pci,netdev=net{index},mac={machine.mac(network)},addr={hex(3 + index)},romfile="]
+        words += [
+            "-device",
+            f"virtio-net-pci,netdev=net{index},mac={machine.mac(network)},addr={hex(3 + index)},romfile=",
+        ]
     if kernel and ramdisk:
-        words += ["-kernel", str(kernel), "-initrd", str(ramdisk), "-append", "root=/dev/vda1 ro quiet console=ttyS0,115200"]
+        words += [
+            "-kernel",
+            str(kernel),
+            "-initrd",
+            str(ramdisk),
+            "-append",
+            "root=/dev/vda1 ro quiet console=ttyS0,115200",
+        ]
     if snapshot:
         words += ["-loadvm", snapshot]
     return words
@@ -190,7 +204,10 @@ def restore(name: str, paths: LabPaths) -> None:
     running = _on(paths)
     _all(running, lambda machine: command(machine, paths, "stop"))
     _all(running, lambda machine: _human(machine, paths, f"loadvm {name}"))
-    _all([machine for machine in MACHINES if machine not in running], lambda machine: start(machine, paths, snapshot=name))
+    _all(
+        [machine for machine in MACHINES if machine not in running],
+        lambda machine: start(machine, paths, snapshot=name),
+    )
     _all(running, lambda machine: command(machine, paths, "cont"))
 
 
@@ -207,7 +224,9 @@ def console_socket(machine: Machine, paths: LabPaths) -> socket.socket:
     try:
         connection.connect(str(paths.console(machine.name)))
     except OSError as error:
-        raise SiteError(f"no console: {error.strerror}", where=machine.name, remedy="is it on? `snow lab status`") from error
+        raise SiteError(
+            f"no console: {error.strerror}", where=machine.name, remedy="is it on? `snow lab status`"
+        ) from error
     return connection
 
 

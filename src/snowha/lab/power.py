@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-from snowha.lab import layout, machines
+from snowha.lab import bmc, layout, machines
 from snowha.lab.layout import LabPaths, Machine
 
 
@@ -32,15 +33,10 @@ class MachinePower:
 
 def main() -> None:
     """The process behind one BMC: ``python -m snowha.lab.power MACHINE PASSWORD_FILE``."""
-    from pathlib import Path
-
-    from snowha.lab import bmc
-
     machine = layout.machine(sys.argv[1])
-    password = Path(sys.argv[2]).read_text()
     assert machine.bmc_address is not None
     power = MachinePower(machine, layout.paths())
-    bmc.serve(machine.bmc_address, username=layout.IPMI_USER, password=password, power=power)
+    bmc.run(machine.bmc_address, username=layout.IPMI_USER, secret=Path(sys.argv[2]), power=power)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 from snowha.errors import SiteError
+from snowha.hosts.local import LocalHost
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -46,3 +48,21 @@ def check() -> None:
     missing = sorted({package for command, package in PACKAGES.items() if not shutil.which(command, path=path)})
     if missing:
         raise SiteError(f"missing on this machine: {', '.join(missing)}", remedy=f"apt-get install {' '.join(missing)}")
+
+
+def missing() -> tuple[str, ...]:
+    """The packages that are not installed here, by dpkg's word."""
+    wanted = packages()
+    words = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted]
+    lines = LocalHost().run(words, check=False).stdout.splitlines()
+    installed = {line.split()[0] for line in lines if line.endswith(" installed")}
+    return tuple(name for name in wanted if name not in installed)
+
+
+def main() -> None:
+    """``python -m snowha.lab.requirements [--missing]``: package names in one line, for make."""
+    print(" ".join(missing() if "--missing" in sys.argv[1:] else packages()))
+
+
+if __name__ == "__main__":
+    main()

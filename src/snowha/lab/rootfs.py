@@ -302,7 +302,7 @@ def write_repository(repository: Path, *, trees: list[Path], release: str, sourc
     options = [
         f"Dir::Etc::SourceList={sources}", "Dir::Etc::SourceParts=/dev/null", f"Dir::State={work}",
         f"Dir::State::Lists={work}/lists", f"Dir::Cache={work}", f"Dir::Cache::archives={work}/archives",
-        "Acquire::Languages=none", "APT::Sandbox::User=root", f"Debug::NoLocking=1",
+        "Acquire::Languages=none", "APT::Sandbox::User=root", "Debug::NoLocking=1",
     ]  # fmt: skip
     words = [word for option in options for word in ("-o", option)]
     status = ["-o", f"Dir::State::status={trees[0]}/var/lib/dpkg/status"]

@@ -34,13 +34,31 @@ class Stay:
 def _watch(server: str, ssh_config: Path, log: Path, lock: threading.Lock) -> None:
     names = {plan.name for plan in layout.DOMAINS}
     while True:
-        words = ["ssh", "-F", str(ssh_config), "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2", server, _LOOP]
-        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as ssh:
+        words = [
+            "ssh",
+            "-F",
+            str(ssh_config),
+            "-o",
+            "ServerAliveInterval=5",
+            "-o",
+            "ServerAliveCountMax=2",
+            server,
+            _LOOP,
+        ]
+        with subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as ssh:
             assert ssh.stdout is not None
             for line in ssh.stdout:
                 fields = line.split()
                 if len(fields) >= 6 and fields[0] in names and fields[1].isdigit():
-                    seen = {"t": round(time.time(), 3), "server": server, "domain": fields[0], "domid": int(fields[1]), "state": fields[4]}
+                    seen = {
+                        "t": round(time.time(), 3),
+                        "server": server,
+                        "domain": fields[0],
+                        "domid": int(fields[1]),
+                        "state": fields[4],
+                    }
                     with lock, log.open("a") as file:
                         file.write(json.dumps(seen) + "\n")
         time.sleep(3)  # the server is off or booting: there is nothing to wait on but time

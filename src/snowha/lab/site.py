@@ -16,11 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snowha.errors import SiteError
-from snowha.hosts.api import Completed
 from snowha.hosts.local import LocalHost
-from snowha.hosts.wait import wait_for
-from snowha.lab import build, client, layout, machines, network, requirements, rootfs
-from snowha.lab.layout import DOMAINS, MACHINES, NFS01, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
+from snowha.lab import build, client, first_boot, layout, machines, network, requirements, rootfs
+from snowha.lab.layout import DOMAINS, MACHINES, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
 
 Say = Callable[[str], None]
 
@@ -46,7 +44,9 @@ def _only_one(paths: LabPaths) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise SiteError(f"another lab command is running ({file.read().strip()})", remedy="wait until it is done") from error
+            raise SiteError(
+                f"another lab command is running ({file.read().strip()})", remedy="wait until it is done"
+            ) from error
         file.truncate(0)
         file.write(f"pid {os.getpid()}: {' '.join(sys.argv[1:])}\n")
         file.flush()
@@ -80,7 +80,9 @@ def up(release: str, say: Say, *, paths: LabPaths | None = None) -> None:
         requirements.check()
         if machines.free_disk(paths.cache) < DISK_NEEDED:
             raise SiteError(
-                f"less than {DISK_NEEDED >> 30} GiB free", where=str(paths.cache.parent), remedy="set XDG_CACHE_HOME to a larger disk"
+                f"less than {DISK_NEEDED >> 30} GiB free",
+                where=str(paths.cache.parent),
+                remedy="set XDG_CACHE_HOME to a larger disk",
             )
         source = build.built(paths.cache, release, say)
         prepared = _prepared(paths, source)
@@ -91,17 +93,17 @@ def up(release: str, say: Say, *, paths: LabPaths | None = None) -> None:
             for disk in prepared.glob("*.qcow2"):
                 LocalHost().run(["cp", "--sparse=always", str(disk), str(paths.site / disk.name)], timeout=120)
             network.up(rootfs.hosts_file())
-            _start_all(paths, PREPARED)
+            first_boot.start_all(paths, PREPARED)
         else:
-            _first_boot(source, prepared, paths, say)
+            first_boot.boot(source, prepared, paths, say)
         _write_facts(paths, Facts(release, machines.accelerator()[1], source.name))
         _start_daemons(paths)
-        _wait_answering(paths, say)
+        first_boot.wait_answering(paths, say)
 
 
 def _prepared(paths: LabPaths, source: Path) -> Path:
     """Folder of the booted state of what was built; differs by how machines are started."""
-    wiring = build.digest_of(Path(machines.__file__), Path(network.__file__), Path(__file__))
+    wiring = build.digest_of(Path(machines.__file__), Path(network.__file__), Path(first_boot.__file__))
     return paths.cache / f"{source.name}-{machines.accelerator()[1].split(',')[0]}-{wiring}"
 
 
@@ -130,57 +132,6 @@ def _write_facts(paths: LabPaths, made: Facts) -> None:
     paths.facts.write_text(json.dumps(asdict(made)) + "\n")
 
 
-def _start_all(paths: LabPaths, snapshot: str | None) -> None:
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda machine: machines.start(machine, paths, snapshot=snapshot), MACHINES))
-
-
-def _first_boot(source: Path, prepared: Path, paths: LabPaths, say: Say) -> None:
-    for raw in source.glob("*.raw"):
-        overlay = paths.site / f"{raw.stem}.qcow2"
-        LocalHost().run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(raw), str(overlay)])
-    network.up(rootfs.hosts_file())
-    _start_all(paths, None)
-    for machine in (NFS01, *SERVERS):
-        wait_for(
-            lambda machine=machine: ssh(machine.name, ["true"], check=False, paths=paths).ok or None,  # type: ignore[misc]
-            timeout=600,
-            what=f"{machine.name} to boot and answer on ssh",
-            report=say,
-        )
-    with ThreadPoolExecutor() as pool:
-        say("the servers write their own GRUB configuration")
-        list(pool.map(lambda server: ssh(server.name, ["update-grub"], paths=paths, timeout=300), SERVERS))
-    _wait_answering(paths, say)
-    say("saving the booted site")
-    machines.save(PREPARED, paths)
-    for machine in MACHINES:
-        machines.stop(machine, paths)
-    work = prepared.with_suffix(".work")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    for disk in paths.site.glob("*.qcow2"):
-        LocalHost().run(["cp", "--sparse=always", str(disk), str(work / disk.name)], timeout=120)
-    work.rename(prepared)
-    _start_all(paths, PREPARED)
-
-
-def _wait_answering(paths: LabPaths, say: Say) -> None:
-    for plan in DOMAINS:
-        wait_for(
-            lambda plan=plan: _answers(plan.address),  # type: ignore[misc]
-            timeout=600,
-            what=f"domain {plan.name} to answer",
-            report=say,
-        )
-
-
-def _answers(address: str) -> bool | None:
-    """Whether the lab's service answers there, asked from inside the namespace."""
-    words = network.inside(sys.executable, "-m", "snowha.lab.client", "--ask", address)
-    return True if LocalHost().run(words, check=False, timeout=20).ok else None
-
-
 def _spawn(name: str, words: list[str], paths: LabPaths) -> None:
     """Start one of the lab's own processes in the namespace, detached from the terminal."""
     with (paths.site / f"{name}.log").open("ab") as log:
@@ -202,7 +153,11 @@ def _start_daemons(paths: LabPaths) -> None:
 
 def _start_watchers(paths: LabPaths) -> None:
     asked = [f"{plan.name}={plan.address}" for plan in DOMAINS]
-    _spawn("client", [sys.executable, "-m", client.__name__, "--log", str(paths.client_log), "--pause", "0.5", *asked], paths)
+    _spawn(
+        "client",
+        [sys.executable, "-m", client.__name__, "--log", str(paths.client_log), "--pause", "0.5", *asked],
+        paths,
+    )
     _spawn("sightings", [sys.executable, "-m", "snowha.lab.sightings", str(paths.sightings_log)], paths)
 
 
@@ -284,7 +239,9 @@ def known(name: str) -> Machine:
     try:
         return layout.machine(name)
     except KeyError:
-        raise SiteError(f"the lab has no machine {name}", remedy=f"one of: {', '.join(m.name for m in MACHINES)}") from None
+        raise SiteError(
+            f"the lab has no machine {name}", remedy=f"one of: {', '.join(m.name for m in MACHINES)}"
+        ) from None
 
 
 def _known_network(name: str) -> NetworkPlan:
@@ -294,23 +251,15 @@ def _known_network(name: str) -> NetworkPlan:
     raise SiteError(f"the lab has no network {name}", remedy=f"one of: {', '.join(n.name for n in layout.NETWORKS)}")
 
 
-def ssh_words(name: str, words: list[str], *, paths: LabPaths) -> list[str]:
-    """The words that run ``words`` on one of the lab's machines."""
-    return network.inside("ssh", "-F", str(paths.ssh_config), name, *words)
-
-
-def ssh(name: str, words: list[str], *, check: bool = True, timeout: float = 60, paths: LabPaths | None = None) -> Completed:
-    """Run a fixed command of the lab's on one of its machines."""
-    return LocalHost().run(ssh_words(name, words, paths=paths or layout.paths()), check=check, timeout=timeout)
-
-
 def status(paths: LabPaths | None = None) -> dict[str, object]:
     """Machines with their power, daemons, snapshots, domains that answer."""
     paths = paths or layout.paths()
     made = facts(paths)
     running = network.processes()
     with ThreadPoolExecutor() as pool:
-        answers = dict(zip(DOMAINS, pool.map(lambda plan: bool(_answers(plan.address)), DOMAINS), strict=True))
+        answers = dict(
+            zip(DOMAINS, pool.map(lambda plan: bool(first_boot.answers(plan.address)), DOMAINS), strict=True)
+        )
     return {
         **asdict(made),
         "machines": {m.name: {"power": machines.is_on(m, paths), "address": m.address} for m in MACHINES},
@@ -321,5 +270,3 @@ def status(paths: LabPaths | None = None) -> dict[str, object]:
         "snapshots": machines.snapshots(SNOW01, paths),
         "domains": {plan.name: {"address": plan.address, "answers": answers[plan]} for plan in DOMAINS},
     }
-
-

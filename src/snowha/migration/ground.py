@@ -36,7 +36,9 @@ class Ground:
         """``function`` on every server at once."""
         return each(list(self.hosts.values()), function)
 
-    def first_missing(self, function: Callable[[Host], str | None], servers: Sequence[Server] | None = None) -> str | None:
+    def first_missing(
+        self, function: Callable[[Host], str | None], servers: Sequence[Server] | None = None
+    ) -> str | None:
         """The first thing that is missing on a server, with the server's name; None if nothing is."""
         chosen = servers if servers is not None else self.site.servers
         answers = each([self.hosts[server.name] for server in chosen], function)
@@ -48,7 +50,9 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
     where = f"{host.name}:{path}"
     text = read_text(host, path)
     if text is None:
-        raise InputError(f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again")
+        raise InputError(
+            f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again"
+        )
     return text, domain_config.parse(text, where=where, path=path)
 
 

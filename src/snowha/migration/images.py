@@ -14,6 +14,7 @@ from functools import partial
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.images import travel
 from snowha.migration.ground import Ground, image_path, read_config
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.disk_spec import render_disk
@@ -100,7 +101,10 @@ def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:
     if domain.type != "pv" or able.migrates_pv:
         return domain.type
     if not able.migrates_pvh:
-        reporter.fact("no_live_migration", f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}")
+        reporter.fact(
+            "no_live_migration",
+            f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}",
+        )
         return "pv"
     reporter.say(f"trying whether {domain.name}'s kernel boots as PVH")
     reason = xl.boots_as_pvh(host, domain)
@@ -111,8 +115,6 @@ def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:
 
 
 def _bring_engine(host: Host) -> None:
-    from snowha.images import travel
-
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
     write_file(host, ENGINE, travel.pack(), mode=0o700, keep=False)
 
@@ -132,12 +134,19 @@ def _copy(host: Host, disk: Disk, target: str, reporter: Reporter) -> dict[str, 
         if kind == "progress":
             reporter.progress(float(event["done"]), float(event["total"]), "B")
         elif kind == "done":
-            result.update({key: event[key] for key in ("bytes", "copied", "verified", "hash", "seconds", "method") if key in event})
+            result.update(
+                {
+                    key: event[key]
+                    for key in ("bytes", "copied", "verified", "hash", "seconds", "method")
+                    if key in event
+                }
+            )
         elif kind == "error":
             failure = str(event.get("message", ""))
 
     reporter.say(f"copying {disk.name} to {target}")
-    completed = host.run(["python3", ENGINE, "copy", disk.target, target, "--json"], timeout=24 * 3600, check=False, on_line=line)
+    words = ["python3", ENGINE, "copy", disk.target, target, "--json"]
+    completed = host.run(words, timeout=24 * 3600, check=False, on_line=line)
     if not completed.ok or not result.get("verified"):
         raise CommandError(
             failure or completed.stderr.strip() or f"exit status {completed.returncode}",

@@ -34,7 +34,9 @@ class Found:
     notes: tuple[str, ...]
 
 
-def look(names: list[str], hosts: Mapping[str, Host], addresses: Mapping[str, str], ssh: Ssh, secret_path: str) -> Found:
+def look(
+    names: list[str], hosts: Mapping[str, Host], addresses: Mapping[str, str], ssh: Ssh, secret_path: str
+) -> Found:
     """Everything for ``ha.toml``. The first of ``names`` is the single server. Raises InputError, SiteError, UnreachableError."""
     for name in names:
         check_server_name(name, where="the servers named")
@@ -45,7 +47,9 @@ def look(names: list[str], hosts: Mapping[str, Host], addresses: Mapping[str, st
     notes = []
     conf_path = next((path for path in SNOW_CONF if exists(first, path)), None)
     if conf_path is None:
-        raise SiteError(f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first")
+        raise SiteError(
+            f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first"
+        )
     notes.append(f"snow.conf: {conf_path}")
     conf = snow_conf.parse(read_text(first, conf_path) or "", where=f"{first.name}:{conf_path}")
     folder = _domain_folder(first)
@@ -122,7 +126,7 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
                 raise SiteError(
                     f"/sNow is not on NFS but on {entry.get('fstype', 'nothing')} ({entry.get('source', 'not mounted')})",
                     where=host.name,
-                    remedy="put /sNow on a shared file system first (guide, \"This guide assumes that\")",
+                    remedy='put /sNow on a shared file system first (guide, "This guide assumes that")',
                 )
             continue
         found.append(Mount(entry["source"], entry["target"], entry["fstype"], _fstab_options(host, entry["target"])))
@@ -148,7 +152,9 @@ def _links(host: Host) -> tuple[_Card, ...]:
     for link in json.loads(host.run(["ip", "-j", "-4", "address", "show", "scope", "global"]).stdout):
         for info in link.get("addr_info", ()):
             if not info.get("secondary"):
-                found.append(_Card(str(link["ifname"]), ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")))
+                found.append(
+                    _Card(str(link["ifname"]), ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}"))
+                )
     return tuple(found)
 
 
@@ -160,17 +166,23 @@ def _common_links(name: str, links: Mapping[str, tuple[_Card, ...]]) -> tuple[st
         if all(any(other.network.network == card.network.network for other in cards) for cards in links.values())
     ]
     if not common:
-        raise SiteError("the servers share no network", where=name, remedy="give every server an address on one network")
+        raise SiteError(
+            "the servers share no network", where=name, remedy="give every server an address on one network"
+        )
     order = {card.network.network: str(card.network.ip) for card in links[name]}
     return tuple(order[network] for network in common)
 
 
-def _floating_ip(host: Host, conf: SnowConf, links: Mapping[str, tuple[_Card, ...]], notes: list[str]) -> FloatingIp | None:
+def _floating_ip(
+    host: Host, conf: SnowConf, links: Mapping[str, tuple[_Card, ...]], notes: list[str]
+) -> FloatingIp | None:
     """The last free address of NET_SNOW's network, unless its gateway already is an address of no server's."""
     network = conf.network("NET_SNOW")
     card = next((card for card in links[host.name] if card.name == network.bridge), None)
     if card is None:
-        raise SiteError(f"no address on the bridge {network.bridge}", where=host.name, remedy="NET_SNOW in snow.conf names it")
+        raise SiteError(
+            f"no address on the bridge {network.bridge}", where=host.name, remedy="NET_SNOW in snow.conf names it"
+        )
     own = {str(other.network.ip) for cards in links.values() for other in cards}
     subnet = card.network.network
     if network.gateway and network.gateway not in own:

@@ -19,7 +19,9 @@ def read_ha_file(file: Path) -> HaFile:
         text = file.read_text()
     except FileNotFoundError:
         raise InputError(
-            "there is no such file", where=str(file), remedy="`snow ha init SERVER SERVER…` writes it, --file names another"
+            "there is no such file",
+            where=str(file),
+            remedy="`snow ha init SERVER SERVER…` writes it, --file names another",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {error}", where=str(file)) from error

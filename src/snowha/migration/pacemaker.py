@@ -5,6 +5,7 @@ Running domains are adopted: Pacemaker looks before it starts anything, finds th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 
@@ -90,7 +91,9 @@ def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None
 def power_status(host: Host, server: Server) -> str:
     """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
     completed = host.run(fencing.probe_argv(server, secret_script(server)), check=False, timeout=90)
-    return fencing.parse_status(completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}")
+    return fencing.parse_status(
+        completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}"
+    )
 
 
 def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Reporter) -> None:
@@ -157,7 +160,9 @@ def _auto_links(host: Host, ground: Ground) -> list[str]:
 
 def _autostart_missing(ground: Ground) -> str | None:
     return ground.first_missing(
-        lambda host: f"{_AUTO} still starts {len(found)} domains at boot" if (found := _auto_links(host, ground)) else None
+        lambda host: (
+            f"{_AUTO} still starts {len(found)} domains at boot" if (found := _auto_links(host, ground)) else None
+        )
     )
 
 
@@ -173,7 +178,7 @@ def _remove_autostart(ground: Ground, reporter: Reporter) -> None:
 
 def options(ground: Ground) -> cib.Options:
     """What the CIB needs to know beyond the site: which domains can migrate, where the password scripts are, who runs where."""
-    able = [info for info in ground.on_all(xl.hypervisor).values()]
+    able = list(ground.on_all(xl.hypervisor).values())
     migrating = set()
     for name in (domain.name for domain in ground.site.domains):
         _, domain = read_config(ground.first, name, ground.site.domain(name).config)
@@ -189,9 +194,7 @@ def options(ground: Ground) -> cib.Options:
 
 def planned(ground: Ground) -> dict[str, str]:
     """The server that each domain prefers."""
-    return placement.spread(
-        ground.site.domains, [server.name for server in ground.site.servers], ground.site.apart
-    )
+    return placement.spread(ground.site.domains, [server.name for server in ground.site.servers], ground.site.apart)
 
 
 def _wanted(ground: Ground) -> bytes:
@@ -211,20 +214,33 @@ def _cib_missing(ground: Ground) -> str | None:
     return "Pacemaker does not run"
 
 
+def _epoch(text: bytes) -> tuple[str, ...]:
+    """What changes with every change of the configuration (not of the status)."""
+    found = re.search(rb"<cib [^>]*>", text)
+    head = found[0].decode() if found else ""
+    return tuple(re.findall(r'\b(?:admin_)?epoch="\d+"', head))
+
+
 def _commit(ground: Ground, reporter: Reporter) -> None:
     host = ground.first
     before = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
-    merged = cib_live.merge(_query(host), _wanted(ground))
+    current = _query(host)
+    merged = cib_live.merge(current, _wanted(ground))
     path = "/var/lib/snow-ha/cib.xml"
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
     write_file(host, path, merged, mode=0o600)
     checked = host.run(["crm_verify", "--verbose", f"--xml-file={path}"], check=False)
-    if not checked.ok:
+    if not checked.ok:  # also on warnings (78): all servers are online here, so there is nothing to warn of
         raise SiteError(f"crm_verify refuses the configuration:\n{checked.stderr.strip()}", where=f"{host.name}:{path}")
     reporter.say("committing the configuration")
-    done = host.run(["cibadmin", "--replace", f"--xml-file={path}"], check=False)
+    # the whole CIB would be refused as outdated as soon as any status changed, and would bring old status back
+    if _epoch(_query(host)) != _epoch(current):
+        raise SiteError("the cluster's configuration changed meanwhile", where=host.name, remedy="run this again")
+    done = host.run(["cibadmin", "--replace", "--scope=configuration", f"--xml-file={path}"], check=False)
     if not done.ok:
-        raise CommandError(done.stderr.strip(), where=host.name, remedy="the cluster's configuration changed meanwhile; run again")
+        raise CommandError(
+            done.stderr.strip(), where=host.name, remedy=f"try it: cibadmin --replace --scope=configuration {path}"
+        )
     wait_for(
         lambda: live.trouble(ground.hosts) is None,
         timeout=300,
@@ -237,7 +253,9 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         for name, seen in domains.items():
             now = adopted[server].get(name)
             if name in planned(ground) and (now is None or now.domid != seen.domid):
-                raise ProofError(f"{name} was not adopted but moved or started again", where=server, remedy="see its history: crm_mon -1 --inactive")
+                raise ProofError(
+                    f"{name} was not adopted but moved or started again",
+                    where=server,
+                    remedy="see its history: crm_mon -1 --inactive",
+                )
     reporter.fact("adopted", sorted(name for domains in before.values() for name in domains))
-
-

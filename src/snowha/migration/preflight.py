@@ -26,7 +26,9 @@ def read_secret(path: str, *, base: Path) -> str:
         facts = file.stat()
         text = file.read_text()
     except OSError as error:
-        raise InputError(f"cannot read a BMC's password: {error.strerror}", where=str(file), remedy="`snow ha init` writes it") from error
+        raise InputError(
+            f"cannot read a BMC's password: {error.strerror}", where=str(file), remedy="`snow ha init` writes it"
+        ) from error
     if modes.S_IMODE(facts.st_mode) & 0o077:
         raise InputError("a BMC's password that others can read", where=str(file), remedy=f"chmod 600 {file}")
     password = text.split("\n", 1)[0]
@@ -106,9 +108,13 @@ def check_bmc(host: Host, server: Server, password: str) -> None:
     agent once the packages are there; before that, ``ipmitool`` here or on the server is used where it exists.
     """
     fence = _fence(server)
-    script = 'command -v ipmitool >/dev/null || exit 127; ipmitool -I lanplus -H "$1" -U "$2" -f /dev/stdin power status'
+    script = (
+        'command -v ipmitool >/dev/null || exit 127; ipmitool -I lanplus -H "$1" -U "$2" -f /dev/stdin power status'
+    )
     for asking in _askers(host):
-        completed = asking.run(["sh", "-c", script, "sh", fence.address, fence.username], input=password, check=False, timeout=60)
+        completed = asking.run(
+            ["sh", "-c", script, "sh", fence.address, fence.username], input=password, check=False, timeout=60
+        )
         if completed.returncode == 127:
             continue
         if completed.ok and "is on" in completed.stdout:
@@ -131,5 +137,3 @@ def _askers(host: Host) -> list[Host]:
     from snowha.hosts.local import LocalHost
 
     return [LocalHost(), host]
-
-

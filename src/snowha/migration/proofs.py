@@ -176,7 +176,9 @@ def migrations_proven(ground: Ground, reporter: Reporter) -> Iterator[None]:
             for address in (vif.ip for vif in ground.site.domain(name).vifs if vif.ip):
                 asking = ground.hosts[old_server]
                 wait_for(
-                    lambda asking=asking, address=address: asking.run(["ping", "-c", "1", "-W", "2", address], check=False).ok,  # type: ignore[misc]
+                    lambda asking=asking, address=address: (
+                        asking.run(["ping", "-c", "1", "-W", "2", address], check=False).ok
+                    ),  # type: ignore[misc]
                     timeout=60,
                     what=f"{name} to answer on {address} from {server}",
                     report=reporter.say,
@@ -210,7 +212,9 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
         other = next(host for name, host in ground.hosts.items() if name != target)
         answers = other.run(["ping", "-c", "3", "-W", "2", floating.address], check=False, timeout=30)
         if _holder(ground) != target or not answers.ok:
-            raise ProofError(f"{floating.address} is not reachable on {target}", where=other.name, remedy="look at the bridge there")
+            raise ProofError(
+                f"{floating.address} is not reachable on {target}", where=other.name, remedy="look at the bridge there"
+            )
     _record(ground, "floating-ip", _floating_facts(ground), {"moved": [home, away, home]})
 
 
@@ -238,7 +242,9 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     _wait_power(other, server, "on", steady)
     reporter.fact("proved_s", proved)
     wait_for_boot(host, reporter, before=before, what=f"{server.name} to boot")
-    wait_for(lambda: xl.hypervisor(host), timeout=300, what=f"Xen's tools on {server.name}", interval=3, report=reporter.say)
+    wait_for(
+        lambda: xl.hypervisor(host), timeout=300, what=f"Xen's tools on {server.name}", interval=3, report=reporter.say
+    )
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
     live.settle(ground.hosts, reporter)

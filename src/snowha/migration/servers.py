@@ -130,7 +130,9 @@ def _mounts_missing(ground: Ground, host: Host) -> str | None:
 
 
 def _fstab_entry(text: str, target: str) -> str | None:
-    return next((line for line in text.splitlines() if not line.startswith("#") and line.split()[1:2] == [target]), None)
+    return next(
+        (line for line in text.splitlines() if not line.startswith("#") and line.split()[1:2] == [target]), None
+    )
 
 
 def _mount(ground: Ground, host: Host, reporter: Reporter) -> None:
@@ -186,9 +188,7 @@ def _install(host: Host, reporter: Reporter) -> None:
         elif text.startswith("Unpacking "):
             reporter.say(f"{host.name} unpacks {text.split()[1]}")
 
-    host.run(
-        [*_APT, "install", "--no-install-recommends", *_NO_DEFAULTS, *absent], timeout=3600, on_line=line
-    )
+    host.run([*_APT, "install", "--no-install-recommends", *_NO_DEFAULTS, *absent], timeout=3600, on_line=line)
     if starting:
         host.run(["systemctl", "unmask", *starting])
 
@@ -252,7 +252,7 @@ def _xen_missing(ground: Ground, host: Host) -> str | None:
 
 def _xen_grub_lines(host: Host) -> str:
     """The active settings for Xen in GRUB's defaults: dom0's memory, consoles."""
-    script = 'cat /etc/default/grub /etc/default/grub.d/*.cfg 2>/dev/null || true'
+    script = "cat /etc/default/grub /etc/default/grub.d/*.cfg 2>/dev/null || true"
     text = host.run(["sh", "-c", script]).stdout
     return "".join(f"{line}\n" for line in text.splitlines() if re.match(r"GRUB_CMDLINE_\w*XEN\w*=", line))
 
@@ -304,7 +304,15 @@ def wait_for_boot(host: Host, reporter: Reporter, *, before: str, what: str, tim
                 host.reset()
             raise
 
-    wait_for(another, timeout=timeout, what=what, interval=3, report=reporter.say, unreachable_is_not_yet=True, where=host.name)
+    wait_for(
+        another,
+        timeout=timeout,
+        what=what,
+        interval=3,
+        report=reporter.say,
+        unreachable_is_not_yet=True,
+        where=host.name,
+    )
 
 
 # kernels
@@ -327,7 +335,9 @@ def _copy_kernels(ground: Ground, host: Host, reporter: Reporter) -> None:
     for path in _kernel_files(ground):
         content = read_file(ground.first, path, timeout=300)
         if content is None:
-            raise SiteError(f"no {path}", where=ground.first.name, remedy="the domain's config names it; correct the config")
+            raise SiteError(
+                f"no {path}", where=ground.first.name, remedy="the domain's config names it; correct the config"
+            )
         reporter.say(f"copying {path} to {host.name}")
         write_file(host, path, content, mode=0o644, timeout=300)
 
@@ -349,7 +359,17 @@ def _pins(ground: Ground) -> dict[str, list[str]]:
 
 
 def _login_words(server: Server) -> list[str]:
-    return ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10", server.name, "true"]
+    return [
+        "ssh",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "ConnectTimeout=10",
+        server.name,
+        "true",
+    ]
 
 
 def _ssh_missing(ground: Ground) -> str | None:

@@ -49,7 +49,9 @@ def wanted(ground: Ground, text: str) -> str:
 def _read(ground: Ground) -> str:
     text = read_text(ground.first, ground.site.paths.snow_conf)
     if text is None:
-        raise InputError("snow.conf is gone", where=f"{ground.first.name}:{ground.site.paths.snow_conf}", remedy="restore it")
+        raise InputError(
+            "snow.conf is gone", where=f"{ground.first.name}:{ground.site.paths.snow_conf}", remedy="restore it"
+        )
     return text
 
 

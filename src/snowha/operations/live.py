@@ -52,9 +52,15 @@ def trouble(hosts: Mapping[str, Host]) -> str | None:
     state = cluster_state(hosts)
     if state is None:
         return "Pacemaker does not run"
+    unclean = [node.name for node in state.nodes if node.unclean]
+    if unclean:
+        return f"{', '.join(unclean)} is lost and not fenced yet"
+    lost = any(not node.online for node in state.nodes)
     for resource in state.resources:
         if resource.failed:
             return f"{resource.id} has failed"
+        if resource.is_fencing and lost and not resource.servers:
+            continue  # no server fences itself, so the device of the last server left has nowhere to run
         if len(resource.servers) != 1:
             return f"{resource.id} runs on {' and '.join(resource.servers) or 'no server'}"
     return None
@@ -101,7 +107,7 @@ def move(hosts: Mapping[str, Host], resource: str, server: str, reporter: Report
         raise CommandError(done.stderr.strip() or "crm_resource --move failed", where=host.name)
     try:
         wait_for(
-            lambda: (state := cluster_state(hosts)) is not None and servers_of(state, resource) == (server,) or None,
+            lambda: ((state := cluster_state(hosts)) is not None and servers_of(state, resource) == (server,)) or None,
             timeout=timeout,
             what=f"{resource} to run on {server}",
             interval=2,

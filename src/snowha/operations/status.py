@@ -169,7 +169,9 @@ def lines(status: SiteStatus) -> list[str]:
     text += [f"  {server.name}: {server.trouble}" for server in status.servers if server.trouble]
     domain_rows: list[tuple[str, ...]] = [("DOMAIN", "STATE", "SERVER", "PACEMAKER")]
     for domain in status.domains:
-        domain_rows.append((domain.name, domain.state, ", ".join(domain.servers) or "-", ", ".join(domain.pacemaker) or "not managed"))
+        domain_rows.append(
+            (domain.name, domain.state, ", ".join(domain.servers) or "-", ", ".join(domain.pacemaker) or "not managed")
+        )
     text += ["", *_table(domain_rows)]
     if status.floating_ip:
         text += ["", f"floating IP {status.floating_ip}: {status.floating_ip_on or 'on no server'}"]

@@ -126,7 +126,13 @@ def boots_as_pvh(host: Host, domain: Domain) -> str | None:
         return None
     name = f"snow-ha-probe-{domain.name}"
     config = f"/run/{name}.cfg"
-    lines = {"name": name, "type": "pvh", "kernel": domain.kernel, "ramdisk": domain.ramdisk, "memory": domain.memory_mib}
+    lines = {
+        "name": name,
+        "type": "pvh",
+        "kernel": domain.kernel,
+        "ramdisk": domain.ramdisk,
+        "memory": domain.memory_mib,
+    }
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items() if value)
     write_file(host, config, text, keep=False)
     try:

@@ -1,0 +1,51 @@
+# Everything that this project needs is installed by these targets: Debian packages for the lab, and a virtual environment.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+# a release given on the command line is for the lab: make demo RELEASE=bookworm
+RELEASE ?= trixie
+
+.PHONY: demo test unit lab-test check lab bench clean
+
+# The whole story on this machine: a single server becomes a cluster, then loses a server. Ends with build/demo/report.html.
+demo: $(VENV)/installed packages
+	$(SUDO) $(BIN)/snow lab demo --release $(RELEASE) --folder build/demo
+
+# Unit and lab tests.
+test: unit lab-test
+
+unit: $(VENV)/installed
+	$(BIN)/pytest tests/unit -q -n 2
+
+lab-test: $(VENV)/installed packages
+	$(SUDO) $(BIN)/pytest tests/lab -v --timeout 3600 -p no:xdist
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A site to play with: afterwards `snow lab status`.
+lab: $(VENV)/installed packages
+	$(SUDO) $(BIN)/snow lab up --release $(RELEASE)
+
+.PHONY: packages
+packages: $(VENV)/installed
+	@missing="$$($(BIN)/python -m snowha.lab.requirements --missing)"; \
+	if [ -n "$$missing" ]; then \
+		echo "installing $$missing"; \
+		$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get -q -y install --no-install-recommends $$missing; \
+	fi
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -m venv --help >/dev/null 2>&1 && $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y install python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lab,dev]'
+	touch $@
+
+clean:
+	rm -rf build $(VENV)

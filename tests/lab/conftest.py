@@ -1,0 +1,149 @@
+"""The lab for the tests: one site, brought up once, taken back to a snapshot in seconds before each test.
+
+The tests use ``snow`` as its user does: in the site's network, reading what it prints and the code it ends with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snowha.lab import first_boot, layout, machines, network, site
+from snowha.lab.layout import PREPARED, SNOW01
+
+CLUSTER = "cluster"
+"""Snapshot of the finished cluster, made once a session by the first test that needs it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: str
+
+
+class Administrator:
+    """Somebody at a terminal in the site's network, with an ha.toml in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ha_toml = folder / "ha.toml"
+        self.journal = folder / "journal.sqlite"
+
+    def words(self, *words: str) -> list[str]:
+        environment = ["env", f"SNOW_JOURNAL={self.journal}", "COLUMNS=160"]
+        return network.inside(*environment, sys.executable, "-m", "snowha.cli.main", *words)
+
+    def snow(self, *words: str, timeout: float = 3600) -> Ended:
+        """Run ``snow`` and show what it prints when the test fails."""
+        process = subprocess.run(
+            self.words(*words),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        print(f"$ snow {' '.join(words)}   → {process.returncode}\n{process.stdout}")
+        return Ended(process.returncode, process.stdout)
+
+    def interrupted(self, seen: Callable[[str], bool], *words: str, signal_number: int = signal.SIGINT) -> Ended:
+        """Run ``snow`` and send it a signal at the first line for which ``seen`` is true."""
+        output = []
+        with subprocess.Popen(
+            self.words(*words),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            sent = False
+            for line in process.stdout:
+                output.append(line)
+                print(line, end="")
+                if not sent and seen(line):
+                    os.killpg(process.pid, signal_number)
+                    sent = True
+            code = process.wait(timeout=60)
+        assert sent, "the line to interrupt at never came"
+        return Ended(code, "".join(output))
+
+    def init(self) -> None:
+        config = str(layout.paths().ssh_config)
+        ended = self.snow("ha", "init", "snow01", "snow02", "--ssh-config", config, "--force")
+        assert ended.code == 0, ended.output
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.snow("ha", "status", "--json").output)
+        return found
+
+
+def on(host: str, *words: str, check: bool = True, timeout: float = 300) -> str:
+    """What a command prints on one of the lab's machines."""
+    return first_boot.ssh(host, list(words), check=check, timeout=timeout).stdout
+
+
+def restore(name: str) -> None:
+    site.restore(name)
+    drop_connections()
+
+
+def drop_connections() -> None:
+    """ssh connections of before a restore are dead without knowing it."""
+    for socket in Path("/run/snow-ha").glob("*"):
+        socket.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[None]:
+    """A site that is up, with its first snapshot."""
+    release = os.environ.get("SNOW_LAB_RELEASE", "trixie")
+    site.up(release, print)
+    yield
+    site.down(print)
+
+
+@pytest.fixture
+def single(lab: None, tmp_path: Path) -> Administrator:
+    """The single server as it was before anything, and an administrator with a fresh ha.toml."""
+    restore(PREPARED)
+    administrator = Administrator(tmp_path)
+    administrator.init()
+    return administrator
+
+
+@pytest.fixture(scope="session")
+def cluster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture
+def cluster(lab: None, cluster_folder: Path) -> Administrator:
+    """The finished cluster. Made by the migration's own test, which runs first."""
+    if CLUSTER not in machines.snapshots(SNOW01, layout.paths()):
+        pytest.skip("the migration did not end well, see its test")
+    restore(CLUSTER)
+    return Administrator(cluster_folder)
+
+
+def wait_until(condition: Callable[[], object], *, timeout: float, what: str) -> None:
+    """Look until it is so."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not so after {timeout:.0f} s: {what}")
+        time.sleep(1)

@@ -1,0 +1,118 @@
+"""Wrong input: one clear message, before anything is changed. What would be lost: a production server, half changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from conftest import Administrator, on
+
+from snowha.hosts.local import LocalHost
+from snowha.lab import first_boot, layout, site
+
+CONFIG = "/sNow/etc/domains/slurm02.cfg"
+
+
+@pytest.fixture
+def unchanged(single: Administrator) -> Iterator[Administrator]:
+    """After the test, neither server has anything of ours."""
+    yield single
+    for host in ("snow01", "snow02"):
+        assert (
+            on(
+                host,
+                "sh",
+                "-c",
+                "'ls -d /var/lib/snow-ha /etc/snow-ha /etc/corosync /sNow/domains/* 2>/dev/null || true'",
+            )
+            == ""
+        )
+
+
+def edit(pattern: str, replacement: str, path: str = CONFIG) -> None:
+    """Replace text in a file on the shared file system, as a tired administrator would."""
+    text = on("nfs01", "cat", f"/export{path}")
+    changed, count = re.subn(pattern, replacement, text)
+    assert count
+    LocalHost().run(first_boot.ssh_words("nfs01", ["tee", f"/export{path}"], paths=layout.paths()), input=changed)
+
+
+def test_a_server_that_does_not_answer_is_named(unchanged: Administrator) -> None:
+    site.cable("snow02", "snow", False)
+    ended = unchanged.snow("ha", "apply", "--yes")
+    site.cable("snow02", "snow", True)
+    assert ended.code == 3
+    assert "snow02" in ended.output
+
+
+def test_a_wrong_bmc_password_is_told_without_showing_it(unchanged: Administrator) -> None:
+    (unchanged.folder / "ha.secrets/ipmi").write_text("wrong-secret\n")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 3
+    assert "10.0.0.10" in ended.output and "ha.secrets/ipmi" in ended.output
+    assert "wrong-secret" not in ended.output
+
+
+def test_a_password_that_others_can_read_is_refused(unchanged: Administrator) -> None:
+    (unchanged.folder / "ha.secrets/ipmi").chmod(0o644)
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 2
+    assert "chmod 600" in ended.output
+
+
+def test_a_missing_volume_is_named_with_its_config(unchanged: Administrator) -> None:
+    edit("slurm02-swap", "slurm02-gone")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 4
+    assert "/dev/snow_vg/slurm02-gone" in ended.output and CONFIG in ended.output
+
+
+def test_a_config_that_does_not_parse_is_named_with_its_line(unchanged: Administrator) -> None:
+    edit(r"disk        = \[", "disk        = [[[")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 2
+    assert re.search(re.escape(CONFIG) + r":\d+", ended.output)
+
+
+@pytest.mark.parametrize("name", ["a;reboot", "../../etc", "$(touch /tmp/owned)"])
+def test_a_name_never_reaches_a_shell(unchanged: Administrator, name: str) -> None:
+    before = on("snow01", "cat", "/proc/sys/kernel/random/boot_id")
+    edit("name        = 'slurm02'", f"name        = '{name}'")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 2
+    assert CONFIG in ended.output
+    assert on("snow01", "cat", "/proc/sys/kernel/random/boot_id") == before
+    assert on("snow01", "ls", "/tmp/owned", check=False) == ""
+
+
+def test_two_domains_with_one_name_are_both_named(unchanged: Administrator) -> None:
+    edit("name        = 'slurm02'", "name        = 'slurm01'")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 2
+    assert CONFIG in ended.output and "slurm01.cfg" in ended.output
+
+
+def test_fewer_than_two_servers_are_refused(unchanged: Administrator) -> None:
+    text = unchanged.ha_toml.read_text()
+    start, end = text.index('[[server]]\nname = "snow02"'), text.index("# File systems that")
+    unchanged.ha_toml.write_text(text[:start] + text[end:])
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 2
+    assert "fewer than two servers" in ended.output
+
+
+def test_a_full_shared_file_system_says_how_much_is_missing(unchanged: Administrator) -> None:
+    free = int(on("nfs01", "stat", "--file-system", "--format=%a", "/export/sNow"))
+    size = int(on("nfs01", "stat", "--file-system", "--format=%S", "/export/sNow"))
+    on("nfs01", "fallocate", "-l", str(free * size - (200 << 20)), "/export/sNow/log/big")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 4
+    assert re.search(r"need \d+ MiB and \d+ MiB are free", ended.output)
+
+
+def test_snow_that_is_not_on_nfs_is_refused(unchanged: Administrator) -> None:
+    on("snow01", "sh", "-c", "'cp -a /sNow/etc /root/etc && umount -l /sNow && cp -a /root/etc /sNow/'")
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 4
+    assert "not on NFS" in ended.output

@@ -1,0 +1,116 @@
+"""The main job, once, interrupted on the way: the snapshot of what it made is where the later tests begin."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from conftest import CLUSTER, Administrator, on, restore
+
+from snowha.lab import client, demo, layout, records, sightings, site
+from snowha.lab.layout import DOMAINS, PREPARED
+
+
+def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluster_folder: Path) -> None:
+    """What would be lost: everything. Nothing acknowledged is, no image is ever open twice, and Ctrl-C is no disaster."""
+    restore(PREPARED)
+    before = on("nfs01", "cat", "/export/sNow/etc/snow.conf")
+    volumes = on("snow01", "sh", "-c", "'for v in /dev/snow_vg/*-swap; do head -c 8192 $v | sha256sum; done'")
+    administrator = Administrator(cluster_folder)
+    administrator.init()
+
+    first = administrator.interrupted(lambda line: "copying proxy01-disk" in line, "ha", "apply", "--yes")
+    assert first.code == 130
+    second = administrator.snow("ha", "apply", "--yes")
+    assert second.code == 0, second.output
+
+    status = administrator.status()
+    assert status["healthy"], status
+    assert {row["name"] for row in status["domains"]} == {plan.name for plan in DOMAINS}
+    on_servers = {row["name"]: row["servers"] for row in status["domains"]}
+    assert on_servers["slurm01"] != on_servers["slurm02"], "the pair shares a server"
+
+    after = on("nfs01", "cat", "/export/sNow/etc/snow.conf")
+    changed = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-"]
+    assert len(changed) == 8, changed
+    assert {re.split(r"[= ]", line[2:])[0] for line in changed} == {"SNOW_NODES", "IMG_DST", "NET_SNOW", "NET_COMP"}
+    assert on("snow01", "sh", "-c", "'for v in /dev/snow_vg/*-swap; do head -c 8192 $v | sha256sum; done'") == volumes
+
+    nothing_lost()
+    secrets_hidden(cluster_folder)
+    site.save(CLUSTER)
+
+
+def nothing_lost() -> None:
+    """Every acknowledged record is on the disk; no domain was seen in two places; no read was stale."""
+    paths = layout.paths()
+    log = client.read_log(paths.client_log)
+    acknowledged = client.acknowledged(log)
+    for plan in DOMAINS:
+        found = demo.found_on_disk(f"/sNow/domains/{plan.name}/{plan.name}-disk")
+        assert len(acknowledged[plan.name]) > 20
+        assert records.compare(acknowledged[plan.name], found.records) == []
+        assert [problem for problem in found.problems if problem.kind != "torn"] == []
+    assert sightings.at_once(sightings.stays(paths.sightings_log.read_text().splitlines())) == []
+    stale = client.stale(log)
+    assert stale.reads > 50
+    assert (stale.stale, stale.errors) == (0, 0)
+
+
+def secrets_hidden(folder: Path) -> None:
+    """The BMC's password is in no journal, and in no configuration of the cluster."""
+    secret = layout.IPMI_PASSWORD
+    assert secret.encode() not in (folder / "journal.sqlite").read_bytes()
+    for host in ("snow01", "snow02"):
+        assert secret not in on(host, "cibadmin", "--query")
+        assert on(host, "stat", "-c", "%a", "/etc/snow-ha/fence/snow01").strip() == "700"
+        assert on(host, "stat", "-c", "%a", "/etc/corosync/authkey").strip() == "400"
+
+
+def test_a_finished_site_is_left_alone(cluster: Administrator) -> None:
+    """What would be lost: trust in running it again."""
+    before = {
+        host: on(
+            host,
+            "sh",
+            "-c",
+            "'cibadmin --query | grep -o \"epoch=.[0-9]*\" | head -2; find /var/lib/snow-ha/kept -type f | wc -l'",
+        )
+        for host in ("snow01", "snow02")
+    }
+    ended = cluster.snow("ha", "apply", "--yes", "--json")
+    assert ended.code == 0
+    kinds = [json.loads(line)["event"] for line in ended.output.splitlines() if line.startswith("{")]
+    assert "step-started" not in kinds, ended.output
+    after = {
+        host: on(
+            host,
+            "sh",
+            "-c",
+            "'cibadmin --query | grep -o \"epoch=.[0-9]*\" | head -2; find /var/lib/snow-ha/kept -type f | wc -l'",
+        )
+        for host in ("snow01", "snow02")
+    }
+    assert after == before
+
+
+def test_status_tells_a_person_where_everything_runs(cluster: Administrator) -> None:
+    ended = cluster.snow("ha", "status")
+    assert ended.code == 0
+    assert "all is well" in ended.output
+    for word in ("snow01", "snow02", "deploy01", "ready", "192.168.8.254"):
+        assert word in ended.output
+
+
+@pytest.mark.parametrize("host", ["snow01", "snow02"])
+def test_images_are_attached_with_direct_io(cluster: Administrator, host: str) -> None:
+    """Without it a live migration loses completed writes."""
+    rows = [
+        line.split() for line in on(host, "losetup", "--list", "--noheadings", "--output", "BACK-FILE,DIO").splitlines()
+    ]
+    images = [row for row in rows if row[0].startswith("/sNow/domains/")]
+    assert images
+    assert all(row[1] == "1" for row in images), rows
