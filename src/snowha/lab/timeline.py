@@ -1,0 +1,434 @@
+"""The picture of a demonstration: who ran where and when, and when it did not answer. Report in, SVG out; pure.
+
+Nothing in it is rounded away: what is shorter than a pixel is still drawn a pixel wide, every time without an answer has its
+seconds written to it, and a domain seen on two servers is drawn on both. Servers differ by pattern as well as by colour
+(Okabe and Ito's, which colour-blind readers can tell apart), reasons by the shape of their mark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from snowha.plan.step import SECTIONS
+
+WIDTH = 1120
+_RIGHT = 18
+_BAR, _STRIP, _LABELS, _GAP = 15, 5, 14, 7
+"""Heights in pixels: where a domain ran, when it did not answer, the seconds below, and the space to the next lane."""
+_FONT = 11
+_STEP_ROW = 15
+_PATTERNS = 6
+TOLERANCE_S = 3.0
+"""As in sightings: a line can be late; only what overlaps longer is drawn as two places at once."""
+REASONS = ("copy", "live migration", "power loss", "")
+_WORDS = {"copy": "image copied", "live migration": "live migration", "power loss": "power loss", "": "other"}
+
+_STYLE = """
+.tl{--bg:#fff;--fg:#1b2330;--muted:#5b6676;--grid:#e3e7ec;--lane:#f4f6f8;--step:#7d8b9d;--bad:#c1121f;--good:#0b7a4b;
+--s0:#56b4e9;--s1:#e69f00;--s2:#2fb58c;--s3:#cc79a7;--s4:#d9cf3c;--s5:#e0784a;--ink:#14202e;
+font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;font-size:11px}
+@media screen and (prefers-color-scheme:dark){.tl{--bg:#12161c;--fg:#e6eaf0;--muted:#9aa6b5;--grid:#262d37;--lane:#1a2029;
+--step:#77869a;--bad:#ff6b6b;--good:#4cc38a;--s0:#4aa3d8;--s1:#d99a14;--s2:#35a883;--s3:#c277a1;--s4:#c9bf3a;--s5:#d0714a}}
+.tl text{fill:var(--fg)}.tl .muted{fill:var(--muted)}.tl .head{font-weight:600;letter-spacing:.02em}
+.tl .on{fill:var(--ink)}.tl .grid{stroke:var(--grid)}.tl .lane{fill:var(--lane)}.tl .step{fill:var(--step)}
+.tl .away{fill:var(--fg)}.tl .badfill{fill:var(--bad)}.tl .goodfill{fill:var(--good)}.tl .leader{stroke:var(--muted);fill:none}
+.tl .mark{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:4 3}.tl .marktext{fill:var(--bad);font-weight:600}
+.tl .twice{fill:none;stroke:var(--bad);stroke-width:2.5}.tl .p{stroke:var(--ink);stroke-opacity:.42;fill:none}
+""" + "".join(f".tl .s{n}{{fill:var(--s{n})}}" for n in range(_PATTERNS))
+
+# Over the colour: nothing, stripes, dots, upright lines, the other stripes, squares.
+_HATCHES = (
+    "",
+    '<path class="p" stroke-width="1.6" d="M-2 2l4-4M0 8l8-8M6 10l4-4"/>',
+    '<circle cx="3" cy="3" r="1.2" style="fill:var(--ink);fill-opacity:.5"/>',
+    '<path class="p" stroke-width="1.4" d="M4 0v8"/>',
+    '<path class="p" stroke-width="1.6" d="M-2 6l4 4M0 0l8 8M6-2l4 4"/>',
+    '<path class="p" stroke-width="1" d="M0 4h8M4 0v8"/>',
+)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Time to pixels. Times: unix, seconds."""
+
+    start: float
+    end: float
+    left: float
+    right: float
+
+    def x(self, t: float) -> float:
+        part = (min(max(t, self.start), self.end) - self.start) / max(self.end - self.start, 1e-9)
+        return self.left + part * (self.right - self.left)
+
+    def span(self, start: float, end: float, *, least: float = 1.0) -> tuple[float, float]:
+        """Left and width, at least ``least`` pixels and inside the picture."""
+        a, b = self.x(start), self.x(end)
+        width = max(b - a, least)
+        return min(a, self.right - width), width
+
+    def shows(self, start: float, end: float) -> bool:
+        return end >= self.start and start <= self.end
+
+
+@dataclass(frozen=True)
+class _Label:
+    """Text that belongs to ``at`` (pixels); ``reason`` puts that reason's mark in front."""
+
+    at: float
+    text: str
+    reason: str | None = None
+
+    @property
+    def width(self) -> float:
+        return text_width(self.text) + (11 if self.reason is not None else 0)
+
+
+def text_width(text: str, size: float = _FONT) -> float:
+    """Pixels that a text needs in the widest of the fonts it can come out in (DejaVu Sans)."""
+    return len(text) * size * 0.63
+
+
+def seconds_text(seconds: float) -> str:
+    """``4.2 s``, ``54 s``, ``12 min 5 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def spread(wanted: Sequence[tuple[float, float]], low: float, high: float, space: float = 6) -> list[float]:
+    """Left edges for labels of (centre, width), in this order, inside ``low``…``high`` and never one over another.
+
+    Labels that would touch are moved apart around the middle of where they wanted to be. What does not fit begins at ``low``.
+    """
+    groups: list[tuple[list[float], float]] = []  # wanted left edges less what stands before them in the group; total width
+    counts: list[list[float]] = []
+    for centre, width in wanted:
+        offsets, total, widths = [centre - width / 2], width + space, [width + space]
+        while groups:
+            before, length = groups[-1]
+            if _edge(before, length, low, high) + length <= _edge(offsets, total, low, high):
+                break
+            offsets = before + [offset - length for offset in offsets]
+            total += length
+            widths = counts[-1] + widths
+            groups.pop()
+            counts.pop()
+        groups.append((offsets, total))
+        counts.append(widths)
+    edges = []
+    for (offsets, total), widths in zip(groups, counts, strict=True):
+        left = _edge(offsets, total, low, high)
+        for width in widths:
+            edges.append(left)
+            left += width
+    return edges
+
+
+def _edge(offsets: list[float], total: float, low: float, high: float) -> float:
+    return max(low, min(sum(offsets) / len(offsets), high - total))
+
+
+def timeline_svg(report: Mapping[str, Any], *, headline: str = "", good: bool = True) -> str:
+    """The timeline of a report as one SVG element, which stands alone and inside HTML. ``headline`` is written on top."""
+    data = report["timeline"]
+    servers = _server_order(report)
+    names = [*data["domains"], *servers, *SECTIONS]
+    left = 16 + min(max(max(map(text_width, names)) + 14, 90), 200)
+    axis = _Axis(data["start"], max(data["end"], data["start"] + 1), left, WIDTH - _RIGHT)
+    drawing = _Drawing(axis, servers)
+    if headline:
+        drawing.headline(headline, good)
+    drawing.sections(data.get("steps", ()))
+    top = drawing.marks_above(data.get("marks", ()))
+    drawing.heading("domains: the bar is the server that ran it, black below it is time without an answer")
+    for name, row in data["domains"].items():
+        drawing.domain(name, row)
+    drawing.heading("power")
+    for server in servers:
+        drawing.server(server, data.get("servers", {}).get(server, {}))
+    bottom = drawing.y
+    drawing.minutes(bottom)
+    drawing.legend({away.get("why", "") for row in data["domains"].values() for away in row["away"]})
+    return drawing.render(data.get("marks", ()), top, bottom)
+
+
+def _server_order(report: Mapping[str, Any]) -> list[str]:
+    """Every server that anything is said of, each once, by name: so a server has its colour in every picture."""
+    data = report["timeline"]
+    names = set(data.get("servers", {}))
+    names |= {stay["server"] for row in data["domains"].values() for stay in row["stays"]}
+    return sorted(names)
+
+
+def overlaps(stays: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """When a domain was on two servers at once, for longer than a late line can explain."""
+    ordered = sorted(stays, key=lambda stay: float(stay["from"]))
+    found = []
+    for number, one in enumerate(ordered):
+        for other in ordered[number + 1 :]:
+            start, end = max(one["from"], other["from"]), min(one["to"], other["to"])
+            if one["server"] != other["server"] and end - start > TOLERANCE_S:
+                found.append((start, end))
+    return found
+
+
+def _short(name: str, room: float) -> str:
+    most = int(room / text_width("x"))
+    return name if len(name) <= most else f"{name[: max(most - 1, 1)]}…"
+
+
+class _Drawing:
+    """Grows downwards; ``y`` is where the next thing goes."""
+
+    def __init__(self, axis: _Axis, servers: list[str]) -> None:
+        self.axis = axis
+        self.servers = servers
+        self.y = 10.0
+        self.body: list[str] = []
+
+    def _text(self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start", title: str = "") -> None:
+        inner = escape(text) + (f"<title>{escape(title)}</title>" if title else "")
+        name = f' class="{kind}"' if kind else ""
+        anchored = f' text-anchor="{anchor}"' if anchor != "start" else ""
+        self.body.append(f'<text x="{x:.1f}" y="{y:.1f}"{name}{anchored}>{inner}</text>')
+
+    def _rect(self, x: float, y: float, width: float, height: float, kind: str, title: str = "", fill: str = "") -> None:
+        look = f'style="fill:{fill}"' if fill else f'class="{kind}"'
+        inner = f"><title>{escape(title)}</title></rect>" if title else "/>"
+        self.body.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {look}{inner}')
+
+    def _clock(self, t: float) -> str:
+        """Minutes and seconds since the start."""
+        minutes, seconds = divmod(max(round(t - self.axis.start), 0), 60)
+        return f"{minutes}:{seconds:02}"
+
+    def _during(self, start: float, end: float) -> str:
+        return f"{self._clock(start)} to {self._clock(end)}, {seconds_text(end - start)}"
+
+    def headline(self, text: str, good: bool) -> None:
+        kind = "goodfill" if good else "badfill"
+        size = min(15.0, 15 * (WIDTH - 60) / text_width(text, 15))
+        self._rect(16, self.y + 2, 5, 18, kind)
+        self.body.append(
+            f'<text x="28" y="{self.y + 16:.1f}" style="font-size:{size:.1f}px;font-weight:600">{escape(text)}</text>'
+        )
+        self.y += 32
+
+    def heading(self, text: str) -> None:
+        self._text(16, self.y + 12, text, kind="muted head")
+        self.y += 20
+
+    def sections(self, steps: Sequence[Mapping[str, Any]]) -> None:
+        """A row a section, since sections overlap: a bar wherever one of its steps was being carried out."""
+        if not steps:
+            return
+        self.heading("migration, by section of the guide")
+        known = [*SECTIONS, *sorted({step["section"] for step in steps} - set(SECTIONS))]
+        for section in known:
+            own = [step for step in steps if step["section"] == section]
+            if own:
+                self._section(section, own)
+        self.y += 8
+
+    def _section(self, section: str, steps: list[Mapping[str, Any]]) -> None:
+        self._text(16, self.y + 11, _short(section, self.axis.left - 24))
+        self._rect(self.axis.left, self.y + 2, self.axis.right - self.axis.left, _STEP_ROW - 4, "lane")
+        total = 0.0
+        edge = self.axis.left
+        for start, end, titles in _merged(steps):
+            x, width = self.axis.span(start, end)
+            self._rect(x, self.y + 2, width, _STEP_ROW - 4, "step", f"{'; '.join(titles)} ({self._during(start, end)})")
+            total += end - start
+            edge = x + width
+        words = seconds_text(total)
+        first = self.axis.x(min(step["from"] for step in steps))
+        if edge + 5 + text_width(words) <= self.axis.right:
+            self._text(edge + 5, self.y + 11, words, kind="muted")
+        elif first - 5 - text_width(words) >= self.axis.left:
+            self._text(first - 5, self.y + 11, words, kind="muted", anchor="end")
+        self.y += _STEP_ROW
+
+    def marks_above(self, marks: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+        """Titles of the marks in a staircase, so that no line crosses a title. Where each mark's line begins."""
+        ordered = sorted(range(len(marks)), key=lambda number: float(marks[number]["t"]))
+        titles = {number: f"{marks[number]['title']} ({self._clock(marks[number]['t'])})" for number in ordered}
+        # To the left of the lines where one would not fit on the right; then the last one is on top.
+        leftwards = any(self.axis.x(marks[n]["t"]) + text_width(titles[n]) + 8 > self.axis.right for n in ordered)
+        starts: dict[int, float] = {}
+        row, taken, lowest = 0, -math.inf, -1
+        for number in reversed(ordered) if leftwards else ordered:
+            x = self.axis.x(marks[number]["t"]) * (-1 if leftwards else 1)
+            row = 0 if x > taken else row + 1
+            taken = max(taken, x + text_width(titles[number]) + 12)
+            lowest = max(lowest, row)
+            starts[number] = self.y + row * 14
+            here = abs(x) + (-4 if leftwards else 4)
+            self._text(here, starts[number] + 10, titles[number], kind="marktext", anchor="end" if leftwards else "start")
+        self.y += (lowest + 1) * 14 + (4 if marks else 0)
+        return starts
+
+    def _lane(self, name: str, server: str | None = None) -> None:
+        shown = _short(name, self.axis.left - 24 - (14 if server else 0))
+        x = 16.0
+        if server:
+            self._swatch(x, self.y + 3, server)
+            x += 15
+        self._text(x, self.y + 12, shown, kind="head", title=name if shown != name else "")
+
+    def _swatch(self, x: float, y: float, server: str, width: float = 10, height: float = 10, title: str = "") -> None:
+        number = self.servers.index(server) % _PATTERNS
+        self._rect(x, y, width, height, f"s{number}", title)
+        if _HATCHES[number]:
+            self._rect(x, y, width, height, "", title, fill=f"url(#tl-p{number})")
+
+    def domain(self, name: str, row: Mapping[str, Any]) -> None:
+        """A lane: the servers that ran it, the times without an answer, their seconds."""
+        self._lane(name)
+        axis = self.axis
+        self._rect(axis.left, self.y, axis.right - axis.left, _BAR, "lane")
+        both = overlaps(row["stays"])
+        for stay in sorted(row["stays"], key=lambda stay: float(stay["from"])):
+            if axis.shows(stay["from"], stay["to"]):
+                self._stay(name, stay, any(a < stay["to"] and stay["from"] < b for a, b in both))
+        for start, end in both:
+            x, width = axis.span(start, end, least=6)
+            self.body.append(
+                f'<rect x="{x:.1f}" y="{self.y - 1.5:.1f}" width="{width:.1f}" height="{_BAR + 3}" class="twice">'
+                f"<title>{escape(f'{name} on two servers at once: {self._during(start, end)}')}</title></rect>"
+            )
+        labels = []
+        for away in row["away"]:
+            if axis.shows(away["from"], away["to"]):
+                why = away.get("why", "")
+                x, width = axis.span(away["from"], away["to"], least=2)
+                title = f"{name} did not answer: {self._during(away['from'], away['to'])} ({_WORDS.get(why, why)})"
+                self._rect(x, self.y + _BAR + 1, width, _STRIP, "away", title)
+                labels.append(_Label(x + width / 2, seconds_text(away["to"] - away["from"]), why))
+        labels += [_Label(axis.x((a + b) / 2), "TWO PLACES") for a, b in both]
+        self.y += _BAR + _STRIP + 1
+        self._labels(labels)
+        self.y += _GAP
+
+    def _stay(self, name: str, stay: Mapping[str, Any], halved: bool) -> None:
+        """Half as high where it overlaps another server's: both are to be seen."""
+        x, width = self.axis.span(stay["from"], stay["to"])
+        number = self.servers.index(stay["server"])
+        height = _BAR / 2 if halved else _BAR
+        top = self.y + (height if halved and number % 2 else 0)
+        title = f"{name} on {stay['server']}: {self._during(stay['from'], stay['to'])}"
+        self._swatch(x, top, stay["server"], width, height, title)
+        if not halved and width > text_width(stay["server"]) + 10:
+            room = text_width(stay["server"]) + 6
+            self._rect(x + 3, top + 2, room, height - 4, f"s{number % _PATTERNS}")
+            self._text(x + 6, top + 11.5, stay["server"], kind="on")
+
+    def _labels(self, labels: list[_Label]) -> None:
+        """Below what they belong to, moved apart where they would touch, in as many rows as they need."""
+        if not labels:
+            return
+        labels = sorted(labels, key=lambda label: label.at)
+        low, high = self.axis.left, self.axis.right + 12
+        rows = math.ceil(sum(label.width + 6 for label in labels) / (high - low))
+        for row in range(rows):
+            own = labels[row::rows]
+            for label, x in zip(own, spread([(one.at, one.width) for one in own], low, high), strict=True):
+                middle = x + label.width / 2
+                if abs(middle - label.at) > 3:
+                    self.body.append(f'<path class="leader" d="M{label.at:.1f} {self.y:.1f}L{middle:.1f} {self.y + 3:.1f}"/>')
+                if label.reason is not None:
+                    self._shape(x, self.y + 4, label.reason)
+                self._text(x + (11 if label.reason is not None else 0), self.y + 12, label.text)
+            self.y += _LABELS
+
+    def _shape(self, x: float, y: float, reason: str) -> None:
+        """8 × 8: a square, an arrow to and fro, a cross; a ring for what has no explanation."""
+        if reason == "copy":
+            self._rect(x, y, 8, 8, "away")
+        elif reason == "live migration":
+            self.body.append(f'<path class="away" d="M{x:.1f} {y + 4:.1f}l4-4v8zM{x + 9:.1f} {y + 4:.1f}l-4-4v8z"/>')
+        elif reason == "power loss":
+            path = f"M{x + 1:.1f} {y + 1:.1f}l7 7m0-7l-7 7"
+            self.body.append(f'<path d="{path}" style="stroke:var(--bad);stroke-width:2.4"/>')
+        else:
+            ring = f'cx="{x + 4:.1f}" cy="{y + 4:.1f}" r="3"'
+            self.body.append(f'<circle {ring} style="fill:none;stroke:var(--bad);stroke-width:2"/>')
+
+    def server(self, name: str, row: Mapping[str, Any]) -> None:
+        """A lane: a line while the server had power, a block while it had none."""
+        self._lane(name, name)
+        self._swatch(self.axis.left, self.y + 5, name, self.axis.right - self.axis.left, 4)
+        labels = []
+        for off in row.get("off", ()):
+            if self.axis.shows(off["from"], off["to"]):
+                x, width = self.axis.span(off["from"], off["to"], least=3)
+                self._rect(x, self.y, width, _BAR - 1, "away", f"{name} without power: {self._during(off['from'], off['to'])}")
+                labels.append(_Label(x + width / 2, f"off {seconds_text(off['to'] - off['from'])}"))
+        self.y += _BAR
+        self._labels(labels)
+        self.y += _GAP
+
+    def minutes(self, y: float) -> None:
+        """The axis: about ten ticks, at whole minutes."""
+        length = (self.axis.end - self.axis.start) / 60
+        every = next((n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240) if length / n <= 14), 480)
+        for minute in range(0, int(length) + 1, every):
+            x = self.axis.x(self.axis.start + 60 * minute)
+            self.body.insert(0, f'<path class="grid" d="M{x:.1f} 44V{y:.1f}"/>')
+            anchor = "middle" if x + 20 < self.axis.right else "end"
+            self._text(x, y + 13, f"{minute} min" if minute == 0 else str(minute), kind="muted", anchor=anchor)
+        self.y = y + 24
+
+    def legend(self, reasons: set[str]) -> None:
+        """What the patterns and shapes mean; only what occurs."""
+        x = 16.0
+        entries: list[tuple[str, str]] = [("server", name) for name in self.servers]
+        entries += [("reason", reason) for reason in (*REASONS, *sorted(reasons - set(REASONS))) if reason in reasons]
+        for kind, name in entries:
+            words = f"ran on {name}" if kind == "server" else f"did not answer: {_WORDS.get(name, name)}"
+            width = 15 + text_width(words) + 18
+            if x + width > WIDTH and x > 16:
+                x, self.y = 16.0, self.y + 18
+            if kind == "server":
+                self._swatch(x, self.y + 3, name)
+            else:
+                self._shape(x + 1, self.y + 4, name)
+            self._text(x + 15, self.y + 12, words)
+            x += width
+        self.y += 24
+
+    def render(self, marks: Sequence[Mapping[str, Any]], tops: Mapping[int, float], bottom: float) -> str:
+        lines = "".join(
+            f'<path class="mark" d="M{self.axis.x(mark["t"]):.1f} {tops[number]:.1f}V{bottom:.1f}"/>'
+            for number, mark in enumerate(marks)
+        )
+        patterns = "".join(
+            f'<pattern id="tl-p{number}" width="{size}" height="{size}" patternUnits="userSpaceOnUse">{hatch}</pattern>'
+            for number, (hatch, size) in enumerate(zip(_HATCHES, (8, 8, 6, 8, 8, 8), strict=True))
+            if hatch
+        )
+        size = f"0 0 {WIDTH} {self.y:.0f}"
+        what = quoteattr("Timeline: where every domain ran, when it did not answer, and when a server had no power")
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="tl" viewBox="{size}" width="{WIDTH}" height="{self.y:.0f}" '
+            f'role="img" aria-label={what}><style>{_STYLE}</style><defs>{patterns}</defs>'
+            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" style="fill:var(--bg)"/>{lines}{"".join(self.body)}</svg>'
+        )
+
+
+def _merged(steps: Iterable[Mapping[str, Any]]) -> list[tuple[float, float, list[str]]]:
+    """Stretches in which at least one of the steps was going on, with their titles."""
+    found: list[tuple[float, float, list[str]]] = []
+    for step in sorted(steps, key=lambda step: float(step["from"])):
+        if found and step["from"] <= found[-1][1]:
+            start, end, titles = found[-1]
+            found[-1] = (start, max(end, step["to"]), [*titles, step["title"]])
+        else:
+            found.append((step["from"], step["to"], [step["title"]]))
+    return found
