@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import engine, events, workers
+from . import check, engine, events, workers
 from .errors import ImageError, Interrupted
+from .job import Options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _copy(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
 
 
 def _verify(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
-    return engine.verify(words.target, report, _options(words))
+    return check.verify(words.target, report, _options(words))
 
 
 def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
     return event
 
 
-def _options(words: argparse.Namespace) -> engine.Options:
-    return engine.Options(
+def _options(words: argparse.Namespace) -> Options:
+    return Options(
         rate=words.rate * 2**20 if words.rate else None,
         every_block=getattr(words, "every_block", False),
         replace=getattr(words, "replace", False),

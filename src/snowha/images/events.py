@@ -8,13 +8,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .errors import Interrupted
+
 Report = Callable[[dict[str, Any]], None]
 
 
 def as_json(event: dict[str, Any]) -> None:
     """One line on stdout, at once."""
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise Interrupted("nobody listens any more", remedy="run it again: it goes on where it was") from None
 
 
 def as_text(event: dict[str, Any]) -> None:

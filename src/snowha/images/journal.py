@@ -66,6 +66,10 @@ class Journal:
         if done:
             self._append([[piece.index, fingerprint(piece), digest] for piece, digest in done])
 
+    def forget(self, piece: Piece) -> None:
+        """Before a piece that was synced is written anew. Workers call this, each with one write to a file opened to append."""
+        self._append([[piece.index, "", ""]])
+
     def _append(self, entries: list[object]) -> None:
         data = b"".join(_line(entry) for entry in entries)
         while data:

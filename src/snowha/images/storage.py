@@ -42,7 +42,7 @@ class Storage:
     """An open file or block device. ``length`` in bytes."""
 
     def __init__(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> None:
-        flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_CREAT | os.O_NOFOLLOW if create else 0)
         self.path = path
         if not create:
             mode = Path(path).stat().st_mode
@@ -152,6 +152,11 @@ class Storage:
     def settle(self, stamp_ns: int) -> None:
         """Set the time of the last change, so that any later change shows."""
         os.utime(self._plain, ns=(stamp_ns, stamp_ns))
+
+    def changed(self) -> str:
+        """When a file was last written. A device does not say."""
+        found = os.fstat(self._plain)
+        return "" if self.is_block else f"{found.st_mtime_ns} {found.st_size}"
 
     def data_ranges(self) -> list[Range]:
         """Where a file is not a hole; all of it for a block device, or where the file system does not say."""

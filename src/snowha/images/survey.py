@@ -47,32 +47,38 @@ class Survey:
 def survey(source: Storage, *, every_block: bool = False) -> Survey:
     """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError."""
     length = source.length
+    before = seal(source)
     whole = merge([(0, length)])
     head = source.read_bytes(0, min(length, GRAIN))
     if every_block:
-        return _survey(source, "unknown", EVERY_BLOCK, "asked for", whole)
+        return _survey(source, before, "unknown", EVERY_BLOCK, "asked for", whole)
     found = swap.parse(head)
     if found:
         header = swap.render(found, length)
         if header:
-            return Survey(length, "swap", "new swap header", "", (), header, seal(source))
+            return Survey(length, "swap", "new swap header", "", (), header, before)
     try:
         if length < 4096:
             raise ext.NotTrusted("too small for a file system")
         kind, used = ext.used_ranges(source.read_bytes, length)
     except ext.NotTrusted as reason:
-        return _survey(source, "unknown", EVERY_BLOCK, str(reason), whole)
-    return _survey(source, kind, f"{kind} used blocks", "", used)
+        return _survey(source, before, "unknown", EVERY_BLOCK, str(reason), whole)
+    return _survey(source, before, kind, f"{kind} used blocks", "", used)
 
 
-def _survey(source: Storage, kind: str, method: str, reason: str, ranges: list[Range]) -> Survey:
+def _survey(source: Storage, before: str, kind: str, method: str, reason: str, ranges: list[Range]) -> Survey:
     """Holes of a source that is a file need not be read either."""
     if not source.is_block:
         data = bounded(aligned(source.data_ranges(), source.length), ext.MOST_RANGES)
         ranges = bounded(intersect(ranges, data), ext.MOST_RANGES)
-    return Survey(source.length, kind, method, reason, tuple(ranges), seal=seal(source))
+    return Survey(source.length, kind, method, reason, tuple(ranges), seal=before)
 
 
 def seal(source: Storage) -> str:
-    """Over the beginning of the source: a mount changes ext's superblock there, swapon nothing, but that is not copied."""
-    return hashlib.sha256(source.read_bytes(0, min(source.length, 64 * 1024))).hexdigest()
+    """Over the beginning of the source, where a mount changes ext's superblock, and over a file's time of last change.
+
+    Another one after the copy means that somebody wrote. Raises OSError.
+    """
+    digest = hashlib.sha256(source.read_bytes(0, min(source.length, 64 * 1024)))
+    digest.update(source.changed().encode())
+    return digest.hexdigest()

@@ -6,8 +6,10 @@ import contextlib
 import errno
 import hashlib
 import mmap
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .errors import SourceError, SpaceError, TargetError, VerifyError
 from .journal import fingerprint
@@ -15,18 +17,28 @@ from .ranges import GRAIN, Piece, Range
 from .storage import IO_SIZE, ZEROS, Reader, Storage
 from .workers import Pace
 
+if TYPE_CHECKING:
+    from .job import Job
+
 _ZERO_STEP = 64 * 1024
 """Bytes. Zeros are left as holes in pieces of this size: smaller ones make more extents than they save room."""
 
 
 @dataclass
 class Done:
-    """What workers report; appended to under the GIL, read by the main thread."""
+    """What workers report. Lists and dicts are appended to under the GIL; counts need ``count``."""
 
     hashes: dict[int, str] = field(default_factory=dict)
     unsynced: list[tuple[Piece, str]] = field(default_factory=list)
     differing: list[Range] = field(default_factory=list)
     written: int = 0
+    kept: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, *, written: int = 0, kept: int = 0) -> None:
+        with self._lock:
+            self.written += written
+            self.kept += kept
 
 
 def steps(piece: Piece) -> Iterator[tuple[int, int]]:
@@ -38,49 +50,62 @@ def steps(piece: Piece) -> Iterator[tuple[int, int]]:
             start += size
 
 
-def copier(
-    source: Reader,
-    target: Storage,
-    synced: dict[int, tuple[str, str]],
-    pace: Pace,
-    done: Done,
-    *,
-    dirty: bool,
-    names: tuple[str, str],
-) -> Callable[[Piece], None]:
+def copier(job: Job, pace: Pace, *, dirty: bool) -> Callable[[Piece], None]:
     """A worker that copies. Where an earlier run synced the same bytes with the same hash, it only reads.
 
     ``dirty``: the target may hold something else than zeros, so zeros have to be made, too.
     """
     buffer = mmap.mmap(-1, IO_SIZE)
+    source, target, journal, done = job.source, job.target, job.journal, job.done
 
-    def work(piece: Piece) -> None:
-        before = synced.get(piece.index)
-        if before and before[0] == fingerprint(piece):
-            digest = hashlib.sha256()
-            for at, size in steps(piece):
-                pace.take(size)
-                _read(source, buffer, at, size, names[0])
-                with memoryview(buffer) as view, view[:size] as part:
-                    digest.update(part)
-            if digest.hexdigest() == before[1]:
-                pace.count(piece.bytes)
-                done.hashes[piece.index] = before[1]
-                return
+    def hash_only(piece: Piece) -> str:
         digest = hashlib.sha256()
         for at, size in steps(piece):
             pace.take(size)
-            _read(source, buffer, at, size, names[0])
+            _read(source, buffer, at, size, job.source_name)
+            with memoryview(buffer) as view, view[:size] as part:
+                digest.update(part)
+        return digest.hexdigest()
+
+    def work(piece: Piece) -> None:
+        before = journal.synced.get(piece.index) if journal else None
+        if before and journal:
+            if before[0] == fingerprint(piece) and before[1] == hash_only(piece):
+                pace.count(piece.bytes)
+                done.hashes[piece.index] = before[1]
+                done.count(kept=piece.bytes)
+                return
+            journal.forget(piece)
+        digest = hashlib.sha256()
+        for at, size in steps(piece):
+            pace.take(size)
+            _read(source, buffer, at, size, job.source_name)
             with memoryview(buffer) as view, view[:size] as part:
                 digest.update(part)
                 try:
-                    done.written += _write(target, part, at, dirty=dirty)
+                    done.count(written=_write(target, part, at, dirty=dirty))
                 except OSError as error:
-                    raise write_error(error, names[1], (at, at + size)) from None
+                    raise write_error(error, job.target_name, (at, at + size)) from None
             pace.count(size)
         value = digest.hexdigest()
         done.hashes[piece.index] = value
         done.unsynced.append((piece, value))
+
+    return work
+
+
+def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
+    """A worker that counts in ``done.written`` what a copy would write."""
+    buffer = mmap.mmap(-1, IO_SIZE)
+
+    def work(piece: Piece) -> None:
+        for at, size in steps(piece):
+            pace.take(size)
+            _read(source, buffer, at, size, name)
+            with memoryview(buffer) as view, view[:size] as part:
+                steps_there = [low for low in range(0, size, _ZERO_STEP) if not _empty(part, low)]
+            done.count(written=sum(min(_ZERO_STEP, size - low) for low in steps_there))
+            pace.count(size)
 
     return work
 
@@ -126,6 +151,11 @@ def check_zeros(target: Storage, between: list[Range]) -> list[Range]:
     return found
 
 
+def _empty(part: memoryview, low: int) -> bool:
+    with part[low : low + _ZERO_STEP] as bit:
+        return ZEROS.startswith(bit)
+
+
 def _write(target: Storage, part: memoryview, at: int, *, dirty: bool) -> int:
     """Write what is not zeros; how many bytes that were."""
     size = len(part)
@@ -136,8 +166,7 @@ def _write(target: Storage, part: memoryview, at: int, *, dirty: bool) -> int:
     written = 0
     begin = -1
     for low in range(0, size + 1, _ZERO_STEP):
-        with part[low : low + _ZERO_STEP] as bit:
-            empty = low >= size or ZEROS.startswith(bit)
+        empty = low >= size or _empty(part, low)
         if empty and begin >= 0:
             with part[begin : min(low, size)] as run:
                 target.write_from(run, at + begin)

@@ -1,0 +1,99 @@
+"""Reading an image back from the storage, against the hashes of what was read from its source."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from . import manifest as manifests
+from .errors import VerifyError
+from .events import Progress, Report
+from .job import DEFAULTS, Options
+from .manifest import Manifest
+from .ranges import Piece, gaps, intersect, total
+from .storage import Storage
+from .transfer import Done, check_zeros, checker
+from .workers import Pace, run
+
+Entries = tuple[tuple[Piece, str], ...]
+
+
+def verify(target_path: str, report: Report, options: Options = DEFAULTS) -> dict[str, Any]:
+    """Read an image again from the storage and compare it with its manifest; the ``done`` event.
+
+    Raises VerifyError naming every range that differs, UsageError if there is no manifest that can be used.
+    """
+    began = time.monotonic()
+    saved = options.manifest or manifests.path_for(target_path)
+    record = manifests.read(saved)
+    with open_to_look(target_path) as target:
+        if target.length < record.length or (target.length > record.length and not target.is_block):
+            raise VerifyError(
+                f"{target.length} bytes long, the manifest says {record.length}",
+                where=target_path,
+                remedy="copy it again",
+                ranges=[(min(target.length, record.length), max(target.length, record.length))],
+            )
+        read_back(target, target_path, record.entries, record.length, report, options)
+    return {
+        "event": "done",
+        "source": record.source,
+        "target": target_path,
+        "bytes": record.length,
+        "copied": record.bytes,
+        "method": record.method,
+        "reason": record.reason,
+        "verified": True,
+        "hash": root_hash(record),
+        "manifest": saved,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+
+
+def read_back(target: Storage, path: str, entries: Entries, length: int, report: Report, options: Options) -> None:
+    """Compare every piece, and that what lies between reads as zeros. Raises VerifyError."""
+    pieces = [piece for piece, _ in entries]
+    wanted = {piece.index: digest for piece, digest in entries}
+    pace, done = Pace(options.rate), Done()
+    progress = Progress(report, "verify", sum(piece.bytes for piece in pieces))
+    run(
+        pieces,
+        lambda: checker(target, wanted, pace, done, path),
+        pace,
+        lambda: progress.at(pace.done),
+        threads=options.threads,
+    )
+    between = list(gaps([span for piece in pieces for span in piece.ranges], length))
+    try:
+        done.differing += check_zeros(target, intersect(between, target.data_ranges()))
+    except OSError as error:
+        raise VerifyError(
+            f"cannot be read back: {error.strerror}", where=path, remedy="look at the storage's logs"
+        ) from None
+    progress.at(pace.done, force=True)
+    if done.differing:
+        bad = sorted(done.differing)
+        spelled = ", ".join(f"{start}+{end - start}" for start, end in bad[:8]) + (", …" if len(bad) > 8 else "")
+        raise VerifyError(
+            f"{len(bad)} ranges ({total(bad)} bytes) differ from what was copied: byte {spelled}",
+            where=path,
+            ranges=bad,
+            remedy="if it was not used since it was copied, do not trust this storage: look at its logs, and copy again",
+        )
+
+
+def root_hash(record: Manifest) -> str:
+    """One hash for the whole image: over its length, and every window's ranges and hash."""
+    digest = hashlib.sha256(b"%d\n" % record.length)
+    for piece, value in record.entries:
+        digest.update(f"{piece.ranges!r} {value}\n".encode())
+    return f"{manifests.ALGORITHM}:{digest.hexdigest()}"
+
+
+def open_to_look(path: str) -> Storage:
+    """Not exclusively: an image may be looked at while it is in use (and will then differ)."""
+    try:
+        return Storage(path)
+    except OSError as error:
+        raise VerifyError(f"cannot be read: {error.strerror}", where=path, remedy="name an image") from None

@@ -1,0 +1,45 @@
+"""What one copy is about, handed from phase to phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .events import Report
+from .journal import Journal
+from .ranges import Piece
+from .storage import Reader, Storage
+from .survey import Survey
+from .transfer import Done
+from .workers import THREADS
+
+
+@dataclass(frozen=True)
+class Options:
+    """``rate`` in bytes a second. ``wrap`` lets a test put a failing disk in front of the source."""
+
+    rate: float | None = None
+    every_block: bool = False
+    replace: bool = False
+    threads: int = THREADS
+    manifest: str = ""
+    wrap: Callable[[Storage], Reader] = lambda source: source
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class Job:
+    """An open source and target. ``journal`` is None for a block device, which cannot be resumed."""
+
+    source: Reader
+    target: Storage
+    source_name: str
+    target_name: str
+    plan: Survey
+    pieces: tuple[Piece, ...]
+    journal: Journal | None
+    report: Report
+    options: Options
+    done: Done = field(default_factory=Done)

@@ -1,0 +1,324 @@
+"""The whole copy on real files: what lands in the image, what is refused, and what a second run makes of the first."""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from image_files import make_image, tool
+
+from snowha.images import travel
+from snowha.images.check import verify
+from snowha.images.commands import main
+from snowha.images.engine import copy
+from snowha.images.errors import SourceError, SpaceError, TargetError, UsageError, VerifyError
+from snowha.images.job import Options
+from snowha.images.ranges import gaps, intersect, total
+from snowha.images.storage import Storage
+from snowha.images.survey import survey
+
+MIB = 1 << 20
+
+
+def silent(_: dict[str, Any]) -> None:
+    pass
+
+
+def noise(path: Path, size: int, *, zeros: list[tuple[int, int]] | None = None) -> Path:
+    data = bytearray(random.Random(size).randbytes(size))
+    for at, count in zeros or []:
+        data[at : at + count] = bytes(count)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("packed") / "images.pyz"
+    path.write_bytes(travel.pack())
+    return path
+
+
+def test_a_file_system_is_copied_used_blocks_only_and_is_sound(tree: Path, tmp_path: Path) -> None:
+    """The domain must find every file in the image, and deleted garbage must not fill the shared storage."""
+    source = make_image(tmp_path / "source", 40 * MIB + 517, [], tree)
+    target = tmp_path / "image"
+    done = copy(str(source), str(target), silent)
+    assert done["method"] == "ext4 used blocks" and done["verified"] and done["bytes"] == 40 * MIB + 517
+    before, after = source.read_bytes(), target.read_bytes()
+    with Storage(str(source)) as opened:
+        used = survey(opened).ranges
+    assert len(after) == len(before)
+    assert all(before[start:end] == after[start:end] for start, end in used)
+    assert all(not any(after[start:end]) for start, end in gaps(used, len(after)))
+    assert total(used) < 20 * MIB
+    tool("e2fsck", "-fn", target)
+    out = tmp_path / "out"
+    out.mkdir()
+    tool("debugfs", "-R", f"rdump / {out}", target)
+    for file in (path for path in tree.rglob("*") if path.is_file()):
+        assert (out / file.relative_to(tree)).read_bytes() == file.read_bytes(), file
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image", "image.manifest", "out", "source"]
+
+
+def test_an_unclean_file_system_is_copied_whole_and_the_manifest_says_why(tree: Path, tmp_path: Path) -> None:
+    source = make_image(tmp_path / "source", 12 * MIB, [], tree)
+    tool("debugfs", "-w", "-R", "feature needs_recovery", source)
+    done = copy(str(source), str(tmp_path / "image"), silent)
+    assert done["method"] == "every block" and "journal" in done["reason"]
+    assert (tmp_path / "image").read_bytes() == source.read_bytes()
+    assert "journal" in json.loads((tmp_path / "image.manifest").read_text())["reason"]
+
+
+@pytest.mark.parametrize("size", [1, 511, 4095, 4096, 4097, MIB - 1, 5 * MIB + 12345])
+def test_sizes_that_are_no_multiple_of_anything(size: int, tmp_path: Path) -> None:
+    source = noise(tmp_path / "source", size)
+    copy(str(source), str(tmp_path / "image"), silent)
+    assert (tmp_path / "image").read_bytes() == source.read_bytes()
+    verify(str(tmp_path / "image"), silent)
+
+
+def test_zeros_become_holes(tmp_path: Path) -> None:
+    source = noise(tmp_path / "source", 9 * MIB, zeros=[(MIB, 3 * MIB), (6 * MIB + 70_000, 400_000), (8 * MIB, MIB)])
+    done = copy(str(source), str(tmp_path / "image"), silent)
+    assert (tmp_path / "image").read_bytes() == source.read_bytes()
+    assert done["written"] < 5 * MIB
+    assert (tmp_path / "image").stat().st_blocks * 512 <= done["written"] + 64 * 1024
+
+
+def test_swap_is_made_anew_with_the_same_identity(tmp_path: Path) -> None:
+    """fstab names swap by UUID or label; what was in it is not worth reading."""
+    source, target = tmp_path / "source", tmp_path / "image"
+    noise(source, 4 * MIB)
+    tool("mkswap", "-q", "-L", "paging", "-U", "0dd3ae5b-07b7-4c25-8f27-2f0aa1a1f3a5", source)
+    done = copy(str(source), str(target), silent)
+    assert done["method"] == "new swap header"
+    assert (
+        tool("blkid", "-p", "-o", "export", target).split("\n")[1:]
+        == tool("blkid", "-p", "-o", "export", source).split("\n")[1:]
+    )
+    assert target.read_bytes()[:4096] == source.read_bytes()[:4096]
+    assert not any(target.read_bytes()[4096:]) and target.stat().st_size == 4 * MIB
+    verify(str(target), silent)
+
+
+def test_a_flipped_bit_is_found_and_its_window_named(tmp_path: Path) -> None:
+    source, target = noise(tmp_path / "source", 13 * MIB), tmp_path / "image"
+    copy(str(source), str(target), silent)
+    with target.open("r+b") as file:
+        for at in (5 * MIB + 17, 12 * MIB + 1):
+            byte = os.pread(file.fileno(), 1, at)
+            os.pwrite(file.fileno(), bytes([byte[0] ^ 1]), at)
+    with pytest.raises(VerifyError) as caught:
+        verify(str(target), silent)
+    assert caught.value.ranges == ((4 * MIB, 8 * MIB), (12 * MIB, 13 * MIB))
+
+
+def test_a_byte_where_nothing_was_copied_is_found(tree: Path, tmp_path: Path) -> None:
+    source, target = make_image(tmp_path / "source", 24 * MIB, [], tree), tmp_path / "image"
+    copy(str(source), str(target), silent)
+    with Storage(str(source)) as opened:
+        start, end = max(gaps(survey(opened).ranges, opened.length), key=lambda span: span[1] - span[0])
+    with target.open("r+b") as file:
+        os.pwrite(file.fileno(), b"x", (start + end) // 2)
+    with pytest.raises(VerifyError) as caught:
+        verify(str(target), silent)
+    assert intersect(caught.value.ranges, [(start, end)])
+
+
+class Failing:
+    """A disk with one bad place."""
+
+    def __init__(self, source: Storage, bad: tuple[int, int]) -> None:
+        self.length, self._source, self._bad = source.length, source, bad
+
+    def read_into(self, buffer: mmap.mmap, at: int, size: int) -> None:
+        if at < self._bad[1] and at + size > self._bad[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        self._source.read_into(buffer, at, size)
+
+
+def test_a_place_that_cannot_be_read_is_named_and_nothing_is_called_done(tmp_path: Path) -> None:
+    source, target = noise(tmp_path / "source", 6 * MIB), tmp_path / "image"
+    bad = (3 * MIB + 8192, 3 * MIB + 16384)
+    with pytest.raises(SourceError) as caught:
+        copy(str(source), str(target), silent, Options(wrap=lambda opened: Failing(opened, bad)))
+    assert caught.value.ranges == (bad,) and str(bad[0]) in str(caught.value)
+    assert not target.exists() and not (tmp_path / "image.manifest").exists()
+    copy(str(source), str(target), silent)  # the disk reads again: the copy goes on
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_a_source_written_during_the_copy_is_not_called_done(tmp_path: Path) -> None:
+    source = noise(tmp_path / "source", 2 * MIB)
+
+    def write_meanwhile(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["phase"] == "copy":
+            os.utime(source)
+
+    with pytest.raises(SourceError, match="written while"):
+        copy(str(source), str(tmp_path / "image"), write_meanwhile)
+    assert not (tmp_path / "image").exists()
+
+
+def test_an_image_in_use_is_not_overwritten_and_an_untouched_one_is(tmp_path: Path) -> None:
+    """What a domain wrote into its image since would be lost."""
+    source, target = noise(tmp_path / "source", MIB), tmp_path / "image"
+    copy(str(source), str(target), silent)
+    copy(str(source), str(target), silent)
+    with target.open("r+b") as file:
+        file.write(b"a record")
+    with pytest.raises(TargetError, match="written since"):
+        copy(str(source), str(target), silent)
+    assert target.read_bytes().startswith(b"a record")
+    copy(str(source), str(target), silent, Options(replace=True))
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = noise(tmp_path / "source", 3 * MIB, zeros=[(MIB, MIB)]), tmp_path / "image"
+    real = os.statvfs(tmp_path)
+
+    def room(free: int) -> None:
+        fields = list(real)
+        fields[4] = free // real.f_frsize
+        monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+
+    room(MIB)
+    with pytest.raises(SpaceError, match=f"{MIB} bytes are missing"):
+        copy(str(source), str(target), silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+    room(2 * MIB)  # fits once zeros are holes
+    copy(str(source), str(target), silent)
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_the_disk_filling_up_midway_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = noise(tmp_path / "source", 3 * MIB)
+
+    def full(self: Storage, view: memoryview, at: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Storage, "write_from", full)
+    with pytest.raises(SpaceError):
+        copy(str(source), str(tmp_path / "image"), silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_the_source_itself_is_no_target(tmp_path: Path) -> None:
+    source = noise(tmp_path / "source", MIB)
+    with pytest.raises(TargetError):
+        copy(str(source), str(source), silent)
+    with pytest.raises(UsageError, match="manifest"):
+        verify(str(source), silent)
+
+
+def run(packed: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(packed), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_travelling_file_needs_nothing_of_the_project(packed: Path, tmp_path: Path) -> None:
+    """It runs where only Python is."""
+    source, target = noise(tmp_path / "source", 2 * MIB), tmp_path / "image"
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", str(packed), "copy", str(source), str(target), "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        events = [json.loads(line) for line in process.stdout or ()]
+    assert process.returncode == 0
+    assert events[0]["event"] == "plan" and events[-1]["event"] == "done" and events[-1]["verified"]
+    assert {event["phase"] for event in events if event["event"] == "progress"} == {"copy", "verify"}
+    assert travel.pack() == packed.read_bytes()
+
+
+def test_exit_codes_and_error_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script must tell a failing disk from a typing mistake."""
+    source = noise(tmp_path / "source", MIB)
+    assert main(["copy", str(tmp_path / "none"), str(tmp_path / "image"), "--json"]) == 3
+    assert main(["copy", str(source), str(tmp_path / "no" / "image"), "--json"]) == 4
+    assert main(["verify", str(source), "--json"]) == 2
+    assert main(["map", str(source), "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event.get("kind") for event in events] == ["source", "target", "usage", "unknown"]
+    assert events[3]["ranges"] == [[0, MIB]]
+
+
+def test_a_second_copy_to_the_same_target_is_refused(packed: Path, tmp_path: Path) -> None:
+    source, target = noise(tmp_path / "source", 4 * MIB), tmp_path / "image"
+    with run(packed, "copy", str(source), str(target), "--json", "--rate", "0.5") as first:
+        assert first.stdout and json.loads(first.stdout.readline())["event"] == "plan"
+        assert main(["copy", str(source), str(target)]) == 7
+        first.send_signal(signal.SIGINT)
+        assert first.wait() == 130
+    assert not target.exists()
+
+
+def test_killed_at_random_instants_it_ends_with_the_same_bytes(packed: Path, tmp_path: Path) -> None:
+    """kill -9 as often as SNOW_KILLS says (6), then one run to the end. The source changes once in between."""
+    source = noise(tmp_path / "source", 24 * MIB, zeros=[(5 * MIB, 3 * MIB)])
+    target = tmp_path / "image"
+    chance = random.Random(os.environ.get("SNOW_KILL_SEED", "7"))
+    kills = int(os.environ.get("SNOW_KILLS", "6"))
+    for number in range(kills):
+        if number == kills // 2:
+            with source.open("r+b") as file:
+                os.pwrite(file.fileno(), bytes(MIB), chance.randrange(20 * MIB))
+                os.pwrite(file.fileno(), chance.randbytes(MIB), chance.randrange(20 * MIB))
+        with run(packed, "copy", str(source), str(target), "--rate", str(chance.choice([30, 100, 1000]))) as process:
+            until = time.monotonic() + chance.uniform(0.05, 0.5)
+            try:
+                process.wait(timeout=until - time.monotonic())
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if target.exists():
+            verify(str(target), silent)
+            target.unlink()
+    copy(str(source), str(target), silent)
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_what_was_synced_is_not_written_again(tmp_path: Path) -> None:
+    """A copy that was nearly through when the server lost power does not start from nothing."""
+    source, target = noise(tmp_path / "source", 16 * MIB), tmp_path / "image"
+    with pytest.raises(SourceError):
+        copy(
+            str(source),
+            str(target),
+            silent,
+            Options(threads=1, wrap=lambda opened: Failing(opened, (13 * MIB, 14 * MIB))),
+        )
+    done = copy(str(source), str(target), silent)
+    assert done["kept"] == 12 * MIB and done["written"] == 4 * MIB
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_memory_does_not_grow_with_the_disk(packed: Path, tmp_path: Path) -> None:
+    """A server's dom0 has little: at most 64 MiB, for 1 TiB as for 1 GiB."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from snow_images.commands import main; code = main(sys.argv[2:]);"
+        + ("print([line for line in open('/proc/self/status') if 'VmHWM' in line][0].split()[1]); sys.exit(code)")
+    )
+    peaks = []
+    for size in (1 << 30, 1 << 40):
+        source = tmp_path / "source"
+        with source.open("wb") as file:
+            file.truncate(size)
+            for at in range(0, size, size // 64):
+                os.pwrite(file.fileno(), b"x" * 4096, at)
+        words = [sys.executable, "-c", script, str(packed), "copy", str(source), str(tmp_path / f"image{size}")]
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        peaks.append(int(done.stdout.splitlines()[-1]))
+    assert max(peaks) < 64 * 1024 and peaks[1] < peaks[0] * 1.25, f"KiB: {peaks}"
