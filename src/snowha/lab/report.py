@@ -1,6 +1,6 @@
 """What the demonstration found, as data, as a page, as a picture and for a terminal. Pure but for ``write``.
 
-``python -m snowha.lab.report REPORT.json docs/demo.svg`` makes the picture alone (or, for a name in ``.html``, the page).
+``python -m snowha.lab.report REPORT.json docs/demo.svg`` makes the picture alone (for a name in ``.html``, the page).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from snowha.errors import InputError, SnowError
 from snowha.lab import timeline
-from snowha.lab.timeline import seconds_text
+from snowha.lab.timeline_layout import seconds_text
 from snowha.plan.step import SECTIONS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ AWAY = ("copy", "live_migration", "power_loss")
 
 
 def troubles(report: Mapping[str, Any]) -> list[str]:
-    """Everything that is not as it must be, one line each; empty if all is well. What was not looked at is a trouble too."""
+    """Everything that is not as it must be, a line each; empty if all is well. What was not looked at counts, too."""
     found = []
     for name, row in report["domains"].items():
         if row["lost"]:
@@ -46,9 +46,8 @@ def troubles(report: Mapping[str, Any]) -> list[str]:
     corosync = report["corosync"]
     needed = (("encrypted", "Corosync is not encrypted"), ("quorate", "no quorum"))
     found += [text for key, text in needed if not corosync[key]]
-    found += [
-        f"the fencing of {server} is not proven" for server, row in report["fencing"].items() if row.get("proved_s") is None
-    ]
+    unproven = [server for server, row in report["fencing"].items() if row.get("proved_s") is None]
+    found += [f"the fencing of {server} is not proven" for server in unproven]
     loss = report["power_loss"]
     if loss.get("fenced_s") is None:
         found.append(f"{loss['server']} was not seen fenced")
@@ -127,7 +126,8 @@ def table(report: Mapping[str, Any]) -> Group:
     for what, seen in _cluster_rows(report):
         cluster.add_row(Text(what), Text(seen))
     wrong = troubles(report)
-    verdict = [Text(f"✗ {line}", style="bold red") for line in wrong] or [Text(f"✓ {headline(report)}", style="bold green")]
+    verdict = [Text(f"✗ {line}", style="bold red") for line in wrong]
+    verdict = verdict or [Text(f"✓ {headline(report)}", style="bold green")]
     return Group(domains, cluster, *verdict)
 
 

@@ -1,29 +1,26 @@
 """The picture of a demonstration: who ran where and when, and when it did not answer. Report in, SVG out; pure.
 
-Nothing in it is rounded away: what is shorter than a pixel is still drawn a pixel wide, every time without an answer has its
-seconds written to it, and a domain seen on two servers is drawn on both. Servers differ by pattern as well as by colour
-(Okabe and Ito's, which colour-blind readers can tell apart), reasons by the shape of their mark.
+Nothing in it is rounded away: what is shorter than a pixel is still drawn a pixel wide, every time without an answer
+has its seconds written to it, and a domain seen on two servers is drawn on both. Servers differ by pattern as well as
+by colour (Okabe and Ito's, which colour-blind readers can tell apart), reasons by the shape of their mark.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from snowha.lab.timeline_layout import Axis, Label, merged, overlaps, seconds_text, shortened, spread, text_width
 from snowha.plan.step import SECTIONS
 
 WIDTH = 1120
 _RIGHT = 18
 _BAR, _STRIP, _LABELS, _GAP = 15, 5, 14, 7
 """Heights in pixels: where a domain ran, when it did not answer, the seconds below, and the space to the next lane."""
-_FONT = 11
 _STEP_ROW = 15
 _PATTERNS = 6
-TOLERANCE_S = 3.0
-"""As in sightings: a line can be late; only what overlaps longer is drawn as two places at once."""
 REASONS = ("copy", "live migration", "power loss", "")
 _WORDS = {"copy": "image copied", "live migration": "live migration", "power loss": "power loss", "": "other"}
 
@@ -31,13 +28,15 @@ _STYLE = """
 .tl{--bg:#fff;--fg:#1b2330;--muted:#5b6676;--grid:#e3e7ec;--lane:#f4f6f8;--step:#7d8b9d;--bad:#c1121f;--good:#0b7a4b;
 --s0:#56b4e9;--s1:#e69f00;--s2:#2fb58c;--s3:#cc79a7;--s4:#d9cf3c;--s5:#e0784a;--ink:#14202e;
 font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;font-size:11px}
-@media screen and (prefers-color-scheme:dark){.tl{--bg:#12161c;--fg:#e6eaf0;--muted:#9aa6b5;--grid:#262d37;--lane:#1a2029;
---step:#77869a;--bad:#ff6b6b;--good:#4cc38a;--s0:#4aa3d8;--s1:#d99a14;--s2:#35a883;--s3:#c277a1;--s4:#c9bf3a;--s5:#d0714a}}
+@media screen and (prefers-color-scheme:dark){.tl{--bg:#12161c;--fg:#e6eaf0;--muted:#9aa6b5;--grid:#262d37;
+--lane:#1a2029;--step:#77869a;--bad:#ff6b6b;--good:#4cc38a;--s0:#4aa3d8;--s1:#d99a14;--s2:#35a883;--s3:#c277a1;
+--s4:#c9bf3a;--s5:#d0714a}}
 .tl text{fill:var(--fg)}.tl .muted{fill:var(--muted)}.tl .head{font-weight:600;letter-spacing:.02em}
 .tl .on{fill:var(--ink)}.tl .grid{stroke:var(--grid)}.tl .lane{fill:var(--lane)}.tl .step{fill:var(--step)}
-.tl .away{fill:var(--fg)}.tl .badfill{fill:var(--bad)}.tl .goodfill{fill:var(--good)}.tl .leader{stroke:var(--muted);fill:none}
+.tl .away{fill:var(--fg)}.tl .badfill{fill:var(--bad)}.tl .goodfill{fill:var(--good)}.tl .under{fill:var(--bg)}
+.tl .leader{stroke:var(--muted);fill:none}.tl .twice{fill:none;stroke:var(--bad);stroke-width:2.5}
 .tl .mark{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:4 3}.tl .marktext{fill:var(--bad);font-weight:600}
-.tl .twice{fill:none;stroke:var(--bad);stroke-width:2.5}.tl .p{stroke:var(--ink);stroke-opacity:.42;fill:none}
+.tl .p{stroke:var(--ink);stroke-opacity:.42;fill:none}
 """ + "".join(f".tl .s{n}{{fill:var(--s{n})}}" for n in range(_PATTERNS))
 
 # Over the colour: nothing, stripes, dots, upright lines, the other stripes, squares.
@@ -51,103 +50,19 @@ _HATCHES = (
 )
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Time to pixels. Times: unix, seconds."""
-
-    start: float
-    end: float
-    left: float
-    right: float
-
-    def x(self, t: float) -> float:
-        part = (min(max(t, self.start), self.end) - self.start) / max(self.end - self.start, 1e-9)
-        return self.left + part * (self.right - self.left)
-
-    def span(self, start: float, end: float, *, least: float = 1.0) -> tuple[float, float]:
-        """Left and width, at least ``least`` pixels and inside the picture."""
-        a, b = self.x(start), self.x(end)
-        width = max(b - a, least)
-        return min(a, self.right - width), width
-
-    def shows(self, start: float, end: float) -> bool:
-        return end >= self.start and start <= self.end
-
-
-@dataclass(frozen=True)
-class _Label:
-    """Text that belongs to ``at`` (pixels); ``reason`` puts that reason's mark in front."""
-
-    at: float
-    text: str
-    reason: str | None = None
-
-    @property
-    def width(self) -> float:
-        return text_width(self.text) + (11 if self.reason is not None else 0)
-
-
-def text_width(text: str, size: float = _FONT) -> float:
-    """Pixels that a text needs in the widest of the fonts it can come out in (DejaVu Sans)."""
-    return len(text) * size * 0.63
-
-
-def seconds_text(seconds: float) -> str:
-    """``4.2 s``, ``54 s``, ``12 min 5 s``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 600:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-
-
-def spread(wanted: Sequence[tuple[float, float]], low: float, high: float, space: float = 6) -> list[float]:
-    """Left edges for labels of (centre, width), in this order, inside ``low``…``high`` and never one over another.
-
-    Labels that would touch are moved apart around the middle of where they wanted to be. What does not fit begins at ``low``.
-    """
-    groups: list[tuple[list[float], float]] = []  # wanted left edges less what stands before them in the group; total width
-    counts: list[list[float]] = []
-    for centre, width in wanted:
-        offsets, total, widths = [centre - width / 2], width + space, [width + space]
-        while groups:
-            before, length = groups[-1]
-            if _edge(before, length, low, high) + length <= _edge(offsets, total, low, high):
-                break
-            offsets = before + [offset - length for offset in offsets]
-            total += length
-            widths = counts[-1] + widths
-            groups.pop()
-            counts.pop()
-        groups.append((offsets, total))
-        counts.append(widths)
-    edges = []
-    for (offsets, total), widths in zip(groups, counts, strict=True):
-        left = _edge(offsets, total, low, high)
-        for width in widths:
-            edges.append(left)
-            left += width
-    return edges
-
-
-def _edge(offsets: list[float], total: float, low: float, high: float) -> float:
-    return max(low, min(sum(offsets) / len(offsets), high - total))
-
-
 def timeline_svg(report: Mapping[str, Any], *, headline: str = "", good: bool = True) -> str:
-    """The timeline of a report as one SVG element, which stands alone and inside HTML. ``headline`` is written on top."""
+    """The timeline of a report as one SVG element, which stands alone and inside HTML. ``headline`` goes on top."""
     data = report["timeline"]
     servers = _server_order(report)
     names = [*data["domains"], *servers, *SECTIONS]
     left = 16 + min(max(max(map(text_width, names)) + 14, 90), 200)
-    axis = _Axis(data["start"], max(data["end"], data["start"] + 1), left, WIDTH - _RIGHT)
+    axis = Axis(data["start"], max(data["end"], data["start"] + 1), left, WIDTH - _RIGHT)
     drawing = _Drawing(axis, servers)
     if headline:
         drawing.headline(headline, good)
     drawing.sections(data.get("steps", ()))
     top = drawing.marks_above(data.get("marks", ()))
-    drawing.heading("domains: the bar is the server that ran it, black below it is time without an answer")
+    drawing.heading("domains: the bar is the server that ran it, the strip below is time without an answer")
     for name, row in data["domains"].items():
         drawing.domain(name, row)
     drawing.heading("power")
@@ -167,27 +82,10 @@ def _server_order(report: Mapping[str, Any]) -> list[str]:
     return sorted(names)
 
 
-def overlaps(stays: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    """When a domain was on two servers at once, for longer than a late line can explain."""
-    ordered = sorted(stays, key=lambda stay: float(stay["from"]))
-    found = []
-    for number, one in enumerate(ordered):
-        for other in ordered[number + 1 :]:
-            start, end = max(one["from"], other["from"]), min(one["to"], other["to"])
-            if one["server"] != other["server"] and end - start > TOLERANCE_S:
-                found.append((start, end))
-    return found
-
-
-def _short(name: str, room: float) -> str:
-    most = int(room / text_width("x"))
-    return name if len(name) <= most else f"{name[: max(most - 1, 1)]}…"
-
-
 class _Drawing:
     """Grows downwards; ``y`` is where the next thing goes."""
 
-    def __init__(self, axis: _Axis, servers: list[str]) -> None:
+    def __init__(self, axis: Axis, servers: list[str]) -> None:
         self.axis = axis
         self.servers = servers
         self.y = 10.0
@@ -199,7 +97,9 @@ class _Drawing:
         anchored = f' text-anchor="{anchor}"' if anchor != "start" else ""
         self.body.append(f'<text x="{x:.1f}" y="{y:.1f}"{name}{anchored}>{inner}</text>')
 
-    def _rect(self, x: float, y: float, width: float, height: float, kind: str, title: str = "", fill: str = "") -> None:
+    def _rect(
+        self, x: float, y: float, width: float, height: float, kind: str, title: str = "", fill: str = ""
+    ) -> None:
         look = f'style="fill:{fill}"' if fill else f'class="{kind}"'
         inner = f"><title>{escape(title)}</title></rect>" if title else "/>"
         self.body.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {look}{inner}')
@@ -213,12 +113,11 @@ class _Drawing:
         return f"{self._clock(start)} to {self._clock(end)}, {seconds_text(end - start)}"
 
     def headline(self, text: str, good: bool) -> None:
-        kind = "goodfill" if good else "badfill"
+        text = f"{'✓' if good else '✗'} {text}"
         size = min(15.0, 15 * (WIDTH - 60) / text_width(text, 15))
-        self._rect(16, self.y + 2, 5, 18, kind)
-        self.body.append(
-            f'<text x="28" y="{self.y + 16:.1f}" style="font-size:{size:.1f}px;font-weight:600">{escape(text)}</text>'
-        )
+        self._rect(16, self.y + 2, 5, 18, "goodfill" if good else "badfill")
+        style = f"font-size:{size:.1f}px;font-weight:600"
+        self.body.append(f'<text x="28" y="{self.y + 16:.1f}" style="{style}">{escape(text)}</text>')
         self.y += 32
 
     def heading(self, text: str) -> None:
@@ -238,11 +137,11 @@ class _Drawing:
         self.y += 8
 
     def _section(self, section: str, steps: list[Mapping[str, Any]]) -> None:
-        self._text(16, self.y + 11, _short(section, self.axis.left - 24))
+        self._text(16, self.y + 11, shortened(section, self.axis.left - 24))
         self._rect(self.axis.left, self.y + 2, self.axis.right - self.axis.left, _STEP_ROW - 4, "lane")
         total = 0.0
         edge = self.axis.left
-        for start, end, titles in _merged(steps):
+        for start, end, titles in merged(steps):
             x, width = self.axis.span(start, end)
             self._rect(x, self.y + 2, width, _STEP_ROW - 4, "step", f"{'; '.join(titles)} ({self._during(start, end)})")
             total += end - start
@@ -269,13 +168,13 @@ class _Drawing:
             taken = max(taken, x + text_width(titles[number]) + 12)
             lowest = max(lowest, row)
             starts[number] = self.y + row * 14
-            here = abs(x) + (-4 if leftwards else 4)
-            self._text(here, starts[number] + 10, titles[number], kind="marktext", anchor="end" if leftwards else "start")
+            here, anchor = (abs(x) - 4, "end") if leftwards else (x + 4, "start")
+            self._text(here, starts[number] + 10, titles[number], kind="marktext", anchor=anchor)
         self.y += (lowest + 1) * 14 + (4 if marks else 0)
         return starts
 
     def _lane(self, name: str, server: str | None = None) -> None:
-        shown = _short(name, self.axis.left - 24 - (14 if server else 0))
+        shown = shortened(name, self.axis.left - 24 - (14 if server else 0))
         x = 16.0
         if server:
             self._swatch(x, self.y + 3, server)
@@ -310,8 +209,8 @@ class _Drawing:
                 x, width = axis.span(away["from"], away["to"], least=2)
                 title = f"{name} did not answer: {self._during(away['from'], away['to'])} ({_WORDS.get(why, why)})"
                 self._rect(x, self.y + _BAR + 1, width, _STRIP, "away", title)
-                labels.append(_Label(x + width / 2, seconds_text(away["to"] - away["from"]), why))
-        labels += [_Label(axis.x((a + b) / 2), "TWO PLACES") for a, b in both]
+                labels.append(Label(x + width / 2, seconds_text(away["to"] - away["from"]), why))
+        labels += [Label(axis.x((a + b) / 2), "TWO PLACES", bad=True) for a, b in both]
         self.y += _BAR + _STRIP + 1
         self._labels(labels)
         self.y += _GAP
@@ -329,7 +228,7 @@ class _Drawing:
             self._rect(x + 3, top + 2, room, height - 4, f"s{number % _PATTERNS}")
             self._text(x + 6, top + 11.5, stay["server"], kind="on")
 
-    def _labels(self, labels: list[_Label]) -> None:
+    def _labels(self, labels: list[Label]) -> None:
         """Below what they belong to, moved apart where they would touch, in as many rows as they need."""
         if not labels:
             return
@@ -341,10 +240,13 @@ class _Drawing:
             for label, x in zip(own, spread([(one.at, one.width) for one in own], low, high), strict=True):
                 middle = x + label.width / 2
                 if abs(middle - label.at) > 3:
-                    self.body.append(f'<path class="leader" d="M{label.at:.1f} {self.y:.1f}L{middle:.1f} {self.y + 3:.1f}"/>')
+                    path = f"M{label.at:.1f} {self.y:.1f}L{middle:.1f} {self.y + 3:.1f}"
+                    self.body.append(f'<path class="leader" d="{path}"/>')
+                self._rect(x - 2, self.y + 3, label.width + 3, 11, "under")  # the marks' lines end behind it
                 if label.reason is not None:
                     self._shape(x, self.y + 4, label.reason)
-                self._text(x + (11 if label.reason is not None else 0), self.y + 12, label.text)
+                kind = "marktext" if label.bad else ""
+                self._text(x + (11 if label.reason is not None else 0), self.y + 12, label.text, kind=kind)
             self.y += _LABELS
 
     def _shape(self, x: float, y: float, reason: str) -> None:
@@ -368,8 +270,9 @@ class _Drawing:
         for off in row.get("off", ()):
             if self.axis.shows(off["from"], off["to"]):
                 x, width = self.axis.span(off["from"], off["to"], least=3)
-                self._rect(x, self.y, width, _BAR - 1, "away", f"{name} without power: {self._during(off['from'], off['to'])}")
-                labels.append(_Label(x + width / 2, f"off {seconds_text(off['to'] - off['from'])}"))
+                title = f"{name} without power: {self._during(off['from'], off['to'])}"
+                self._rect(x, self.y, width, _BAR - 1, "away", title)
+                labels.append(Label(x + width / 2, f"off {seconds_text(off['to'] - off['from'])}"))
         self.y += _BAR
         self._labels(labels)
         self.y += _GAP
@@ -416,19 +319,7 @@ class _Drawing:
         size = f"0 0 {WIDTH} {self.y:.0f}"
         what = quoteattr("Timeline: where every domain ran, when it did not answer, and when a server had no power")
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="tl" viewBox="{size}" width="{WIDTH}" height="{self.y:.0f}" '
-            f'role="img" aria-label={what}><style>{_STYLE}</style><defs>{patterns}</defs>'
-            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" style="fill:var(--bg)"/>{lines}{"".join(self.body)}</svg>'
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="tl" viewBox="{size}" width="{WIDTH}" '
+            f'height="{self.y:.0f}" role="img" aria-label={what}><style>{_STYLE}</style><defs>{patterns}</defs>'
+            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" class="under"/>{lines}{"".join(self.body)}</svg>'
         )
-
-
-def _merged(steps: Iterable[Mapping[str, Any]]) -> list[tuple[float, float, list[str]]]:
-    """Stretches in which at least one of the steps was going on, with their titles."""
-    found: list[tuple[float, float, list[str]]] = []
-    for step in sorted(steps, key=lambda step: float(step["from"])):
-        if found and step["from"] <= found[-1][1]:
-            start, end, titles = found[-1]
-            found[-1] = (start, max(end, step["to"]), [*titles, step["title"]])
-        else:
-            found.append((step["from"], step["to"], [step["title"]]))
-    return found

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowha.errors import InputError
-from snowha.lab import report, timeline
+from snowha.lab import report, timeline, timeline_layout
 
 START = 1_760_000_000.0
 SVG = "{http://www.w3.org/2000/svg}"
@@ -139,7 +139,7 @@ def _boxes(svg: str) -> list[tuple[str, float, float, float]]:
     found = []
     for element in _texts(svg):
         text, x, y = element.text or "", float(element.get("x", "0")), float(element.get("y", "0"))
-        width = timeline.text_width(text)
+        width = timeline_layout.text_width(text)
         shift = {"start": 0.0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
         found.append((text, x - shift, x - shift + width, y))
     return found
@@ -294,7 +294,7 @@ def test_every_time_without_an_answer_has_its_seconds_in_the_picture() -> None:
     written = [element.text for element in _texts(report.timeline_svg(data))]
     for row in data["timeline"]["domains"].values():
         for away in row["away"]:
-            text = timeline.seconds_text(away["to"] - away["from"])
+            text = timeline_layout.seconds_text(away["to"] - away["from"])
             assert text in written
             written.remove(text)
 
@@ -314,7 +314,7 @@ def test_a_domain_on_two_servers_is_drawn_on_both_and_named() -> None:
 
 
 def test_servers_differ_without_colour() -> None:
-    """Printed in grey, or seen by somebody who is colour-blind: stripes on the second server's bars, its name in them."""
+    """Printed in grey, or seen by a colour-blind reader: stripes on the second server's bars, its name in them."""
     svg = report.timeline_svg(example())
     assert "url(#tl-p1)" in svg and 'id="tl-p1"' in svg
     assert [element.text for element in _texts(svg)].count("snow02") > 4
@@ -322,7 +322,8 @@ def test_servers_differ_without_colour() -> None:
 
 def test_what_lies_outside_the_run_is_not_drawn_into_it() -> None:
     data = example()
-    data["timeline"]["domains"]["deploy01"]["stays"].insert(0, {"server": "snow02", "from": START - 900, "to": START - 800})
+    before = {"server": "snow02", "from": START - 900, "to": START - 800}
+    data["timeline"]["domains"]["deploy01"]["stays"].insert(0, before)
     assert "deploy01 on snow02: 0:00" not in report.timeline_svg(data)
 
 
@@ -335,7 +336,7 @@ def test_a_run_with_nothing_in_it_is_drawn_all_the_same() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(10, 60)), max_size=12))
 def test_labels_never_touch_and_keep_their_order(wanted: list[tuple[float, float]]) -> None:
     wanted.sort()
-    edges = timeline.spread(wanted, 0, 1000)
+    edges = timeline_layout.spread(wanted, 0, 1000)
     for (left, (_, width)), right in zip(zip(edges, wanted, strict=True), edges[1:], strict=False):
         assert left + width <= right
     assert all(left >= 0 and left + width <= 1000 for left, (_, width) in zip(edges, wanted, strict=True))
@@ -345,4 +346,4 @@ def test_labels_never_touch_and_keep_their_order(wanted: list[tuple[float, float
     ("seconds", "text"), [(0.94, "0.9 s"), (9.96, "10 s"), (54.2, "54 s"), (599, "599 s"), (725, "12 min 5 s")]
 )
 def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> None:
-    assert timeline.seconds_text(seconds) == text
+    assert timeline_layout.seconds_text(seconds) == text
