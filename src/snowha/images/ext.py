@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .checksums import crc16, crc32c
 from .ext_superblock import NotTrusted, Super, parse_super
-from .ranges import GRAIN, Range, aligned, bounded, merge
+from .ranges import GRAIN, Range, aligned, bounded, gaps, intersect, merge
 
 __all__ = ["MOST_RANGES", "READ_OVER", "NotTrusted", "used_ranges"]
 
@@ -37,6 +37,8 @@ class _Group:
     free: int
     flags: int
     bitmap_checksum: int
+    unused_inodes: int
+    """At the end of the inode table, never used since mkfs: read as zeros by everybody. 0 if that cannot be relied on."""
 
 
 def used_ranges(read: Read, length: int) -> tuple[str, list[Range]]:
@@ -68,7 +70,8 @@ def used_ranges(read: Read, length: int) -> tuple[str, list[Range]]:
         raise NotTrusted(f"the groups count {free_clusters * fs.ratio} free blocks, the superblock {fs.free}")
     used += [(start * fs.block, end * fs.block) for start, end in metadata]
     used += [(0, min(length, _HEAD)), (fs.blocks * fs.block, length)]
-    return fs.name, bounded(aligned(merge(used, gap=min(READ_OVER, GRAIN)), length), MOST_RANGES)
+    wanted = bounded(aligned(merge(used, gap=GRAIN), length), MOST_RANGES)
+    return fs.name, bounded(intersect(wanted, list(gaps(_idle_tables(fs, groups), length))), MOST_RANGES)
 
 
 def _groups(read: Read, fs: Super) -> Iterator[_Group]:
@@ -88,14 +91,18 @@ def _parse_group(fs: Super, number: int, raw: bytes) -> _Group:
         return value
 
     _check_descriptor(fs, number, raw)
+    flags = int.from_bytes(raw[0x12:0x14], "little")
+    free_inodes = field(0xE, 2, 0x2E)
+    unused_inodes = fs.inodes_per_group if flags & _INODE_UNINIT else field(0x1C, 2, 0x32)
     group = _Group(
         number=number,
         block_bitmap=field(0x0, 4, 0x20),
         inode_bitmap=field(0x4, 4, 0x24),
         inode_table=field(0x8, 4, 0x28),
         free=field(0xC, 2, 0x2C),
-        flags=int.from_bytes(raw[0x12:0x14], "little"),
+        flags=flags,
         bitmap_checksum=field(0x18, 2, 0x38),
+        unused_inodes=unused_inodes if fs.has_descriptor_checksums else 0,
     )
     places = ((group.block_bitmap, 1), (group.inode_bitmap, 1), (group.inode_table, fs.table_blocks))
     for start, blocks in places:
@@ -107,6 +114,8 @@ def _parse_group(fs: Super, number: int, raw: bytes) -> _Group:
         raise NotTrusted(
             f"group {number} is marked uninitialised, but the file system has no checksums to trust that by"
         )
+    if fs.has_descriptor_checksums and not unused_inodes <= free_inodes <= fs.inodes_per_group:
+        raise NotTrusted(f"group {number} counts more unused inodes than free ones, or more free ones than it has")
     if group.free > fs.clusters_in(number):
         raise NotTrusted(f"group {number} says that more is free than it has")
     return group
@@ -151,6 +160,17 @@ def _metadata(fs: Super, groups: list[_Group]) -> Iterator[Range]:
         yield group.inode_bitmap, group.inode_bitmap + 1
         yield group.inode_table, group.inode_table + fs.table_blocks
         yield from fs.base_metadata(group.number)
+
+
+def _idle_tables(fs: Super, groups: list[_Group]) -> list[Range]:
+    """Bytes of inode tables that never held an inode: the kernel and e2fsck do not read them either, and where a table
+    was marked as zeroed they are zeros (ext4_init_inode_table)."""
+    idle: list[Range] = []
+    for group in groups:
+        used = -(-(fs.inodes_per_group - group.unused_inodes) * fs.inode_size // fs.block)
+        idle.append(((group.inode_table + used) * fs.block, (group.inode_table + fs.table_blocks) * fs.block))
+    inside = [(-(-start // GRAIN) * GRAIN, end // GRAIN * GRAIN) for start, end in merge(idle)]
+    return [(start, end) for start, end in inside if end - start > READ_OVER]
 
 
 def _check_uninit(fs: Super, group: _Group, metadata: list[Range]) -> None:

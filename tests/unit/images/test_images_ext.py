@@ -59,7 +59,7 @@ def used_by(data: bytes | mmap.mmap) -> tuple[str, list[Range]]:
 
 
 def used_by_dumpe2fs(path: Path) -> list[Range]:
-    """What e2fsprogs says: everything but the free blocks it lists."""
+    """What e2fsprogs says: everything but the free blocks it lists, and the ends of inode tables that were never used."""
     text = tool("dumpe2fs", path)
     fields = dict(re.findall(r"^([A-Z][^:\n]+):\s+(.+)$", text, re.M))
     block, count = int(fields["Block size"]), int(fields["Block count"])
@@ -69,6 +69,13 @@ def used_by_dumpe2fs(path: Path) -> list[Range]:
     for line in re.findall(r"^  Free blocks: (.+)$", text, re.M):
         for low, high in re.findall(r"(\d+)(?:-(\d+))?", line):
             free.append((int(low) * block, min(count, int(high or low) + last) * block))
+    per_group, inode = int(fields["Inodes per group"]), int(fields.get("Inode size", 128))
+    for group in re.split(r"^Group \d+:", text, flags=re.M)[1:]:
+        table = re.search(r"Inode table at (\d+)-(\d+)", group)
+        unused = re.search(r"(\d+) unused inodes", group)
+        if table and unused:
+            first, end = int(table[1]) * block, (int(table[2]) + 1) * block
+            free.append((first + -(-(per_group - int(unused[1])) * inode // block) * block, end))
     used, at = [], 0
     for start, end in merge(free):
         used.append((at, start))
