@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -139,7 +139,7 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
 
 
 def _fencing(ground: Ground, victim: str, survivor: str) -> list[Any]:
-    state = live.state_from(ground.hosts[survivor])
+    state = live.state_from(ground.hosts[survivor], fencing=True)
     return [event for event in state.fencing if event.server == victim] if state else []
 
 
@@ -187,7 +187,7 @@ def _windows(entries: tuple[Entry, ...]) -> dict[str, tuple[float, float]]:
 
 
 def collect(
-    ground: Ground, journal: Journal, loss: Loss, began: float, titles: dict[str, tuple[str, str]]
+    ground: Ground, journal: Journal, loss: Loss, began: float, titles: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:
     """Everything that the report says, from the logs, both hypervisors, and the disks."""
     paths = layout.paths()
@@ -268,7 +268,7 @@ def _timeline(
     loss: Loss,
     began: float,
     now: float,
-    titles: dict[str, tuple[str, str]],
+    titles: Mapping[str, tuple[str, str]],
 ) -> dict[str, Any]:
     def why(domain: str, start: float) -> str:
         copy = windows.get(f"images.{domain}")
@@ -284,14 +284,10 @@ def _timeline(
         return "live migration" if moved else ""
 
     servers: dict[str, Any] = {}
-    for step, (start, end) in windows.items():
-        if step.startswith("proofs.fence."):
-            server = step.removeprefix("proofs.fence.")
-            off = next((e for e in journal.entries() if e.step == step and e.what == "off"), None)
-            servers.setdefault(server, {"off": []})
-            if off:
-                servers[server]["off"].append({"from": _unix(off.at), "to": end})
-            del start
+    for step in windows:
+        off: Any = journal.last_facts(step).get("off") if step.startswith("proofs.fence.") else None
+        if off:
+            servers[step.removeprefix("proofs.fence.")] = {"off": [{"from": off[0], "to": off[1]}]}
     servers.setdefault(loss.server, {"off": []})["off"].append({"from": loss.at, "to": loss.at + loss.fenced})
     return {
         "start": began,

@@ -16,7 +16,7 @@ RECORDS_FILE = "/var/lib/lab/records"
 STALE_FILE = "/var/lib/lab/stale"
 RECORD_BYTES = 64
 RECORDS_BYTES = 4 << 20
-STALE_BYTES = 16 << 20
+STALE_BYTES = 4 << 20
 
 _BODY = 57
 _EMPTY = bytes(RECORD_BYTES)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snowha.lab.sightings import TOLERANCE_S
+
 FONT = 11
-TOLERANCE_S = 3.0
-"""As in sightings: a line can be late; only what overlaps longer is drawn as two places at once."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a server of the cluster needs installed, by Debian release.
 
 The guide's list (section "Install the required software packages") names ``libqb0``, which is a dependency of corosync under
-another name today, and ``drbd-utils``, which nothing here uses: neither is asked for. It uses ``ipmitool`` without naming it.
+another name today, and ``drbd-utils`` and ``crmsh``, which nothing here uses: none is asked for (who likes ``crm`` installs it).
+It uses ``ipmitool`` without naming it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ _COMMON = (
     "corosync",
     "pacemaker",
     "pacemaker-cli-utils",
-    "crmsh",
     "resource-agents",
     "ipmitool",
     "python3",

@@ -231,7 +231,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     reporter.say(f"cutting the power of {server.name}")
     # no safe point between off and on: whatever happens, the server gets its power back
     steady = Unstoppable(reporter)
-    began = time.monotonic()
+    began, off_at = time.monotonic(), time.time()
     try:
         other.run(["stonith_admin", f"--fence={server.name}", "--timeout=180"], timeout=240)
         _wait_power(other, server, "off", steady)
@@ -241,6 +241,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
             other.run(fencing.probe_argv(server, secret_script(server), action="on"), timeout=120)
     _wait_power(other, server, "on", steady)
     reporter.fact("proved_s", proved)
+    reporter.fact("off", [round(off_at + proved, 1), round(time.time(), 1)])
     wait_for_boot(host, reporter, before=before, what=f"{server.name} to boot")
     wait_for(
         lambda: xl.hypervisor(host), timeout=300, what=f"Xen's tools on {server.name}", interval=3, report=reporter.say

@@ -13,10 +13,16 @@ from snowha.plan.step import Reporter
 from snowha.xen import xl
 
 
-def state_from(host: Host) -> ClusterState | None:
-    """The cluster as ``host`` sees it, None when Pacemaker does not run there."""
-    completed = host.run(["crm_mon", "-1", "--inactive", "--output-as=xml"], check=False, timeout=60)
-    return live.parse_crm_mon(completed.stdout) if completed.ok else None
+def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
+    """The cluster as ``host`` sees it, with what was fenced if asked for; None when Pacemaker does not run there."""
+    words = ["crm_mon", "-1", "--inactive", "--output-as=xml", *(["--fence-history=2"] if fencing else [])]
+    completed = host.run(words, check=False, timeout=60)
+    if not completed.ok:
+        return None
+    try:
+        return live.parse_crm_mon(completed.stdout)
+    except SiteError:
+        return None  # it runs, but its daemons are not connected yet, or no longer
 
 
 def cluster_state(hosts: Mapping[str, Host]) -> ClusterState | None:

@@ -226,7 +226,7 @@ def test_a_write_that_is_gone_when_read_back_is_counted_as_stale(running: Runnin
     running.start(stale=True)
     wait_for(lambda: counts()["writes"] >= 3)
     with running.stale.open("r+b") as file:
-        file.seek((256 << 10) + 5000)
+        file.seek((64 << 10) + 5000)
         file.write(b"what stood here before")
     wait_for(lambda: counts()["reads"] >= 3)
     assert counts()["stale"] == 1

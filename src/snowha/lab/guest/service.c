@@ -44,7 +44,7 @@ enum {
     BOOT_AT = 28,
     ID = 16,
     CHUNK = 1 << 20,
-    SLOT = 256 << 10,
+    SLOT = 64 << 10,
     SLOT_WORDS = SLOT / 8,
     SLOTS = 64,
     BEHIND = 24, /* writes between a slot's write and its reading: a live migration's switch fits in between */
@@ -63,7 +63,7 @@ static struct {
     int fd;
     long pause_ms;
     uint64_t writes, reads, stale, errors;
-} stale = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1, .pause_ms = 150};
+} stale = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1, .pause_ms = 500};
 
 static char boot[ID + 1];
 static char hostname[65];
