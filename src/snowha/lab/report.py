@@ -101,25 +101,27 @@ def build_html(report: Mapping[str, Any]) -> str:
 
 
 def table(report: Mapping[str, Any]) -> Group:
-    """The same for a terminal: the domains, then the cluster, then the verdict."""
+    """The same for a terminal of 80 columns: images, domains, cluster, verdict."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    domains = Table(title=f"Domains (Debian {report['release']})", title_justify="left")
+    images = Table(title=f"Images (Debian {report['release']})", title_justify="left")
+    images.add_column("domain", no_wrap=True)
+    for name in ("moved from, to", "hash"):
+        images.add_column(name, overflow="fold")
+    domains = Table(title="Domains: seconds away, records", title_justify="left")
     domains.add_column("domain", no_wrap=True)
-    for name in ("source → image", "hash"):
-        domains.add_column(name, overflow="fold")
-    for name in ("away: copy", "migration", "power loss", "ack'ed", "found", "lost"):
+    for name in ("copy", "live migr.", "power loss", "ack'ed", "found", "lost"):
         domains.add_column(name, justify="right")
     domains.add_column("ran on")
     for name, row in report["domains"].items():
         away = [_seconds(row["away_s"].get(key)) for key in AWAY]
         lost = Text(str(row["lost"]), style="bold red" if row["lost"] else "green")
         digest = Text(_short_hash(row["hash"])) if row["verified"] else Text("NOT verified", style="bold red")
-        where = Text(f"{row['source']} → {row['image']}")
+        images.add_row(Text(name), Text(f"{row['source']}\n{row['image']}"), digest)
         counts = [str(row["acknowledged"]), str(row["found"])]
-        domains.add_row(Text(name), where, digest, *away, *counts, lost, Text(", ".join(row["ran_on"])))
+        domains.add_row(Text(name), *away, *counts, lost, Text("\n".join(row["ran_on"])))
     cluster = Table(title="Cluster", title_justify="left", show_header=False)
     cluster.add_column("what", no_wrap=True)
     cluster.add_column("seen")
@@ -128,7 +130,7 @@ def table(report: Mapping[str, Any]) -> Group:
     wrong = troubles(report)
     verdict = [Text(f"✗ {line}", style="bold red") for line in wrong]
     verdict = verdict or [Text(f"✓ {headline(report)}", style="bold green")]
-    return Group(domains, cluster, *verdict)
+    return Group(images, domains, cluster, *verdict)
 
 
 def write(report: Mapping[str, Any], folder: Path) -> None:

@@ -246,7 +246,7 @@ def test_what_was_never_seen_is_not_shown_as_zero() -> None:
 def _terminal(data: dict[str, Any]) -> str:
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=80)
     console.print(report.table(data))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -255,8 +255,9 @@ def _terminal(data: dict[str, Any]) -> str:
 def test_the_terminal_shows_every_domain_with_its_counts() -> None:
     shown = _terminal(example())
     for name, row in example()["domains"].items():
-        line = next(line for line in shown.splitlines() if f"│ {name}" in line)
-        assert str(row["acknowledged"]) in line and str(row["found"]) in line
+        image, counts = (line for line in shown.splitlines() if line.startswith(f"│ {name}"))
+        assert row["source"] in image and "sha256:" in image
+        assert str(row["acknowledged"]) in counts and str(row["found"]) in counts
     assert "0 of 48" in shown and "✓ Nothing was lost" in shown
 
 
