@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,6 +51,16 @@ keep() {
     sync -- "$2$1"
 }
 """
+# Parameters: folder, end of the names. A line a file: its path and its content, both base64: a name may hold anything.
+_READ_FOLDER = """\
+export LC_ALL=C; set -eu
+for file in "$1"/*"$2"; do
+    [ -f "$file" ] || continue
+    printf '%s' "$file" | base64 -w 0; printf ' '; base64 -w 0 < "$file"; echo
+done
+"""
+_ABSENT_OF = 'for path; do [ -e "$path" ] || printf \'%s\\n\' "$path"; done\n'
+
 # Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
 # stdin: the sha256 of the content, a newline, the content. The hash finds a connection that broke half way.
 _WRITE = (
@@ -169,6 +180,23 @@ def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
         return base64.b64decode(completed.stdout, validate=True)
     except binascii.Error as error:
         raise CommandError(f"cannot read {path}: it did not arrive whole ({error})", where=host.name) from error
+
+
+def read_folder(host: Host, folder: str, suffix: str) -> dict[str, bytes]:
+    """Path and content of every file in ``folder`` whose name ends in ``suffix``, in one go. Empty if there is none."""
+    completed = host.run(["sh", "-c", _READ_FOLDER, "sh", _checked(folder), suffix])
+    found = {}
+    for line in completed.stdout.splitlines():
+        path, _, content = line.partition(" ")
+        found[base64.b64decode(path).decode(errors="surrogateescape")] = base64.b64decode(content)
+    return found
+
+
+def absent(host: Host, paths: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``paths`` that are not there, in one go."""
+    if not paths:
+        return ()
+    return tuple(host.run(["sh", "-c", _ABSENT_OF, "sh", *map(_checked, paths)]).stdout.splitlines())
 
 
 def read_text(host: Host, path: str, *, timeout: float = 60.0) -> str | None:

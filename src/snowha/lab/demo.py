@@ -15,7 +15,7 @@ from snowha.cluster import corosync_conf
 from snowha.errors import ProofError, SnowError
 from snowha.hosts.files import read_text
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, layout, network, records, sightings, site
+from snowha.lab import client, layout, network, records, report, sightings, site
 from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.migration import corosync, load
 from snowha.migration.ground import Ground
@@ -222,7 +222,7 @@ def collect(
             },
             "acknowledged": len(acknowledged.get(plan.name, {})),
             "found": len(found.records),
-            "lost": len(lost) + len(bad),
+            "lost": len(lost),
             "problems": [str(problem) for problem in bad],
             "ran_on": sorted({stay.server for stay in stays if stay.domain == plan.name}),
         }
@@ -317,20 +317,6 @@ def _timeline(
     }
 
 
-def verdict(data: dict[str, Any]) -> list[str]:
-    """What is not as it must be; empty if all is."""
-    wrong = [f"{name}: {row['lost']} records lost" for name, row in data["domains"].items() if row["lost"]]
-    wrong += [f"{name}: its image is not verified" for name, row in data["domains"].items() if not row["verified"]]
-    wrong += [f"{name}: nothing was acknowledged" for name, row in data["domains"].items() if not row["acknowledged"]]
-    if data["two_places_at_once"]:
-        wrong.append("a domain ran in two places at once")
-    if data["stale_reads"]:
-        wrong.append(f"{data['stale_reads']} stale reads")
-    if not data["stale_checks"]:
-        wrong.append("no read was checked for being stale")
-    return wrong
-
-
 def main() -> int:
     """``python -m snowha.lab.demo HA_TOML JOURNAL FOLDER BEGAN``, in the site's network."""
     from rich.console import Console
@@ -348,15 +334,10 @@ def main() -> int:
     except SnowError as error:
         print(f"snow: {error}", file=sys.stderr)
         return error.exit_code
-    from snowha.lab import report
-
     report.write(data, folder)
     Console().print(report.table(data))
-    wrong = verdict(data)
-    for line in wrong:
-        print(f"✗ {line}")
     print(f"\nThe report: {folder / 'report.html'}, as data: {folder / 'report.json'}")
-    return ProofError.exit_code if wrong else 0
+    return ProofError.exit_code if report.troubles(data) else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ _LOOP = 'while :; do echo "#"; xl list 2>/dev/null; sleep 2; done'
 TOLERANCE_S = 4.0
 """A line can be late by what an emulated server takes to be scheduled; a real double run lasts until somebody ends it."""
 
+SILENCE_S = 30.0
+"""A server that was silent for so long may have booted meanwhile, and Xen counts domain ids from 1 again."""
+
 
 @dataclass(frozen=True)
 class Stay:
@@ -66,16 +69,20 @@ def _watch(server: str, ssh_config: Path, log: Path, lock: threading.Lock) -> No
 
 def stays(lines: Iterable[str]) -> list[Stay]:
     """The stays in a log, in the order in which they began."""
-    found: dict[tuple[str, str, int], Stay] = {}
+    current: dict[tuple[str, str, int], Stay] = {}
+    ended: list[Stay] = []
     for line in lines:
         try:
             seen = json.loads(line)
         except ValueError:
             continue  # the last line of a log that is being written
         key = (seen["domain"], seen["server"], seen["domid"])
-        first = found[key].first if key in found else seen["t"]
-        found[key] = Stay(*key, first, seen["t"])
-    return sorted(found.values(), key=lambda stay: stay.first)
+        before = current.get(key)
+        if before and seen["t"] - before.last > SILENCE_S:
+            ended.append(before)
+            before = None
+        current[key] = Stay(*key, before.first if before else seen["t"], seen["t"])
+    return sorted([*ended, *current.values()], key=lambda stay: stay.first)
 
 
 def at_once(all_stays: Iterable[Stay]) -> list[tuple[Stay, Stay]]:

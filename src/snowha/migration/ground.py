@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import read_text
+from snowha.hosts.files import read_folder, read_text
 from snowha.hosts.many import each
 from snowha.site import domain_config
 from snowha.site.model import Disk, Domain, Server, Site
@@ -54,6 +54,19 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
             f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again"
         )
     return text, domain_config.parse(text, where=where, path=path)
+
+
+def read_domains(host: Host, folder: str) -> tuple[Domain, ...]:
+    """Every domain config in ``folder`` as it stands now. Raises InputError naming file and line."""
+    found = []
+    for path, content in sorted(read_folder(host, folder, ".cfg").items()):
+        where = f"{host.name}:{path}"
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy="convert or correct it") from error
+        found.append(domain_config.parse(text, where=where, path=path))
+    return tuple(found)
 
 
 def image_path(site: Site, domain: Domain, disk: Disk) -> str:

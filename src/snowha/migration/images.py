@@ -13,7 +13,7 @@ from functools import partial
 
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.hosts.files import absent, make_dir, read_text, write_file
 from snowha.images import travel
 from snowha.migration.ground import Ground, image_path, read_config
 from snowha.plan.step import Reporter, Step, Unstoppable
@@ -49,10 +49,11 @@ def _missing(ground: Ground, name: str) -> str | None:
     for disk in domain.disks:
         if disk.script != block_script.NAME or disk.target != image_path(ground.site, domain, disk):
             return f"{disk.vdev} is {disk.target}"
-        if stat(ground.first, disk.target) is None:
-            return f"the image {disk.target} is not there"
-    where = [host.name for host in ground.hosts.values() if xl.hypervisor(host) and name in xl.running(host)]
-    return None if where else f"{name} is not running"
+    gone = absent(ground.first, [disk.target for disk in domain.disks])
+    if gone:
+        return f"the image {gone[0]} is not there"
+    running = ground.on_all(lambda host: host.run(["xl", "list", name], check=False, timeout=60).ok)
+    return None if any(running.values()) else f"{name} is not running"
 
 
 def _move(ground: Ground, name: str, reporter: Reporter) -> None:

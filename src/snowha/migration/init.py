@@ -12,9 +12,10 @@ from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
 from snowha.hosts.many import each
-from snowha.site import active_domains, apart, domain_config, snow_conf
+from snowha.migration.ground import read_domains
+from snowha.site import active_domains, apart, snow_conf
 from snowha.site.ha_file import HaFile
-from snowha.site.model import Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_server_name
 from snowha.site.snow_conf import SnowConf
 
@@ -88,17 +89,6 @@ def _domain_folder(host: Host) -> str:
             return path
     tried = ", ".join(f"/sNow/{folder}" for folder in DOMAIN_CONFIGS)
     raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
-
-
-def read_domains(host: Host, folder: str) -> tuple[Domain, ...]:
-    """Every config in ``folder``, by name. Raises InputError naming file and line."""
-    listing = host.run(["find", folder, "-maxdepth", "1", "-name", "*.cfg", "-print0"]).stdout
-    found = []
-    for path in sorted(filter(None, listing.split("\0"))):
-        text = read_text(host, path)
-        if text is not None:
-            found.append(domain_config.parse(text, where=f"{host.name}:{path}", path=path))
-    return tuple(found)
 
 
 def _roles(host: Host, conf_path: str) -> dict[str, tuple[str, ...]]:

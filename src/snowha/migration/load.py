@@ -6,8 +6,7 @@ from pathlib import Path
 
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
-from snowha.migration.ground import Ground
-from snowha.migration.init import read_domains
+from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile

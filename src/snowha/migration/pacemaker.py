@@ -14,7 +14,7 @@ from snowha.errors import CommandError, ProofError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, remove_file, stat, write_file
 from snowha.hosts.wait import wait_for
-from snowha.migration.ground import Ground, read_config
+from snowha.migration.ground import Ground, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
@@ -50,7 +50,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             section="pacemaker",
             check=partial(_nodes_missing, ground),
             apply=partial(_start, ground),
-            needs=("corosync.start", *settings),
+            needs=("corosync.start", *settings, *images),
         ),
         Step(
             id="pacemaker.autostart",
@@ -180,12 +180,11 @@ def options(ground: Ground) -> cib.Options:
     """What the CIB needs to know beyond the site: which domains can migrate, where the password scripts are, who runs where."""
     able = list(ground.on_all(xl.hypervisor).values())
     migrating = set()
-    for name in (domain.name for domain in ground.site.domains):
-        _, domain = read_config(ground.first, name, ground.site.domain(name).config)
-        pvh = all(info is not None and info.migrates_pvh for info in able)
-        pv = all(info is not None and info.migrates_pv for info in able)
-        if (domain.type == "pv" and pv) or (domain.type != "pv" and pvh):
-            migrating.add(name)
+    pvh = all(info is not None and info.migrates_pvh for info in able)
+    pv = all(info is not None and info.migrates_pv for info in able)
+    for domain in read_domains(ground.first, ground.site.paths.domain_configs):
+        if pv if domain.type == "pv" else pvh:
+            migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),
         secret_scripts={server.name: secret_script(server) for server in ground.site.servers},

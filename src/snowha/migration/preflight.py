@@ -8,7 +8,7 @@ from pathlib import Path
 from snowha.cluster import fencing
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts.api import Host
-from snowha.hosts.files import exists, stat
+from snowha.hosts.files import absent, exists, stat
 from snowha.migration.ground import Ground, image_path, release_of
 from snowha.migration.init import shared_mounts
 from snowha.migration.packages import server_packages
@@ -61,24 +61,24 @@ def _fence(server: Server) -> fencing.FenceDevice:
 
 
 def _check_volumes(ground: Ground) -> None:
-    for domain in ground.site.domains:
-        for disk in domain.disks:
-            if not exists(ground.first, disk.target):
-                raise SiteError(
-                    f"{domain.name}'s {disk.vdev} is {disk.target}, and that is not there",
-                    where=f"{ground.first.name}:{domain.config}",
-                    remedy="make the volume available (lvs, vgchange -ay) or correct the config",
-                )
+    disks = [(domain, disk) for domain in ground.site.domains for disk in domain.disks]
+    gone = absent(ground.first, [disk.target for _, disk in disks])
+    for domain, disk in disks:
+        if disk.target in gone:
+            raise SiteError(
+                f"{domain.name}'s {disk.vdev} is {disk.target}, and that is not there",
+                where=f"{ground.first.name}:{domain.config}",
+                remedy="make the volume available (lvs, vgchange -ay) or correct the config",
+            )
 
 
 def _check_space(ground: Ground) -> None:
     """Whether the images fit, counted in full: a later write into a hole must not find the file system full."""
-    needed = 0
-    for domain in ground.site.domains:
-        for disk in domain.disks:
-            image = image_path(ground.site, domain, disk)
-            if disk.target != image and not exists(ground.first, image):
-                needed += size_of(ground.first, disk.target)
+    images = {
+        image_path(ground.site, domain, disk): disk.target for domain in ground.site.domains for disk in domain.disks
+    }
+    missing = absent(ground.first, [image for image, source in images.items() if image != source])
+    needed = sum(size_of(ground.first, images[image]) for image in missing)
     if not needed:
         return
     folder = ground.site.paths.images

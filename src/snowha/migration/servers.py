@@ -10,7 +10,7 @@ from functools import partial
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import exists, make_dir, read_file, read_text, sha256, write_file
+from snowha.hosts.files import absent, exists, make_dir, read_file, read_text, write_file
 from snowha.hosts.ssh import SshHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground, release_of
@@ -322,12 +322,12 @@ def _kernel_files(ground: Ground) -> list[str]:
 
 
 def _kernels_missing(ground: Ground, host: Host) -> str | None:
-    for path in _kernel_files(ground):
-        if not exists(host, path):
-            return f"no {path}"
-        if sha256(host, path) != sha256(ground.first, path):
-            return f"{path} differs from {ground.first.name}'s"
-    return None
+    files = _kernel_files(ground)
+    gone = absent(host, files)
+    if gone:
+        return f"no {gone[0]}"
+    here, there = (one.run(["sha256sum", *files], timeout=300).stdout for one in (host, ground.first))
+    return None if here == there else f"the domains' kernels differ from {ground.first.name}'s"
 
 
 def _copy_kernels(ground: Ground, host: Host, reporter: Reporter) -> None:

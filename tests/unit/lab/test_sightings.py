@@ -31,3 +31,10 @@ def test_a_late_line_is_not_two_places() -> None:
 
 def test_a_half_written_last_line_is_passed_over() -> None:
     assert len(stays([seen(1, "snow01", 1), '{"t": 2, "ser'])) == 1
+
+
+def test_a_domain_id_that_comes_again_after_a_boot_is_another_stay() -> None:
+    lines = [seen(t, "snow01", 1) for t in range(0, 30)]
+    lines += [seen(t, "snow02", 4) for t in range(31, 200)]
+    lines += [seen(t, "snow01", 1) for t in range(201, 230)]
+    assert at_once(stays(lines)) == []
