@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from snowha.lab.layout import DOMAINS, PREPARED
 def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluster_folder: Path) -> None:
     """What would be lost: everything. Nothing acknowledged is, no image is ever open twice, and Ctrl-C is no disaster."""
     restore(PREPARED)
+    began = time.time()
     before = on("nfs01", "cat", "/export/sNow/etc/snow.conf")
     volumes = on("snow01", "sh", "-c", "'for v in /dev/snow_vg/*-swap; do head -c 8192 $v | sha256sum; done'")
     administrator = Administrator(cluster_folder)
@@ -42,6 +44,17 @@ def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluste
     nothing_lost()
     secrets_hidden(cluster_folder)
     site.save(CLUSTER)
+
+    # and on from here, as the demonstration does: a domain is restarted, then its server loses its power
+    code = demo.inside(administrator.ha_toml, administrator.journal, cluster_folder, began)
+    report = json.loads((cluster_folder / "report.json").read_text())
+    assert code == 0, report
+    assert {row["lost"] for row in report["domains"].values()} == {0}
+    assert report["two_places_at_once"] is False
+    assert report["stale_reads"] == 0
+    assert report["corosync"] == {"links": 2, "encrypted": True, "quorate": True}
+    assert all(row["proved_s"] for row in report["fencing"].values())
+    assert (cluster_folder / "report.html").stat().st_size > 10_000
 
 
 def nothing_lost() -> None:

@@ -49,7 +49,9 @@ class Options:
     fenced, with all that runs on it: better wait."""
     monitor_s: int = 90
     """An ``xl list`` that is late is taken for a dead domain and restarted, so late must not come from load alone."""
-    monitor_interval_s: int = 10
+    monitor_interval_s: int = 30
+    """Each look starts some twenty processes on dom0, for every domain. The guide has 40 s. It matters only for a domain
+    that dies by itself: a lost server is noticed by Corosync, within its token."""
     migrate_s: int = 600
     """On top comes what the memory takes, see ``_migrate_s``. Given up half-way, a migration leaves a domain paused."""
     fence_s: int = 120
@@ -159,7 +161,7 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         "primitive",
         {"id": name, "class": "stonith", "type": device.agent, "description": MARK},
         _set("instance_attributes", f"{name}.params", parameters),
-        _operations(name, {"monitor": (60, 60), "start": (0, 60), "stop": (0, 60)}),
+        _operations(name, {"monitor": (300, 60), "start": (0, 60), "stop": (0, 60)}),
     )
 
 
@@ -169,7 +171,7 @@ def _floating_ip(floating_ip: FloatingIp) -> etree._Element:
         "primitive",
         {"id": FLOATING_IP, "class": "ocf", "provider": "heartbeat", "type": "IPaddr2", "description": MARK},
         _set("instance_attributes", f"{FLOATING_IP}.params", parameters),
-        _operations(FLOATING_IP, {"monitor": (10, 60), "start": (0, 60), "stop": (0, 60)}),
+        _operations(FLOATING_IP, {"monitor": (30, 60), "start": (0, 60), "stop": (0, 60)}),
     )
 
 

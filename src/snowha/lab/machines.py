@@ -48,11 +48,12 @@ def _nested_flag() -> bool:
 def _argv(
     machine: Machine, paths: LabPaths, *, snapshot: str | None, kernel: Path | None, ramdisk: Path | None
 ) -> list[str]:
+    console = f"socket,id=console,path={paths.console(machine.name)},server=on,wait=off"
     words = [
         "qemu-system-x86_64", *accelerator(), "-name", machine.name, "-smp", "1", "-m", str(machine.memory),
         "-display", "none", "-nodefaults", "-no-user-config", "-machine", "pc", "-rtc", "base=utc,clock=vm",
         "-device", "virtio-rng-pci,addr=0xa",
-        "-chardev", f"socket,id=console,path={paths.console(machine.name)},server=on,wait=off,logfile={paths.console_log(machine.name)},logappend=on",
+        "-chardev", f"{console},logfile={paths.console_log(machine.name)},logappend=on",
         "-serial", "chardev:console",
         "-qmp", f"unix:{paths.qmp(machine.name)},server=on,wait=off",
         "-pidfile", str(paths.pid(machine.name)), "-daemonize",

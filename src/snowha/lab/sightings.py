@@ -15,8 +15,8 @@ from snowha.lab import layout
 from snowha.lab.layout import SERVERS
 
 # One long connection a server: a login every two seconds would cost the emulated machines more than the domains do.
-_LOOP = 'while :; do echo "#"; xl list 2>/dev/null; sleep 2; done'
-TOLERANCE_S = 4.0
+_LOOP = 'while :; do echo "#"; xl list 2>/dev/null; sleep 3; done'
+TOLERANCE_S = 5.0
 """A line can be late by what an emulated server takes to be scheduled; a real double run lasts until somebody ends it."""
 
 SILENCE_S = 30.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -22,7 +22,7 @@ class Ground:
     """The site, and a host per server by its name. The first server is the one that runs the domains today."""
 
     site: Site
-    hosts: Mapping[str, Host]
+    hosts: dict[str, Host]
 
     @property
     def first(self) -> Host:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from snowha.errors import InputError
+from snowha.hosts.api import Host
 from snowha.hosts.ssh import SshHost
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
@@ -30,7 +31,7 @@ def read_ha_file(file: Path) -> HaFile:
 def load(file: Path) -> Ground:
     """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError."""
     ha = read_ha_file(file)
-    hosts = {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
+    hosts: dict[str, Host] = {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
     domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
     rules.raise_on_stop(rules.check_domains(domains))
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)

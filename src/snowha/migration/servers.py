@@ -24,7 +24,16 @@ NOT_AT_BOOT = ("corosync", "pacemaker")
 """A fenced server comes back out of the cluster until somebody has looked at it (guide: "death match")."""
 # Offline for systemctl (systemd's ENVIRONMENT.md): Debian starts a service when its package is installed, and neither of those
 # above may run before it is configured. It also saves a reload of all units for each package, which takes seconds.
-_APT = ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
+_APT = [
+    "env",
+    "DEBIAN_FRONTEND=noninteractive",
+    "SYSTEMD_OFFLINE=1",
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+]
 _NO_DEFAULTS = ["-o", "Dpkg::Options::=--force-confold"]
 
 
@@ -176,7 +185,9 @@ def _install(host: Host, reporter: Reporter) -> None:
     absent = _not_installed(host)
     reporter.say(f"{host.name} reads its package lists")
     if host.run(["dpkg", "--audit"]).stdout.strip():  # left by a run that was interrupted
-        host.run(["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "dpkg", "--configure", "-a"], timeout=3600)
+        host.run(
+            ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "dpkg", "--configure", "-a"], timeout=3600
+        )
     host.run([*_APT, "update"], timeout=600)
     count = 0
 

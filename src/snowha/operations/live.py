@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from snowha.cluster import live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError
@@ -11,6 +9,9 @@ from snowha.hosts.api import Host
 from snowha.hosts.wait import wait_for
 from snowha.plan.step import Reporter
 from snowha.xen import xl
+
+Hosts = dict[str, Host]
+"""The servers by name, in the order of ha.toml."""
 
 
 def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
@@ -25,9 +26,9 @@ def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
         return None  # it runs, but its daemons are not connected yet, or no longer
 
 
-def cluster_state(hosts: Mapping[str, Host]) -> ClusterState | None:
+def cluster_state(hosts: Hosts) -> ClusterState | None:
     """The cluster as the first server that can tell says; None when Pacemaker runs on none."""
-    for host in hosts.values():
+    for host in reversed(hosts.values()):  # the first server has the most to do while it is migrated
         state = state_from(host)
         if state is not None:
             return state
@@ -45,15 +46,15 @@ def is_standby(state: ClusterState, server: str) -> bool:
     return node is not None and node.standby
 
 
-def member(hosts: Mapping[str, Host], *, but: str = "") -> Host:
+def member(hosts: Hosts, *, but: str = "") -> Host:
     """A server on which Pacemaker runs, other than ``but``. Raises SiteError if there is none."""
-    for name, host in hosts.items():
+    for name, host in reversed(hosts.items()):
         if name != but and state_from(host) is not None:
             return host
     raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
 
 
-def trouble(hosts: Mapping[str, Host]) -> str | None:
+def trouble(hosts: Hosts) -> str | None:
     """What is not started, failed, or active in two places, as Pacemaker sees it; None if all is well."""
     state = cluster_state(hosts)
     if state is None:
@@ -72,7 +73,7 @@ def trouble(hosts: Mapping[str, Host]) -> str | None:
     return None
 
 
-def places(hosts: Mapping[str, Host]) -> dict[str, tuple[str, ...]]:
+def places(hosts: Hosts) -> dict[str, tuple[str, ...]]:
     """Every domain that any hypervisor runs, with the servers that it runs on. This is asked of Xen, not of Pacemaker."""
     found: dict[str, tuple[str, ...]] = {}
     for name, host in hosts.items():
@@ -83,23 +84,23 @@ def places(hosts: Mapping[str, Host]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def settle(hosts: Mapping[str, Host], reporter: Reporter, *, timeout: float = 900) -> None:
+def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
     """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not."""
 
     def settled() -> bool | None:
         state = cluster_state(hosts)
         return True if state is not None and trouble(hosts) is None and not busy(hosts) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=2, report=reporter.say)
+    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=3, report=reporter.say)
 
 
-def busy(hosts: Mapping[str, Host]) -> bool:
+def busy(hosts: Hosts) -> bool:
     """Whether Pacemaker's controller has a transition under way or actions pending."""
     host = member(hosts)
-    return not host.run(["crm_resource", "--wait", "--timeout=1"], check=False, timeout=60).ok
+    return not host.run(["crm_resource", "--wait", "--timeout=10"], check=False, timeout=90).ok
 
 
-def move(hosts: Mapping[str, Host], resource: str, server: str, reporter: Reporter, *, timeout: float = 900) -> None:
+def move(hosts: Hosts, resource: str, server: str, reporter: Reporter, *, timeout: float = 900) -> None:
     """Move a resource to ``server`` and leave no constraint behind. A domain is live-migrated where it can be.
 
     ``crm_resource --move`` works by a constraint with score INFINITY; it is removed again whatever happens, and
@@ -123,14 +124,14 @@ def move(hosts: Mapping[str, Host], resource: str, server: str, reporter: Report
         member(hosts).run(["crm_resource", "--clear", f"--resource={resource}"], check=False)
 
 
-def set_standby(hosts: Mapping[str, Host], server: str, on: bool) -> None:
+def set_standby(hosts: Hosts, server: str, on: bool) -> None:
     """Keep resources off a server, or let them back."""
     value = "on" if on else "off"
     words = ["crm_attribute", f"--node={server}", "--name=standby", "--lifetime=forever"]
     member(hosts).run([*words, f"--update={value}"] if on else [*words, "--delete"])
 
 
-def drain(hosts: Mapping[str, Host], server: str, reporter: Reporter, *, timeout: float = 1800) -> None:
+def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 1800) -> None:
     """Put ``server`` in standby and wait until nothing runs there: its domains are live-migrated away."""
     set_standby(hosts, server, True)
 

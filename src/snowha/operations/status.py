@@ -95,7 +95,7 @@ def _look(host: Host) -> _Seen:
         return _Seen(trouble=error.message.splitlines()[0])
 
 
-def look(site: Site, hosts: Mapping[str, Host]) -> SiteStatus:
+def look(site: Site, hosts: live.Hosts) -> SiteStatus:
     """Ask every server at once. A server that does not answer is said to be so, never taken for one without domains."""
     seen = each(list(hosts.values()), _look)
     state = next((one.state for one in seen.values() if one.state), None)
