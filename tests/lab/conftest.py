@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,13 +118,21 @@ def lab() -> Iterator[None]:
     site.down(print)
 
 
-@pytest.fixture
-def single(lab: None, tmp_path: Path) -> Administrator:
-    """The single server as it was before anything, and an administrator with a fresh ha.toml."""
+@pytest.fixture(scope="session")
+def initial_folder(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `snow ha init` wrote for the single server."""
+    folder = tmp_path_factory.mktemp("initial")
     restore(PREPARED)
-    administrator = Administrator(tmp_path)
-    administrator.init()
-    return administrator
+    Administrator(folder).init()
+    return folder
+
+
+@pytest.fixture
+def single(initial_folder: Path, tmp_path: Path) -> Administrator:
+    """The single server as it was before anything, and an administrator with an ha.toml of its own."""
+    restore(PREPARED)
+    shutil.copytree(initial_folder, tmp_path, dirs_exist_ok=True)
+    return Administrator(tmp_path)
 
 
 @pytest.fixture(scope="session")

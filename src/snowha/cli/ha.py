@@ -92,7 +92,7 @@ def apply(file: Path, yes: bool, as_json: bool) -> None:
     Run it again at any time: what is done is left alone, what was interrupted is carried on. Ctrl-C ends it at the next
     safe point.
     """
-    ground = load.load(file)
+    ground = load.load(file, remember=True)
     passwords = load.passwords(ground, file)
     preflight.check(ground, base=file.resolve().parent)
     with display(json=as_json) as monitor, Journal(journal_path()) as journal:

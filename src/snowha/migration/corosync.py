@@ -20,6 +20,7 @@ CONF = "/etc/corosync/corosync.conf"
 def steps(ground: Ground) -> list[Step]:
     """The section's steps."""
     packages = tuple(f"servers.packages.{server.name}" for server in ground.site.servers)
+    # a new server reboots into Xen: nothing is written to it meanwhile
     running = tuple(f"servers.xen.{server.name}" for server in ground.new_servers)
     return [
         Step(
@@ -28,7 +29,7 @@ def steps(ground: Ground) -> list[Step]:
             section="corosync",
             check=partial(_key_missing, ground),
             apply=partial(_write_key, ground),
-            needs=packages,
+            needs=(*packages, *running),
         ),
         Step(
             id="corosync.conf",
@@ -36,7 +37,7 @@ def steps(ground: Ground) -> list[Step]:
             section="corosync",
             check=partial(_conf_missing, ground),
             apply=partial(_write_conf, ground),
-            needs=packages,
+            needs=(*packages, *running),
         ),
         Step(
             id="corosync.start",
@@ -44,7 +45,7 @@ def steps(ground: Ground) -> list[Step]:
             section="corosync",
             check=partial(_membership_missing, ground),
             apply=partial(_start, ground),
-            needs=("corosync.key", "corosync.conf", *running),
+            needs=("corosync.key", "corosync.conf"),
         ),
     ]
 

@@ -11,6 +11,7 @@ from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder, read_text
 from snowha.hosts.many import each
+from snowha.hosts.remember import RememberingHost
 from snowha.site import domain_config
 from snowha.site.model import Disk, Domain, Server, Site
 
@@ -35,6 +36,12 @@ class Ground:
     def on_all(self, function: Callable[[Host], T]) -> dict[str, T]:
         """``function`` on every server at once."""
         return each(list(self.hosts.values()), function)
+
+    def forget(self) -> None:
+        """Something is about to be changed: what the servers answered before counts no more."""
+        for host in self.hosts.values():
+            if isinstance(host, RememberingHost):
+                host.forget()
 
     def first_missing(
         self, function: Callable[[Host], str | None], servers: Sequence[Server] | None = None

@@ -15,7 +15,7 @@ from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, make_dir, read_text, write_file
 from snowha.images import travel
-from snowha.migration.ground import Ground, image_path, read_config
+from snowha.migration.ground import Ground, image_path, read_config, read_domains
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
@@ -45,15 +45,19 @@ def steps(ground: Ground) -> list[Step]:
 
 
 def _missing(ground: Ground, name: str) -> str | None:
-    _, domain = read_config(ground.first, name, ground.site.domain(name).config)
+    domain = next(
+        (one for one in read_domains(ground.first, ground.site.paths.domain_configs) if one.name == name), None
+    )
+    if domain is None:
+        raise SiteError(f"the config of {name} is gone", where=ground.first.name, remedy="`snow ha init` again")
     for disk in domain.disks:
         if disk.script != block_script.NAME or disk.target != image_path(ground.site, domain, disk):
             return f"{disk.vdev} is {disk.target}"
     gone = absent(ground.first, [disk.target for disk in domain.disks])
     if gone:
         return f"the image {gone[0]} is not there"
-    running = ground.on_all(lambda host: host.run(["xl", "list", name], check=False, timeout=60).ok)
-    return None if any(running.values()) else f"{name} is not running"
+    lists = ground.on_all(lambda host: host.run(["xl", "list"], check=False, timeout=60).stdout)
+    return None if any(name in xl.parse_list(text) for text in lists.values()) else f"{name} is not running"
 
 
 def _move(ground: Ground, name: str, reporter: Reporter) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snowha.errors import InputError
 from snowha.hosts.api import Host
+from snowha.hosts.remember import RememberingHost
 from snowha.hosts.ssh import SshHost
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
@@ -28,10 +29,16 @@ def read_ha_file(file: Path) -> HaFile:
     return ha_toml.parse(text, where=str(file))
 
 
-def load(file: Path) -> Ground:
-    """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError."""
+def load(file: Path, *, remember: bool = False) -> Ground:
+    """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError.
+
+    ``remember``: ask each server the same thing only once, until the first step is carried out.
+    """
     ha = read_ha_file(file)
-    hosts: dict[str, Host] = {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
+    connected = {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
+    hosts: dict[str, Host] = dict(connected)
+    if remember:
+        hosts = {name: RememberingHost(host) for name, host in connected.items()}
     domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
     rules.raise_on_stop(rules.check_domains(domains))
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)

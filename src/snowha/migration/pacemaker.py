@@ -42,7 +42,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             section="pacemaker",
             check=partial(_fencing_missing, ground, passwords),
             apply=partial(_prepare_fencing, ground, passwords),
-            needs=settings,
+            needs=(*settings, *(f"servers.xen.{server.name}" for server in ground.new_servers)),
         ),
         Step(
             id="pacemaker.start",

@@ -11,12 +11,13 @@ from functools import partial
 
 from snowha.migration.ground import Ground
 from snowha.migration.pacemaker import planned
+from snowha.migration.proofs import proving_migrations
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step
 
 
 def steps(ground: Ground) -> list[Step]:
-    """One step: where each domain runs."""
+    """One step: where each domain runs. After the proofs: they empty every server once."""
     return [
         Step(
             id="placement.spread",
@@ -24,7 +25,7 @@ def steps(ground: Ground) -> list[Step]:
             section="placement",
             check=partial(_missing, ground),
             apply=partial(_spread, ground),
-            needs=("pacemaker.cib",),
+            needs=(f"proofs.fence.{ground.site.servers[0].name}",),
             uses=("placement",),
         )
     ]
@@ -51,6 +52,7 @@ def _missing(ground: Ground) -> str | None:
 
 
 def _spread(ground: Ground, reporter: Reporter) -> None:
-    for name, server in misplaced(ground).items():
-        live.move(ground.hosts, name, server, reporter)
+    with proving_migrations(ground, reporter):
+        for name, server in misplaced(ground).items():
+            live.move(ground.hosts, name, server, reporter)
     live.settle(ground.hosts, reporter)

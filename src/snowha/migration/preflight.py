@@ -40,14 +40,13 @@ def read_secret(path: str, *, base: Path) -> str:
 def check(ground: Ground, *, base: Path) -> None:
     """Raise the first trouble. ``base`` is the folder that ha.toml is in. Nothing is changed."""
     ground.on_all(lambda host: host.run(["true"], timeout=30))
-    for host in ground.hosts.values():
-        server_packages(release_of(host))
+    ground.on_all(lambda host: server_packages(release_of(host)))
     rules.raise_on_stop(rules.check_site(ground.site, ground.site.domains))
     shared_mounts(ground.first)
     _check_volumes(ground)
     _check_space(ground)
-    for server in ground.site.servers:
-        check_bmc(ground.first, server, read_secret(_fence(server).secret, base=base))
+    secrets = {server.name: read_secret(_fence(server).secret, base=base) for server in ground.site.servers}
+    ground.on_all(lambda host: check_bmc(ground.first, ground.site.server(host.name), secrets[host.name]))
 
 
 def _fence(server: Server) -> fencing.FenceDevice:

@@ -16,11 +16,10 @@ from functools import partial
 from snowha.cluster import fencing
 from snowha.errors import ProofError
 from snowha.hosts.api import Host
-from snowha.hosts.files import make_dir, read_text, write_file
+from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground
 from snowha.migration.pacemaker import join, options, power_status, secret_script
-from snowha.migration.placement import misplaced
 from snowha.migration.servers import boot_id, wait_for_boot
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step, Unstoppable
@@ -34,7 +33,7 @@ FLOATING_IP = "xsnow-vip"
 def steps(ground: Ground) -> list[Step]:
     """The section's steps, one after the other: each moves domains."""
     found = []
-    before = "placement.spread"
+    before = "pacemaker.cib"
     if ground.site.floating_ip:
         found.append(
             Step(
@@ -48,14 +47,15 @@ def steps(ground: Ground) -> list[Step]:
             )
         )
         before = found[-1].id
-    # the last server first: it runs fewest of what the single server ran, so the fewest domains have to move
+    # The first server last: on the first run it still has every domain, so draining it live-migrates them all, to servers
+    # that are proven by then, and draining the others moves none.
     for server in reversed(ground.site.servers):
         found.append(
             Step(
                 id=f"proofs.fence.{server.name}",
                 title=f"Drain {server.name}, cut its power, and see it come back",
                 section="proofs",
-                check=partial(_unproven, ground, f"fence-{server.name}", _fence_facts(server)),
+                check=partial(_fence_missing, ground, server),
                 apply=partial(_prove_fence, ground, server),
                 needs=(before,),
                 uses=("placement",),
@@ -65,23 +65,12 @@ def steps(ground: Ground) -> list[Step]:
         before = found[-1].id
     found.append(
         Step(
-            id="proofs.balance",
-            title="Spread the domains again",
-            section="proofs",
-            check=partial(_unbalanced, ground),
-            apply=partial(_balance, ground),
-            needs=(before,),
-            uses=("placement",),
-        )
-    )
-    found.append(
-        Step(
             id="proofs.migration",
             title="Live-migrate every domain that was not yet",
             section="proofs",
             check=partial(_unproven_migrations, ground),
             apply=partial(_prove_migrations, ground),
-            needs=("proofs.balance",),
+            needs=("placement.spread",),
             uses=("placement",),
         )
     )
@@ -97,7 +86,7 @@ def _digest(facts: object) -> str:
 
 def _unproven(ground: Ground, name: str, facts: object) -> str | None:
     def wrong(host: Host) -> str | None:
-        text = read_text(host, f"{PROOFS}/{name}.json")
+        text = read_folder(host, PROOFS, ".json").get(f"{PROOFS}/{name}.json")
         if text is None:
             return f"{name} is not proven"
         return None if json.loads(text).get("for") == _digest(facts) else f"{name} was proven for something else"
@@ -150,7 +139,7 @@ def _prove_migrations(ground: Ground, reporter: Reporter) -> None:
         if len(before) != 1:
             raise ProofError(f"{name} runs on {' and '.join(before) or 'no server'}", remedy="look at `snow ha status`")
         target = next(server for server in ground.hosts if server not in before)
-        with migrations_proven(ground, reporter):
+        with proving_migrations(ground, reporter):
             live.move(ground.hosts, name, target, reporter)
         reason = _unproven(ground, f"migration-{name}", _migration_facts(ground, name))
         if reason:
@@ -163,7 +152,7 @@ def _identities(ground: Ground) -> dict[str, dict[str, str]]:
 
 
 @contextmanager
-def migrations_proven(ground: Ground, reporter: Reporter) -> Iterator[None]:
+def proving_migrations(ground: Ground, reporter: Reporter) -> Iterator[None]:
     """Write down which domains were live-migrated, and answered on their new server, while the block ran."""
     before = {uuid: (server, name) for server, names in _identities(ground).items() for name, uuid in names.items()}
     yield
@@ -226,7 +215,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     host = ground.hosts[server.name]
     other = live.member(ground.hosts, but=server.name)
     before = boot_id(host)
-    with migrations_proven(ground, reporter):
+    with proving_migrations(ground, reporter):
         live.drain(ground.hosts, server.name, reporter)
     reporter.say(f"cutting the power of {server.name}")
     # no safe point between off and on: whatever happens, the server gets its power back
@@ -252,6 +241,13 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
 
 
+def _fence_missing(ground: Ground, server: Server) -> str | None:
+    state = live.cluster_state(ground.hosts)
+    if state and live.is_standby(state, server.name):
+        return f"{server.name} is still in standby"
+    return _unproven(ground, f"fence-{server.name}", _fence_facts(server))
+
+
 def _wait_power(other: Host, server: Server, wanted: str, reporter: Reporter) -> None:
     wait_for(
         lambda: power_status(other, server) == wanted,
@@ -259,24 +255,3 @@ def _wait_power(other: Host, server: Server, wanted: str, reporter: Reporter) ->
         what=f"the BMC to say that {server.name} is {wanted}",
         report=reporter.say,
     )
-
-
-# balance
-
-
-def _unbalanced(ground: Ground) -> str | None:
-    state = live.cluster_state(ground.hosts)
-    standby = [server.name for server in ground.site.servers if state and live.is_standby(state, server.name)]
-    if standby:
-        return f"in standby: {', '.join(standby)}"
-    wrong = misplaced(ground)
-    return None if not wrong else ", ".join(f"{name} belongs on {server}" for name, server in wrong.items())
-
-
-def _balance(ground: Ground, reporter: Reporter) -> None:
-    for server in ground.site.servers:
-        live.set_standby(ground.hosts, server.name, False)
-    with migrations_proven(ground, reporter):
-        for name, target in misplaced(ground).items():
-            live.move(ground.hosts, name, target, reporter)
-    live.settle(ground.hosts, reporter)

@@ -11,6 +11,7 @@ from functools import partial
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, exists, make_dir, read_file, read_text, write_file
+from snowha.hosts.remember import RememberingHost
 from snowha.hosts.ssh import SshHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground, release_of
@@ -113,6 +114,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
                 check=partial(_kernels_missing, ground, host),
                 apply=partial(_copy_kernels, ground, host),
                 needs=(f"servers.mounts.{name}",),
+                uses=(f"server:{name}",),
             )
         )
     return found
@@ -310,7 +312,7 @@ def wait_for_boot(host: Host, reporter: Reporter, *, before: str, what: str, tim
         try:
             return boot_id(host) != before or None
         except Exception:
-            if isinstance(host, SshHost):
+            if isinstance(host, SshHost | RememberingHost):
                 host.reset()
             raise
 

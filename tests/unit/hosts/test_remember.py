@@ -1,0 +1,55 @@
+"""An answer kept for too long is a server that is believed to be what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from snowha.errors import CommandError
+from snowha.hosts.api import Completed
+from snowha.hosts.remember import RememberingHost
+
+
+class CountingHost:
+    """Answers with how often it was asked; ``false`` fails."""
+
+    name = "snow01"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def reset(self) -> None: ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        self.asked += 1
+        return Completed(tuple(argv), 1 if argv[0] == "false" else 0, str(self.asked), "")
+
+
+def test_the_same_question_is_asked_once() -> None:
+    host = RememberingHost(CountingHost())
+    assert [host.run(["xl", "list"]).stdout for _ in range(3)] == ["1", "1", "1"]
+    assert host.run(["xl", "info"]).stdout == "2"
+    assert host.run(["cat"], input="a").stdout != host.run(["cat"], input="b").stdout
+
+
+def test_after_a_change_every_question_is_asked_anew() -> None:
+    host = RememberingHost(CountingHost())
+    host.run(["xl", "list"])
+    host.forget()
+    assert [host.run(["xl", "list"]).stdout for _ in range(2)] == ["2", "3"]
+
+
+def test_a_remembered_failure_fails_again_for_who_minds() -> None:
+    host = RememberingHost(CountingHost())
+    assert host.run(["false"], check=False).returncode == 1
+    with pytest.raises(CommandError):
+        host.run(["false"])
