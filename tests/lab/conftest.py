@@ -77,7 +77,7 @@ class Administrator:
                 output.append(line)
                 print(line, end="")
                 if not sent and seen(line):
-                    os.killpg(process.pid, signal_number)
+                    process.send_signal(signal_number)
                     sent = True
             code = process.wait(timeout=60)
         assert sent, "the line to interrupt at never came"
