@@ -20,7 +20,7 @@ unit: $(VENV)/installed
 	$(BIN)/pytest tests/unit -q -n 2
 
 lab-test: $(VENV)/installed packages
-	$(SUDO) $(BIN)/pytest tests/lab -v --timeout 3600 -p no:xdist
+	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest tests/lab -v --timeout 3600 -p no:xdist
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CLUSTER, Administrator, on, restore
+from conftest import CLUSTER, Administrator, on
 
 from snowha.lab import client, demo, layout, records, sightings, site
 from snowha.lab.layout import DOMAINS, PREPARED
@@ -17,7 +17,7 @@ from snowha.lab.layout import DOMAINS, PREPARED
 
 def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluster_folder: Path) -> None:
     """What would be lost: everything. Nothing acknowledged is, no image is ever open twice, and Ctrl-C is no disaster."""
-    restore(PREPARED)
+    site.restore(PREPARED)
     began = time.time()
     before = on("nfs01", "cat", "/export/sNow/etc/snow.conf")
     volumes = on("snow01", "sh", "-c", "'for v in /dev/snow_vg/*-swap; do head -c 8192 $v | sha256sum; done'")
@@ -67,7 +67,9 @@ def nothing_lost() -> None:
         assert len(acknowledged[plan.name]) > 20
         assert records.compare(acknowledged[plan.name], found.records) == []
         assert [problem for problem in found.problems if problem.kind != "torn"] == []
-    assert sightings.at_once(sightings.stays(paths.sightings_log.read_text().splitlines())) == []
+    stays = sightings.stays(paths.sightings_log.read_text().splitlines())
+    assert {stay.domain for stay in stays} == {plan.name for plan in DOMAINS}
+    assert sightings.at_once(stays) == []
     stale = client.stale(log)
     assert stale.reads > 50
     assert (stale.stale, stale.errors) == (0, 0)

@@ -20,6 +20,7 @@ from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.migration import corosync, load
 from snowha.migration.ground import Ground
 from snowha.migration.images import manifest
+from snowha.migration.servers import mounts_missing
 from snowha.operations import live
 from snowha.plan.journal import Entry, Journal
 
@@ -136,6 +137,20 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
     wait_for(all_back, timeout=900, what="every domain to answer again")
     back = max(_first_answer(paths, name, at + fenced_s) for name in away) - at
     return Loss(victim, restarted, at, fenced_s, round(back, 1))
+
+
+def wait_for_servers(ground: Ground) -> None:
+    """The server that was fenced boots: what came of it can be read when it is there again."""
+    reporter = _Printing()
+    for host in ground.hosts.values():
+        wait_for(
+            lambda host=host: mounts_missing(ground, host) is None,  # type: ignore[misc]
+            timeout=900,
+            what=f"{host.name} to have booted",
+            interval=3,
+            report=reporter.say,
+            unreachable_is_not_yet=True,
+        )
 
 
 def _fencing(ground: Ground, victim: str, survivor: str) -> list[Any]:
@@ -327,6 +342,7 @@ def main() -> int:
     try:
         ground = load.load(ha_toml)
         loss = lose_power(ground, layout.paths())
+        wait_for_servers(ground)
         ground = load.load(ha_toml)
         titles = {step.id: (step.title, step.section) for step in all_steps(ground, load.passwords(ground, ha_toml))}
         with Journal(journal_file) as journal:

@@ -35,6 +35,8 @@ def troubles(report: Mapping[str, Any]) -> list[str]:
         found += [f"{name}: {problem}" for problem in row.get("problems", ())]
         if not row["acknowledged"]:
             found.append(f"{name}: nothing was acknowledged, so nothing is known")
+        if not row["ran_on"]:
+            found.append(f"{name}: was never seen on a server, so it is not known where it ran")
         if not row["verified"]:
             found.append(f"{name}: its image is not verified")
     if report["two_places_at_once"]:

@@ -236,7 +236,7 @@ def _configure_server(tree: Path, machine: Machine) -> None:
         (wants / "dom0-weight.service").symlink_to("/etc/systemd/system/dom0-weight.service")
         _write(
             tree,
-            "etc/default/grub.d/xen.cfg",
+            "etc/default/grub.d/zz-lab.cfg",  # Debian's own xen.cfg makes Xen the default entry: it must stay
             'GRUB_CMDLINE_XEN="dom0_mem=1024M,max:1024M spec-ctrl=no console=com1 com1=115200,8n1"\n'
             f'GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT="console=hvc0 {LINUX_WORDS}"\n',
         )

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
+from snowha.hosts.ssh import runtime_folder
+from snowha.hosts.wait import wait_for
 from snowha.lab import build, client, first_boot, layout, machines, network, requirements, rootfs
 from snowha.lab.layout import DOMAINS, MACHINES, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
 
@@ -123,7 +125,7 @@ def _copy_keys(source: Path, paths: LabPaths) -> None:
         text += f"Host {machine.name}\n  HostName {machine.address}\n"
     text += (
         f"Host *\n  User root\n  IdentityFile {paths.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {paths.known_hosts}\n"
-        "  StrictHostKeyChecking yes\n  BatchMode yes\n  ConnectTimeout 5\n"
+        "  StrictHostKeyChecking yes\n  BatchMode yes\n  ConnectTimeout 20\n"
     )
     paths.ssh_config.write_text(text)
 
@@ -215,6 +217,15 @@ def restore(name: str, *, paths: LabPaths | None = None) -> None:
             for plugged in layout.NETWORKS:
                 network.cable(machine, plugged, connected=True)
         machines.restore(name, paths)
+        # connections of before are dead without knowing it
+        for control in runtime_folder().iterdir():
+            control.unlink(missing_ok=True)
+        for machine in MACHINES:
+            wait_for(
+                lambda machine=machine: first_boot.ssh(machine.name, ["true"], check=False, paths=paths).ok,  # type: ignore[misc]
+                timeout=120,
+                what=f"{machine.name} to answer after the restore",
+            )
         _start_watchers(paths)
 
 

@@ -78,15 +78,17 @@ def _conf_missing(ground: Ground) -> str | None:
 
 def _write_conf(ground: Ground, reporter: Reporter) -> None:
     wanted = corosync_conf.compose(ground.site)
+    wrong = [host for host in ground.hosts.values() if read_text(host, CONF) != wanted]
     for host in ground.hosts.values():
-        reporter.say(f"writing {CONF} on {host.name}")
-        write_file(host, CONF, wanted, mode=0o644)
         if host.run(["systemctl", "is-active", "--quiet", "corosync"], check=False).ok:
             raise SiteError(
                 "corosync runs with another configuration",
                 where=host.name,
-                remedy="stop the cluster there (systemctl stop pacemaker corosync), then run this again",
+                remedy="stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
             )
+    for host in wrong:
+        reporter.say(f"writing {CONF} on {host.name}")
+        write_file(host, CONF, wanted, mode=0o644)
 
 
 def membership_trouble(host: Host, ground: Ground) -> str | None:

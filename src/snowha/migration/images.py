@@ -16,6 +16,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import absent, make_dir, read_text, write_file
 from snowha.images import travel
 from snowha.migration.ground import Ground, image_path, read_config, read_domains
+from snowha.operations import live
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
@@ -56,8 +57,15 @@ def _missing(ground: Ground, name: str) -> str | None:
     gone = absent(ground.first, [disk.target for disk in domain.disks])
     if gone:
         return f"the image {gone[0]} is not there"
-    lists = ground.on_all(lambda host: host.run(["xl", "list"], check=False, timeout=60).stdout)
-    return None if any(name in xl.parse_list(text) for text in lists.values()) else f"{name} is not running"
+    if _is_pacemakers(ground, name) or name in live.places(ground.hosts):
+        return None
+    return f"{name} is not running"
+
+
+def _is_pacemakers(ground: Ground, name: str) -> bool:
+    """Whether Pacemaker has the domain: then nobody else starts or stops it, whatever it does with it just now."""
+    state = live.cluster_state(ground.hosts)
+    return state is not None and state.resource(name) is not None
 
 
 def _move(ground: Ground, name: str, reporter: Reporter) -> None:
@@ -76,26 +84,54 @@ def _move(ground: Ground, name: str, reporter: Reporter) -> None:
     _bring_engine(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 
+    if _is_pacemakers(ground, name):
+        raise SiteError(
+            f"Pacemaker already runs {name}, so it cannot be moved from LVM here",
+            where=host.name,
+            remedy="take it out of the cluster's configuration first, or correct its config by hand",
+        )
+    elsewhere = [server for server in live.places(ground.hosts).get(name, ()) if server != host.name]
+    if elsewhere:
+        raise SiteError(f"{name} runs on {elsewhere[0]}", where=host.name, remedy=f"migrate it to {host.name} first")
+
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
     began = time.monotonic()
     reporter.say(f"shutting down {name}")
-    xl.shut_down(host, name, timeout=SHUTDOWN_TIMEOUT, report=steady.say)
     try:
+        xl.shut_down(host, name, timeout=SHUTDOWN_TIMEOUT, report=steady.say)
         for disk in moving:
             result = _copy(host, disk, image_path(ground.site, domain, disk), reporter)
             reporter.fact(disk.name, result)
         if changed != text:
             write_file(host, path, changed)
     except BaseException:
-        steady.say(f"starting {name} again from its volumes")
-        xl.create(host, path)
+        if name not in xl.running(host):
+            steady.say(f"starting {name} again from its volumes")
+            xl.create(host, path, timeout=300)
         raise
     if name not in xl.running(host):
         steady.say(f"starting {name} from its image")
-        xl.create(host, path, timeout=300)
+        _start_from_image(host, name, path, text)
     reporter.fact("away_s", round(time.monotonic() - began, 1))
     reporter.fact("type", wanted)
+
+
+def _start_from_image(host: Host, name: str, path: str, before: str) -> None:
+    """Start the domain from its new config. If xl refuses, its old config and volumes are what it runs from, as before.
+
+    Not after a timeout: the guest may have begun to write to the image.
+    """
+    done = host.run(["xl", "create", path], check=False, timeout=300)
+    if done.ok or name in xl.running(host):
+        return
+    write_file(host, path, before)
+    xl.create(host, path, timeout=300)
+    raise CommandError(
+        f"{name} does not start from its image: {done.stderr.strip()}",
+        where=host.name,
+        remedy="it runs from its volumes as before; correct the cause and run this again",
+    )
 
 
 def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:

@@ -224,7 +224,11 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
     host = ground.first
     before = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
     current = _query(host)
-    merged = cib_live.merge(current, _wanted(ground))
+    wanted = _wanted(ground)
+    if not cib_live.differs(current, wanted):
+        live.settle(ground.hosts, reporter)
+        return
+    merged = cib_live.merge(current, wanted)
     path = "/var/lib/snow-ha/cib.xml"
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
     write_file(host, path, merged, mode=0o600)

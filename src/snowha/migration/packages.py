@@ -18,6 +18,7 @@ _COMMON = (
     "pacemaker-cli-utils",
     "resource-agents",
     "ipmitool",
+    "iputils-ping",
     "python3",
 )
 _FENCE_AGENTS = {"bookworm": "fence-agents", "trixie": "fence-agents-ipmilan"}

@@ -110,6 +110,7 @@ def check_bmc(host: Host, server: Server, password: str) -> None:
     script = (
         'command -v ipmitool >/dev/null || exit 127; ipmitool -I lanplus -H "$1" -U "$2" -f /dev/stdin power status'
     )
+    failure: UnreachableError | None = None
     for asking in _askers(host):
         completed = asking.run(
             ["sh", "-c", script, "sh", fence.address, fence.username], input=password, check=False, timeout=60
@@ -125,11 +126,13 @@ def check_bmc(host: Host, server: Server, password: str) -> None:
                 remedy="it is another machine's BMC: correct `address` of its fence in ha.toml",
             )
         said = (completed.stderr or completed.stdout).strip().splitlines()
-        raise UnreachableError(
+        failure = UnreachableError(
             f"the BMC {fence.address} refuses user {fence.username} or does not answer: {said[-1] if said else 'no answer'}",
             where=server.name,
             remedy=f"check address, user and the password in {fence.secret}",
         )
+    if failure:
+        raise failure
 
 
 def _askers(host: Host) -> list[Host]:

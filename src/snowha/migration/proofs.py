@@ -20,7 +20,7 @@ from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground
 from snowha.migration.pacemaker import join, options, power_status, secret_script
-from snowha.migration.servers import boot_id, wait_for_boot
+from snowha.migration.servers import boot_id, mounts_missing, wait_for_boot
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
@@ -226,8 +226,14 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
         _wait_power(other, server, "off", steady)
         proved = round(time.monotonic() - began, 1)
     finally:
-        if power_status(other, server) == "off":
-            other.run(fencing.probe_argv(server, secret_script(server), action="on"), timeout=120)
+        wait_for(
+            lambda: _power_on(other, server),
+            timeout=300,
+            what=f"the BMC to give {server.name} its power again",
+            report=steady.say,
+            unreachable_is_not_yet=True,
+            remedy=f"switch {server.name} on by hand",
+        )
     _wait_power(other, server, "on", steady)
     reporter.fact("proved_s", proved)
     reporter.fact("off", [round(off_at + proved, 1), round(time.time(), 1)])
@@ -235,10 +241,21 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     wait_for(
         lambda: xl.hypervisor(host), timeout=300, what=f"Xen's tools on {server.name}", interval=3, report=reporter.say
     )
+    wait_for(
+        lambda: mounts_missing(ground, host) is None,
+        timeout=300,
+        what=f"the shared file systems on {server.name}",
+        interval=3,
+        report=reporter.say,
+    )
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
     live.settle(ground.hosts, reporter)
     _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+
+
+def _power_on(other: Host, server: Server) -> bool:
+    return other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok
 
 
 def _fence_missing(ground: Ground, server: Server) -> str | None:
@@ -254,4 +271,5 @@ def _wait_power(other: Host, server: Server, wanted: str, reporter: Reporter) ->
         timeout=60,
         what=f"the BMC to say that {server.name} is {wanted}",
         report=reporter.say,
+        unreachable_is_not_yet=True,
     )

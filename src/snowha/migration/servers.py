@@ -68,7 +68,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
                 id=f"servers.mounts.{name}",
                 title=f"Mount the shared file systems on {name}",
                 section="servers",
-                check=partial(_mounts_missing, ground, host),
+                check=partial(mounts_missing, ground, host),
                 apply=partial(_mount, ground, host),
                 uses=(f"server:{name}",),
             )
@@ -129,7 +129,8 @@ def _mounted(host: Host, mount: Mount) -> str | None:
     return completed.stdout.strip() or None
 
 
-def _mounts_missing(ground: Ground, host: Host) -> str | None:
+def mounts_missing(ground: Ground, host: Host) -> str | None:
+    """Which shared file system ``host`` lacks, now or in its fstab; None if none."""
     fstab = read_text(host, "/etc/fstab") or ""
     for mount in ground.site.mounts:
         source = _mounted(host, mount)

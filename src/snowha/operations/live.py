@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snowha.cluster import live
 from snowha.cluster.live import ClusterState
-from snowha.errors import CommandError, SiteError
+from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.wait import wait_for
 from snowha.plan.step import Reporter
@@ -29,7 +29,10 @@ def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
 def cluster_state(hosts: Hosts) -> ClusterState | None:
     """The cluster as the first server that can tell says; None when Pacemaker runs on none."""
     for host in reversed(hosts.values()):  # the first server has the most to do while it is migrated
-        state = state_from(host)
+        try:
+            state = state_from(host)
+        except UnreachableError:
+            continue  # a server that is lost is what the others are asked about
         if state is not None:
             return state
     return None
@@ -49,8 +52,11 @@ def is_standby(state: ClusterState, server: str) -> bool:
 def member(hosts: Hosts, *, but: str = "") -> Host:
     """A server on which Pacemaker runs, other than ``but``. Raises SiteError if there is none."""
     for name, host in reversed(hosts.items()):
-        if name != but and state_from(host) is not None:
-            return host
+        try:
+            if name != but and state_from(host) is not None:
+                return host
+        except UnreachableError:
+            continue
     raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
 
 
@@ -77,7 +83,7 @@ def places(hosts: Hosts) -> dict[str, tuple[str, ...]]:
     """Every domain that any hypervisor runs, with the servers that it runs on. This is asked of Xen, not of Pacemaker."""
     found: dict[str, tuple[str, ...]] = {}
     for name, host in hosts.items():
-        if xl.hypervisor(host) is None:
+        if not xl.is_under_xen(host):
             continue
         for domain in xl.running(host).values():
             found[domain.name] = (*found.get(domain.name, ()), name)

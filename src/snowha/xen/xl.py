@@ -90,6 +90,11 @@ def parse_info(text: str) -> Hypervisor:
     )
 
 
+def is_under_xen(host: Host) -> bool:
+    """Whether ``host`` is a dom0 now. Not whether xl works: that is another question, and its failure is an error."""
+    return host.run(["test", "-e", "/proc/xen/capabilities"], check=False, timeout=60).ok
+
+
 def hypervisor(host: Host) -> Hypervisor | None:
     """What the hypervisor under ``host`` can do, None when there is none."""
     completed = host.run(["xl", "info"], check=False, timeout=60)
@@ -131,16 +136,23 @@ def boots_as_pvh(host: Host, domain: Domain) -> str | None:
         "type": "pvh",
         "kernel": domain.kernel,
         "ramdisk": domain.ramdisk,
-        "memory": domain.memory_mib,
+        "memory": min(domain.memory_mib, 128),  # the domain itself still runs, and has its own
     }
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items() if value)
     write_file(host, config, text, keep=False)
     try:
-        host.run(["xl", "create", "-p", config], timeout=120)
-    except CommandError as error:
-        return error.message.strip().splitlines()[-1]
-    else:
-        host.run(["xl", "destroy", name], timeout=60)
-        return None
+        host.run(["xl", "destroy", name], check=False, timeout=60)  # left by a run that was killed
+        done = host.run(["xl", "create", "-p", config], check=False, timeout=120)
+        if done.ok:
+            return None
+        said = done.stderr.strip()
+        if re.search(r"xc_dom|ELF|[Pp][Vv][Hh]|kernel image", said):
+            return said.splitlines()[-1]
+        raise CommandError(
+            f"a domain to try {domain.kernel} as PVH cannot be created: {said}",
+            where=host.name,
+            remedy="free some memory, or look at /var/log/xen; then run this again",
+        )
     finally:
+        host.run(["xl", "destroy", name], check=False, timeout=60)
         remove_file(host, config, keep=False)
