@@ -238,7 +238,7 @@ def _set(host: Host, reporter: Reporter) -> None:
     text = read_text(host, "/etc/default/xendomains") or ""
     write_file(host, "/etc/default/xendomains", _with_save_empty(text), mode=0o644)
     if _enabled(host):
-        host.run(["systemctl", "disable", *NOT_AT_BOOT])
+        host.run(["systemctl", "disable", "--no-reload", *NOT_AT_BOOT], timeout=180)
 
 
 # Xen
