@@ -57,9 +57,16 @@ def _missing(ground: Ground, name: str) -> str | None:
     gone = absent(ground.first, [disk.target for disk in domain.disks])
     if gone:
         return f"the image {gone[0]} is not there"
-    if _is_pacemakers(ground, name) or name in live.places(ground.hosts):
+    if _is_pacemakers(ground, name) or _runs_on(ground, name):
         return None
     return f"{name} is not running"
+
+
+def _runs_on(ground: Ground, name: str) -> str | None:
+    """The server that runs the domain. The others are only asked when it is not where it belongs: a new one may be booting."""
+    if name in xl.running(ground.first):
+        return ground.first.name
+    return next(iter(live.places(ground.hosts).get(name, ())), None)
 
 
 def _is_pacemakers(ground: Ground, name: str) -> bool:
@@ -90,9 +97,9 @@ def _move(ground: Ground, name: str, reporter: Reporter) -> None:
             where=host.name,
             remedy="take it out of the cluster's configuration first, or correct its config by hand",
         )
-    elsewhere = [server for server in live.places(ground.hosts).get(name, ()) if server != host.name]
-    if elsewhere:
-        raise SiteError(f"{name} runs on {elsewhere[0]}", where=host.name, remedy=f"migrate it to {host.name} first")
+    where = _runs_on(ground, name)
+    if where not in (None, host.name):
+        raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
