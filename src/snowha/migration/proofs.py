@@ -178,6 +178,10 @@ def proving_migrations(ground: Ground, reporter: Reporter) -> Iterator[None]:
 # the floating IP
 
 
+def _answers(asking: Host, address: str) -> bool:
+    return asking.run(["ping", "-c", "1", "-W", "2", address], check=False, timeout=30).ok
+
+
 def _holder(ground: Ground) -> str | None:
     """The server that has the floating IP on its bridge."""
     floating = ground.site.floating_ip
@@ -199,11 +203,14 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
     for target in (away, home):
         live.move(ground.hosts, FLOATING_IP, target, reporter)
         other = next(host for name, host in ground.hosts.items() if name != target)
-        answers = other.run(["ping", "-c", "3", "-W", "2", floating.address], check=False, timeout=30)
-        if _holder(ground) != target or not answers.ok:
-            raise ProofError(
-                f"{floating.address} is not reachable on {target}", where=other.name, remedy="look at the bridge there"
-            )
+        wait_for(
+            lambda other=other, target=target: _holder(ground) == target and _answers(other, floating.address),  # type: ignore[misc]
+            timeout=60,
+            what=f"{floating.address} to be on {target} and answer {other.name}",
+            report=reporter.say,
+            where=other.name,
+            remedy="look at the bridge there",
+        )
     _record(ground, "floating-ip", _floating_facts(ground), {"moved": [home, away, home]})
 
 
