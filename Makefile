@@ -6,6 +6,8 @@ PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # a release given on the command line is for the lab: make demo RELEASE=bookworm
 RELEASE ?= trixie
+# lab tests to run: make lab-test TESTS=tests/lab/test_1_bad_input.py
+TESTS ?= tests/lab
 
 .PHONY: demo test unit lab-test check lab bench clean
 
@@ -20,7 +22,7 @@ unit: $(VENV)/installed
 	$(BIN)/pytest tests/unit -q -n 2
 
 lab-test: $(VENV)/installed packages
-	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest tests/lab -v --timeout 3600 -p no:xdist
+	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

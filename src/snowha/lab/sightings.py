@@ -37,17 +37,8 @@ class Stay:
 def _watch(server: str, ssh_config: Path, log: Path, lock: threading.Lock) -> None:
     names = {plan.name for plan in layout.DOMAINS}
     while True:
-        words = [
-            "ssh",
-            "-F",
-            str(ssh_config),
-            "-o",
-            "ServerAliveInterval=5",
-            "-o",
-            "ServerAliveCountMax=2",
-            server,
-            _LOOP,
-        ]
+        # a connection of its own, to notice by itself that the server is gone
+        words = ["ssh", "-F", str(ssh_config), "-o", "ControlPath=none", server, _LOOP]
         with subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as ssh:

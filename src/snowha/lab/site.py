@@ -126,6 +126,10 @@ def _copy_keys(source: Path, paths: LabPaths) -> None:
     text += (
         f"Host *\n  User root\n  IdentityFile {paths.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {paths.known_hosts}\n"
         "  StrictHostKeyChecking yes\n  BatchMode yes\n  ConnectTimeout 20\n"
+        # A login costs an emulated machine seconds, most of them for a key exchange that nobody here listens to.
+        "  KexAlgorithms curve25519-sha256\n"
+        f"  ControlMaster auto\n  ControlPersist 300\n  ControlPath {paths.site}/ssh-%C\n"
+        "  ServerAliveInterval 5\n  ServerAliveCountMax 2\n"
     )
     paths.ssh_config.write_text(text)
 
@@ -218,7 +222,7 @@ def restore(name: str, *, paths: LabPaths | None = None) -> None:
                 network.cable(machine, plugged, connected=True)
         machines.restore(name, paths)
         # connections of before are dead without knowing it
-        for control in runtime_folder().iterdir():
+        for control in (*runtime_folder().iterdir(), *paths.site.glob("ssh-*")):
             control.unlink(missing_ok=True)
         for machine in MACHINES:
             wait_for(
