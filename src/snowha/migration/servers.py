@@ -19,7 +19,7 @@ from snowha.migration.interfaces import with_bridge
 from snowha.migration.packages import server_packages
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Mount, Server
-from snowha.xen import block_script, xl
+from snowha.xen import block_script, dom0_weight, xl
 
 NOT_AT_BOOT = ("corosync", "pacemaker")
 """A fenced server comes back out of the cluster until somebody has looked at it (guide: "death match")."""
@@ -90,7 +90,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
     found.append(
         Step(
             id=f"servers.settings.{name}",
-            title=f"Block script, XENDOMAINS_SAVE and services of {name}",
+            title=f"Block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
             section="servers",
             check=partial(_settings_missing, host),
             apply=partial(_set, host),
@@ -226,7 +226,7 @@ def _enabled(host: Host) -> list[str]:
 
 
 def _settings_missing(host: Host) -> str | None:
-    wrong = block_script.missing(host)
+    wrong = block_script.missing(host) or dom0_weight.missing(host)
     if wrong:
         return wrong
     text = read_text(host, "/etc/default/xendomains") or ""
@@ -238,6 +238,7 @@ def _settings_missing(host: Host) -> str | None:
 
 def _set(host: Host, reporter: Reporter) -> None:
     block_script.install(host)
+    dom0_weight.install(host)
     text = read_text(host, "/etc/default/xendomains") or ""
     write_file(host, "/etc/default/xendomains", _with_save_empty(text), mode=0o644)
     if _enabled(host):
