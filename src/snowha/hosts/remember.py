@@ -2,6 +2,9 @@
 
 Before a run changes anything, every step looks, and many look at the same thing: where domains run, what Pacemaker says. On a
 busy server each command costs a noticeable part of a second. The answers are good until the first change: then ``forget``.
+
+What was asked before anything was changed is nearly the same in every run: ``ask`` asks all of it at once, ``asked`` tells
+what it was.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.batch import run_all
 from snowha.hosts.process import as_bytes, failed
 
 
@@ -27,10 +31,23 @@ class RememberingHost:
         self._host = host
         self._lock = threading.Lock()
         self._answers: dict[tuple[tuple[str, ...], bytes], tuple[threading.Lock, list[Completed]]] | None = {}
+        self._questions: dict[tuple[str, ...], None] = {}
 
     @property
     def name(self) -> str:
         return self._host.name
+
+    def ask(self, questions: Sequence[Sequence[str]]) -> None:
+        """Ask all of ``questions``, commands that change nothing, in one go. Raises UnreachableError, CommandError."""
+        for answer in run_all(self._host, questions):
+            with self._lock:
+                if self._answers is not None:
+                    self._answers[answer.argv, b""] = (threading.Lock(), [answer])
+
+    def asked(self) -> tuple[tuple[str, ...], ...]:
+        """The commands without input that were run before ``forget``, in order: they changed nothing."""
+        with self._lock:
+            return tuple(self._questions)
 
     def forget(self) -> None:
         """Something is about to be changed: no answer of before counts any more."""
@@ -55,6 +72,8 @@ class RememberingHost:
                 known = None
             else:
                 known = self._answers.setdefault((tuple(argv), as_bytes(input)), (threading.Lock(), []))
+                if not input:
+                    self._questions.setdefault(tuple(argv))
         if known is None:
             return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
         asking, answer = known

@@ -8,6 +8,7 @@ import pytest
 
 from snowha.errors import CommandError
 from snowha.hosts.api import Completed
+from snowha.hosts.local import LocalHost
 from snowha.hosts.remember import RememberingHost
 
 
@@ -53,3 +54,38 @@ def test_a_remembered_failure_fails_again_for_who_minds() -> None:
     assert host.run(["false"], check=False).returncode == 1
     with pytest.raises(CommandError):
         host.run(["false"])
+
+
+class ShellHost(CountingHost):
+    """Runs what it is given, and counts."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        self.asked += 1
+        return LocalHost().run(argv, input=input, timeout=timeout, check=check)
+
+
+def test_what_was_asked_in_the_last_run_is_asked_at_once_in_the_next() -> None:
+    """A finished site would be looked at for minutes."""
+    first = RememberingHost(ShellHost())
+    first.run(["echo", "one"])
+    first.run(["sh", "-c", "exit 3"], check=False)
+    first.run(["cat"], input="not a question: who knows what it does")
+    first.forget()
+    first.run(["touch", "/dev/null"])
+    asked = first.asked()
+    assert asked == (("echo", "one"), ("sh", "-c", "exit 3"))
+
+    server = ShellHost()
+    second = RememberingHost(server)
+    second.ask(asked)
+    assert second.run(["echo", "one"]).stdout == "one\n"
+    assert second.run(["sh", "-c", "exit 3"], check=False).returncode == 3
+    assert server.asked == 1
