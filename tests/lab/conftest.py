@@ -108,9 +108,9 @@ def lab() -> Iterator[None]:
     site.down(print)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def initial_folder(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `snow ha init` wrote for the single server."""
+    """What `snow ha init` wrote for the single server as it was before anything."""
     folder = tmp_path_factory.mktemp("initial")
     site.restore(PREPARED)
     Administrator(folder).init()
@@ -119,8 +119,7 @@ def initial_folder(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def single(initial_folder: Path, tmp_path: Path) -> Administrator:
-    """The single server as it was before anything, and an administrator with an ha.toml of its own."""
-    site.restore(PREPARED)
+    """An administrator with an ha.toml of its own, for a test that changes no server, or takes back what it changed."""
     shutil.copytree(initial_folder, tmp_path, dirs_exist_ok=True)
     return Administrator(tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from conftest import Administrator, on
@@ -16,32 +17,36 @@ CONFIG = "/sNow/etc/domains/slurm02.cfg"
 
 @pytest.fixture
 def unchanged(single: Administrator) -> Iterator[Administrator]:
-    """After the test, neither server has anything of ours."""
+    """The single server as it was before anything. After the test, neither server has anything of ours."""
     yield single
+    looking = "ls -d /var/lib/snow-ha /etc/snow-ha /etc/corosync /sNow/domains/* 2>/dev/null || true"
     for host in ("snow01", "snow02"):
-        assert (
-            on(
-                host,
-                "sh",
-                "-c",
-                "'ls -d /var/lib/snow-ha /etc/snow-ha /etc/corosync /sNow/domains/* 2>/dev/null || true'",
-            )
-            == ""
-        )
+        assert on(host, "sh", "-c", f"'{looking}'") == ""
 
 
-def edit(pattern: str, replacement: str, path: str = CONFIG) -> None:
-    """Replace text in a file on the shared file system, as a tired administrator would."""
-    text = on("nfs01", "cat", f"/export{path}")
-    changed, count = re.subn(pattern, replacement, text)
+@contextmanager
+def edited(pattern: str, replacement: str, path: str = CONFIG) -> Iterator[None]:
+    """Text replaced in a file on the shared file system, as a tired administrator would, and put back."""
+    before = on("nfs01", "cat", f"/export{path}")
+    changed, count = re.subn(pattern, replacement, before)
     assert count
-    LocalHost().run(first_boot.ssh_words("nfs01", ["tee", f"/export{path}"], paths=layout.paths()), input=changed)
+    write(path, changed)
+    try:
+        yield
+    finally:
+        write(path, before)
+
+
+def write(path: str, text: str) -> None:
+    LocalHost().run(first_boot.ssh_words("nfs01", ["tee", f"/export{path}"], paths=layout.paths()), input=text)
 
 
 def test_a_server_that_does_not_answer_is_named(unchanged: Administrator) -> None:
     site.cable("snow02", "snow", False)
-    ended = unchanged.snow("ha", "apply", "--yes")
-    site.cable("snow02", "snow", True)
+    try:
+        ended = unchanged.snow("ha", "apply", "--yes")
+    finally:
+        site.cable("snow02", "snow", True)
     assert ended.code == 3
     assert "snow02" in ended.output
 
@@ -62,15 +67,15 @@ def test_a_password_that_others_can_read_is_refused(unchanged: Administrator) ->
 
 
 def test_a_missing_volume_is_named_with_its_config(unchanged: Administrator) -> None:
-    edit("slurm02-swap", "slurm02-gone")
-    ended = unchanged.snow("ha", "apply", "--yes")
+    with edited("slurm02-swap", "slurm02-gone"):
+        ended = unchanged.snow("ha", "apply", "--yes")
     assert ended.code == 4
     assert "/dev/snow_vg/slurm02-gone" in ended.output and CONFIG in ended.output
 
 
 def test_a_config_that_does_not_parse_is_named_with_its_line(unchanged: Administrator) -> None:
-    edit(r"disk        = \[", "disk        = [[[")
-    ended = unchanged.snow("ha", "apply", "--yes")
+    with edited(r"disk        = \[", "disk        = [[["):
+        ended = unchanged.snow("ha", "apply", "--yes")
     assert ended.code == 2
     assert re.search(re.escape(CONFIG) + r":\d+", ended.output)
 
@@ -78,8 +83,8 @@ def test_a_config_that_does_not_parse_is_named_with_its_line(unchanged: Administ
 @pytest.mark.parametrize("name", ["a;reboot", "../../etc", "$(touch /tmp/owned)"])
 def test_a_name_never_reaches_a_shell(unchanged: Administrator, name: str) -> None:
     before = on("snow01", "cat", "/proc/sys/kernel/random/boot_id")
-    edit("name        = 'slurm02'", f"name        = '{name}'")
-    ended = unchanged.snow("ha", "apply", "--yes")
+    with edited("name        = 'slurm02'", f"name        = '{name}'"):
+        ended = unchanged.snow("ha", "apply", "--yes")
     assert ended.code == 2
     assert CONFIG in ended.output
     assert on("snow01", "cat", "/proc/sys/kernel/random/boot_id") == before
@@ -87,8 +92,8 @@ def test_a_name_never_reaches_a_shell(unchanged: Administrator, name: str) -> No
 
 
 def test_two_domains_with_one_name_are_both_named(unchanged: Administrator) -> None:
-    edit("name        = 'slurm02'", "name        = 'slurm01'")
-    ended = unchanged.snow("ha", "apply", "--yes")
+    with edited("name        = 'slurm02'", "name        = 'slurm01'"):
+        ended = unchanged.snow("ha", "apply", "--yes")
     assert ended.code == 2
     assert CONFIG in ended.output and "slurm01.cfg" in ended.output
 
@@ -105,14 +110,21 @@ def test_fewer_than_two_servers_are_refused(unchanged: Administrator) -> None:
 def test_a_full_shared_file_system_says_how_much_is_missing(unchanged: Administrator) -> None:
     free = int(on("nfs01", "stat", "--file-system", "--format=%a", "/export/sNow"))
     size = int(on("nfs01", "stat", "--file-system", "--format=%S", "/export/sNow"))
-    on("nfs01", "fallocate", "-l", str(free * size - (200 << 20)), "/export/sNow/log/big")
-    ended = unchanged.snow("ha", "apply", "--yes")
+    big = "/export/sNow/log/big"
+    on("nfs01", "fallocate", "-l", str(free * size - (200 << 20)), big)
+    try:
+        ended = unchanged.snow("ha", "apply", "--yes")
+    finally:
+        on("nfs01", "rm", big)
     assert ended.code == 4
     assert re.search(r"need \d+ MiB and \d+ MiB are free", ended.output)
 
 
 def test_snow_that_is_not_on_nfs_is_refused(unchanged: Administrator) -> None:
     on("snow01", "sh", "-c", "'cp -a /sNow/etc /root/etc && umount -l /sNow && cp -a /root/etc /sNow/'")
-    ended = unchanged.snow("ha", "apply", "--yes")
+    try:
+        ended = unchanged.snow("ha", "apply", "--yes")
+    finally:
+        on("snow01", "sh", "-c", "'rm -r /sNow/etc /root/etc && mount /sNow'")
     assert ended.code == 4
     assert "not on NFS" in ended.output
