@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from . import manifest as manifests
-from .check import Entries, read_back, root_hash
+from .belt import Belt
+from .check import Entries, raise_on_difference, read_back, root_hash
 from .errors import SourceError, SpaceError, VerifyError
 from .events import Progress, Report
 from .job import DEFAULTS, Job, Options
@@ -68,7 +69,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
                     remedy="shut its domain down, and run this again",
                 )
             entries = _entries(job)
-            read_back(target, target_path, entries, plan.length, report, options)
+            read_back(target, target_path, _unproven(job, entries), entries, plan.length, report, options)
         except (SpaceError, VerifyError):
             discard(job)
             raise
@@ -82,7 +83,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
         "bytes": plan.length,
         "copied": plan.bytes,
         "written": job.done.written,
-        "kept": job.done.kept,
+        "kept": sum(piece.bytes for piece in job.done.kept),
         "method": plan.method,
         "reason": plan.reason,
         "verified": True,
@@ -106,8 +107,10 @@ def look(source_path: str, options: Options = DEFAULTS) -> dict[str, Any]:
 
 
 def _bulk(job: Job, *, dirty: bool) -> None:
+    """Write everything that is not there yet, and read back what was written. Raises VerifyError if that differs."""
     pace = Pace(job.options.rate)
     progress = Progress(job.report, "copy", job.plan.bytes)
+    belt = Belt(job.target, job.target_name, pace.take)
     last = time.monotonic()
 
     def checkpoint() -> None:
@@ -126,21 +129,37 @@ def _bulk(job: Job, *, dirty: bool) -> None:
 
     try:
         try:
-            run(job.pieces, lambda: copier(job, pace, dirty=dirty), pace, tick, threads=job.options.threads)
+            run(
+                job.pieces,
+                lambda: copier(job, pace, belt, dirty=dirty),
+                pace,
+                tick,
+                threads=job.options.threads,
+                last=belt.drain,
+            )
             if job.plan.header:
                 with memoryview(job.plan.header) as header:
                     job.target.write_from(header, 0)
-        finally:
-            checkpoint()
+        except BaseException:
+            checkpoint()  # for the next run
+            raise
+        job.target.sync()
     except OSError as error:
         raise write_error(error, job.target_name, (0, job.plan.length)) from None
     progress.at(job.plan.bytes, force=True)
+    raise_on_difference(belt.differing, job.target_name)
 
 
 def _entries(job: Job) -> Entries:
     if job.plan.header:
         return ((Piece(0, ((0, len(job.plan.header)),)), hashlib.sha256(job.plan.header).hexdigest()),)
     return tuple((piece, job.done.hashes[piece.index]) for piece in job.pieces)
+
+
+def _unproven(job: Job, entries: Entries) -> Entries:
+    """What was not read back while it was copied: windows kept from an earlier run, and a new swap header."""
+    kept = {piece.index for piece in job.done.kept}
+    return tuple(entry for entry in entries if job.plan.header or entry[0].index in kept)
 
 
 def _finish(job: Job, record: Manifest, saved: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 import os
 import random
 import signal
@@ -142,7 +141,7 @@ class Failing:
     def __init__(self, source: Storage, bad: tuple[int, int]) -> None:
         self.length, self._source, self._bad = source.length, source, bad
 
-    def read_into(self, buffer: mmap.mmap, at: int, size: int) -> None:
+    def read_into(self, buffer: memoryview, at: int, size: int) -> None:
         if at < self._bad[1] and at + size > self._bad[0]:
             raise OSError(errno.EIO, "Input/output error")
         self._source.read_into(buffer, at, size)
