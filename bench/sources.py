@@ -87,11 +87,9 @@ def _made(path: Path, size: int) -> bool:
 
 
 def _allocate(path: Path, size: int) -> None:
-    """A volume has no holes, and neither has what stands for one: they are filled with noise where no file is, as on a
-    disk that was used before (through the same blocks that the file system calls free)."""
+    """A volume has no holes, and neither may what stands for one: what was never written is written with zeros."""
     with path.open("r+b") as file:
         at = 0
-        noise = os.urandom(_CHUNK)
         while at < size:
             try:
                 hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
@@ -104,5 +102,5 @@ def _allocate(path: Path, size: int) -> None:
             except OSError:
                 at = size
             while hole < at:
-                hole += os.pwrite(file.fileno(), bytes(min(len(noise), at - hole)), hole)
+                hole += os.pwrite(file.fileno(), bytes(min(_CHUNK, at - hole)), hole)
         os.fsync(file.fileno())

@@ -19,8 +19,8 @@ from .storage import Storage
 
 CHUNK = 4 << 20
 """Bytes in a buffer."""
-BUFFERS = 8
-"""32 MiB: half of what a copy may take in all."""
+BUFFERS = 7
+"""28 MiB, of the 64 MiB that a copy may take in all."""
 _BACK = 1 << 20
 """Bytes read back at once, by each worker."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import platform
+import os
 import time
 from errno import EPERM
 from pathlib import Path
@@ -192,7 +192,7 @@ def _record(job: Job, entries: Entries, started: str) -> Manifest:
         reason=job.plan.reason,
         kind=job.plan.kind,
         source=job.source_name,
-        host=platform.node(),
+        host=os.uname().nodename,
         started=started,
         finished=_now(),
         entries=entries,
