@@ -66,15 +66,20 @@ def read_back(
         lambda: progress.at(pace.done),
         threads=options.threads,
     )
+    done.differing += not_zero(target, path, entries, length)
+    progress.at(pace.done, force=True)
+    raise_on_difference(done.differing, path)
+
+
+def not_zero(target: Storage, path: str, entries: Entries, length: int) -> list[Range]:
+    """What does not read as zeros although nothing was copied there. Raises VerifyError if it cannot be read."""
     between = list(gaps([span for piece, _ in entries for span in piece.ranges], length))
     try:
-        done.differing += check_zeros(target, intersect(between, target.data_ranges()))
+        return check_zeros(target, intersect(between, target.data_ranges()))
     except OSError as error:
         raise VerifyError(
             f"cannot be read back: {error.strerror}", where=path, remedy="look at the storage's logs"
         ) from None
-    progress.at(pace.done, force=True)
-    raise_on_difference(done.differing, path)
 
 
 def raise_on_difference(differing: list[Range], path: str) -> None:

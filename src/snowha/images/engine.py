@@ -197,6 +197,7 @@ def _record(job: Job, entries: Entries, started: str) -> Manifest:
         finished=_now(),
         entries=entries,
         image_mtime_ns=stamp,
+        point=job.options.point,
     )
 
 

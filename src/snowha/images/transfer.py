@@ -66,7 +66,7 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
         try:
             for at, size in steps(piece):
                 pace.take(size)
-                _read(source, buffer.view, at, size, job.source_name)
+                read_source(source, buffer.view, at, size, job.source_name)
                 with buffer.view[:size] as part:
                     digest.update(part)
         finally:
@@ -88,13 +88,10 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
             for part in parts:
                 pace.take(part.size)
                 with buffer.view[part.place :] as room:
-                    _read(source, room, part.at, part.size, job.source_name)
+                    read_source(source, room, part.at, part.size, job.source_name)
                     with room[: part.size] as data:
                         digest.update(data)
-                        try:
-                            done.count(_write(target, data, part.at, dirty=dirty))
-                        except OSError as error:
-                            raise write_error(error, job.target_name, (part.at, part.at + part.size)) from None
+                        done.count(write_part(target, data, part.at, job.target_name, dirty=dirty))
                 pace.count(part.size)
             belt.put(buffer, piece, parts)
         value = digest.hexdigest()
@@ -111,7 +108,7 @@ def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piec
     def work(piece: Piece) -> None:
         for at, size in steps(piece):
             pace.take(size)
-            _read(source, buffer, at, size, name)
+            read_source(source, buffer, at, size, name)
             with buffer[:size] as part:
                 steps_there = [low for low in range(0, size, _ZERO_STEP) if not _empty(part, low)]
             done.count(sum(min(_ZERO_STEP, size - low) for low in steps_there))
@@ -158,8 +155,18 @@ def _empty(part: memoryview, low: int) -> bool:
         return ZEROS.startswith(bit)
 
 
+def write_part(target: Storage, part: memoryview, at: int, name: str, *, dirty: bool) -> int:
+    """Write what is not zeros; how many bytes that were. ``dirty``: the rest has to be made zeros.
+
+    Raises SpaceError, TargetError.
+    """
+    try:
+        return _write(target, part, at, dirty=dirty)
+    except OSError as error:
+        raise write_error(error, name, (at, at + len(part))) from None
+
+
 def _write(target: Storage, part: memoryview, at: int, *, dirty: bool) -> int:
-    """Write what is not zeros; how many bytes that were."""
     size = len(part)
     written = 0
     begin = -1
@@ -181,7 +188,8 @@ def _write(target: Storage, part: memoryview, at: int, *, dirty: bool) -> int:
     return written
 
 
-def _read(source: Reader, buffer: memoryview, at: int, size: int, name: str) -> None:
+def read_source(source: Reader, buffer: memoryview, at: int, size: int, name: str) -> None:
+    """Fill a buffer from the source. Raises SourceError that names the blocks which cannot be read."""
     try:
         source.read_into(buffer, at, size)
     except OSError as error:
