@@ -205,7 +205,7 @@ def _survey(source: Storage, path: str, options: Options) -> Survey:
     if not source.length:
         raise SourceError("it is empty", where=path, remedy="name a disk with something on it")
     try:
-        return survey(source, every_block=options.every_block)
+        return survey(source, every_block=options.every_block, unclean=bool(options.point))
     except OSError as error:
         raise _unreadable(path, error) from None
 

@@ -65,7 +65,7 @@ class Site:
 
 @pytest.fixture
 def site(tree: Path, tmp_path: Path) -> Site:
-    return Site(tmp_path, make_image(tmp_path / "origin", 40 * MIB, [], tree))
+    return Site(tmp_path, make_image(tmp_path / "origin", 24 * MIB, [], tree))
 
 
 def write_into(image: Path, files: dict[str, bytes], folder: Path) -> None:
@@ -158,7 +158,7 @@ def test_two_rounds(site: Site, tmp_path: Path) -> None:
     verify(str(site.image), silent)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     writes=st.lists(
         st.tuples(st.integers(0, 3 * MIB), st.integers(1, 300_000), st.sampled_from([0, 7])), min_size=1, max_size=6
@@ -261,7 +261,7 @@ def test_a_preview_says_how_much_and_touches_nothing(site: Site, tmp_path: Path)
     site.see_changes()
     before = site.image.read_bytes()
     plan = preview(str(site.origin), str(site.cow), str(site.image))
-    assert plan["event"] == "plan" and MIB <= plan["write"] <= plan["bytes"] <= 40 * MIB and plan["chunks"] > 256
+    assert plan["event"] == "plan" and MIB <= plan["write"] <= plan["bytes"] <= 24 * MIB and plan["chunks"] > 256
     assert site.image.read_bytes() == before and site.names() == {"image", "image.manifest"}
 
 
@@ -279,3 +279,16 @@ def test_from_the_command_line(site: Site, tmp_path: Path, capsys: pytest.Captur
     assert events[-1]["kind"] == "usage" and any(event.get("missed") == 0 for event in events)
     with Storage(str(site.image)) as opened:
         assert intersect(survey(opened).ranges, [(0, 4096)])
+
+
+def test_bitmaps_of_a_file_system_in_use_are_a_guess_and_only_with_a_last_round(site: Site, tmp_path: Path) -> None:
+    """Its state and its totals are written when it is unmounted: without the guess every warm copy would read every block."""
+    site.take_snapshot()
+    for words in ("feature needs_recovery", "set_super_value free_blocks_count 17", "set_super_value last_orphan 12"):
+        tool("debugfs", "-w", "-R", words, site.snapshot)
+    assert site.bulk()["method"] == "ext4 used blocks"
+    assert copy(str(site.snapshot), str(tmp_path / "cold"), silent)["method"] == "every block"
+    site.see_changes()
+    site.last()
+    same_where_used(site)
+    verify(str(site.image), silent)
