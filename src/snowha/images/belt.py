@@ -1,8 +1,13 @@
-"""What lies between writing a chunk and trusting it: a sync, and a look at what the storage gives back.
+"""What lies between writing a chunk and trusting it: a look at what the storage gives back.
 
 A chunk stays in memory until it was read back and compared byte by byte: that costs a tenth of hashing it a second time,
 and lets windows be proven while later ones are still copied. There are only so many buffers, so whoever needs one
-while all are taken does what is next for those that have one: reads back, or syncs. Memory stays the same for any disk.
+while all are taken does what is next for those that have one. Memory stays the same for any disk.
+
+With O_DIRECT a chunk that was written is at the storage, and is read back from there at once; a sync for each batch would only
+make everybody wait for the file system's journal. What the storage still has in a cache of its own is made lasting by the
+sync that ends the copy, and an error of that one is an error of the copy. Without O_DIRECT a chunk may still be in the page
+cache: it is synced and dropped from there before it is read back.
 """
 
 from __future__ import annotations
@@ -70,7 +75,7 @@ class Belt:
     _free: list[Buffer] = field(default_factory=list)
     _made: int = 0
     _written: list[_Chunk] = field(default_factory=list)
-    _synced: deque[_Chunk] = field(default_factory=deque)
+    _ready: deque[_Chunk] = field(default_factory=deque)
     _syncing: bool = False
     _under_way: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -91,7 +96,7 @@ class Belt:
     def put(self, buffer: Buffer, piece: Piece, parts: Sequence[Part]) -> None:
         """A chunk that was written."""
         with self._changed:
-            self._written.append(_Chunk(buffer, piece, parts))
+            (self._ready if self.target.is_direct else self._written).append(_Chunk(buffer, piece, parts))
             self._changed.notify_all()
 
     def give(self, buffer: Buffer) -> None:
@@ -117,10 +122,10 @@ class Belt:
         chunk: _Chunk | None = None
         batch: list[_Chunk] = []
         with self._changed:
-            if self._written and not self._syncing and (self._must_sync() or not self._synced):
+            if self._written and not self._syncing and (self._must_sync() or not self._ready):
                 batch, self._written, self._syncing = self._written, [], True
-            elif self._synced:
-                chunk = self._synced.popleft()
+            elif self._ready:
+                chunk = self._ready.popleft()
             else:
                 self._changed.wait(0.1)
         if batch:
@@ -129,7 +134,7 @@ class Belt:
             finally:
                 with self._changed:
                     self._syncing = False
-                    self._synced.extend(batch)
+                    self._ready.extend(batch)
                     self._changed.notify_all()
         elif chunk:
             self._read_back(chunk)

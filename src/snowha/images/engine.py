@@ -27,8 +27,9 @@ from .survey import Survey, seal, survey
 from .transfer import copier, write_error
 from .workers import Pace, run
 
-_CHECKPOINT = 5.0
-"""Seconds between syncs of the target: what a killed copy has to write again at most."""
+_CHECKPOINT = 1.0
+"""Seconds between syncs of the target: what a killed copy has to write again at most. The storage's own cache is emptied as well,
+so that the last sync has little left to do."""
 
 
 def copy(source_path: str, target_path: str, report: Report, options: Options = DEFAULTS) -> dict[str, Any]:

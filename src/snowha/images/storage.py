@@ -55,6 +55,8 @@ class Storage:
         self.is_block = stat.S_ISBLK(os.fstat(self._plain).st_mode)
         with contextlib.suppress(OSError):
             self._direct = os.open(path, (flags & ~os.O_EXCL & ~os.O_CREAT) | os.O_DIRECT)
+        self.is_direct = self._direct >= 0
+        """What was written so far went past the page cache, but for less than a page at the end."""
         self._measure()
 
     def _measure(self) -> None:
@@ -123,6 +125,7 @@ class Storage:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
+            self.is_direct = False
             return -1
 
     def _drop(self, at: int, size: int) -> None:
