@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
+from snowha.hosts.wait import wait_for
 
 PREFIX = "snow-ha-"
 _FULL, _TOO_FULL = 60.0, 90.0
 """Percent. From the first on a snapshot is enlarged where there is room, at the second everything is stopped."""
 _LOOK_EVERY = 3.0
+_PATIENCE = 30.0
 _SMALLEST = 256 << 20
 _SHARE = 5
 """A snapshot gets a fifth of its volume's size unless told otherwise."""
@@ -141,10 +143,24 @@ def create(host: Host, volume: Volume, number: int, size: int) -> Volume:
 
 
 def remove(host: Host, snapshot: Volume) -> None:
-    """Remove a snapshot of ours, and nothing else."""
+    """Remove a snapshot of ours, and nothing else. The engine of a run that was killed may have it open for a moment more:
+    it notices within a second that nobody listens."""
     if not snapshot.is_ours:
         raise ValueError(f"{snapshot.full_name} is no snapshot of ours")
-    host.run(["lvremove", "--yes", snapshot.full_name], timeout=300)
+    said = ""
+
+    def gone() -> bool:
+        nonlocal said
+        done = host.run(["lvremove", "--yes", snapshot.full_name], check=False, timeout=300)
+        said = done.stderr.strip()
+        return done.ok
+
+    try:
+        wait_for(gone, timeout=_PATIENCE, what=f"snapshot {snapshot.full_name} to be removed", error=CommandError)
+    except CommandError as error:
+        raise CommandError(
+            f"{error.message}: {said}", where=host.name, remedy=f"look what has it open: lsof {snapshot.path}"
+        ) from None
 
 
 class Watch:
