@@ -36,7 +36,7 @@ from .errors import SourceError, TargetError, UsageError
 from .events import Progress, Report
 from .ext import MOST_RANGES
 from .job import DEFAULTS, Options
-from .journal import Journal
+from .journal import Journal, is_about
 from .manifest import Manifest
 from .ranges import Piece, Range, aligned, bounded, cut, intersect, merge, total, without
 from .storage import IO_SIZE, Storage, open_source, open_target
@@ -84,6 +84,8 @@ def freshen(
     began = time.monotonic()
     saved = options.manifest or manifests.path_for(target_path)
     record = manifests.read(saved)
+    if record.point == point and _end_killed(target_path, record, base):
+        return _done_event(source_path, target_path, saved, record, None, began)
     if record.point != base:
         raise UsageError(
             f"it is an image of {record.point or 'no snapshot'}, not of {base}",
@@ -137,18 +139,25 @@ def freshen(
         except OSError as error:
             raise write_error(error, target_path, (0, record.length)) from None
         journal.remove()
+    return _done_event(source_path, target_path, saved, after, delta, began)
+
+
+def _done_event(
+    source_path: str, target_path: str, saved: str, record: Manifest, delta: Delta | None, began: float
+) -> dict[str, Any]:
+    """``delta`` is None if an earlier run had done everything but the rename."""
     return {
         "event": "done",
         "source": source_path,
         "target": target_path,
         "bytes": record.length,
-        "copied": total(delta.write),
-        "missed": delta.missed,
-        "chunks": delta.chunks,
+        "copied": total(delta.write) if delta else 0,
+        "missed": delta.missed if delta else 0,
+        "chunks": delta.chunks if delta else 0,
         "method": record.method,
         "reason": record.reason,
         "verified": True,
-        "hash": root_hash(after),
+        "hash": root_hash(record),
         "manifest": saved,
         "seconds": round(time.monotonic() - began, 3),
     }
@@ -191,18 +200,32 @@ def _delta(source: Storage, store_path: str, record: Manifest, *, last: bool) ->
     )
 
 
+def _header(base: str) -> dict[str, object]:
+    return {"freshen": base, "host": os.uname().nodename, "version": 1}
+
+
+def _end_killed(target_path: str, record: Manifest, base: str) -> bool:
+    """If an earlier run was killed between the manifest and the rename, do the rename: what the manifest says was verified."""
+    partial = Path(f"{target_path}.partial")
+    if Path(target_path).exists() or not is_about(f"{target_path}.journal", _header(base)):
+        return False
+    try:
+        found = partial.stat()
+    except OSError:
+        return False
+    if found.st_mtime_ns != record.image_mtime_ns or found.st_size != record.length:
+        return False
+    with contextlib.closing(Journal(f"{target_path}.journal", _header(base))) as journal:
+        partial.replace(target_path)
+        manifests.sync_folder(target_path)
+        journal.remove()
+    return True
+
+
 def _take(target_path: str, record: Manifest, base: str) -> Journal:
     """Lock the image and put it under its .partial name. Raises TargetError, BusyError."""
-    partial = Path(f"{target_path}.partial")
-    header: dict[str, object] = {"freshen": base, "host": os.uname().nodename, "version": 1}
+    partial, image, saved = Path(f"{target_path}.partial"), Path(target_path), f"{target_path}.journal"
     try:
-        journal = Journal(f"{target_path}.journal", header)
-    except OSError as error:
-        raise TargetError(
-            f"cannot be written: {error.strerror}", where=target_path, remedy="look at the folder and its rights"
-        ) from None
-    try:
-        image = Path(target_path)
         if image.exists():
             found = image.stat()
             if found.st_mtime_ns != record.image_mtime_ns or found.st_size != record.length:
@@ -211,18 +234,17 @@ def _take(target_path: str, record: Manifest, base: str) -> Journal:
                     where=target_path,
                     remedy="a domain may run from it: look, and copy the snapshot to another name",
                 )
+            journal = Journal(saved, _header(base))
             image.replace(partial)
             manifests.sync_folder(target_path)
-        elif not (journal.usable and partial.exists() and partial.stat().st_size == record.length):
-            raise TargetError(
-                "there is no image to bring up to date", where=target_path, remedy="copy the snapshot first"
-            )
-    except BaseException:
-        if not partial.exists() or not journal.usable:
-            journal.remove()
-        journal.close()
-        raise
-    return journal
+            return journal
+        if is_about(saved, _header(base)) and partial.exists() and partial.stat().st_size == record.length:
+            return Journal(saved, _header(base))
+    except OSError as error:
+        raise TargetError(
+            f"cannot be written: {error.strerror}", where=target_path, remedy="look at the folder and its rights"
+        ) from None
+    raise TargetError("there is no image to bring up to date", where=target_path, remedy="copy the snapshot first")
 
 
 def _bring(

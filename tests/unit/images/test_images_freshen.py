@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from image_files import make_image, tool
 from snapshot_store import store
 
+from snowha.images import travel
 from snowha.images.check import verify
 from snowha.images.commands import main
 from snowha.images.engine import copy
@@ -218,6 +221,77 @@ def test_killed_in_the_middle_it_goes_on(site: Site, tmp_path: Path) -> None:
     same_where_used(site)
     verify(str(site.image), silent)
     assert site.names() == {"image", "image.manifest"}
+
+
+def test_killed_at_random_instants_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """kill -9 as often as SNOW_KILLS says (3) while the image of a snapshot is brought up to date, then one run to the end."""
+    packed = tmp_path / "engine.pyz"
+    packed.write_bytes(travel.pack())
+    chance = random.Random(os.environ.get("SNOW_KILL_SEED", "7"))
+    origin = tmp_path / "origin"
+    origin.write_bytes(chance.randbytes(24 * MIB))
+    site = Site(tmp_path, origin)
+    site.take_snapshot()
+    site.bulk()
+    with origin.open("r+b") as file:
+        for window in range(6):
+            os.pwrite(file.fileno(), chance.randbytes(400_000), window * 4 * MIB + chance.randrange(3 * MIB))
+        os.pwrite(file.fileno(), bytes(MIB), 9 * MIB)
+    site.see_changes()
+    words = ["freshen", str(origin), str(site.cow), str(site.image), "--base", "one"]
+    for _ in range(int(os.environ.get("SNOW_KILLS", "3"))):
+        with subprocess.Popen(
+            [sys.executable, str(packed), *words, "--rate", str(chance.choice([100, 300, 1000]))],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                process.wait(timeout=chance.uniform(0.1, 0.5))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if site.image.exists() and '"point"' not in (tmp_path / "image.manifest").read_text():
+            verify(str(site.image), silent)
+            site.bulk()
+    site.last()
+    assert site.image.read_bytes() == origin.read_bytes()
+    verify(str(site.image), silent)
+    assert site.names() == {"image", "image.manifest"}
+
+
+def test_killed_before_the_rename_only_the_rename_is_left(site: Site, tmp_path: Path) -> None:
+    """The manifest says already that it is finished: without care neither the same call nor anybody else could go on."""
+    site.take_snapshot()
+    site.bulk()
+    write_into(site.origin, {"new": os.urandom(MIB)}, tmp_path)
+    site.see_changes()
+    replaced = Path.replace
+
+    def killed(self: Path, target: str) -> Path:
+        if self.name == "image.partial":
+            raise KeyboardInterrupt
+        return replaced(self, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            site.last()
+    assert not site.image.exists() and "point" not in json.loads((tmp_path / "image.manifest").read_text())
+    assert site.last()["copied"] == 0
+    same_where_used(site)
+    verify(str(site.image), silent)
+    assert site.names() == {"image", "image.manifest"}
+
+
+def test_another_copy_that_was_killed_is_not_touched(site: Site, tmp_path: Path) -> None:
+    """Its journal is what it goes on from."""
+    site.take_snapshot()
+    site.bulk()
+    (tmp_path / "image").rename(tmp_path / "image.partial")
+    (tmp_path / "image.journal").write_bytes(b"somebody else's\n")
+    site.see_changes()
+    with pytest.raises(TargetError, match="no image to bring up to date"):
+        site.last()
+    assert (tmp_path / "image.journal").read_bytes() == b"somebody else's\n"
 
 
 def test_after_a_killed_round_a_plain_copy_begins_anew(site: Site, tmp_path: Path) -> None:
