@@ -23,7 +23,7 @@ _PATIENCE = 30.0
 _SMALLEST = 256 << 20
 _SHARE = 5
 """A snapshot gets a fifth of its volume's size unless told otherwise."""
-_COLUMNS = "vg_name,lv_name,lv_path,lv_dm_path,origin,lv_size,data_percent,lv_attr"
+_COLUMNS = "vg_name,lv_name,lv_path,lv_dm_path,origin,lv_size,data_percent,lv_attr,lv_uuid"
 _AS_JSON = ["--reportformat", "json", "--units", "b", "--nosuffix", "--options"]
 
 
@@ -41,6 +41,7 @@ class Volume:
     fill: float
     attributes: str
     """lvs(8), lv_attr."""
+    uuid: str = ""
 
     @property
     def full_name(self) -> str:
@@ -50,6 +51,11 @@ class Volume:
     def store(self) -> str:
         """Its exception store (device-mapper's layer ``cow``, lib/activate/dev_manager.c)."""
         return f"{self.dm_path}-cow"
+
+    @property
+    def point(self) -> str:
+        """What the engine knows it by. The next run's snapshot has the same name, and must not be taken for this one."""
+        return f"{self.name}/{self.uuid}"
 
     @property
     def is_valid(self) -> bool:
@@ -78,6 +84,7 @@ def parse_lvs(text: str) -> tuple[Volume, ...]:
                 int(row["lv_size"]),
                 float(row["data_percent"] or 0),
                 row["lv_attr"],
+                row["lv_uuid"],
             )
             for row in rows
         )

@@ -180,7 +180,7 @@ def _first_round(
     for one in warm:
         _replay(host, one.snapshot, reporter)
         reporter.say(f"copying {one.disk.name} to {one.target} while the domain runs")
-        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.name]
+        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point]
         if wish.rate:
             words += ["--rate", f"{wish.rate:g}"]
         event = image_engine.run(
@@ -223,6 +223,9 @@ def _rounds(
             return warm, estimate
         if number > _MOST_ROUNDS or (before and estimate.copying > _WORTH * before.copying):
             break
+        if not _room_for_another(host, warm, wish):
+            reporter.say("there is no room for another round")
+            break
         warm = [_another_round(host, one, number, wish, reporter) for one in warm]
         before = estimate
     if not fits:
@@ -234,12 +237,19 @@ def _rounds(
     return warm, estimate
 
 
+def _room_for_another(host: Host, warm: Sequence[Warm], wish: Wish) -> bool:
+    """Whether a second snapshot fits beside the first, for one volume after the other."""
+    return all(
+        snapshots.free_bytes(host, one.volume.vg) >= snapshots.size_for(one.volume, wish.snapshot_size) for one in warm
+    )
+
+
 def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Disk], rate: float, wish: Wish) -> Estimate:
     """From what there is to do now, what the domain will have written until it is off at the pace it had so far, and the rate of
     the first round."""
     size = 0.0
     for one in warm:
-        words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.name, "--preview"]
+        words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point, "--preview"]
         event = image_engine.run(host, words)
         age = max(time.monotonic() - one.since, 1.0)
         size += int(event["bytes"]) * (1 + min(1.0, wish.own / age))
@@ -252,12 +262,20 @@ def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Disk], rate: f
 def _another_round(host: Host, one: Warm, number: int, wish: Wish, reporter: Reporter) -> Warm:
     """A newer snapshot, and what was written between the two. The older one is removed: its room is free again."""
     size = snapshots.size_for(one.volume, wish.snapshot_size)
-    snapshots.check_room(host, [(one.volume, size)])
     reporter.say(f"round {number}: another snapshot of {one.volume.full_name}")
     newer = snapshots.create(host, one.volume, number, size)
     since = time.monotonic()
     watch = Watch(host, [newer.full_name, one.snapshot.full_name])
-    words = ["freshen", newer.path, one.snapshot.store, one.target, "--base", one.snapshot.name, "--point", newer.name]
+    words = [
+        "freshen",
+        newer.path,
+        one.snapshot.store,
+        one.target,
+        "--base",
+        one.snapshot.point,
+        "--point",
+        newer.point,
+    ]
     if wish.rate:
         words += ["--rate", f"{wish.rate:g}"]
     image_engine.run(host, words, reporter=reporter, look=watch)
@@ -287,7 +305,7 @@ def _switch(
         xl.shut_down(host, name, timeout=images.SHUTDOWN_TIMEOUT, report=steady.say)
         for one in warm:
             reporter.say(f"copying what is left of {one.disk.name}")
-            words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.name]
+            words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point]
             if wish.max_away is not None:
                 left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
                 words += ["--at-most", str(round(left * rate))]

@@ -117,6 +117,7 @@ def volume(
         "lv_size": str(size),
         "data_percent": fill,
         "lv_attr": attributes,
+        "lv_uuid": f"uuid-of-{name}",
     }
 
 

@@ -90,6 +90,15 @@ def test_the_state_of_every_image(calls: list[Call], states: list[str]) -> None:
     assert [one.path for one in found] == [IMAGES["xvda2"], IMAGES["xvda1"]]
 
 
+def test_the_image_of_a_snapshot_is_not_called_verified() -> None:
+    """A warm copy that did not end left it: the domain has written since, and `discard` must not count on it."""
+    calls = look(config=BEFORE)
+    calls[3] = read(f"{IMAGES['xvda2']}.manifest", record(DISK, point="snow-ha-1-deploy01-disk/uuid"))
+    with Host("snow01", calls) as host:
+        found = image_verbs.images(ground_on(host))
+    assert [one.state for one in found] == ["not verified", "verified, not used"]
+
+
 def test_images_are_verified_before_they_are_used_and_not_after() -> None:
     """A running domain's image differs from what was copied, and nobody should learn to ignore that."""
     calls = [

@@ -41,6 +41,12 @@ ORIGIN = "/dev/snow_vg/deploy01-disk"
 SWAP = "/dev/snow_vg/deploy01-swap"
 
 
+def point(number: int) -> str:
+    """A name is not enough: the next run's snapshot has the same."""
+    name = f"snow-ha-{number}-deploy01-disk"
+    return f"{name}/uuid-of-{name}"
+
+
 class Host(PlaybackHost):
     """Writing a file has a random name for its earlier version among its words: that one is not compared."""
 
@@ -88,7 +94,7 @@ def first_round(fill: str = "3.00", attributes: str = "swi-a-s---") -> list[Call
             SNAPSHOT,
             IMAGES["xvda2"],
             "--point",
-            "snow-ha-1-deploy01-disk",
+            point(1),
             event="done",
             copied=300 * MIB,
             seconds=3.0,
@@ -108,13 +114,13 @@ def create(number: int) -> Call:
 
 def estimate(number: int, size: int) -> list[Call]:
     store = STORE.replace("--1--", f"--{number}--")
-    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", f"snow-ha-{number}-deploy01-disk", "--preview")
+    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number), "--preview")
     return [engine(*words, event="plan", bytes=size), engine("map", SWAP, event="plan", kind="swap", bytes=0)]
 
 
 def freshen(*more: str, number: int = 1, returncode: int = 0, **event: Any) -> Call:
     store = STORE.replace("--1--", f"--{number}--")
-    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", f"snow-ha-{number}-deploy01-disk", *more)
+    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number), *more)
     return engine(*words, returncode=returncode, **event)
 
 
@@ -153,7 +159,7 @@ def test_the_domain_is_down_only_for_what_is_left() -> None:
 
 
 def test_if_much_is_left_another_round_goes_before() -> None:
-    words = ("--base", "snow-ha-1-deploy01-disk", "--point", "snow-ha-2-deploy01-disk")
+    words = ("--base", point(1), "--point", point(2))
     second = [
         vgs(4096 * MIB),
         create(2),
@@ -179,9 +185,9 @@ def test_a_domain_that_would_be_away_too_long_is_not_shut_down() -> None:
             STORE,
             IMAGES["xvda2"],
             "--base",
-            "snow-ha-1-deploy01-disk",
+            point(1),
             "--point",
-            "snow-ha-2-deploy01-disk",
+            point(2),
             **DONE,
         ),
         lvs(snapshot(1), snapshot(2)),
@@ -193,6 +199,14 @@ def test_a_domain_that_would_be_away_too_long_is_not_shut_down() -> None:
         pytest.raises(SiteError, match="35 s are allowed"),
     ):
         warm.move(ground_on(host), "deploy01", warm.Wish(max_away=35), Heard())
+
+
+def test_without_room_for_another_round_the_switch_is_made_with_what_is_left() -> None:
+    heard = Heard()
+    calls = [*until_running(), *first_round(), *estimate(1, 900 * MIB), vgs(100 * MIB), *switch(), *removal()]
+    with Host("snow01", calls) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    assert "there is no room for another round" in heard.said
 
 
 def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
