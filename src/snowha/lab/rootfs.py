@@ -91,12 +91,12 @@ def bootstrap(tree: Path, role: str, release: str, sources: Path) -> None:
             "--mode=root",
             "--variant=minbase",
             "--format=directory",
-            '--aptopt=Acquire::Languages "none"',
+            "--aptopt=Acquire::Languages \"none\"",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=force-unsafe-io",
-            '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d"',
+            "--essential-hook=mkdir -p \"$1/etc/initramfs-tools/conf.d\"",
             "--essential-hook=printf 'MODULES=list\\nCOMPRESS=lz4\\n' > \"$1/etc/initramfs-tools/conf.d/lab\"",
             "--essential-hook=printf 'virtio_pci\\nvirtio_blk\\nvirtio_net\\next4\\n' > \"$1/etc/initramfs-tools/modules\"",
             f"--include={','.join((*PACKAGES[role], 'lz4'))}",
@@ -253,9 +253,7 @@ def _configure_server(tree: Path, machine: Machine) -> None:
 def _newest(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
-        raise SiteError(
-            f"no {pattern} in the built tree", where=str(folder), remedy="delete the lab's cache and build again"
-        )
+        raise SiteError(f"no {pattern} in the built tree", where=str(folder), remedy="delete the lab's cache and build again")
     return found[-1]
 
 
@@ -343,9 +341,7 @@ def fetch_domain_kernel(target: Path, *, release: str, sources: Path, work: Path
     depends = apt.run(["apt-cache", *words, "depends", "linux-image-cloud-amd64"]).stdout
     match = re.search(r"Depends: (linux-image-(\S+-cloud-amd64))", depends)
     if not match:
-        raise SiteError(
-            f"no cloud kernel in {release}", where="linux-image-cloud-amd64", remedy="check the apt sources"
-        )
+        raise SiteError(f"no cloud kernel in {release}", where="linux-image-cloud-amd64", remedy="check the apt sources")
     package, version = match.groups()
     target.mkdir(parents=True, exist_ok=True)
     apt.run(["env", "-C", str(target), "apt-get", *words, "download", package], timeout=300)
