@@ -33,6 +33,17 @@ check: $(VENV)/installed
 lab: $(VENV)/installed packages
 	$(SUDO) $(BIN)/snow lab up --release $(RELEASE)
 
+# The figures of docs/performance.md about copying images. A quick look: make bench BENCH="--size 256M --rounds 1"
+BENCH ?=
+bench: $(VENV)/installed
+	@missing="$$($(BIN)/python bench/run.py --missing)"; \
+	if [ -n "$$missing" ]; then \
+		echo "installing $$missing"; \
+		$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get -q -y install --no-install-recommends $$missing; \
+	fi
+	@$(BIN)/python bench/run.py $(BENCH)
+
 .PHONY: packages
 packages: $(VENV)/installed
 	@missing="$$($(BIN)/python -m snowha.lab.requirements --missing)"; \

@@ -8,6 +8,7 @@ import click
 
 from snowha import __version__
 from snowha.cli.ha import ha
+from snowha.cli.images import images
 from snowha.cli.lab import lab
 from snowha.errors import SnowError
 
@@ -25,6 +26,7 @@ def snow() -> None:
 
 snow.add_command(lab)
 snow.add_command(ha)
+snow.add_command(images)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from .errors import VerifyError
 from .events import Progress, Report
 from .job import DEFAULTS, Options
 from .manifest import Manifest
-from .ranges import Piece, gaps, intersect, total
+from .ranges import Piece, Range, gaps, intersect, merge, total
 from .storage import Storage
 from .transfer import Done, check_zeros, checker
 from .workers import Pace, run
@@ -35,7 +35,7 @@ def verify(target_path: str, report: Report, options: Options = DEFAULTS) -> dic
                 remedy="copy it again",
                 ranges=[(min(target.length, record.length), max(target.length, record.length))],
             )
-        read_back(target, target_path, record.entries, record.length, report, options)
+        read_back(target, target_path, record.entries, record.entries, record.length, report, options)
     return {
         "event": "done",
         "source": record.source,
@@ -51,29 +51,41 @@ def verify(target_path: str, report: Report, options: Options = DEFAULTS) -> dic
     }
 
 
-def read_back(target: Storage, path: str, entries: Entries, length: int, report: Report, options: Options) -> None:
-    """Compare every piece, and that what lies between reads as zeros. Raises VerifyError."""
-    pieces = [piece for piece, _ in entries]
-    wanted = {piece.index: digest for piece, digest in entries}
+def read_back(
+    target: Storage, path: str, wanted: Entries, entries: Entries, length: int, report: Report, options: Options
+) -> None:
+    """Compare the pieces ``wanted``, and look whether what lies between all ``entries`` reads as zeros. Raises VerifyError."""
+    pieces = [piece for piece, _ in wanted]
+    hashes = {piece.index: digest for piece, digest in wanted}
     pace, done = Pace(options.rate), Done()
     progress = Progress(report, "verify", sum(piece.bytes for piece in pieces))
     run(
         pieces,
-        lambda: checker(target, wanted, pace, done, path),
+        lambda: checker(target, hashes, pace, done, path),
         pace,
         lambda: progress.at(pace.done),
         threads=options.threads,
     )
-    between = list(gaps([span for piece in pieces for span in piece.ranges], length))
+    done.differing += not_zero(target, path, entries, length)
+    progress.at(pace.done, force=True)
+    raise_on_difference(done.differing, path)
+
+
+def not_zero(target: Storage, path: str, entries: Entries, length: int) -> list[Range]:
+    """What does not read as zeros although nothing was copied there. Raises VerifyError if it cannot be read."""
+    between = list(gaps([span for piece, _ in entries for span in piece.ranges], length))
     try:
-        done.differing += check_zeros(target, intersect(between, target.data_ranges()))
+        return check_zeros(target, intersect(between, target.data_ranges()))
     except OSError as error:
         raise VerifyError(
             f"cannot be read back: {error.strerror}", where=path, remedy="look at the storage's logs"
         ) from None
-    progress.at(pace.done, force=True)
-    if done.differing:
-        bad = sorted(done.differing)
+
+
+def raise_on_difference(differing: list[Range], path: str) -> None:
+    """Raises VerifyError that names what differs, if anything does."""
+    bad = merge(differing)
+    if bad:
         spelled = ", ".join(f"{start}+{end - start}" for start, end in bad[:8]) + (", …" if len(bad) > 8 else "")
         raise VerifyError(
             f"{len(bad)} ranges ({total(bad)} bytes) differ from what was copied: byte {spelled}",

@@ -1,4 +1,4 @@
-"""The command line: ``copy SOURCE TARGET``, ``verify TARGET``, ``map SOURCE``.
+"""The command line: ``copy SOURCE TARGET``, ``freshen ORIGIN STORE TARGET``, ``verify TARGET``, ``map SOURCE``.
 
 Exit codes: 0 done (and verified) · 1 a bug · 2 wrong words or an unusable manifest · 3 the source cannot be read, or was
 written meanwhile · 4 the target cannot be written, or must not be replaced · 5 no room · 6 verification found differences ·
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import check, engine, events, workers
+from . import check, engine, events, freshen, workers
 from .errors import ImageError, Interrupted
 from .job import Options
 
@@ -52,6 +52,22 @@ def _verify(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
     return check.verify(words.target, report, _options(words))
 
 
+def _freshen(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
+    if words.preview:
+        return freshen.preview(words.source, words.store, words.target, _options(words))
+    return freshen.freshen(
+        words.source,
+        words.store,
+        words.target,
+        report,
+        _options(words),
+        base=words.base,
+        point=words.point,
+        last=not words.point,
+        most=words.at_most,
+    )
+
+
 def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
     event = engine.look(words.source, _options(words))
     if not words.json:
@@ -67,6 +83,7 @@ def _options(words: argparse.Namespace) -> Options:
         replace=getattr(words, "replace", False),
         manifest=getattr(words, "manifest", ""),
         threads=words.threads,
+        point=getattr(words, "point", ""),
     )
 
 
@@ -101,7 +118,25 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--manifest", default="", metavar="FILE", help="write the manifest there (none for a block device else)"
     )
+    verb.add_argument(
+        "--point", default="", metavar="NAME", help="SOURCE is a snapshot of this name; `freshen` has to follow"
+    )
     verb.set_defaults(run=_copy)
+
+    verb = verbs.add_parser(
+        "freshen",
+        parents=[common],
+        help="bring the image of a snapshot up to the state of its origin, and read that back",
+    )
+    verb.add_argument("source", help="the snapshot's origin, quiet; with --point a later snapshot of it")
+    verb.add_argument("store", help="the snapshot's exception store: its -cow device")
+    verb.add_argument("target", help="the image of the snapshot")
+    verb.add_argument("--base", required=True, metavar="NAME", help="the snapshot's name, as given to `copy --point`")
+    verb.add_argument("--point", default="", metavar="NAME", help="SOURCE is a later snapshot of this name")
+    verb.add_argument("--manifest", default="", metavar="FILE", help="instead of TARGET.manifest")
+    verb.add_argument("--at-most", type=int, metavar="BYTES", help="touch nothing if more had to be read")
+    verb.add_argument("--preview", action="store_true", help="only say how much there is to do")
+    verb.set_defaults(run=_freshen)
 
     verb = verbs.add_parser(
         "verify", parents=[common], help="read an image from the storage and compare it with its manifest"

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import platform
+import os
 import time
 from errno import EPERM
 from pathlib import Path
 from typing import Any
 
 from . import manifest as manifests
-from .check import Entries, read_back, root_hash
+from .belt import Belt
+from .check import Entries, raise_on_difference, read_back, root_hash
 from .errors import SourceError, SpaceError, VerifyError
 from .events import Progress, Report
 from .job import DEFAULTS, Job, Options
@@ -26,8 +27,9 @@ from .survey import Survey, seal, survey
 from .transfer import copier, write_error
 from .workers import Pace, run
 
-_CHECKPOINT = 5.0
-"""Seconds between syncs of the target: what a killed copy has to write again at most."""
+_CHECKPOINT = 1.0
+"""Seconds between syncs of the target: what a killed copy has to write again at most. The storage's own cache is emptied as well,
+so that the last sync has little left to do."""
 
 
 def copy(source_path: str, target_path: str, report: Report, options: Options = DEFAULTS) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
                     remedy="shut its domain down, and run this again",
                 )
             entries = _entries(job)
-            read_back(target, target_path, entries, plan.length, report, options)
+            read_back(target, target_path, _unproven(job, entries), entries, plan.length, report, options)
         except (SpaceError, VerifyError):
             discard(job)
             raise
@@ -82,7 +84,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
         "bytes": plan.length,
         "copied": plan.bytes,
         "written": job.done.written,
-        "kept": job.done.kept,
+        "kept": sum(piece.bytes for piece in job.done.kept),
         "method": plan.method,
         "reason": plan.reason,
         "verified": True,
@@ -106,8 +108,10 @@ def look(source_path: str, options: Options = DEFAULTS) -> dict[str, Any]:
 
 
 def _bulk(job: Job, *, dirty: bool) -> None:
+    """Write everything that is not there yet, and read back what was written. Raises VerifyError if that differs."""
     pace = Pace(job.options.rate)
     progress = Progress(job.report, "copy", job.plan.bytes)
+    belt = Belt(job.target, job.target_name, pace.take)
     last = time.monotonic()
 
     def checkpoint() -> None:
@@ -126,21 +130,37 @@ def _bulk(job: Job, *, dirty: bool) -> None:
 
     try:
         try:
-            run(job.pieces, lambda: copier(job, pace, dirty=dirty), pace, tick, threads=job.options.threads)
+            run(
+                job.pieces,
+                lambda: copier(job, pace, belt, dirty=dirty),
+                pace,
+                tick,
+                threads=job.options.threads,
+                last=belt.drain,
+            )
             if job.plan.header:
                 with memoryview(job.plan.header) as header:
                     job.target.write_from(header, 0)
-        finally:
-            checkpoint()
+        except BaseException:
+            checkpoint()  # for the next run
+            raise
+        job.target.sync()
     except OSError as error:
         raise write_error(error, job.target_name, (0, job.plan.length)) from None
     progress.at(job.plan.bytes, force=True)
+    raise_on_difference(belt.differing, job.target_name)
 
 
 def _entries(job: Job) -> Entries:
     if job.plan.header:
         return ((Piece(0, ((0, len(job.plan.header)),)), hashlib.sha256(job.plan.header).hexdigest()),)
     return tuple((piece, job.done.hashes[piece.index]) for piece in job.pieces)
+
+
+def _unproven(job: Job, entries: Entries) -> Entries:
+    """What was not read back while it was copied: windows kept from an earlier run, and a new swap header."""
+    kept = {piece.index for piece in job.done.kept}
+    return tuple(entry for entry in entries if job.plan.header or entry[0].index in kept)
 
 
 def _finish(job: Job, record: Manifest, saved: str) -> None:
@@ -173,11 +193,12 @@ def _record(job: Job, entries: Entries, started: str) -> Manifest:
         reason=job.plan.reason,
         kind=job.plan.kind,
         source=job.source_name,
-        host=platform.node(),
+        host=os.uname().nodename,
         started=started,
         finished=_now(),
         entries=entries,
         image_mtime_ns=stamp,
+        point=job.options.point,
     )
 
 
@@ -185,7 +206,7 @@ def _survey(source: Storage, path: str, options: Options) -> Survey:
     if not source.length:
         raise SourceError("it is empty", where=path, remedy="name a disk with something on it")
     try:
-        return survey(source, every_block=options.every_block)
+        return survey(source, every_block=options.every_block, unclean=bool(options.point))
     except OSError as error:
         raise _unreadable(path, error) from None
 

@@ -41,16 +41,19 @@ class _Group:
     """At the end of the inode table, never used since mkfs: read as zeros by everybody. 0 if that cannot be relied on."""
 
 
-def used_ranges(read: Read, length: int) -> tuple[str, list[Range]]:
+def used_ranges(read: Read, length: int, *, unclean: bool = False) -> tuple[str, list[Range]]:
     """What the file system is (``ext4``) and the bytes that must be copied: used blocks, all metadata, the first
     64 KiB, and everything behind the end of the file system.
 
+    ``unclean``: it is a snapshot of a file system in use, and the answer a guess of what is worth copying first: state and
+    total of free blocks, which are written at unmount, do not matter.
     Raises NotTrusted, with the reason, if the bitmaps cannot be relied on; OSError from ``read``.
     """
     raw = read(1024, 1024)
-    fs = parse_super(raw, length)
+    fs = parse_super(raw, length, unclean=unclean)
     _check_backup(read, fs)
-    _check_mmp(read, fs)
+    if not unclean:
+        _check_mmp(read, fs)
     groups = list(_groups(read, fs))
     metadata = merge(_metadata(fs, groups))
     used: list[Range] = []
@@ -66,7 +69,7 @@ def used_ranges(read: Read, length: int) -> tuple[str, list[Range]]:
             used.append((start * fs.block, min(fs.blocks, start + (last - first) * fs.ratio) * fs.block))
         if len(used) > 4 * MOST_RANGES:
             used = bounded(used, MOST_RANGES)
-    if free_clusters * fs.ratio - fs.free not in range(fs.ratio):
+    if not unclean and free_clusters * fs.ratio - fs.free not in range(fs.ratio):
         raise NotTrusted(f"the groups count {free_clusters * fs.ratio} free blocks, the superblock {fs.free}")
     used += [(start * fs.block, end * fs.block) for start, end in metadata]
     used += [(0, min(length, _HEAD)), (fs.blocks * fs.block, length)]

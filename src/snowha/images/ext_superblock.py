@@ -140,8 +140,8 @@ class Super:
         yield start, min(self.blocks, at)
 
 
-def parse_super(raw: bytes, length: int) -> Super:
-    """The 1024 bytes at offset 1024 of a volume of ``length`` bytes.
+def parse_super(raw: bytes, length: int, *, unclean: bool = False) -> Super:
+    """The 1024 bytes at offset 1024 of a volume of ``length`` bytes. ``unclean``: its state does not matter.
 
     Raises NotTrusted, with the reason, if it is no superblock, not clean, or of a kind not known here.
     """
@@ -166,12 +166,10 @@ def parse_super(raw: bytes, length: int) -> Super:
         raise NotTrusted("the superblock does not match its checksum")
     if incompat & _JOURNAL_DEV:
         raise NotTrusted("an external journal")
-    if incompat & _RECOVER or ro & _ORPHANS:
-        raise NotTrusted("it was not unmounted cleanly: its journal has to be replayed")
-    if state != 1:
-        raise NotTrusted(f"it was not unmounted cleanly, or has errors (state {state})")
-    if struct.unpack_from("<I", raw, 0xE8)[0]:
-        raise NotTrusted("it has orphaned inodes to be cleaned up")
+    if not unclean:
+        _check_state(raw, state, incompat, ro)
+    else:
+        incompat, ro = incompat & ~_RECOVER, ro & ~_ORPHANS
     for unknown, what in (
         (compat & ~_COMPAT_KNOWN, "compatible"),
         (incompat & ~_INCOMPAT_KNOWN, "incompatible"),
@@ -222,6 +220,15 @@ def parse_super(raw: bytes, length: int) -> Super:
     )
     _check_geometry(fs, length)
     return fs
+
+
+def _check_state(raw: bytes, state: int, incompat: int, ro: int) -> None:
+    if incompat & _RECOVER or ro & _ORPHANS:
+        raise NotTrusted("it was not unmounted cleanly: its journal has to be replayed")
+    if state != 1:
+        raise NotTrusted(f"it was not unmounted cleanly, or has errors (state {state})")
+    if struct.unpack_from("<I", raw, 0xE8)[0]:
+        raise NotTrusted("it has orphaned inodes to be cleaned up")
 
 
 def _check_geometry(fs: Super, length: int) -> None:

@@ -23,6 +23,8 @@ class Options:
     replace: bool = False
     threads: int = THREADS
     manifest: str = ""
+    point: str = ""
+    """Which snapshot the source is, as the caller calls it: written into the manifest, for ``freshen``."""
     wrap: Callable[[Storage], Reader] = lambda source: source
 
 

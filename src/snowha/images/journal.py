@@ -23,6 +23,15 @@ def fingerprint(piece: Piece) -> str:
     return hashlib.sha256(repr(piece.ranges).encode()).hexdigest()[:16]
 
 
+def is_about(path: str, header: dict[str, object]) -> bool:
+    """Whether the journal there, if there is one, was begun with this header. Changes nothing."""
+    try:
+        with Path(path).open("rb") as file:
+            return _parse(file.readline().rstrip(b"\n")) == header
+    except OSError:
+        return False
+
+
 class Journal:
     """An open, locked journal. ``synced`` is what an earlier run left: piece index → (fingerprint, hash)."""
 

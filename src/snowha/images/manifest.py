@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import UsageError
 from .ranges import Piece
@@ -34,8 +32,9 @@ class Manifest:
     entries: tuple[tuple[Piece, str], ...]
     image_mtime_ns: int = 0
     """The image's time of last change when it was verified; another one means that it was written since."""
+    point: str = ""
+    """Which snapshot it is an image of, as whoever made it calls it. Empty: of a quiet disk."""
     algorithm: str = ALGORITHM
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -64,8 +63,9 @@ def write(path: str, manifest: Manifest) -> None:
         "image_mtime_ns": manifest.image_mtime_ns,
         "window": manifest.window,
         "algorithm": manifest.algorithm,
-        **manifest.extra,
     }
+    if manifest.point:
+        head["point"] = manifest.point
     with Path(beside).open("w", encoding="ascii") as out:
         out.write(json.dumps(head, indent=1)[:-2] + ',\n "entries": [')
         for number, (piece, digest) in enumerate(manifest.entries):
@@ -107,6 +107,7 @@ def read(path: str) -> Manifest:
             started=str(raw["started"]),
             finished=str(raw["finished"]),
             image_mtime_ns=int(raw["image_mtime_ns"]),
+            point=str(raw.get("point", "")),
             entries=entries,
         )
         _check(manifest)

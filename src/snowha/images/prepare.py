@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import stat
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def open_journal(source_path: str, target_path: str, plan: Survey) -> Journal:
     """Raises BusyError if another copy to this target is under way, TargetError."""
     header: dict[str, object] = {
         "source": source_path,
-        "host": platform.node(),
+        "host": os.uname().nodename,
         "length": plan.length,
         "window": plan.window,
         "version": 1,

@@ -67,6 +67,11 @@ def intersect(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
     return found
 
 
+def without(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+    """What is in ``left`` and not in ``right``."""
+    return intersect(left, list(gaps(right, left[-1][1]))) if left else []
+
+
 def gaps(ranges: Iterable[Range], length: int) -> Iterator[Range]:
     """What lies between, up to ``length``."""
     at = 0

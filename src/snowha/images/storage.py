@@ -33,7 +33,7 @@ class Reader(Protocol):
 
     length: int
 
-    def read_into(self, buffer: mmap.mmap, at: int, size: int) -> None:
+    def read_into(self, buffer: memoryview, at: int, size: int) -> None:
         """Fill the first ``size`` bytes of ``buffer``. ``at`` is a multiple of 4096. Raises OSError."""
         ...
 
@@ -55,6 +55,8 @@ class Storage:
         self.is_block = stat.S_ISBLK(os.fstat(self._plain).st_mode)
         with contextlib.suppress(OSError):
             self._direct = os.open(path, (flags & ~os.O_EXCL & ~os.O_CREAT) | os.O_DIRECT)
+        self.is_direct = self._direct >= 0
+        """What was written so far went past the page cache, but for less than a page at the end."""
         self._measure()
 
     def _measure(self) -> None:
@@ -75,22 +77,25 @@ class Storage:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read_into(self, buffer: mmap.mmap, at: int, size: int) -> None:
-        """Fill the first ``size`` bytes of ``buffer`` from the storage itself, not from the page cache."""
+    def read_into(self, buffer: memoryview, at: int, size: int) -> None:
+        """Fill the first ``size`` bytes of ``buffer`` from the storage itself, not from the page cache.
+
+        ``buffer`` must begin at a page and have room up to the next multiple of 4096: the last block of an odd-sized
+        image is asked for as a whole.
+        """
         done = 0
         if self._direct >= 0 and at % GRAIN == 0:
             wanted = -(-size // GRAIN) * GRAIN
-            with memoryview(buffer) as view:
-                while done < size and done % GRAIN == 0:
-                    with view[done:wanted] as part:
-                        got = self._try_direct(os.preadv, part, at + done)
-                    if got <= 0:
-                        break
-                    done += got
+            while done < size and done % GRAIN == 0:
+                with buffer[done:wanted] as part:
+                    got = self._try_direct(os.preadv, part, at + done)
+                if got <= 0:
+                    break
+                done += got
         if done < size:
             self._drop(at + done, size - done)
         while done < size:
-            with memoryview(buffer) as view, view[done:size] as part:
+            with buffer[done:size] as part:
                 got = os.preadv(self._plain, [part], at + done)
             if not got:
                 raise OSError(errno.EIO, f"ends at {at + done}, sooner than expected", self.path)
@@ -120,6 +125,7 @@ class Storage:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
+            self.is_direct = False
             return -1
 
     def _drop(self, at: int, size: int) -> None:
@@ -139,7 +145,8 @@ class Storage:
         if at < 0 or at + size > self.length:
             raise OSError(errno.EINVAL, f"{at}+{size} lies outside", self.path)
         with contextlib.closing(mmap.mmap(-1, -(-(at + size - start) // GRAIN) * GRAIN)) as buffer:
-            self.read_into(buffer, start, at + size - start)
+            with memoryview(buffer) as view:
+                self.read_into(view, start, at + size - start)
             return buffer[at - start : at - start + size]
 
     def set_length(self, length: int) -> None:

@@ -44,8 +44,11 @@ class Survey:
         return window
 
 
-def survey(source: Storage, *, every_block: bool = False) -> Survey:
-    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError."""
+def survey(source: Storage, *, every_block: bool = False, unclean: bool = False) -> Survey:
+    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError.
+
+    ``unclean``: a snapshot of a file system in use. What is found is a guess that ``freshen`` makes good (see there).
+    """
     length = source.length
     before = seal(source)
     whole = merge([(0, length)])
@@ -60,7 +63,7 @@ def survey(source: Storage, *, every_block: bool = False) -> Survey:
     try:
         if length < 4096:
             raise ext.NotTrusted("too small for a file system")
-        kind, used = ext.used_ranges(source.read_bytes, length)
+        kind, used = ext.used_ranges(source.read_bytes, length, unclean=unclean)
     except ext.NotTrusted as reason:
         return _survey(source, before, "unknown", EVERY_BLOCK, str(reason), whole)
     return _survey(source, before, kind, f"{kind} used blocks", "", used)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .errors import SourceError, SpaceError, TargetError, VerifyError
+from .belt import CHUNK, Belt, parts_of, read_target
+from .errors import SourceError, SpaceError, TargetError
 from .journal import fingerprint
 from .ranges import GRAIN, Piece, Range
 from .storage import IO_SIZE, ZEROS, Reader, Storage
@@ -31,14 +32,14 @@ class Done:
     hashes: dict[int, str] = field(default_factory=dict)
     unsynced: list[tuple[Piece, str]] = field(default_factory=list)
     differing: list[Range] = field(default_factory=list)
+    kept: list[Piece] = field(default_factory=list)
+    """What an earlier run had written, and was not written again."""
     written: int = 0
-    kept: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def count(self, *, written: int = 0, kept: int = 0) -> None:
+    def count(self, written: int) -> None:
         with self._lock:
             self.written += written
-            self.kept += kept
 
 
 def steps(piece: Piece) -> Iterator[tuple[int, int]]:
@@ -50,21 +51,26 @@ def steps(piece: Piece) -> Iterator[tuple[int, int]]:
             start += size
 
 
-def copier(job: Job, pace: Pace, *, dirty: bool) -> Callable[[Piece], None]:
+def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece], None]:
     """A worker that copies. Where an earlier run synced the same bytes with the same hash, it only reads.
 
-    ``dirty``: the target may hold something else than zeros, so zeros have to be made, too.
+    What it wrote goes on the belt, to be read back. ``dirty``: the target may hold something else than zeros, so zeros
+    have to be made, too.
     """
-    buffer = mmap.mmap(-1, IO_SIZE)
     source, target, journal, done = job.source, job.target, job.journal, job.done
+    largest = IO_SIZE if job.options.rate else CHUNK
 
     def hash_only(piece: Piece) -> str:
         digest = hashlib.sha256()
-        for at, size in steps(piece):
-            pace.take(size)
-            _read(source, buffer, at, size, job.source_name)
-            with memoryview(buffer) as view, view[:size] as part:
-                digest.update(part)
+        buffer = belt.take()
+        try:
+            for at, size in steps(piece):
+                pace.take(size)
+                read_source(source, buffer.view, at, size, job.source_name)
+                with buffer.view[:size] as part:
+                    digest.update(part)
+        finally:
+            belt.give(buffer)
         return digest.hexdigest()
 
     def work(piece: Piece) -> None:
@@ -73,20 +79,21 @@ def copier(job: Job, pace: Pace, *, dirty: bool) -> Callable[[Piece], None]:
             if before[0] == fingerprint(piece) and before[1] == hash_only(piece):
                 pace.count(piece.bytes)
                 done.hashes[piece.index] = before[1]
-                done.count(kept=piece.bytes)
+                done.kept.append(piece)
                 return
             journal.forget(piece)
         digest = hashlib.sha256()
-        for at, size in steps(piece):
-            pace.take(size)
-            _read(source, buffer, at, size, job.source_name)
-            with memoryview(buffer) as view, view[:size] as part:
-                digest.update(part)
-                try:
-                    done.count(written=_write(target, part, at, dirty=dirty))
-                except OSError as error:
-                    raise write_error(error, job.target_name, (at, at + size)) from None
-            pace.count(size)
+        for parts in parts_of(piece, largest=largest):
+            buffer = belt.take()
+            for part in parts:
+                pace.take(part.size)
+                with buffer.view[part.place :] as room:
+                    read_source(source, room, part.at, part.size, job.source_name)
+                    with room[: part.size] as data:
+                        digest.update(data)
+                        done.count(write_part(target, data, part.at, job.target_name, dirty=dirty))
+                pace.count(part.size)
+            belt.put(buffer, piece, parts)
         value = digest.hexdigest()
         done.hashes[piece.index] = value
         done.unsynced.append((piece, value))
@@ -96,38 +103,30 @@ def copier(job: Job, pace: Pace, *, dirty: bool) -> Callable[[Piece], None]:
 
 def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
     """A worker that counts in ``done.written`` what a copy would write."""
-    buffer = mmap.mmap(-1, IO_SIZE)
+    buffer = memoryview(mmap.mmap(-1, IO_SIZE))
 
     def work(piece: Piece) -> None:
         for at, size in steps(piece):
             pace.take(size)
-            _read(source, buffer, at, size, name)
-            with memoryview(buffer) as view, view[:size] as part:
+            read_source(source, buffer, at, size, name)
+            with buffer[:size] as part:
                 steps_there = [low for low in range(0, size, _ZERO_STEP) if not _empty(part, low)]
-            done.count(written=sum(min(_ZERO_STEP, size - low) for low in steps_there))
+            done.count(sum(min(_ZERO_STEP, size - low) for low in steps_there))
             pace.count(size)
 
     return work
 
 
-def checker(target: Reader, wanted: dict[int, str], pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
+def checker(target: Storage, wanted: dict[int, str], pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
     """A worker that reads pieces back from the storage and notes what differs."""
-    buffer = mmap.mmap(-1, IO_SIZE)
+    buffer = memoryview(mmap.mmap(-1, IO_SIZE))
 
     def work(piece: Piece) -> None:
         digest = hashlib.sha256()
         for at, size in steps(piece):
             pace.take(size)
-            try:
-                target.read_into(buffer, at, size)
-            except OSError as error:
-                raise VerifyError(
-                    f"{at}+{size} cannot be read back: {error.strerror}",
-                    where=name,
-                    ranges=[(at, at + size)],
-                    remedy="the storage is not to be trusted with this image: look at its logs",
-                ) from None
-            with memoryview(buffer) as view, view[:size] as part:
+            read_target(target, buffer, at, size, name)
+            with buffer[:size] as part:
                 digest.update(part)
             pace.count(size)
         if digest.hexdigest() != wanted[piece.index]:
@@ -139,12 +138,12 @@ def checker(target: Reader, wanted: dict[int, str], pace: Pace, done: Done, name
 def check_zeros(target: Storage, between: list[Range]) -> list[Range]:
     """What is not zero although nothing was copied there. Holes are not read."""
     found: list[Range] = []
-    with contextlib.closing(mmap.mmap(-1, IO_SIZE)) as buffer:
+    with contextlib.closing(mmap.mmap(-1, IO_SIZE)) as memory, memoryview(memory) as buffer:
         for start, end in between:
             while start < end:
                 size = min(IO_SIZE, end - start)
                 target.read_into(buffer, start, size)
-                with memoryview(buffer) as view, view[:size] as part:
+                with buffer[:size] as part:
                     if not ZEROS.startswith(part):
                         found.append((start, start + size))
                 start += size
@@ -156,13 +155,19 @@ def _empty(part: memoryview, low: int) -> bool:
         return ZEROS.startswith(bit)
 
 
+def write_part(target: Storage, part: memoryview, at: int, name: str, *, dirty: bool) -> int:
+    """Write what is not zeros; how many bytes that were. ``dirty``: the rest has to be made zeros.
+
+    Raises SpaceError, TargetError.
+    """
+    try:
+        return _write(target, part, at, dirty=dirty)
+    except OSError as error:
+        raise write_error(error, name, (at, at + len(part))) from None
+
+
 def _write(target: Storage, part: memoryview, at: int, *, dirty: bool) -> int:
-    """Write what is not zeros; how many bytes that were."""
     size = len(part)
-    if ZEROS.startswith(part):
-        if dirty:
-            target.clear(at, size)
-        return 0
     written = 0
     begin = -1
     for low in range(0, size + 1, _ZERO_STEP):
@@ -183,7 +188,8 @@ def _write(target: Storage, part: memoryview, at: int, *, dirty: bool) -> int:
     return written
 
 
-def _read(source: Reader, buffer: mmap.mmap, at: int, size: int, name: str) -> None:
+def read_source(source: Reader, buffer: memoryview, at: int, size: int, name: str) -> None:
+    """Fill a buffer from the source. Raises SourceError that names the blocks which cannot be read."""
     try:
         source.read_into(buffer, at, size)
     except OSError as error:
@@ -197,7 +203,7 @@ def _read(source: Reader, buffer: mmap.mmap, at: int, size: int, name: str) -> N
         ) from None
 
 
-def _unreadable(source: Reader, buffer: mmap.mmap, at: int, size: int) -> Iterator[Range]:
+def _unreadable(source: Reader, buffer: memoryview, at: int, size: int) -> Iterator[Range]:
     """The exact 4 KiB blocks, neighbours joined."""
     start = -1
     for low in range(at, at + size, GRAIN):

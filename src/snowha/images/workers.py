@@ -57,11 +57,12 @@ def run(
     *,
     threads: int = THREADS,
     every: float = 0.25,
+    last: Callable[[], None] | None = None,
 ) -> None:
     """Give every piece to one of the workers that ``make_work`` makes (one a thread, so that each has its own buffer).
 
-    ``tick`` is called every ``every`` seconds in the caller's thread. The first failure ends the others and is raised;
-    an exception from ``tick`` (a signal, for instance) does too.
+    ``last`` is called by every worker when there is no piece left. ``tick`` is called every ``every`` seconds in the
+    caller's thread. The first failure ends the others and is raised; so does an exception from ``tick`` (a signal).
     """
     queue: Iterator[Piece] = iter(pieces)
     lock = threading.Lock()
@@ -75,6 +76,8 @@ def run(
                 with lock:
                     piece = next(queue, None)
                 if piece is None:
+                    if last:
+                        last()
                     break
                 work(piece)
         except Stopped:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 import os
 import random
 import signal
@@ -136,13 +135,56 @@ def test_a_byte_where_nothing_was_copied_is_found(tree: Path, tmp_path: Path) ->
     assert intersect(caught.value.ranges, [(start, end)])
 
 
+def test_where_only_the_page_cache_is_to_be_had_it_is_synced_before_it_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else memory would be compared with memory, and nothing be known of the storage."""
+    source, target = noise(tmp_path / "source", 44 * MIB + 99), tmp_path / "image"
+    happened: list[tuple[str, int]] = []
+    opened, write, read, sync = os.open, Storage.write_from, Storage.read_into, Storage.sync
+
+    def no_direct(path: Any, flags: int, *more: Any, **others: Any) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return opened(path, flags, *more, **others)
+
+    def note(kind: str, self: Storage, at: int) -> None:
+        if self.path.endswith(".partial"):
+            happened.append((kind, at // (4 * MIB)))
+
+    def noted_write(self: Storage, view: memoryview, at: int) -> None:
+        write(self, view, at)
+        note("write", self, at)
+
+    def noted_read(self: Storage, buffer: memoryview, at: int, size: int) -> None:
+        note("read", self, at)
+        read(self, buffer, at, size)
+
+    def noted_sync(self: Storage) -> None:
+        note("sync", self, 0)
+        sync(self)
+
+    monkeypatch.setattr(os, "open", no_direct)
+    monkeypatch.setattr(Storage, "write_from", noted_write)
+    monkeypatch.setattr(Storage, "read_into", noted_read)
+    monkeypatch.setattr(Storage, "sync", noted_sync)
+    copy(str(source), str(target), silent)
+    monkeypatch.undo()
+    assert target.read_bytes() == source.read_bytes()
+    for number, (kind, window) in enumerate(happened):
+        if kind == "read":
+            written = max(place for place, event in enumerate(happened[:number]) if event == ("write", window))
+            assert ("sync", 0) in happened[written:number]
+    assert {window for kind, window in happened if kind == "read"} == set(range(12))
+
+
 class Failing:
     """A disk with one bad place."""
 
     def __init__(self, source: Storage, bad: tuple[int, int]) -> None:
         self.length, self._source, self._bad = source.length, source, bad
 
-    def read_into(self, buffer: mmap.mmap, at: int, size: int) -> None:
+    def read_into(self, buffer: memoryview, at: int, size: int) -> None:
         if at < self._bad[1] and at + size > self._bad[0]:
             raise OSError(errno.EIO, "Input/output error")
         self._source.read_into(buffer, at, size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import random
 from pathlib import Path
@@ -24,13 +23,13 @@ MIB = 1 << 20
 
 
 class Dying:
-    """A disk that goes away after so many reads."""
+    """A disk that goes away after so many bytes."""
 
-    def __init__(self, source: Storage, reads: int) -> None:
-        self.length, self._source, self._left = source.length, source, reads
+    def __init__(self, source: Storage, size: int) -> None:
+        self.length, self._source, self._left = source.length, source, size
 
-    def read_into(self, buffer: mmap.mmap, at: int, size: int) -> None:
-        self._left -= 1
+    def read_into(self, buffer: memoryview, at: int, size: int) -> None:
+        self._left -= size
         if self._left < 0:
             raise OSError(5, "Input/output error")
         self._source.read_into(buffer, at, size)
@@ -40,22 +39,22 @@ def silent(_: dict[str, Any]) -> None:
     pass
 
 
-def begin(folder: Path, size: int, reads: int) -> tuple[Path, Path]:
-    """A source with a hole in every window, and what a copy of it left that died after ``reads`` reads."""
+def begin(folder: Path, size: int, upto: int) -> tuple[Path, Path]:
+    """A source with a hole in every window, and what a copy of it left that died after reading ``upto`` bytes."""
     source, target = folder / "source", folder / "image"
     data = bytearray(random.Random(size).randbytes(size))
     for at in range(0, size, 2 * MIB):
         data[at + 65536 : at + 200_000] = bytes(134_464)
     source.write_bytes(data)
     with pytest.raises(SourceError):
-        copy(str(source), str(target), silent, Options(threads=1, wrap=lambda opened: Dying(opened, reads)))
+        copy(str(source), str(target), silent, Options(threads=1, wrap=lambda opened: Dying(opened, upto)))
     assert not target.exists()
     return source, target
 
 
 def test_what_was_never_synced_does_not_show_through(tmp_path: Path) -> None:
     """After a power cut, unsynced windows hold anything; holes of the source must still read as zeros."""
-    source, target = begin(tmp_path, 20 * MIB, 9)
+    source, target = begin(tmp_path, 20 * MIB, 9 * MIB)
     synced = [int(json.loads(line[9:])[0]) for line in (tmp_path / "image.journal").read_bytes().splitlines()[1:]]
     assert synced == [0, 1]
     with (tmp_path / "image.partial").open("r+b") as file:
@@ -67,7 +66,7 @@ def test_what_was_never_synced_does_not_show_through(tmp_path: Path) -> None:
 
 
 def test_a_partial_image_without_a_journal_is_not_trusted(tmp_path: Path) -> None:
-    source, target = begin(tmp_path, 9 * MIB, 6)
+    source, target = begin(tmp_path, 9 * MIB, 6 * MIB)
     (tmp_path / "image.journal").unlink()
     (tmp_path / "image.partial").write_bytes(os.urandom(9 * MIB))
     done = copy(str(source), str(target), silent)
@@ -76,7 +75,7 @@ def test_a_partial_image_without_a_journal_is_not_trusted(tmp_path: Path) -> Non
 
 def test_a_source_that_changed_in_between_is_copied_as_it_is_now(tmp_path: Path) -> None:
     """The domain ran from its volume again after the first attempt: nothing of the older state may remain."""
-    source, target = begin(tmp_path, 20 * MIB, 17)
+    source, target = begin(tmp_path, 20 * MIB, 17 * MIB)
     with source.open("r+b") as file:
         os.pwrite(file.fileno(), bytes(2 * MIB), MIB)
         os.pwrite(file.fileno(), b"new" * 1000, 9 * MIB)
@@ -96,7 +95,7 @@ def test_a_torn_or_damaged_journal_never_harms(
     cut: int, flip: int, small_windows: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("torn")
-    source, target = begin(folder, 600_000, 8)
+    source, target = begin(folder, 600_000, 8 * 65536)
     journal = folder / "image.journal"
     text = bytearray(journal.read_bytes()[: 600 - cut] if cut else journal.read_bytes())
     if flip < len(text):

@@ -1,0 +1,174 @@
+"""``snow images``: domains' disks as images: listed, copied, verified, brought back, and their old volumes removed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import click
+
+from snowha.cli.ha import journal_path
+from snowha.cli.progress import display
+from snowha.errors import InputError
+from snowha.migration import image_verbs, load, warm
+from snowha.migration.ground import Ground
+from snowha.plan import engine
+from snowha.plan.journal import Journal
+from snowha.plan.step import Reporter, Step
+
+_FILE = click.option(
+    "--file",
+    "-f",
+    type=click.Path(path_type=Path),
+    default=Path("ha.toml"),
+    show_default=True,
+    help="What the cluster is.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: events as JSON lines.")
+_DOMAIN = click.argument("domain")
+
+
+@click.group()
+def images() -> None:
+    """Domains' disks as images on the shared storage."""
+
+
+@images.command("list")
+@_FILE
+@_JSON
+def list_(file: Path, as_json: bool) -> None:
+    """Every image: its size, what it takes, its state, and the volume that it came from."""
+    found = image_verbs.images(load.load(file))
+    if as_json:
+        click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
+        return
+    rows = [("DOMAIN", "DISK", "SIZE", "TAKES", "STATE", "IMAGE", "OLD VOLUME")]
+    for one in found:
+        volume = f"{one.volume}{'' if one.volume_there else ' (gone)'}" if one.volume else "-"
+        rows.append(
+            (one.domain, one.vdev, _mib(one.size), _mib(one.allocated), one.state, one.path, volume),
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+
+
+@images.command()
+@_DOMAIN
+@_FILE
+@click.option("--cold", "is_cold", is_flag=True, help="Shut it down first, and copy then.")
+@click.option("--max-away", type=float, metavar="SECONDS", help="Do not shut it down if it would be away longer.")
+@click.option(
+    "--snapshot-size", type=int, metavar="MIB", help="Of each volume's snapshot. Default: a fifth of the volume."
+)
+@click.option("--rate", type=float, metavar="MIB/S", help="Read no faster than this while the domain runs.")
+@_JSON
+def copy(
+    domain: str,
+    file: Path,
+    is_cold: bool,
+    max_away: float | None,
+    snapshot_size: int | None,
+    rate: float | None,
+    as_json: bool,
+) -> None:
+    """Move DOMAIN from its volumes to images. It runs meanwhile, and is only shut down for the last of it.
+
+    Says how long it will be away before it is shut down. The volumes stay.
+    """
+    for value, name in ((max_away, "--max-away"), (snapshot_size, "--snapshot-size"), (rate, "--rate")):
+        if value is not None and value <= 0:
+            raise InputError(f"{name} must be more than 0")
+    if is_cold and max_away is not None:
+        raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
+    ground = _with(file, domain)
+    wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
+    _run(
+        Step(
+            id=f"images.{domain}",
+            title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
+            section="images",
+            check=partial(warm.missing, ground, domain),
+            apply=partial(warm.move, ground, domain, wish),
+        ),
+        as_json=as_json,
+    )
+
+
+@images.command()
+@_DOMAIN
+@_FILE
+@_JSON
+def verify(domain: str, file: Path, as_json: bool) -> None:
+    """Read DOMAIN's images from the storage and compare them with what was copied."""
+    ground = _with(file, domain)
+    _run(
+        _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)), as_json=as_json
+    )
+
+
+@images.command()
+@_DOMAIN
+@_FILE
+@_JSON
+@click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
+def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
+    """Bring DOMAIN's images, with everything written since, back into its volumes, and its earlier config with them.
+
+    DOMAIN must be off, and is not started.
+    """
+    ground = _with(file, domain)
+    work = partial(image_verbs.restore, ground, domain)
+    question = f"Write the images of {domain} over its old volumes?"
+    _run(_once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes)
+
+
+@images.command()
+@_DOMAIN
+@_FILE
+@_JSON
+@click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
+@click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
+def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
+    """Remove the volumes that DOMAIN ran from before, once its images have proven themselves."""
+    ground = _with(file, domain)
+    work = partial(image_verbs.discard, ground, domain, now=now)
+    question = f"Remove the old volumes of {domain}? There is no way back to them."
+    _run(_once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
+
+
+def _with(file: Path, domain: str) -> Ground:
+    ground = load.load(file)
+    known = [one.name for one in ground.site.domains]
+    if domain not in known:
+        raise InputError(f"there is no domain {domain}", where=str(file), remedy=f"there are {', '.join(known)}")
+    return ground
+
+
+def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str | None = None) -> Step:
+    """Something that is asked for each time: it is done when it was carried out in this run."""
+    done: list[bool] = []
+
+    def apply(reporter: Reporter) -> None:
+        work(reporter)
+        done.append(True)
+
+    def check() -> str | None:
+        return None if done else "asked for"
+
+    return Step(id=f"images.{verb}", title=title, section="images", check=check, apply=apply, asks=asks)
+
+
+def _run(step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with display(json=as_json) as monitor, Journal(journal_path()) as journal:
+        confirm = (lambda question: True) if yes else monitor.confirm
+        outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
+    sys.exit(outcome.exit_code)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB" if size else "-"

@@ -1,0 +1,76 @@
+"""The image engine on a server: brought there as one file, its verbs run, its events read (docs/internals/image-manifest.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from snowha.errors import CommandError
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, write_file
+from snowha.images import travel
+from snowha.plan.step import Reporter
+
+PATH = "/var/lib/snow-ha/images.pyz"
+_LONGEST = 24 * 3600.0
+
+Event = Mapping[str, Any]
+
+
+def bring(host: Host) -> None:
+    """Put the engine of this version on ``host``."""
+    make_dir(host, "/var/lib/snow-ha", mode=0o700)
+    write_file(host, PATH, travel.pack(), mode=0o700, keep=False)
+
+
+def run(
+    host: Host,
+    words: Sequence[str],
+    *,
+    reporter: Reporter | None = None,
+    look: Callable[[], None] | None = None,
+    remedy: str = "",
+) -> dict[str, Any]:
+    """Run one verb; its last event (``done`` or ``plan``).
+
+    Progress goes to ``reporter``; ``look`` is called at each event and may raise, which ends the engine.
+    Raises CommandError with the engine's own message and remedy, unless another ``remedy`` is given.
+    """
+    result: dict[str, Any] = {}
+    failure: dict[str, Any] = {}
+
+    def line(text: str) -> None:
+        try:
+            event = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(event, dict):
+            return
+        match event.get("event"):
+            case "progress":
+                if reporter:
+                    reporter.progress(float(event["done"]), float(event["total"]), "B")
+            case "done" | "plan":
+                result.clear()
+                result.update(event)
+            case "error":
+                failure.update(event)
+        if look:
+            look()
+
+    completed = host.run(["python3", PATH, *words, "--json"], timeout=_LONGEST, check=False, on_line=line)
+    if not completed.ok or not result:
+        said = str(failure.get("message", "")).split("\n", 1)[0]
+        raise CommandError(
+            said or completed.stderr.strip() or f"the image engine ended with {completed.returncode}",
+            where=host.name,
+            remedy=remedy or str(failure.get("remedy", "")),
+        )
+    return result
+
+
+def facts(event: Event) -> dict[str, str | int | float | bool]:
+    """What of a ``done`` event is worth keeping in the journal."""
+    wanted = ("source", "bytes", "copied", "missed", "verified", "hash", "seconds", "method", "reason")
+    return {key: event[key] for key in wanted if event.get(key) not in (None, "")}

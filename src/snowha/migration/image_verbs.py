@@ -1,0 +1,252 @@
+"""``snow images``: what images there are, whether they are what was copied, the way back, and the old volumes' end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snowha.errors import InputError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import KEPT, read_folder, read_text, write_file
+from snowha.migration import image_engine, snapshots
+from snowha.migration.ground import Ground, read_domains
+from snowha.operations import live
+from snowha.plan.step import Reporter
+from snowha.site import domain_config
+from snowha.site.model import Disk, Domain
+from snowha.site.names import check_path
+
+_DAY = 86400
+_STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image beside the volume that it was copied from."""
+
+    domain: str
+    vdev: str
+    path: str
+    size: int
+    """Bytes, 0 if it is not there."""
+    allocated: int
+    """Bytes that it takes on the storage."""
+    volume: str
+    """Where it was copied from; empty if that is not known."""
+    volume_there: bool
+    verified: str
+    """UTC, when it was copied and verified; empty if there is no manifest."""
+    in_use: bool
+    """The domain's config names it."""
+    written: bool
+    """It was written since it was verified."""
+
+    @property
+    def state(self) -> str:
+        """One word or two for a table."""
+        if not self.size:
+            return "not there"
+        if not self.verified:
+            return "not verified"
+        if not self.in_use:
+            return "verified, not used"
+        return "in use" if self.written else "verified"
+
+
+def images(ground: Ground) -> tuple[Image, ...]:
+    """Every disk of every domain, as image."""
+    host = ground.first
+    disks = [(domain, disk) for domain in read_domains(host, ground.site.paths.domain_configs) for disk in domain.disks]
+    paths = [_path(ground, domain, disk) for domain, disk in disks]
+    if not disks:
+        return ()
+    stats = host.run(["sh", "-c", _STAT, "sh", *paths], timeout=60).stdout.splitlines()
+    there = snapshots.volumes(host)
+    found = []
+    for (domain, disk), path, line in zip(disks, paths, stats, strict=True):
+        record = manifest(host, path) or {}
+        size, blocks, changed = (0, 0, 0) if line == "absent" else (int(word) for word in line.split())
+        volume = _source(record)
+        found.append(
+            Image(
+                domain=domain.name,
+                vdev=disk.vdev,
+                path=path,
+                size=size,
+                allocated=blocks * 512,
+                volume=volume,
+                volume_there=snapshots.volume_of(there, volume) is not None,
+                # the image of a snapshot was verified too, but is not what the domain has: a warm copy did not end
+                verified="" if record.get("point") else str(record.get("finished", "")),
+                in_use=disk.target == path,
+                written=changed * 10**9 != record.get("image_mtime_ns"),
+            )
+        )
+    return tuple(found)
+
+
+def _path(ground: Ground, domain: Domain, disk: Disk) -> str:
+    """Where the disk's image is, or would be."""
+    folder = f"{ground.site.paths.images}/{domain.name}"
+    return disk.target if disk.target.startswith(f"{folder}/") else f"{folder}/{disk.name}"
+
+
+def manifest(host: Host, image: str) -> Mapping[str, Any] | None:
+    """What the engine wrote beside an image; None if there is nothing that can be used."""
+    text = read_text(host, f"{image}.manifest")
+    try:
+        record = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _source(record: Mapping[str, Any]) -> str:
+    source = record.get("source")
+    return str(source.get("path", "")) if isinstance(source, dict) else ""
+
+
+def verify(ground: Ground, name: str, reporter: Reporter) -> None:
+    """Read the domain's images from the storage and compare them with their manifests. Raises SiteError if one is in use
+    (it then differs, rightly), CommandError if one differs or has no manifest."""
+    mine = _of(ground, name)
+    used = next((one for one in mine if one.verified and one.written and one.size), None)
+    if used:
+        raise SiteError(
+            f"{used.path} was written since it was copied, so there is nothing to compare it with",
+            where=ground.first.name,
+            remedy="verify images before their domain runs from them",
+        )
+    image_engine.bring(ground.first)
+    for one in mine:
+        reporter.say(f"reading {one.path} back")
+        event = image_engine.run(ground.first, ["verify", one.path], reporter=reporter)
+        reporter.fact(one.path, image_engine.facts(event))
+
+
+def restore(ground: Ground, name: str, reporter: Reporter) -> None:
+    """Bring the domain's images, with everything written since, back into their volumes, and the config that named these.
+
+    The domain must be off, and stay off: it is not started. Volumes are written; images stay as they are.
+    """
+    host = ground.first
+    _must_be_off(ground, name)
+    mine = _of(ground, name)
+    there = snapshots.volumes(host)
+    for one in mine:
+        if not one.size or not one.volume:
+            raise SiteError(
+                f"of {one.path} it is not known from which volume it came" if one.size else f"{one.path} is not there",
+                where=host.name,
+                remedy="only images that were copied by this program can be brought back",
+            )
+        volume = snapshots.volume_of(there, one.volume)
+        if volume is None or volume.size < one.size:
+            raise SiteError(
+                f"the volume {one.volume} is {'gone' if volume is None else 'too small'}",
+                where=host.name,
+                remedy=f"make it: lvcreate --size {one.size}b --name NAME VG, with the name it had",
+            )
+    path = ground.site.domain(name).config
+    text = kept_config(host, name, path, {one.vdev: one.volume for one in mine})
+    image_engine.bring(host)
+    for one in mine:
+        reporter.say(f"bringing {one.path} back into {one.volume}")
+        event = image_engine.run(host, ["copy", one.path, one.volume], reporter=reporter)
+        reporter.fact(one.path, image_engine.facts(event))
+    write_file(host, path, text)
+
+
+def kept_config(host: Host, name: str, path: str, volumes: Mapping[str, str]) -> str:
+    """The newest kept version of the domain's config in which its disks are ``volumes`` (by vdev). Raises InputError."""
+    kept = read_folder(host, f"{KEPT}{check_path(path, where=name)}", "")
+    for version, content in sorted(kept.items(), reverse=True):
+        try:
+            text = content.decode()
+            domain = domain_config.parse(text, where=version, path=path)
+        except (InputError, UnicodeDecodeError):
+            continue
+        if domain.name == name and {disk.vdev: disk.target for disk in domain.disks} == dict(volumes):
+            return text
+    raise InputError(
+        f"no earlier config of {name} is kept that names its volumes",
+        where=f"{host.name}:{KEPT}{path}",
+        remedy="put one there: a file that names them, whatever it is called",
+    )
+
+
+def discard(ground: Ground, name: str, reporter: Reporter, *, now: bool = False) -> None:
+    """Remove the domain's old volumes. Raises SiteError unless the domain runs from verified images, for a day at least
+    or with ``now``."""
+    host = ground.first
+    mine = _of(ground, name)
+    for one in mine:
+        if not (one.size and one.verified and one.in_use):
+            raise SiteError(
+                f"{one.path} is {one.state}: the volume may be all there is",
+                where=host.name,
+                remedy="let the domain run from verified images first",
+            )
+    where = live.places(ground.hosts).get(name, ())
+    if not where or not any(one.written for one in mine):
+        raise SiteError(
+            f"{name} has not run from its images yet", where=host.name, remedy="start it and look whether all is well"
+        )
+    age = min(_age(host, one.verified) for one in mine)
+    if age < _DAY and not now:
+        raise SiteError(
+            f"its images were verified {age // 3600} h ago, not a day yet",
+            where=host.name,
+            remedy="wait, or say --now: after that there is no way back to the volumes",
+        )
+    named = {disk.target for domain in read_domains(host, ground.site.paths.domain_configs) for disk in domain.disks}
+    there = snapshots.volumes(host)
+    gone = []
+    for one in mine:
+        volume = snapshots.volume_of(there, one.volume)
+        if volume is None:
+            continue
+        if volume.is_open or volume.path in named or volume.dm_path in named:
+            raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy="look what has it open: lsblk")
+        if any(other.origin == volume.name and other.vg == volume.vg for other in there):
+            raise SiteError(f"{volume.full_name} has snapshots", where=host.name, remedy="remove them first: lvremove")
+        gone.append(volume)
+    for volume in gone:
+        reporter.say(f"removing {volume.full_name}")
+        host.run(["lvremove", "--yes", volume.full_name], timeout=300)
+        reporter.fact(volume.full_name, "removed")
+
+
+def _age(host: Host, finished: str) -> int:
+    """Seconds since then, by the server's own clock."""
+    asked = host.run(["date", "-u", "-d", finished, "+%s"], check=False, timeout=60)
+    if not asked.ok:
+        raise InputError(f"{finished!r} in a manifest is no time", where=host.name, remedy="copy the image again")
+    return int(host.run(["date", "-u", "+%s"], timeout=60).stdout) - int(asked.stdout)
+
+
+def _of(ground: Ground, name: str) -> tuple[Image, ...]:
+    mine = tuple(one for one in images(ground) if one.domain == name)
+    if not mine:
+        raise InputError(
+            f"there is no domain {name} with disks", where=ground.first.name, remedy="`snow images list` shows them"
+        )
+    return mine
+
+
+def _must_be_off(ground: Ground, name: str) -> None:
+    where = live.places(ground.hosts).get(name)
+    if where:
+        raise SiteError(f"{name} runs on {' and '.join(where)}", remedy="shut it down first")
+    state = live.cluster_state(ground.hosts)
+    if state is None or state.resource(name) is None:
+        return
+    words = ["crm_resource", f"--resource={name}", "--meta", "--get-parameter=target-role"]
+    role = live.member(ground.hosts).run(words, check=False, timeout=60).stdout.strip()
+    if role != "Stopped":
+        raise SiteError(
+            f"Pacemaker has {name} and may start it at any time",
+            remedy=f"crm_resource --resource={name} --meta --set-parameter=target-role --parameter-value=Stopped",
+        )

@@ -1,0 +1,335 @@
+"""A domain's images copied while it runs.
+
+A snapshot of each volume is copied, with the domain running. What it wrote meanwhile is known from the snapshot, and is
+copied from a second snapshot, and so on, until little is left. Then the domain goes down, the last of it is copied from the
+volumes themselves and verified, and the domain comes up from the images. Why this is right, and what would not be, is said
+in ``images/freshen.py``.
+
+Until the domain is shut down nothing of it was changed: whatever fails before that leaves it running, and the snapshots are
+removed. From then on it is as with a cold copy: if anything fails, it is started from its volumes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from snowha.errors import SiteError, SnowError
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, write_file
+from snowha.migration import image_engine, images, snapshots
+from snowha.migration.ground import Ground, image_path, read_config
+from snowha.migration.snapshots import Volume, Watch
+from snowha.plan.step import Reporter, Unstoppable
+from snowha.site.disk_spec import render_disk
+from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.model import Disk, Domain
+from snowha.xen import block_script, xl
+
+_MOST_ROUNDS = 6
+_SHORT = 3.0
+"""Seconds. If the last round would take no longer, another one before it saves nothing."""
+_WORTH = 0.7
+"""Another round must have shortened the last one at least to this share of what it was, else the next is not tried."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What whoever asks for a warm copy may choose."""
+
+    max_away: float | None = None
+    """Seconds; if the domain would be away longer, it is not shut down."""
+    snapshot_size: int | None = None
+    """Bytes a volume."""
+    rate: float | None = None
+    """MiB/s at most, while the domain runs."""
+    cold: bool = False
+    """Not while it runs: shut it down first."""
+    own: float = 30.0
+    """Seconds assumed for the domain's own shutdown and start: nobody knows them before."""
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A disk of which an image was made from ``snapshot``."""
+
+    disk: Disk
+    volume: Volume
+    target: str
+    snapshot: Volume
+    since: float
+    """When the snapshot was made (time.monotonic)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long the domain would be away."""
+
+    copying: float
+    own: float
+    size: int
+    """Bytes to be read for it."""
+
+    @property
+    def seconds(self) -> float:
+        return self.copying + self.own
+
+    def __str__(self) -> str:
+        return (
+            f"about {self.seconds:.0f} s: {self.own:.0f} s assumed for its own shutdown and start, "
+            f"{self.copying:.0f} s to copy what is left ({self.size >> 20} MiB to read)"
+        )
+
+
+def move(ground: Ground, name: str, wish: Wish, reporter: Reporter) -> None:
+    """Move one domain from its volumes to images while it runs; a domain that is off is copied as it is.
+
+    Raises SiteError if it would be away longer than wished for, or a snapshot fills up: the domain then goes on as before.
+    """
+    host = ground.first
+    text, domain = read_config(host, name, ground.site.domain(name).config)
+    if images._is_pacemakers(ground, name):
+        raise SiteError(
+            f"Pacemaker already runs {name}, so it cannot be moved from LVM here",
+            where=host.name,
+            remedy="take it out of the cluster's configuration first, or correct its config by hand",
+        )
+    found = snapshots.volumes(host)
+    moving = [disk for disk in domain.disks if disk.target != image_path(ground.site, domain, disk)]
+    for left in snapshots.remove_left(host, _snapshots_of(domain, found)):
+        reporter.say(f"removed {left}, which an earlier run had left")
+    if not images._missing(ground, name):
+        return
+    if block_script.missing(host):
+        block_script.install(host)
+    if wish.cold or name not in xl.running(host):
+        reporter.say(f"copying {name} while it is off")
+        images._move(ground, name, reporter)
+        return
+    image_engine.bring(host)
+    make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
+    targets = {disk.vdev: image_path(ground.site, domain, disk) for disk in domain.disks}
+    changed = text
+    for disk in domain.disks:
+        if disk in moving or disk.script != block_script.NAME:
+            changed = replace_disk(changed, disk.spec, render_disk(block_script.with_script(disk, targets[disk.vdev])))
+    wanted = images._type_for_migration(host, domain, reporter)
+    if wanted != domain.type:
+        changed = set_value(changed, "type", wanted)
+
+    with_snapshot, at_rest = _sort(host, moving, found)
+    try:
+        warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)
+        warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
+        reporter.fact("estimate_s", round(estimate.seconds, 1))
+        _switch(
+            host, name, ground.site.domain(name).config, (text, changed), warm, at_rest, targets, rate, wish, reporter
+        )
+    finally:
+        _remove_all(host, domain, Unstoppable(reporter))
+    reporter.fact("type", wanted)
+
+
+def missing(ground: Ground, name: str) -> str | None:
+    """What is left to be done for the domain, None if nothing is: for a step's check."""
+    first = images._missing(ground, name)
+    if first:
+        return first
+    _, domain = read_config(ground.first, name, ground.site.domain(name).config)
+    left = _snapshots_of(domain, snapshots.volumes(ground.first))
+    return f"the snapshot {left[0].full_name} was left" if left else None
+
+
+def _snapshots_of(domain: Domain, found: Sequence[Volume]) -> list[Volume]:
+    """Snapshots of ours of the domain's volumes. Images have the names of their volumes, so these are known in any state."""
+    names = {disk.name for disk in domain.disks}
+    return [one for one in found if one.is_ours and one.origin in names]
+
+
+def _sort(host: Host, moving: Sequence[Disk], found: Sequence[Volume]) -> tuple[list[tuple[Disk, Volume]], list[Disk]]:
+    """Disks that are copied warm, with their volumes, and those that are copied while the domain is down: swap, of which
+    nothing is copied but its identity, and what is no logical volume, of which no snapshot can be made."""
+    warm, rest = [], []
+    for disk in moving:
+        volume = snapshots.volume_of(found, disk.target)
+        if volume is None or image_engine.run(host, ["map", disk.target])["kind"] == "swap":
+            rest.append(disk)
+        else:
+            warm.append((disk, volume))
+    return warm, rest
+
+
+def _first_round(
+    host: Host,
+    disks: Sequence[tuple[Disk, Volume]],
+    targets: dict[str, str],
+    wish: Wish,
+    reporter: Reporter,
+) -> tuple[list[Warm], float]:
+    """Snapshots of all disks, then their copies; the rate of copying in bytes a second, verification included."""
+    sizes = [(volume, snapshots.size_for(volume, wish.snapshot_size)) for _, volume in disks]
+    snapshots.check_room(host, sizes)
+    warm = []
+    for (disk, volume), (_, size) in zip(disks, sizes, strict=True):
+        reporter.say(f"making a snapshot of {volume.full_name}")
+        snapshot = snapshots.create(host, volume, 1, size)
+        warm.append(Warm(disk, volume, targets[disk.vdev], snapshot, time.monotonic()))
+    watch = Watch(host, [one.snapshot.full_name for one in warm])
+    copied, seconds = 0, 0.0
+    for one in warm:
+        _replay(host, one.snapshot, reporter)
+        reporter.say(f"copying {one.disk.name} to {one.target} while the domain runs")
+        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point]
+        if wish.rate:
+            words += ["--rate", f"{wish.rate:g}"]
+        event = image_engine.run(
+            host,
+            words,
+            reporter=reporter,
+            look=watch,
+            remedy="the domain runs as before; correct this and run again, the copy begins anew from a new snapshot",
+        )
+        watch.look()
+        copied += int(event["copied"])
+        seconds += float(event["seconds"])
+        if event["reason"]:
+            reporter.say(f"{one.disk.name}: {event['method']}, since {event['reason']}")
+        reporter.fact(one.disk.name, image_engine.facts(event))
+    return warm, max(copied / max(seconds, 0.1), float(1 << 20))
+
+
+def _replay(host: Host, snapshot: Volume, reporter: Reporter) -> None:
+    """Replay the journal of the file system in a snapshot, so that its bitmaps agree with each other. What this writes is in the
+    snapshot's store and is copied again from the volume in the end. If it fails, every block is copied."""
+    kind = host.run(["blkid", "-p", "-s", "TYPE", "-o", "value", snapshot.path], check=False, timeout=60).stdout.strip()
+    if kind not in ("ext3", "ext4"):
+        return
+    done = host.run(["e2fsck", "-E", "journal_only", "-y", snapshot.path], check=False, timeout=600)
+    if done.returncode not in (0, 1):  # e2fsck(8): 1 is "errors corrected"
+        reporter.say(f"the journal of {snapshot.full_name} cannot be replayed: every block may have to be copied")
+
+
+def _rounds(
+    host: Host, warm: list[Warm], at_rest: Sequence[Disk], rate: float, wish: Wish, reporter: Reporter
+) -> tuple[list[Warm], Estimate]:
+    """Further rounds until little is left; the estimate for the last one. Raises SiteError if it is longer than wished for."""
+    before: Estimate | None = None
+    for number in range(2, _MOST_ROUNDS + 2):
+        estimate = _estimate(host, warm, at_rest, rate, wish)
+        reporter.say(f"it would be away {estimate}")
+        fits = wish.max_away is None or estimate.seconds <= wish.max_away
+        if fits and estimate.copying <= _SHORT:
+            return warm, estimate
+        if number > _MOST_ROUNDS or (before and estimate.copying > _WORTH * before.copying):
+            break
+        if not _room_for_another(host, warm, wish):
+            reporter.say("there is no room for another round")
+            break
+        warm = [_another_round(host, one, number, wish, reporter) for one in warm]
+        before = estimate
+    if not fits:
+        raise SiteError(
+            f"it would be away {estimate}; {wish.max_away:g} s are allowed",
+            where=host.name,
+            remedy="allow more with --max-away, or run it again when the domain writes less; it runs as before",
+        )
+    return warm, estimate
+
+
+def _room_for_another(host: Host, warm: Sequence[Warm], wish: Wish) -> bool:
+    """Whether a second snapshot fits beside the first, for one volume after the other."""
+    return all(
+        snapshots.free_bytes(host, one.volume.vg) >= snapshots.size_for(one.volume, wish.snapshot_size) for one in warm
+    )
+
+
+def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Disk], rate: float, wish: Wish) -> Estimate:
+    """From what there is to do now, what the domain will have written until it is off at the pace it had so far, and the rate of
+    the first round."""
+    size = 0.0
+    for one in warm:
+        words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point, "--preview"]
+        event = image_engine.run(host, words)
+        age = max(time.monotonic() - one.since, 1.0)
+        size += int(event["bytes"]) * (1 + min(1.0, wish.own / age))
+    for disk in at_rest:
+        size += int(image_engine.run(host, ["map", disk.target])["bytes"])
+    disks = len(warm) + len(at_rest)
+    return Estimate(copying=size / rate + disks, own=wish.own, size=round(size))
+
+
+def _another_round(host: Host, one: Warm, number: int, wish: Wish, reporter: Reporter) -> Warm:
+    """A newer snapshot, and what was written between the two. The older one is removed: its room is free again."""
+    size = snapshots.size_for(one.volume, wish.snapshot_size)
+    reporter.say(f"round {number}: another snapshot of {one.volume.full_name}")
+    newer = snapshots.create(host, one.volume, number, size)
+    since = time.monotonic()
+    watch = Watch(host, [newer.full_name, one.snapshot.full_name])
+    words = [
+        "freshen",
+        newer.path,
+        one.snapshot.store,
+        one.target,
+        "--base",
+        one.snapshot.point,
+        "--point",
+        newer.point,
+    ]
+    if wish.rate:
+        words += ["--rate", f"{wish.rate:g}"]
+    image_engine.run(host, words, reporter=reporter, look=watch)
+    watch.look()
+    snapshots.remove(host, one.snapshot)
+    return replace(one, snapshot=newer, since=since)
+
+
+def _switch(
+    host: Host,
+    name: str,
+    config: str,
+    texts: tuple[str, str],
+    warm: Sequence[Warm],
+    at_rest: Sequence[Disk],
+    targets: dict[str, str],
+    rate: float,
+    wish: Wish,
+    reporter: Reporter,
+) -> None:
+    """Shut the domain down, copy what is left, start it from its images; from its volumes if anything fails."""
+    before, after = texts
+    steady = Unstoppable(reporter)
+    began = time.monotonic()
+    reporter.say(f"shutting down {name}")
+    try:
+        xl.shut_down(host, name, timeout=images.SHUTDOWN_TIMEOUT, report=steady.say)
+        for one in warm:
+            reporter.say(f"copying what is left of {one.disk.name}")
+            words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point]
+            if wish.max_away is not None:
+                left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
+                words += ["--at-most", str(round(left * rate))]
+            event = image_engine.run(
+                host, words, reporter=reporter, remedy="it runs from its volumes as before; run it again"
+            )
+            reporter.fact(f"{one.disk.name}-rest", image_engine.facts(event))
+        for disk in at_rest:
+            event = image_engine.run(host, ["copy", disk.target, targets[disk.vdev]], reporter=reporter)
+            reporter.fact(disk.name, image_engine.facts(event))
+        write_file(host, config, after)
+    except BaseException:
+        if name not in xl.running(host):
+            steady.say(f"starting {name} again from its volumes")
+            xl.create(host, config, timeout=300)
+        raise
+    steady.say(f"starting {name} from its images")
+    images._start_from_image(host, name, config, before)
+    reporter.fact("away_s", round(time.monotonic() - began, 1))
+
+
+def _remove_all(host: Host, domain: Domain, steady: Unstoppable) -> None:
+    """Remove the snapshots, whatever happened. That it fails is said, and does not hide what happened before."""
+    try:
+        snapshots.remove_left(host, _snapshots_of(domain, snapshots.volumes(host)))
+    except SnowError as error:
+        steady.say(f"snapshots could not be removed, the next run will: {error}")

@@ -1,0 +1,147 @@
+"""What a server with Xen and LVM answers, as calls for a PlaybackHost. The answers have the tools' own form."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from snowha.hosts import files
+from snowha.hosts.playback import Call
+from snowha.migration import image_engine
+from snowha.migration.ground import Ground
+from snowha.migration.snapshots import _AS_JSON, _COLUMNS
+from snowha.plan.step import Fact
+from snowha.site import domain_config
+from snowha.site.model import Paths, Server, Site
+from snowha.xen import block_script
+
+MIB = 1 << 20
+CONFIG = "/sNow/etc/domains/deploy01.cfg"
+BEFORE = (
+    "name = 'deploy01'\nkernel = '/boot/vmlinuz'\nmemory = '128'\ntype = 'pvh'\nroot = '/dev/xvda2 ro'\n"
+    "disk = [ 'phy:/dev/snow_vg/deploy01-disk,xvda2,w', 'phy:/dev/snow_vg/deploy01-swap,xvda1,w' ]\n"
+)
+IMAGES = {"xvda2": "/sNow/domains/deploy01/deploy01-disk", "xvda1": "/sNow/domains/deploy01/deploy01-swap"}
+AFTER = BEFORE.replace(
+    "phy:/dev/snow_vg/deploy01-disk,xvda2,w",
+    f"format=raw,vdev=xvda2,access=rw,script=block-snow,target={IMAGES['xvda2']}",
+).replace(
+    "phy:/dev/snow_vg/deploy01-swap,xvda1,w",
+    f"format=raw,vdev=xvda1,access=rw,script=block-snow,target={IMAGES['xvda1']}",
+)
+
+
+def ground_on(host: object) -> Ground:
+    site = Site(
+        name="snow",
+        paths=Paths("/sNow/etc/snow.conf", "/sNow/etc/domains", "/sNow/domains"),
+        servers=(Server("snow01", "10.0.0.1", ("10.0.0.1",)),),
+        domains=(domain_config.parse(BEFORE, where="test", path=CONFIG),),
+        mounts=(),
+        floating_ip=None,
+        apart=(),
+    )
+    return Ground(site, {"snow01": host})  # type: ignore[dict-item]
+
+
+@dataclass
+class Heard:
+    """A Reporter that remembers."""
+
+    said: list[str] = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(self, done: float, total: float, unit: str = "") -> None:
+        pass
+
+    def fact(self, key: str, value: Fact) -> None:
+        self.facts[key] = value
+
+
+def text_of(content: str) -> str:
+    return base64.b64encode(content.encode()).decode()
+
+
+def read(path: str, content: str | None) -> Call:
+    argv = ("sh", "-c", files._READ, "sh", path)
+    return Call(argv, stdout=text_of(content)) if content is not None else Call(argv, returncode=44)
+
+
+def read_configs(content: str) -> Call:
+    argv = ("sh", "-c", files._READ_FOLDER, "sh", "/sNow/etc/domains", ".cfg")
+    return Call(argv, stdout=f"{text_of(CONFIG)} {text_of(content)}\n")
+
+
+def make_dir(path: str) -> Call:
+    return Call(("sh", "-c", files._MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
+
+
+def no_cluster() -> Call:
+    return Call(("crm_mon", "-1", "--inactive", "--output-as=xml"), returncode=102)
+
+
+def script_is_there() -> list[Call]:
+    return [
+        read(block_script.PATH, block_script.text()),
+        Call(("sh", "-c", files._STAT, "sh", block_script.PATH), stdout="755 root root 900 regular file\n"),
+    ]
+
+
+def xl_list(*names: str) -> Call:
+    rows = [f"{name:<40} {number + 1:>5} {128:>5} {1:>5}     -b----       1.0" for number, name in enumerate(names)]
+    head = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
+    return Call(
+        ("xl", "list"),
+        stdout="\n".join(
+            [head, "Domain-0                                     0  1024     1     r-----      10.0", *rows, ""]
+        ),
+    )
+
+
+def volume(
+    name: str, *, origin: str = "", size: int = 1024 * MIB, fill: str = "", attributes: str = ""
+) -> dict[str, str]:
+    attributes = attributes or ("swi-a-s---" if origin else "-wi-ao----")
+    return {
+        "vg_name": "snow_vg",
+        "lv_name": name,
+        "lv_path": f"/dev/snow_vg/{name}",
+        "lv_dm_path": f"/dev/mapper/snow_vg-{name.replace('-', '--')}",
+        "origin": origin,
+        "lv_size": str(size),
+        "data_percent": fill,
+        "lv_attr": attributes,
+        "lv_uuid": f"uuid-of-{name}",
+    }
+
+
+def lvs(*more: Mapping[str, str], but: str = "") -> Call:
+    rows = [volume("deploy01-disk"), volume("deploy01-swap", size=64 * MIB), *more]
+    rows = [row for row in rows if row["lv_name"] != but]
+    return Call(("lvs", *_AS_JSON, _COLUMNS), stdout=json.dumps({"report": [{"lv": rows}]}))
+
+
+def snapshot(number: int, fill: str = "1.00", attributes: str = "swi-a-s---") -> dict[str, str]:
+    return volume(
+        f"snow-ha-{number}-deploy01-disk", origin="deploy01-disk", size=256 * MIB, fill=fill, attributes=attributes
+    )
+
+
+def vgs(free: int) -> Call:
+    report = {"report": [{"vg": [{"vg_free": str(free)}]}]}
+    return Call(("vgs", *_AS_JSON, "vg_free", "snow_vg"), stdout=json.dumps(report))
+
+
+def engine(*words: str, returncode: int = 0, **event: Any) -> Call:
+    lines = [{"event": "progress", "phase": "copy", "done": 1, "total": 2, "rate": 1, "left_s": 1}, event]
+    return Call(
+        ("python3", image_engine.PATH, *words, "--json"),
+        stdout="".join(json.dumps(line) + "\n" for line in lines),
+        returncode=returncode,
+    )

@@ -1,0 +1,294 @@
+"""A warm copy: in which order a server is told what, and that a domain is never left down nor a snapshot left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from recorded import (
+    AFTER,
+    BEFORE,
+    CONFIG,
+    IMAGES,
+    MIB,
+    Heard,
+    engine,
+    ground_on,
+    lvs,
+    make_dir,
+    no_cluster,
+    read,
+    read_configs,
+    script_is_there,
+    snapshot,
+    vgs,
+    volume,
+    xl_list,
+)
+
+from snowha.errors import CommandError, SiteError
+from snowha.hosts import files
+from snowha.hosts.playback import Call, PlaybackHost
+from snowha.images import travel
+from snowha.migration import image_engine, snapshots, warm
+from snowha.migration.snapshots import Watch, parse_lvs
+
+SNAPSHOT = "/dev/snow_vg/snow-ha-1-deploy01-disk"
+STORE = "/dev/mapper/snow_vg-snow--ha--1--deploy01--disk-cow"
+ORIGIN = "/dev/snow_vg/deploy01-disk"
+SWAP = "/dev/snow_vg/deploy01-swap"
+
+
+def point(number: int) -> str:
+    """A name is not enough: the next run's snapshot has the same."""
+    name = f"snow-ha-{number}-deploy01-disk"
+    return f"{name}/uuid-of-{name}"
+
+
+class Host(PlaybackHost):
+    """Writing a file has a random name for its earlier version among its words: that one is not compared."""
+
+    def run(self, argv: Sequence[str], **more: object) -> object:  # type: ignore[override]
+        words = list(argv)
+        if words[:3] == ["sh", "-c", files._WRITE]:
+            words = [*words[:5], "…"]
+        return super().run(words, **more)  # type: ignore[arg-type]
+
+
+def write(path: str, content: str | bytes) -> Call:
+    data = content.encode() if isinstance(content, str) else content
+    message = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    return Call(("sh", "-c", files._WRITE, "sh", path, "…"), stdout="changed\n", stdin=message)
+
+
+def until_running(*left: dict[str, str]) -> list[Call]:
+    """What is looked at before anything is done; ``left``: snapshots that an earlier run left."""
+    return [
+        read(CONFIG, BEFORE),
+        no_cluster(),
+        lvs(*left),
+        *(Call(("lvremove", "--yes", f"snow_vg/{one['lv_name']}")) for one in left),
+        read_configs(BEFORE),
+        *script_is_there(),
+        xl_list("deploy01"),
+        make_dir("/var/lib/snow-ha"),
+        write(image_engine.PATH, travel.pack()),
+        make_dir("/sNow/domains/deploy01"),
+        Call(("xl", "info"), stdout="xen_version : 4.20.0\nvirt_caps : pv hvm hap\nfree_memory : 100\n"),
+        engine("map", ORIGIN, event="plan", kind="unknown", bytes=1024 * MIB),
+        engine("map", SWAP, event="plan", kind="swap", bytes=0),
+    ]
+
+
+def first_round(fill: str = "3.00", attributes: str = "swi-a-s---") -> list[Call]:
+    return [
+        vgs(4096 * MIB),
+        create(1),
+        lvs(snapshot(1)),
+        Call(("blkid", "-p", "-s", "TYPE", "-o", "value", SNAPSHOT), stdout="ext4\n"),
+        Call(("e2fsck", "-E", "journal_only", "-y", SNAPSHOT), returncode=1),
+        engine(
+            "copy",
+            SNAPSHOT,
+            IMAGES["xvda2"],
+            "--point",
+            point(1),
+            event="done",
+            copied=300 * MIB,
+            seconds=3.0,
+            method="ext4 used blocks",
+            reason="",
+            verified=True,
+        ),
+        lvs(snapshot(1, fill, attributes)),
+    ]
+
+
+def create(number: int) -> Call:
+    name = f"snow-ha-{number}-deploy01-disk"
+    words = ("--snapshot", "--name", name, "--chunksize", "4k", "--size", f"{256 * MIB}b", "snow_vg/deploy01-disk")
+    return Call(("lvcreate", "--yes", *words))
+
+
+def estimate(number: int, size: int) -> list[Call]:
+    store = STORE.replace("--1--", f"--{number}--")
+    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number), "--preview")
+    return [engine(*words, event="plan", bytes=size), engine("map", SWAP, event="plan", kind="swap", bytes=0)]
+
+
+def freshen(*more: str, number: int = 1, returncode: int = 0, **event: Any) -> Call:
+    store = STORE.replace("--1--", f"--{number}--")
+    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number), *more)
+    return engine(*words, returncode=returncode, **event)
+
+
+def removal(number: int = 1) -> list[Call]:
+    return [lvs(snapshot(number)), Call(("lvremove", "--yes", f"snow_vg/snow-ha-{number}-deploy01-disk"))]
+
+
+SHUTDOWN = [xl_list("deploy01"), Call(("xl", "shutdown", "deploy01")), xl_list()]
+DONE: dict[str, Any] = {
+    "event": "done",
+    "copied": 8 * MIB,
+    "seconds": 0.1,
+    "verified": True,
+    "method": "m",
+    "missed": 0,
+}
+
+
+def switch(number: int = 1) -> list[Call]:
+    return [
+        *SHUTDOWN,
+        freshen(number=number, **DONE),
+        engine("copy", SWAP, IMAGES["xvda1"], **DONE),
+        write(CONFIG, AFTER),
+        Call(("xl", "create", CONFIG)),
+    ]
+
+
+def test_the_domain_is_down_only_for_what_is_left() -> None:
+    heard = Heard()
+    with Host("snow01", [*until_running(), *first_round(), *estimate(1, 8 * MIB), *switch(), *removal()]) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    assert heard.facts["type"] == "pvh" and "away_s" in heard.facts and "estimate_s" in heard.facts
+    said = "\n".join(heard.said)
+    assert said.index("it would be away about") < said.index("shutting down deploy01")
+
+
+def test_if_much_is_left_another_round_goes_before() -> None:
+    words = ("--base", point(1), "--point", point(2))
+    second = [
+        vgs(4096 * MIB),
+        create(2),
+        lvs(snapshot(1), snapshot(2)),
+        engine("freshen", SNAPSHOT.replace("-1-", "-2-"), STORE, IMAGES["xvda2"], *words, **DONE),
+        lvs(snapshot(1), snapshot(2)),
+        Call(("lvremove", "--yes", "snow_vg/snow-ha-1-deploy01-disk")),
+    ]
+    rounds = [*estimate(1, 900 * MIB), *second, *estimate(2, 8 * MIB)]
+    with Host("snow01", [*until_running(), *first_round(), *rounds, *switch(2), *removal(2)]) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+
+
+def test_a_domain_that_would_be_away_too_long_is_not_shut_down() -> None:
+    """Somebody said how long at most; the copy is given up and the domain never noticed."""
+    second = [
+        vgs(4096 * MIB),
+        create(2),
+        lvs(snapshot(1), snapshot(2)),
+        engine(
+            "freshen",
+            SNAPSHOT.replace("-1-", "-2-"),
+            STORE,
+            IMAGES["xvda2"],
+            "--base",
+            point(1),
+            "--point",
+            point(2),
+            **DONE,
+        ),
+        lvs(snapshot(1), snapshot(2)),
+        Call(("lvremove", "--yes", "snow_vg/snow-ha-1-deploy01-disk")),
+    ]
+    rounds = [*estimate(1, 900 * MIB), *second, *estimate(2, 900 * MIB)]
+    with (
+        Host("snow01", [*until_running(), *first_round(), *rounds, *removal(2)]) as host,
+        pytest.raises(SiteError, match="35 s are allowed"),
+    ):
+        warm.move(ground_on(host), "deploy01", warm.Wish(max_away=35), Heard())
+
+
+def test_without_room_for_another_round_the_switch_is_made_with_what_is_left() -> None:
+    heard = Heard()
+    calls = [*until_running(), *first_round(), *estimate(1, 900 * MIB), vgs(100 * MIB), *switch(), *removal()]
+    with Host("snow01", calls) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    assert "there is no room for another round" in heard.said
+
+
+def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
+    """What was read from it after it overflowed is worth nothing."""
+    with (
+        Host("snow01", [*until_running(), *first_round("100.00", "swi-I-s---"), *removal()]) as host,
+        pytest.raises(SiteError, match="overflowed"),
+    ):
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+
+
+def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
+    failed = freshen(returncode=6, event="error", message="2 ranges differ", remedy="look")
+    back = [xl_list(), Call(("xl", "create", CONFIG))]
+    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), *SHUTDOWN, failed, *back, *removal()]
+    with Host("snow01", calls) as host, pytest.raises(CommandError, match="2 ranges differ"):
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+
+
+def test_what_a_killed_run_left_is_removed_first() -> None:
+    heard = Heard()
+    left = (snapshot(1, "40.00"), snapshot(2, "2.00"))
+    calls = [*until_running(*left), *first_round(), *estimate(1, 8 * MIB), *switch(), *removal()]
+    with Host("snow01", calls) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    assert sum("an earlier run had left" in line for line in heard.said) == 2
+
+
+def test_no_room_for_a_snapshot_is_said_before_one_is_made() -> None:
+    with (
+        Host("snow01", [*until_running(), vgs(100 * MIB), lvs()]) as host,
+        pytest.raises(SiteError, match="has 100 MiB left, the snapshots need 256 MiB"),
+    ):
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+
+
+def test_a_snapshot_that_fills_up_is_enlarged_or_everything_stops() -> None:
+    name = "snow_vg/snow-ha-1-deploy01-disk"
+    calls = [
+        lvs(snapshot(1, "70.00")),
+        vgs(1024 * MIB),
+        Call(("lvextend", "--yes", "--size", f"+{256 * MIB}b", name)),
+        lvs(snapshot(1, "70.00")),
+        vgs(0),
+        lvs(snapshot(1, "91.00")),
+        vgs(0),
+    ]
+    with Host("snow01", calls) as host:
+        watch = Watch(host, [name], now=lambda: 0.0)
+        watch.look()
+        watch.look()
+        with pytest.raises(SiteError, match="91 % full"):
+            watch.look()
+
+
+def test_it_looks_only_every_few_seconds() -> None:
+    """The engine tells twice a second how far it is; each look is a command on a busy server."""
+    clock = [0.0]
+    with Host("snow01", [lvs(snapshot(1))]) as host:
+        watch = Watch(host, ["snow_vg/snow-ha-1-deploy01-disk"], now=lambda: clock[0])
+        for _ in range(8):
+            watch()
+            clock[0] += 0.5
+
+
+def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
+    """A name alone is not enough: the volume of a domain that is called like one would be lost."""
+    rows = (
+        volume("snow-ha-1-deploy01-disk"),
+        volume("backup", origin="deploy01-disk"),
+        volume("snow-ha-1-other", origin="deploy01-disk"),
+    )
+    with Host("snow01", [lvs(*rows)]) as host:
+        found = snapshots.volumes(host)
+        assert snapshots.remove_left(host, found) == []
+        for one in found:
+            with pytest.raises(ValueError, match="no snapshot of ours"):
+                snapshots.remove(host, one)
+
+
+def test_what_lvs_says_is_understood_or_refused() -> None:
+    with pytest.raises(CommandError, match="not understood"):
+        parse_lvs('{"report": [{"lv": [{"vg_name": "a"}]}]}')
+    with pytest.raises(CommandError, match="not understood"):
+        parse_lvs("WARNING: something")
