@@ -19,7 +19,7 @@ from snowha.lab import client, layout, network, records, report, sightings, site
 from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.migration import corosync, load
 from snowha.migration.ground import Ground
-from snowha.migration.images import manifest
+from snowha.migration.image_engine import manifest
 from snowha.migration.servers import mounts_missing
 from snowha.operations import live
 from snowha.plan.journal import Entry, Journal

@@ -8,7 +8,7 @@ from typing import Any
 
 from snowha.errors import CommandError
 from snowha.hosts.api import Host
-from snowha.hosts.files import make_dir, write_file
+from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.images import travel
 from snowha.plan.step import Reporter
 
@@ -74,3 +74,13 @@ def facts(event: Event) -> dict[str, str | int | float | bool]:
     """What of a ``done`` event is worth keeping in the journal."""
     wanted = ("source", "bytes", "copied", "missed", "verified", "hash", "seconds", "method", "reason")
     return {key: event[key] for key in wanted if event.get(key) not in (None, "")}
+
+
+def manifest(host: Host, image: str) -> Mapping[str, Any] | None:
+    """What the engine wrote beside an image; None if there is nothing that can be used."""
+    text = read_text(host, f"{image}.manifest")
+    try:
+        record = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import KEPT, read_folder, read_text, write_file
+from snowha.hosts.files import KEPT, read_folder, write_file
 from snowha.migration import image_engine, snapshots
 from snowha.migration.ground import Ground, read_domains
 from snowha.operations import live
@@ -66,7 +65,7 @@ def images(ground: Ground) -> tuple[Image, ...]:
     there = snapshots.volumes(host)
     found = []
     for (domain, disk), path, line in zip(disks, paths, stats, strict=True):
-        record = manifest(host, path) or {}
+        record = image_engine.manifest(host, path) or {}
         size, blocks, changed = (0, 0, 0) if line == "absent" else (int(word) for word in line.split())
         volume = _source(record)
         found.append(
@@ -91,16 +90,6 @@ def _path(ground: Ground, domain: Domain, disk: Disk) -> str:
     """Where the disk's image is, or would be."""
     folder = f"{ground.site.paths.images}/{domain.name}"
     return disk.target if disk.target.startswith(f"{folder}/") else f"{folder}/{disk.name}"
-
-
-def manifest(host: Host, image: str) -> Mapping[str, Any] | None:
-    """What the engine wrote beside an image; None if there is nothing that can be used."""
-    text = read_text(host, f"{image}.manifest")
-    try:
-        record = json.loads(text) if text else None
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _source(record: Mapping[str, Any]) -> str:

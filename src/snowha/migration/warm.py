@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from snowha.errors import SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import image_engine, images, snapshots
-from snowha.migration.ground import Ground, image_path, read_config
+from snowha.migration import image_engine, images, moving, snapshots
+from snowha.migration.ground import Ground, read_config
 from snowha.migration.snapshots import Volume, Watch
+from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
-from snowha.site.disk_spec import render_disk
-from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.model import Disk, Domain
 from snowha.xen import block_script, xl
 
@@ -89,51 +88,44 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter) -> None:
     """
     host = ground.first
     text, domain = read_config(host, name, ground.site.domain(name).config)
-    if images._is_pacemakers(ground, name):
-        raise SiteError(
-            f"Pacemaker already runs {name}, so it cannot be moved from LVM here",
-            where=host.name,
-            remedy="take it out of the cluster's configuration first, or correct its config by hand",
-        )
+    moving.refuse_pacemakers(ground, name)
     found = snapshots.volumes(host)
-    moving = [disk for disk in domain.disks if disk.target != image_path(ground.site, domain, disk)]
+    targets = moving.targets(ground, domain)
+    to_move = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
     for left in snapshots.remove_left(host, _snapshots_of(domain, found)):
         reporter.say(f"removed {left}, which an earlier run had left")
-    if not images._missing(ground, name):
+    if not moving.missing(ground, name):
         return
     if block_script.missing(host):
         block_script.install(host)
     if wish.cold or name not in xl.running(host):
         reporter.say(f"copying {name} while it is off")
-        images._move(ground, name, reporter)
+        images.move(ground, name, {}, reporter)
         return
     image_engine.bring(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
-    targets = {disk.vdev: image_path(ground.site, domain, disk) for disk in domain.disks}
-    changed = text
-    for disk in domain.disks:
-        if disk in moving or disk.script != block_script.NAME:
-            changed = replace_disk(changed, disk.spec, render_disk(block_script.with_script(disk, targets[disk.vdev])))
-    wanted = images._type_for_migration(host, domain, reporter)
-    if wanted != domain.type:
-        changed = set_value(changed, "type", wanted)
+    kind = moving.type_for_migration(host, domain, {}, reporter)
+    changed = moving.on_images(text, domain, targets, kind)
 
-    with_snapshot, at_rest = _sort(host, moving, found)
+    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
+    with_snapshot, at_rest = _sort(host, to_move, found)
     try:
         warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
         reporter.fact("estimate_s", round(estimate.seconds, 1))
-        _switch(
-            host, name, ground.site.domain(name).config, (text, changed), warm, at_rest, targets, rate, wish, reporter
-        )
+        began = time.monotonic()
+        config = ground.site.domain(name).config
+        _switch(host, name, config, (text, changed), warm, at_rest, targets, rate, wish, reporter)
+        live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
+        reporter.fact("away_s", round(time.monotonic() - began, 1))
     finally:
         _remove_all(host, domain, Unstoppable(reporter))
-    reporter.fact("type", wanted)
+    reporter.fact("type", kind)
 
 
 def missing(ground: Ground, name: str) -> str | None:
     """What is left to be done for the domain, None if nothing is: for a step's check."""
-    first = images._missing(ground, name)
+    first = moving.missing(ground, name)
     if first:
         return first
     _, domain = read_config(ground.first, name, ground.site.domain(name).config)
@@ -147,11 +139,11 @@ def _snapshots_of(domain: Domain, found: Sequence[Volume]) -> list[Volume]:
     return [one for one in found if one.is_ours and one.origin in names]
 
 
-def _sort(host: Host, moving: Sequence[Disk], found: Sequence[Volume]) -> tuple[list[tuple[Disk, Volume]], list[Disk]]:
+def _sort(host: Host, disks: Sequence[Disk], found: Sequence[Volume]) -> tuple[list[tuple[Disk, Volume]], list[Disk]]:
     """Disks that are copied warm, with their volumes, and those that are copied while the domain is down: swap, of which
     nothing is copied but its identity, and what is no logical volume, of which no snapshot can be made."""
     warm, rest = [], []
-    for disk in moving:
+    for disk in disks:
         volume = snapshots.volume_of(found, disk.target)
         if volume is None or image_engine.run(host, ["map", disk.target])["kind"] == "swap":
             rest.append(disk)
@@ -302,7 +294,7 @@ def _switch(
     began = time.monotonic()
     reporter.say(f"shutting down {name}")
     try:
-        xl.shut_down(host, name, timeout=images.SHUTDOWN_TIMEOUT, report=steady.say)
+        xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
         for one in warm:
             reporter.say(f"copying what is left of {one.disk.name}")
             words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point]
@@ -323,8 +315,7 @@ def _switch(
             xl.create(host, config, timeout=300)
         raise
     steady.say(f"starting {name} from its images")
-    images._start_from_image(host, name, config, before)
-    reporter.fact("away_s", round(time.monotonic() - began, 1))
+    moving.start_from_image(host, name, config, before)
 
 
 def _remove_all(host: Host, domain: Domain, steady: Unstoppable) -> None:

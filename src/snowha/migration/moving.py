@@ -1,0 +1,118 @@
+"""What a cold and a warm move of a domain share: whether it is done, what the config becomes, the start from images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snowha.errors import CommandError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import absent, write_file
+from snowha.migration.ground import Ground, image_path, read_domains
+from snowha.operations import live
+from snowha.plan.step import Reporter
+from snowha.site.disk_spec import render_disk
+from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.model import Domain
+from snowha.xen import block_script, xl
+
+SHUTDOWN_TIMEOUT = 300.0
+"""Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
+BOOT_TIMEOUT = 300.0
+"""Seconds. A domain that answered a ping before must answer again: a domain that is created is not yet one that has booted."""
+
+Tried = dict[tuple[str, str], str | None]
+"""Kernel and ramdisk to why they do not boot as PVH, None if they do: most domains of a site share them."""
+
+
+def missing(ground: Ground, name: str) -> str | None:
+    domain = next(
+        (one for one in read_domains(ground.first, ground.site.paths.domain_configs) if one.name == name), None
+    )
+    if domain is None:
+        raise SiteError(f"the config of {name} is gone", where=ground.first.name, remedy="`snow ha init` again")
+    for disk in domain.disks:
+        if disk.script != block_script.NAME or disk.target != image_path(ground.site, domain, disk):
+            return f"{disk.vdev} is {disk.target}"
+    gone = absent(ground.first, [disk.target for disk in domain.disks])
+    if gone:
+        return f"the image {gone[0]} is not there"
+    if is_pacemakers(ground, name) or runs_on(ground, name):
+        return None
+    return f"{name} is not running"
+
+
+def runs_on(ground: Ground, name: str) -> str | None:
+    """The server that runs the domain. The others are only asked when it is not where it belongs: a new one may be booting."""
+    if name in xl.running(ground.first):
+        return ground.first.name
+    return next(iter(live.places(ground.hosts).get(name, ())), None)
+
+
+def is_pacemakers(ground: Ground, name: str) -> bool:
+    """Whether Pacemaker has the domain: then nobody else starts or stops it, whatever it does with it just now."""
+    state = live.cluster_state(ground.hosts)
+    return state is not None and state.resource(name) is not None
+
+
+def targets(ground: Ground, domain: Domain) -> dict[str, str]:
+    """Where the image of each disk belongs, by vdev."""
+    return {disk.vdev: image_path(ground.site, domain, disk) for disk in domain.disks}
+
+
+def refuse_pacemakers(ground: Ground, name: str) -> None:
+    """Raise SiteError for a domain that Pacemaker has: it must not be shut down behind its back."""
+    if is_pacemakers(ground, name):
+        raise SiteError(
+            f"Pacemaker already runs {name}, so it cannot be moved from LVM here",
+            where=ground.first.name,
+            remedy="take it out of the cluster's configuration first, or correct its config by hand",
+        )
+
+
+def on_images(text: str, domain: Domain, images: Mapping[str, str], kind: str) -> str:
+    """The domain's config with its disks on ``images`` (by vdev), attached by our block script, and of type ``kind``."""
+    for disk in domain.disks:
+        if disk.script != block_script.NAME or disk.target != images[disk.vdev]:
+            text = replace_disk(text, disk.spec, render_disk(block_script.with_script(disk, images[disk.vdev])))
+    return text if kind == domain.type else set_value(text, "type", kind)
+
+
+def start_from_image(host: Host, name: str, path: str, before: str) -> None:
+    """Start the domain from its new config. If xl refuses, its old config and volumes are what it runs from, as before.
+
+    Not after a timeout: the guest may have begun to write to the image.
+    """
+    done = host.run(["xl", "create", path], check=False, timeout=300)
+    if done.ok or name in xl.running(host):
+        return
+    write_file(host, path, before)
+    xl.create(host, path, timeout=300)
+    raise CommandError(
+        f"{name} does not start from its image: {done.stderr.strip()}",
+        where=host.name,
+        remedy="it runs from its volumes as before; correct the cause and run this again",
+    )
+
+
+def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Reporter) -> str:
+    """``pvh`` for a PV domain that could not be live-migrated else, if hypervisor and kernel can; else what it is."""
+    able = xl.hypervisor(host)
+    if able is None:
+        raise SiteError("it does not run under Xen", where=host.name, remedy="boot it into Xen first")
+    if domain.type != "pv" or able.migrates_pv:
+        return domain.type
+    if not able.migrates_pvh:
+        reporter.fact(
+            "no_live_migration",
+            f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}",
+        )
+        return "pv"
+    key = (domain.kernel, domain.ramdisk)
+    if key not in tried:
+        reporter.say(f"trying whether {domain.name}'s kernel boots as PVH")
+        tried[key] = xl.boots_as_pvh(host, domain)
+    reason = tried[key]
+    if reason:
+        reporter.fact("no_live_migration", f"{domain.kernel} cannot be built as PVH: {reason}")
+        return "pv"
+    return "pvh"
