@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from snowha.cli.ha_check import check
+from snowha.cli.options import FILE, journal_path
 from snowha.cli.progress import display
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
@@ -21,15 +23,6 @@ from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.site import ha_toml
 from snowha.site.model import Ssh
-
-_FILE = click.option(
-    "--file",
-    "-f",
-    type=click.Path(path_type=Path),
-    default=Path("ha.toml"),
-    show_default=True,
-    help="What the cluster shall be.",
-)
 
 
 @click.group()
@@ -75,15 +68,8 @@ def _write_secret(path: Path, secret: str) -> None:
     temporary.replace(path)
 
 
-def journal_path() -> Path:
-    """Where the journal is kept: /var/lib/snow-ha for root, else below the user's home."""
-    base = Path("/var/lib/snow-ha") if os.geteuid() == 0 else Path.home() / ".local/state/snow-ha"
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Path(os.environ.get("SNOW_JOURNAL", base / "journal.sqlite"))
-
-
 @ha.command()
-@_FILE
+@FILE
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 def apply(file: Path, yes: bool, as_json: bool) -> None:
@@ -94,7 +80,7 @@ def apply(file: Path, yes: bool, as_json: bool) -> None:
     """
     ground = load.load(file, remember=True)
     passwords = load.passwords(ground, file)
-    preflight.check(ground, base=file.resolve().parent)
+    preflight.check(ground, passwords)
     with display(json=as_json) as monitor, Journal(journal_path()) as journal:
         outcome = engine.run(
             all_steps(ground, passwords),
@@ -106,7 +92,7 @@ def apply(file: Path, yes: bool, as_json: bool) -> None:
 
 
 @ha.command()
-@_FILE
+@FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(file: Path, as_json: bool) -> None:
     """Servers, links, quorum, fence devices, and where every domain runs. Exits with 4 if anything is not well."""
@@ -118,3 +104,6 @@ def status(file: Path, as_json: bool) -> None:
         for line in running.lines(seen):
             click.echo(line)
     sys.exit(0 if seen.healthy else 4)
+
+
+ha.add_command(check)
