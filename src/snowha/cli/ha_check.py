@@ -9,13 +9,11 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.options import FILE, journal_path
-from snowha.cli.progress import display
+from snowha.cli.options import FILE
+from snowha.cli.session import carry_out, session
 from snowha.migration import load
 from snowha.migration.checks import judge, look
 from snowha.migration.steps import all_steps
-from snowha.plan import engine
-from snowha.plan.journal import Journal
 from snowha.site.rules import Finding
 
 
@@ -28,17 +26,20 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
 
     Exits with 4 if something forbids `snow ha apply`. docs/checks.md explains every finding.
     """
-    ground = load.load(file)
-    passwords = load.passwords(ground, file)
-    findings = judge.judge(ground.site, look.look(ground, passwords))
-    wanted = judge.fixes(findings, ground.hosts) if fix else ()
+    wanted: tuple[str, ...] = ()
     failed = 0
-    if wanted:
-        steps = [replace(step, needs=()) for step in all_steps(ground, passwords) if step.id in wanted]
-        with display(json=as_json) as monitor, Journal(journal_path()) as journal:
-            outcome = engine.run(steps, monitor=monitor, journal=journal, confirm=monitor.confirm)
-        failed = outcome.exit_code
-        findings = judge.judge(ground.site, look.look(ground, passwords))
+    if fix:
+        with session(file) as here:
+            findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords))
+            wanted = judge.fixes(findings, here.ground.hosts)
+            if wanted:
+                steps = [step for step in all_steps(here.ground, here.passwords) if step.id in wanted]
+                steps = [replace(step, needs=()) for step in steps]
+                failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
+                findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords))
+    else:
+        ground = load.load(file)
+        findings = judge.judge(ground.site, look.look(ground, load.passwords(ground, file)))
     if as_json:
         click.echo(json.dumps({"findings": [asdict(finding) for finding in findings], "fixed": list(wanted)}))
     else:

@@ -1,0 +1,50 @@
+"""Which commands only look. Whatever is not known to is taken for one that changes something."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from snowha.hosts.files import call_of
+
+_ALWAYS = frozenset(
+    {"true", "cat", "test", "stat", "ls", "findmnt", "dpkg-query", "getent", "sha256sum", "ping", "uname"}
+    | {"crm_mon", "crm_verify", "corosync-quorumtool"}
+)
+_WORDS: dict[str, frozenset[str]] = {
+    "xl": frozenset({"list", "info", "vm-list"}),
+    "systemctl": frozenset({"is-active", "is-enabled", "show"}),
+    "corosync-cfgtool": frozenset({"-s"}),
+    "blockdev": frozenset({"--getsize64"}),
+    "losetup": frozenset({"--list"}),
+    "dpkg": frozenset({"--audit"}),
+    "cibadmin": frozenset({"--query"}),
+    "crm_resource": frozenset({"--wait"}),
+}
+_FIND_ACTS = ("-delete", "-exec", "-execdir", "-ok", "-fprint")
+_PLAIN = r"[^;|&<>`$]*"
+_LOOKING_SCRIPT = re.compile(
+    rf'(?:cat|ls) {_PLAIN}(?:"\$1")?{_PLAIN}(?:>/dev/null)?(?: ?2>/dev/null| ?2>&1)?(?: \|\| true)?'
+)
+
+
+def only_looks(argv: Sequence[str], input: str | bytes = b"") -> bool:
+    """Whether ``argv`` is known to change nothing on the host that runs it."""
+    if call := call_of(argv, input):
+        return not call.changes
+    name, rest = argv[0], list(argv[1:])
+    if name in _ALWAYS:
+        return True
+    if name in _WORDS:
+        return bool(_WORDS[name] & set(rest[:1]))
+    if name == "sh" and rest[:1] == ["-c"] and len(rest) > 1:
+        return bool(_LOOKING_SCRIPT.fullmatch(rest[1]))
+    if name == "ip":
+        return not {"add", "del", "set", "replace", "flush"} & set(rest)
+    if name == "find":
+        return not any(word.startswith(_FIND_ACTS) for word in rest)
+    if name == "ssh":
+        return rest[-1:] == ["true"]
+    if name.startswith("fence_"):
+        return "--action=status" in rest
+    return False
