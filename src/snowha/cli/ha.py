@@ -13,6 +13,7 @@ import click
 from snowha.cli.ha_apply import apply, plan
 from snowha.cli.ha_check import check
 from snowha.cli.ha_log import log
+from snowha.cli.ha_undo import undo
 from snowha.cli.options import FILE
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
@@ -81,5 +82,5 @@ def status(file: Path, as_json: bool) -> None:
     sys.exit(0 if seen.healthy else 4)
 
 
-for verb in (check, plan, apply, log):
+for verb in (check, plan, apply, undo, log):
     ha.add_command(verb)

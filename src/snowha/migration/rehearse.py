@@ -100,34 +100,45 @@ class Rehearsal:
         return None
 
     def _file(self, host: str, written: Written) -> FileChange:
+        if self._is_secret(written):
+            word = "removed" if written.after is None else "new" if written.before is None else "changed"
+            return FileChange(host, written.path, about=f"{word}, content not shown")
         before = "" if written.before is None else hashlib.sha256(written.before).hexdigest()
         if written.after is None:
             return FileChange(host, written.path, about="removed; the earlier version is kept", before=before)
-        return FileChange(host, written.path, **self._shown(written), before=before)
+        diff, about = self._difference(written, written.after)
+        return FileChange(host, written.path, diff, about, before)
 
-    def _shown(self, written: Written) -> dict[str, str]:
-        """The difference, unless it could tell a secret to whoever reads the plan."""
-        assert written.after is not None
-        what = f"{'new' if written.before is None else 'changed'}, {len(written.after)} bytes"
-        secret = any(word.encode() in written.after for word in self._secrets)
-        if secret or (not written.readable and written.path not in self._configs):
-            return {"about": f"{what}, content not shown"}
+    def _is_secret(self, written: Written) -> bool:
+        """What not everybody may read is not shown, nor its hash, from which a short secret could be guessed. Configurations
+        are, without the lines around what changes."""
+        if written.path in self._configs:
+            return False
+        return not written.readable or any(self._has_secret(content) for content in (written.before, written.after))
+
+    def _has_secret(self, content: bytes | None) -> bool:
+        return content is not None and any(word.encode() in content for word in self._secrets)
+
+    def _difference(self, written: Written, after: bytes) -> tuple[str, str]:
+        """A unified diff, or what else can be said."""
+        what = f"{'new' if written.before is None else 'changed'}, {len(after)} bytes"
         try:
-            old, new = (written.before or b"").decode(), written.after.decode()
+            old, new = (written.before or b"").decode(), after.decode()
         except UnicodeDecodeError:
-            return {"about": f"{what}, no text"}
+            return "", f"{what}, no text"
+        guarded = not written.readable or self._has_secret(after)
         lines = list(
             difflib.unified_diff(
                 old.splitlines(keepends=True),
                 new.splitlines(keepends=True),
                 written.path if written.before is not None else "/dev/null",
                 written.path,
-                n=3 if written.readable else 0,
+                n=0 if guarded else 3,
             )
         )
         if len(lines) > _SHOWN_LINES:
-            return {"about": what}
-        return {"diff": "".join(_ended(line if written.readable else _masked(line)) for line in lines)}
+            return "", what
+        return "".join(_ended(self._hide(_masked(line)) if guarded else line) for line in lines), ""
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:

@@ -119,9 +119,12 @@ def _details(planned: Planned) -> Iterator[str]:
         yield f"asks: {planned.asks}"
     for command in change.commands:
         yield f"{command.host}$ {command.text}"
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for file in change.files:
-        yield f"{file.host}:{file.path}{f' ({file.about})' if file.about else ''}"
-        yield from (f"  {line}" for line in file.diff.splitlines())
+        alike.setdefault((file.path, file.diff, file.about), []).append(file.host)
+    for (path, diff, about), hosts in alike.items():
+        yield f"{', '.join(hosts)}:{path}{f' ({about})' if about else ''}"
+        yield from (f"  {line}" for line in diff.splitlines())
     yield from (f"CIB: {line}" for line in change.cib)
     yield from (f"note: {line}" for line in change.notes)
     if not change.complete:
