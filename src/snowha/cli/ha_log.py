@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from snowha.cli.options import journal_path
+from snowha.cli.options import FILE, journal_path
 from snowha.errors import InputError
+from snowha.migration import load
+from snowha.plan import mirror
 from snowha.plan.journal import Done, Entry, Journal, Run
 
 _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 
 
 @click.command()
+@FILE
 @click.option("--run", "number", type=int, help="This run only (its number); by default all.")
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
-def log(number: int | None, commands: bool, as_json: bool) -> None:
+def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
     """Show what was done to the site: runs, their steps, and the exact commands.
 
-    What was given to a command on its standard input is never recorded: it may be a secret.
+    Where there is no journal on this machine, the newest copy that a server has is shown. What was given to a command on
+    its standard input is never recorded: it may be a secret.
     """
-    path = journal_path()
-    if not path.exists():
-        raise InputError("there is no journal yet", where=str(path), remedy="`snow ha apply` writes it")
-    with Journal(path) as journal:
+    with _journal(file) as journal:
         runs = [run for run in journal.runs() if number in (None, run.id)]
         if number is not None and not runs:
-            raise InputError(f"there is no run {number}", where=str(path), remedy="`snow ha log` shows all")
+            raise InputError(f"there is no run {number}", where=str(journal.path), remedy="`snow ha log` shows all")
         data = [(run, journal.entries(run.id), journal.commands(run.id)) for run in runs]
     if as_json:
         click.echo(
@@ -45,6 +49,25 @@ def log(number: int | None, commands: bool, as_json: bool) -> None:
     for run, entries, done in data:
         for line in lines(run, entries, done if commands else ()):
             click.echo(line)
+
+
+@contextmanager
+def _journal(file: Path) -> Iterator[Journal]:
+    """This machine's, else a copy of a server's."""
+    path = journal_path()
+    if path.exists():
+        with Journal(path) as journal:
+            yield journal
+        return
+    with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
+        copy = Path(folder) / "journal.sqlite"
+        ground = load.load(file)
+        if mirror.adopt(copy, list(ground.hosts.values()), ground.site.name) is None:
+            raise InputError(
+                "there is no journal, here or on a server", where=str(path), remedy="`snow ha apply` writes it"
+            )
+        with Journal(copy) as journal:
+            yield journal
 
 
 def lines(run: Run, entries: tuple[Entry, ...], commands: tuple[Done, ...]) -> Iterator[str]:

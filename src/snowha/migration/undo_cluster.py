@@ -121,7 +121,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
     Raises ProofError if a domain did not survive that.
     """
     hosts = ground.hosts
-    before_it = {name: dict(xl.running(host)) for name, host in hosts.items()}
+    before_it = _domains(ground)
     state = live.cluster_state(hosts)
     if state is not None and state.resources:
         member = live.member(hosts)
@@ -145,7 +145,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
             report=reporter.say,
         )
     stop(ground, "pacemaker", reporter)
-    after = {name: dict(xl.running(host)) for name, host in hosts.items()}
+    after = _domains(ground)
     for server, domains in before_it.items():
         for name, seen in domains.items():
             if name not in after[server] or after[server][name].domid != seen.domid:
@@ -154,6 +154,11 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
     ground.on_all(lambda host: host.run(["sh", "-c", _EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
     if again:
         pacemaker.join(ground, list(ground.site.servers), reporter)
+
+
+def _domains(ground: Ground) -> dict[str, dict[str, xl.Running]]:
+    """What every hypervisor runs, by server."""
+    return ground.on_all(lambda host: xl.running(host) if xl.is_under_xen(host) else {})
 
 
 def is_active(host: Host, unit: str) -> bool:

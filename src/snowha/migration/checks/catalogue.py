@@ -137,7 +137,7 @@ ENTRIES: dict[str, Entry] = {
     "locks-unknown": Entry(
         "It could not be seen whether locks work",
         "note",
-        "One server locks snow.conf for 4 seconds and the other one tries it meanwhile; this time it did not come to that.",
+        "One server locks snow.conf for 3 seconds and the other one tries it meanwhile; this time it did not come to that.",
         "run it again",
     ),
     "space": Entry(

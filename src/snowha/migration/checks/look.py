@@ -16,7 +16,7 @@ from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import BmcFact, Facts, Locks, LoginFact, Reach, ServerFacts, parse_server
 from snowha.migration.ground import Ground, image_path
 
-HOLD_S = 4
+HOLD_S = 3
 """Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
 # What is locked must be there already: `<>` would make it.
 _LOCK = """\
