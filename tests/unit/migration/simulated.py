@@ -65,6 +65,12 @@ class SimulatedHost:
         self.own: dict[str, tuple[bytes, int]] = {}
         self.links: dict[str, str] = {}
         self.kept: dict[str, list[tuple[str, bytes, str]]] = {}
+        self.installed = False
+        """Whether every package is there."""
+        self.enabled = True
+        """Whether Corosync and Pacemaker start at boot."""
+
+    def reset(self) -> None: ...
 
     def place(self, path: str) -> dict[str, tuple[bytes, int]]:
         return self.world.shared if path.startswith("/sNow/") else self.own
@@ -104,6 +110,8 @@ class SimulatedHost:
             return self._script(words)
         world, here = self.world, self.name
         match words:
+            case ["dpkg-query", "-W", "-f", _, *names] if self.installed:
+                return 0, "".join(f"{name} installed\n" for name in names)
             case ["true"] | ["test", "-e", "/proc/xen/capabilities"]:
                 return 0, ""
             case ["test", "-L", path]:
@@ -137,7 +145,10 @@ class SimulatedHost:
             case ["systemctl", "is-active", "--quiet", unit]:
                 return (0 if (here, unit) in world.active else 3), ""
             case ["systemctl", "is-enabled", *units]:
-                return 1, "enabled\n" * len(units)
+                return 1, ("enabled\n" if self.enabled else "disabled\n") * len(units)
+            case ["systemctl", "disable", *_]:
+                self.enabled = False
+                return 0, ""
             case ["systemctl", "stop", unit]:
                 world.log.append((here, f"stop {unit}"))
                 world.active.discard((here, unit))
