@@ -179,11 +179,14 @@ class FileFacts:
     """As stat's %F: ``regular file``, ``regular empty file``, ``directory``, ``block special file``, …"""
 
 
+Verb = Literal["stat", "read", "hash", "folder", "absent", "kept", "write", "remove", "make", "link"]
+
+
 @dataclass(frozen=True)
 class FileCall:
     """One of this module's scripts as a host sees it: what it would do, told from its words."""
 
-    verb: Literal["stat", "read", "hash", "folder", "absent", "write", "remove", "make"]
+    verb: Verb
     paths: tuple[str, ...]
     mode: int | None = None
     owner: str = ""
@@ -191,7 +194,7 @@ class FileCall:
 
     @property
     def changes(self) -> bool:
-        return self.verb in ("write", "remove", "make")
+        return self.verb in ("write", "remove", "make", "link")
 
 
 def call_of(argv: Sequence[str], input: str | bytes = b"") -> FileCall | None:
@@ -205,11 +208,11 @@ def call_of(argv: Sequence[str], input: str | bytes = b"") -> FileCall | None:
     owner = parameters[2] if verb in ("write", "make") else ""
     data = input.encode() if isinstance(input, str) else input
     content = data.partition(b"\n")[2] if verb == "write" else b""
-    paths = tuple(parameters[:2]) if verb == "folder" else (parameters[0],)
+    paths = tuple(parameters[:2]) if verb in ("folder", "link") else (parameters[0],)
     return FileCall(verb, paths, mode, owner, content)
 
 
-_VERBS: dict[str, Literal["stat", "read", "hash", "folder", "absent", "write", "remove", "make"]] = {
+_VERBS: dict[str, Verb] = {
     _STAT: "stat",
     _READ: "read",
     _SHA256: "hash",
@@ -218,6 +221,8 @@ _VERBS: dict[str, Literal["stat", "read", "hash", "folder", "absent", "write", "
     _WRITE: "write",
     _REMOVE: "remove",
     _MAKE_DIR: "make",
+    _KEPT_OF: "kept",
+    _LINK: "link",
 }
 
 

@@ -21,11 +21,18 @@ _WORDS: dict[str, frozenset[str]] = {
     "cibadmin": frozenset({"--query"}),
     "crm_resource": frozenset({"--wait"}),
 }
+_ours: set[str] = set()
 _FIND_ACTS = ("-delete", "-exec", "-execdir", "-ok", "-fprint")
 _PLAIN = r"[^;|&<>`$]*"
 _LOOKING_SCRIPT = re.compile(
     rf'(?:cat|ls) {_PLAIN}(?:"\$1")?{_PLAIN}(?:>/dev/null)?(?: ?2>/dev/null| ?2>&1)?(?: \|\| true)?'
 )
+
+
+def looking(script: str) -> str:
+    """``script`` itself, a fixed one of ours that changes nothing on the host that runs it."""
+    _ours.add(script)
+    return script
 
 
 def only_looks(argv: Sequence[str], input: str | bytes = b"") -> bool:
@@ -38,7 +45,7 @@ def only_looks(argv: Sequence[str], input: str | bytes = b"") -> bool:
     if name in _WORDS:
         return bool(_WORDS[name] & set(rest[:1]))
     if name == "sh" and rest[:1] == ["-c"] and len(rest) > 1:
-        return bool(_LOOKING_SCRIPT.fullmatch(rest[1]))
+        return rest[1] in _ours or bool(_LOOKING_SCRIPT.fullmatch(rest[1]))
     if name == "ip":
         return not {"add", "del", "set", "replace", "flush"} & set(rest)
     if name == "find":

@@ -97,6 +97,9 @@ class RehearsalHost:
             return self._write(call, argv, call.content)
         if call.verb == "remove":
             return self._write(call, argv, None)
+        if call.verb == "link":
+            self.commands.append(text_of(argv, input))
+            return _answer(argv, "changed")
         if call.verb == "absent":
             gone = self._host.run(argv, timeout=timeout).stdout.splitlines()
             known = {name for name in gone if name not in self._overlay}
@@ -104,7 +107,7 @@ class RehearsalHost:
             return _answer(argv, "".join(f"{name}\n" for name in call.paths if name in known))
         if call.verb == "folder":
             return self._folder(call, argv, timeout)
-        if path not in self._overlay:
+        if path not in self._overlay or call.verb == "kept":
             return self._host.run(argv, input=input, timeout=timeout, check=False)
         content, mode = self._overlay[path]
         if content is None:

@@ -46,6 +46,7 @@ class Mirror:
         self._queue: SimpleQueue[bool] = SimpleQueue()
         self._begun = False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        self._prepared: set[str] = set()
         self.refused: dict[str, str] = {}
         """Servers that did not take the last copy, with the reason."""
 
@@ -84,7 +85,8 @@ class Mirror:
 
     def _send(self) -> None:
         busy = frozenset[str]().union(*list(self._busy.values()))
-        self.refused = send(self._journal, [host for name, host in self._hosts.items() if name not in busy], self._path)
+        free = [host for name, host in self._hosts.items() if name not in busy]
+        self.refused = send(self._journal, free, self._path, self._prepared)
 
 
 def _servers_of(event: events.StepStarted, hosts: Mapping[str, Host]) -> frozenset[str]:
@@ -93,14 +95,19 @@ def _servers_of(event: events.StepStarted, hosts: Mapping[str, Host]) -> frozens
     return frozenset({server}) if server in hosts else frozenset()
 
 
-def send(journal: Journal, hosts: list[Host], path: str) -> dict[str, str]:
-    """Give each of ``hosts`` a copy of ``journal``. The servers that did not take it, with the reason."""
+def send(journal: Journal, hosts: list[Host], path: str, prepared: set[str]) -> dict[str, str]:
+    """Give each of ``hosts`` a copy of ``journal``. The servers that did not take it, with the reason.
+
+    ``prepared``: servers that have the folder for it; those that get it now are added.
+    """
     data = journal.copy()
 
     def one(host: Host) -> str:
         try:
-            make_dir(host, "/var/lib/snow-ha", mode=0o700)
-            make_dir(host, FOLDER, mode=0o700)
+            if host.name not in prepared:
+                make_dir(host, "/var/lib/snow-ha", mode=0o700)
+                make_dir(host, FOLDER, mode=0o700)
+                prepared.add(host.name)
             write_file(host, path, data, mode=0o600, keep=False, timeout=60)
         except SnowError as error:
             return error.message.splitlines()[0]

@@ -107,7 +107,7 @@ class SimulatedHost:
         if call is not None:
             return self._file(call)
         if words[:2] == ["sh", "-c"]:
-            return self._script(words)
+            return 0, "same\n"
         world, here = self.world, self.name
         match words:
             case ["dpkg-query", "-W", "-f", _, *names] if self.installed:
@@ -165,19 +165,6 @@ class SimulatedHost:
             case _:
                 return 1, ""  # Pacemaker, Corosync: not there
 
-    def _script(self, words: list[str]) -> tuple[int, str]:
-        script, parameters = words[2], words[4:]
-        if script == files._KEPT_OF:
-            lines = []
-            for name, content, target in self.kept.get(parameters[0], ()):
-                data = base64.b64encode(target.encode() if target else content).decode()
-                lines.append(f"{name} {'link' if target else 'file'} {data}\n")
-            return 0, "".join(lines)
-        if script == files._LINK:
-            self.links.setdefault(parameters[0], parameters[1])
-            return 0, "changed\n"
-        return 0, "same\n"
-
     def _keep(self, path: str) -> None:
         self.world.clock += 1
         name = f"2026{self.world.clock:06d}"
@@ -191,6 +178,15 @@ class SimulatedHost:
         there = self.place(path)
         if call.verb == "make":
             return 0, "same"
+        if call.verb == "kept":
+            lines = []
+            for name, content, target in self.kept.get(path, ()):
+                data = base64.b64encode(target.encode() if target else content).decode()
+                lines.append(f"{name} {'link' if target else 'file'} {data}\n")
+            return 0, "".join(lines)
+        if call.verb == "link":
+            self.links.setdefault(*call.paths)
+            return 0, "changed\n"
         if call.verb == "folder":
             rows = [(name, content) for name, (content, _) in there.items() if name.startswith(f"{path}/")]
             encoded = [(base64.b64encode(name.encode()), base64.b64encode(content)) for name, content in rows]

@@ -10,11 +10,12 @@ import re
 import uuid
 
 from snowha.hosts.api import Host
+from snowha.hosts.reading import looking
 from snowha.migration.checks.facts import BmcFact
 from snowha.site.model import Server
 
 # The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
-_ASK = """\
+_ASK = looking("""\
 export LC_ALL=C
 command -v ipmitool > /dev/null || exit 127
 IFS= read -r secret
@@ -22,7 +23,7 @@ ask() { printf '%s\\n' "$secret" | ipmitool -I lanplus -H "$1" -U "$2" -f /dev/s
 said=$(ask "$1" "$2" power status) || { printf '%s\\n' "$said"; exit 1; }
 printf '%s\\n' "$said"
 ask "$1" "$2" mc guid || true
-"""
+""")
 
 
 def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 40.0) -> BmcFact:

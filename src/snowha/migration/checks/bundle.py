@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from snowha.errors import CommandError
+from snowha.hosts.reading import looking
 from snowha.migration.checks.facts import LoginFact, Reach
 
 _MISSING_COMMAND = (126, 127)
@@ -65,4 +66,4 @@ def _answered(status: int) -> bool | None:
 
 
 def _script(name: str) -> str:
-    return resources.files("snowha.migration.checks").joinpath(name).read_text()
+    return looking(resources.files("snowha.migration.checks").joinpath(name).read_text())

@@ -75,7 +75,7 @@ class ServerFacts:
     """From the machine's DMI tables."""
     mounts: tuple[Mounted, ...] = ()
     writable: frozenset[str] = frozenset()
-    """Of /sNow and /home."""
+    """/sNow, where root can write in it."""
     addresses: Mapping[str, Card] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     """The first IPv4 address that a name resolves to there; empty if none."""
@@ -210,7 +210,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
             if target
         ),
         corosync_conf=sections.get("corosync.conf"),
-        cib=sections.get("cib", "").strip().encode(),
+        cib=_cib(sections.get("cib", "")),
         snow_conf=sections.get("snow.conf"),
         lan_address=_lan_address(sections.get("lan", "")),
         undone=tuple(
@@ -275,6 +275,11 @@ def _paths(text: str) -> dict[str, PathFact]:
         kind: Literal["block", "file", "other"] = "block" if match[1] == "block" else "other"
         found[match[4]] = PathFact("file" if match[1] == "file" else kind, int(match[2]), int(match[3]))
     return found
+
+
+def _cib(text: str) -> bytes:
+    """Nothing, if it is no XML: what the tool says where Pacemaker does not run."""
+    return text.strip().encode() if text.lstrip().startswith("<") else b""
 
 
 def _lan_address(text: str) -> str:

@@ -32,7 +32,7 @@ if command -v cibadmin > /dev/null; then
     end $?
 fi
 [ -z "$conf" ] || show snow.conf "$conf"
-begin shared; for path in /sNow /home; do [ ! -w "$path" ] || printf '%s\n' "$path"; done; end 0
+begin shared; [ ! -w /sNow ] || printf '/sNow\n'; end 0
 begin space
 folder=$images
 [ -d "$folder" ] || folder=${folder%/*}

@@ -12,6 +12,7 @@ from snowha.cluster import fencing
 from snowha.errors import SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
+from snowha.hosts.reading import looking
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import BmcFact, Facts, Locks, LoginFact, Reach, ServerFacts, parse_server
 from snowha.migration.ground import Ground, image_path
@@ -19,18 +20,18 @@ from snowha.migration.ground import Ground, image_path
 HOLD_S = 3
 """Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
 # What is locked must be there already: `<>` would make it.
-_LOCK = """\
+_LOCK = looking("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
 flock -n 9 || exit 5
 echo locked
 sleep "$2"
-"""
-_TRY = """\
+""")
+_TRY = looking("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
 flock -n 9 && echo got || echo held
-"""
+""")
 
 
 def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:

@@ -60,7 +60,7 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
                 continue
             if "soft" in here.options:
                 yield found("mount-soft", server.name, f"{wanted.target} is mounted soft")
-            if wanted.target in ("/sNow", "/home") and wanted.target not in server.writable:
+            if wanted.target == "/sNow" and wanted.target not in server.writable:
                 yield found("not-writable", server.name, f"root cannot write in {wanted.target}")
             if reference is None:
                 reference = server, here

@@ -87,7 +87,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "mount-differs": lambda: _facts(change(healthy(), "snow02", mounts=OTHER_MOUNT)),
     "mount-options": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.1,hard,proto=tcp"))),
     "mount-soft": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.2,soft,proto=tcp"))),
-    "not-writable": lambda: _facts(change(healthy(), "snow02", writable=frozenset({"/home"}))),
+    "not-writable": lambda: _facts(change(healthy(), "snow02", writable=frozenset())),
     "locks": lambda: _facts(replace(healthy(), locks="broken", locks_said="snow02 got it")),
     "locks-unknown": lambda: _facts(replace(healthy(), locks="unknown", locks_said="too slow")),
     "space": lambda: _facts(change(healthy(), "snow01", space=1 << 30)),
