@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
     """
     wanted: tuple[str, ...] = ()
     failed = 0
+    began = time.monotonic()
     if fix:
         with session(file) as here:
             findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords))
@@ -40,11 +42,17 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
     else:
         ground = load.load(file)
         findings = judge.judge(ground.site, look.look(ground, load.passwords(ground, file)))
+    seconds = round(time.monotonic() - began, 1)
     if as_json:
-        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings], "fixed": list(wanted)}))
+        click.echo(
+            json.dumps(
+                {"findings": [asdict(finding) for finding in findings], "fixed": list(wanted), "seconds": seconds}
+            )
+        )
     else:
         for line in lines(findings):
             click.echo(line)
+        click.echo(f"{len(findings)} findings in {seconds} s")
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
 
 
@@ -59,5 +67,4 @@ def lines(findings: tuple[Finding, ...]) -> list[str]:
             f"      {finding.message}",
             f"      → {finding.remedy}",
         ]
-    counts = {name: sum(finding.severity == name for finding in findings) for name in ("stop", "warn", "note")}
-    return [*text, "", ", ".join(f"{count} {name}" for name, count in counts.items())]
+    return text

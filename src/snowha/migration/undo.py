@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -246,4 +247,6 @@ def _settings_back(host: Host, reporter: Reporter) -> None:
 
 def titles(undo_steps: Sequence[Step]) -> list[str]:
     """For a person to read before it begins: only what there is to do."""
-    return [f"{step.title} ({reason})" for step in undo_steps if (reason := step.check()) is not None]
+    with ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
+        reasons = list(pool.map(lambda step: step.check(), undo_steps))
+    return [f"{step.title} ({reason})" for step, reason in zip(undo_steps, reasons, strict=True) if reason is not None]

@@ -124,7 +124,7 @@ class Copy:
     data: bytes
     identity: str
     changed: str
-    runs: int
+    position: tuple[int, int, int]
 
 
 def find(hosts: list[Host], site: str) -> Copy | None:
@@ -137,7 +137,8 @@ def find(hosts: list[Host], site: str) -> Copy | None:
             return None
         return _opened(host.name, data) if data else None
 
-    return max((copy for copy in each(hosts, one).values() if copy), key=lambda copy: copy.changed, default=None)
+    copies = [copy for copy in each(hosts, one).values() if copy]
+    return max(copies, key=lambda copy: (copy.changed, copy.position), default=None)
 
 
 def _opened(server: str, data: bytes) -> Copy | None:
@@ -149,7 +150,7 @@ def _opened(server: str, data: bytes) -> Copy | None:
                 if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
                     return None
             with Journal(path) as journal:
-                return Copy(server, data, journal.identity, journal.last_change(), len(journal.runs()))
+                return Copy(server, data, journal.identity, journal.last_change(), journal.position())
         except (sqlite3.Error, SnowError):
             return None
 
@@ -163,13 +164,11 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
     own: Copy | None = None
     if path.exists() and path.stat().st_size:
         with Journal(path) as journal:
-            own = Copy("", b"", journal.identity, journal.last_change(), len(journal.runs()))
-    if own is not None and own.runs and not own.identity:
-        return None
+            own = Copy("", b"", journal.identity, journal.last_change(), journal.position())
     found = find(hosts, site)
     if found is None:
         return None
-    if own is not None and own.runs:
+    if own is not None and own.position[0]:
         if found.identity != own.identity:
             newer = found.changed > own.changed
             return (
@@ -177,7 +176,7 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
                 if newer
                 else None
             )
-        if found.changed <= own.changed:
+        if found.position <= own.position:
             return None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.new")
@@ -188,4 +187,4 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
     for leftover in ("-wal", "-shm"):
         path.with_name(path.name + leftover).unlink(missing_ok=True)
     beside.replace(path)
-    return f"going on with the journal that {found.server} has: {found.runs} runs, the last noted at {found.changed}"
+    return f"going on with the journal that {found.server} has: {found.position[0]} runs, the last noted at {found.changed}"
