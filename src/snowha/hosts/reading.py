@@ -10,6 +10,7 @@ from snowha.hosts.files import call_of
 _ALWAYS = frozenset(
     {"true", "cat", "test", "stat", "ls", "findmnt", "dpkg-query", "getent", "sha256sum", "ping", "uname"}
     | {"crm_mon", "crm_verify", "corosync-quorumtool"}
+    | {"lvs", "vgs", "pvs", "lsblk", "df", "nproc", "readlink"}
 )
 _WORDS: dict[str, frozenset[str]] = {
     "xl": frozenset({"list", "info", "vm-list"}),
@@ -19,6 +20,7 @@ _WORDS: dict[str, frozenset[str]] = {
     "losetup": frozenset({"--list"}),
     "dpkg": frozenset({"--audit"}),
     "cibadmin": frozenset({"--query"}),
+    "dmsetup": frozenset({"info", "status", "table", "ls"}),
     "crm_resource": frozenset({"--wait"}),
 }
 _ours: set[str] = set()

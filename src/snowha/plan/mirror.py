@@ -125,6 +125,8 @@ class Copy:
     identity: str
     changed: str
     position: tuple[int, int, int]
+    open_run: str = ""
+    """Who began its last run, from where and when, if no end of it is known: it was lost, or goes on somewhere."""
 
 
 def find(hosts: list[Host], site: str) -> Copy | None:
@@ -150,7 +152,10 @@ def _opened(server: str, data: bytes) -> Copy | None:
                 if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
                     return None
             with Journal(path) as journal:
-                return Copy(server, data, journal.identity, journal.last_change(), journal.position())
+                runs = journal.runs()
+                last = runs[-1] if runs and not runs[-1].ended else None
+                open_run = f"{last.who} on {last.origin}, since {last.started}" if last else ""
+                return Copy(server, data, journal.identity, journal.last_change(), journal.position(), open_run)
         except (sqlite3.Error, SnowError):
             return None
 
@@ -168,14 +173,12 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
     found = find(hosts, site)
     if found is None:
         return None
+    still = f"; if this run still goes on there, end it first: {found.open_run}" if found.open_run else ""
     if own is not None and own.position[0]:
         if found.identity != own.identity:
-            newer = found.changed > own.changed
-            return (
-                f"{found.server} has the journal of another machine, newer than this one: it is left alone"
-                if newer
-                else None
-            )
+            if found.changed <= own.changed:
+                return None
+            return f"{found.server} has the journal of another machine, newer than this one: it is left alone{still}"
         if found.position <= own.position:
             return None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -187,4 +190,5 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
     for leftover in ("-wal", "-shm"):
         path.with_name(path.name + leftover).unlink(missing_ok=True)
     beside.replace(path)
-    return f"going on with the journal that {found.server} has: {found.position[0]} runs, the last noted at {found.changed}"
+    known = f"{found.position[0]} runs, the last noted at {found.changed}"
+    return f"going on with the journal that {found.server} has: {known}{still}"

@@ -129,6 +129,20 @@ def test_a_machine_keeps_its_own_journal_unless_a_server_knows_more_of_the_same(
     assert stranger.read_bytes() == before
 
 
+def test_a_run_without_an_end_is_told(tmp_path: Path, servers: list[Rooted]) -> None:
+    """Two administrators would work on one site at once."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.begin()
+        mirror.send(journal, list(servers), mirror.path_of("snow"), set())
+    text = mirror.adopt(tmp_path / "new.sqlite", list(servers), "snow")
+    assert text is not None and "if this run still goes on there, end it first: " in text
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.end(1, "done")
+        mirror.send(journal, list(servers), mirror.path_of("snow"), set())
+    text = mirror.adopt(tmp_path / "third.sqlite", list(servers), "snow")
+    assert text is not None and "end it first" not in text
+
+
 def test_a_copy_that_is_damaged_is_not_taken(tmp_path: Path, servers: list[Rooted]) -> None:
     run(tmp_path / "j.sqlite", servers, [step("a", set())])
     for server in servers:

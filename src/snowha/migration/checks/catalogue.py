@@ -26,7 +26,7 @@ class Entry:
     error: type[SnowError] | None = None
 
 
-_NO_NETWORK = "look at cable, switch, address and firewall on both sides"
+_NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
 
 ENTRIES: dict[str, Entry] = {
     # servers

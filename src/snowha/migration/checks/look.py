@@ -67,9 +67,9 @@ def asked_names(ground: Ground) -> list[str]:
 
 
 def asked_paths(ground: Ground) -> list[str]:
-    """Kernels, ramdisks, volumes and images of all domains, and snow.conf."""
+    """Shared folders; kernels, ramdisks, volumes and images of all domains."""
     site = ground.site
-    found = [site.paths.snow_conf]
+    found = [mount.target for mount in site.mounts]
     for domain in site.domains:
         found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:

@@ -72,10 +72,16 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
                     f"{wanted.target} has {','.join(sorted(mine - theirs)) or 'nothing more'}, "
                     f"and on {reference[0].name} {','.join(sorted(theirs - mine)) or 'nothing more'}",
                 )
-    conf = site.paths.snow_conf
-    seen = {server.name: server.paths[conf] for server in facts.answering if conf in server.paths}
-    if len({(fact.inode, fact.size) for fact in seen.values()}) > 1:
-        yield found("mount-differs", ", ".join(seen), f"{conf} is not the same file on all of them")
+        # the export's own folder: files in it are replaced now and then, and a client may remember the old one for a while
+        inodes = {
+            server.name: server.paths[wanted.target].inode
+            for server in facts.answering
+            if wanted.target in server.paths
+            and (here := server.mount_of(wanted.target)) is not None
+            and (here.target, here.source) == (wanted.target, wanted.source)
+        }
+        if len(set(inodes.values())) > 1:
+            yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")
 
 
 def _compared(mount: Mounted) -> frozenset[str]:

@@ -78,7 +78,8 @@ def running(*names: str, state: str = "-b----") -> dict[str, Running]:
 def server(number: int) -> ServerFacts:
     name = f"snow0{number}"
     paths = {
-        CONF: PathFact("file", 9000, 77),
+        "/sNow": PathFact("other", 0, 77),
+        "/home": PathFact("other", 0, 78),
         "/boot/vmlinuz": PathFact("file", 8 << 20, 5),
         "/boot/initrd.img": PathFact("file", 30 << 20, 6),
     }

@@ -215,6 +215,15 @@ def test_the_images_of_a_finished_site_need_no_room() -> None:
     assert "space" not in {finding.code for finding in judge.judge(site, facts)}
 
 
+def test_two_exports_of_one_name_are_told_apart() -> None:
+    """The name of the storage means another machine there: a domain would be started from another image."""
+    facts = _path(healthy(), "snow02", "/sNow", PathFact("other", 0, 4711))
+    messages = [f.message for f in judge.judge(SITE, facts) if f.code == "mount-differs"]
+    assert messages == ["/sNow is not the same folder on all of them"]
+    not_mounted = change(facts, "snow02", mounts=mounts()[:1])
+    assert "mount-differs" not in {finding.code for finding in judge.judge(SITE, not_mounted)}
+
+
 def test_the_own_name_may_be_on_the_loopback_address() -> None:
     """Debian's installer writes it so: every new server would be refused."""
     names = {**NAMES, "snow02": "127.0.1.1"}
