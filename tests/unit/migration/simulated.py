@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
+from snowha.migration import undo_cluster
 from snowha.migration.ground import Ground, read_domains
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
 
@@ -54,6 +55,38 @@ class World:
     fail: Callable[[str, Sequence[str]], str | None] = lambda host, argv: None
     log: list[tuple[str, str]] = field(default_factory=list)
     clock: int = 0
+    resources: dict[str, str | None] = field(default_factory=dict)
+    """Pacemaker's resources with the server that each is on."""
+    maintenance: bool = False
+    standby: set[str] = field(default_factory=set)
+
+    def crm_mon(self) -> str:
+        nodes = "".join(
+            f'<node name="{name}" online="true" standby="{str(name in self.standby).lower()}"/>'
+            for name, unit in sorted(self.active)
+            if unit == "pacemaker"
+        )
+        rows = ""
+        for name, server in self.resources.items():
+            agent = "ocf:heartbeat:IPaddr2" if name == "xsnow-vip" else "ocf:heartbeat:Xen"
+            on = f'<node name="{server}"/>' if server else ""
+            rows += f'<resource id="{name}" resource_agent="{agent}" role="Started" managed="true">{on}</resource>'
+        options = f'<cluster_options maintenance-mode="{str(self.maintenance).lower()}"/>'
+        return (
+            f'<crm_mon><summary><current_dc with_quorum="true"/>{options}</summary>'
+            f"<nodes>{nodes}</nodes><resources>{rows}</resources></crm_mon>"
+        )
+
+    def drain(self, server: str) -> None:
+        """What Pacemaker does with a server in standby."""
+        self.standby.add(server)
+        other = next(name for name, unit in sorted(self.active) if unit == "pacemaker" and name != server)
+        for name, on in self.resources.items():
+            if on == server:
+                self.resources[name] = other
+                if name in self.running:
+                    self.log.append((server, f"migrate {name} to {other}"))
+                    self.running[name] = other
 
 
 class SimulatedHost:
@@ -107,7 +140,11 @@ class SimulatedHost:
         if call is not None:
             return self._file(call)
         if words[:2] == ["sh", "-c"]:
-            return 0, "same\n"
+            if words[2] == undo_cluster._EMPTY:
+                for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
+                    self.world.log.append((self.name, f"aside {path}"))
+                    del self.own[path]
+            return 0, "changed\n"
         world, here = self.world, self.name
         match words:
             case ["dpkg-query", "-W", "-f", _, *names] if self.installed:
@@ -151,7 +188,21 @@ class SimulatedHost:
                 return 0, ""
             case ["systemctl", "stop", unit]:
                 world.log.append((here, f"stop {unit}"))
+                assert unit != "pacemaker" or world.maintenance or not world.resources, "it stops every domain"
                 world.active.discard((here, unit))
+                return 0, ""
+            case ["crm_mon", *_] if (here, "pacemaker") in world.active:
+                return 0, world.crm_mon()
+            case ["crm_resource", resource, "--meta", "--set-parameter=target-role", "--parameter-value=Stopped"]:
+                world.log.append((here, f"stop {resource.partition('=')[2]}"))
+                world.resources[resource.partition("=")[2]] = None
+                return 0, ""
+            case ["crm_attribute", "--type=crm_config", "--name=maintenance-mode", "--update=true"]:
+                world.log.append((here, "maintenance"))
+                world.maintenance = True
+                return 0, ""
+            case ["crm_attribute", node, "--name=standby", "--lifetime=forever", "--update=on"]:
+                world.drain(node.partition("=")[2])
                 return 0, ""
             case ["find", folder, *rest] if "-printf" in rest and rest[-1] == "%f\\n":
                 prefix = folder.removeprefix(files.KEPT) + "/"

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from simulated import CONF, DOMAINS, SECRET, SNOW_CONF, XENDOMAINS, Listener, config, single_server
+from simulated import (
+    CONF,
+    DOMAINS,
+    SECRET,
+    SNOW_CONF,
+    XENDOMAINS,
+    Listener,
+    SimulatedHost,
+    World,
+    config,
+    single_server,
+)
 
-from snowha.errors import CommandError, InputError, SiteError
+from snowha.cluster import cib_live, corosync_conf
+from snowha.errors import CommandError, InputError, ProofError, SiteError
 from snowha.hosts.files import read_text
 from snowha.migration import undo, undo_images
 from snowha.migration.ground import Ground, image_path
@@ -234,6 +246,81 @@ def test_nothing_of_the_domains_is_touched_while_pacemaker_has_them() -> None:
         needed.add(now.id)
     assert {"undo.gather", "undo.pacemaker.cib", "undo.pacemaker.autostart", "undo.pacemaker.start"} <= needed
     assert "undo.snow.conf" not in needed
+
+
+def form_cluster(ground: Ground, world: World, hosts: list[SimulatedHost]) -> None:
+    """What the rest of the migration leaves on the servers, slurm01 on the second."""
+    for host in hosts:
+        world.active |= {(host.name, "corosync"), (host.name, "pacemaker")}
+        host.own["/var/lib/pacemaker/cib/cib.xml"] = (f"<cib>{cib_live.MARK}</cib>".encode(), 0o600)
+        host.own["/etc/corosync/corosync.conf"] = (corosync_conf.compose(ground.site).encode(), 0o644)
+        host.own["/etc/corosync/authkey"] = (b"key", 0o400)
+        host.own["/var/lib/snow-ha/proofs/fence-snow01.json"] = (b"{}", 0o600)
+        for server in ground.site.servers:
+            host.own[f"/etc/snow-ha/fence/{server.name}"] = (b"#!/bin/sh", 0o700)
+    world.running["slurm01"] = "snow02"
+    world.resources = {"xsnow-vip": "snow02", "deploy01": "snow01", "slurm01": "snow02"}
+
+
+def test_a_whole_cluster_is_taken_back_with_its_domains_running() -> None:
+    """Stopping Pacemaker stops every domain, unless it is told to leave them alone; and a domain that stays on the second
+    server would be started on the first at its next boot."""
+    ground, world, hosts = single_server()
+    before = dict(world.shared)
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.log.clear()
+    take_back(ground)
+    log = [what for _, what in world.log]
+    begin = log[: log.index("stop corosync")]
+    assert begin == [
+        "migrate slurm01 to snow01",
+        "stop xsnow-vip",
+        "maintenance",
+        "stop pacemaker",
+        "stop pacemaker",
+        "aside /var/lib/pacemaker/cib/cib.xml",
+        "aside /var/lib/pacemaker/cib/cib.xml",
+    ]
+    assert log.index("shutdown deploy01") > max(n for n, what in enumerate(log) if what == "stop corosync")
+    assert world.active == set() and world.shared == before
+    assert world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+    for host in hosts:
+        left = [
+            path for path in host.own if path.startswith(("/etc/corosync/", "/etc/snow-ha/", "/var/lib/snow-ha/proofs"))
+        ]
+        assert left == []
+    assert take_back(ground) == []
+
+
+def test_back_to_the_images_leaves_the_domains_alone() -> None:
+    """`--to images` would cost every domain its time away."""
+    ground, world, hosts = single_server()
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.log.clear()
+    take_back(ground, to="images")
+    assert not any(what.startswith(("shutdown", "create", "copy")) for _, what in world.log)
+    assert world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+    assert b"block-snow" in world.shared[DEPLOY][0]
+    assert hosts[0].links
+
+
+def test_a_domain_that_does_not_survive_is_an_error() -> None:
+    """An undo would go on as if nothing had happened."""
+    ground, world, hosts = single_server()
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.maintenance = True
+
+    def lose(host: str, argv: Sequence[str]) -> str | None:
+        if argv[:3] == ["systemctl", "stop", "pacemaker"]:
+            world.running.pop("slurm01", None)
+        return None
+
+    world.fail = lose
+    with pytest.raises(ProofError, match="slurm01 did not survive"):
+        step(undo.steps(ground, PASSWORDS), "undo.pacemaker.cib").apply(Listener())
 
 
 def test_logins_are_taken_back_line_by_line() -> None:
