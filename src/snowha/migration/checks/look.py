@@ -43,20 +43,33 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
     asking = askers if askers is not None else [LocalHost(), ground.first]
     names = list(hosts)
     with ThreadPoolExecutor(max(4, 4 * len(names)), thread_name_prefix="check") as pool:
-        gathered = {name: pool.submit(_gather, ground, hosts[name]) for name in names}
-        reached = {name: pool.submit(_reach, ground, hosts[name]) for name in names}
-        locked = pool.submit(locks, [hosts[name] for name in names[:2]], ground.site.paths.snow_conf)
+        # one connection first: each of the questions below would wait for a dead server by itself
+        dead = {name: facts for name, facts in zip(names, pool.map(_dead, hosts.values()), strict=True) if facts}
+        alive = [name for name in names if name not in dead]
+        gathered = {name: pool.submit(_gather, ground, hosts[name]) for name in alive}
+        reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
+        holders = [hosts[name] for name in names[:2] if name in alive]
+        locked = pool.submit(locks, holders, ground.site.paths.snow_conf)
         asked = {
             server.name: pool.submit(_ask_bmc, asking, server.name, ground, passwords)
             for server in ground.site.servers
             if server.fence is not None
         }
         lock, said = locked.result()
-        servers = tuple(future.result() for future in gathered.values())
+        servers = tuple(dead[name] if name in dead else gathered[name].result() for name in names)
         reaches = [reach for future in reached.values() for reach in future.result()[0]]
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
     return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said)
+
+
+def _dead(host: Host) -> ServerFacts | None:
+    """What is said of a server that cannot be reached; None if it can."""
+    try:
+        host.run(["true"], timeout=30)
+    except SnowError as error:
+        return ServerFacts(host.name, trouble=error.message, remedy=error.remedy)
+    return None
 
 
 def asked_names(ground: Ground) -> list[str]:
@@ -109,7 +122,7 @@ def _gather(ground: Ground, host: Host) -> ServerFacts:
         done = host.run(words, timeout=60, check=False, on_line=line)
         sections = bundle.parse_sections(done.stdout, boundary, where=host.name)
     except UnreachableError as error:
-        return ServerFacts(host.name, trouble=error.message, remedy=error.remedy)
+        return ServerFacts(host.name, trouble=error.message, remedy=error.remedy)  # lost meanwhile
     except SnowError as error:
         # the script waits for the storage as any command there would
         return ServerFacts(
@@ -148,7 +161,7 @@ def locks(hosts: list[Host], path: str, *, hold_s: int = HOLD_S) -> tuple[Locks,
     Only an answer that came while the lock was held for certain counts: it is held for ``hold_s`` after the question.
     """
     if len(hosts) < 2:
-        return "unknown", "there is one server only"
+        return "unknown", "it takes two servers that answer"
     holder, other = hosts
     taken = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="lock") as pool:
