@@ -155,7 +155,8 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
         parameters |= {"lanplus": "1", "method": "onoff", "power_wait": "2"}
     if two and first and options.split_delay_s:
-        parameters["pcmk_delay_base"] = f"{options.split_delay_s}s"
+        # With the server's name: for a bare number Pacemaker 3.0 logs an error each time, though it takes it.
+        parameters["pcmk_delay_base"] = f"{server.name}:{options.split_delay_s}s"
     name = fence_id(server.name)
     return _element(
         "primitive",

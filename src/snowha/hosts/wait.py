@@ -11,6 +11,10 @@ from snowha.errors import ProofError, SnowError, UnreachableError
 T = TypeVar("T")
 
 
+class NotYet(Exception):
+    """Raised by a condition that can say why it is not so yet: shown while it is waited for, and in the error."""
+
+
 def wait_for(
     condition: Callable[[], T | None],
     *,
@@ -27,6 +31,7 @@ def wait_for(
 
     ``report`` is called before every look with what is being waited for (and may raise, to end the waiting).
     ``unreachable_is_not_yet``: a server that is away, as while it reboots, is waited for as well.
+    ``condition`` may raise NotYet to say what is still missing.
     Raises ``error``, which names ``what``, how long it took and what was seen last, after ``timeout`` seconds.
     It looks at least once, and once more when the time is up.
     """
@@ -43,6 +48,8 @@ def wait_for(
             if not unreachable_is_not_yet:
                 raise
             found, last = None, str(away.message).splitlines()[0]
+        except NotYet as reason:
+            found, last = None, str(reason)
         else:
             last = ""
         if found is not None and found is not False:

@@ -31,7 +31,9 @@ from snowha.errors import InputError, SnowError, UnreachableError
 PORT = 7000
 TIMEOUT_S = 2.0
 """For connecting and answering together: a domain that takes longer is away."""
-STATUS_EVERY_S = 3.0
+STATUS_EVERY_S = 5.0
+RETRY_S = 0.5
+"""Between two questions to a domain that does not answer: when it is back is seen to this, however seldom it is asked else."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,8 @@ def watch(
     pause: float,
     port: int = PORT,
 ) -> None:
-    """Ask one domain until ``stop`` is set, ``pause`` seconds between an answer and the next question."""
+    """Ask one domain until ``stop`` is set, ``pause`` seconds between an answer and the next question, at most RETRY_S while
+    there is no answer."""
     next_status = 0.0
     while not stop.is_set():
         asked = attempt(domain, address, port=port)
@@ -210,7 +213,7 @@ def watch(
                 write({"t": t, "domain": domain, "status": json.loads(ask(address, "status", port=port))})
             except (OSError, ValueError):
                 next_status = 0.0  # it has gone away since it answered: that is the next attempt's to tell
-        stop.wait(pause)
+        stop.wait(pause if asked.number is not None else min(pause, RETRY_S))
 
 
 def run(log: Path, domains: Mapping[str, str], *, pause: float, stop: threading.Event, port: int = PORT) -> None:

@@ -161,7 +161,7 @@ def _start_watchers(paths: LabPaths) -> None:
     asked = [f"{plan.name}={plan.address}" for plan in DOMAINS]
     _spawn(
         "client",
-        [sys.executable, "-m", client.__name__, "--log", str(paths.client_log), "--pause", "1.0", *asked],
+        [sys.executable, "-m", client.__name__, "--log", str(paths.client_log), "--pause", "2.0", *asked],
         paths,
     )
     _spawn("sightings", [sys.executable, "-m", "snowha.lab.sightings", str(paths.sightings_log)], paths)

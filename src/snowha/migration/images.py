@@ -26,18 +26,24 @@ from snowha.xen import block_script, xl
 ENGINE = "/var/lib/snow-ha/images.pyz"
 SHUTDOWN_TIMEOUT = 300.0
 """Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
+BOOT_TIMEOUT = 300.0
+"""Seconds. A domain that answered a ping before must answer again: a domain that is created is not yet one that has booted."""
+
+Tried = dict[tuple[str, str], str | None]
+"""Kernel and ramdisk to why they do not boot as PVH, None if they do: most domains of a site share them."""
 
 
 def steps(ground: Ground) -> list[Step]:
     """A step a domain. One at a time: two copies at once would make both domains wait longer."""
     first = ground.site.servers[0].name
+    tried: Tried = {}
     return [
         Step(
             id=f"images.{domain.name}",
             title=f"Move {domain.name} from LVM to {ground.site.paths.images}/{domain.name}",
             section="images",
             check=partial(_missing, ground, domain.name),
-            apply=partial(_move, ground, domain.name),
+            apply=partial(_move, ground, domain.name, tried),
             needs=(f"servers.settings.{first}",),
             uses=("images",),
         )
@@ -75,7 +81,7 @@ def _is_pacemakers(ground: Ground, name: str) -> bool:
     return state is not None and state.resource(name) is not None
 
 
-def _move(ground: Ground, name: str, reporter: Reporter) -> None:
+def _move(ground: Ground, name: str, tried: Tried, reporter: Reporter) -> None:
     host = ground.first
     path = ground.site.domain(name).config
     text, domain = read_config(host, name, path)
@@ -85,7 +91,7 @@ def _move(ground: Ground, name: str, reporter: Reporter) -> None:
         if disk.script != block_script.NAME or disk in moving:
             target = image_path(ground.site, domain, disk)
             changed = replace_disk(changed, disk.spec, render_disk(block_script.with_script(disk, target)))
-    wanted = _type_for_migration(host, domain, reporter)
+    wanted = _type_for_migration(host, domain, tried, reporter)
     if wanted != domain.type:
         changed = set_value(changed, "type", wanted)
     _bring_engine(host)
@@ -100,6 +106,8 @@ def _move(ground: Ground, name: str, reporter: Reporter) -> None:
     where = _runs_on(ground, name)
     if where not in (None, host.name):
         raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
+
+    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
@@ -120,6 +128,7 @@ def _move(ground: Ground, name: str, reporter: Reporter) -> None:
     if name not in xl.running(host):
         steady.say(f"starting {name} from its image")
         _start_from_image(host, name, path, text)
+    live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
     reporter.fact("away_s", round(time.monotonic() - began, 1))
     reporter.fact("type", wanted)
 
@@ -141,7 +150,7 @@ def _start_from_image(host: Host, name: str, path: str, before: str) -> None:
     )
 
 
-def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:
+def _type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Reporter) -> str:
     """``pvh`` for a PV domain that could not be live-migrated else, if hypervisor and kernel can; else what it is."""
     able = xl.hypervisor(host)
     if able is None:
@@ -154,8 +163,11 @@ def _type_for_migration(host: Host, domain: Domain, reporter: Reporter) -> str:
             f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}",
         )
         return "pv"
-    reporter.say(f"trying whether {domain.name}'s kernel boots as PVH")
-    reason = xl.boots_as_pvh(host, domain)
+    key = (domain.kernel, domain.ramdisk)
+    if key not in tried:
+        reporter.say(f"trying whether {domain.name}'s kernel boots as PVH")
+        tried[key] = xl.boots_as_pvh(host, domain)
+    reason = tried[key]
     if reason:
         reporter.fact("no_live_migration", f"{domain.kernel} cannot be built as PVH: {reason}")
         return "pv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
 from snowha.hosts.many import each
+from snowha.migration.cards import Card, cards
 from snowha.migration.ground import read_domains
 from snowha.site import active_domains, apart, snow_conf
 from snowha.site.ha_file import HaFile
@@ -57,7 +57,7 @@ def look(
     notes.append(f"domain configs: {folder}")
     domains = read_domains(first, folder)
     mounts = shared_mounts(first)
-    links = {name: _links(hosts[name]) for name in names}
+    links = {name: cards(hosts[name]) for name in names}
     floating = _floating_ip(first, conf, links, notes)
     secret = conf.ipmi_password()
     servers = tuple(
@@ -131,40 +131,23 @@ def _fstab_options(host: Host, target: str) -> str:
     return "vers=4.2,hard,_netdev"
 
 
-@dataclass(frozen=True)
-class _Card:
-    name: str
-    network: ipaddress.IPv4Interface
-
-
-def _links(host: Host) -> tuple[_Card, ...]:
-    found = []
-    for link in json.loads(host.run(["ip", "-j", "-4", "address", "show", "scope", "global"]).stdout):
-        for info in link.get("addr_info", ()):
-            if not info.get("secondary"):
-                found.append(
-                    _Card(str(link["ifname"]), ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}"))
-                )
-    return tuple(found)
-
-
-def _common_links(name: str, links: Mapping[str, tuple[_Card, ...]]) -> tuple[str, ...]:
+def _common_links(name: str, links: Mapping[str, tuple[Card, ...]]) -> tuple[str, ...]:
     """The server's address on each network that all servers are on: a Corosync link each."""
     common = [
-        card.network.network
+        card.address.network
         for card in next(iter(links.values()))
-        if all(any(other.network.network == card.network.network for other in cards) for cards in links.values())
+        if all(any(other.address.network == card.address.network for other in theirs) for theirs in links.values())
     ]
     if not common:
         raise SiteError(
             "the servers share no network", where=name, remedy="give every server an address on one network"
         )
-    order = {card.network.network: str(card.network.ip) for card in links[name]}
+    order = {card.address.network: str(card.address.ip) for card in links[name]}
     return tuple(order[network] for network in common)
 
 
 def _floating_ip(
-    host: Host, conf: SnowConf, links: Mapping[str, tuple[_Card, ...]], notes: list[str]
+    host: Host, conf: SnowConf, links: Mapping[str, tuple[Card, ...]], notes: list[str]
 ) -> FloatingIp | None:
     """The last free address of NET_SNOW's network, unless its gateway already is an address of no server's."""
     network = conf.network("NET_SNOW")
@@ -173,8 +156,8 @@ def _floating_ip(
         raise SiteError(
             f"no address on the bridge {network.bridge}", where=host.name, remedy="NET_SNOW in snow.conf names it"
         )
-    own = {str(other.network.ip) for cards in links.values() for other in cards}
-    subnet = card.network.network
+    own = {str(other.address.ip) for theirs in links.values() for other in theirs}
+    subnet = card.address.network
     if network.gateway and network.gateway not in own:
         address = network.gateway
         notes.append(f"floating IP: {address}, the gateway of NET_SNOW today")

@@ -245,7 +245,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
             done.stderr.strip(), where=host.name, remedy=f"try it: cibadmin --replace --scope=configuration {path}"
         )
     wait_for(
-        lambda: live.trouble(ground.hosts) is None,
+        lambda: live.well(ground.hosts),
         timeout=300,
         what="Pacemaker to find every domain and start fencing and the floating IP",
         interval=3,

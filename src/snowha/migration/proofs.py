@@ -162,24 +162,12 @@ def proving_migrations(ground: Ground, reporter: Reporter) -> Iterator[None]:
             if old_server == server or name not in {domain.name for domain in ground.site.domains}:
                 continue
             reporter.fact(name, {"from": old_server, "to": server})
-            for address in (vif.ip for vif in ground.site.domain(name).vifs if vif.ip):
-                asking = ground.hosts[old_server]
-                wait_for(
-                    lambda asking=asking, address=address: (
-                        asking.run(["ping", "-c", "1", "-W", "2", address], check=False).ok
-                    ),  # type: ignore[misc]
-                    timeout=60,
-                    what=f"{name} to answer on {address} from {server}",
-                    report=reporter.say,
-                )
+            addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip]
+            live.wait_for_answers(ground.hosts[old_server], name, addresses, reporter, timeout=60)
             _record(ground, f"migration-{name}", _migration_facts(ground, name), {"from": old_server, "to": server})
 
 
 # the floating IP
-
-
-def _answers(asking: Host, address: str) -> bool:
-    return asking.run(["ping", "-c", "1", "-W", "2", address], check=False, timeout=30).ok
 
 
 def _holder(ground: Ground) -> str | None:
@@ -204,7 +192,7 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
         live.move(ground.hosts, FLOATING_IP, target, reporter)
         other = next(host for name, host in ground.hosts.items() if name != target)
         wait_for(
-            lambda other=other, target=target: _holder(ground) == target and _answers(other, floating.address),  # type: ignore[misc]
+            lambda other=other, target=target: _holder(ground) == target and live.answers(other, floating.address),  # type: ignore[misc]
             timeout=60,
             what=f"{floating.address} to be on {target} and answer {other.name}",
             report=reporter.say,

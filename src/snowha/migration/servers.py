@@ -4,7 +4,6 @@ required software packages", "Disable auto start", "Xen configuration").
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 
@@ -14,12 +13,13 @@ from snowha.hosts.files import absent, exists, make_dir, read_file, read_text, w
 from snowha.hosts.remember import RememberingHost
 from snowha.hosts.ssh import SshHost
 from snowha.hosts.wait import wait_for
+from snowha.migration.cards import cards, named, network_of, on_network
 from snowha.migration.ground import Ground, release_of
 from snowha.migration.interfaces import with_bridge
 from snowha.migration.packages import server_packages
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Mount, Server
-from snowha.xen import block_script, xl
+from snowha.xen import block_script, dom0_weight, xl
 
 NOT_AT_BOOT = ("corosync", "pacemaker")
 """A fenced server comes back out of the cluster until somebody has looked at it (guide: "death match")."""
@@ -36,6 +36,9 @@ _APT = [
     "DPkg::Lock::Timeout=300",
 ]
 _NO_DEFAULTS = ["-o", "Dpkg::Options::=--force-confold"]
+# systemd's ENVIRONMENT.md. Both services have units; what their old init scripts are linked to is ignored, and keeping those
+# links in step takes an emulated server most of a minute.
+_SYSTEMCTL = ["env", "SYSTEMCTL_SKIP_SYSV=1", "systemctl"]
 
 
 def steps(ground: Ground) -> list[Step]:
@@ -87,7 +90,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
     found.append(
         Step(
             id=f"servers.settings.{name}",
-            title=f"Block script, XENDOMAINS_SAVE and services of {name}",
+            title=f"Block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
             section="servers",
             check=partial(_settings_missing, host),
             apply=partial(_set, host),
@@ -218,12 +221,12 @@ def _with_save_empty(text: str) -> str:
 
 
 def _enabled(host: Host) -> list[str]:
-    states = host.run(["systemctl", "is-enabled", *NOT_AT_BOOT], check=False).stdout.split()
+    states = host.run([*_SYSTEMCTL, "is-enabled", *NOT_AT_BOOT], check=False).stdout.split()
     return [service for service, state in zip(NOT_AT_BOOT, states, strict=False) if state not in ("disabled", "static")]
 
 
 def _settings_missing(host: Host) -> str | None:
-    wrong = block_script.missing(host)
+    wrong = block_script.missing(host) or dom0_weight.missing(host)
     if wrong:
         return wrong
     text = read_text(host, "/etc/default/xendomains") or ""
@@ -235,10 +238,11 @@ def _settings_missing(host: Host) -> str | None:
 
 def _set(host: Host, reporter: Reporter) -> None:
     block_script.install(host)
+    dom0_weight.install(host)
     text = read_text(host, "/etc/default/xendomains") or ""
     write_file(host, "/etc/default/xendomains", _with_save_empty(text), mode=0o644)
     if _enabled(host):
-        host.run(["systemctl", "disable", "--no-reload", *NOT_AT_BOOT], timeout=180)
+        host.run([*_SYSTEMCTL, "disable", "--no-reload", *NOT_AT_BOOT], timeout=180)
 
 
 # Xen
@@ -252,15 +256,22 @@ def bridges(ground: Ground) -> list[str]:
     return sorted(names - {""})
 
 
-def _links(host: Host) -> set[str]:
-    return {str(link["ifname"]) for link in json.loads(host.run(["ip", "-j", "link"]).stdout)}
-
-
 def _xen_missing(ground: Ground, host: Host) -> str | None:
-    absent = [bridge for bridge in bridges(ground) if bridge not in _links(host)]
+    return _bridge_missing(ground, host) or (None if xl.hypervisor(host) else "it does not run under Xen")
+
+
+def _bridge_missing(ground: Ground, host: Host) -> str | None:
+    """A bridge that is not there, or on another network than on the first server: its domains would not be reached."""
+    present = named(host)
+    absent = [bridge for bridge in bridges(ground) if bridge not in present]
     if absent:
         return f"no bridge {', '.join(absent)}"
-    return None if xl.hypervisor(host) else "it does not run under Xen"
+    theirs, own = cards(ground.first), cards(host)
+    for card in (card for card in theirs if card.name in bridges(ground)):
+        here = on_network(card.address.network, own)
+        if here is not None and here.name != card.name:
+            return f"{card.address.network} is on {here.name}, not on {card.name} as on {ground.first.name}"
+    return None
 
 
 def _xen_grub_lines(host: Host) -> str:
@@ -272,26 +283,32 @@ def _xen_grub_lines(host: Host) -> str:
 
 def _bring_under_xen(ground: Ground, server: Server, reporter: Reporter) -> None:
     host = ground.hosts[server.name]
-    addresses = {
-        info["local"]: str(link["ifname"])
-        for link in json.loads(host.run(["ip", "-j", "address"]).stdout)
-        for info in link["addr_info"]
-    }
-    for bridge in bridges(ground):
-        if bridge in _links(host):
-            continue
-        card = addresses.get(server.links[0])
-        if card is None:
-            raise SiteError(f"no card has {server.links[0]}", where=server.name, remedy="correct `links` in ha.toml")
-        path = "/etc/network/interfaces"
-        text = read_text(host, path) or ""
-        write_file(host, path, with_bridge(text, card=card, bridge=bridge, where=f"{server.name}:{path}"))
+    _make_bridges(ground, host)
     settings = _xen_grub_lines(ground.first)
     if settings and _xen_grub_lines(host) != settings:
         write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", settings, mode=0o644)
     reporter.say(f"{server.name} writes its GRUB configuration")
     host.run(["update-grub"], timeout=300)
     reboot(host, reporter, what=f"{server.name} to come back under Xen")
+
+
+def _make_bridges(ground: Ground, host: Host) -> None:
+    """Put the card that is on a bridge's network into that bridge, as the first server has it. In force after a reboot."""
+    theirs, own, present = cards(ground.first), cards(host), named(host)
+    for bridge in bridges(ground):
+        network = network_of(bridge, theirs, where=ground.first.name)
+        card = on_network(network, own)
+        if card is not None and card.name == bridge:
+            continue
+        if card is None or bridge in present:
+            raise SiteError(
+                f"{bridge} is there already, on another network" if bridge in present else f"no card is on {network}",
+                where=host.name,
+                remedy=f"give the server an address of {network}, on {bridge} or on the card that belongs into it",
+            )
+        path = "/etc/network/interfaces"
+        text = read_text(host, path) or ""
+        write_file(host, path, with_bridge(text, card=card.name, bridge=bridge, where=f"{host.name}:{path}"))
 
 
 def boot_id(host: Host) -> str:

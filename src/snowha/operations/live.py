@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 from snowha.cluster import live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
-from snowha.hosts.wait import wait_for
+from snowha.hosts.wait import NotYet, wait_for
 from snowha.plan.step import Reporter
 from snowha.xen import xl
 
@@ -26,16 +29,24 @@ def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
         return None  # it runs, but its daemons are not connected yet, or no longer
 
 
-def cluster_state(hosts: Hosts) -> ClusterState | None:
-    """The cluster as the first server that can tell says; None when Pacemaker runs on none."""
-    for host in reversed(hosts.values()):  # the first server has the most to do while it is migrated
+def _asked(hosts: Hosts, *, but: str = "") -> tuple[Host, ClusterState] | None:
+    """A server on which Pacemaker runs, other than ``but``, and the cluster as it sees it; None if there is none."""
+    for name, host in reversed(hosts.items()):  # the first server has the most to do while it is migrated
+        if name == but:
+            continue
         try:
             state = state_from(host)
         except UnreachableError:
             continue  # a server that is lost is what the others are asked about
         if state is not None:
-            return state
+            return host, state
     return None
+
+
+def cluster_state(hosts: Hosts) -> ClusterState | None:
+    """The cluster as the first server that can tell says; None when Pacemaker runs on none."""
+    found = _asked(hosts)
+    return found[1] if found else None
 
 
 def servers_of(state: ClusterState, resource: str) -> tuple[str, ...]:
@@ -51,20 +62,20 @@ def is_standby(state: ClusterState, server: str) -> bool:
 
 def member(hosts: Hosts, *, but: str = "") -> Host:
     """A server on which Pacemaker runs, other than ``but``. Raises SiteError if there is none."""
-    for name, host in reversed(hosts.items()):
-        try:
-            if name != but and state_from(host) is not None:
-                return host
-        except UnreachableError:
-            continue
-    raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
+    found = _asked(hosts, but=but)
+    if found is None:
+        raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
+    return found[0]
 
 
 def trouble(hosts: Hosts) -> str | None:
     """What is not started, failed, or active in two places, as Pacemaker sees it; None if all is well."""
     state = cluster_state(hosts)
-    if state is None:
-        return "Pacemaker does not run"
+    return trouble_in(state) if state is not None else "Pacemaker does not run"
+
+
+def trouble_in(state: ClusterState) -> str | None:
+    """The same of a state that was asked for."""
     unclean = [node.name for node in state.nodes if node.unclean]
     if unclean:
         return f"{', '.join(unclean)} is lost and not fenced yet"
@@ -79,6 +90,14 @@ def trouble(hosts: Hosts) -> str | None:
     return None
 
 
+def well(hosts: Hosts) -> bool:
+    """True if Pacemaker sees no trouble. To be waited for: raises NotYet, which names the trouble."""
+    wrong = trouble(hosts)
+    if wrong:
+        raise NotYet(wrong)
+    return True
+
+
 def places(hosts: Hosts) -> dict[str, tuple[str, ...]]:
     """Every domain that any hypervisor runs, with the servers that it runs on. This is asked of Xen, not of Pacemaker."""
     found: dict[str, tuple[str, ...]] = {}
@@ -90,19 +109,39 @@ def places(hosts: Hosts) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def answers(asking: Host, address: str) -> bool:
+    """Whether ``address`` answers a ping from ``asking``."""
+    return asking.run(["ping", "-c", "1", "-W", "2", address], check=False, timeout=30).ok
+
+
+def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter: Reporter, *, timeout: float) -> None:
+    """Wait until the domain ``name`` answers ``asking`` on every address. Raises ProofError."""
+    for address in addresses:
+        wait_for(
+            partial(answers, asking, address),
+            timeout=timeout,
+            what=f"{name} to answer on {address}",
+            report=reporter.say,
+            where=asking.name,
+            remedy=f"look at its console: xl console {name}",
+        )
+
+
 def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
     """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not."""
 
     def settled() -> bool | None:
-        state = cluster_state(hosts)
-        return True if state is not None and trouble(hosts) is None and not busy(hosts) else None
+        found = _asked(hosts)
+        wrong = trouble_in(found[1]) if found else "Pacemaker does not run"
+        if wrong:
+            raise NotYet(wrong)
+        return True if found and not _busy(found[0]) else None
 
     wait_for(settled, timeout=timeout, what="the cluster to settle", interval=3, report=reporter.say)
 
 
-def busy(hosts: Hosts) -> bool:
+def _busy(host: Host) -> bool:
     """Whether Pacemaker's controller has a transition under way or actions pending."""
-    host = member(hosts)
     return not host.run(["crm_resource", "--wait", "--timeout=10"], check=False, timeout=90).ok
 
 
@@ -147,8 +186,7 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
             return None
         left = [resource.id for resource in state.resources if server in resource.servers and not resource.is_fencing]
         if left:
-            reporter.say(f"draining {server}: {', '.join(left)} still there")
-            return None
+            raise NotYet(f"{', '.join(left)} still there")
         return True if not xl.running(hosts[server]) else None
 
     wait_for(empty, timeout=timeout, what=f"{server} to be empty", interval=2, report=reporter.say)

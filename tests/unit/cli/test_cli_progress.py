@@ -42,6 +42,7 @@ def test_a_log_has_a_line_for_everything_and_not_more() -> None:
         for event in a_run():
             show(event)
     assert out.getvalue().splitlines() == [
+        "00:00   looking at the servers for 4 steps",
         "00:01 ▸ Copy the disks of deploy01 [red]: there is no image",
         "00:02   Copy the disks of deploy01 [red]: waiting for deploy01 to be off",
         "00:30   Copy the disks of deploy01 [red]: 1.0/2.0 GiB",

@@ -78,7 +78,7 @@ def test_no_server_fences_itself() -> None:
 def test_of_two_servers_one_has_a_head_start_and_the_loss_of_the_other_waits_for_nothing() -> None:
     """Without it a cut network makes both fence each other, and the whole site is down."""
     text = composed(site(2))
-    assert parameters(text, "fence-snow01")["pcmk_delay_base"] == "10s"
+    assert parameters(text, "fence-snow01")["pcmk_delay_base"] == "snow01:10s"
     assert "pcmk_delay_base" not in parameters(text, "fence-snow02")
     assert b"pcmk_delay" not in composed(site(3))
     assert b"priority-fencing-delay" not in text

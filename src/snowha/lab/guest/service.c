@@ -63,7 +63,7 @@ static struct {
     int fd;
     long pause_ms;
     uint64_t writes, reads, stale, errors;
-} stale = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1, .pause_ms = 500};
+} stale = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1, .pause_ms = 900};
 
 static char boot[ID + 1];
 static char hostname[65];

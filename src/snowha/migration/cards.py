@@ -1,0 +1,52 @@
+"""A server's network cards and bridges: which address each has, and which card of a new server belongs in which bridge."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snowha.errors import SiteError
+from snowha.hosts.api import Host
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card or bridge with one of its addresses and that address's network."""
+
+    name: str
+    address: ipaddress.IPv4Interface
+
+
+def cards(host: Host) -> tuple[Card, ...]:
+    """What has an address on ``host``, in the kernel's order. Secondary addresses (a floating IP) are left out."""
+    found = []
+    for link in json.loads(host.run(["ip", "-j", "-4", "address", "show", "scope", "global"]).stdout):
+        for info in link.get("addr_info", ()):
+            if not info.get("secondary"):
+                address = ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")
+                found.append(Card(str(link["ifname"]), address))
+    return tuple(found)
+
+
+def named(host: Host) -> frozenset[str]:
+    """Names of all cards and bridges, with an address or without."""
+    return frozenset(str(link["ifname"]) for link in json.loads(host.run(["ip", "-j", "link"]).stdout))
+
+
+def network_of(bridge: str, pattern: Sequence[Card], *, where: str) -> ipaddress.IPv4Network:
+    """The network that ``bridge`` is on, on the server that has it. Raises SiteError."""
+    for card in pattern:
+        if card.name == bridge:
+            return card.address.network
+    raise SiteError(
+        f"the bridge {bridge} has no address there, so it is not known which network it is on",
+        where=where,
+        remedy=f"make {bridge} on the new servers by hand, then run this again",
+    )
+
+
+def on_network(network: ipaddress.IPv4Network, own: Sequence[Card]) -> Card | None:
+    """The card or bridge among ``own`` with an address in ``network``."""
+    return next((card for card in own if card.address.network == network), None)
