@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import dropwhile
 
 from snowha.hosts.files import call_of
 
@@ -41,7 +42,10 @@ def only_looks(argv: Sequence[str], input: str | bytes = b"") -> bool:
     """Whether ``argv`` is known to change nothing on the host that runs it."""
     if call := call_of(argv, input):
         return not call.changes
-    name, rest = argv[0], list(argv[1:])
+    words = list(argv)
+    if words[0] == "env":
+        words = list(dropwhile(lambda word: "=" in word, words[1:])) or ["env"]
+    name, rest = words[0], words[1:]
     if name in _ALWAYS:
         return True
     if name in _WORDS:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import PurePosixPath
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text, remove_file, write_file
@@ -22,7 +23,7 @@ from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Section, Step
 from snowha.site.model import Server
-from snowha.xen import block_script
+from snowha.xen import block_script, dom0_weight
 
 XENDOMAINS = "/etc/default/xendomains"
 _SAVE = re.compile(r"^XENDOMAINS_SAVE=.*$", re.MULTILINE)
@@ -232,14 +233,20 @@ def _xendomains_before(host: Host) -> str | None:
     return _SAVE.sub(lambda _: line[0], text)
 
 
+_OURS = (block_script.PATH, f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}")
+
+
 def _settings_missing(host: Host) -> str | None:
-    if exists(host, block_script.PATH):
-        return f"{block_script.PATH} is there"
+    for path in (*_OURS, dom0_weight.PATH):
+        if exists(host, path):
+            return f"{path} is there"
     return "XENDOMAINS_SAVE is empty" if _xendomains_before(host) is not None else None
 
 
 def _settings_back(host: Host, reporter: Reporter) -> None:
-    remove_file(host, block_script.PATH)
+    """dom0 keeps its share of the processors until the next boot: that harms nobody."""
+    for path in (*_OURS, dom0_weight.PATH):  # the link before what it points to
+        remove_file(host, path)
     text = _xendomains_before(host)
     if text is not None:
         write_file(host, XENDOMAINS, text)

@@ -15,7 +15,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import absent, exists, make_dir, write_file
 from snowha.images import travel
 from snowha.migration.ground import Ground, image_path, read_config
-from snowha.migration.images import ENGINE, SHUTDOWN_TIMEOUT
+from snowha.migration.images import BOOT_TIMEOUT, ENGINE, SHUTDOWN_TIMEOUT
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -147,6 +147,9 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
         make_dir(host, "/var/lib/snow-ha", mode=0o700)
         write_file(host, ENGINE, travel.pack(), mode=0o700, keep=False)
 
+    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due else []
+    answering = [address for address in addresses if live.answers(host, address)]
+
     # from here the domain is away, as in `images`
     steady = Unstoppable(reporter)
     began = time.monotonic()
@@ -167,6 +170,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     if name not in xl.running(host):
         steady.say(f"starting {name} from its volumes")
         _start(host, name, path, way)
+    live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
     if way.is_due:
         reporter.fact("away_s", round(time.monotonic() - began, 1))
     _put_aside(host, way.images, reporter)

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from snowha.errors import InputError, SiteError
+from snowha.plan.change import Change
 from snowha.plan.plan import Planned
 
 FORMAT, VERSION = "snow-ha plan", 1
@@ -43,8 +44,13 @@ def seen_of(plan: Sequence[Planned], inputs: Mapping[str, str]) -> dict[str, str
     """
     return {
         **inputs,
-        **{f"step {planned.id}": digest([planned.reason, asdict(planned.change)]) for planned in plan},
+        **{f"step {planned.id}": digest([planned.reason, asdict(_lasting(planned.change))]) for planned in plan},
     }
+
+
+def _lasting(change: Change) -> Change:
+    """Without what depends on the moment, such as whether a domain just answers a ping."""
+    return replace(change, notes=(), complete=True)
 
 
 def write(

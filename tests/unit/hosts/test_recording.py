@@ -32,6 +32,7 @@ class Gone(Local):
     [
         "true",
         "xl list",
+        "env SYSTEMCTL_SKIP_SYSV=1 systemctl is-enabled corosync",
         "systemctl is-active --quiet corosync",
         "crm_mon -1 --inactive --output-as=xml",
         "cibadmin --query",
@@ -69,6 +70,8 @@ def test_what_only_looks(line: str) -> None:
         "fence_ipmilan --ip=x --action=off",
         "stonith_admin --fence=snow02",
         "anything-else",
+        "env A=1 systemctl disable corosync",
+        "env",
     ],
 )
 def test_what_may_change_something(line: str) -> None:

@@ -139,6 +139,8 @@ class SimulatedHost:
         call = files.call_of(words, input)
         if call is not None:
             return self._file(call)
+        if words[0] == "env":
+            words = words[2:]
         if words[:2] == ["sh", "-c"]:
             if words[2] == undo_cluster._EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
@@ -153,6 +155,9 @@ class SimulatedHost:
                 return 0, ""
             case ["test", "-L", path]:
                 return (0 if path in self.links else 1), ""
+            case ["ln", "-sfn", target, path]:
+                self.links[path] = target
+                return 0, ""
             case ["xl", "info"]:
                 return 0, INFO
             case ["xl", "list"]:
@@ -263,6 +268,8 @@ class SimulatedHost:
             return 0, "changed"
         if path in self.world.disks and call.verb == "stat":
             return 0, f"660 root disk {len(self.world.disks[path])} block special file"
+        if path not in there and path in self.links and call.verb == "stat":
+            return 0, "777 root root 9 regular file"
         if path not in there:
             return 44, ""
         content, mode = there[path]
