@@ -15,6 +15,7 @@ from snowha.cli.ha_check import check
 from snowha.cli.ha_log import log
 from snowha.cli.ha_undo import undo
 from snowha.cli.options import FILE
+from snowha.cli.options import journal_path as journal_path
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from snowha.hosts.api import Completed
 from snowha.hosts.files import FileCall, call_of
 from snowha.hosts.process import failed
-from snowha.hosts.reading import only_looks
+from snowha.hosts.reading import batch_of, only_looks
 from snowha.hosts.remember import ResettableHost
 
 
@@ -75,6 +75,9 @@ def _left_as_it_was(argv: Sequence[str], completed: Completed) -> bool:
 
 def text_of(argv: Sequence[str], input: str | bytes = b"") -> str:
     """The command as a person may read it, without what came on stdin."""
+    batch = batch_of(argv, input)
+    if batch is not None:
+        return "; ".join(text_of(one) for one in batch if not only_looks(one))
     call = call_of(argv, input)
     return shlex.join(argv) if call is None else _file_text(call)
 

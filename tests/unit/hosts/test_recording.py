@@ -13,7 +13,7 @@ from snowha.hosts.api import Completed
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.reading import only_looks
-from snowha.hosts.recording import Command, RecordingHost
+from snowha.hosts.recording import Command, RecordingHost, text_of
 from snowha.plan.journal import Journal
 from snowha.plan.record import Recorder, on_behalf_of
 
@@ -77,6 +77,24 @@ def test_what_only_looks(line: str) -> None:
 def test_what_may_change_something(line: str) -> None:
     """It would be done without being in the log, or be done in a rehearsal."""
     assert not only_looks(shlex.split(line))
+
+
+def batch(*lines: str) -> str:
+    """As hosts that are asked many things in one go are asked."""
+    mark = "snow-ha-0123456789abcdef01234567"
+    after = f" < /dev/null\nprintf '\\n%s %d\\n' {mark} $?\nprintf '\\n%s\\n' {mark} >&2\n"
+    return "".join(f"{line}{after}" for line in lines)
+
+
+def test_many_commands_in_one_go_are_judged_one_by_one() -> None:
+    """A look would fill the log and be left out of a plan, or a change be hidden among looks."""
+    script = "sh -c 'cat /a\ncat /b; reboot'"
+    assert only_looks(["sh"], batch("xl list", "crm_mon -1"))
+    assert not only_looks(["sh"], batch("xl list", "xl shutdown deploy01"))
+    assert not only_looks(["sh"], batch("xl list", script))
+    assert not only_looks(["sh"], "reboot\n")
+    assert not only_looks(["sh"], batch("xl list") + "reboot\n")
+    assert text_of(["sh"], batch("xl list", "xl shutdown deploy01", script)) == f"xl shutdown deploy01; {script}"
 
 
 def recorded(host: Local) -> tuple[RecordingHost, list[Command]]:
