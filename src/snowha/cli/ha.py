@@ -10,26 +10,19 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.progress import display
+from snowha.cli.ha_apply import apply, plan
+from snowha.cli.ha_check import check
+from snowha.cli.ha_log import log
+from snowha.cli.ha_undo import undo
+from snowha.cli.options import FILE
+from snowha.cli.options import journal_path as journal_path
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
-from snowha.migration import load, preflight
-from snowha.migration.steps import all_steps
+from snowha.migration import load
 from snowha.operations import status as running
-from snowha.plan import engine
-from snowha.plan.journal import Journal
 from snowha.site import ha_toml
 from snowha.site.model import Ssh
-
-_FILE = click.option(
-    "--file",
-    "-f",
-    type=click.Path(path_type=Path),
-    default=Path("ha.toml"),
-    show_default=True,
-    help="What the cluster shall be.",
-)
 
 
 @click.group()
@@ -75,38 +68,8 @@ def _write_secret(path: Path, secret: str) -> None:
     temporary.replace(path)
 
 
-def journal_path() -> Path:
-    """Where the journal is kept: /var/lib/snow-ha for root, else below the user's home."""
-    base = Path("/var/lib/snow-ha") if os.geteuid() == 0 else Path.home() / ".local/state/snow-ha"
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Path(os.environ.get("SNOW_JOURNAL", base / "journal.sqlite"))
-
-
 @ha.command()
-@_FILE
-@click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
-def apply(file: Path, yes: bool, as_json: bool) -> None:
-    """Carry out the migration: every step looks before it acts, and proves itself after.
-
-    Run it again at any time: what is done is left alone, what was interrupted is carried on. Ctrl-C ends it at the next
-    safe point.
-    """
-    ground = load.load(file, remember=True)
-    passwords = load.passwords(ground, file)
-    preflight.check(ground, base=file.resolve().parent)
-    with display(json=as_json) as monitor, Journal(journal_path()) as journal:
-        outcome = engine.run(
-            all_steps(ground, passwords),
-            monitor=monitor,
-            journal=journal,
-            confirm=(lambda question: True) if yes else monitor.confirm,
-        )
-    sys.exit(outcome.exit_code)
-
-
-@ha.command()
-@_FILE
+@FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(file: Path, as_json: bool) -> None:
     """Servers, links, quorum, fence devices, and where every domain runs. Exits with 4 if anything is not well."""
@@ -118,3 +81,7 @@ def status(file: Path, as_json: bool) -> None:
         for line in running.lines(seen):
             click.echo(line)
     sys.exit(0 if seen.healthy else 4)
+
+
+for verb in (check, plan, apply, undo, log):
+    ha.add_command(verb)

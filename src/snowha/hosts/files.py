@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from snowha.errors import CommandError, InputError
 from snowha.hosts.api import Completed, Host
@@ -61,6 +62,27 @@ done
 """
 _ABSENT_OF = 'for path; do [ -e "$path" ] || printf \'%s\\n\' "$path"; done\n'
 
+# Parameters: path, where earlier versions are. A line a version: its name, ``link`` or ``file``, and the target of the link
+# or the content, each in base64.
+_KEPT_OF = """\
+export LC_ALL=C; set -eu
+folder=$(readlink -f -- "$(dirname -- "$1")") || exit 0
+for file in "$2${folder%/}/$(basename -- "$1")"/*; do
+    if [ -L "$file" ]; then
+        printf '%s link ' "${file##*/}"; readlink -n -- "$file" | base64 -w 0; echo
+    elif [ -f "$file" ]; then
+        printf '%s file ' "${file##*/}"; base64 -w 0 < "$file"; echo
+    fi
+done
+"""
+# Parameters: path, target. What is there already stays.
+_LINK = """\
+export LC_ALL=C; set -eu
+if [ -e "$1" ] || [ -L "$1" ]; then echo same; exit 0; fi
+ln -s -- "$2" "$1"
+sync -- "$(dirname -- "$1")"
+echo changed
+"""
 # Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
 # stdin: the sha256 of the content, a newline, the content. The hash finds a connection that broke half way.
 _WRITE = (
@@ -157,6 +179,53 @@ class FileFacts:
     """As stat's %F: ``regular file``, ``regular empty file``, ``directory``, ``block special file``, …"""
 
 
+Verb = Literal["stat", "read", "hash", "folder", "absent", "kept", "write", "remove", "make", "link"]
+
+
+@dataclass(frozen=True)
+class FileCall:
+    """One of this module's scripts as a host sees it: what it would do, told from its words."""
+
+    verb: Verb
+    paths: tuple[str, ...]
+    mode: int | None = None
+    owner: str = ""
+    content: bytes = b""
+
+    @property
+    def changes(self) -> bool:
+        return self.verb in ("write", "remove", "make", "link")
+
+
+def call_of(argv: Sequence[str], input: str | bytes = b"") -> FileCall | None:
+    """What ``argv`` does to files, None if it is not one of the scripts of this module."""
+    if len(argv) < 5 or tuple(argv[:2]) != ("sh", "-c") or argv[2] not in _VERBS:
+        return None
+    verb, parameters = _VERBS[argv[2]], list(argv[4:])
+    if verb == "absent":
+        return FileCall(verb, tuple(parameters))
+    mode = int(parameters[1], 8) if verb in ("write", "make") and parameters[1] else None
+    owner = parameters[2] if verb in ("write", "make") else ""
+    data = input.encode() if isinstance(input, str) else input
+    content = data.partition(b"\n")[2] if verb == "write" else b""
+    paths = tuple(parameters[:2]) if verb in ("folder", "link") else (parameters[0],)
+    return FileCall(verb, paths, mode, owner, content)
+
+
+_VERBS: dict[str, Verb] = {
+    _STAT: "stat",
+    _READ: "read",
+    _SHA256: "hash",
+    _READ_FOLDER: "folder",
+    _ABSENT_OF: "absent",
+    _WRITE: "write",
+    _REMOVE: "remove",
+    _MAKE_DIR: "make",
+    _KEPT_OF: "kept",
+    _LINK: "link",
+}
+
+
 def stat(host: Host, path: str) -> FileFacts | None:
     """The facts of a file or folder, None if it is not there. Raises CommandError if that cannot be said."""
     completed = _script(host, "look at", _STAT, path)
@@ -237,6 +306,32 @@ def write_file(
     octal = "" if mode is None else f"{mode:o}"
     root, version = _keeping(keep, kept)
     return _changed(host, "write", _WRITE, path, octal, _owner(owner), root, version, input=message, timeout=timeout)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An earlier version of a file, or of a link (``target``, else empty)."""
+
+    name: str
+    """When it was kept: names sort by time."""
+    content: bytes
+    target: str = ""
+
+
+def kept(host: Host, path: str, *, root: str = KEPT) -> tuple[Kept, ...]:
+    """The earlier versions of ``path``, the newest first. Links above it are followed, itself it may be one."""
+    found = []
+    for line in host.run(["sh", "-c", _KEPT_OF, "sh", _checked(path), root]).stdout.splitlines():
+        name, kind, *rest = line.split(" ")
+        content = base64.b64decode(rest[0] if rest else "")
+        is_link = kind == "link"
+        found.append(Kept(name, b"" if is_link else content, content.decode() if is_link else ""))
+    return tuple(sorted(found, key=lambda version: version.name, reverse=True))
+
+
+def make_link(host: Host, path: str, target: str) -> bool:
+    """Make the symbolic link ``path``; True if it was not there. Raises CommandError."""
+    return _changed(host, "link", _LINK, path, _checked(target))
 
 
 def remove_file(host: Host, path: str, *, keep: bool = True, kept: str = KEPT) -> bool:

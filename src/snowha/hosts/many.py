@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from snowha.errors import SnowError
@@ -23,7 +24,8 @@ def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -
         return {}
     pool = ThreadPoolExecutor(min(workers, len(hosts)), thread_name_prefix="host")
     try:
-        futures = {host.name: pool.submit(function, host) for host in hosts}
+        # a thread of its own context: whoever asks on behalf of a step still does (see plan/record.py)
+        futures = {host.name: pool.submit(copy_context().run, function, host) for host in hosts}
         failures = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C nobody waits for a server that hangs

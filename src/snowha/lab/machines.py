@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,11 @@ def _nested_flag() -> bool:
     return "vmx" in words or "svm" in words
 
 
+def uuid_of(machine: Machine) -> uuid.UUID:
+    """What the machine's DMI tables and its BMC both say: it tells whose BMC it is."""
+    return uuid.uuid5(uuid.NAMESPACE_DNS, f"{machine.name}.machine.lab.example")
+
+
 # One processor each: with two, every grant that Xen unmaps waits for the other one to be scheduled by this machine, and four
 # idle domains take a whole core.
 def _argv(
@@ -50,8 +56,9 @@ def _argv(
 ) -> list[str]:
     console = f"socket,id=console,path={paths.console(machine.name)},server=on,wait=off"
     words = [
-        "qemu-system-x86_64", *accelerator(), "-name", machine.name, "-smp", "1", "-m", str(machine.memory),
-        "-display", "none", "-nodefaults", "-no-user-config", "-machine", "pc", "-rtc", "base=utc,clock=vm",
+        "qemu-system-x86_64", *accelerator(), "-name", machine.name, "-uuid", str(uuid_of(machine)), "-smp", "1",
+        "-m", str(machine.memory), "-display", "none", "-nodefaults", "-no-user-config",
+        "-machine", "pc", "-rtc", "base=utc,clock=vm",
         "-device", "virtio-rng-pci,addr=0xa",
         "-chardev", f"{console},logfile={paths.console_log(machine.name)},logappend=on",
         "-serial", "chardev:console",

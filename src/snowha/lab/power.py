@@ -36,7 +36,8 @@ def main() -> None:
     machine = layout.machine(sys.argv[1])
     assert machine.bmc_address is not None
     power = MachinePower(machine, layout.paths())
-    bmc.run(machine.bmc_address, username=layout.IPMI_USER, secret=Path(sys.argv[2]), power=power)
+    guid = machines.uuid_of(machine)
+    bmc.run(machine.bmc_address, username=layout.IPMI_USER, secret=Path(sys.argv[2]), power=power, guid=guid)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from snowha.errors import InputError
 from snowha.hosts.api import Host
-from snowha.hosts.remember import RememberingHost
+from snowha.hosts.recording import Command, RecordingHost
+from snowha.hosts.remember import RememberingHost, ResettableHost
 from snowha.hosts.ssh import SshHost
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
@@ -29,13 +31,18 @@ def read_ha_file(file: Path) -> HaFile:
     return ha_toml.parse(text, where=str(file))
 
 
-def load(file: Path, *, remember: bool = False) -> Ground:
+def load(file: Path, *, remember: bool = False, record: Callable[[Command], None] | None = None) -> Ground:
     """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
+    ``record`` is told of every command that may change something on a server.
     """
     ha = read_ha_file(file)
-    connected = {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
+    connected: dict[str, ResettableHost] = {
+        server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers
+    }
+    if record is not None:
+        connected = {name: RecordingHost(host, record) for name, host in connected.items()}
     hosts: dict[str, Host] = dict(connected)
     if remember:
         hosts = {name: RememberingHost(host) for name, host in connected.items()}

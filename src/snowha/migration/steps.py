@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from snowha.migration import corosync, images, pacemaker, placement, proofs, servers, snow_conf
+from snowha.migration import corosync, describe, images, pacemaker, placement, proofs, servers, snow_conf
 from snowha.migration.ground import Ground
+from snowha.plan.record import on_behalf_of
 from snowha.plan.step import Reporter, Step
 
 
@@ -22,9 +23,17 @@ def all_steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
         *proofs.steps(ground),
         *snow_conf.steps(ground, needs=("pacemaker.cib",)),
     ]
-    return [replace(step, apply=partial(_apply, ground, step)) for step in found]
+    descriptions = describe.descriptions(ground)
+    return [replace(carried_out(ground, step), describe=step.describe or descriptions.get(step.id)) for step in found]
 
 
-def _apply(ground: Ground, step: Step, reporter: Reporter) -> None:
+def carried_out(ground: Ground, step: Step) -> Step:
+    """``step`` such that the servers are asked anew from its first change on, and its commands are known as its own."""
+    proof = partial(_do, ground, step.id, step.proof) if step.proof else None
+    return replace(step, apply=partial(_do, ground, step.id, step.apply), proof=proof)
+
+
+def _do(ground: Ground, name: str, work: Callable[[Reporter], None], reporter: Reporter) -> None:
     ground.forget()
-    step.apply(reporter)
+    with on_behalf_of(name):
+        work(reporter)

@@ -102,6 +102,19 @@ class _Track:
     begun: bool = False
     seconds: float = 0.0
     facts: dict[str, Fact] = field(default_factory=dict)
+    followers: list[_Track] = field(default_factory=list)
+    """Those that need it."""
+    open_needs: int = 0
+    doomed: bool = False  # one that it needs failed
+
+    def settle(self, state: _State) -> None:
+        """A state that it does not leave again. Those that need it hear of it now, and need not be looked at before."""
+        self.state = state
+        for follower in self.followers:
+            if state in _GOOD:
+                follower.open_needs -= 1
+            else:
+                follower.doomed = True
 
 
 class _Run:
@@ -114,7 +127,10 @@ class _Run:
         workers: int,
         number: int,
     ) -> None:
-        self.tracks = {step.id: _Track(step) for step in steps}
+        self.tracks = {step.id: _Track(step, open_needs=len(step.needs)) for step in steps}
+        for track in self.tracks.values():
+            for need in track.step.needs:
+                self.tracks[need].followers.append(track)
         self.monitor = monitor
         self.journal = journal
         self.confirm = confirm
@@ -177,7 +193,8 @@ class _Run:
                 return
             moved = False
             for track in self._in(_State.WAITING):
-                moved |= self._wait(track)
+                if track.doomed or not track.open_needs:
+                    moved |= self._wait(track)
             for track in self._in(_State.DUE):
                 moved |= self._begin(track)
         while (
@@ -191,15 +208,12 @@ class _Run:
                 self._look(track.step, early=True)
 
     def _wait(self, track: _Track) -> bool:
-        needs = [self.tracks[need].state for need in track.step.needs]
-        if any(state in _BAD for state in needs):
+        if track.doomed:
             because = tuple(need for need in track.step.needs if self.tracks[need].state in _BAD)
-            track.state = _State.BLOCKED
+            track.settle(_State.BLOCKED)
             self.journal.note(self.number, track.step.id, "blocked", detail=", ".join(because))
             self.emit(events.StepBlocked(**names(track.step), because=because))
             return True
-        if not all(state in _GOOD for state in needs):
-            return False
         if not self.applied and track.early is not None:
             self._judge(track, track.early)
             return True
@@ -217,7 +231,7 @@ class _Run:
         if look.error is not None:
             self._failed(track, look.error)
         elif look.reason is None and not (step.proof is not None and self.journal.owes_proof(step.id)):
-            track.state = _State.SKIPPED
+            track.settle(_State.SKIPPED)
             self.journal.note(self.number, step.id, "skipped")
             self.emit(events.StepSkipped(**names(step)))
         else:
@@ -282,7 +296,7 @@ class _Run:
     def _ended(self, track: _Track, end: _End) -> None:
         track.seconds = end.seconds
         if end.error is None:
-            track.state = _State.DONE
+            track.settle(_State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
             self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
         elif isinstance(end.error, Cancelled):
@@ -293,7 +307,8 @@ class _Run:
             self._failed(track, end.error)
 
     def _failed(self, track: _Track, error: BaseException) -> None:
-        track.state, track.error = _State.FAILED, error
+        track.error = error
+        track.settle(_State.FAILED)
         detail = f"{type(error).__name__}: {error}"
         self.journal.note(self.number, track.step.id, "failed", seconds=track.seconds, detail=detail)
         self.emit(events.StepFailed(**names(track.step), error=error, seconds=track.seconds))

@@ -11,9 +11,11 @@ import json
 import os
 import socket
 import sqlite3
+import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any
 from snowha.errors import InputError, SiteError
 from snowha.plan.step import Fact
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (
     id INTEGER PRIMARY KEY, who TEXT NOT NULL, origin TEXT NOT NULL,
@@ -37,10 +39,16 @@ CREATE TABLE IF NOT EXISTS fact (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, step TEXT NOT NULL, key TEXT NOT NULL,
     value TEXT NOT NULL, at TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS command (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, step TEXT NOT NULL, host TEXT NOT NULL, text TEXT NOT NULL,
+    at TEXT NOT NULL, seconds REAL NOT NULL, status INTEGER
+);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS event_step ON event (step, id);
 CREATE INDEX IF NOT EXISTS fact_step ON fact (step, key, id);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
+# Version 2 (command, meta) only added tables: the same statements bring a journal of version 1 up to date.
 LOST = "lost"
 """Outcome of a run that ended without a word: killed, or its machine lost."""
 
@@ -70,12 +78,26 @@ class Entry:
     detail: str
 
 
+@dataclass(frozen=True)
+class Done:
+    """A command that was carried out on a server. ``status`` None: it did not end by itself."""
+
+    run: int
+    step: str
+    host: str
+    text: str
+    at: str
+    seconds: float
+    status: int | None
+
+
 class Journal:
     """Safe to use from many threads. Raises InputError if the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._run = 0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -84,7 +106,7 @@ class Journal:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
+            if version < _VERSION:
                 self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise InputError(
@@ -128,7 +150,9 @@ class Journal:
     def begin(self) -> int:
         """Note a new run; whatever run has no end by now was lost. To be called by the one who is ``exclusive``."""
         self._write("UPDATE run SET outcome = ? WHERE ended IS NULL AND outcome IS NULL", LOST)
-        return self._write("INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", _who(), _origin(), _now())
+        self._write("INSERT OR IGNORE INTO meta (key, value) VALUES ('id', ?)", uuid.uuid4().hex)
+        self._run = self._write("INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", _who(), _origin(), _now())
+        return self._run
 
     def end(self, run: int, outcome: str) -> None:
         self._write("UPDATE run SET ended = ?, outcome = ? WHERE id = ?", _now(), outcome, run)
@@ -142,6 +166,57 @@ class Journal:
     def fact(self, run: int, step: str, key: str, value: Fact) -> None:
         text = json.dumps(value, ensure_ascii=False)
         self._write("INSERT INTO fact (run, step, key, value, at) VALUES (?, ?, ?, ?, ?)", run, step, key, text, _now())
+
+    def command(self, step: str, host: str, text: str, *, at: float, seconds: float, status: int | None) -> None:
+        """Note a command that may have changed something on ``host``, in the run that goes on. ``at``: since 1970."""
+        self._write(
+            "INSERT INTO command (run, step, host, text, at, seconds, status) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(self._run, step, host, text, _stamp(datetime.fromtimestamp(at, UTC)), seconds, status),
+        )
+
+    def commands(self, run: int | None = None) -> tuple[Done, ...]:
+        """What was carried out on the servers, in one run or in all, in order."""
+        rows = self._read(
+            "SELECT run, step, host, text, at, seconds, status FROM command WHERE ?1 IS NULL OR run = ?1 ORDER BY id",
+            run,
+        )
+        return tuple(Done(*row) for row in rows)
+
+    @property
+    def identity(self) -> str:
+        """What tells this journal, and its copies, from any other; empty before the first run."""
+        rows = self._read("SELECT value FROM meta WHERE key = 'id'")
+        return str(rows[0][0]) if rows else ""
+
+    def last_change(self) -> str:
+        """When anything was noted last, ISO 8601; empty if nothing ever was."""
+        rows = self._read(
+            "SELECT MAX(at) FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(started) FROM run "
+            "UNION ALL SELECT MAX(ended) FROM run UNION ALL SELECT MAX(at) FROM command)"
+        )
+        return str(rows[0][0] or "")
+
+    def position(self) -> tuple[int, int, int]:
+        """How far it has got: of two states of one journal the later one has the larger. No clock has a part in it."""
+        rows = self._read(
+            "SELECT (SELECT COUNT(*) FROM run), (SELECT COUNT(*) FROM event), (SELECT COUNT(*) FROM command)"
+        )
+        return int(rows[0][0]), int(rows[0][1]), int(rows[0][2])
+
+    def seconds(self, step: str) -> tuple[float, ...]:
+        """How long a step took each time that it was done here."""
+        rows = self._read("SELECT seconds FROM event WHERE step = ? AND what = 'done' ORDER BY id", step)
+        return tuple(float(row[0]) for row in rows if row[0] is not None)
+
+    def copy(self) -> bytes:
+        """All of it as a file of its own, at one instant, whatever is being written meanwhile."""
+        with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
+            beside = Path(folder) / "journal.sqlite"
+            with closing(sqlite3.connect(beside)) as target:
+                with self._lock:
+                    self._db.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")  # a copy is one file
+            return beside.read_bytes()
 
     def last_facts(self, step: str) -> dict[str, Fact]:
         """The latest value of every fact that a step ever told, by key."""
@@ -191,7 +266,11 @@ def _busy(note: bytes) -> SiteError:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _stamp(datetime.now(UTC))
+
+
+def _stamp(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _who() -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, get_args
 
+from snowha.plan.change import Change
+
 Section = Literal["servers", "images", "corosync", "pacemaker", "placement", "proofs", "snow.conf"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 """In the guide's order."""
@@ -57,6 +59,8 @@ class Step:
     """A proof that is too expensive for ``check``: made once after ``apply``, and owed until it succeeded."""
     asks: str | None = None
     """A question that needs a yes before ``apply``."""
+    describe: Callable[[], Change] | None = None
+    """What ``apply`` would change; changes nothing itself. None: it is found out by a rehearsal (migration/rehearse.py)."""
 
 
 class Unstoppable:

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from snowha.errors import InputError
+from snowha.hosts.local import LocalHost
 from snowha.lab.bmc import PowerQueue, read_password, run
+from snowha.migration.checks import bmc
+from snowha.site.model import FenceDevice, Server
 
 PASSWORD = 'Adm;n$#"7 x'
 ADDRESS = "127.0.0.77"
@@ -105,6 +108,20 @@ def test_a_server_is_switched_off_and_on_and_its_state_is_read_back(power: FileP
     assert ipmitool(secret, "power", "status") == "Chassis Power is off"
     assert power.history.read_text().split() == ["on", "reset", "off", "on", "off"]
     assert str(GUID) in ipmitool(secret, "mc", "guid", "smbios").lower()
+
+
+def test_a_check_learns_whose_bmc_it_is(power: FilePower, secret: Path, tmp_path: Path) -> None:
+    """`snow ha check` would believe a BMC that is another machine's. Asked by ipmitool's own guess of the byte order."""
+    tool = tmp_path / "bin/ipmitool"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec {shutil.which("ipmitool")} -p {PORT} "$@"\n')
+    tool.chmod(0o755)
+    host = LocalHost(environment={"PATH": f"{tool.parent}:/usr/bin:/bin"})
+    server = Server("snow01", "192.168.8.1", (), FenceDevice("fence_ipmilan", ADDRESS, "admin", str(secret)))
+    seen = bmc.ask([host], server, PASSWORD)
+    assert seen.power == "off"
+    assert bmc.same_machine(seen.guid, str(GUID))
+    assert bmc.ask([host], server, "wrong").power == "refused"
 
 
 def test_a_slow_shutdown_is_asked_for_once_and_never_forced(power: FilePower, secret: Path) -> None:

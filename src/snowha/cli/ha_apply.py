@@ -1,0 +1,124 @@
+"""``snow ha plan`` and ``snow ha apply``: what would be done, and doing it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snowha.cli.options import FILE, journal_path
+from snowha.cli.session import carry_out, session
+from snowha.errors import InputError
+from snowha.migration import load, planning, preflight
+from snowha.migration.ground import Ground
+from snowha.migration.steps import all_steps
+from snowha.plan import plan as plans
+from snowha.plan import saved as saved_plans
+from snowha.plan.journal import Journal
+from snowha.plan.selection import select
+from snowha.plan.step import Step
+from snowha.site.rules import Finding
+
+
+def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose steps."""
+    for option in (
+        click.option(
+            "--domain", "domains", multiple=True, metavar="NAME", help="Only what this domain needs; repeatable."
+        ),
+        click.option(
+            "--only", default="", metavar="STEP", help="This step or section alone; what it needs must be done."
+        ),
+        click.option("--until", default="", metavar="STEP", help="Up to this step or section, with all that it needs."),
+    ):
+        command = option(command)
+    return command
+
+
+def _chosen(ground: Ground, passwords: dict[str, str], until: str, only: str, domains: tuple[str, ...]) -> list[Step]:
+    known = [domain.name for domain in ground.site.domains]
+    return select(all_steps(ground, passwords), until_step=until, only_step=only, domains=domains, known=known)
+
+
+@click.command()
+@FILE
+@_selecting
+@click.option(
+    "--save", type=click.Path(path_type=Path), help="Write the plan to this file, for `snow ha apply --plan`."
+)
+@click.option("--short", is_flag=True, help="Only which steps, without what each would change.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as data.")
+def plan(
+    file: Path, until: str, only: str, domains: tuple[str, ...], save: Path | None, short: bool, as_json: bool
+) -> None:
+    """Show what `snow ha apply` would do now: steps in order, files as diffs, commands, reboots, times. Changes nothing."""
+    ground = load.load(file, remember=True)
+    passwords = load.passwords(ground, file)
+    steps = _chosen(ground, passwords, until, only, domains)
+    _warn(preflight.check(ground, passwords))
+    path = journal_path()
+    journal = Journal(path) if path.exists() else None
+    try:
+        made = planning.make(ground, passwords, steps, journal=journal, say=_say)
+    finally:
+        if journal is not None:
+            journal.close()
+    if save is not None:
+        saved_plans.write(save, made, planning.inputs(ground, file), until=until, only=only, domains=domains)
+    if as_json:
+        click.echo(json.dumps({"steps": [{**asdict(one), "due": one.is_due} for one in made]}))
+        return
+    for line in plans.lines(made, details=not short):
+        click.echo(line)
+    if save is not None:
+        click.echo(f"saved: snow ha apply --plan {save}")
+
+
+@click.command()
+@FILE
+@_selecting
+@click.option(
+    "--plan", "plan_file", type=click.Path(path_type=Path), help="Do what this plan says, if the site is as it was."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+def apply(
+    file: Path, until: str, only: str, domains: tuple[str, ...], plan_file: Path | None, yes: bool, as_json: bool
+) -> None:
+    """Carry out the migration: every step looks before it acts, and proves itself after.
+
+    Run it again at any time: what is done is left alone, what was interrupted is carried on. Ctrl-C ends it at the next
+    safe point.
+    """
+    saved = saved_plans.read(plan_file) if plan_file is not None else None
+    if saved is not None:
+        if until or only or domains:
+            raise InputError(
+                "a saved plan says itself which steps it is about", remedy="leave --until, --only, --domain out"
+            )
+        until, only, domains = saved.until, saved.only, saved.domains
+    with session(file) as here:
+        steps = _chosen(here.ground, here.passwords, until, only, domains)
+        _warn(preflight.check(here.ground, here.passwords))
+        if saved is not None:
+            made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=_say)
+            differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
+            saved_plans.refuse(saved, differences, str(plan_file))
+        outcome = carry_out(here, steps, yes=yes, as_json=as_json)
+    sys.exit(outcome.exit_code)
+
+
+def _warn(findings: tuple[Finding, ...]) -> None:
+    for finding in findings:
+        if finding.severity == "warn":
+            click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(text, err=True)

@@ -1,0 +1,57 @@
+"""A run that changes the site: the servers with their commands recorded, the journal found, mirrored, and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from snowha.cli.options import journal_path
+from snowha.cli.progress import display
+from snowha.migration import load
+from snowha.migration.ground import Ground
+from snowha.plan import engine, mirror
+from snowha.plan.journal import Journal
+from snowha.plan.outcome import Outcome
+from snowha.plan.record import Recorder
+from snowha.plan.step import Step
+
+
+@dataclass(frozen=True)
+class Session:
+    """The site, the BMCs' passwords, and the journal that this run is noted in."""
+
+    ground: Ground
+    passwords: dict[str, str]
+    journal: Journal
+
+
+@contextmanager
+def session(file: Path) -> Iterator[Session]:
+    """Everything that a run needs. A journal that the servers have is gone on with if there is none here."""
+    recorder = Recorder()
+    ground = load.load(file, remember=True, record=recorder)
+    passwords = load.passwords(ground, file)
+    recorder.hide(passwords.values())
+    path = journal_path()
+    said = mirror.adopt(path, list(ground.hosts.values()), ground.site.name)
+    if said:
+        click.echo(said, err=True)
+    with Journal(path) as journal:
+        recorder.journal = journal
+        yield Session(ground, passwords, journal)
+
+
+def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool) -> Outcome:
+    """Carry out ``steps`` and show it; the journal goes to every server after each of them."""
+    with display(json=as_json) as shown:
+        watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)
+        confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
+        with watching:
+            outcome = engine.run(steps, monitor=watching, journal=here.journal, confirm=confirm)
+    for server, reason in watching.refused.items():
+        click.echo(f"{server} has no copy of the journal: {reason}", err=True)
+    return outcome

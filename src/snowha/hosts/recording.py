@@ -1,0 +1,94 @@
+"""A host whose changing commands are told to somebody: what was done is then known word for word."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from snowha.hosts.api import Completed
+from snowha.hosts.files import FileCall, call_of
+from snowha.hosts.process import failed
+from snowha.hosts.reading import batch_of, only_looks
+from snowha.hosts.remember import ResettableHost
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that may have changed something. Never with what was given to it on stdin: that may be a secret."""
+
+    host: str
+    text: str
+    """Ready to paste; a file that is written is told by its path, and by size and hash if everybody may read it."""
+    at: float
+    """Seconds since 1970 when it began."""
+    seconds: float
+    status: int | None
+    """Its exit status; None if it did not end by itself or the connection broke."""
+
+
+class RecordingHost:
+    """Passes everything on to ``host``, and tells ``record`` of each command that is not known to only look."""
+
+    def __init__(self, host: ResettableHost, record: Callable[[Command], None]) -> None:
+        self._host = host
+        self._record = record
+
+    @property
+    def name(self) -> str:
+        return self._host.name
+
+    def reset(self) -> None:
+        self._host.reset()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """As the host's own."""
+        if only_looks(argv, input):
+            return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
+        at, begin = time.time(), time.monotonic()
+        completed: Completed | None = None
+        try:
+            completed = self._host.run(argv, input=input, timeout=timeout, check=False, on_line=on_line)
+        finally:
+            if not (completed and _left_as_it_was(argv, completed)):
+                status = completed.returncode if completed else None
+                self._record(Command(self.name, text_of(argv, input), at, time.monotonic() - begin, status))
+        if check and not completed.ok:
+            raise failed(self.name, completed)
+        return completed
+
+
+def _left_as_it_was(argv: Sequence[str], completed: Completed) -> bool:
+    """Whether a file had the content already."""
+    return call_of(argv) is not None and completed.stdout.strip() == "same"
+
+
+def text_of(argv: Sequence[str], input: str | bytes = b"") -> str:
+    """The command as a person may read it, without what came on stdin."""
+    batch = batch_of(argv, input)
+    if batch is not None:
+        return "; ".join(text_of(one) for one in batch if not only_looks(one))
+    call = call_of(argv, input)
+    return shlex.join(argv) if call is None else _file_text(call)
+
+
+def _file_text(call: FileCall) -> str:
+    words = [call.verb, *map(shlex.quote, call.paths)]
+    if call.mode is not None:
+        words.append(f"mode={call.mode:o}")
+    if call.owner:
+        words.append(f"owner={call.owner}")
+    if call.verb == "write" and call.mode is not None and call.mode & 0o004:
+        # of what others may read only: a short secret can be guessed from its hash
+        words += [f"bytes={len(call.content)}", f"sha256={hashlib.sha256(call.content).hexdigest()[:16]}"]
+    return " ".join(words)

@@ -1,0 +1,73 @@
+"""A BMC asked for its server's power, and for whose it is.
+
+Something that only the server itself can say must agree: the UUID in its DMI tables is the GUID that its BMC gives for
+its machine (IPMI 2.0, 22.14 "Get System GUID"). Not every BMC tells it: then whose it is cannot be told this way.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from snowha.hosts.api import Host
+from snowha.hosts.reading import looking
+from snowha.migration.checks.facts import BmcFact
+from snowha.site.model import Server
+
+# The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
+_ASK = looking("""\
+export LC_ALL=C
+command -v ipmitool > /dev/null || exit 127
+IFS= read -r secret
+ask() { printf '%s\\n' "$secret" | ipmitool -I lanplus -H "$1" -U "$2" -f /dev/stdin "$3" "$4" 2>&1; }
+said=$(ask "$1" "$2" power status) || { printf '%s\\n' "$said"; exit 1; }
+printf '%s\\n' "$said"
+ask "$1" "$2" mc guid || true
+""")
+
+
+def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 40.0) -> BmcFact:
+    """Ask the BMC of ``server`` from each of ``askers`` until one has an answer. ``timeout`` in seconds, for each."""
+    fence = server.fence
+    if fence is None:
+        return BmcFact("unasked")
+    found = BmcFact("unasked")
+    for host in askers:
+        done = host.run(
+            ["sh", "-c", _ASK, "sh", fence.address, fence.username], input=f"{password}\n", check=False, timeout=timeout
+        )
+        if done.returncode == 127:
+            continue
+        found = parse(done.stdout + done.stderr, done.ok)
+        if found.power != "refused":
+            return found
+    return found
+
+
+def parse(text: str, ok: bool) -> BmcFact:
+    """``power status`` and ``mc guid`` of ipmitool 1.8.19, one after the other."""
+    power = re.search(r"Chassis Power is (on|off)", text)
+    if not ok or not power:
+        said = text.strip().splitlines()
+        return BmcFact("refused", said[-1] if said else "no answer")
+    guid = re.search(r"^System GUID\s*:\s*([0-9a-fA-F-]{32,36})\s*$", text, re.MULTILINE)
+    return BmcFact("on" if power[1] == "on" else "off", power[0], guid[1] if guid else "")
+
+
+def same_machine(guid: str, dmi: str) -> bool:
+    """Whether a GUID from a BMC is the UUID from a machine's DMI tables, whatever order of bytes each side believes in.
+
+    IPMI sends the bytes in reverse, SMBIOS 2.6 swaps the first three fields, and BMCs do either or neither; ipmitool
+    guesses which.
+    """
+    try:
+        left, right = uuid.UUID(guid), uuid.UUID(dmi)
+    except ValueError:
+        return False
+    return right.int not in (0, 2**128 - 1) and bool(_orders(left.bytes) & {right.bytes})
+
+
+def _orders(raw: bytes) -> set[bytes]:
+    swapped = uuid.UUID(bytes_le=raw).bytes
+    back = raw[::-1]
+    return {raw, swapped, back, uuid.UUID(bytes_le=back).bytes, swapped[::-1]}

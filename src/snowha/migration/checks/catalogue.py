@@ -1,0 +1,398 @@
+"""Every finding that ``snow ha check`` can make: its code, how severe it is, why it matters, and what to do.
+
+docs/checks.md is made from this; a finding that is not listed here cannot be made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.site.rules import Finding, Severity
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``fix``: the id of the step, with ``{server}`` in it, that ``--fix`` carries out; empty where a person must.
+
+    ``error``: what ``snow ha apply`` ends with if this is a stop.
+    """
+
+    title: str
+    severity: Severity
+    why: str
+    remedy: str
+    fix: str = ""
+    error: type[SnowError] | None = None
+
+
+_NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
+
+ENTRIES: dict[str, Entry] = {
+    # servers
+    "unreachable": Entry(
+        "A server does not answer",
+        "stop",
+        "Nothing can be said of it, and half a site would be changed.",
+        "log in to it by hand: ssh root@SERVER",
+        error=UnreachableError,
+    ),
+    "release": Entry(
+        "A system nobody has tried",
+        "stop",
+        "Packages have other names, and versions behave differently.",
+        "use Debian 12 or 13",
+    ),
+    "release-differs": Entry(
+        "Servers with different releases of Debian",
+        "warn",
+        "Xen migrates domains from an older to a newer version only, and a cluster of mixed versions is meant for the "
+        "time of an upgrade.",
+        "bring all servers to one release",
+    ),
+    "version-differs": Entry(
+        "Servers with different versions of a package",
+        "warn",
+        "Mixed versions of Corosync and Pacemaker are meant for the time of an upgrade. Xen migrates a domain to the same "
+        "or a newer version, and not back.",
+        "bring all servers to the same version: apt update && apt full-upgrade",
+    ),
+    "clock": Entry(
+        "Clocks that differ by more than a second",
+        "warn",
+        "Logs cannot be laid side by side after a failure, and files on the shared file system seem to come from the future.",
+        "let all servers use one time source (chrony or systemd-timesyncd)",
+    ),
+    "name-unknown": Entry(
+        "A name that a server does not know",
+        "stop",
+        "Live migration and Pacemaker use the servers' names, mounts use the storage's.",
+        "add it to /etc/hosts or the DNS, the same on all servers",
+    ),
+    "name-differs": Entry(
+        "A name that means another machine",
+        "stop",
+        "A domain would be migrated to, or a mount come from, the wrong machine.",
+        "correct /etc/hosts or the DNS, the same on all servers",
+    ),
+    "root-ssh": Entry(
+        "Root cannot log in from one server to another",
+        "warn",
+        "Live migration goes over ssh, without anybody there to answer a question.",
+        "snow ha check --fix pins the host keys and exchanges the servers' keys",
+        fix="servers.ssh",
+    ),
+    "xendomains-save": Entry(
+        "XENDOMAINS_SAVE is not empty",
+        "warn",
+        "A domain saved at shutdown is restored at boot, beside the one that Pacemaker has started elsewhere meanwhile.",
+        'set XENDOMAINS_SAVE="" in /etc/default/xendomains',
+        fix="servers.settings.{server}",
+    ),
+    "starts-at-boot": Entry(
+        "Corosync or Pacemaker starts at boot",
+        "warn",
+        "A server that was fenced comes back into the cluster before anybody has looked at it, and may be fenced again.",
+        "systemctl disable corosync pacemaker",
+        fix="servers.settings.{server}",
+    ),
+    # storage
+    "not-nfs": Entry(
+        "/sNow is not on NFS",
+        "stop",
+        "Images there could not be shared by the servers.",
+        'put /sNow on a shared file system first (guide, "This guide assumes that")',
+    ),
+    "mount-differs": Entry(
+        "A shared file system that is another one on another server",
+        "stop",
+        "A domain would be started from another image than the one that it ran from.",
+        "mount the same export on every server, and correct /etc/fstab",
+    ),
+    "mount-options": Entry(
+        "A shared file system mounted with other options",
+        "warn",
+        "Version, locking and time limits decide what a domain sees when the storage is slow or another server is lost.",
+        "give it the same options in every server's /etc/fstab",
+    ),
+    "mount-soft": Entry(
+        "A shared file system mounted soft",
+        "stop",
+        "When the storage is slow, a soft mount gives an I/O error instead of waiting: the domain's file system is damaged "
+        "or read-only.",
+        "mount it with the option hard",
+    ),
+    "not-writable": Entry(
+        "Root cannot write on the shared file system",
+        "stop",
+        "Images are written by root. An export with root_squash gives root no rights.",
+        "export it with no_root_squash to the servers",
+    ),
+    "locks": Entry(
+        "Locks do not work on the shared file system",
+        "stop",
+        "A lock that one server holds must keep the other out; programs that rely on it would both write.",
+        "mount it without nolock and local_lock, and look whether the NFS server's lock service runs",
+    ),
+    "locks-unknown": Entry(
+        "It could not be seen whether locks work",
+        "note",
+        "One server locks snow.conf for 3 seconds and the other one tries it meanwhile; this time it did not come to that.",
+        "run it again",
+    ),
+    "space": Entry(
+        "Not enough room for the images",
+        "stop",
+        "Images are counted in full: a later write into a hole must not find the file system full.",
+        "free some space there",
+    ),
+    "undone-images": Entry(
+        "Images that an undo has moved aside",
+        "note",
+        "They take room. The domains run from their volumes.",
+        "remove them when nobody needs them any more",
+    ),
+    "image-destination": Entry(
+        "IMG_DST says something else than the domains' configs",
+        "warn",
+        "sNow! would deploy the next domain in another place than those that are there.",
+        "correct IMG_DST in snow.conf, or the configs",
+    ),
+    # network
+    "link-down": Entry(
+        "A link does not carry traffic",
+        "stop",
+        "Corosync needs every link from the start: a link that never worked is found out when the other one fails.",
+        _NO_NETWORK,
+    ),
+    "link-mtu": Entry(
+        "A link does not carry packets as large as its card sends",
+        "warn",
+        "Small packets pass and large ones vanish: the cluster seems well until it has something long to say.",
+        "give all cards and switch ports of that network one MTU",
+    ),
+    "link-address": Entry(
+        "An address of a link is on no card of its server",
+        "stop",
+        "Corosync binds to it, and does not start without it.",
+        "correct `links` in ha.toml, or the server's network",
+    ),
+    "link-unknown": Entry(
+        "It could not be seen whether a link carries traffic",
+        "note",
+        "There is no ping on that server yet.",
+        "apt install iputils-ping, or let `snow ha apply` install it",
+    ),
+    "one-link": Entry(
+        "Only one link",
+        "warn",
+        "One cable, card or switch that fails costs a server.",
+        "name an address in a second network in the `links` of every [[server]] of ha.toml",
+    ),
+    # fencing
+    "no-fence": Entry(
+        "A server without a fence device",
+        "stop",
+        "Two servers that lose sight of each other end up writing one image.",
+        "add `fence = {…}` to its [[server]] in ha.toml",
+        error=InputError,
+    ),
+    "bmc-refused": Entry(
+        "A BMC refuses us or does not answer",
+        "stop",
+        "A server that cannot be fenced keeps its domains from being started elsewhere.",
+        "check address, user and password of its fence device",
+        error=UnreachableError,
+    ),
+    "bmc-off": Entry(
+        "A BMC says off of a server that answers",
+        "stop",
+        "It is another machine's BMC: fencing would cut the power of the wrong one.",
+        "correct `address` of its fence in ha.toml",
+    ),
+    "bmc-other-server": Entry(
+        "A BMC that is another server's",
+        "stop",
+        "Fencing would cut the power of the server that runs everything at that moment.",
+        "exchange the addresses of the fence devices in ha.toml",
+    ),
+    "bmc-address": Entry(
+        "A server's own BMC has another address",
+        "warn",
+        "What the server says of its BMC, in-band, is not what ha.toml says. A BMC can have more than one address.",
+        "compare `ipmitool lan print` on the server with `address` of its fence in ha.toml",
+    ),
+    "bmc-identity-unknown": Entry(
+        "Whose a BMC is cannot be told from here",
+        "note",
+        "It tells no GUID that is a server's, and the server cannot ask it in-band. What is left is the proof of fencing.",
+        "compare the address with the label on the machine before you let its power be cut",
+    ),
+    "bmc-unasked": Entry(
+        "A BMC could not be asked",
+        "note",
+        "There is no ipmitool here nor on the first server yet. It is asked when the packages are there.",
+        "apt install ipmitool",
+    ),
+    "fence-tools": Entry(
+        "Fence tools are missing",
+        "warn",
+        "The server cannot fence another one. fence-agents only recommends ipmitool.",
+        "let `snow ha apply` install them, or apt install ipmitool fence-agents",
+    ),
+    # domains
+    "duplicate-name": Entry(
+        "Two domains with one name",
+        "stop",
+        "One of them would be taken for the other.",
+        "rename all but one, or move the config that is not used out of the folder",
+        error=InputError,
+    ),
+    "duplicate-mac": Entry(
+        "A MAC address used twice",
+        "stop",
+        "Two domains take each other's traffic.",
+        "give each network card a MAC address of its own",
+        error=InputError,
+    ),
+    "duplicate-ip": Entry(
+        "An IP address used twice",
+        "stop",
+        "Two machines take each other's traffic.",
+        "give each an address of its own",
+        error=InputError,
+    ),
+    "shared-disk": Entry(
+        "A disk of two domains",
+        "stop",
+        "Two writers destroy a file system.",
+        "give each domain a disk of its own",
+        error=InputError,
+    ),
+    "missing-volume": Entry(
+        "A domain's disk is not there",
+        "stop",
+        "The domain cannot be copied, and cannot start.",
+        "make the volume available (lvs, vgchange -ay) or correct the config",
+    ),
+    "missing-kernel": Entry(
+        "A domain's kernel or ramdisk is not there",
+        "stop",
+        "The domain cannot start again once it is shut down.",
+        "put the file there, or correct the config",
+    ),
+    "kernel-differs": Entry(
+        "A domain's kernel is missing or of another size on a server",
+        "warn",
+        "The domain cannot start there.",
+        "snow ha check --fix copies it from the first server",
+        fix="servers.kernels.{server}",
+    ),
+    "runs-twice": Entry(
+        "A domain runs on two servers",
+        "stop",
+        "Both write one image. Every minute makes it worse.",
+        "shut one of them down now: xl shutdown NAME, and check its file system",
+    ),
+    "half-migrated": Entry(
+        "Half of a migration is left over",
+        "stop",
+        "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
+        "look which of both the domain really is (xl list, xl console), then xl destroy the other",
+    ),
+    "crashed": Entry(
+        "A domain has crashed or does not end",
+        "warn",
+        "The hypervisor still has it, in a state in which it does nothing.",
+        "look at it: xl console NAME, then xl destroy NAME",
+    ),
+    "no-live-migration": Entry(
+        "A domain that cannot be live-migrated",
+        "note",
+        "The hypervisor cannot move this kind of domain while it runs. It is restarted on the other server instead.",
+        "a PV domain becomes PVH during the migration if its kernel can; else nothing can be done on this Xen",
+    ),
+    "no-room-after-loss": Entry(
+        "Not enough memory when a server is lost",
+        "warn",
+        "Some domains would stay down until it is back.",
+        "give the domains less memory or the servers more, or add a server",
+    ),
+    "autostart": Entry(
+        "A domain of Pacemaker's starts at boot as well",
+        "warn",
+        "A server that comes back would start it beside the one that runs elsewhere.",
+        "remove its link from /etc/xen/auto",
+        fix="pacemaker.autostart",
+    ),
+    # cluster
+    "corosync-foreign": Entry(
+        "A corosync.conf of somebody else's",
+        "stop",
+        "It is never overwritten without being asked.",
+        "if that cluster is not in use any more, move the file out of the way; else correct ha.toml",
+    ),
+    "corosync-running": Entry(
+        "Corosync runs with another configuration",
+        "stop",
+        "A configuration is not changed under a running cluster.",
+        "stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
+    ),
+    "cib-foreign-resources": Entry(
+        "Pacemaker runs what is not ours",
+        "stop",
+        "It would be lost, or fight with ours.",
+        "save it and take it out of the configuration",
+    ),
+    "cib-leftover-move": Entry(
+        "A constraint left by a move by hand",
+        "warn",
+        "It outweighs every preference: the domain falls back to that server, or never goes there.",
+        "crm_resource --clear --resource NAME",
+    ),
+    "cib-unreadable": Entry(
+        "The cluster's configuration cannot be read",
+        "stop",
+        "What is not understood is not overwritten.",
+        "look at it: cibadmin --query",
+    ),
+}
+
+
+def found(code: str, where: str, message: str, *, remedy: str = "", severity: Severity | None = None) -> Finding:
+    """A finding of a code that is listed. KeyError for one that is not."""
+    entry = ENTRIES[code]
+    return Finding(code, severity or entry.severity, where, message, remedy or entry.remedy)
+
+
+def document() -> str:
+    """docs/checks.md."""
+    lines = [
+        "# What `snow ha check` looks for",
+        "",
+        "`snow ha check` asks every server at once and changes nothing. A **stop** ends `snow ha apply` before it changes",
+        "anything, and makes `snow ha check` exit with 4. A **warn** is worth an evening, a **note** is worth knowing.",
+        "`snow ha check --fix` carries out the remedies that are safe, and looks again.",
+        "",
+        "This page is made from the code (`src/snowha/migration/checks/catalogue.py`).",
+        "",
+        "| code | severity | `--fix` |",
+        "|---|---|---|",
+        *(
+            f"| [{code}](#{code}) | {entry.severity} | {'yes' if entry.fix else ''} |"
+            for code, entry in sorted(ENTRIES.items())
+        ),
+        "",
+    ]
+    for code, entry in sorted(ENTRIES.items()):
+        lines += [
+            f"## {code}",
+            "",
+            f"{entry.title} ({entry.severity}). {entry.why}",
+            "",
+            f"**Do:** {entry.remedy}.",
+            "",
+        ]
+        if entry.fix:
+            lines += [f"`--fix` does it: step `{entry.fix.replace('{server}', 'SERVER')}`.", ""]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,71 @@
+"""Rules about a Corosync or Pacemaker that is there already: what is not ours is never overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snowha.cluster import cib_live, corosync_conf
+from snowha.errors import InputError, SiteError
+from snowha.migration.checks.catalogue import found
+from snowha.migration.checks.facts import Facts, ServerFacts
+from snowha.site.model import Site
+from snowha.site.rules import Finding
+
+_CONF = "/etc/corosync/corosync.conf"
+_LOOPBACK = ("127.", "::1")
+
+
+def rules(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Corosync's configuration on each server, then Pacemaker's, once: it is the same on all."""
+    for server in facts.answering:
+        yield from _corosync(site, server)
+    seen: set[tuple[str, str]] = set()
+    for server in facts.answering:
+        for finding in _cib(server):
+            if (finding.code, finding.message) not in seen:
+                seen.add((finding.code, finding.message))
+                yield finding
+
+
+def _corosync(site: Site, server: ServerFacts) -> Iterator[Finding]:
+    text = server.corosync_conf
+    if text is None or text == corosync_conf.compose(site):
+        return
+    where = f"{server.name}:{_CONF}"
+    try:
+        root = corosync_conf.parse(text, where=where)
+    except InputError as error:
+        yield found("corosync-foreign", where, f"it cannot be read: {error.message}")
+        return
+    if is_packaged(root):
+        return
+    if server.is_active("corosync.service"):
+        yield found("corosync-running", where, "corosync runs with another configuration than ha.toml asks for")
+    elif not is_ours(text):
+        names = [node.name or ", ".join(node.addresses) for node in corosync_conf.facts(root).nodes]
+        yield found(
+            "corosync-foreign",
+            where,
+            f"it is not ours: a cluster of {', '.join(names) or 'servers that it does not name'}",
+        )
+
+
+def is_ours(text: str) -> bool:
+    """Whether a corosync.conf was written by us, for whatever ha.toml there was."""
+    return text.startswith("# Written by snow-ha ")
+
+
+def is_packaged(root: corosync_conf.Section) -> bool:
+    """Whether it is the example that Debian's package installs: a cluster of one node on the loopback address."""
+    nodes = corosync_conf.facts(root).nodes
+    return len(nodes) <= 1 and all(address.startswith(_LOOPBACK) for node in nodes for address in node.addresses)
+
+
+def _cib(server: ServerFacts) -> Iterator[Finding]:
+    if not server.cib:
+        return
+    try:
+        for finding in cib_live.foreign(server.cib):
+            yield found(finding.code, f"{server.name}, {finding.where}", finding.message, remedy=finding.remedy)
+    except SiteError as error:
+        yield found("cib-unreadable", server.name, error.message)

@@ -1,0 +1,123 @@
+"""Rules about the domains: what they need, where they run, what the hypervisors can do for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snowha.cluster import placement
+from snowha.migration.checks.catalogue import found
+from snowha.migration.checks.facts import Facts, ServerFacts
+from snowha.site import rules as site_rules
+from snowha.site.model import Site
+from snowha.site.rules import Finding
+from snowha.xen import xl
+
+
+def rules(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Duplicates first: what two domains share is worse than what one lacks."""
+    yield from site_rules.check_site(site, site.domains)
+    yield from _disks(site, facts)
+    yield from _kernels(site, facts)
+    yield from _running(site, facts)
+    yield from _migration(site, facts)
+    yield from _memory(site, facts)
+    yield from _autostart(site, facts)
+
+
+def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
+    first = facts.first
+    if not first.answers:
+        return
+    for domain in site.domains:
+        for disk in domain.disks:
+            if disk.target and disk.target not in first.paths:
+                yield found(
+                    "missing-volume",
+                    f"{first.name}:{domain.config}",
+                    f"{domain.name}'s {disk.vdev} is {disk.target}, and that is not there",
+                )
+
+
+def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
+    """By size: `snow ha apply` compares them by hash, which takes a busy server seconds."""
+    first = facts.first
+    needed: dict[str, list[str]] = {}
+    for domain in site.domains:
+        for path in (domain.kernel, domain.ramdisk):
+            if path:
+                needed.setdefault(path, []).append(domain.name)
+    for path, names in needed.items():
+        if first.answers and path not in first.paths:
+            yield found("missing-kernel", first.name, f"no {path}, which {', '.join(names)} needs")
+            continue
+        for server in facts.answering:
+            if server.name == first.name or (
+                path in server.paths and server.paths[path].size == first.paths[path].size
+            ):
+                continue
+            what = "is of another size than on" if path in server.paths else "is not there, but on"
+            yield found(
+                "kernel-differs",
+                server.name,
+                f"{path} {what} {first.name}; {', '.join(names)} needs it",
+                severity=None if server.is_active("pacemaker.service") else "note",
+            )
+
+
+def _running(site: Site, facts: Facts) -> Iterator[Finding]:
+    alive: dict[str, list[str]] = {}
+    for server in facts.answering:
+        for name, domain in server.running.items():
+            if name.endswith((xl.INCOMING, xl.AWAY)):
+                yield found(
+                    "half-migrated", server.name, f"{name} is there: a migration broke, or is going on just now"
+                )
+            elif domain.is_alive:
+                alive.setdefault(name, []).append(server.name)
+            elif set(domain.state) & set("cd"):
+                state = "has crashed" if "c" in domain.state else "is dying and does not end"
+                yield found("crashed", server.name, f"{name} {state}")
+    for name, servers in alive.items():
+        if len(servers) > 1:
+            yield found("runs-twice", ", ".join(servers), f"{name} runs on {' and '.join(servers)} at once")
+
+
+def _migration(site: Site, facts: Facts) -> Iterator[Finding]:
+    hypervisors = [server.xen for server in facts.answering if server.xen]
+    if not hypervisors:
+        return
+    pv, pvh = (all(getattr(xen, name) for xen in hypervisors) for name in ("migrates_pv", "migrates_pvh"))
+    for domain in site.domains:
+        if pv if domain.type == "pv" else pvh:
+            continue
+        if domain.type == "pv" and pvh:
+            message = f"{domain.name} is PV, which this Xen cannot migrate; it becomes PVH if its kernel can"
+        else:
+            message = f"{domain.name} is {domain.type.upper()}, which this Xen cannot migrate: no shadow or hap paging"
+        yield found("no-live-migration", domain.name, message)
+
+
+def room_mib(server: ServerFacts, dom0_mib: int) -> int:
+    """Memory for domains: the hypervisor's total less dom0; where there is no Xen yet, less what dom0 will have."""
+    return server.xen.total_memory - server.dom0_mib if server.xen else server.memory_mib - dom0_mib
+
+
+def _memory(site: Site, facts: Facts) -> Iterator[Finding]:
+    if len(facts.answering) < len(facts.servers) or len(facts.servers) < 2:
+        return
+    dom0 = max((server.dom0_mib for server in facts.servers), default=0)
+    memory = {server.name: room_mib(server, dom0) for server in facts.servers}
+    where = placement.spread(site.domains, list(memory), site.apart, memory=memory)
+    for finding in placement.fits_after_loss(site.domains, where, memory):
+        yield found(finding.code, finding.where, finding.message)
+
+
+def _autostart(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Only where Pacemaker runs: before that the links are what starts the domains."""
+    if not facts.has_cluster:
+        return
+    configs = {domain.config: domain.name for domain in site.domains}
+    for server in facts.answering:
+        for path, target in server.autostart:
+            if target in configs:
+                yield found("autostart", server.name, f"{path} starts {configs[target]} at boot")

@@ -1,0 +1,287 @@
+"""What the servers of a site answered, as data. Everything that the rules judge stands here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from snowha.xen import xl
+
+Locks = Literal["work", "broken", "unknown"]
+Login = Literal["yes", "no"]
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """One line of /proc/self/mounts."""
+
+    source: str
+    target: str
+    fstype: str
+    options: frozenset[str]
+
+    @property
+    def is_nfs(self) -> bool:
+        return self.fstype in ("nfs", "nfs4")
+
+
+@dataclass(frozen=True)
+class PathFact:
+    """A file or volume, links followed. ``size`` in bytes."""
+
+    kind: Literal["block", "file", "other"]
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """The network device that has an address."""
+
+    device: str
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit: ``active`` and ``enabled`` as systemctl(1) says (``active``, ``enabled``, ``disabled``, …)."""
+
+    active: str
+    enabled: str
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """One server. ``trouble``: why it could not be asked; all the rest is empty then."""
+
+    name: str
+    trouble: str = ""
+    remedy: str = ""
+    release: str = ""
+    """Debian's code name, empty for another system."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Version by package, of those that are installed."""
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    under_xen: bool = False
+    xen: xl.Hypervisor | None = None
+    dom0_mib: int = 0
+    running: Mapping[str, xl.Running] = field(default_factory=dict)
+    memory_mib: int = 0
+    """What the kernel has: all of the machine's memory where there is no Xen."""
+    uuid: str = ""
+    """From the machine's DMI tables."""
+    mounts: tuple[Mounted, ...] = ()
+    writable: frozenset[str] = frozenset()
+    """/sNow, where root can write in it."""
+    addresses: Mapping[str, Card] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The first IPv4 address that a name resolves to there; empty if none."""
+    tools: frozenset[str] = frozenset()
+    paths: Mapping[str, PathFact] = field(default_factory=dict)
+    space: int | None = None
+    """Bytes free where the images belong; None where it could not be told."""
+    xendomains: str | None = None
+    autostart: tuple[tuple[str, str], ...] = ()
+    """Links in /etc/xen/auto: path and target."""
+    corosync_conf: str | None = None
+    cib: bytes = field(default=b"", repr=False)
+    snow_conf: str | None = field(default=None, repr=False)
+    """Asked of the first server only; holds passwords."""
+    lan_address: str = ""
+    """Of its BMC, asked in-band; empty where it could not be asked."""
+    undone: tuple[tuple[str, int], ...] = ()
+    """Images that `snow ha undo` moved aside, with their size in bytes."""
+    clock: tuple[float, float] | None = None
+    """Between which two seconds its clock is ahead of ours."""
+
+    @property
+    def answers(self) -> bool:
+        return not self.trouble
+
+    def is_active(self, unit: str) -> bool:
+        return unit in self.units and self.units[unit].active == "active"
+
+    def mount_of(self, path: str) -> Mounted | None:
+        """The file system that ``path`` is on."""
+        covering = [
+            mount
+            for mount in self.mounts
+            if mount.target == "/" or path == mount.target or path.startswith(f"{mount.target}/")
+        ]
+        longest = max((len(mount.target) for mount in covering), default=0)
+        return next((mount for mount in reversed(covering) if len(mount.target) == longest), None)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One server's view of another's address on a link. ``small`` and ``large``: pings answered, None if not tried."""
+
+    by: str
+    address: str
+    device: str
+    mtu: int
+    small: bool | None
+    large: bool | None
+
+
+@dataclass(frozen=True)
+class LoginFact:
+    """Whether root logs in from one server to another without being asked anything."""
+
+    by: str
+    to: str
+    ok: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class BmcFact:
+    """What a BMC said. ``power``: ``on``, ``off``, ``refused`` or ``unasked`` (nothing there to ask it with)."""
+
+    power: Literal["on", "off", "refused", "unasked"]
+    said: str = ""
+    guid: str = ""
+    """The GUID of its machine as it was printed, empty if it told none."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The whole site, looked at once."""
+
+    servers: tuple[ServerFacts, ...]
+    reaches: tuple[Reach, ...] = ()
+    logins: tuple[LoginFact, ...] = ()
+    bmcs: Mapping[str, BmcFact] = field(default_factory=dict)
+    locks: Locks = "unknown"
+    locks_said: str = ""
+
+    @property
+    def first(self) -> ServerFacts:
+        return self.servers[0]
+
+    def server(self, name: str) -> ServerFacts:
+        return next(server for server in self.servers if server.name == name)
+
+    @property
+    def answering(self) -> tuple[ServerFacts, ...]:
+        return tuple(server for server in self.servers if server.answers)
+
+    @property
+    def has_cluster(self) -> bool:
+        """Whether Pacemaker runs anywhere."""
+        return any(server.is_active("pacemaker.service") for server in self.servers)
+
+
+def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, float] | None) -> ServerFacts:
+    """The facts in what gather.sh printed on a server."""
+    listed = sections.get("xl-list", "")
+    space = re.match(r"(\d+) (\d+) ", sections.get("space", ""))
+    return ServerFacts(
+        name=name,
+        release=_release(sections.get("os", "")),
+        packages={
+            words[0]: words[1]
+            for line in sections.get("packages", "").splitlines()
+            if len(words := line.split()) == 3 and words[2] == "installed"
+        },
+        units=_units(sections.get("units", "")),
+        under_xen="xl-list" in sections,
+        xen=_hypervisor(sections.get("xl-info", "")),
+        dom0_mib=_dom0_memory(listed),
+        running=xl.parse_list(listed),
+        memory_mib=int(sections.get("memory", "0") or 0) >> 10,
+        uuid=sections.get("uuid", "").strip(),
+        mounts=_mounts(sections.get("mounts", "")),
+        writable=frozenset(sections.get("shared", "").split()),
+        addresses=_addresses(sections.get("address", "")),
+        names={
+            line.partition(" ")[0]: line.partition(" ")[2].strip() for line in sections.get("names", "").splitlines()
+        },
+        tools=frozenset(sections.get("tools", "").split()),
+        paths=_paths(sections.get("paths", "")),
+        space=int(space[1]) * int(space[2]) if space else None,
+        xendomains=sections.get("xendomains"),
+        autostart=tuple(
+            (path, target)
+            for path, _, target in (line.partition(" ") for line in sections.get("auto", "").splitlines())
+            if target
+        ),
+        corosync_conf=sections.get("corosync.conf"),
+        cib=_cib(sections.get("cib", "")),
+        snow_conf=sections.get("snow.conf"),
+        lan_address=_lan_address(sections.get("lan", "")),
+        undone=tuple(
+            (path, int(size))
+            for size, _, path in (line.partition(" ") for line in sections.get("undone", "").splitlines())
+            if size.isdigit()
+        ),
+        clock=clock,
+    )
+
+
+def _release(text: str) -> str:
+    match = re.search(r'^VERSION_CODENAME="?([^"\n]+)"?$', text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _units(text: str) -> dict[str, Unit]:
+    found = {}
+    for block in text.split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        if "Id" in values:
+            found[values["Id"]] = Unit(values.get("ActiveState", ""), values.get("UnitFileState", ""))
+    return found
+
+
+def _hypervisor(text: str) -> xl.Hypervisor | None:
+    found = xl.parse_info(text) if text else None
+    return found if found and found.version else None
+
+
+def _dom0_memory(text: str) -> int:
+    match = re.search(r"^Domain-0\s+0\s+(\d+)\s", text, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
+def _mounts(text: str) -> tuple[Mounted, ...]:
+    found = []
+    for line in text.splitlines():
+        words = line.split(" ")
+        if len(words) >= 4:
+            source, target = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word) for word in words[:2])
+            found.append(Mounted(source, target, words[2], frozenset(words[3].split(","))))
+    return tuple(found)
+
+
+def _addresses(text: str) -> dict[str, Card]:
+    try:
+        links = json.loads(text)
+    except ValueError:
+        return {}
+    return {
+        str(info["local"]): Card(str(link["ifname"]), int(link.get("mtu", 0)))
+        for link in links
+        for info in link.get("addr_info", ())
+        if "local" in info
+    }
+
+
+def _paths(text: str) -> dict[str, PathFact]:
+    found = {}
+    for match in re.finditer(r"^(block|file|other) (\d+) (\d+) (/.*)$", text, re.MULTILINE):
+        kind: Literal["block", "file", "other"] = "block" if match[1] == "block" else "other"
+        found[match[4]] = PathFact("file" if match[1] == "file" else kind, int(match[2]), int(match[3]))
+    return found
+
+
+def _cib(text: str) -> bytes:
+    """Nothing, if it is no XML: what the tool says where Pacemaker does not run."""
+    return text.strip().encode() if text.lstrip().startswith("<") else b""
+
+
+def _lan_address(text: str) -> str:
+    match = re.search(r"^IP Address\s*:\s*([0-9.]+)\s*$", text, re.MULTILINE)
+    return match[1] if match and match[1] != "0.0.0.0" else ""

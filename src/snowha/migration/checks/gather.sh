@@ -1,0 +1,75 @@
+# What `snow ha check` asks a server, all at once: on a busy server each command of its own costs a noticeable time.
+# Nothing is changed. Parameters: boundary, snow.conf ('' where it is not asked for), folder of the images; then names to
+# resolve, `--`, tools to look for, `--`, files and volumes to look at. Each answer stands between two lines that begin
+# with the boundary, which nobody can guess.
+export LC_ALL=C
+b=$1 conf=$2 images=$3
+shift 3
+printf '%s clock %s\n' "$b" "$(date +%s.%N)"
+begin() { printf '\n%s < %s\n' "$b" "$1"; }
+end() { printf '\n%s > %s\n' "$b" "$1"; }
+take() { begin "$1"; shift; "$@" 2>&1; end $?; }
+show() { [ -r "$2" ] || return 0; begin "$1"; cat -- "$2"; end $?; }
+
+take os cat /etc/os-release
+take mounts cat /proc/self/mounts
+take address ip -j address
+begin memory; read -r _ kib _ < /proc/meminfo && printf '%s' "$kib"; end $?
+[ ! -r /sys/class/dmi/id/product_uuid ] || take uuid cat /sys/class/dmi/id/product_uuid
+if [ -e /proc/xen/capabilities ]; then
+    take xl-info timeout 20 xl info
+    take xl-list timeout 20 xl list
+fi
+take packages dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n' \
+    corosync pacemaker resource-agents xen-system-amd64
+take units systemctl show -p Id,ActiveState,UnitFileState corosync.service pacemaker.service
+show xendomains /etc/default/xendomains
+[ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
+show corosync.conf /etc/corosync/corosync.conf
+if command -v cibadmin > /dev/null; then
+    begin cib
+    timeout 20 cibadmin --query 2> /dev/null || cat /var/lib/pacemaker/cib/cib.xml 2> /dev/null
+    end $?
+fi
+[ -z "$conf" ] || show snow.conf "$conf"
+begin shared; [ ! -w /sNow ] || printf '/sNow\n'; end 0
+begin space
+folder=$images
+[ -d "$folder" ] || folder=${folder%/*}
+stat -f -c '%a %S %n' -- "${folder:-/}" 2>&1
+end $?
+begin undone
+for file in "$images"/*/*.undone; do [ ! -e "$file" ] || stat -c '%s %n' -- "$file"; done
+end 0
+begin names
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    name=$1
+    found=$(getent ahostsv4 "$name")
+    printf '%s %s\n' "$name" "${found%%[[:space:]]*}"
+    shift
+done
+end 0
+shift
+begin tools
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    ! command -v -- "$1" > /dev/null || printf '%s\n' "$1"
+    shift
+done
+end 0
+shift
+begin paths
+[ $# -eq 0 ] || stat -L -c '%t %T %s %i %n' -- "$@" 2> /dev/null | while read -r major minor size inode path; do
+    if [ -b "$path" ]; then
+        read -r size < "/sys/dev/block/$((0x$major)):$((0x$minor))/size" || size=0
+        printf 'block %s %s %s\n' "$((size * 512))" "$inode" "$path"
+    elif [ -f "$path" ]; then
+        printf 'file %s %s %s\n' "$size" "$inode" "$path"
+    else
+        printf 'other 0 %s %s\n' "$inode" "$path"
+    fi
+done
+end 0
+if [ -e /dev/ipmi0 ] && command -v ipmitool > /dev/null; then
+    take lan timeout 10 ipmitool lan print
+fi
+printf '\n%s end\n' "$b"

@@ -1,0 +1,52 @@
+"""All rules over all facts, and the error that a stop is for ``snow ha apply``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from snowha.errors import SiteError
+from snowha.migration.checks import cluster, domains, network, servers, storage
+from snowha.migration.checks.catalogue import ENTRIES
+from snowha.migration.checks.facts import Facts
+from snowha.site.model import Site
+from snowha.site.rules import Finding
+
+_ORDER = {"stop": 0, "warn": 1, "note": 2}
+
+
+def judge(site: Site, facts: Facts) -> tuple[Finding, ...]:
+    """Findings, the worst first."""
+    found = [
+        *servers.rules(site, facts),
+        *domains.rules(site, facts),
+        *storage.rules(site, facts),
+        *network.rules(site, facts),
+        *cluster.rules(site, facts),
+    ]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+
+
+def raise_on_stop(findings: Iterable[Finding]) -> None:
+    """One error for all findings that forbid going on: of the first one's class, with its place; all remedies."""
+    stops = [finding for finding in findings if finding.severity == "stop"]
+    if not stops:
+        return
+    first, *others = stops
+    message = "\n  ".join([first.message, *(f"{finding.where}: {finding.message}" for finding in others)])
+    remedies = dict.fromkeys(finding.remedy for finding in stops)
+    raise (ENTRIES[first.code].error or SiteError)(message, where=first.where, remedy="; ".join(remedies))
+
+
+def fixes(findings: Iterable[Finding], servers_known: Iterable[str]) -> tuple[str, ...]:
+    """Ids of the steps that remedy ``findings`` safely. ``where`` of a finding begins with its server's name."""
+    known = set(servers_known)
+    found: dict[str, None] = {}
+    for finding in findings:
+        step = ENTRIES[finding.code].fix
+        server = finding.where.partition(":")[0]
+        if step and finding.severity != "note" and ("{server}" not in step or server in known):
+            found[step.format(server=server)] = None
+    return tuple(found)
+
+
+__all__ = ["fixes", "judge", "raise_on_stop"]

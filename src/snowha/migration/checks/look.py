@@ -1,0 +1,192 @@
+"""The site looked at: every server at once, in one go each, with what takes longer going on beside it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from snowha.cluster import fencing
+from snowha.errors import SnowError, UnreachableError
+from snowha.hosts.api import Host
+from snowha.hosts.local import LocalHost
+from snowha.hosts.reading import looking
+from snowha.migration.checks import bmc, bundle
+from snowha.migration.checks.facts import BmcFact, Facts, Locks, LoginFact, Reach, ServerFacts, parse_server
+from snowha.migration.ground import Ground, image_path
+
+HOLD_S = 3
+"""Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
+# What is locked must be there already: `<>` would make it.
+_LOCK = looking("""\
+[ -f "$1" ] || exit 3
+exec 9<> "$1" || exit 4
+flock -n 9 || exit 5
+echo locked
+sleep "$2"
+""")
+_TRY = looking("""\
+[ -f "$1" ] || exit 3
+exec 9<> "$1" || exit 4
+flock -n 9 && echo got || echo held
+""")
+
+
+def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:
+    """Everything that the rules need. A server that does not answer is a fact, not an error.
+
+    ``passwords``: of the BMCs, by server. ``askers``: who asks the BMCs; this machine, then the first server.
+    """
+    hosts = ground.hosts
+    asking = askers if askers is not None else [LocalHost(), ground.first]
+    names = list(hosts)
+    with ThreadPoolExecutor(max(4, 4 * len(names)), thread_name_prefix="check") as pool:
+        # one connection first: each of the questions below would wait for a dead server by itself
+        dead = {name: facts for name, facts in zip(names, pool.map(_dead, hosts.values()), strict=True) if facts}
+        alive = [name for name in names if name not in dead]
+        gathered = {name: pool.submit(_gather, ground, hosts[name]) for name in alive}
+        reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
+        holders = [hosts[name] for name in names[:2] if name in alive]
+        locked = pool.submit(locks, holders, ground.site.paths.snow_conf)
+        asked = {
+            server.name: pool.submit(_ask_bmc, asking, server.name, ground, passwords)
+            for server in ground.site.servers
+            if server.fence is not None
+        }
+        lock, said = locked.result()
+        servers = tuple(dead[name] if name in dead else gathered[name].result() for name in names)
+        reaches = [reach for future in reached.values() for reach in future.result()[0]]
+        logins = [login for future in reached.values() for login in future.result()[1]]
+        bmcs = {name: future.result() for name, future in asked.items()}
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said)
+
+
+def _dead(host: Host) -> ServerFacts | None:
+    """What is said of a server that cannot be reached; None if it can."""
+    try:
+        host.run(["true"], timeout=30)
+    except SnowError as error:
+        return ServerFacts(host.name, trouble=error.message, remedy=error.remedy)
+    return None
+
+
+def asked_names(ground: Ground) -> list[str]:
+    """Names that must mean the same everywhere: the servers', and those of the storage."""
+    sources = [mount.source.rpartition(":")[0].strip("[]") for mount in ground.site.mounts]
+    names = [*(server.name for server in ground.site.servers), *sources]
+    return [name for name in dict.fromkeys(names) if name and name[0].isalpha()]
+
+
+def asked_paths(ground: Ground) -> list[str]:
+    """Shared folders; kernels, ramdisks, volumes and images of all domains."""
+    site = ground.site
+    found = [mount.target for mount in site.mounts]
+    for domain in site.domains:
+        found += [path for path in (domain.kernel, domain.ramdisk) if path]
+        for disk in domain.disks:
+            if disk.target:
+                found += [disk.target, image_path(site, domain, disk)]
+    return list(dict.fromkeys(found))
+
+
+def asked_tools(ground: Ground) -> list[str]:
+    """Commands that fencing needs."""
+    return list(
+        dict.fromkeys(tool for server in ground.site.servers if server.fence for tool in fencing.tools(server.fence))
+    )
+
+
+def _gather(ground: Ground, host: Host) -> ServerFacts:
+    boundary = f"snow-ha-{secrets.token_hex(12)}"
+    site = ground.site
+    words = bundle.gather_argv(
+        boundary,
+        snow_conf=site.paths.snow_conf if host is ground.first else "",
+        images=site.paths.images,
+        names=asked_names(ground),
+        tools=asked_tools(ground),
+        paths=asked_paths(ground),
+    )
+    clock: list[tuple[float, float]] = []
+    asked = time.time()
+
+    def line(text: str) -> None:
+        there = None if clock else bundle.clock_of(text, boundary)
+        if there is not None:
+            # it was read between the question and now
+            clock.append((there - time.time(), there - asked))
+
+    try:
+        done = host.run(words, timeout=60, check=False, on_line=line)
+        sections = bundle.parse_sections(done.stdout, boundary, where=host.name)
+    except UnreachableError as error:
+        return ServerFacts(host.name, trouble=error.message, remedy=error.remedy)  # lost meanwhile
+    except SnowError as error:
+        # the script waits for the storage as any command there would
+        return ServerFacts(
+            host.name,
+            trouble=f"it answers, but not in time: {error.message.splitlines()[0]}",
+            remedy="look whether the shared file systems answer there: ls /sNow",
+        )
+    return parse_server(host.name, sections, clock[0] if clock else None)
+
+
+def _reach(ground: Ground, host: Host) -> tuple[tuple[Reach, ...], tuple[LoginFact, ...]]:
+    boundary = f"snow-ha-{secrets.token_hex(12)}"
+    others = [server for server in ground.site.servers if server.name != host.name]
+    words = bundle.reach_argv(
+        boundary,
+        servers=[server.name for server in others],
+        addresses=[address for server in others for address in server.links],
+    )
+    try:
+        return bundle.parse_reach(host.run(words, timeout=60, check=False).stdout, boundary, host.name)
+    except SnowError:
+        return (), ()  # that it cannot be asked is said by the other question
+
+
+def _ask_bmc(askers: list[Host], name: str, ground: Ground, passwords: Mapping[str, str]) -> BmcFact:
+    try:
+        return bmc.ask(askers, ground.site.server(name), passwords[name])
+    except SnowError as error:
+        return BmcFact("refused", error.message.splitlines()[0])
+
+
+def locks(hosts: list[Host], path: str, *, hold_s: int = HOLD_S) -> tuple[Locks, str]:
+    """Whether a lock that one server holds keeps the other out. snow.conf is locked, which nothing else locks; it is
+    opened and not written.
+
+    Only an answer that came while the lock was held for certain counts: it is held for ``hold_s`` after the question.
+    """
+    if len(hosts) < 2:
+        return "unknown", "it takes two servers that answer"
+    holder, other = hosts
+    taken = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="lock") as pool:
+        asked = time.monotonic()
+        holding = pool.submit(
+            holder.run,
+            ["sh", "-c", _LOCK, "sh", path, str(hold_s)],
+            check=False,
+            timeout=30,
+            on_line=lambda line: taken.set() if line.strip() == "locked" else None,
+        )
+        holding.add_done_callback(lambda _: taken.set())  # also when it never got it
+        taken.wait(40)
+        try:
+            if holding.done() and not holding.result().stdout.startswith("locked"):
+                return "unknown", f"{holder.name} cannot lock {path}"
+            said = other.run(["sh", "-c", _TRY, "sh", path], check=False, timeout=20).stdout.strip()
+            in_time = time.monotonic() - asked < hold_s
+        except SnowError as error:
+            return "unknown", error.message.splitlines()[0]
+    if said == "held":
+        return "work", ""
+    if said == "got" and in_time:
+        return "broken", f"{other.name} got a lock on {path} that {holder.name} held"
+    return "unknown", f"{other.name} was too slow to try" if said == "got" else f"{other.name} cannot lock {path}"
+
+
+__all__ = ["asked_names", "asked_paths", "asked_tools", "look"]

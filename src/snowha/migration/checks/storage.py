@@ -1,0 +1,159 @@
+"""Rules about the shared file systems and the room on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from snowha.errors import InputError
+from snowha.migration.checks.catalogue import found
+from snowha.migration.checks.facts import Facts, Mounted, ServerFacts
+from snowha.site import snow_conf
+from snowha.site.model import Domain, Site
+from snowha.site.rules import Finding
+
+SPACE_RESERVE = 64 << 20
+"""Bytes that must stay free on the shared file system after the copies."""
+_ALIKE = ("vers=", "proto=", "sec=", "timeo=", "retrans=")
+_ALIKE_WORDS = ("hard", "soft", "nolock", "lock", "noac")
+
+
+def rules(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Mounts, locks, room, and where sNow! would put the next image."""
+    yield from _not_nfs(facts)
+    yield from _mounts(site, facts)
+    yield from _locks(site, facts)
+    yield from _space(site, facts)
+    if facts.first.undone:
+        size = sum(size for _, size in facts.first.undone)
+        where = str(PurePosixPath(facts.first.undone[0][0]).parent.parent)
+        yield found(
+            "undone-images", f"{facts.first.name}:{where}", f"{len(facts.first.undone)} images take {size >> 20} MiB"
+        )
+    yield from _destination(site, facts)
+
+
+def _not_nfs(facts: Facts) -> Iterator[Finding]:
+    """Of the first server: on a new one it is mounted by the migration."""
+    first = facts.first
+    if not first.answers:
+        return
+    mount = first.mount_of("/sNow")
+    if mount is None or not mount.is_nfs:
+        what = f"on {mount.fstype} ({mount.source})" if mount else "on nothing (not mounted)"
+        yield found("not-nfs", first.name, f"/sNow is not on NFS but {what}")
+
+
+def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
+    for wanted in site.mounts:
+        reference: tuple[ServerFacts, Mounted] | None = None
+        for server in facts.answering:
+            here = server.mount_of(wanted.target)
+            if here is None or here.target != wanted.target:
+                continue  # not mounted: the migration does it on a new server, and not-nfs is said of the first
+            if here.source != wanted.source:
+                yield found(
+                    "mount-differs",
+                    server.name,
+                    f"{wanted.target} is {here.source} there, and ha.toml says {wanted.source}",
+                )
+                continue
+            if "soft" in here.options:
+                yield found("mount-soft", server.name, f"{wanted.target} is mounted soft")
+            if wanted.target == "/sNow" and wanted.target not in server.writable:
+                yield found("not-writable", server.name, f"root cannot write in {wanted.target}")
+            if reference is None:
+                reference = server, here
+            elif _compared(here) != _compared(reference[1]):
+                mine, theirs = _compared(here), _compared(reference[1])
+                yield found(
+                    "mount-options",
+                    server.name,
+                    f"{wanted.target} has {','.join(sorted(mine - theirs)) or 'nothing more'}, "
+                    f"and on {reference[0].name} {','.join(sorted(theirs - mine)) or 'nothing more'}",
+                )
+        # the export's own folder: files in it are replaced now and then, and a client may remember the old one for a while
+        inodes = {
+            server.name: server.paths[wanted.target].inode
+            for server in facts.answering
+            if wanted.target in server.paths
+            and (here := server.mount_of(wanted.target)) is not None
+            and (here.target, here.source) == (wanted.target, wanted.source)
+        }
+        if len(set(inodes.values())) > 1:
+            yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")
+
+
+def _compared(mount: Mounted) -> frozenset[str]:
+    """The options that must be alike: not those that the kernel derives, such as the client's address."""
+    return frozenset(
+        {option for option in mount.options if option.startswith(_ALIKE) or option in _ALIKE_WORDS}
+        | {option for option in mount.options if option.startswith("local_lock=")}
+    )
+
+
+def _locks(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Only where both servers have /sNow from NFS: a folder on a local disk locks for itself."""
+    both = facts.servers[:2]
+    on_nfs = [(mount := server.mount_of(site.paths.snow_conf)) is not None and mount.is_nfs for server in both]
+    if len(both) < 2 or not all(on_nfs):
+        return
+    where = ", ".join(server.name for server in both)
+    if facts.locks == "broken":
+        yield found("locks", where, facts.locks_said)
+    elif facts.locks == "unknown":
+        yield found("locks-unknown", where, facts.locks_said)
+
+
+def _image(site: Site, domain: Domain, name: str) -> str:
+    return str(PurePosixPath(site.paths.images) / domain.name / name)
+
+
+def _space(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Whether the images fit, counted in full: a later write into a hole must not find the file system full."""
+    first = facts.first
+    if not first.answers or first.space is None:
+        return
+    sources = {
+        image: disk.target
+        for domain in site.domains
+        for disk in domain.disks
+        if disk.target and (image := _image(site, domain, disk.name)) != disk.target
+    }
+    needed = sum(
+        first.paths[source].size
+        for image, source in sources.items()
+        if image not in first.paths and source in first.paths
+    )
+    if needed and first.space < needed + SPACE_RESERVE:
+        missing = (needed + SPACE_RESERVE - first.space >> 20) + 1
+        aside = sum(size for _, size in first.undone)
+        hint = f" (an earlier undo left {aside >> 20} MiB in *.undone files)" if aside else ""
+        yield found(
+            "space",
+            f"{first.name}:{site.paths.images}",
+            f"the images need {needed >> 20} MiB and {first.space >> 20} MiB are free",
+            remedy=f"free {missing} MiB there{hint}",
+        )
+
+
+def _destination(site: Site, facts: Facts) -> Iterator[Finding]:
+    text = facts.first.snow_conf
+    if text is None:
+        return
+    where = f"{facts.first.name}:{site.paths.snow_conf}"
+    try:
+        destination = snow_conf.parse(text, where=where).image_destination()
+    except InputError:
+        return  # the step that edits snow.conf says so, with its line
+    if destination.kind != "lvm":
+        return
+    others = sorted(
+        domain.name
+        for domain in site.domains
+        if not any(disk.target.startswith(f"/dev/{destination.value}/") for disk in domain.disks)
+    )
+    if others:
+        yield found(
+            "image-destination", where, f"IMG_DST is lvm={destination.value}, and {', '.join(others)} has no disk in it"
+        )

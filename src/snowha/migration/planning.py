@@ -1,0 +1,43 @@
+"""The plan of a site: its steps looked at and rehearsed, and the files that it stands on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from snowha.hosts.files import read_file, read_folder
+from snowha.migration.ground import Ground
+from snowha.migration.rehearse import Rehearsal, secrets_of
+from snowha.migration.steps import all_steps
+from snowha.plan import plan
+from snowha.plan.journal import Journal
+from snowha.plan.plan import Planned
+from snowha.plan.step import Step
+
+
+def make(
+    ground: Ground,
+    passwords: Mapping[str, str],
+    steps: Sequence[Step],
+    *,
+    journal: Journal | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[Planned, ...]:
+    """What ``steps`` would do now. Changes nothing on any server."""
+    rehearsal = Rehearsal(ground, lambda rehearsed: all_steps(rehearsed, passwords), secrets_of(passwords))
+    return plan.make(steps, rehearse=rehearsal.change, journal=journal, say=say)
+
+
+def inputs(ground: Ground, file: Path) -> dict[str, str]:
+    """The files that a plan stands on, by name, as digests: ha.toml, snow.conf, every domain's config."""
+    site = ground.site
+    found = {file.name: _digest(file.read_bytes())}
+    found[site.paths.snow_conf] = _digest(read_file(ground.first, site.paths.snow_conf) or b"")
+    for path, content in read_folder(ground.first, site.paths.domain_configs, ".cfg").items():
+        found[path] = _digest(content)
+    return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

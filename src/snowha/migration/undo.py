@@ -1,0 +1,259 @@
+"""Back to an earlier step, down to the single server with its domains on LVM. Undoing that is ``snow ha apply`` again.
+
+Each undo is a step like any other: it looks, acts, and looks again. What is left on purpose: packages, the new servers'
+mounts, bridges and kernels, and Xen on them. Nothing of it changes anything for the single server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import PurePosixPath
+
+from snowha.hosts.api import Host
+from snowha.hosts.files import exists, read_text, remove_file, write_file
+from snowha.migration import undo_cluster as cluster
+from snowha.migration import undo_images as images
+from snowha.migration.ground import Ground
+from snowha.migration.steps import all_steps, carried_out
+from snowha.migration.undo_files import before_on, without_lines
+from snowha.plan.selection import named
+from snowha.plan.step import Reporter, Section, Step
+from snowha.site.model import Server
+from snowha.xen import block_script, dom0_weight
+
+XENDOMAINS = "/etc/default/xendomains"
+_SAVE = re.compile(r"^XENDOMAINS_SAVE=.*$", re.MULTILINE)
+_AUTHORIZED, _KNOWN = "/root/.ssh/authorized_keys", "/etc/ssh/ssh_known_hosts"
+
+
+@dataclass(frozen=True)
+class Undo:
+    """A step that takes back the steps ``of``. ``alone``: it neither needs the one before it nor is needed."""
+
+    step: Step
+    of: tuple[str, ...]
+    alone: bool = False
+
+
+def steps(ground: Ground, passwords: Mapping[str, str], *, to: str = "") -> list[Step]:
+    """What takes the site back to what it was after the step or section ``to``; without it, to the single server.
+
+    Raises InputError for a name that is no step.
+    """
+    forward = all_steps(ground, passwords)
+    place = {step.id: number for number, step in enumerate(forward)}
+    last = max(place[name] for name in named(forward, to, option="--to")) if to else -1
+    left = {name for name, number in place.items() if number <= last}
+    found: list[Step] = []
+    previous: tuple[str, ...] = ()
+    for undo in _all(ground, left):
+        if not any(place[name] > last for name in undo.of if name in place):
+            continue
+        needs = () if undo.alone else previous
+        found.append(carried_out(ground, replace(undo.step, needs=needs)))
+        if not undo.alone:
+            previous = (undo.step.id,)
+    return found
+
+
+def _all(ground: Ground, left: set[str]) -> list[Undo]:
+    """In the order in which they must be done: the last section first."""
+    site = ground.site
+
+    def undo(
+        of: str | tuple[str, ...],
+        title: str,
+        section: Section,
+        check: Callable[[], str | None],
+        apply: Callable[[Reporter], None],
+        *,
+        name: str = "",
+        alone: bool = False,
+    ) -> Undo:
+        ids = (of,) if isinstance(of, str) else of
+        return Undo(Step(f"undo.{name or ids[0]}", title, section, check, apply), ids, alone)
+
+    def plain(
+        of: str,
+        title: str,
+        section: Section,
+        check: Callable[[Ground], str | None],
+        apply: Callable[[Ground, Reporter], None],
+        *,
+        alone: bool = False,
+    ) -> Undo:
+        return undo(of, title, section, partial(check, ground), partial(apply, ground), alone=alone)
+
+    proven = ("proofs.floating-ip", *(f"proofs.fence.{server.name}" for server in site.servers), "proofs.migration")
+    return [
+        plain("snow.conf", "Put snow.conf back", "snow.conf", cluster.conf_missing, cluster.conf_back, alone=True),
+        undo(
+            proven,
+            "Forget what was proven",
+            "proofs",
+            partial(cluster.proofs_missing, ground),
+            partial(cluster.forget_proofs, ground),
+            name="proofs",
+            alone=True,
+        ),
+        undo(
+            "pacemaker.cib",
+            f"Bring every domain to {site.servers[0].name}",
+            "placement",
+            partial(cluster.elsewhere, ground),
+            partial(cluster.gather, ground),
+            name="gather",
+        ),
+        undo(
+            "pacemaker.cib",
+            "Take fencing, floating IP and domains out of Pacemaker, the domains running",
+            "pacemaker",
+            partial(cluster.cib_missing, ground),
+            partial(cluster.take_cib, ground, again="pacemaker.start" in left),
+        ),
+        plain(
+            "pacemaker.autostart",
+            "Let the domains start at boot again",
+            "pacemaker",
+            cluster.links_missing,
+            cluster.links_back,
+        ),
+        undo(
+            "pacemaker.start",
+            "Stop Pacemaker on every server",
+            "pacemaker",
+            partial(cluster.active, ground, "pacemaker"),
+            partial(cluster.stop, ground, "pacemaker"),
+        ),
+        plain(
+            "pacemaker.fence",
+            "Remove the BMCs' passwords from the servers",
+            "pacemaker",
+            cluster.scripts_missing,
+            cluster.remove_scripts,
+        ),
+        undo(
+            "corosync.start",
+            "Stop Corosync on every server",
+            "corosync",
+            partial(cluster.active, ground, "corosync"),
+            partial(cluster.stop, ground, "corosync"),
+        ),
+        plain(
+            "corosync.conf",
+            "Move corosync.conf aside",
+            "corosync",
+            cluster.corosync_conf_missing,
+            cluster.corosync_conf_back,
+        ),
+        plain("corosync.key", "Move Corosync's key aside", "corosync", cluster.key_missing, cluster.remove_key),
+        *(
+            undo(
+                f"images.{domain.name}",
+                f"Move {domain.name} back onto its volumes, with what it wrote since",
+                "images",
+                partial(images.missing, ground, domain.name),
+                partial(images.move_back, ground, domain.name),
+            )
+            for domain in site.domains
+        ),
+        plain("servers.ssh", "Take back the logins between the servers", "servers", _logins_missing, _remove_logins),
+        *(
+            undo(
+                f"servers.settings.{server.name}",
+                f"Put the settings of {server.name} back",
+                "servers",
+                partial(_settings_missing, ground.hosts[server.name]),
+                partial(_settings_back, ground.hosts[server.name]),
+            )
+            for server in site.servers
+        ),
+    ]
+
+
+# logins
+
+
+def _pinned_as(server: Server) -> str:
+    """The first field of its lines in known_hosts, as ``servers.ssh`` writes them."""
+    return ",".join(dict.fromkeys((server.name, server.address, *server.links)))
+
+
+def _stripped(ground: Ground, host: Host) -> dict[str, str]:
+    """Files on ``host`` with lines for the other servers, as they are without those."""
+    others = [server for server in ground.site.servers if server.name != host.name]
+    pins = {_pinned_as(server) for server in others}
+    keys = {(read_text(ground.hosts[one.name], "/root/.ssh/id_ed25519.pub") or "").strip() for one in others} - {""}
+    found = {
+        _AUTHORIZED: without_lines(host, _AUTHORIZED, lambda line: line in keys),
+        _KNOWN: without_lines(host, _KNOWN, lambda line: line.split(" ")[0] in pins),
+    }
+    return {path: text for path, text in found.items() if text is not None}
+
+
+def _logins_missing(ground: Ground) -> str | None:
+    return ground.first_missing(
+        lambda host: f"{next(iter(found))} has the other servers" if (found := _stripped(ground, host)) else None
+    )
+
+
+def _remove_logins(ground: Ground, reporter: Reporter) -> None:
+    for host in ground.hosts.values():
+        for path, text in _stripped(ground, host).items():
+            if text:
+                write_file(host, path, text)
+            else:
+                remove_file(host, path)
+
+
+# settings
+
+
+def _is_empty(text: str) -> bool:
+    return bool(re.search(r"^XENDOMAINS_SAVE=(\"\"|'')?\s*$", text, re.MULTILINE))
+
+
+def _xendomains_before(host: Host) -> str | None:
+    """/etc/default/xendomains as it must be again; None if there is nothing to put back."""
+    text = read_text(host, XENDOMAINS)
+    if text is None or not _is_empty(text):
+        return None
+    original = before_on(host, XENDOMAINS, _is_empty)
+    if original is None:
+        return None
+    line = _SAVE.search(original)
+    if line is None:
+        return original if text == original + 'XENDOMAINS_SAVE=""\n' else text.replace('XENDOMAINS_SAVE=""\n', "")
+    if _SAVE.sub('XENDOMAINS_SAVE=""', original) == text:
+        return original
+    return _SAVE.sub(lambda _: line[0], text)
+
+
+_OURS = (block_script.PATH, f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}")
+
+
+def _settings_missing(host: Host) -> str | None:
+    for path in (*_OURS, dom0_weight.PATH):
+        if exists(host, path):
+            return f"{path} is there"
+    return "XENDOMAINS_SAVE is empty" if _xendomains_before(host) is not None else None
+
+
+def _settings_back(host: Host, reporter: Reporter) -> None:
+    """dom0 keeps its share of the processors until the next boot: that harms nobody."""
+    for path in (*_OURS, dom0_weight.PATH):  # the link before what it points to
+        remove_file(host, path)
+    text = _xendomains_before(host)
+    if text is not None:
+        write_file(host, XENDOMAINS, text)
+
+
+def titles(undo_steps: Sequence[Step]) -> list[str]:
+    """For a person to read before it begins: only what there is to do."""
+    with ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
+        reasons = list(pool.map(lambda step: step.check(), undo_steps))
+    return [f"{step.title} ({reason})" for step, reason in zip(undo_steps, reasons, strict=True) if reason is not None]

@@ -1,0 +1,251 @@
+"""The cluster taken back: domains left running, Pacemaker and Corosync stopped, their configurations moved aside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from snowha.cluster import cib_live
+from snowha.errors import ProofError
+from snowha.hosts.api import Host
+from snowha.hosts.files import KEPT, exists, kept, make_link, read_text, remove_file, write_file
+from snowha.hosts.wait import wait_for
+from snowha.migration import pacemaker, proofs, snow_conf
+from snowha.migration.checks.cluster import is_ours
+from snowha.migration.corosync import CONF, KEY
+from snowha.migration.ground import Ground
+from snowha.migration.undo_files import before, before_on, changed_since, not_kept
+from snowha.operations import live
+from snowha.plan.step import Reporter
+from snowha.xen import xl
+
+CIB_FOLDER = "/var/lib/pacemaker/cib"
+ASIDE = "/var/lib/snow-ha/aside"
+_AUTO = "/etc/xen/auto"
+# Parameters: folder, where to, name. The folder itself stays, with its mode and owner.
+_EMPTY = """\
+export LC_ALL=C; set -eu; umask 077
+[ -d "$1" ] && [ -n "$(ls -A -- "$1")" ] || { echo same; exit 0; }
+mkdir -p -- "$2"
+cp -a -- "$1" "$2/$3"
+sync -- "$2"
+rm -f -- "$1"/*
+echo changed
+"""
+
+
+# snow.conf
+
+
+def conf_missing(ground: Ground) -> str | None:
+    """Whether snow.conf is still the cluster's."""
+    text = read_text(ground.first, ground.site.paths.snow_conf)
+    if text is None or snow_conf.wanted(ground, text) != text:
+        return None
+    return "SNOW_NODES, IMG_DST or a gateway is the cluster's" if _conf_before(ground) is not None else None
+
+
+def _conf_before(ground: Ground) -> str | None:
+    return before(ground, ground.site.paths.snow_conf, lambda text: snow_conf.wanted(ground, text) == text)
+
+
+def conf_back(ground: Ground, reporter: Reporter) -> None:
+    """Byte for byte. Raises SiteError if somebody has changed it since."""
+    path = ground.site.paths.snow_conf
+    original = _conf_before(ground)
+    if original is None:
+        raise not_kept(path, ground.first.name)
+    if snow_conf.wanted(ground, original) != read_text(ground.first, path):
+        raise changed_since(path, ground.first.name)
+    reporter.say(f"putting {path} back")
+    write_file(ground.first, path, original)
+
+
+# proofs
+
+
+def _records(host: Host) -> list[str]:
+    words = ["find", proofs.PROOFS, "-maxdepth", "1", "-name", "*.json"]
+    return sorted(host.run(words, check=False).stdout.splitlines())
+
+
+def proofs_missing(ground: Ground) -> str | None:
+    """Whether anything is still written down as proven."""
+    return ground.first_missing(lambda host: f"{len(found)} proofs are recorded" if (found := _records(host)) else None)
+
+
+def forget_proofs(ground: Ground, reporter: Reporter) -> None:
+    """A cluster that is made anew is proven anew."""
+    for host in ground.hosts.values():
+        for path in _records(host):
+            remove_file(host, path)
+
+
+# Pacemaker
+
+
+def elsewhere(ground: Ground) -> str | None:
+    """Which of Pacemaker's domains does not run on the first server."""
+    state = live.cluster_state(ground.hosts)
+    if state is None:
+        return None
+    first = ground.first.name
+    ours = {domain.name for domain in ground.site.domains if state.resource(domain.name) is not None}
+    for name, servers in live.places(ground.hosts).items():
+        if name in ours and servers != (first,):
+            return f"{name} runs on {' and '.join(servers)}"
+    return None
+
+
+def gather(ground: Ground, reporter: Reporter) -> None:
+    """Every domain onto the first server, live where it can be: it is the only one that starts them at boot later."""
+    for server in ground.new_servers:
+        live.drain(ground.hosts, server.name, reporter)
+
+
+def _holds_ours(host: Host) -> bool:
+    text = read_text(host, f"{CIB_FOLDER}/cib.xml")
+    return text is not None and cib_live.MARK in text
+
+
+def cib_missing(ground: Ground) -> str | None:
+    """Whether Pacemaker has anything of ours, running or on disk."""
+    state = live.cluster_state(ground.hosts)
+    if state is not None and state.resources:
+        return f"Pacemaker has {len(state.resources)} resources"
+    return ground.first_missing(lambda host: "its configuration is still ours" if _holds_ours(host) else None)
+
+
+def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
+    """Resources unmanaged, Pacemaker stopped, its configuration moved aside; ``again``: started without any.
+
+    Raises ProofError if a domain did not survive that.
+    """
+    hosts = ground.hosts
+    before_it = _domains(ground)
+    state = live.cluster_state(hosts)
+    if state is not None and state.resources:
+        member = live.member(hosts)
+        if state.resource(proofs.FLOATING_IP) is not None:
+            reporter.say("taking the floating IP off")
+            words = ["crm_resource", f"--resource={proofs.FLOATING_IP}", "--meta", "--set-parameter=target-role"]
+            member.run([*words, "--parameter-value=Stopped"])
+            wait_for(
+                lambda: (now := live.cluster_state(hosts)) is not None and not live.servers_of(now, proofs.FLOATING_IP),
+                timeout=180,
+                what="the floating IP to be on no server",
+                interval=2,
+                report=reporter.say,
+            )
+        reporter.say("leaving all resources alone")
+        member.run(["crm_attribute", "--type=crm_config", "--name=maintenance-mode", "--update=true"])
+        wait_for(
+            lambda: (now := live.cluster_state(hosts)) is not None and now.maintenance,
+            timeout=60,
+            what="Pacemaker to leave its resources alone",
+            report=reporter.say,
+        )
+    stop(ground, "pacemaker", reporter)
+    after = _domains(ground)
+    for server, domains in before_it.items():
+        for name, seen in domains.items():
+            if name not in after[server] or after[server][name].domid != seen.domid:
+                raise ProofError(f"{name} did not survive that Pacemaker was stopped", where=server, remedy="xl list")
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    ground.on_all(lambda host: host.run(["sh", "-c", _EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
+    if again:
+        pacemaker.join(ground, list(ground.site.servers), reporter)
+
+
+def _domains(ground: Ground) -> dict[str, dict[str, xl.Running]]:
+    """What every hypervisor runs, by server."""
+    return ground.on_all(lambda host: xl.running(host) if xl.is_under_xen(host) else {})
+
+
+def is_active(host: Host, unit: str) -> bool:
+    return host.run(["systemctl", "is-active", "--quiet", unit], check=False).ok
+
+
+def active(ground: Ground, unit: str) -> str | None:
+    return ground.first_missing(lambda host: f"{unit} runs" if is_active(host, unit) else None)
+
+
+def stop(ground: Ground, unit: str, reporter: Reporter) -> None:
+    """Stop a service on every server at once: one server alone would be missed by the others."""
+    reporter.say(f"stopping {unit}")
+    ground.on_all(lambda host: host.run(["systemctl", "stop", unit], timeout=300))
+
+
+# what starts at boot
+
+
+def _lost_links(host: Host, ground: Ground) -> dict[str, str]:
+    """Links in /etc/xen/auto that were removed and are not there, with what they pointed to."""
+    configs = {domain.config for domain in ground.site.domains}
+    words = ["find", f"{KEPT}{_AUTO}", "-mindepth", "1", "-maxdepth", "1", "-type", "d", "-printf", "%f\\n"]
+    found = {}
+    for name in host.run(words, check=False).stdout.splitlines():
+        path = f"{_AUTO}/{name}"
+        target = next((version.target for version in kept(host, path) if version.target), "")
+        if target in configs and not host.run(["test", "-L", path], check=False).ok:
+            found[path] = target
+    return found
+
+
+def links_missing(ground: Ground) -> str | None:
+    return ground.first_missing(
+        lambda host: f"{len(found)} domains do not start at boot" if (found := _lost_links(host, ground)) else None
+    )
+
+
+def links_back(ground: Ground, reporter: Reporter) -> None:
+    for host in ground.hosts.values():
+        for path, target in _lost_links(host, ground).items():
+            reporter.say(f"{host.name}: {path} again")
+            make_link(host, path, target)
+
+
+# fencing, Corosync
+
+
+def _scripts(host: Host, ground: Ground) -> list[str]:
+    return [path for server in ground.site.servers if exists(host, path := pacemaker.secret_script(server))]
+
+
+def scripts_missing(ground: Ground) -> str | None:
+    return ground.first_missing(lambda host: "the BMCs' passwords are still there" if _scripts(host, ground) else None)
+
+
+def remove_scripts(ground: Ground, reporter: Reporter) -> None:
+    """The BMCs' passwords. No version is kept: they are where you work, in a file of their own."""
+    for host in ground.hosts.values():
+        for path in _scripts(host, ground):
+            remove_file(host, path, keep=False)
+
+
+def _corosync_ours(host: Host) -> bool:
+    return is_ours(read_text(host, CONF) or "")
+
+
+def corosync_conf_missing(ground: Ground) -> str | None:
+    return ground.first_missing(lambda host: f"{CONF} is ours" if _corosync_ours(host) else None)
+
+
+def corosync_conf_back(ground: Ground, reporter: Reporter) -> None:
+    """As it was before, or none: the earlier version is kept."""
+    for host in ground.hosts.values():
+        if not _corosync_ours(host):
+            continue
+        original = before_on(host, CONF, is_ours)
+        if original is None:
+            remove_file(host, CONF)
+        else:
+            write_file(host, CONF, original)
+
+
+def key_missing(ground: Ground) -> str | None:
+    return ground.first_missing(lambda host: f"{KEY} is there" if exists(host, KEY) else None)
+
+
+def remove_key(ground: Ground, reporter: Reporter) -> None:
+    for host in ground.hosts.values():
+        remove_file(host, KEY)

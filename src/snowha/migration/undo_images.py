@@ -1,0 +1,240 @@
+"""A domain back onto its volumes, with everything that it wrote since: its images are copied back, verified.
+
+The other way round of ``images``, with the same promises: it is seen to be off first, nothing is replaced before its
+copy is verified, and if anything fails it is started from its image as before.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from snowha.errors import CommandError, InputError, SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.files import absent, exists, make_dir, write_file
+from snowha.images import travel
+from snowha.migration.ground import Ground, image_path, read_config
+from snowha.migration.images import BOOT_TIMEOUT, ENGINE, SHUTDOWN_TIMEOUT
+from snowha.migration.undo_files import before, not_kept
+from snowha.operations import live
+from snowha.plan.step import Reporter, Unstoppable
+from snowha.site import domain_config
+from snowha.site.disk_spec import render_disk
+from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.model import Disk, Domain
+from snowha.xen import block_script, xl
+
+ASIDE = ".undone"
+"""What is added to the name of an image that was copied back."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a domain gets back: its config now and as it will be, each image with the volume that it belongs into, and the
+    images that nothing names any more then."""
+
+    now: str
+    then: str
+    volumes: tuple[tuple[Disk, Disk], ...]
+    images: tuple[str, ...]
+
+    @property
+    def is_due(self) -> bool:
+        return self.then != self.now
+
+
+def from_image(domain: Domain) -> bool:
+    """Whether a disk of it is attached by our script."""
+    return any(disk.script == block_script.NAME for disk in domain.disks)
+
+
+def way_back(ground: Ground, name: str) -> Way:
+    """Raises SiteError if no earlier version of the config was kept."""
+    host, path = ground.first, ground.site.domain(name).config
+    text, domain = read_config(host, name, path)
+    if not from_image(domain):
+        return Way(text, text, (), _left_over(ground, domain, domain))
+    original = before(ground, path, lambda version: _is_ours(version, path))
+    if original is None:
+        raise not_kept(path, host.name)
+    then, volumes = back(domain, text, original, path)
+    return Way(text, then, volumes, _left_over(ground, domain, domain_config.parse(then, where=path, path=path)))
+
+
+def _left_over(ground: Ground, now: Domain, then: Domain) -> tuple[str, ...]:
+    """The images of a domain that its config as it will be does not name: it may have run from files all along."""
+    used = {disk.target for disk in then.disks}
+    found = (image_path(ground.site, now, disk) for disk in now.disks if disk.target)
+    return tuple(image for image in dict.fromkeys(found) if image not in used)
+
+
+def back(domain: Domain, text: str, original: str, path: str) -> tuple[str, tuple[tuple[Disk, Disk], ...]]:
+    """The way back to a config as it was, byte for byte unless somebody has changed it since; and what is copied into what."""
+    old = domain_config.parse(original, where=path, path=path)
+    volumes = []
+    for disk in domain.disks:
+        if disk.script != block_script.NAME:
+            continue
+        volume = next((one for one in old.disks if one.vdev == disk.vdev), None)
+        if volume is None:
+            raise SiteError(
+                f"{domain.name}'s {disk.vdev} had no volume before",
+                where=path,
+                remedy="it was added later: copy it by hand, and correct the config",
+            )
+        volumes.append((disk, volume))
+    then = original if text in _ours_of(original, old, domain) else _edited(text, domain, old, volumes)
+    return then, tuple((disk, volume) for disk, volume in volumes if disk.target != volume.target)
+
+
+def _is_ours(text: str, path: str) -> bool:
+    try:
+        return from_image(domain_config.parse(text, where=path, path=path))
+    except InputError:
+        return True  # whatever it is, the domain could not be started from it
+
+
+def _ours_of(original: str, old: Domain, now: Domain) -> tuple[str, ...]:
+    """What the migration makes of a config: with the domain's type as it was, or as it is now."""
+    changed = original
+    for disk in now.disks:
+        volume = next((one for one in old.disks if one.vdev == disk.vdev), None)
+        if volume is not None and volume.script != block_script.NAME and disk.script == block_script.NAME:
+            changed = replace_disk(changed, volume.spec, render_disk(block_script.with_script(volume, disk.target)))
+    return changed, set_value(changed, "type", now.type)
+
+
+def _edited(text: str, now: Domain, old: Domain, volumes: list[tuple[Disk, Disk]]) -> str:
+    """Only what we changed put back, in a config that somebody has changed since."""
+    for disk, volume in volumes:
+        text = replace_disk(text, disk.spec, volume.spec)
+    return text if now.type == old.type else set_value(text, "type", old.type)
+
+
+def missing(ground: Ground, name: str) -> str | None:
+    """What there is to undo of a domain's migration; None if nothing is."""
+    _, domain = read_config(ground.first, name, ground.site.domain(name).config)
+    if from_image(domain):
+        return f"{name} runs from its image"
+    images = _left_over(ground, domain, domain)
+    gone = absent(ground.first, images)
+    for image in images:
+        if image not in gone:
+            return f"{image} is still in its place"
+    return None  # an image is moved aside after its domain was started: nothing else can be left to do
+
+
+def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
+    """Shut down, copy every image into its volume, put the config back, start. Raises SnowError."""
+    host, path = ground.first, ground.site.domain(name).config
+    way = way_back(ground, name)
+    state = live.cluster_state(ground.hosts)
+    if state is not None and state.resource(name) is not None:
+        raise SiteError(
+            f"Pacemaker has {name}", where=host.name, remedy="snow ha undo takes it out first, without --to"
+        )
+    for _, volume in way.volumes:
+        if not exists(host, volume.target):
+            raise SiteError(
+                f"the volume {volume.target} is not there",
+                where=host.name,
+                remedy="lvs, vgchange -ay; it is copied into",
+            )
+    if not way.is_due and (where := live.places(ground.hosts).get(name, ())) not in ((), (host.name,)):
+        raise SiteError(f"{name} runs on {' and '.join(where)}", where=host.name, remedy=f"xl shutdown {name} there")
+    if way.volumes:
+        make_dir(host, "/var/lib/snow-ha", mode=0o700)
+        write_file(host, ENGINE, travel.pack(), mode=0o700, keep=False)
+
+    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due else []
+    answering = [address for address in addresses if live.answers(host, address)]
+
+    # from here the domain is away, as in `images`
+    steady = Unstoppable(reporter)
+    began = time.monotonic()
+    off = False
+    try:
+        if way.is_due:
+            _see_off(ground, name, reporter, steady)
+            off = True
+            for disk, volume in way.volumes:
+                reporter.fact(volume.name, _copy(host, disk.target, volume.target, reporter))
+            write_file(host, path, way.then)
+    except BaseException:
+        # from whichever config is there: the new one stands only if every copy was verified
+        if off and name not in xl.running(host):
+            steady.say(f"starting {name} again")
+            xl.create(host, path, timeout=300)
+        raise
+    if name not in xl.running(host):
+        steady.say(f"starting {name} from its volumes")
+        _start(host, name, path, way)
+    live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
+    if way.is_due:
+        reporter.fact("away_s", round(time.monotonic() - began, 1))
+    _put_aside(host, way.images, reporter)
+
+
+def _see_off(ground: Ground, name: str, reporter: Reporter, steady: Unstoppable) -> None:
+    """Off on every server: it may run on another one by now."""
+    for server in live.places(ground.hosts).get(name, ()):
+        reporter.say(f"shutting down {name} on {server}")
+        xl.shut_down(ground.hosts[server], name, timeout=SHUTDOWN_TIMEOUT, report=steady.say)
+
+
+def _start(host: Host, name: str, path: str, way: Way) -> None:
+    """From its volumes; from its image as before if xl refuses. Not after a timeout: it may have begun to write."""
+    done = host.run(["xl", "create", path], check=False, timeout=300)
+    if done.ok or name in xl.running(host):
+        return
+    if way.is_due:
+        write_file(host, path, way.now)
+        xl.create(host, path, timeout=300)
+    raise CommandError(
+        f"{name} does not start from its volumes: {done.stderr.strip()}",
+        where=host.name,
+        remedy="it runs from its image as before; correct the cause and run this again",
+    )
+
+
+def _copy(host: Host, image: str, volume: str, reporter: Reporter) -> dict[str, str | int | float | bool]:
+    """Copy an image into its volume with the engine, read back and compared; its verified result."""
+    result: dict[str, str | int | float | bool] = {"source": image, "volume": volume}
+    failure = ""
+
+    def line(text: str) -> None:
+        nonlocal failure
+        try:
+            event = json.loads(text)
+        except ValueError:
+            return
+        if event.get("event") == "progress":
+            reporter.progress(float(event["done"]), float(event["total"]), "B")
+        elif event.get("event") == "done":
+            result.update(
+                {key: event[key] for key in ("bytes", "copied", "verified", "hash", "seconds") if key in event}
+            )
+        elif event.get("event") == "error":
+            failure = str(event.get("message", ""))
+
+    reporter.say(f"copying {image} back into {volume}")
+    done = host.run(["python3", ENGINE, "copy", image, volume, "--json"], timeout=24 * 3600, check=False, on_line=line)
+    if not done.ok or not result.get("verified"):
+        raise CommandError(
+            failure or done.stderr.strip() or f"exit status {done.returncode}",
+            where=f"{host.name}:{volume}",
+            remedy="the domain runs from its image as before; correct this and run it again",
+        )
+    return result
+
+
+def _put_aside(host: Host, images: tuple[str, ...], reporter: Reporter) -> None:
+    """Out of the way of the next migration, and not removed: that is for a person to do."""
+    gone = absent(host, images)
+    for image in images:
+        if image in gone:
+            continue
+        reporter.say(f"moving {image} aside")
+        host.run(["mv", "-f", "-T", "--", image, f"{image}{ASIDE}"], timeout=120)
+        host.run(["rm", "-f", "--", f"{image}.manifest"], timeout=120)

@@ -1,0 +1,74 @@
+"""How long a step will take: as long as it took here before, else as long as in our lab, and said to be so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from snowha.plan.journal import Journal
+
+LAB: Mapping[str, float] = {
+    "servers.packages": 245,
+    "servers.settings": 59,
+    "servers.xen": 123,
+    "images": 122,
+    "corosync": 25,
+    "pacemaker.fence": 74,
+    "pacemaker.start": 45,
+    "pacemaker.cib": 96,
+}
+"""Seconds, docs/performance.md: two emulated servers, Debian 13, where every command takes longer than on a real one."""
+LAB_AWAY_S = 97.0
+"""The longest that a domain of the lab was away while its image was copied."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``seconds`` None: nobody has measured it. ``source``: where the figure is from."""
+
+    seconds: float | None
+    source: str
+
+
+NOT_MEASURED = "not measured on this site"
+
+
+def of_step(step: str, journal: Journal | None) -> Estimate:
+    """The median of what this step took here; else of its like (``servers.packages.*``); else the lab's figure."""
+    if journal is not None:
+        own = journal.seconds(step)
+        if own:
+            return Estimate(round(median(own), 1), f"this step, {len(own)} times here")
+        kind = step.rpartition(".")[0]
+        alike = [
+            entry.seconds
+            for entry in journal.entries()
+            if entry.what == "done" and entry.seconds is not None and entry.step.startswith(f"{kind}.")
+        ]
+        if alike and (kind == "images" or "." in kind):
+            return Estimate(round(median(alike), 1), f"{kind}.*, {len(alike)} times here")
+    return _lab(step)
+
+
+def of_absence(domain: str, journal: Journal | None) -> Estimate:
+    """How long a domain will be away while its images are copied."""
+    if journal is not None:
+        told = journal.last_facts(f"images.{domain}").get("away_s")
+        if isinstance(told, int | float):
+            return Estimate(float(told), "this domain, here")
+        others = [
+            float(value)
+            for step in {entry.step for entry in journal.entries() if entry.step.startswith("images.")}
+            if isinstance(value := journal.last_facts(step).get("away_s"), int | float)
+        ]
+        if others:
+            return Estimate(max(others), "the longest of the others here")
+    return Estimate(LAB_AWAY_S, f"{NOT_MEASURED}; the longest in the lab")
+
+
+def _lab(step: str) -> Estimate:
+    for kind, seconds in LAB.items():
+        if step == kind or step.startswith(f"{kind}."):
+            return Estimate(seconds, f"{NOT_MEASURED}; an emulated lab took this long")
+    return Estimate(None, NOT_MEASURED)

@@ -1,0 +1,194 @@
+"""The journal on every server: whoever lost the machine that he worked from goes on from another one.
+
+After each step a copy goes to every server that is not just being rebooted. Only what cannot be looked up again matters
+in it: which proofs are owed, how long things took, what was done. A server that does not take it is no reason to stop.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from snowha.errors import SnowError
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, read_file, write_file
+from snowha.hosts.many import each
+from snowha.plan import events
+from snowha.plan.journal import Journal
+
+FOLDER = "/var/lib/snow-ha/journal"
+
+
+def path_of(site: str) -> str:
+    """Where the servers keep the journal of the cluster called ``site``."""
+    return f"{FOLDER}/{site}.sqlite"
+
+
+class Mirror:
+    """A Monitor in front of another one: it passes every event on, and sends the journal after each step that ended.
+
+    Sending is done by a thread of its own, the newest state only. Leaving ``with`` waits for the last one.
+    """
+
+    def __init__(self, monitor: events.Monitor, journal: Journal, hosts: Mapping[str, Host], site: str) -> None:
+        self._monitor = monitor
+        self._journal = journal
+        self._hosts = dict(hosts)
+        self._path = path_of(site)
+        self._busy: dict[str, frozenset[str]] = {}
+        self._queue: SimpleQueue[bool] = SimpleQueue()
+        self._begun = False
+        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        self._prepared: set[str] = set()
+        self.refused: dict[str, str] = {}
+        """Servers that did not take the last copy, with the reason."""
+
+    def __enter__(self) -> Mirror:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._begun:
+            self._queue.put(True)
+        self._queue.put(False)
+        self._thread.join(120)
+
+    def __call__(self, event: events.Event, /) -> None:
+        if isinstance(event, events.StepStarted):
+            self._begun = True
+            self._busy[event.step] = _servers_of(event, self._hosts)
+        elif isinstance(event, events.StepDone | events.StepFailed | events.StepLeft):
+            self._busy.pop(event.step, None)
+            if self._begun:
+                self._queue.put(True)
+        self._monitor(event)
+
+    def _work(self) -> None:
+        going_on = True
+        while going_on:
+            going_on = self._queue.get()
+            wanted = going_on
+            while True:  # only the newest state is of interest
+                try:
+                    going_on = self._queue.get_nowait() and going_on
+                except Empty:
+                    break
+            if wanted:
+                self._send()
+
+    def _send(self) -> None:
+        busy = frozenset[str]().union(*list(self._busy.values()))
+        free = [host for name, host in self._hosts.items() if name not in busy]
+        self.refused = send(self._journal, free, self._path, self._prepared)
+
+
+def _servers_of(event: events.StepStarted, hosts: Mapping[str, Host]) -> frozenset[str]:
+    """The server that a step may be rebooting: nothing is written to it meanwhile."""
+    server = event.step.rpartition(".")[2]
+    return frozenset({server}) if server in hosts else frozenset()
+
+
+def send(journal: Journal, hosts: list[Host], path: str, prepared: set[str]) -> dict[str, str]:
+    """Give each of ``hosts`` a copy of ``journal``. The servers that did not take it, with the reason.
+
+    ``prepared``: servers that have the folder for it; those that get it now are added.
+    """
+    data = journal.copy()
+
+    def one(host: Host) -> str:
+        try:
+            if host.name not in prepared:
+                make_dir(host, "/var/lib/snow-ha", mode=0o700)
+                make_dir(host, FOLDER, mode=0o700)
+                prepared.add(host.name)
+            write_file(host, path, data, mode=0o600, keep=False, timeout=60)
+        except SnowError as error:
+            return error.message.splitlines()[0]
+        return ""
+
+    return {name: reason for name, reason in each(hosts, one).items() if reason}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A journal found on a server."""
+
+    server: str
+    data: bytes
+    identity: str
+    changed: str
+    position: tuple[int, int, int]
+    open_run: str = ""
+    """Who began its last run, from where and when, if no end of it is known: it was lost, or goes on somewhere."""
+
+
+def find(hosts: list[Host], site: str) -> Copy | None:
+    """The newest copy that a server has; None if none has one that can be read."""
+
+    def one(host: Host) -> Copy | None:
+        try:
+            data = read_file(host, path_of(site))
+        except SnowError:
+            return None
+        return _opened(host.name, data) if data else None
+
+    copies = [copy for copy in each(hosts, one).values() if copy]
+    return max(copies, key=lambda copy: (copy.changed, copy.position), default=None)
+
+
+def _opened(server: str, data: bytes) -> Copy | None:
+    with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
+        path = Path(folder) / "journal.sqlite"
+        path.write_bytes(data)
+        try:
+            with closing(sqlite3.connect(path)) as database:
+                if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                    return None
+            with Journal(path) as journal:
+                runs = journal.runs()
+                last = runs[-1] if runs and not runs[-1].ended else None
+                open_run = f"{last.who} on {last.origin}, since {last.started}" if last else ""
+                return Copy(server, data, journal.identity, journal.last_change(), journal.position(), open_run)
+        except (sqlite3.Error, SnowError):
+            return None
+
+
+def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
+    """Take over the newest copy that a server has, if there is nothing at ``path`` or what is there is an older state of
+    the same journal. What was done, for the user; None if nothing.
+
+    To be called before the journal at ``path`` is opened.
+    """
+    own: Copy | None = None
+    if path.exists() and path.stat().st_size:
+        with Journal(path) as journal:
+            own = Copy("", b"", journal.identity, journal.last_change(), journal.position())
+    found = find(hosts, site)
+    if found is None:
+        return None
+    still = f"; if this run still goes on there, end it first: {found.open_run}" if found.open_run else ""
+    if own is not None and own.position[0]:
+        if found.identity != own.identity:
+            if found.changed <= own.changed:
+                return None
+            return f"{found.server} has the journal of another machine, newer than this one: it is left alone{still}"
+        if found.position <= own.position:
+            return None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(found.data)
+        file.flush()
+        os.fsync(file.fileno())
+    for leftover in ("-wal", "-shm"):
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
+    beside.replace(path)
+    known = f"{found.position[0]} runs, the last noted at {found.changed}"
+    return f"going on with the journal that {found.server} has: {known}{still}"

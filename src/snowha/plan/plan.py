@@ -1,0 +1,135 @@
+"""A plan: what a run would do now, step by step, as data; and the text of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from snowha.errors import SnowError
+from snowha.plan.change import Change
+from snowha.plan.estimate import Estimate, of_absence, of_step
+from snowha.plan.journal import Journal
+from snowha.plan.step import Step, in_order
+
+_LOOKS = 16
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step. ``reason``: what is missing; empty if nothing is, and the step is skipped."""
+
+    id: str
+    title: str
+    section: str
+    reason: str
+    change: Change = field(default_factory=Change)
+    estimate: Estimate = field(default_factory=lambda: Estimate(None, ""))
+    away: tuple[tuple[str, Estimate], ...] = ()
+    """Domains that do not answer meanwhile, and how long."""
+    asks: str = ""
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self.reason)
+
+
+def make(
+    steps: Sequence[Step],
+    *,
+    rehearse: Callable[[str], Change],
+    journal: Journal | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[Planned, ...]:
+    """Look at every step, and tell of those that are due what they would change. Changes nothing.
+
+    Raises the error of a look that fails although nothing that the step needs is due.
+    """
+    ordered = in_order(steps)
+    say(f"looking at {len(ordered)} steps")
+    with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as pool:
+        looks = {step.id: pool.submit(step.check) for step in ordered}
+    due: set[str] = set()
+    found = []
+    for step in ordered:
+        waits = [need for need in step.needs if need in due]
+        error = looks[step.id].exception()
+        if error is not None and not waits:
+            raise error
+        reason = looks[step.id].result() if error is None else f"not known before {', '.join(waits)} is done"
+        if reason is None and step.proof is not None and journal is not None and journal.owes_proof(step.id):
+            reason = "carried out earlier, but its proof is still owed"
+        planned = Planned(step.id, step.title, step.section, reason or "", asks=step.asks or "")
+        if reason:
+            due.add(step.id)
+            say(f"working out what {step.id} would change")
+            planned = replace(
+                planned,
+                change=_change(step, rehearse),
+                estimate=of_step(step.id, journal),
+                away=_away(step, journal),
+            )
+        found.append(planned)
+    return tuple(found)
+
+
+def _change(step: Step, rehearse: Callable[[str], Change]) -> Change:
+    try:
+        return step.describe() if step.describe is not None else rehearse(step.id)
+    except SnowError as error:
+        return Change(notes=(f"known only then: {error.message.splitlines()[0]}",), complete=False)
+
+
+def _away(step: Step, journal: Journal | None) -> tuple[tuple[str, Estimate], ...]:
+    section, _, domain = step.id.partition(".")
+    return ((domain, of_absence(domain, journal)),) if section == "images" and domain else ()
+
+
+def lines(plan: Sequence[Planned], *, details: bool = True) -> Iterator[str]:
+    """The plan for a terminal."""
+    due = [planned for planned in plan if planned.is_due]
+    for number, planned in enumerate(due, start=1):
+        time = _duration(planned.estimate)
+        yield f"{number}. {planned.title}  [{planned.id}]{time}"
+        yield f"   because: {planned.reason}"
+        if details:
+            yield from (f"   {line}" for line in _details(planned))
+    skipped = len(plan) - len(due)
+    if not due:
+        yield f"nothing to do: all {skipped} steps are done"
+        return
+    yield ""
+    yield f"{len(due)} steps to do, {skipped} done already"
+    reboots = dict.fromkeys(name for planned in due for name in planned.change.reboots)
+    if reboots:
+        yield f"rebooted, or power cut: {', '.join(reboots)}"
+    away = [entry for planned in due for entry in planned.away]
+    for name, estimate in away:
+        yield f"{name} is away once{_duration(estimate)}"
+    seconds = sum(planned.estimate.seconds or 0 for planned in due)
+    open_ones = [planned.id for planned in due if planned.estimate.seconds is None]
+    yield f"at most {seconds:.0f} s if nothing ran side by side" + (
+        f", and what nobody has measured: {', '.join(open_ones)}" if open_ones else ""
+    )
+
+
+def _details(planned: Planned) -> Iterator[str]:
+    change = planned.change
+    if planned.asks:
+        yield f"asks: {planned.asks}"
+    for command in change.commands:
+        yield f"{command.host}$ {command.text}"
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for file in change.files:
+        alike.setdefault((file.path, file.diff, file.about), []).append(file.host)
+    for (path, diff, about), hosts in alike.items():
+        yield f"{', '.join(hosts)}:{path}{f' ({about})' if about else ''}"
+        yield from (f"  {line}" for line in diff.splitlines())
+    yield from (f"CIB: {line}" for line in change.cib)
+    yield from (f"note: {line}" for line in change.notes)
+    if not change.complete:
+        yield "… and goes on from there"
+
+
+def _duration(estimate: Estimate) -> str:
+    return f", about {estimate.seconds:.0f} s ({estimate.source})" if estimate.seconds is not None else ""

@@ -1,0 +1,134 @@
+"""A plan on disk, to be applied later; and whether the site is still the one that it was made for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from snowha.errors import InputError, SiteError
+from snowha.plan.change import Change
+from snowha.plan.plan import Planned
+
+FORMAT, VERSION = "snow-ha plan", 1
+_SHOWN = 8
+"""Differences that a message names."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """``seen``: what each step, and each file that the plan stands on, was when it was made; by name, as a digest."""
+
+    made: str
+    seen: Mapping[str, str]
+    reasons: Mapping[str, str]
+    until: str
+    only: str
+    domains: tuple[str, ...]
+
+
+def digest(thing: object) -> str:
+    """Of anything that JSON can carry."""
+    return hashlib.sha256(json.dumps(thing, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def seen_of(plan: Sequence[Planned], inputs: Mapping[str, str]) -> dict[str, str]:
+    """What a plan stands on. ``inputs``: files by name, with their content's digest.
+
+    Of a step: what it found missing and what it would change, with the hash of every file that it would write.
+    Estimates are left out: they get better without the site being another one.
+    """
+    return {
+        **inputs,
+        **{f"step {planned.id}": digest([planned.reason, asdict(_lasting(planned.change))]) for planned in plan},
+    }
+
+
+def _lasting(change: Change) -> Change:
+    """Without what depends on the moment, such as whether a domain just answers a ping."""
+    return replace(change, notes=(), complete=True)
+
+
+def write(
+    path: Path, plan: Sequence[Planned], inputs: Mapping[str, str], *, until: str, only: str, domains: Sequence[str]
+) -> None:
+    """Write a plan, readable by its owner alone: it shows configurations. Raises InputError."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "made": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "selection": {"until": until, "only": only, "domains": list(domains)},
+        "seen": seen_of(plan, inputs),
+        "steps": [asdict(planned) for planned in plan],
+    }
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(content, file, indent=1)
+            file.write("\n")
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from error
+
+
+def read(path: Path) -> Saved:
+    """Raises InputError."""
+    try:
+        data = json.loads(path.read_text())
+        if data["format"] != FORMAT or data["version"] != VERSION:
+            raise ValueError("it is of another kind or version")
+        chosen = data["selection"]
+        return Saved(
+            made=str(data["made"]),
+            seen={str(name): str(value) for name, value in data["seen"].items()},
+            reasons={str(step["id"]): str(step["reason"]) for step in data["steps"]},
+            until=str(chosen["until"]),
+            only=str(chosen["only"]),
+            domains=tuple(map(str, chosen["domains"])),
+        )
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"it is not a plan: {error}", where=str(path), remedy="`snow ha plan --save FILE` makes one"
+        ) from error
+
+
+def compare(saved: Saved, plan: Sequence[Planned], inputs: Mapping[str, str]) -> tuple[str, ...]:
+    """What is not as it was when the plan was made, a line each; empty if all is."""
+    now = seen_of(plan, inputs)
+    reasons = {planned.id: planned.reason for planned in plan}
+    found = []
+    for name in dict.fromkeys((*saved.seen, *now)):
+        if saved.seen.get(name) == now.get(name):
+            continue
+        step = name.removeprefix("step ")
+        if name not in now:
+            found.append(f"{name} is not there any more")
+        elif name not in saved.seen:
+            found.append(f"{name} is new")
+        elif not name.startswith("step "):
+            found.append(f"{name} has changed")
+        elif saved.reasons.get(step, "") != reasons[step]:
+            was, is_now = saved.reasons.get(step, ""), reasons[step]
+            found.append(f"{step}: {was or 'nothing was missing'}; now: {is_now or 'nothing is missing'}")
+        else:
+            found.append(f"{step}: it would change something else than the plan says")
+    return tuple(found)
+
+
+def refuse(saved: Saved, differences: Sequence[str], where: str) -> None:
+    """Raises SiteError if there are differences."""
+    if not differences:
+        return
+    more = f"\n  and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+    text = "\n  ".join(differences[:_SHOWN])
+    raise SiteError(
+        f"the site has moved on since this plan was made ({saved.made}):\n  {text}{more}",
+        where=where,
+        remedy="look at it, and make a new plan: snow ha plan --save FILE",
+    )

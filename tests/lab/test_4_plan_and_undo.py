@@ -1,0 +1,154 @@
+"""Check, plan and undo on real parts: what an administrator relies on before and after he dares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conftest import Administrator, on, wait_until
+from test_2_migration import nothing_lost
+from test_3_disasters import all_answer_since
+
+from snowha.lab import layout, site
+from snowha.lab.layout import DOMAINS
+
+CONF = "/sNow/etc/snow.conf"
+SECRETS = (layout.IPMI_PASSWORD, 'HPCN0w!! "quoted" $5')
+
+
+def found(administrator: Administrator, *words: str) -> dict[str, str]:
+    """Code → severity of what `snow ha check` finds."""
+    ended = administrator.snow("ha", "check", "--json", *words)
+    findings = json.loads(ended.output.splitlines()[-1])["findings"]
+    stops = any(finding["severity"] == "stop" for finding in findings)
+    assert ended.code == (4 if stops else 0), ended.output
+    return {finding["code"]: finding["severity"] for finding in findings}
+
+
+def shell(host: str, command: str) -> str:
+    return on(host, "sh", "-c", f"'{command}'")
+
+
+def exchange_bmcs(administrator: Administrator) -> None:
+    text = administrator.ha_toml.read_text()
+    one, two = (str(server.bmc_address) for server in layout.SERVERS)
+    administrator.ha_toml.write_text(text.replace(one, "@").replace(two, one).replace("@", two))
+
+
+@dataclass(frozen=True)
+class Break:
+    code: str
+    do: Callable[[Administrator], object]
+    undo: Callable[[Administrator], object]
+
+
+FOREIGN = "totem {\\n version: 2\\n}\\nnodelist {\\n node {\\n ring0_addr: 10.9.9.1\\n name: other01\\n }\\n}\\n"
+BREAKS = (
+    Break(
+        "name-unknown",
+        lambda a: shell("snow02", "sed -i s/snow01$/gone01/ /etc/hosts"),
+        lambda a: shell("snow02", "sed -i s/gone01$/snow01/ /etc/hosts"),
+    ),
+    Break(
+        "name-differs",
+        lambda a: shell("snow02", "sed -i s/^192.168.8.1\\\\b/192.168.8.77/ /etc/hosts"),
+        lambda a: shell("snow02", "sed -i s/^192.168.8.77/192.168.8.1/ /etc/hosts"),
+    ),
+    Break(
+        "clock",
+        lambda a: shell("snow02", "date -s @$(($(date +%s) + 30))"),
+        lambda a: shell("snow02", "date -s @$(($(date +%s) - 30))"),
+    ),
+    Break(
+        "corosync-foreign",
+        lambda a: shell("snow02", f'mkdir -p /etc/corosync; printf "{FOREIGN}" > /etc/corosync/corosync.conf'),
+        lambda a: shell("snow02", "rm -r /etc/corosync"),
+    ),
+    Break(
+        "link-down",
+        lambda a: site.cable("snow02", "mgmt", False),
+        lambda a: site.cable("snow02", "mgmt", True),
+    ),
+    Break("bmc-other-server", exchange_bmcs, exchange_bmcs),
+    Break(
+        "image-destination",
+        lambda a: shell("nfs01", f"sed -i s/^IMG_DST=.lvm=snow_vg.$/IMG_DST=lvm=other_vg/ /export{CONF}"),
+        lambda a: shell("nfs01", f"sed -i s/^IMG_DST=lvm=other_vg$/IMG_DST=lvm=snow_vg/ /export{CONF}"),
+    ),
+    Break(
+        "mount-soft",
+        lambda a: shell("snow02", "mkdir -p /sNow; mount -t nfs4 -o soft,vers=4.2 nfs01:/export/sNow /sNow"),
+        lambda a: shell("snow02", "umount /sNow"),
+    ),
+)
+
+
+def test_the_single_server_has_no_stop_and_each_break_is_found_and_gone_again(single: Administrator) -> None:
+    """What would be lost: a night, for something that could have been seen before."""
+    before = found(single)
+    assert "stop" not in before.values(), before
+    for broken in BREAKS:
+        assert broken.code not in before
+        broken.do(single)
+        assert broken.code in found(single), broken.code
+        broken.undo(single)
+        assert broken.code not in found(single), broken.code
+    assert shell("snow01", "ls -d /var/lib/snow-ha /etc/snow-ha 2>/dev/null || true") == ""
+
+
+def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_moved_on(single: Administrator) -> None:
+    """What would be lost: the reason to look before doing."""
+    files = "find /etc /root/.ssh /var/lib/snow-ha -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum"
+    before = {host: shell(host, files) for host in ("snow01", "snow02")}
+    ended = single.snow("ha", "plan", "--save", "plan.json")
+    assert ended.code == 0, ended.output
+    assert {host: shell(host, files) for host in ("snow01", "snow02")} == before
+    for word in ("xl shutdown deploy01", "script=block-snow", "CIB: property stonith-enabled", "SNOW_NODES"):
+        assert word in ended.output
+    for secret in SECRETS:
+        assert secret not in ended.output
+        assert secret not in (single.folder / "plan.json").read_text()
+    shell("nfs01", "echo >> /export/sNow/etc/domains/slurm02.cfg")
+    refused = single.snow("ha", "apply", "--yes", "--plan", "plan.json")
+    assert refused.code == 4
+    assert "slurm02.cfg has changed" in refused.output
+
+
+def test_there_and_back_and_there_again(cluster: Administrator) -> None:
+    """What would be lost: the way back, or what the domains wrote on either side of it."""
+    began = time.time()
+    undone = cluster.snow("ha", "undo", "--yes")
+    assert undone.code == 0, undone.output
+    wait_until(lambda: all_answer_since(began), timeout=600, what="every domain answers again")
+    for plan in DOMAINS:
+        text = on("nfs01", "cat", f"/export/sNow/etc/domains/{plan.name}.cfg")
+        assert f"phy:/dev/snow_vg/{plan.name}-disk" in text and "block-snow" not in text
+        assert on("snow01", "readlink", f"/etc/xen/auto/{plan.name}.cfg").strip().endswith(f"{plan.name}.cfg")
+    assert "SNOW_NODES=( snow01 )" in on("nfs01", "cat", f"/export{CONF}")
+    for host in ("snow01", "snow02"):
+        assert shell(host, "systemctl is-active corosync pacemaker || true").split() == ["inactive", "inactive"]
+        assert shell(host, "ls /etc/snow-ha/fence /etc/corosync/authkey 2>/dev/null || true") == ""
+    assert cluster.snow("ha", "undo", "--yes").output.strip().endswith("nothing to undo")
+
+    again = cluster.snow("ha", "apply", "--yes")
+    assert again.code == 0, again.output
+    assert cluster.status()["healthy"]
+    nothing_lost()
+    log = cluster.snow("ha", "log", "--commands")
+    assert log.code == 0 and "xl shutdown deploy01" in log.output
+    for secret in SECRETS:
+        assert secret not in log.output
+
+
+def test_another_machine_goes_on(single: Administrator) -> None:
+    """What would be lost: the rollout, together with the laptop."""
+    first = single.snow("ha", "apply", "--yes", "--until", "servers.settings.snow01")
+    assert first.code == 0, first.output
+    single.journal = single.folder / "another.sqlite"
+    second = single.snow("ha", "apply", "--yes", "--domain", "slurm02")
+    assert second.code == 0, second.output
+    assert "going on with the journal" in second.output
+    runs = json.loads(single.snow("ha", "log", "--json").output)
+    assert [run["outcome"] for run in runs] == ["done", "done"]

@@ -1,0 +1,232 @@
+"""The scripts as they run in a real shell, and what is made of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from check_sites import SITE
+
+from snowha.errors import CommandError, UnreachableError
+from snowha.hosts.api import Completed, Host
+from snowha.hosts.local import LocalHost
+from snowha.migration.checks import bmc, bundle, look
+from snowha.migration.checks.facts import parse_server
+from snowha.migration.ground import Ground
+
+B = "snow-ha-0123"
+GUID = "6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4e01"
+IPMITOOL = f"Chassis Power is on\nSystem GUID  : {GUID}\nGUID Encoding : SMBIOS\n"
+
+
+class Scripted:
+    """A host that answers as a function says."""
+
+    def __init__(self, name: str, answer: Callable[[Sequence[str], str | bytes], Completed]) -> None:
+        self.name = name
+        self.answer = answer
+        self.inputs: list[str | bytes] = []
+        self.words: list[Sequence[str]] = []
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        self.inputs.append(input)
+        self.words.append(argv)
+        done = self.answer(argv, input)
+        for line in done.stdout.splitlines() if on_line else ():
+            assert on_line is not None
+            on_line(line)
+        return done
+
+
+def said(stdout: str, status: int = 0) -> Callable[[Sequence[str], str | bytes], Completed]:
+    return lambda argv, input: Completed(tuple(argv), status, stdout, "")
+
+
+def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
+    """Every check would be made of nothing. This machine has neither Xen nor a cluster: what is missing is left out."""
+    kernel = tmp_path / "vmlinuz with blanks"
+    kernel.write_bytes(b"k" * 1234)
+    conf = tmp_path / "snow.conf"
+    conf.write_text(f"A=1\n{B}x < os\nB=2")
+    (tmp_path / "images/deploy01").mkdir(parents=True)
+    (tmp_path / "images/deploy01/deploy01-disk.undone").write_bytes(b"i" * 99)
+    words = bundle.gather_argv(
+        B,
+        snow_conf=str(conf),
+        images=str(tmp_path / "images"),
+        names=["localhost", "no-such-name.invalid"],
+        tools=["sh", "no-such-tool"],
+        paths=[str(kernel), str(tmp_path / "absent"), str(tmp_path)],
+    )
+    done = LocalHost().run(words, check=False, timeout=30)
+    facts = parse_server("snow01", bundle.parse_sections(done.stdout, B, where="snow01"), None)
+    assert bundle.clock_of(done.stdout.splitlines()[0], B) == pytest.approx(kernel.stat().st_mtime, abs=60)
+    assert facts.answers and facts.memory_mib > 0
+    assert facts.names == {"localhost": "127.0.0.1", "no-such-name.invalid": ""}
+    assert facts.tools == {"sh"}
+    assert facts.snow_conf == conf.read_text()
+    assert {path: (fact.kind, fact.size) for path, fact in facts.paths.items()} == {
+        str(kernel): ("file", 1234),
+        str(tmp_path): ("other", 0),
+    }
+    assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
+    assert facts.space and facts.space > 1 << 20
+    root = facts.mount_of("/")
+    assert root is not None and root.target == "/"
+    assert (facts.under_xen, facts.xen, facts.running) == (False, None, {})
+
+
+def test_an_answer_that_broke_off_is_an_error() -> None:
+    """Half an answer would read as a server on which half of everything is missing."""
+    with pytest.raises(CommandError, match="did not arrive to its end"):
+        bundle.parse_sections(f"\n{B} < os\nx\n{B} > 0\n", B, where="snow01")
+
+
+def test_what_a_server_under_xen_answers() -> None:
+    """Domains, memory and addresses are read from these."""
+    sections = {
+        "os": "VERSION_CODENAME=trixie\nID=debian\n",
+        "xl-info": "xen_version            : 4.20.5\nvirt_caps              : pv hvm hap\n"
+        "total_memory           : 2559\nfree_memory            : 900\n",
+        "xl-list": "Name                   ID   Mem VCPUs\tState\tTime(s)\n"
+        "Domain-0                0  1024     1     r-----      99.1\n"
+        "slurm01                 3    96     1     -b----       7.2\n",
+        "units": "Id=corosync.service\nActiveState=active\nUnitFileState=disabled\n\n"
+        "Id=pacemaker.service\nActiveState=inactive\nUnitFileState=enabled\n",
+        "packages": "corosync 3.1.9-2 installed\npacemaker  not-installed\ndpkg-query: no packages found\n",
+        "address": '[{"ifname":"xsnow0","mtu":1500,"addr_info":[{"local":"192.168.8.1"}]}]',
+        "mounts": "nfs01:/export/my\\040files /sNow nfs4 rw,hard,vers=4.2 0 0\n",
+        "auto": "/etc/xen/auto/slurm01 /sNow/etc/domains/slurm01.cfg\n",
+        "lan": "IP Address Source       : Static Address\nIP Address              : 10.0.0.101\n",
+    }
+    facts = parse_server("snow01", sections, (-1.0, 1.0))
+    assert facts.xen is not None and facts.xen.migrates_pvh and not facts.xen.migrates_pv
+    assert (facts.dom0_mib, list(facts.running)) == (1024, ["slurm01"])
+    assert facts.is_active("corosync.service") and not facts.is_active("pacemaker.service")
+    assert facts.packages == {"corosync": "3.1.9-2"}
+    assert facts.addresses["192.168.8.1"].device == "xsnow0"
+    mount = facts.mount_of("/sNow/etc/snow.conf")
+    assert mount is not None and mount.source == "nfs01:/export/my files" and mount.is_nfs
+    assert facts.mount_of("/sNowball") is None
+    assert facts.autostart == (("/etc/xen/auto/slurm01", "/sNow/etc/domains/slurm01.cfg"),)
+    assert facts.lan_address == "10.0.0.101"
+
+
+def test_what_a_server_sees_of_the_others() -> None:
+    """A dead link would be found out when the other one fails."""
+    text = (
+        f"{B} link 10.0.0.2 ens4 9000 0 1\n{B} link 192.168.8.2 xsnow0 1500 0 0\nnoise\n"
+        f"{B} link 10.0.1.2 - 1500 127 127\n{B} login snow02 255 Host key verification failed.\n"
+    )
+    reaches, logins = bundle.parse_reach(text, B, "snow01")
+    assert [(one.address, one.device, one.small, one.large) for one in reaches] == [
+        ("10.0.0.2", "ens4", True, False),
+        ("10.0.1.2", "", None, None),
+        ("192.168.8.2", "xsnow0", True, True),
+    ]
+    assert [(one.to, one.ok, one.said) for one in logins] == [("snow02", False, "Host key verification failed.")]
+
+
+@pytest.mark.parametrize(
+    ("guid", "same"),
+    [
+        (GUID, True),
+        (GUID.upper(), True),
+        ("7e0f1f6b-0a0e-554b-9d3c-0a1b2c3d4e01", True),  # the first three fields swapped, as SMBIOS has them
+        ("014e3d2c-1b0a-3c9d-554b-0a0e7e0f1f6b", True),  # all reversed, as IPMI sends them
+        ("6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4e02", False),
+        ("", False),
+        ("not a guid", False),
+    ],
+)
+def test_a_bmc_is_known_by_its_machines_uuid(guid: str, same: bool) -> None:
+    """Fencing would cut the power of the server that runs everything."""
+    assert bmc.same_machine(guid, GUID) is same
+
+
+@pytest.mark.parametrize("nothing", ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"])
+def test_a_uuid_that_was_never_set_identifies_nobody(nothing: str) -> None:
+    """Two machines of one careless maker would be taken for each other."""
+    assert not bmc.same_machine(nothing, nothing)
+
+
+def test_a_bmc_is_asked_by_whoever_has_a_tool_and_the_password_is_in_no_argument() -> None:
+    """ps(1) shows arguments to everybody."""
+    without, having = Scripted("here", said("", 127)), Scripted("snow01", said(IPMITOOL))
+    seen = bmc.ask([without, having], SITE.servers[0], "secret-word")
+    assert (seen.power, seen.guid) == ("on", GUID)
+    assert having.inputs == ["secret-word\n"]
+    assert "secret-word" not in " ".join(having.words[0])
+
+
+def test_a_bmc_that_refuses_says_why() -> None:
+    host = Scripted("snow01", said("Error: Unable to establish IPMI v2 / RMCP+ session\n", 1))
+    seen = bmc.ask([host], SITE.servers[0], "x")
+    assert (seen.power, seen.said) == ("refused", "Error: Unable to establish IPMI v2 / RMCP+ session")
+
+
+def test_the_script_that_asks_a_bmc_in_a_real_shell(tmp_path: Path) -> None:
+    """Its password would be lost or shown on the way, or a failure taken for an answer."""
+    tool = tmp_path / "ipmitool"
+    tool.write_text(
+        '#!/bin/sh\nIFS= read -r got\n[ "$got" = "pass \\\\ \'$HOME" ] || { echo wrong; exit 1; }\n'
+        'case "$*" in *power*) echo "Chassis Power is on" ;; *) echo "System GUID  : ' + GUID + '" ;; esac\n'
+    )
+    tool.chmod(0o755)
+    host = LocalHost(environment={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": "/root"})
+    assert bmc.ask([host], SITE.servers[0], "pass \\ '/root").guid == GUID
+    refused = bmc.ask([host], SITE.servers[0], "another")
+    assert (refused.power, refused.said) == ("refused", "wrong")
+
+
+def test_locks_of_a_file_system_on_which_they_work(tmp_path: Path) -> None:
+    """Real flock(1), twice on this machine."""
+    file = tmp_path / "snow.conf"
+    file.write_text("x")
+    before = file.stat().st_mtime_ns
+    assert look.locks([LocalHost("snow01"), LocalHost("snow02")], str(file), hold_s=1) == ("work", "")
+    assert (file.read_text(), file.stat().st_mtime_ns) == ("x", before)
+    assert look.locks([LocalHost("snow01"), LocalHost("snow02")], str(tmp_path / "no"), hold_s=1)[0] == "unknown"
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_lock_that_both_servers_get_is_a_stop_only_if_it_was_held_for_certain() -> None:
+    """A slow server would make a healthy storage look broken, or a broken one healthy."""
+
+    def hold(argv: Sequence[str], input: str | bytes) -> Completed:
+        return Completed(tuple(argv), 0, "locked\n", "")
+
+    holder, other = Scripted("snow01", hold), Scripted("snow02", said("got\n"))
+    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=60)[0] == "broken"
+    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=0)[0] == "unknown"
+
+
+def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() -> None:
+    """The whole check would end at the first server that is down."""
+
+    def dead(argv: Sequence[str], input: str | bytes) -> Completed:
+        raise UnreachableError("no route to host", where="snow02", remedy="look at it")
+
+    def alive(argv: Sequence[str], input: str | bytes) -> Completed:
+        boundary = argv[4] if len(argv) > 4 else ""
+        text = "B clock 5.0\n\nB < os\nVERSION_CODENAME=trixie\n\nB > 0\n\nB end\n"
+        return Completed(tuple(argv), 0, text.replace("B ", f"{boundary} "), "")
+
+    hosts: dict[str, Host] = {"snow01": Scripted("snow01", alive), "snow02": Scripted("snow02", dead)}
+    facts = look.look(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"}, askers=[Scripted("here", said("", 127))])
+    assert [(one.name, one.answers, one.release) for one in facts.servers] == [
+        ("snow01", True, "trixie"),
+        ("snow02", False, ""),
+    ]
+    assert facts.server("snow02").trouble == "no route to host"
+    assert facts.bmcs["snow01"].power == "unasked"
+    assert facts.server("snow01").clock is not None

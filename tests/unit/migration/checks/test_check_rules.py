@@ -1,0 +1,266 @@
+"""Each finding from the one thing that is broken, and none on a healthy site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
+
+from snowha.errors import InputError, SiteError, UnreachableError
+from snowha.migration.checks import catalogue, judge
+from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
+from snowha.site.model import Site
+from snowha.xen.xl import Hypervisor
+
+Broken = tuple[Site, Facts]
+DOCUMENT = Path(__file__).parents[4] / "docs" / "checks.md"
+
+FOREIGN_CONF = """totem {
+  version: 2
+}
+nodelist {
+  node {
+    ring0_addr: 10.9.9.1
+    name: other01
+    nodeid: 1
+  }
+}
+"""
+PACKAGED_CONF = FOREIGN_CONF.replace("10.9.9.1", "127.0.0.1").replace("other01", "node1")
+FOREIGN_CIB = b"""<cib><configuration><crm_config/><nodes/><resources>
+<primitive id="web" class="ocf" provider="heartbeat" type="apache"/></resources>
+<constraints><rsc_location id="cli-ban-web-on-snow01" rsc="web" score="-INFINITY" node="snow01"/></constraints>
+</configuration></cib>"""
+
+
+def _path(facts: Facts, name: str, path: str, fact: PathFact | None) -> Facts:
+    paths = {key: value for key, value in facts.server(name).paths.items() if key != path}
+    return change(facts, name, paths=paths if fact is None else {**paths, path: fact})
+
+
+def _site(**changes: object) -> Broken:
+    return replace(SITE, **changes), healthy()  # type: ignore[arg-type]
+
+
+def _facts(facts: Facts) -> Broken:
+    return SITE, facts
+
+
+def _bmc(power: str, guid: str = "", **changes: object) -> Facts:
+    facts = healthy() if not changes else change(healthy(), "snow01", **changes)
+    return replace(facts, bmcs={**facts.bmcs, "snow01": BmcFact(power, "said so", guid)})  # type: ignore[arg-type]
+
+
+def _reach(**changes: object) -> Facts:
+    facts = healthy()
+    return replace(facts, reaches=(replace(facts.reaches[0], **changes), *facts.reaches[1:]))  # type: ignore[arg-type]
+
+
+def _twin(**changes: object) -> Broken:
+    deploy, slurm = SITE.domains
+    return _site(domains=(deploy, replace(slurm, **changes)))  # type: ignore[arg-type]
+
+
+OTHER_XEN = Hypervisor("4.17.7", frozenset({"pv", "pvh", "hap"}), 2560, 1000)
+NO_PAGING = Hypervisor("4.20.5", frozenset({"pv"}), 2560, 1000)
+SMALL = Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 1300, 100)
+IN_CLUSTER = {"corosync.service": Unit("active", "disabled"), "pacemaker.service": Unit("inactive", "disabled")}
+AT_BOOT = {"corosync.service": Unit("inactive", "enabled"), "pacemaker.service": Unit("inactive", "disabled")}
+NAMES = server(2).names
+OTHER_MOUNT = (mounts()[0], Mounted("nfs02:/export/sNow", "/sNow", "nfs4", mounts()[1].options), mounts()[2])
+
+BREAKS: dict[str, Callable[[], Broken]] = {
+    "unreachable": lambda: _facts(change(healthy(), "snow02", trouble="it does not answer")),
+    "release": lambda: _facts(change(healthy(), "snow02", release="sid")),
+    "release-differs": lambda: _facts(change(healthy(), "snow02", release="bookworm")),
+    "version-differs": lambda: _facts(change(healthy(), "snow02", xen=OTHER_XEN)),
+    "clock": lambda: _facts(change(healthy(), "snow02", clock=(4.0, 4.5))),
+    "name-unknown": lambda: _facts(change(healthy(), "snow02", names={**NAMES, "nfs01": ""})),
+    "name-differs": lambda: _facts(change(healthy(), "snow02", names={**NAMES, "snow01": "192.168.8.99"})),
+    "root-ssh": lambda: _facts(replace(healthy(), logins=(LoginFact("snow01", "snow02", False, "denied"),))),
+    "xendomains-save": lambda: _facts(change(healthy(), "snow01", xendomains="XENDOMAINS_SAVE=/var/lib/xen/save\n")),
+    "starts-at-boot": lambda: _facts(change(healthy(), "snow01", units=AT_BOOT)),
+    "not-nfs": lambda: _facts(change(healthy(), "snow01", mounts=mounts()[:1])),
+    "mount-differs": lambda: _facts(change(healthy(), "snow02", mounts=OTHER_MOUNT)),
+    "mount-options": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.1,hard,proto=tcp"))),
+    "mount-soft": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.2,soft,proto=tcp"))),
+    "not-writable": lambda: _facts(change(healthy(), "snow02", writable=frozenset())),
+    "locks": lambda: _facts(replace(healthy(), locks="broken", locks_said="snow02 got it")),
+    "locks-unknown": lambda: _facts(replace(healthy(), locks="unknown", locks_said="too slow")),
+    "space": lambda: _facts(change(healthy(), "snow01", space=1 << 30)),
+    "undone-images": lambda: _facts(change(healthy(), "snow01", undone=(("/sNow/domains/a/a-disk.undone", 1 << 20),))),
+    "image-destination": lambda: _facts(change(healthy(), "snow01", snow_conf="IMG_DST='lvm=other_vg'\n")),
+    "link-down": lambda: _facts(_reach(small=False, large=False)),
+    "link-mtu": lambda: _facts(_reach(large=False)),
+    "link-unknown": lambda: _facts(_reach(small=None, large=None)),
+    "link-address": lambda: _facts(
+        change(healthy(), "snow02", addresses={"192.168.8.2": server(2).addresses["10.0.0.2"]})
+    ),
+    "one-link": lambda: _site(servers=tuple(replace(one, links=one.links[:1]) for one in SITE.servers)),
+    "no-fence": lambda: _site(servers=(replace(SITE.servers[0], fence=None), SITE.servers[1])),
+    "bmc-refused": lambda: _facts(_bmc("refused")),
+    "bmc-off": lambda: _facts(_bmc("off")),
+    "bmc-unasked": lambda: _facts(_bmc("unasked")),
+    "bmc-other-server": lambda: _facts(_bmc("on", UUIDS["snow02"])),
+    "bmc-address": lambda: _facts(_bmc("on", lan_address="10.0.0.222")),
+    "bmc-identity-unknown": lambda: _facts(_bmc("on", "00000000-1111-2222-3333-444444444444")),
+    "fence-tools": lambda: _facts(change(healthy(), "snow02", tools=frozenset({"fence_ipmilan"}))),
+    "duplicate-name": lambda: _twin(name="deploy01"),
+    "duplicate-mac": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], ip="192.168.8.77"),)),
+    "duplicate-ip": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], mac="00:16:3e:99:99:99"),)),
+    "shared-disk": lambda: _twin(disks=SITE.domains[0].disks),
+    "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
+    "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
+    "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
+    "runs-twice": lambda: _facts(change(healthy(), "snow02", running=running("slurm01"))),
+    "half-migrated": lambda: _facts(change(healthy(), "snow02", running=running("slurm01--incoming"))),
+    "crashed": lambda: _facts(change(healthy(), "snow02", running=running("deploy01", state="----c-"))),
+    "no-live-migration": lambda: _facts(change(healthy(), "snow02", xen=NO_PAGING)),
+    "no-room-after-loss": lambda: _facts(change(healthy(), "snow02", xen=SMALL)),
+    "autostart": lambda: _facts(
+        change(clustered(healthy()), "snow01", autostart=(("/etc/xen/auto/slurm01", SITE.domains[1].config),))
+    ),
+    "corosync-foreign": lambda: _facts(change(healthy(), "snow02", corosync_conf=FOREIGN_CONF)),
+    "corosync-running": lambda: _facts(change(healthy(), "snow02", corosync_conf=FOREIGN_CONF, units=IN_CLUSTER)),
+    "cib-foreign-resources": lambda: _facts(change(healthy(), "snow02", cib=FOREIGN_CIB)),
+    "cib-leftover-move": lambda: _facts(change(healthy(), "snow02", cib=FOREIGN_CIB)),
+    "cib-unreadable": lambda: _facts(change(healthy(), "snow02", cib=b"<cib")),
+}
+
+
+def test_a_healthy_site_has_no_finding() -> None:
+    """Findings that are always there are read by nobody."""
+    assert judge.judge(SITE, healthy()) == ()
+    assert judge.judge(SITE, clustered(healthy())) == ()
+
+
+@pytest.mark.parametrize("code", sorted(catalogue.ENTRIES))
+def test_each_finding_is_made_of_what_is_broken(code: str) -> None:
+    """A site would be changed that must not be, or nobody would learn why it fails later."""
+    site, facts = BREAKS[code]()
+    findings = {finding.code: finding for finding in judge.judge(site, facts)}
+    assert code in findings
+    assert findings[code].where and findings[code].message and findings[code].remedy
+
+
+@pytest.mark.parametrize("code", sorted(code for code, entry in catalogue.ENTRIES.items() if entry.severity == "stop"))
+def test_a_stop_ends_an_apply_with_the_class_of_its_error(code: str) -> None:
+    """A script could not tell a dead server from a typing mistake."""
+    stops = [finding for finding in judge.judge(*BREAKS[code]()) if finding.code == code]
+    assert stops[0].severity == "stop"
+    with pytest.raises(catalogue.ENTRIES[code].error or SiteError) as caught:
+        judge.raise_on_stop(stops)
+    assert stops[0].message in str(caught.value) and stops[0].remedy in str(caught.value)
+
+
+def test_the_errors_that_scripts_know() -> None:
+    assert catalogue.ENTRIES["unreachable"].error is UnreachableError
+    assert catalogue.ENTRIES["bmc-refused"].error is UnreachableError
+    assert catalogue.ENTRIES["duplicate-name"].error is InputError
+
+
+def test_several_stops_are_told_at_once() -> None:
+    """An administrator would correct one, wait, and learn of the next."""
+    facts = change(change(healthy(), "snow01", space=1 << 20), "snow02", release="sid")
+    with pytest.raises(SiteError) as caught:
+        judge.raise_on_stop(judge.judge(SITE, facts))
+    assert "sid" in str(caught.value) and "MiB are free" in str(caught.value)
+
+
+def test_a_stock_server_that_is_to_be_migrated_to_is_no_stop() -> None:
+    """The migration could not begin: it installs, mounts and copies all of that itself."""
+    stock = replace(
+        server(2), packages={}, units={}, under_xen=False, xen=None, dom0_mib=0, memory_mib=2400, tools=frozenset(),
+        mounts=mounts()[:1], writable=frozenset(), paths={}, xendomains=None, corosync_conf=None,
+    )  # fmt: skip
+    facts = replace(
+        healthy(),
+        servers=(server(1), stock),
+        logins=(LoginFact("snow01", "snow02", False, "Host key verification failed."),),
+        locks="unknown",
+    )
+    assert {finding.severity for finding in judge.judge(SITE, facts)} == {"note"}
+
+
+def test_what_the_package_installs_is_not_somebody_elses_cluster() -> None:
+    """A run that was interrupted after the packages could not go on."""
+    facts = change(healthy(), "snow02", corosync_conf=PACKAGED_CONF, units=IN_CLUSTER)
+    assert "corosync-foreign" not in {finding.code for finding in judge.judge(SITE, facts)}
+    assert "corosync-running" not in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+def test_our_own_configuration_of_before_is_not_somebody_elses() -> None:
+    """A changed ha.toml could not be applied."""
+    ours = "# Written by snow-ha from ha.toml.\n" + FOREIGN_CONF
+    assert "corosync-foreign" not in {
+        f.code for f in judge.judge(SITE, change(healthy(), "snow02", corosync_conf=ours))
+    }
+
+
+def test_the_images_of_a_finished_site_need_no_room() -> None:
+    """A second run on a full file system would be refused."""
+    site = replace(
+        SITE,
+        domains=tuple(
+            replace(d, disks=tuple(replace(k, target=f"/sNow/domains/{d.name}/{d.name}-disk") for k in d.disks))
+            for d in SITE.domains
+        ),
+    )
+    facts = change(healthy(), "snow01", space=1 << 20)
+    for domain in site.domains:
+        facts = _path(facts, "snow01", domain.disks[0].target, PathFact("file", 1 << 30, 3))
+    assert "space" not in {finding.code for finding in judge.judge(site, facts)}
+
+
+def test_two_exports_of_one_name_are_told_apart() -> None:
+    """The name of the storage means another machine there: a domain would be started from another image."""
+    facts = _path(healthy(), "snow02", "/sNow", PathFact("other", 0, 4711))
+    messages = [f.message for f in judge.judge(SITE, facts) if f.code == "mount-differs"]
+    assert messages == ["/sNow is not the same folder on all of them"]
+    not_mounted = change(facts, "snow02", mounts=mounts()[:1])
+    assert "mount-differs" not in {finding.code for finding in judge.judge(SITE, not_mounted)}
+
+
+def test_the_own_name_may_be_on_the_loopback_address() -> None:
+    """Debian's installer writes it so: every new server would be refused."""
+    names = {**NAMES, "snow02": "127.0.1.1"}
+    assert judge.judge(SITE, change(healthy(), "snow02", names=names)) == ()
+
+
+def test_clocks_that_may_be_alike_are_not_said_to_differ() -> None:
+    """A slow answer would be taken for a wrong clock."""
+    assert judge.judge(SITE, change(healthy(), "snow02", clock=(-3.0, 6.0))) == ()
+
+
+def test_only_safe_remedies_are_carried_out_and_only_where_they_apply() -> None:
+    """--fix would restart, remove or overwrite something."""
+    facts = change(
+        clustered(healthy()),
+        "snow02",
+        xendomains="",
+        autostart=(("/etc/xen/auto/slurm01", SITE.domains[1].config),),
+        running=running("slurm01"),
+    )
+    findings = judge.judge(SITE, facts)
+    assert "runs-twice" in {finding.code for finding in findings}
+    assert sorted(judge.fixes(findings, ["snow01", "snow02"])) == ["pacemaker.autostart", "servers.settings.snow02"]
+
+
+def test_every_fix_is_a_step_that_an_apply_has_too() -> None:
+    from snowha.hosts.playback import PlaybackHost
+    from snowha.migration.ground import Ground
+    from snowha.migration.steps import all_steps
+
+    hosts = {one.name: PlaybackHost(one.name, []) for one in SITE.servers}
+    ids = {step.id for step in all_steps(Ground(SITE, dict(hosts)), dict.fromkeys(hosts, "x"))}
+    for entry in catalogue.ENTRIES.values():
+        if entry.fix:
+            assert entry.fix.format(server="snow02") in ids
+
+
+def test_the_page_about_findings_is_made_from_the_code() -> None:
+    """It would tell of findings that there are not: python -m snowha.migration.checks > docs/checks.md."""
+    assert DOCUMENT.read_text() == catalogue.document()

@@ -1,0 +1,170 @@
+"""``snow ha`` from the door to the servers and back, on a site in memory: what a user types, reads, and ends with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
+
+from snowha.cli.ha import ha
+from snowha.errors import SnowError
+from snowha.hosts.api import Host
+from snowha.hosts.recording import Command, RecordingHost
+from snowha.hosts.remember import RememberingHost
+from snowha.migration import load, preflight
+from snowha.migration.ground import Ground
+from snowha.plan.journal import Journal
+from snowha.site.rules import Finding
+
+
+class Door:
+    """A site, and somebody at a terminal."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ground, self.world, self.hosts = single_server()
+        self.hosts[0].installed = True
+        self.folder = folder
+        self.findings: tuple[Finding, ...] = ()
+        (folder / "ha.toml").write_text("# ha.toml\n")
+        monkeypatch.chdir(folder)
+        self.monkeypatch = monkeypatch
+        self.machine("here")
+        monkeypatch.setattr(load, "load", self._load)
+        monkeypatch.setattr(load, "passwords", lambda ground, file: {host.name: SECRET for host in self.hosts})
+        monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
+
+    def machine(self, name: str) -> None:
+        """Work from this machine from now on."""
+        self.monkeypatch.setenv("SNOW_JOURNAL", str(self.folder / name / "journal.sqlite"))
+
+    def _load(self, file: Path, *, remember: bool = False, record: Callable[[Command], None] | None = None) -> Ground:
+        hosts: dict[str, Host] = {}
+        for host in self.hosts:
+            recorded = host if record is None else RecordingHost(host, record)
+            hosts[host.name] = RememberingHost(recorded) if remember else recorded
+        return Ground(self.ground.site, hosts)
+
+    def snow(self, *words: str, answer: str = "") -> Result:
+        return CliRunner().invoke(ha, list(words), input=answer)
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
+    return Door(tmp_path, monkeypatch)
+
+
+def everything(world: World, hosts: list[SimulatedHost]) -> str:
+    return repr([world.shared, [host.own for host in hosts]])
+
+
+def test_up_to_the_images_then_the_log_then_back(door: Door) -> None:
+    """The whole way that a user takes: a mistake in the wiring shows nowhere else."""
+    before = dict(door.world.shared)
+    ended = door.snow("apply", "--until", "images", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert "Move deploy01 from LVM" in ended.output
+    assert b"block-snow" in door.world.shared[f"{DOMAINS}/deploy01.cfg"][0]
+    assert door.world.shared[CONF] == before[CONF]
+
+    log = door.snow("log", "--commands")
+    assert log.exit_code == 0
+    assert "snow01$ xl shutdown deploy01" in log.output
+    assert f"snow01$ write {DOMAINS}/deploy01.cfg" in log.output
+    data = json.loads(door.snow("log", "--json").output)
+    assert {command["step"] for command in data[0]["commands"]} >= {"images.deploy01", "images.slurm01"}
+    assert data[0]["outcome"] == "done"
+
+    refused = door.snow("undo")
+    assert refused.exit_code == 4 and "Move deploy01 back" in refused.output
+    assert b"block-snow" in door.world.shared[f"{DOMAINS}/deploy01.cfg"][0]
+    undone = door.snow("undo", "--yes")
+    assert undone.exit_code == 0, undone.output
+    assert door.world.shared == before
+    assert "nothing to undo" in door.snow("undo").output
+    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+
+
+def test_one_domain_alone(door: Door) -> None:
+    """A domain would be shut down that nobody has asked for."""
+    assert door.snow("apply", "--domain", "slurm01", "--yes").exit_code == 0
+    assert [what for _, what in door.world.log if what.startswith("shutdown")] == ["shutdown slurm01"]
+
+
+def test_one_step_alone_does_not_do_what_it_needs(door: Door) -> None:
+    ended = door.snow("apply", "--only", "images.deploy01", "--yes")
+    assert ended.exit_code == 4
+    assert "servers.settings.snow01" in ended.output
+    assert door.world.log == []
+
+
+def test_a_saved_plan_is_done_or_refused(door: Door) -> None:
+    """What was approved would not be what is done."""
+    made = door.snow("plan", "--domain", "deploy01", "--save", "plan.json")
+    assert made.exit_code == 0, made.output
+    assert "xl shutdown deploy01" in made.output and door.world.log == []
+    content, mode = door.world.shared[f"{DOMAINS}/deploy01.cfg"]
+    door.world.shared[f"{DOMAINS}/deploy01.cfg"] = (content + b"# new\n", mode)
+    refused = door.snow("apply", "--plan", "plan.json", "--yes")
+    assert isinstance(refused.exception, SnowError) and refused.exception.exit_code == 4
+    assert "deploy01.cfg has changed" in str(refused.exception)
+    assert door.world.log == []
+    door.world.shared[f"{DOMAINS}/deploy01.cfg"] = (content, mode)
+    assert door.snow("apply", "--plan", "plan.json", "--yes").exit_code == 0
+    assert [what for _, what in door.world.log if what.startswith("shutdown")] == ["shutdown deploy01"]
+
+
+def test_another_machine_goes_on_when_the_first_is_lost(door: Door) -> None:
+    """What was done, and what is still owed, would be lost with it."""
+    door.snow("apply", "--domain", "deploy01", "--yes")
+    copy = door.hosts[1].own["/var/lib/snow-ha/journal/snow.sqlite"]
+    assert copy[1] == 0o600
+    door.machine("there")
+    seen = door.snow("log")
+    assert "images.deploy01 done" in seen.output
+    ended = door.snow("apply", "--domain", "slurm01", "--yes")
+    assert ended.exit_code == 0 and "going on with the journal that snow0" in ended.output
+    assert [run["outcome"] for run in json.loads(door.snow("log", "--json").output)] == ["done", "done"]
+
+
+def test_no_password_is_anywhere_that_we_write(door: Door) -> None:
+    """It would be on every server, and in every backup of them."""
+    door.snow("plan", "--save", "plan.json")
+    door.snow("apply", "--until", "pacemaker.fence", "--yes")
+    output = door.snow("log", "--commands").output
+    for secret in (SECRET, "Adm;n"):
+        assert secret not in output
+        assert secret not in (door.folder / "plan.json").read_text()
+        for file in (door.folder / "here").iterdir():
+            assert secret.encode() not in file.read_bytes(), file
+        for host in door.hosts:
+            for path, (content, mode) in host.own.items():
+                assert secret.encode() not in content or mode == 0o700, path
+
+
+def test_a_failed_domain_does_not_stop_the_other(door: Door) -> None:
+    door.world.fail = lambda host, argv: "broken disk" if "copy" in argv and "deploy01" in argv[3] else None
+    ended = door.snow("apply", "--until", "images", "--yes")
+    assert ended.exit_code == 5
+    assert door.world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+    assert b"block-snow" in door.world.shared[f"{DOMAINS}/slurm01.cfg"][0]
+    with Journal(door.folder / "here/journal.sqlite") as journal:
+        assert {entry.step: entry.what for entry in journal.entries()}["images.deploy01"] == "failed"
+
+
+def test_warnings_are_said_and_do_not_stop(door: Door) -> None:
+    door.findings = (Finding("clock", "warn", "snow02", "it is 9 s ahead", "set it"),)
+    ended = door.snow("apply", "--domain", "deploy01", "--yes")
+    assert ended.exit_code == 0
+    assert "warning: snow02: it is 9 s ahead (clock)" in ended.output
+    assert everything(door.world, door.hosts)
+
+
+def test_a_log_of_nothing_is_one_message(door: Door) -> None:
+    ended = door.snow("log")
+    assert isinstance(ended.exception, SnowError) and "no journal" in str(ended.exception)
+    missing = door.snow("apply", "--until", "image.deploy01")
+    assert isinstance(missing.exception, SnowError) and "images.deploy01" in missing.exception.remedy

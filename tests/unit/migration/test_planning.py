@@ -1,0 +1,187 @@
+"""A plan of the whole migration, rehearsed on a site in memory, and what becomes of a saved one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
+
+from snowha.errors import InputError, SiteError
+from snowha.migration import planning
+from snowha.migration.ground import Ground
+from snowha.migration.steps import all_steps
+from snowha.plan import plan as plans
+from snowha.plan import saved
+from snowha.plan.journal import Journal
+from snowha.plan.plan import Planned
+
+PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
+
+
+def make(ground: Ground, journal: Journal | None = None) -> tuple[Planned, ...]:
+    return planning.make(ground, PASSWORDS, all_steps(ground, PASSWORDS), journal=journal)
+
+
+def state(world: World, hosts: list[SimulatedHost]) -> object:
+    return copy.deepcopy(
+        [world.shared, world.disks, world.running, world.log, [(host.own, host.links, host.kept) for host in hosts]]
+    )
+
+
+def test_a_plan_changes_nothing() -> None:
+    """Somebody would lose a server by looking."""
+    ground, world, hosts = single_server()
+    before = state(world, hosts)
+    made = make(ground)
+    assert state(world, hosts) == before
+    assert all(planned.is_due for planned in made if planned.section == "images")
+
+
+def test_a_plan_says_of_each_domain_what_would_happen_to_it() -> None:
+    """The config would be rewritten in another way than was shown."""
+    ground, world, _ = single_server()
+    by_id = {planned.id: planned for planned in make(ground)}
+    moved = by_id["images.deploy01"]
+    commands = [command.text for command in moved.change.commands]
+    order = ["xl shutdown deploy01", "python3", "xl create"]
+    places = [next(n for n, text in enumerate(commands) if text.startswith(word)) for word in order]
+    assert places == sorted(places)
+    (diff,) = [file.diff for file in moved.change.files if file.path == f"{DOMAINS}/deploy01.cfg"]
+    assert "-                  'phy:/dev/snow_vg/deploy01-disk,xvda2,w'," in diff
+    assert "script=block-snow,target=/sNow/domains/deploy01/deploy01-disk" in diff
+    assert [name for name, _ in moved.away] == ["deploy01"]
+    assert "xvda2" not in json.dumps(
+        [asdict(file) for file in by_id["images.slurm01"].change.files if "deploy01" in file.path]
+    )
+    # and apply does just that
+    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.deploy01").apply(_Quiet())
+    now = world.shared[f"{DOMAINS}/deploy01.cfg"][0].decode()
+    added = [line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
+    assert added and all(line in now.splitlines() for line in added)
+
+
+class _Quiet:
+    def say(self, text: str) -> None: ...
+
+    def progress(self, done: float, total: float, unit: str = "") -> None: ...
+
+    def fact(self, key: str, value: object) -> None: ...
+
+
+def test_a_plan_tells_of_reboots_and_of_what_the_cluster_will_be() -> None:
+    ground, _, _ = single_server()
+    by_id = {planned.id: planned for planned in make(ground)}
+    assert by_id["proofs.fence.snow02"].change.reboots == ("snow02",)
+    assert by_id["proofs.fence.snow02"].asks
+    assert any("stonith-enabled" in line for line in by_id["pacemaker.cib"].change.cib)
+    assert any(line.startswith("deploy01: not there") for line in by_id["pacemaker.cib"].change.cib)
+    (fstab,) = by_id["servers.mounts.snow02"].change.files
+    assert "+nfs01:/export/sNow /sNow nfs4 vers=4.2,hard,_netdev 0 0" in fstab.diff
+    assert (fstab.host, fstab.path) == ("snow02", "/etc/fstab")
+
+
+def test_no_password_is_in_a_plan(tmp_path: Path) -> None:
+    """A plan is shown to others, and mailed."""
+    ground, _, hosts = single_server()
+    hosts[1].own["/etc/snow-ha/fence/snow01"] = (b"printf '%s\\n' old-password\n", 0o700)
+    made = make(ground)
+    text = "\n".join(plans.lines(made)) + json.dumps([asdict(one) for one in made])
+    conf = [file for planned in made for file in planned.change.files if file.path == CONF]
+    assert conf and "IMG_DST" in conf[0].diff
+    assert SECRET not in text and "Adm;n" not in text and "old-password" not in text
+    file = tmp_path / "ha.toml"
+    file.write_text("x")
+    saved.write(tmp_path / "plan.json", made, planning.inputs(ground, file), until="", only="", domains=())
+    assert "Adm;n" not in (tmp_path / "plan.json").read_text()
+    assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "ha.toml"
+    path.write_text("# ha.toml\n")
+    return path
+
+
+def save(ground: Ground, file: Path) -> saved.Saved:
+    path = file.with_name("plan.json")
+    saved.write(path, make(ground), planning.inputs(ground, file), until="images", only="", domains=())
+    return saved.read(path)
+
+
+def differences(plan: saved.Saved, ground: Ground, file: Path) -> tuple[str, ...]:
+    return saved.compare(plan, make(ground), planning.inputs(ground, file))
+
+
+def test_a_saved_plan_holds_as_long_as_the_site_is_as_it_was(file: Path) -> None:
+    """It could never be applied."""
+    ground, _, _ = single_server()
+    plan = save(ground, file)
+    assert plan.until == "images"
+    assert differences(plan, ground, file) == ()
+    saved.refuse(plan, (), "plan.json")
+
+
+def test_a_saved_plan_is_refused_when_the_site_has_moved_on(file: Path) -> None:
+    """What was approved on Friday would not be what happens on Monday."""
+    ground, world, hosts = single_server()
+    plan = save(ground, file)
+    content, mode = world.shared[f"{DOMAINS}/deploy01.cfg"]
+    world.shared[f"{DOMAINS}/deploy01.cfg"] = (content + b"# new\n", mode)
+    found = differences(plan, ground, file)
+    assert f"{DOMAINS}/deploy01.cfg has changed" in found
+    assert "images.deploy01: it would change something else than the plan says" in found
+    with pytest.raises(SiteError, match="moved on") as caught:
+        saved.refuse(plan, found, "plan.json")
+    assert caught.value.exit_code == 4
+    world.shared[f"{DOMAINS}/deploy01.cfg"] = (content, mode)
+    hosts[1].own["/etc/fstab"] = (b"nfs01:/export/sNow /sNow nfs4 hard 0 0\n", 0o644)
+    assert any(line.startswith("servers.mounts.snow02:") for line in differences(plan, ground, file))
+    file.write_text("# ha.toml changed\n")
+    assert "ha.toml has changed" in differences(plan, ground, file)
+
+
+def test_a_step_that_was_done_meanwhile_is_a_difference_too(file: Path) -> None:
+    ground, _, _ = single_server()
+    plan = save(ground, file)
+    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.slurm01").apply(_Quiet())
+    assert any(
+        line.startswith("images.slurm01: xvda2 is /dev/snow_vg/slurm01-disk; now: nothing")
+        for line in differences(plan, ground, file)
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "snow-ha plan", "version": 9}', "\xff"])
+def test_a_file_that_is_no_plan_is_one_message(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match="not a plan"):
+        saved.read(path)
+
+
+def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> None:
+    """A figure from elsewhere would be taken for a promise."""
+    ground, _, _ = single_server()
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        run = journal.begin()
+        for seconds in (10.0, 30.0, 20.0):
+            journal.note(run, "images.deploy01", "done", seconds=seconds)
+        journal.fact(run, "images.deploy01", "away_s", 42.5)
+        by_id = {planned.id: planned for planned in make(ground, journal)}
+    assert (by_id["images.deploy01"].estimate.seconds, by_id["images.deploy01"].estimate.source) == (
+        20.0,
+        "this step, 3 times here",
+    )
+    assert by_id["images.slurm01"].estimate.source == "images.*, 3 times here"
+    assert by_id["images.deploy01"].away[0][1].seconds == 42.5
+    assert by_id["servers.packages.snow02"].estimate.source.startswith("not measured on this site")
+    assert by_id["snow.conf"].estimate.seconds is None
+
+
+def test_a_finished_plan_says_so_in_one_line() -> None:
+    made = tuple(Planned(name, name, "servers", "") for name in ("a", "b"))
+    assert list(plans.lines(made)) == ["nothing to do: all 2 steps are done"]

@@ -1,0 +1,344 @@
+"""Back from the images onto the volumes, in memory: what is written, in which order, and what a failure leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from simulated import (
+    CONF,
+    DOMAINS,
+    SECRET,
+    SNOW_CONF,
+    XENDOMAINS,
+    Listener,
+    SimulatedHost,
+    World,
+    config,
+    single_server,
+)
+
+from snowha.cluster import cib_live, corosync_conf
+from snowha.errors import CommandError, InputError, ProofError, SiteError
+from snowha.hosts.files import read_text
+from snowha.migration import undo, undo_images
+from snowha.migration.ground import Ground, image_path
+from snowha.migration.steps import all_steps
+from snowha.plan.step import Step, in_order
+
+PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
+DEPLOY = f"{DOMAINS}/deploy01.cfg"
+
+
+def step(steps: Sequence[Step], name: str) -> Step:
+    return next(one for one in steps if one.id == name)
+
+
+def migrate(ground: Ground) -> None:
+    """The steps that only need the first server."""
+    for one in all_steps(ground, PASSWORDS):
+        if one.id in (
+            "servers.settings.snow01",
+            "images.deploy01",
+            "images.slurm01",
+            "pacemaker.autostart",
+            "snow.conf",
+        ):
+            one.apply(Listener())
+            assert one.id == "servers.settings.snow01" or one.check() is None, one.id
+
+
+def take_back(ground: Ground, to: str = "") -> list[str]:
+    done = []
+    for one in in_order(undo.steps(ground, PASSWORDS, to=to)):
+        if one.check() is not None:
+            one.apply(Listener())
+            assert one.check() is None, one.id
+            done.append(one.id)
+    return done
+
+
+def test_everything_is_as_it_was_and_the_disks_have_what_was_written_since() -> None:
+    """An administrator who tried it could not go back, or would lose what the domains wrote meanwhile."""
+    ground, world, hosts = single_server()
+    before = dict(world.shared)
+    links = dict(hosts[0].links)
+    migrate(ground)
+    assert world.shared != before and not set(links) & set(hosts[0].links)
+    for disk in ("disk", "swap"):
+        world.disks[f"/sNow/domains/deploy01/deploy01-{disk}"] = f"written since, {disk}".encode()
+    done = take_back(ground)
+    assert done[0] == "undo.snow.conf"
+    assert world.shared == before
+    assert hosts[0].links == links
+    assert hosts[0].text("/etc/default/xendomains") == XENDOMAINS
+    assert world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+    assert world.disks["/dev/snow_vg/deploy01-disk"] == b"written since, disk"
+    assert world.disks["/dev/snow_vg/deploy01-swap"] == b"written since, swap"
+    assert world.disks["/dev/snow_vg/slurm01-disk"] == b"slurm01 disk of before"
+    assert take_back(ground) == []
+
+
+def test_undo_of_undo_is_apply_and_that_can_be_undone_again() -> None:
+    """The second migration would be refused, or the second undo put an older state back."""
+    ground, world, _ = single_server()
+    migrate(ground)
+    migrated = dict(world.shared)
+    take_back(ground)
+    world.disks["/dev/snow_vg/deploy01-disk"] = b"newer"
+    migrate(ground)
+    assert world.shared == migrated
+    assert world.disks["/sNow/domains/deploy01/deploy01-disk"] == b"newer"
+    take_back(ground)
+    assert world.shared[DEPLOY][0].decode() == config("deploy01", 11)
+    assert world.shared[CONF][0].decode() == SNOW_CONF
+
+
+def test_a_domain_is_off_before_its_image_is_copied_and_images_are_kept_aside() -> None:
+    """A torn copy; or no way back from a way back."""
+    ground, world, _ = single_server(("deploy01",))
+    migrate(ground)
+    world.log.clear()
+    undo_images.move_back(ground, "deploy01", Listener())
+    assert [what for _, what in world.log] == [
+        "shutdown deploy01",
+        "copy /sNow/domains/deploy01/deploy01-disk /dev/snow_vg/deploy01-disk",
+        "copy /sNow/domains/deploy01/deploy01-swap /dev/snow_vg/deploy01-swap",
+        "create deploy01",
+    ]
+    assert "/sNow/domains/deploy01/deploy01-disk.undone" in world.disks
+    assert "/sNow/domains/deploy01/deploy01-disk" not in world.disks
+
+
+def test_a_domain_that_runs_on_another_server_is_seen_off_there() -> None:
+    """It would run twice: on its image and on its volume."""
+    ground, world, _ = single_server(("deploy01",))
+    migrate(ground)
+    world.running["deploy01"] = "snow02"
+    undo_images.move_back(ground, "deploy01", Listener())
+    assert ("snow02", "shutdown deploy01") in world.log
+    assert world.running == {"deploy01": "snow01"}
+
+
+def test_a_copy_that_fails_leaves_the_domain_running_from_its_image() -> None:
+    """A full or broken disk would cost the domain."""
+    ground, world, hosts = single_server(("deploy01",))
+    migrate(ground)
+    config_of_ours = hosts[0].text(DEPLOY)
+    world.fail = lambda host, argv: "I/O error" if "copy" in argv and argv[-2].endswith("-swap") else None
+    with pytest.raises(CommandError, match="I/O error") as caught:
+        undo_images.move_back(ground, "deploy01", Listener())
+    assert "runs from its image" in caught.value.remedy
+    assert hosts[0].text(DEPLOY) == config_of_ours
+    assert world.running == {"deploy01": "snow01"}
+    world.fail = lambda host, argv: None
+    undo_images.move_back(ground, "deploy01", Listener())
+    assert hosts[0].text(DEPLOY) == config("deploy01", 11)
+
+
+def test_a_domain_that_does_not_start_from_its_volume_starts_from_its_image() -> None:
+    ground, world, hosts = single_server(("deploy01",))
+    migrate(ground)
+    config_of_ours = hosts[0].text(DEPLOY)
+    world.fail = lambda host, argv: (
+        "no such device" if argv[:2] == ["xl", "create"] and hosts[0].text(DEPLOY) != config_of_ours else None
+    )
+    with pytest.raises(CommandError, match="does not start from its volumes"):
+        undo_images.move_back(ground, "deploy01", Listener())
+    assert world.running == {"deploy01": "snow01"}
+    assert "/sNow/domains/deploy01/deploy01-disk" in world.disks
+
+
+def test_a_run_that_was_killed_after_the_config_was_put_back_goes_on() -> None:
+    """The domain would stay down, or its volume be overwritten by an image that is older by then."""
+    ground, world, _ = single_server(("deploy01",))
+    migrate(ground)
+    way = undo_images.way_back(ground, "deploy01")
+    world.shared[DEPLOY] = (way.then.encode(), 0o644)
+    del world.running["deploy01"]
+    world.disks["/dev/snow_vg/deploy01-disk"] = b"verified copy"
+    world.log.clear()
+    assert undo_images.missing(ground, "deploy01") is not None
+    undo_images.move_back(ground, "deploy01", Listener())
+    assert [what for _, what in world.log] == ["create deploy01"]
+    assert world.disks["/dev/snow_vg/deploy01-disk"] == b"verified copy"
+    assert undo_images.missing(ground, "deploy01") is None
+
+
+def test_what_an_administrator_changed_since_in_a_config_stays() -> None:
+    """More memory, given last week, would be gone."""
+    ground, world, hosts = single_server(("deploy01",))
+    migrate(ground)
+    text = (hosts[0].text(DEPLOY) or "").replace("'256'", "'512'")
+    world.shared[DEPLOY] = (text.encode(), 0o644)
+    undo_images.move_back(ground, "deploy01", Listener())
+    now = hosts[0].text(DEPLOY) or ""
+    assert "'512'" in now and "'phy:/dev/snow_vg/deploy01-disk,xvda2,w'" in now and "block-snow" not in now
+
+
+def test_snow_conf_that_somebody_changed_since_is_not_put_back() -> None:
+    """His change would be lost without a word."""
+    ground, world, _ = single_server()
+    migrate(ground)
+    content, mode = world.shared[CONF]
+    world.shared[CONF] = (content + b"NEW=1\n", mode)
+    one = step(undo.steps(ground, PASSWORDS), "undo.snow.conf")
+    with pytest.raises(SiteError, match="changed by somebody else") as caught:
+        one.apply(Listener())
+    assert SECRET not in str(caught.value)
+    assert one.needs == () and all("undo.snow.conf" not in other.needs for other in undo.steps(ground, PASSWORDS))
+
+
+def test_a_config_without_an_earlier_version_is_an_error_and_not_a_guess() -> None:
+    ground, world, hosts = single_server(("deploy01",))
+    migrate(ground)
+    hosts[0].kept.clear()
+    with pytest.raises(SiteError, match="no earlier version"):
+        undo_images.move_back(ground, "deploy01", Listener())
+    assert world.running == {"deploy01": "snow01"}
+
+
+def test_an_undo_of_a_site_that_was_never_migrated_does_nothing() -> None:
+    """It would start a domain that is off on purpose."""
+    ground, world, _ = single_server()
+    del world.running["slurm01"]
+    assert take_back(ground) == []
+    assert world.log == []
+
+
+def test_a_domain_that_always_ran_from_files_keeps_them() -> None:
+    """Its only disk would be moved away."""
+    ground, world, hosts = single_server(("deploy01",))
+    text = config("deploy01", 11)
+    for disk in ("disk", "swap"):
+        old, new = f"phy:/dev/snow_vg/deploy01-{disk}", f"file:/sNow/domains/deploy01/deploy01-{disk}"
+        text = text.replace(old, new)
+        world.disks[f"/sNow/domains/deploy01/deploy01-{disk}"] = b"its only one"
+    world.shared[DEPLOY] = (text.encode(), 0o644)
+    migrate(ground)
+    take_back(ground)
+    assert hosts[0].text(DEPLOY) == text
+    assert world.disks["/sNow/domains/deploy01/deploy01-disk"] == b"its only one"
+    assert world.running == {"deploy01": "snow01"}
+
+
+def test_the_way_back_ends_where_it_is_told_to() -> None:
+    """`--to images` would take the images back as well."""
+    ground, _, _ = single_server()
+    ids = [one.id for one in undo.steps(ground, PASSWORDS, to="images")]
+    assert "undo.corosync.start" in ids and not any(name.startswith("undo.images") for name in ids)
+    ids = [one.id for one in undo.steps(ground, PASSWORDS, to="images.deploy01")]
+    assert "undo.images.slurm01" in ids and "undo.images.deploy01" not in ids
+    assert [one.id for one in undo.steps(ground, PASSWORDS, to="proofs")] == ["undo.snow.conf"]
+    assert undo.steps(ground, PASSWORDS, to="snow.conf") == []
+    with pytest.raises(InputError, match="no step"):
+        undo.steps(ground, PASSWORDS, to="imagse")
+
+
+def test_nothing_of_the_domains_is_touched_while_pacemaker_has_them() -> None:
+    """Pacemaker would start a domain from its image while that is copied."""
+    ground, _, _ = single_server()
+    steps = {one.id: one for one in undo.steps(ground, PASSWORDS)}
+    needed: set[str] = set()
+    open_ones = ["undo.images.deploy01"]
+    while open_ones:
+        open_ones += (now := steps[open_ones.pop()]).needs
+        needed.add(now.id)
+    assert {"undo.gather", "undo.pacemaker.cib", "undo.pacemaker.autostart", "undo.pacemaker.start"} <= needed
+    assert "undo.snow.conf" not in needed
+
+
+def form_cluster(ground: Ground, world: World, hosts: list[SimulatedHost]) -> None:
+    """What the rest of the migration leaves on the servers, slurm01 on the second."""
+    for host in hosts:
+        world.active |= {(host.name, "corosync"), (host.name, "pacemaker")}
+        host.own["/var/lib/pacemaker/cib/cib.xml"] = (f"<cib>{cib_live.MARK}</cib>".encode(), 0o600)
+        host.own["/etc/corosync/corosync.conf"] = (corosync_conf.compose(ground.site).encode(), 0o644)
+        host.own["/etc/corosync/authkey"] = (b"key", 0o400)
+        host.own["/var/lib/snow-ha/proofs/fence-snow01.json"] = (b"{}", 0o600)
+        for server in ground.site.servers:
+            host.own[f"/etc/snow-ha/fence/{server.name}"] = (b"#!/bin/sh", 0o700)
+    world.running["slurm01"] = "snow02"
+    world.resources = {"xsnow-vip": "snow02", "deploy01": "snow01", "slurm01": "snow02"}
+
+
+def test_a_whole_cluster_is_taken_back_with_its_domains_running() -> None:
+    """Stopping Pacemaker stops every domain, unless it is told to leave them alone; and a domain that stays on the second
+    server would be started on the first at its next boot."""
+    ground, world, hosts = single_server()
+    before = dict(world.shared)
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.log.clear()
+    take_back(ground)
+    log = [what for _, what in world.log]
+    begin = log[: log.index("stop corosync")]
+    assert begin == [
+        "migrate slurm01 to snow01",
+        "stop xsnow-vip",
+        "maintenance",
+        "stop pacemaker",
+        "stop pacemaker",
+        "aside /var/lib/pacemaker/cib/cib.xml",
+        "aside /var/lib/pacemaker/cib/cib.xml",
+    ]
+    assert log.index("shutdown deploy01") > max(n for n, what in enumerate(log) if what == "stop corosync")
+    assert world.active == set() and world.shared == before
+    assert world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+    for host in hosts:
+        left = [
+            path for path in host.own if path.startswith(("/etc/corosync/", "/etc/snow-ha/", "/var/lib/snow-ha/proofs"))
+        ]
+        assert left == []
+    assert take_back(ground) == []
+
+
+def test_back_to_the_images_leaves_the_domains_alone() -> None:
+    """`--to images` would cost every domain its time away."""
+    ground, world, hosts = single_server()
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.log.clear()
+    take_back(ground, to="images")
+    assert not any(what.startswith(("shutdown", "create", "copy")) for _, what in world.log)
+    assert world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+    assert b"block-snow" in world.shared[DEPLOY][0]
+    assert hosts[0].links
+
+
+def test_a_domain_that_does_not_survive_is_an_error() -> None:
+    """An undo would go on as if nothing had happened."""
+    ground, world, hosts = single_server()
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.maintenance = True
+
+    def lose(host: str, argv: Sequence[str]) -> str | None:
+        if argv[:3] == ["systemctl", "stop", "pacemaker"]:
+            world.running.pop("slurm01", None)
+        return None
+
+    world.fail = lose
+    with pytest.raises(ProofError, match="slurm01 did not survive"):
+        step(undo.steps(ground, PASSWORDS), "undo.pacemaker.cib").apply(Listener())
+
+
+def test_logins_are_taken_back_line_by_line() -> None:
+    """A key of the administrator's would go with ours."""
+    ground, _, hosts = single_server()
+    hosts[1].own["/root/.ssh/id_ed25519.pub"] = (b"ssh-ed25519 BBBB root@snow02\n", 0o644)
+    hosts[0].own["/root/.ssh/authorized_keys"] = (b"ssh-ed25519 AAAA me\nssh-ed25519 BBBB root@snow02\n", 0o600)
+    pin = b"snow02,192.168.8.2,10.0.0.2 ssh-ed25519 CCCC\n"
+    hosts[0].own["/etc/ssh/ssh_known_hosts"] = (pin, 0o644)
+    one = step(undo.steps(ground, PASSWORDS), "undo.servers.ssh")
+    assert one.check() is not None
+    one.apply(Listener())
+    assert read_text(hosts[0], "/root/.ssh/authorized_keys") == "ssh-ed25519 AAAA me\n"
+    assert read_text(hosts[0], "/etc/ssh/ssh_known_hosts") is None
+    assert one.check() is None
+
+
+def test_images_are_where_the_migration_puts_them() -> None:
+    ground, _, _ = single_server(("deploy01",))
+    domain = ground.site.domain("deploy01")
+    assert image_path(ground.site, domain, domain.disks[0]) == "/sNow/domains/deploy01/deploy01-disk"
