@@ -6,16 +6,15 @@ copy is verified, and if anything fails it is started from its image as before.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import absent, exists, make_dir, write_file
-from snowha.images import travel
+from snowha.hosts.files import absent, exists, write_file
+from snowha.migration import image_engine
 from snowha.migration.ground import Ground, image_path, read_config
-from snowha.migration.images import BOOT_TIMEOUT, ENGINE, SHUTDOWN_TIMEOUT
+from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -144,8 +143,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     if not way.is_due and (where := live.places(ground.hosts).get(name, ())) not in ((), (host.name,)):
         raise SiteError(f"{name} runs on {' and '.join(where)}", where=host.name, remedy=f"xl shutdown {name} there")
     if way.volumes:
-        make_dir(host, "/var/lib/snow-ha", mode=0o700)
-        write_file(host, ENGINE, travel.pack(), mode=0o700, keep=False)
+        image_engine.bring(host)
 
     addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due else []
     answering = [address for address in addresses if live.answers(host, address)]
@@ -159,7 +157,14 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             _see_off(ground, name, reporter, steady)
             off = True
             for disk, volume in way.volumes:
-                reporter.fact(volume.name, _copy(host, disk.target, volume.target, reporter))
+                reporter.say(f"copying {disk.target} back into {volume.target}")
+                event = image_engine.run(
+                    host,
+                    ["copy", disk.target, volume.target],
+                    reporter=reporter,
+                    remedy="the domain runs from its image as before; correct this and run it again",
+                )
+                reporter.fact(volume.name, {**image_engine.facts(event), "volume": volume.target})
             write_file(host, path, way.then)
     except BaseException:
         # from whichever config is there: the new one stands only if every copy was verified
@@ -196,37 +201,6 @@ def _start(host: Host, name: str, path: str, way: Way) -> None:
         where=host.name,
         remedy="it runs from its image as before; correct the cause and run this again",
     )
-
-
-def _copy(host: Host, image: str, volume: str, reporter: Reporter) -> dict[str, str | int | float | bool]:
-    """Copy an image into its volume with the engine, read back and compared; its verified result."""
-    result: dict[str, str | int | float | bool] = {"source": image, "volume": volume}
-    failure = ""
-
-    def line(text: str) -> None:
-        nonlocal failure
-        try:
-            event = json.loads(text)
-        except ValueError:
-            return
-        if event.get("event") == "progress":
-            reporter.progress(float(event["done"]), float(event["total"]), "B")
-        elif event.get("event") == "done":
-            result.update(
-                {key: event[key] for key in ("bytes", "copied", "verified", "hash", "seconds") if key in event}
-            )
-        elif event.get("event") == "error":
-            failure = str(event.get("message", ""))
-
-    reporter.say(f"copying {image} back into {volume}")
-    done = host.run(["python3", ENGINE, "copy", image, volume, "--json"], timeout=24 * 3600, check=False, on_line=line)
-    if not done.ok or not result.get("verified"):
-        raise CommandError(
-            failure or done.stderr.strip() or f"exit status {done.returncode}",
-            where=f"{host.name}:{volume}",
-            remedy="the domain runs from its image as before; correct this and run it again",
-        )
-    return result
 
 
 def _put_aside(host: Host, images: tuple[str, ...], reporter: Reporter) -> None:
