@@ -110,6 +110,8 @@ def apply(
             differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
             saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json)
+        if not (until or only or domains):
+            here.journal.keep_questions(here.ground.asked())
     sys.exit(outcome.exit_code)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Session:
 def session(file: Path) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here."""
     recorder = Recorder()
-    ground = load.load(file, remember=True, record=recorder)
+    ground = load.load(file, remember=True, record=recorder, questions=_questions(journal_path()))
     passwords = load.passwords(ground, file)
     recorder.hide(passwords.values())
     path = journal_path()
@@ -43,6 +43,14 @@ def session(file: Path) -> Iterator[Session]:
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(ground, passwords, journal)
+
+
+def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
+    """What the last run looked at."""
+    if not path.exists():
+        return {}
+    with Journal(path) as journal:
+        return journal.questions()
 
 
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool) -> Outcome:

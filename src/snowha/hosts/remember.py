@@ -3,19 +3,34 @@
 Before a run changes anything, every step looks, and many look at the same thing: where domains run, what Pacemaker says. On a
 busy server each command costs a noticeable part of a second. The answers are good until the first change: then ``forget``.
 
-What was asked before anything was changed is nearly the same in every run: ``ask`` asks all of it at once, ``asked`` tells
-what it was.
+What steps look at is nearly the same in every run: ``asked`` tells what it was, and ``ask`` asks all of it at once the next
+time. On a finished site that is all that there is to do.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.batch import run_all
 from snowha.hosts.process import as_bytes, failed
+from snowha.hosts.reading import only_looks
+
+_looking: ContextVar[bool] = ContextVar("looking", default=False)
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """What is asked in this block is asked to look, and will be asked again in the next run."""
+    token = _looking.set(True)
+    try:
+        yield
+    finally:
+        _looking.reset(token)
 
 
 class ResettableHost(Host, Protocol):
@@ -38,14 +53,17 @@ class RememberingHost:
         return self._host.name
 
     def ask(self, questions: Sequence[Sequence[str]]) -> None:
-        """Ask all of ``questions``, commands that change nothing, in one go. Raises UnreachableError, CommandError."""
-        for answer in run_all(self._host, questions):
+        """Ask all of ``questions`` in one go. Those that are not known to only look are left out, wherever they come from.
+
+        Raises UnreachableError, CommandError.
+        """
+        for answer in run_all(self._host, [words for words in questions if only_looks(words)]):
             with self._lock:
                 if self._answers is not None:
                     self._answers[answer.argv, b""] = (threading.Lock(), [answer])
 
     def asked(self) -> tuple[tuple[str, ...], ...]:
-        """The commands without input that were run before ``forget``, in order: they changed nothing."""
+        """The commands without input that were run ``looking``, in order."""
         with self._lock:
             return tuple(self._questions)
 
@@ -68,12 +86,12 @@ class RememberingHost:
     ) -> Completed:
         """As the host's own. An answer is remembered whether the command failed or not; not being reached is not."""
         with self._lock:
+            if _looking.get() and not input:
+                self._questions.setdefault(tuple(argv))
             if self._answers is None or on_line is not None:
                 known = None
             else:
                 known = self._answers.setdefault((tuple(argv), as_bytes(input)), (threading.Lock(), []))
-                if not input:
-                    self._questions.setdefault(tuple(argv))
         if known is None:
             return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
         asking, answer = known

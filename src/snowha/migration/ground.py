@@ -43,6 +43,10 @@ class Ground:
             if isinstance(host, RememberingHost):
                 host.forget()
 
+    def asked(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """What each server was asked so far to look at it."""
+        return {name: host.asked() for name, host in self.hosts.items() if isinstance(host, RememberingHost)}
+
     def first_missing(
         self, function: Callable[[Host], str | None], servers: Sequence[Server] | None = None
     ) -> str | None:

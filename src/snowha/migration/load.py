@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from snowha.errors import InputError
 from snowha.hosts.api import Host
+from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
-from snowha.hosts.remember import RememberingHost, ResettableHost
+from snowha.hosts.remember import RememberingHost, ResettableHost, looking
 from snowha.hosts.ssh import SshHost
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
@@ -31,11 +32,18 @@ def read_ha_file(file: Path) -> HaFile:
     return ha_toml.parse(text, where=str(file))
 
 
-def load(file: Path, *, remember: bool = False, record: Callable[[Command], None] | None = None) -> Ground:
+def load(
+    file: Path,
+    *,
+    remember: bool = False,
+    record: Callable[[Command], None] | None = None,
+    questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
+) -> Ground:
     """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
     ``record`` is told of every command that may change something on a server.
+    ``questions``: what an earlier run asked each server, and so is asked at once.
     """
     ha = read_ha_file(file)
     connected: dict[str, ResettableHost] = {
@@ -45,8 +53,12 @@ def load(file: Path, *, remember: bool = False, record: Callable[[Command], None
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
     hosts: dict[str, Host] = dict(connected)
     if remember:
-        hosts = {name: RememberingHost(host) for name, host in connected.items()}
-    domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
+        remembering = {name: RememberingHost(host) for name, host in connected.items()}
+        asked = questions or {}
+        each(list(remembering.values()), lambda host: host.ask(asked.get(host.name, ())))
+        hosts = {**remembering}
+    with looking():
+        domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
     rules.raise_on_stop(rules.check_domains(domains))
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from snowha.hosts.remember import looking
 from snowha.migration import corosync, describe, images, pacemaker, placement, proofs, servers, snow_conf
 from snowha.migration.ground import Ground
 from snowha.plan.record import on_behalf_of
@@ -30,7 +31,12 @@ def all_steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
 def carried_out(ground: Ground, step: Step) -> Step:
     """``step`` such that the servers are asked anew from its first change on, and its commands are known as its own."""
     proof = partial(_do, ground, step.id, step.proof) if step.proof else None
-    return replace(step, apply=partial(_do, ground, step.id, step.apply), proof=proof)
+    return replace(step, check=partial(_look, step.check), apply=partial(_do, ground, step.id, step.apply), proof=proof)
+
+
+def _look(check: Callable[[], str | None]) -> str | None:
+    with looking():
+        return check()
 
 
 def _do(ground: Ground, name: str, work: Callable[[Reporter], None], reporter: Reporter) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,12 +43,13 @@ CREATE TABLE IF NOT EXISTS command (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL, step TEXT NOT NULL, host TEXT NOT NULL, text TEXT NOT NULL,
     at TEXT NOT NULL, seconds REAL NOT NULL, status INTEGER
 );
+CREATE TABLE IF NOT EXISTS question (server TEXT NOT NULL, argv TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS event_step ON event (step, id);
 CREATE INDEX IF NOT EXISTS fact_step ON fact (step, key, id);
 PRAGMA user_version = 2;
 """
-# Version 2 (command, meta) only added tables: the same statements bring a journal of version 1 up to date.
+# Version 2 (command, question, meta) only added tables: the same statements bring a journal of version 1 up to date.
 LOST = "lost"
 """Outcome of a run that ended without a word: killed, or its machine lost."""
 
@@ -181,6 +182,21 @@ class Journal:
             run,
         )
         return tuple(Done(*row) for row in rows)
+
+    def questions(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """What the steps of the last whole run looked at, by server."""
+        found: dict[str, list[tuple[str, ...]]] = {}
+        for server, argv in self._read("SELECT server, argv FROM question ORDER BY rowid"):
+            found.setdefault(server, []).append(tuple(json.loads(argv)))
+        return {server: tuple(asked) for server, asked in found.items()}
+
+    def keep_questions(self, questions: Mapping[str, Iterable[tuple[str, ...]]]) -> None:
+        """Keep these in place of those of earlier runs."""
+        rows = [(server, json.dumps(argv)) for server, asked in questions.items() for argv in asked]
+        with self._lock, self._db:
+            self._db.execute("BEGIN")
+            self._db.execute("DELETE FROM question")
+            self._db.executemany("INSERT INTO question (server, argv) VALUES (?, ?)", rows)
 
     @property
     def identity(self) -> str:

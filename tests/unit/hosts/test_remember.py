@@ -9,7 +9,7 @@ import pytest
 from snowha.errors import CommandError
 from snowha.hosts.api import Completed
 from snowha.hosts.local import LocalHost
-from snowha.hosts.remember import RememberingHost
+from snowha.hosts.remember import RememberingHost, looking
 
 
 class CountingHost:
@@ -75,17 +75,27 @@ class ShellHost(CountingHost):
 def test_what_was_asked_in_the_last_run_is_asked_at_once_in_the_next() -> None:
     """A finished site would be looked at for minutes."""
     first = RememberingHost(ShellHost())
-    first.run(["echo", "one"])
-    first.run(["sh", "-c", "exit 3"], check=False)
-    first.run(["cat"], input="not a question: who knows what it does")
+    with looking():
+        first.run(["stat", "-c", "%F", "/"])
+        first.run(["test", "-e", "/nowhere"], check=False)
+        first.run(["cat"], input="not a question: who knows what it is about")
     first.forget()
     first.run(["touch", "/dev/null"])
+    with looking():
+        first.run(["stat", "-c", "%F", "/"])
     asked = first.asked()
-    assert asked == (("echo", "one"), ("sh", "-c", "exit 3"))
+    assert asked == (("stat", "-c", "%F", "/"), ("test", "-e", "/nowhere"))
 
     server = ShellHost()
     second = RememberingHost(server)
     second.ask(asked)
-    assert second.run(["echo", "one"]).stdout == "one\n"
-    assert second.run(["sh", "-c", "exit 3"], check=False).returncode == 3
+    assert second.run(["stat", "-c", "%F", "/"]).stdout == "directory\n"
+    assert second.run(["test", "-e", "/nowhere"], check=False).returncode == 1
     assert server.asked == 1
+
+
+def test_what_might_change_something_is_never_asked_ahead() -> None:
+    """A question that somebody wrote into the journal must not reboot a server."""
+    server = ShellHost()
+    RememberingHost(server).ask([["touch", "/tmp/owned"], ["sh", "-c", "reboot"]])
+    assert server.asked == 0
