@@ -41,7 +41,14 @@ class Door:
         """Work from this machine from now on."""
         self.monkeypatch.setenv("SNOW_JOURNAL", str(self.folder / name / "journal.sqlite"))
 
-    def _load(self, file: Path, *, remember: bool = False, record: Callable[[Command], None] | None = None) -> Ground:
+    def _load(
+        self,
+        file: Path,
+        *,
+        remember: bool = False,
+        record: Callable[[Command], None] | None = None,
+        questions: object = None,
+    ) -> Ground:
         hosts: dict[str, Host] = {}
         for host in self.hosts:
             recorded = host if record is None else RecordingHost(host, record)
