@@ -7,9 +7,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # a release given on the command line is for the lab: make demo RELEASE=bookworm
 RELEASE ?= trixie
 # lab tests to run: make lab-test TESTS=tests/lab/test_1_bad_input.py
-TESTS ?= tests/lab
+TESTS ?= --ignore tests/lab/long tests/lab
 
-.PHONY: demo test unit lab-test check lab bench clean
+.PHONY: demo test unit lab-test lab-long check lab bench clean
 
 # The whole story on this machine: a single server becomes a cluster, then loses a server. Ends with build/demo/report.html.
 demo: $(VENV)/installed packages
@@ -23,6 +23,10 @@ unit: $(VENV)/installed
 
 lab-test: $(VENV)/installed packages
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
+
+# All lab tests, with those that take too long for each change: warm copies, plans, undo, another machine.
+lab-long:
+	$(MAKE) lab-test TESTS=tests/lab
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -124,6 +124,13 @@ def single(initial_folder: Path, tmp_path: Path) -> Administrator:
     return Administrator(tmp_path)
 
 
+@pytest.fixture
+def fresh(single: Administrator) -> Administrator:
+    """The same for a test that changes the servers: they are as they were before anything."""
+    site.restore(PREPARED)
+    return single
+
+
 @pytest.fixture(scope="session")
 def cluster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cluster")

@@ -98,20 +98,20 @@ def test_the_single_server_has_no_stop_and_each_break_is_found_and_gone_again(si
     assert shell("snow01", "ls -d /var/lib/snow-ha /etc/snow-ha 2>/dev/null || true") == ""
 
 
-def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_moved_on(single: Administrator) -> None:
+def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_moved_on(fresh: Administrator) -> None:
     """What would be lost: the reason to look before doing."""
     files = "find /etc /root/.ssh /var/lib/snow-ha -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum"
     before = {host: shell(host, files) for host in ("snow01", "snow02")}
-    ended = single.snow("ha", "plan", "--save", "plan.json")
+    ended = fresh.snow("ha", "plan", "--save", "plan.json")
     assert ended.code == 0, ended.output
     assert {host: shell(host, files) for host in ("snow01", "snow02")} == before
     for word in ("xl shutdown deploy01", "script=block-snow", "CIB: property stonith-enabled", "SNOW_NODES"):
         assert word in ended.output
     for secret in SECRETS:
         assert secret not in ended.output
-        assert secret not in (single.folder / "plan.json").read_text()
+        assert secret not in (fresh.folder / "plan.json").read_text()
     shell("nfs01", "echo >> /export/sNow/etc/domains/slurm02.cfg")
-    refused = single.snow("ha", "apply", "--yes", "--plan", "plan.json")
+    refused = fresh.snow("ha", "apply", "--yes", "--plan", "plan.json")
     assert refused.code == 4
     assert "slurm02.cfg has changed" in refused.output
 
@@ -142,13 +142,13 @@ def test_there_and_back_and_there_again(cluster: Administrator) -> None:
         assert secret not in log.output
 
 
-def test_another_machine_goes_on(single: Administrator) -> None:
+def test_another_machine_goes_on(fresh: Administrator) -> None:
     """What would be lost: the rollout, together with the laptop."""
-    first = single.snow("ha", "apply", "--yes", "--until", "servers.settings.snow01")
+    first = fresh.snow("ha", "apply", "--yes", "--until", "servers.settings.snow01")
     assert first.code == 0, first.output
-    single.journal = single.folder / "another.sqlite"
-    second = single.snow("ha", "apply", "--yes", "--domain", "slurm02")
+    fresh.journal = fresh.folder / "another.sqlite"
+    second = fresh.snow("ha", "apply", "--yes", "--domain", "slurm02")
     assert second.code == 0, second.output
     assert "going on with the journal" in second.output
-    runs = json.loads(single.snow("ha", "log", "--json").output)
+    runs = json.loads(fresh.snow("ha", "log", "--json").output)
     assert [run["outcome"] for run in runs] == ["done", "done"]

@@ -32,57 +32,57 @@ def facts_of(output: str) -> dict[str, object]:
     return {event["key"]: event["value"] for event in events if "key" in event}
 
 
-def test_a_domain_is_copied_while_it_writes_and_loses_nothing(single: Administrator) -> None:
+def test_a_domain_is_copied_while_it_writes_and_loses_nothing(fresh: Administrator) -> None:
     """What would be lost: what it wrote before the snapshot and called used after it, and what it wrote meanwhile."""
-    ended = single.snow("images", "copy", "slurm01", "--json")
+    ended = fresh.snow("images", "copy", "slurm01", "--json")
     assert ended.code == 0, ended.output
     facts = facts_of(ended.output)
     assert isinstance(facts["away_s"], float) and isinstance(facts["estimate_s"], float)
     assert snapshots_left() == ""
     nothing_lost("slurm01")
-    listed = {row["path"]: row for row in json.loads(single.snow("images", "list", "--json").output)}
+    listed = {row["path"]: row for row in json.loads(fresh.snow("images", "list", "--json").output)}
     assert listed[IMAGE]["state"] == "in use" and listed[IMAGE]["volume_there"]
-    again = single.snow("images", "copy", "slurm01")
+    again = fresh.snow("images", "copy", "slurm01")
     assert again.code == 0 and "already so" in again.output
-    refused = single.snow("images", "discard", "slurm01", "--yes")
+    refused = fresh.snow("images", "discard", "slurm01", "--yes")
     assert refused.code != 0 and "not a day yet" in refused.output
 
 
-def test_a_domain_with_the_time_limit_it_cannot_keep_is_left_alone(single: Administrator) -> None:
+def test_a_domain_with_the_time_limit_it_cannot_keep_is_left_alone(fresh: Administrator) -> None:
     before = on("snow01", "xl", "list", "slurm01").splitlines()[1].split()[1]
-    ended = single.snow("images", "copy", "slurm01", "--max-away", "5")
+    ended = fresh.snow("images", "copy", "slurm01", "--max-away", "5")
     assert ended.code != 0 and "5 s are allowed" in ended.output
     assert on("snow01", "xl", "list", "slurm01").splitlines()[1].split()[1] == before, "it was restarted"
     assert snapshots_left() == ""
 
 
-def test_killed_while_it_copies_the_next_run_begins_with_a_clean_slate(single: Administrator) -> None:
-    killed = single.interrupted(
+def test_killed_while_it_copies_the_next_run_begins_with_a_clean_slate(fresh: Administrator) -> None:
+    killed = fresh.interrupted(
         lambda line: "while the domain runs" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
     )
     assert killed.code == -signal.SIGKILL
     assert re.search("snow-ha-1-slurm01-disk", snapshots_left())
-    ended = single.snow("images", "copy", "slurm01")
+    ended = fresh.snow("images", "copy", "slurm01")
     assert ended.code == 0 and "an earlier run had left" in ended.output, ended.output
     assert snapshots_left() == ""
     nothing_lost("slurm01")
 
 
-def test_a_snapshot_too_small_ends_it_with_the_domain_running(single: Administrator) -> None:
+def test_a_snapshot_too_small_ends_it_with_the_domain_running(fresh: Administrator) -> None:
     """The domain writes more than a snapshot of 4 MiB can keep; nothing of the copy may be taken for good."""
     free = on("snow01", "sh", "-c", "'vgs --noheadings --units m --nosuffix -o vg_free snow_vg'").strip()
     on("snow01", "lvcreate", "--yes", "-Wn", "-Zn", "-L", f"{int(float(free)) - 8}m", "-n", "ballast", "snow_vg")
-    ended = single.snow("images", "copy", "slurm01", "--snapshot-size", "4", "--rate", "1", timeout=1800)
+    ended = fresh.snow("images", "copy", "slurm01", "--snapshot-size", "4", "--rate", "1", timeout=1800)
     assert ended.code != 0 and re.search("overflowed|% full", ended.output), ended.output
     assert "slurm01" in on("snow01", "xl", "list")
     assert snapshots_left() == ""
 
 
-def test_the_way_back_brings_what_was_written_since(single: Administrator) -> None:
-    assert single.snow("images", "copy", "slurm01").code == 0
+def test_the_way_back_brings_what_was_written_since(fresh: Administrator) -> None:
+    assert fresh.snow("images", "copy", "slurm01").code == 0
     on("snow01", "xl", "shutdown", "-w", "slurm01", timeout=600)
     nothing_lost("slurm01")
-    ended = single.snow("images", "restore", "slurm01", "--yes")
+    ended = fresh.snow("images", "restore", "slurm01", "--yes")
     assert ended.code == 0, ended.output
     assert on("snow01", "cmp", IMAGE, "/dev/snow_vg/slurm01-disk", check=False) == ""
     where = "'cat /sNow/etc/domains/slurm01.cfg /sNow/*/etc/domains/slurm01.cfg 2>/dev/null'"
