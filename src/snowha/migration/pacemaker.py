@@ -144,7 +144,7 @@ def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
         lambda: all((state := live.cluster_state(ground.hosts)) and state.is_online(name) for name in names) or None,
         timeout=300,
         what=f"{', '.join(names)} online in Pacemaker",
-        interval=2,
+        interval=live.LOOK_EVERY_S,
         report=reporter.say,
     )
 
@@ -248,7 +248,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         lambda: live.well(ground.hosts),
         timeout=300,
         what="Pacemaker to find every domain and start fencing and the floating IP",
-        interval=3,
+        interval=live.LOOK_EVERY_S,
         report=reporter.say,
     )
     adopted = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}

@@ -13,6 +13,9 @@ from snowha.hosts.wait import NotYet, wait_for
 from snowha.plan.step import Reporter
 from snowha.xen import xl
 
+LOOK_EVERY_S = 5.0
+"""Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
+
 Hosts = dict[str, Host]
 """The servers by name, in the order of ha.toml."""
 
@@ -137,7 +140,7 @@ def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
             raise NotYet(wrong)
         return True if found and not _busy(found[0]) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=3, report=reporter.say)
+    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.say)
 
 
 def _busy(host: Host) -> bool:
@@ -162,7 +165,7 @@ def move(hosts: Hosts, resource: str, server: str, reporter: Reporter, *, timeou
             lambda: ((state := cluster_state(hosts)) is not None and servers_of(state, resource) == (server,)) or None,
             timeout=timeout,
             what=f"{resource} to run on {server}",
-            interval=2,
+            interval=LOOK_EVERY_S,
             report=reporter.say,
         )
     finally:
@@ -189,4 +192,4 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
             raise NotYet(f"{', '.join(left)} still there")
         return True if not xl.running(hosts[server]) else None
 
-    wait_for(empty, timeout=timeout, what=f"{server} to be empty", interval=2, report=reporter.say)
+    wait_for(empty, timeout=timeout, what=f"{server} to be empty", interval=LOOK_EVERY_S, report=reporter.say)
