@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -177,7 +178,7 @@ def _first_answer(paths: layout.LabPaths, domain: str, since: float) -> float:
 def found_on_disk(image: str) -> records.Found:
     """The records in a domain's image, read by the storage server from its own disk, behind everybody's back."""
     local = f"/export{image}"
-    words = ["ssh", "-F", str(layout.paths().ssh_config), NFS01.name, *records.dump_argv(local)]
+    words = ["ssh", "-F", str(layout.paths().ssh_config), NFS01.name, shlex.join(records.dump_argv(local))]
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
