@@ -29,6 +29,9 @@ Say = Callable[[str], None]
 NETWORK = 10.0
 """Seconds around a step in which a domain's answers still belong to it: the client's pause and timeout."""
 
+AWAY_S = 5.0
+"""Seconds without an answer from which a domain counts as away in the picture: the client asks every 2 s and waits 2 s."""
+
 
 def run(release: str, folder: Path, say: Say) -> int:
     """The whole demonstration; its report in ``folder``. The exit code: 0 if nothing was lost, else 6."""
@@ -313,7 +316,7 @@ def _timeline(
                 "stays": [{"server": s.server, "from": s.first, "to": s.last} for s in stays if s.domain == plan.name],
                 "away": [
                     {"from": a, "to": b, "why": why(plan.name, a)}
-                    for a, b in client.gaps(log, plan.name, 2.0)
+                    for a, b in client.gaps(log, plan.name, AWAY_S)
                     if a >= began
                 ],
             }
