@@ -107,7 +107,8 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
     victim = max(by_server, key=lambda name: len(by_server[name]))
     restarted = sorted(by_server[victim])[0]
     print(
-        f"\nRestarting {restarted} on {victim}: from now on that server holds the image's NFS delegation, if there is one."
+        f"\nRestarting {restarted} on {victim}: with the guide's own configuration that server then holds a delegation of its "
+        "image, and the domain never comes back when the server is lost."
     )
     live.member(ground.hosts).run(["crm_resource", "--restart", f"--resource={restarted}"], timeout=600)
     live.settle(ground.hosts, reporter)
