@@ -52,6 +52,16 @@ QUIET_UNITS = (
     "sys-kernel-tracing.mount",
 )  # fmt: skip
 
+COLDPLUG = """\
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=block --subsystem-match=net
+ExecStart=-udevadm trigger --type=devices --action=add --sysname-match=hvc0 --sysname-match=ttyS0
+"""
+COLDPLUG_FILE = "etc/systemd/system/systemd-udev-trigger.service.d/lab.conf"
+"""Only the disks, cards and consoles that machines and domains have. All else that a kernel knows (64
+terminals, every function of the chipset) is asked for nothing, for most of a minute under emulation."""
+
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -264,6 +274,7 @@ def prepare_full_root(
     _link(root, "etc/systemd/network/99-default.link", "/dev/null")
     for unit in QUIET_UNITS:
         _link(root, f"etc/systemd/system/{unit}", "/dev/null")
+    _write(root, COLDPLUG_FILE, COLDPLUG)
     _write(root, "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n")
     _write(root, "etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=20s\n")
     _lock_root(root)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
-from snowha.lab import layout
+from snowha.lab import guests, layout
 from snowha.lab.layout import DOMAINS, MACHINES, Machine
 from snowha.migration.packages import server_packages
 
@@ -61,16 +61,6 @@ QUIET_UNITS = (
     "systemd-update-utmp.service",
 )
 """What would call out, or only costs time under emulation."""
-
-COLDPLUG = """\
-[Service]
-ExecStart=
-ExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=block --subsystem-match=net
-ExecStart=-udevadm trigger --type=devices --action=add --sysname-match=hvc0 --sysname-match=ttyS0
-"""
-"""For systemd-udev-trigger.service: the disks, cards and consoles that the machines have. All else that a kernel knows (64
-terminals, every function of the chipset) is asked for nothing, for most of a minute under emulation."""
-
 
 @dataclass(frozen=True)
 class Keys:
@@ -175,7 +165,7 @@ def _quiet(tree: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
-    _write(tree, "etc/systemd/system/systemd-udev-trigger.service.d/lab.conf", COLDPLUG)
+    _write(tree, guests.COLDPLUG_FILE, guests.COLDPLUG)
 
 
 def configure(tree: Path, machine: Machine, keys: Keys) -> None:
