@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import Administrator, on
+from conftest import Administrator, on, wait_until
 
 from snowha.hosts.local import LocalHost
 from snowha.lab import first_boot, layout, site
@@ -41,12 +41,20 @@ def write(path: str, text: str) -> None:
     LocalHost().run(first_boot.ssh_words("nfs01", ["tee", f"/export{path}"], paths=layout.paths()), input=text)
 
 
-def test_a_server_that_does_not_answer_is_named(unchanged: Administrator) -> None:
-    site.cable("snow02", "snow", False)
+@contextmanager
+def unplugged(host: str, network: str) -> Iterator[None]:
+    """A cable pulled, and plugged in again: over when the host answers, which takes until the neighbours look for it anew."""
+    site.cable(host, network, False)
     try:
-        ended = unchanged.snow("ha", "apply", "--yes")
+        yield
     finally:
-        site.cable("snow02", "snow", True)
+        site.cable(host, network, True)
+        wait_until(lambda: first_boot.ssh(host, ["true"], check=False).ok, timeout=60, what=f"{host} answers again")
+
+
+def test_a_server_that_does_not_answer_is_named(unchanged: Administrator) -> None:
+    with unplugged("snow02", "snow"):
+        ended = unchanged.snow("ha", "apply", "--yes")
     assert ended.code == 3
     assert "snow02" in ended.output
 

@@ -108,7 +108,7 @@ class DomainPlan:
 
 
 DOMAINS = (
-    DomainPlan("deploy01", "deploy", 11, 256, disk=1536, swap=128, live=60, garbage=200, full=True),
+    DomainPlan("deploy01", "deploy", 11, 192, disk=1536, swap=128, live=60, garbage=200, full=True),
     DomainPlan("proxy01", "proxy", 12, 96, disk=768, swap=64, live=200, garbage=150),
     DomainPlan("slurm01", "slurmctld-master", 13, 96, disk=768, swap=64, live=200, garbage=150, checks_stale_reads=True),
     DomainPlan("slurm02", "slurmctld-slave", 14, 96, disk=768, swap=64, live=200, garbage=150),

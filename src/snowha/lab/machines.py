@@ -36,7 +36,7 @@ def accelerator() -> tuple[str, ...]:
         )
         if answer.ok and '"return"' in answer.stdout:
             return kvm
-    return ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64,+svm,+npt")
+    return ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "qemu64,+svm,+npt")
 
 
 def _nested_flag() -> bool:
@@ -84,7 +84,7 @@ def _argv(
             "-initrd",
             str(ramdisk),
             "-append",
-            "root=/dev/vda1 ro quiet mitigations=off audit=0 console=ttyS0,115200",
+            "root=/dev/vda1 ro quiet mitigations=off audit=0 norandmaps console=ttyS0,115200",
         ]
     if snapshot:
         words += ["-loadvm", snapshot]

@@ -25,6 +25,7 @@ PACKAGES = {
     "cpio": "cpio",
     "busybox": "busybox-static",
     "gcc": "gcc",
+    "ar": "binutils",
     "ipmitool": "ipmitool",
     "xz": "xz-utils",
     "zstd": "zstd",
