@@ -27,13 +27,16 @@ class Session:
     ground: Ground
     passwords: dict[str, str]
     journal: Journal
+    known: bool
+    """An earlier run of the whole got to its end: it is known what to look at."""
 
 
 @contextmanager
 def session(file: Path) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here."""
     recorder = Recorder()
-    ground = load.load(file, remember=True, record=recorder, questions=_questions(journal_path()))
+    questions = _questions(journal_path())
+    ground = load.load(file, remember=True, record=recorder, questions=questions)
     passwords = load.passwords(ground, file)
     recorder.hide(passwords.values())
     path = journal_path()
@@ -42,7 +45,7 @@ def session(file: Path) -> Iterator[Session]:
         click.echo(said, err=True)
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Session(ground, passwords, journal)
+        yield Session(ground, passwords, journal, known=bool(questions))
 
 
 def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:

@@ -84,7 +84,7 @@ def _argv(
             "-initrd",
             str(ramdisk),
             "-append",
-            "root=/dev/vda1 ro quiet mitigations=off audit=0 norandmaps console=ttyS0,115200",
+            "root=/dev/vda1 ro quiet mitigations=off norandmaps console=ttyS0,115200",
         ]
     if snapshot:
         words += ["-loadvm", snapshot]

@@ -66,9 +66,8 @@ def _write_key(ground: Ground, reporter: Reporter) -> None:
     present = [key for key in ground.on_all(lambda host: read_file(host, KEY)).values() if key]
     # 256 bytes are what corosync-keygen(8) writes
     key = present[0] if present else secrets.token_bytes(256)
-    for host in ground.hosts.values():
-        reporter.say(f"writing {KEY} on {host.name}")
-        write_file(host, KEY, key, mode=0o400, owner="root:root", keep=bool(present))
+    reporter.say(f"writing {KEY}")
+    ground.on_all(lambda host: write_file(host, KEY, key, mode=0o400, owner="root:root", keep=bool(present)))
 
 
 def _conf_missing(ground: Ground) -> str | None:
@@ -78,17 +77,15 @@ def _conf_missing(ground: Ground) -> str | None:
 
 def _write_conf(ground: Ground, reporter: Reporter) -> None:
     wanted = corosync_conf.compose(ground.site)
-    wrong = [host for host in ground.hosts.values() if read_text(host, CONF) != wanted]
-    for host in ground.hosts.values():
-        if host.run(["systemctl", "is-active", "--quiet", "corosync"], check=False).ok:
-            raise SiteError(
-                "corosync runs with another configuration",
-                where=host.name,
-                remedy="stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
-            )
-    for host in wrong:
-        reporter.say(f"writing {CONF} on {host.name}")
-        write_file(host, CONF, wanted, mode=0o644)
+    running = ground.on_all(lambda host: host.run(["systemctl", "is-active", "--quiet", "corosync"], check=False).ok)
+    for name in (name for name, runs in running.items() if runs):
+        raise SiteError(
+            "corosync runs with another configuration",
+            where=name,
+            remedy="stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
+        )
+    reporter.say(f"writing {CONF}")
+    ground.on_all(lambda host: write_file(host, CONF, wanted, mode=0o644))
 
 
 def membership_trouble(host: Host, ground: Ground) -> str | None:

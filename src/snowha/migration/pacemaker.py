@@ -13,6 +13,7 @@ from snowha.cluster import cib, cib_live, fencing, placement
 from snowha.errors import CommandError, ProofError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, remove_file, stat, write_file
+from snowha.hosts.many import each
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground, read_domains
 from snowha.operations import live
@@ -97,7 +98,7 @@ def power_status(host: Host, server: Server) -> str:
 
 
 def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Reporter) -> None:
-    for host in ground.hosts.values():
+    def prepare(host: Host) -> None:
         make_dir(host, "/etc/snow-ha", mode=0o755)
         make_dir(host, SECRETS, mode=0o700, owner="root:root")
         for server in ground.site.servers:
@@ -111,6 +112,8 @@ def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Rep
                     where=host.name,
                     remedy="it is another machine's BMC: correct `address` of its fence in ha.toml",
                 )
+
+    ground.on_all(prepare)
 
 
 # Pacemaker itself
@@ -129,16 +132,18 @@ def _nodes_missing(ground: Ground) -> str | None:
 
 
 def _start(ground: Ground, reporter: Reporter) -> None:
-    for host in ground.hosts.values():
+    def hand_over(host: Host) -> None:
         host.run(["chown", "-R", "hacluster:haclient", STATE])
         host.run(["chmod", "750", STATE])
+
+    ground.on_all(hand_over)
     join(ground, list(ground.site.servers), reporter)
 
 
 def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
     """Start Corosync and Pacemaker on ``servers`` and wait until the cluster has them online."""
-    for server in servers:
-        ground.hosts[server.name].run(["systemctl", "start", "corosync", "pacemaker"], timeout=300)
+    starting = [ground.hosts[server.name] for server in servers]
+    each(starting, lambda host: host.run(["systemctl", "start", "corosync", "pacemaker"], timeout=300))
     names = [server.name for server in servers]
     wait_for(
         lambda: all((state := live.cluster_state(ground.hosts)) and state.is_online(name) for name in names) or None,
@@ -167,10 +172,12 @@ def _autostart_missing(ground: Ground) -> str | None:
 
 
 def _remove_autostart(ground: Ground, reporter: Reporter) -> None:
-    for host in ground.hosts.values():
+    def remove(host: Host) -> None:
         for path in _auto_links(host, ground):
             reporter.say(f"{host.name}: removing {path}")
             remove_file(host, path)
+
+    ground.on_all(remove)
 
 
 # the configuration

@@ -380,11 +380,12 @@ _KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
 
 def _pins(ground: Ground) -> dict[str, list[str]]:
     """Lines for known_hosts by server: its public keys under all its names and addresses."""
+    texts = ground.on_all(lambda host: host.run(["sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"]).stdout)
     found = {}
     for server in ground.site.servers:
         names = ",".join(dict.fromkeys((server.name, server.address, *server.links)))
-        text = ground.hosts[server.name].run(["sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"]).stdout
-        found[server.name] = [f"{names} {' '.join(line.split()[:2])}" for line in text.splitlines() if line.strip()]
+        lines = texts[server.name].splitlines()
+        found[server.name] = [f"{names} {' '.join(line.split()[:2])}" for line in lines if line.strip()]
     return found
 
 
@@ -414,20 +415,25 @@ def _ssh_missing(ground: Ground) -> str | None:
 
 def _connect_servers(ground: Ground, reporter: Reporter) -> None:
     pins = _pins(ground)
-    publics = {}
-    for server in ground.site.servers:
-        host = ground.hosts[server.name]
-        make_dir(host, "/root/.ssh", mode=0o700)
-        if not exists(host, _KEY):
-            host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{server.name}", "-f", _KEY])
-        publics[server.name] = (read_text(host, f"{_KEY}.pub") or "").strip()
-    for server in ground.site.servers:
-        host = ground.hosts[server.name]
-        reporter.say(f"pinning the servers' keys on {server.name}")
-        others = [public for name, public in publics.items() if name != server.name]
+    reporter.say("looking for each server's own key")
+    publics = ground.on_all(_own_key)
+
+    def trust_others(host: Host) -> None:
+        reporter.say(f"pinning the servers' keys on {host.name}")
+        others = [public for name, public in publics.items() if name != host.name]
         _add_lines(host, "/root/.ssh/authorized_keys", others, mode=0o600)
-        lines = [line for name, pinned in pins.items() if name != server.name for line in pinned]
+        lines = [line for name, pinned in pins.items() if name != host.name for line in pinned]
         _add_lines(host, _KNOWN_HOSTS, lines, mode=0o644)
+
+    ground.on_all(trust_others)
+
+
+def _own_key(host: Host) -> str:
+    """The public key of root on ``host``, made if there is none."""
+    make_dir(host, "/root/.ssh", mode=0o700)
+    if not exists(host, _KEY):
+        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{host.name}", "-f", _KEY])
+    return (read_text(host, f"{_KEY}.pub") or "").strip()
 
 
 def _add_lines(host: Host, path: str, lines: list[str], *, mode: int) -> None:

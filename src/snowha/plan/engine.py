@@ -14,10 +14,11 @@ import enum
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from snowha.errors import ProofError, SiteError
+from snowha.errors import ProofError, SiteError, SnowError
 from snowha.plan import events
 from snowha.plan.events import names
 from snowha.plan.journal import Journal
@@ -55,6 +56,15 @@ def run(
         finally:
             journal.end(number, word)
     return outcome
+
+
+def nothing_due(steps: Sequence[Step]) -> bool:
+    """Whether every step is found to be so already. False also where a look fails: then there is something to tell first."""
+    with ThreadPoolExecutor(max_workers=_LOOKS) as pool:
+        try:
+            return all(reason is None for reason in pool.map(lambda step: step.check(), steps))
+        except SnowError:
+            return False
 
 
 class _State(enum.Enum):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from snowha.errors import ProofError, SiteError, UnreachableError
 from snowha.plan import events
-from snowha.plan.engine import run
+from snowha.plan.engine import nothing_due, run
 from snowha.plan.journal import Journal
 from snowha.plan.outcome import Outcome
 from snowha.plan.step import Cancelled, Reporter, Step, Unstoppable, in_order
@@ -113,6 +113,20 @@ def test_a_finished_site_is_known_in_the_time_of_one_look(world: World) -> None:
 
 def _never(reporter: Reporter) -> None:
     raise AssertionError("applied")
+
+
+def test_whether_anything_is_due_is_known_without_touching_anything(world: World) -> None:
+    """A finished site would be gone through as long as one that is to be changed; one that cannot be looked at is not finished."""
+
+    def unreachable() -> str | None:
+        raise UnreachableError("no way to it", where="snow02")
+
+    steps = [world.step("a"), world.step("b", "a")]
+    assert not nothing_due(steps)
+    world.so |= {"a", "b"}
+    assert nothing_due(steps)
+    assert not nothing_due([*steps, Step("c", "c", "servers", unreachable, _never)])
+    assert world.applied == []
 
 
 def test_an_early_look_is_not_believed_once_something_changed(world: World) -> None:
