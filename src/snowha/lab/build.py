@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import disks, guests, layout, rootfs, site_files
+from snowha.lab import disks, guests, layout, leftovers, rootfs, site_files
 from snowha.lab.disks import MIB
 from snowha.lab.layout import DOMAINS, MACHINES, NFS01, SNOW01, SNOW02, DomainPlan
 from snowha.migration import packages
@@ -38,7 +38,8 @@ def built(cache: Path, release: str, say: Say) -> Path:
     if folder.exists():
         return folder
     work = cache / f"{folder.name}.work"
-    shutil.rmtree(work, ignore_errors=True)
+    if work.exists():
+        leftovers.remove(work)
     work.mkdir(parents=True)
     _build(work, release, say)
     for name in ("trees", "apt", "kernel"):

@@ -67,8 +67,27 @@ QUIET_UNITS = (
     "systemd-logind.service",
     "systemd-pstore.service",
     "systemd-update-utmp.service",
+    "blk-availability.service",
+    "dev-mqueue.mount",
+    "getty@tty1.service",
+    "kmod-static-nodes.service",
+    "lvm2-monitor.service",
+    "modprobe@configfs.service",
+    "sys-kernel-config.mount",
+    "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
+    "systemd-creds.socket",
+    "systemd-fsck-root.service",
+    "systemd-hostnamed.socket",
+    "systemd-initctl.socket",
+    "systemd-journal-flush.service",
+    "systemd-random-seed.service",
+    "systemd-sysext.socket",
+    "systemd-udev-load-credentials.service",
+    "tmp.mount",
 )
 """What would call out, or only costs time under emulation."""
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -181,6 +200,7 @@ def _quiet(tree: Path) -> None:
         link.symlink_to("/dev/null")
     _write(tree, guests.COLDPLUG_FILE, guests.COLDPLUG)
     _write(tree, "etc/sysctl.d/lab.conf", guests.SAME_ADDRESSES)
+    _write(tree, "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n")
 
 
 def configure(tree: Path, machine: Machine, keys: Keys) -> None:
@@ -202,8 +222,7 @@ def configure(tree: Path, machine: Machine, keys: Keys) -> None:
     _write(tree, "etc/ssh/ssh_host_ed25519_key", host_key.read_text(), 0o600)
     _write(tree, "etc/ssh/ssh_host_ed25519_key.pub", host_key.with_name(host_key.name + ".pub").read_text())
     _write(tree, "etc/ssh/sshd_config.d/lab.conf", "UseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n")
-    # A login costs an emulated machine seconds, most of them for a key exchange that nobody here listens to.
-    _write(tree, "etc/ssh/ssh_config.d/lab.conf", "KexAlgorithms curve25519-sha256\n")
+    _write(tree, "etc/ssh/ssh_config.d/lab.conf", layout.QUICK_SSH)
     for tty in ("ttyS0", "hvc0"):
         _write(
             tree,
@@ -249,6 +268,8 @@ def _configure_storage(tree: Path) -> None:
 
 
 def _configure_server(tree: Path, machine: Machine) -> None:
+    for unit in ("rpcbind.service", "rpcbind.socket"):  # NFS 4.2 asks nobody for a port
+        (tree / f"etc/systemd/system/{unit}").symlink_to("/dev/null")
     _write(tree, "etc/systemd/system/pacemaker.service.d/lab.conf", PACEMAKER_IPC)
     fstab = "/dev/vda1 / ext4 errors=remount-ro 0 1\n"
     if machine.role == "single":
@@ -357,7 +378,7 @@ def write_repository(repository: Path, *, trees: list[Path], release: str, sourc
 
 
 def _repacked(package: Path, folder: Path) -> None:
-    """Write a copy of a .deb to ``folder`` with zstd in place of xz (deb(5)), which takes an emulated server minutes to unpack."""
+    """Write a copy of a .deb to ``folder`` with zstd in place of xz (deb(5)), which an emulated server unpacks for minutes."""
     names = LocalHost().run(["ar", "t", str(package)]).stdout.split()
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         LocalHost().run(["ar", "x", str(package.resolve()), f"--output={work}"], timeout=60)

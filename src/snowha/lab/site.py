@@ -19,7 +19,7 @@ from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.ssh import runtime_folder
 from snowha.hosts.wait import wait_for
-from snowha.lab import build, client, first_boot, layout, machines, network, requirements, rootfs
+from snowha.lab import build, client, first_boot, layout, leftovers, machines, network, requirements, rootfs
 from snowha.lab.layout import DOMAINS, MACHINES, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
 
 Say = Callable[[str], None]
@@ -126,9 +126,8 @@ def _copy_keys(source: Path, paths: LabPaths) -> None:
     text += (
         f"Host *\n  User root\n  IdentityFile {paths.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {paths.known_hosts}\n"
         "  StrictHostKeyChecking yes\n  BatchMode yes\n  ConnectTimeout 20\n"
-        # A login costs an emulated machine seconds, most of them for a key exchange that nobody here listens to.
-        "  KexAlgorithms curve25519-sha256\n"
-        f"  ControlMaster auto\n  ControlPersist 300\n  ControlPath {paths.site}/ssh-%C\n"
+        + "".join(f"  {line}\n" for line in layout.QUICK_SSH.splitlines())
+        + f"  ControlMaster auto\n  ControlPersist 300\n  ControlPath {paths.site}/ssh-%C\n"
         "  ServerAliveInterval 5\n  ServerAliveCountMax 2\n"
     )
     paths.ssh_config.write_text(text)
@@ -193,7 +192,7 @@ def _clear(paths: LabPaths) -> None:
     shutil.rmtree(paths.site, ignore_errors=True)
     if paths.cache.exists():
         for unfinished in paths.cache.glob("*.work"):
-            shutil.rmtree(unfinished)
+            leftovers.remove(unfinished)
 
 
 def save(name: str, *, paths: LabPaths | None = None) -> None:

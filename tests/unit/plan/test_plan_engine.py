@@ -116,7 +116,7 @@ def _never(reporter: Reporter) -> None:
 
 
 def test_whether_anything_is_due_is_known_without_touching_anything(world: World) -> None:
-    """A finished site would be gone through as long as one that is to be changed; one that cannot be looked at is not finished."""
+    """A finished site would take as long as one that is to be changed; one that cannot be looked at is not finished."""
 
     def unreachable() -> str | None:
         raise UnreachableError("no way to it", where="snow02")
