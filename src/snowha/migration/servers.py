@@ -289,7 +289,8 @@ def _bring_under_xen(ground: Ground, server: Server, reporter: Reporter) -> None
         write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", settings, mode=0o644)
     reporter.say(f"{server.name} writes its GRUB configuration")
     host.run(["update-grub"], timeout=300)
-    reboot(host, reporter, what=f"{server.name} to come back under Xen")
+    reboot(host, reporter, what=f"{server.name} to come back")
+    wait_for_xen(host, reporter)
 
 
 def _make_bridges(ground: Ground, host: Host) -> None:
@@ -309,6 +310,19 @@ def _make_bridges(ground: Ground, host: Host) -> None:
         path = "/etc/network/interfaces"
         text = read_text(host, path) or ""
         write_file(host, path, with_bridge(text, card=card.name, bridge=bridge, where=f"{host.name}:{path}"))
+
+
+def wait_for_xen(host: Host, reporter: Reporter) -> None:
+    """Wait until Xen's tools answer: a server that boots answers on ssh before they do."""
+    wait_for(
+        lambda: xl.hypervisor(host),
+        timeout=300,
+        what=f"Xen on {host.name}",
+        interval=3,
+        report=reporter.say,
+        where=host.name,
+        remedy="see which entry its GRUB boots",
+    )
 
 
 def boot_id(host: Host) -> str:
