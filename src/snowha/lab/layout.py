@@ -21,9 +21,8 @@ IPMI_PASSWORD = 'Adm;n$#"7 x'
 PREPARED = "prepared"
 """Name of the snapshot that a new site starts from."""
 
-QUICK_SSH = "KexAlgorithms curve25519-sha256\nCiphers aes128-gcm@openssh.com,aes256-gcm@openssh.com\n"
-"""For ssh_config(5). A login costs an emulated machine seconds, most of them for a key exchange that nobody here listens to,
-and the cipher that ssh prefers has no instruction of its own."""
+QUICK_SSH = "KexAlgorithms curve25519-sha256\n"
+"""For ssh_config(5): a login costs an emulated machine seconds, most of them for a key exchange that nobody here listens to."""
 
 Role = Literal["single", "stock", "storage"]
 

@@ -20,17 +20,13 @@ from snowha.hosts.local import LocalHost
 from snowha.lab.layout import MACHINES, NETWORKS, LabPaths, Machine
 from snowha.lab.network import inside
 
-_FAST = "+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq"
-"""What every server's processor has. An instruction that encrypts is one call of the emulator's; without it a live migration,
-which goes through ssh, is several times slower."""
-
 
 @functools.cache
 def accelerator() -> tuple[str, ...]:
     """QEMU's words for the fastest way to run a machine here: KVM where a guest really starts with it, else emulation.
 
     /dev/kvm may exist and still abort at the first instruction, so a guest is started to find out. Under emulation Xen
-    boots on qemu64 with svm and npt, and with some more (without npt there is no PVH); ``-cpu max`` crashes dom0 in early boot.
+    boots on qemu64 with svm and npt (without npt there is no PVH); ``-cpu max`` crashes dom0 in early boot.
     """
     kvm = ("-accel", "kvm", "-cpu", "host")
     if os.access("/dev/kvm", os.R_OK | os.W_OK) and _nested_flag():
@@ -40,7 +36,7 @@ def accelerator() -> tuple[str, ...]:
         )
         if answer.ok and '"return"' in answer.stdout:
             return kvm
-    return ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", f"qemu64,+svm,+npt,{_FAST}")
+    return ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "qemu64,+svm,+npt")
 
 
 def _nested_flag() -> bool:

@@ -200,6 +200,8 @@ def _quiet(tree: Path) -> None:
         link.symlink_to("/dev/null")
     _write(tree, guests.COLDPLUG_FILE, guests.COLDPLUG)
     _write(tree, "etc/sysctl.d/lab.conf", guests.SAME_ADDRESSES)
+    _write(tree, "etc/environment", f"{guests.KEEP_MEMORY}\n")
+    _write(tree, "etc/systemd/system.conf.d/lab.conf", f"[Manager]\nDefaultEnvironment={guests.KEEP_MEMORY}\n")
     _write(tree, "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n")
 
 
@@ -223,6 +225,8 @@ def configure(tree: Path, machine: Machine, keys: Keys) -> None:
     _write(tree, "etc/ssh/ssh_host_ed25519_key.pub", host_key.with_name(host_key.name + ".pub").read_text())
     _write(tree, "etc/ssh/sshd_config.d/lab.conf", "UseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n")
     _write(tree, "etc/ssh/ssh_config.d/lab.conf", layout.QUICK_SSH)
+    for file in (tree / "etc/update-motd.d").glob("*"):  # run at each login
+        file.unlink()
     for tty in ("ttyS0", "hvc0"):
         _write(
             tree,
