@@ -12,8 +12,9 @@ from snowha.lab.machines import end_process
 
 def remove(folder: Path) -> None:
     """Remove ``folder`` with all that is in it, and nothing else: what is mounted below it is the machine's own."""
-    for number in _working_in(folder):
-        end_process(number)
+    while working := _working_in(folder):  # one that is ended may have started another meanwhile
+        for number in working:
+            end_process(number)
     for mounted in reversed(mounts_below(folder)):
         LocalHost().run(["umount", mounted])
     shutil.rmtree(folder)
@@ -27,12 +28,12 @@ def mounts_below(folder: Path) -> list[str]:
 
 
 def _working_in(folder: Path) -> list[int]:
-    """Processes that were started with a path below ``folder``, or whose root is there."""
+    """Processes that were started with a path below ``folder``, or whose root or working directory is there."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             named = f"{folder}/".encode() in (process / "cmdline").read_bytes().replace(b"\0", b"/") + b"/"
-            inside = (process / "root").readlink().is_relative_to(folder)
+            inside = any((process / link).readlink().is_relative_to(folder) for link in ("root", "cwd"))
         except OSError:
             continue  # it has ended meanwhile
         if named or inside:
