@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from snowha.hosts import wait
 from snowha.hosts.api import Completed
 from snowha.migration.servers import _with_save_empty, wait_for_xen
 
@@ -65,7 +64,7 @@ class Said:
 
 def test_a_server_is_under_xen_when_its_tools_answer_not_when_ssh_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick boot would be taken for one without Xen, and the migration end in the middle."""
-    monkeypatch.setattr(wait.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     server, said = Booting(), Said()
     wait_for_xen(server, said)
     assert server.asked == 3
