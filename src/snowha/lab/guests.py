@@ -66,12 +66,6 @@ SAME_ADDRESSES = "kernel.randomize_va_space = 0\n"
 """For sysctl.d(5) of machines and domains. What an emulator has translated it finds again by its address: programs that begin at
 another address each time are translated anew each time, which doubles the time of every command."""
 
-KEEP_MEMORY = (
-    "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=1048576"
-)
-"""For environments (glibc's manual, "Memory Allocation Tunables"). Every page that a process gives back and takes again is a
-fault, and under Xen a call of the hypervisor: ssh, and with it a live migration, spent four fifths of its time in them."""
-
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -287,8 +281,7 @@ def prepare_full_root(
     _write(root, COLDPLUG_FILE, COLDPLUG)
     _write(root, "etc/sysctl.d/lab.conf", SAME_ADDRESSES)
     _write(root, "etc/systemd/journald.conf.d/lab.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n")
-    manager = f"[Manager]\nDefaultTimeoutStopSec=20s\nDefaultEnvironment={KEEP_MEMORY}\n"
-    _write(root, "etc/systemd/system.conf.d/lab.conf", manager)
+    _write(root, "etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=20s\n")
     _lock_root(root)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -230,7 +231,8 @@ def _quit(machine: Machine, paths: LabPaths) -> None:
     """End the machine's process, its disks closed in order."""
     number = pid(machine, paths)
     if number is not None:
-        command(machine, paths, "quit")
+        with contextlib.suppress(EOFError):  # the monitor ends with the process
+            command(machine, paths, "quit")
         wait_for_end(number)
 
 
