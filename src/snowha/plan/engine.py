@@ -250,7 +250,7 @@ class _Run:
     def _begin(self, track: _Track) -> bool:
         step, look = track.step, track.look
         assert look is not None
-        if len(self._in(_State.RUNNING)) >= self.workers or self._collides(track):
+        if len(self._in(_State.RUNNING)) >= self.workers or self._collides(track) or self._comes_later(track):
             return False
         if self._stale(look):
             track.state = _State.WAITING
@@ -279,6 +279,15 @@ class _Run:
 
     def _collides(self, track: _Track) -> bool:
         return any(set(track.step.uses) & set(other.step.uses) for other in self._in(_State.RUNNING))
+
+    def _comes_later(self, track: _Track) -> bool:
+        """Whether one that was given before it, and uses the same, is just being looked at: it goes first if it is due."""
+        for other in self.tracks.values():
+            if other is track:
+                return False
+            if other.state is _State.LOOKING and set(track.step.uses) & set(other.step.uses):
+                return True
+        return False
 
     def _stale(self, look: _Look) -> bool:
         """Whether something that the step uses was touched after the look had begun."""

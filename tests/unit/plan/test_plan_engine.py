@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,27 @@ def test_steps_that_use_the_same_thing_never_meet(world: World) -> None:
     outcome = world.run(*[world.step(name, uses=uses, apply=work(name)) for name in "abcdef"])
     assert len(outcome.done) == 6
     assert most == 1
+
+
+def test_steps_that_use_the_same_thing_go_in_the_order_given(world: World) -> None:
+    """Domains would be moved in another order each time, whichever is looked at quickest."""
+    begun = world.step("begun")
+    second, answered = world.step("second", "begun", uses=("images",)), threading.Event()
+
+    def look_fast() -> str | None:
+        answered.set()
+        return second.check()
+
+    first = world.step("first", "begun", uses=("images",))
+
+    def look_slowly() -> str | None:
+        if "begun" in world.so and "first" not in world.so:
+            answered.wait(PATIENCE)
+            time.sleep(0.05)  # the other one's answer is taken first
+        return first.check()
+
+    world.run(begun, replace(first, check=look_slowly), replace(second, check=look_fast))
+    assert world.applied == ["begun", "first", "second"]
 
 
 def test_no_more_than_workers_at_once(world: World) -> None:
