@@ -10,6 +10,9 @@ from snowha.errors import ProofError, SnowError, UnreachableError
 
 T = TypeVar("T")
 
+_REST = 4
+"""A look that took a second is followed by four without one: however slow a server is, looking takes a fifth of it at most."""
+
 
 class NotYet(Exception):
     """Raised by a condition that can say why it is not so yet: shown while it is waited for, and in the error."""
@@ -23,6 +26,7 @@ def wait_for(
     interval: float = 1.0,
     report: Callable[[str], None] | None = None,
     unreachable_is_not_yet: bool = False,
+    sparing: bool = False,
     error: type[SnowError] = ProofError,
     where: str = "",
     remedy: str = "",
@@ -31,6 +35,7 @@ def wait_for(
 
     ``report`` is called before every look with what is being waited for (and may raise, to end the waiting).
     ``unreachable_is_not_yet``: a server that is away, as while it reboots, is waited for as well.
+    ``sparing``: less often where a look takes long, since what is looked at does the work that is waited for.
     ``condition`` may raise NotYet to say what is still missing.
     Raises ``error``, which names ``what``, how long it took and what was seen last, after ``timeout`` seconds.
     It looks at least once, and once more when the time is up.
@@ -41,7 +46,8 @@ def wait_for(
     while True:
         if report is not None:
             report(f"{text} ({last})" if last else text)
-        over = time.monotonic() - begin >= timeout
+        looked = time.monotonic()
+        over = looked - begin >= timeout
         try:
             found = condition()
         except UnreachableError as away:
@@ -58,4 +64,5 @@ def wait_for(
         if over or timeout <= 0:
             message = f"{what}: not so after {time.monotonic() - begin:.0f} s"
             raise error(f"{message} ({last})" if last else message, where=where, remedy=remedy)
-        time.sleep(max(0.0, min(interval, left)))
+        pause = max(interval, _REST * (time.monotonic() - looked)) if sparing else interval
+        time.sleep(max(0.0, min(pause, left)))

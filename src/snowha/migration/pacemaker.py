@@ -150,6 +150,7 @@ def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
         timeout=300,
         what=f"{', '.join(names)} online in Pacemaker",
         interval=live.LOOK_EVERY_S,
+        sparing=True,
         report=reporter.say,
     )
 
@@ -256,6 +257,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         timeout=300,
         what="Pacemaker to find every domain and start fencing and the floating IP",
         interval=live.LOOK_EVERY_S,
+        sparing=True,
         report=reporter.say,
     )
     adopted = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}

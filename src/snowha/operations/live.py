@@ -166,6 +166,7 @@ def move(hosts: Hosts, resource: str, server: str, reporter: Reporter, *, timeou
             timeout=timeout,
             what=f"{resource} to run on {server}",
             interval=LOOK_EVERY_S,
+            sparing=True,
             report=reporter.say,
         )
     finally:
@@ -192,4 +193,11 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
             raise NotYet(f"{', '.join(left)} still there")
         return True if not xl.running(hosts[server]) else None
 
-    wait_for(empty, timeout=timeout, what=f"{server} to be empty", interval=LOOK_EVERY_S, report=reporter.say)
+    wait_for(
+        empty,
+        timeout=timeout,
+        what=f"{server} to be empty",
+        interval=LOOK_EVERY_S,
+        sparing=True,
+        report=reporter.say,
+    )
