@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import pytest
 
-from snowha.hosts.api import Completed
+from snowha.hosts.local import LocalHost
 from snowha.migration.servers import _with_save_empty, wait_for_xen
+from snowha.xen import xl
 
 
 @pytest.mark.parametrize(
@@ -27,29 +26,6 @@ def test_empty_in_any_form_is_left_alone(text: str) -> None:
     assert _with_save_empty(text) == text
 
 
-class Booting:
-    """A server whose ssh answers, and whose Xen's tools do so from the third time on that they are asked."""
-
-    name = "snow02"
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        self.asked += 1
-        if self.asked < 3:
-            return Completed(tuple(argv), 1, "", "xc: error: Could not obtain handle on privileged command interface\n")
-        return Completed(tuple(argv), 0, "xen_version : 4.20.5\nvirt_caps : pv hvm hap\n", "")
-
-
 class Said:
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -64,8 +40,9 @@ class Said:
 
 def test_a_server_is_under_xen_when_its_tools_answer_not_when_ssh_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick boot would be taken for one without Xen, and the migration end in the middle."""
+    answers = iter([None, None, xl.parse_info("xen_version : 4.20.5\nvirt_caps : pv hvm hap\n")])
+    monkeypatch.setattr(xl, "hypervisor", lambda host: next(answers))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    server, said = Booting(), Said()
-    wait_for_xen(server, said)
-    assert server.asked == 3
+    said = Said()
+    wait_for_xen(LocalHost("snow02"), said)
     assert said.words == ["waiting for Xen on snow02"] * 3
