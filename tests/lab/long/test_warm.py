@@ -71,7 +71,7 @@ def test_killed_while_it_copies_the_next_run_begins_with_a_clean_slate(fresh: Ad
 def test_a_snapshot_too_small_ends_it_with_the_domain_running(fresh: Administrator) -> None:
     """The domain writes more than a snapshot of 4 MiB can keep; nothing of the copy may be taken for good."""
     free = on("snow01", "sh", "-c", "'vgs --noheadings --units m --nosuffix -o vg_free snow_vg'").strip()
-    on("snow01", "lvcreate", "--yes", "-Wn", "-Zn", "-L", f"{int(float(free)) - 8}m", "-n", "ballast", "snow_vg")
+    on("snow01", "lvcreate", "--yes", "-Wn", "-Zn", "-L", f"{int(float(free)) - 4}m", "-n", "ballast", "snow_vg")
     ended = fresh.snow("images", "copy", "slurm01", "--snapshot-size", "4", "--rate", "1", timeout=1800)
     assert ended.code != 0 and re.search("overflowed|% full", ended.output), ended.output
     assert "slurm01" in on("snow01", "xl", "list")
