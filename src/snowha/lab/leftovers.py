@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -28,14 +29,14 @@ def mounts_below(folder: Path) -> list[str]:
 
 
 def _working_in(folder: Path) -> list[int]:
-    """Processes that were started with a path below ``folder``, or whose root or working directory is there."""
+    """Processes that were started with a path below ``folder``, or whose root is there; never this one."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             named = f"{folder}/".encode() in (process / "cmdline").read_bytes().replace(b"\0", b"/") + b"/"
-            inside = any((process / link).readlink().is_relative_to(folder) for link in ("root", "cwd"))
+            inside = (process / "root").readlink().is_relative_to(folder.resolve())
         except OSError:
             continue  # it has ended meanwhile
-        if named or inside:
+        if (named or inside) and int(process.name) != os.getpid():
             found.append(int(process.name))
     return found

@@ -40,7 +40,7 @@ KEEP_MEMORY = (
     "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=1048576"
 )
 """For environments (glibc's manual, "Memory Allocation Tunables"). Every page that a process gives back and takes again is a
-fault, and under Xen a call of the hypervisor: ssh, and with it a live migration, spent four fifths of its time in them."""
+fault, and under Xen a call of the hypervisor: a transfer over ssh spent four fifths of its time in the kernel."""
 
 DOM0_FIRST = "[Service]\nExecStartPre=/usr/sbin/xl sched-credit2 --domain=0 --weight=1024\n"
 """For xendomains. Domains that boot take half of an emulated processor; what attaches the disks of the next one is then not done

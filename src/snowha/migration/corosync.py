@@ -78,10 +78,10 @@ def _conf_missing(ground: Ground) -> str | None:
 def _write_conf(ground: Ground, reporter: Reporter) -> None:
     wanted = corosync_conf.compose(ground.site)
     running = ground.on_all(lambda host: host.run(["systemctl", "is-active", "--quiet", "corosync"], check=False).ok)
-    for name in (name for name, runs in running.items() if runs):
+    if any(running.values()):
         raise SiteError(
             "corosync runs with another configuration",
-            where=name,
+            where=", ".join(name for name, runs in running.items() if runs),
             remedy="stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
         )
     reporter.say(f"writing {CONF}")
