@@ -49,9 +49,10 @@ class Options:
     fenced, with all that runs on it: better wait."""
     monitor_s: int = 90
     """An ``xl list`` that is late is taken for a dead domain and restarted, so late must not come from load alone."""
-    monitor_interval_s: int = 30
+    monitor_interval_s: int = 60
     """Each look starts some twenty processes on dom0, for every domain. The guide has 40 s. It matters only for a domain
-    that dies by itself: a lost server is noticed by Corosync, within its token."""
+    that was shut down from inside: a lost server is noticed by Corosync, within its token, and a domain that crashes or
+    reboots is started again by libxl itself (on_crash, on_reboot)."""
     migrate_s: int = 600
     """On top comes what the memory takes, see ``_migrate_s``. Given up half-way, a migration leaves a domain paused."""
     fence_s: int = 120

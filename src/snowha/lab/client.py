@@ -11,6 +11,7 @@ The functions below ``read_log`` are pure: how long a domain was away, what must
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -31,7 +32,7 @@ from snowha.errors import InputError, SnowError, UnreachableError
 PORT = 7000
 TIMEOUT_S = 2.0
 """For connecting and answering together: a domain that takes longer is away."""
-STATUS_EVERY_S = 5.0
+STATUS_EVERY_S = 10.0
 RETRY_S = 0.5
 """Between two questions to a domain that does not answer: when it is back is seen to this, however seldom it is asked else."""
 
@@ -158,30 +159,61 @@ def stale(log: Log, *, since: float = 0.0) -> StaleCounts:
     return sum(last.values(), start=StaleCounts())
 
 
-def ask(address: str, line: str, *, port: int = PORT, timeout: float = TIMEOUT_S) -> str:
-    """Send one line to a service, return its one line. Raises OSError (TimeoutError included) if there is none."""
-    deadline = time.monotonic() + timeout
-    with socket.create_connection((address, port), timeout=timeout) as connection:
+class Caller:
+    """Asks one service, over one connection as long as it holds: to an emulated domain a new one costs more than the answer.
+
+    Whatever goes wrong ends the connection; the next question opens another one. Only for one thread.
+    """
+
+    def __init__(self, address: str, *, port: int = PORT, timeout: float = TIMEOUT_S) -> None:
+        self._to = (address, port)
+        self._timeout = timeout
+        self._connection: socket.socket | None = None
+
+    def ask(self, line: str) -> str:
+        """Send one line, return the one line that is answered. Raises OSError (TimeoutError included) if there is none."""
+        deadline = time.monotonic() + self._timeout
+        try:
+            if self._connection is None:
+                self._connection = socket.create_connection(self._to, timeout=self._timeout)
+            return self._exchange(self._connection, line, deadline)
+        except OSError:
+            self.close()
+            raise
+
+    def _exchange(self, connection: socket.socket, line: str, deadline: float) -> str:
+        connection.settimeout(self._timeout)
         connection.sendall(f"{line}\n".encode())
         answer = b""
         while not answer.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"no answer within {timeout} s")
+                raise TimeoutError(f"no answer within {self._timeout} s")
             connection.settimeout(left)
             data = connection.recv(4096)
             if not data:
                 raise ConnectionResetError("closed without an answer")
             answer += data
-    return answer.decode("utf-8", "replace").rstrip("\n")
+        return answer.decode("utf-8", "replace").rstrip("\n")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
-def attempt(domain: str, address: str, *, port: int = PORT) -> Attempt:
+def ask(address: str, line: str, *, port: int = PORT, timeout: float = TIMEOUT_S) -> str:
+    """One question over a connection of its own."""
+    with contextlib.closing(Caller(address, port=port, timeout=timeout)) as caller:
+        return caller.ask(line)
+
+
+def attempt(domain: str, caller: Caller) -> Attempt:
     """Ask for one record. What goes wrong is in ``error``; it never raises for a domain that is away."""
     nonce = secrets.token_hex(8)
     t = time.time()
     try:
-        answer = ask(address, f"append {nonce}", port=port)
+        answer = caller.ask(f"append {nonce}")
     except OSError as error:
         return Attempt(t, None, domain, nonce, None, None, str(error) or type(error).__name__)
     match answer.split():
@@ -203,17 +235,18 @@ def watch(
     """Ask one domain until ``stop`` is set, ``pause`` seconds between an answer and the next question, at most RETRY_S while
     there is no answer."""
     next_status = 0.0
-    while not stop.is_set():
-        asked = attempt(domain, address, port=port)
-        write(vars(asked))
-        if asked.number is not None and time.monotonic() >= next_status:
-            next_status = time.monotonic() + STATUS_EVERY_S
-            t = time.time()
-            try:
-                write({"t": t, "domain": domain, "status": json.loads(ask(address, "status", port=port))})
-            except (OSError, ValueError):
-                next_status = 0.0  # it has gone away since it answered: that is the next attempt's to tell
-        stop.wait(pause if asked.number is not None else min(pause, RETRY_S))
+    with contextlib.closing(Caller(address, port=port)) as caller:
+        while not stop.is_set():
+            asked = attempt(domain, caller)
+            write(vars(asked))
+            if asked.number is not None and time.monotonic() >= next_status:
+                next_status = time.monotonic() + STATUS_EVERY_S
+                t = time.time()
+                try:
+                    write({"t": t, "domain": domain, "status": json.loads(caller.ask("status"))})
+                except (OSError, ValueError):
+                    next_status = 0.0  # it has gone away since it answered: that is the next attempt's to tell
+            stop.wait(pause if asked.number is not None else min(pause, RETRY_S))
 
 
 def run(log: Path, domains: Mapping[str, str], *, pause: float, stop: threading.Event, port: int = PORT) -> None:

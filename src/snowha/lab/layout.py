@@ -24,6 +24,14 @@ PREPARED = "prepared"
 QUICK_SSH = "KexAlgorithms curve25519-sha256\n"
 """For ssh_config(5): a login costs an emulated machine seconds, most of them for a key exchange that nobody here listens to."""
 
+QUICK_KERNEL = (
+    "mitigations=off norandmaps psi=0 cgroup_disable=memory init_on_alloc=0 hardened_usercopy=off "
+    "randomize_kstack_offset=off apparmor=0 nowatchdog"
+)
+"""For the kernels of machines and domains: what guards against neighbours and counts what each process uses takes a part of every
+call of an emulated kernel, and here there is nobody to guard against. Not ``audit=0``: each login would then ask for the kernel's
+audit, and modprobe would look for it three times."""
+
 Role = Literal["single", "stock", "storage"]
 
 
@@ -112,9 +120,9 @@ class DomainPlan:
 
 DOMAINS = (
     DomainPlan("deploy01", "deploy", 11, 192, disk=1536, swap=128, live=60, garbage=200, full=True),
-    DomainPlan("proxy01", "proxy", 12, 96, disk=768, swap=64, live=200, garbage=150),
-    DomainPlan("slurm01", "slurmctld-master", 13, 96, disk=768, swap=64, live=200, garbage=150, checks_stale_reads=True),
-    DomainPlan("slurm02", "slurmctld-slave", 14, 96, disk=768, swap=64, live=200, garbage=150),
+    DomainPlan("proxy01", "proxy", 12, 80, disk=768, swap=64, live=200, garbage=150),
+    DomainPlan("slurm01", "slurmctld-master", 13, 80, disk=768, swap=64, live=200, garbage=150, checks_stale_reads=True),
+    DomainPlan("slurm02", "slurmctld-slave", 14, 80, disk=768, swap=64, live=200, garbage=150),
 )
 SERVICE_PORT = 7000
 

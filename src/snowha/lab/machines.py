@@ -18,7 +18,7 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
-from snowha.lab.layout import MACHINES, NETWORKS, LabPaths, Machine
+from snowha.lab.layout import MACHINES, NETWORKS, QUICK_KERNEL, LabPaths, Machine
 from snowha.lab.network import inside
 
 
@@ -85,7 +85,7 @@ def _argv(
             "-initrd",
             str(ramdisk),
             "-append",
-            "root=/dev/vda1 ro quiet mitigations=off norandmaps console=ttyS0,115200",
+            f"root=/dev/vda1 ro quiet {QUICK_KERNEL} console=ttyS0,115200",
         ]
     if snapshot:
         words += ["-loadvm", snapshot]

@@ -28,10 +28,6 @@ PACKAGES = {
     "domain": ("systemd-sysv", "udev", "iproute2", "kmod", "procps", "e2fsprogs", "openssh-server"),
 }
 
-LINUX_WORDS = "quiet mitigations=off norandmaps"
-"""For the servers' kernels: what guards against neighbours costs a tenth of an emulated processor, and there are none. Not
-``audit=0``: each login would then ask for the kernel's audit, and modprobe would look for it three times."""
-
 XEN_WORDS = "dom0_mem=1024M,max:1024M spec-ctrl=no sched_ratelimit_us=20000"
 """For Xen. A switch between domains throws away all that the emulator has learnt of their memory: at most one in 20 ms, else
 idle domains alone take half a processor."""
@@ -301,14 +297,14 @@ def _configure_server(tree: Path, machine: Machine) -> None:
             tree,
             "etc/default/grub.d/zz-lab.cfg",  # Debian's own xen.cfg makes Xen the default entry: it must stay
             f'GRUB_CMDLINE_XEN="{XEN_WORDS} console=com1 com1=115200,8n1"\n'
-            f'GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT="console=hvc0 {LINUX_WORDS}"\n',
+            f'GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT="console=hvc0 quiet {layout.QUICK_KERNEL}"\n',
         )
     _write(tree, "etc/fstab", fstab)
     _write(
         tree,
         "etc/default/grub",
         "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISTRIBUTOR=Debian\n"
-        f'GRUB_CMDLINE_LINUX_DEFAULT="{LINUX_WORDS} console=ttyS0,115200"\n'
+        f'GRUB_CMDLINE_LINUX_DEFAULT="quiet {layout.QUICK_KERNEL} console=ttyS0,115200"\n'
         'GRUB_CMDLINE_LINUX=""\nGRUB_TERMINAL=serial\nGRUB_DISABLE_OS_PROBER=true\nGRUB_DISABLE_LINUX_UUID=true\n',
     )
 
@@ -344,11 +340,11 @@ def write_first_grub(tree: Path, machine: Machine) -> tuple[bytes, bytes]:
         hypervisor = _newest(tree / "boot", "xen-*.gz").name
         entry = (
             f"multiboot2 /boot/{hypervisor} placeholder {XEN_WORDS} console=com1 com1=115200,8n1\n"
-            f"module2 {linux} placeholder root=/dev/vda1 ro {LINUX_WORDS} console=hvc0\n"
+            f"module2 {linux} placeholder root=/dev/vda1 ro quiet {layout.QUICK_KERNEL} console=hvc0\n"
             f"module2 --nounzip {ramdisk}\n"
         )
     else:
-        entry = f"linux {linux} root=/dev/vda1 ro {LINUX_WORDS} console=ttyS0,115200\ninitrd {ramdisk}\n"
+        entry = f"linux {linux} root=/dev/vda1 ro quiet {layout.QUICK_KERNEL} console=ttyS0,115200\ninitrd {ramdisk}\n"
     _write(tree, "boot/grub/grub.cfg", f"set root=(hd0,msdos1)\nset timeout=0\nmenuentry first {{\n{entry}}}\n")
     LocalHost().run(
         [

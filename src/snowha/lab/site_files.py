@@ -114,7 +114,7 @@ def domain_config(plan: DomainPlan, kernel_version: str) -> str:
 #  Kernel + memory size
 #
 kernel      = '/boot/domain-vmlinuz-{kernel_version}'
-extra       = 'elevator=noop console=hvc0 panic=10 mitigations=off norandmaps quiet'
+extra       = 'elevator=noop console=hvc0 panic=10 {layout.QUICK_KERNEL} quiet'
 ramdisk     = '/boot/domain-initrd.img-{kernel_version}'
 
 vcpus       = '1'

@@ -116,11 +116,13 @@ def pretended_service() -> Iterator[int]:
             except OSError:
                 return
             with connection, connection.makefile("rw") as stream:
-                if stream.readline().startswith("append"):
-                    stream.write(f"ok {next(numbers)} {'b' * 16}\n")
-                else:
-                    said = {"name": "x", "boot": "b" * 16, "number": 1, "uptime_s": 1.5, "stale": None}
-                    stream.write(json.dumps(said) + "\n")
+                for line in stream:
+                    if line.startswith("append"):
+                        stream.write(f"ok {next(numbers)} {'b' * 16}\n")
+                    else:
+                        said = {"name": "x", "boot": "b" * 16, "number": 1, "uptime_s": 1.5, "stale": None}
+                        stream.write(json.dumps(said) + "\n")
+                    stream.flush()
 
     threading.Thread(target=serve, daemon=True).start()
     yield listener.getsockname()[1]
@@ -153,3 +155,25 @@ def test_the_client_writes_down_every_answer_and_ends_when_asked(tmp_path: Path,
 def test_a_service_that_accepts_and_says_nothing_counts_as_away() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match=r"tim|no answer"):
         client.ask("127.0.0.1", "status", port=listener.getsockname()[1], timeout=0.05)
+
+
+def test_after_a_restart_of_the_service_the_next_question_but_one_is_answered() -> None:
+    """Else a domain that was lost and is back would count as away for as long as the client lives."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_once() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw") as stream:
+                stream.readline()
+                stream.write(f"ok 1 {'b' * 16}\n")
+
+        caller = client.Caller("127.0.0.1", port=listener.getsockname()[1])
+        numbers = []
+        for _ in range(3):
+            answering = threading.Thread(target=answer_once, daemon=True)
+            answering.start()
+            numbers.append(client.attempt("here", caller).number)
+            if numbers[-1] is None:
+                numbers.append(client.attempt("here", caller).number)
+            answering.join(10)
+    assert numbers == [1, None, 1, None, 1]

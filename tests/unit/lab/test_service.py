@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from snowha.lab.client import ask
+from snowha.lab.client import Caller, ask
 from snowha.lab.guests import compile_service
 from snowha.lab.records import compare, read_records
 
@@ -175,6 +175,13 @@ def test_nothing_a_client_sends_ends_the_service(running: Running) -> None:
             connection.shutdown(socket.SHUT_WR)
             assert not connection.recv(100).startswith(b"ok")
     assert running.append()[0] == 1
+
+
+def test_a_client_may_ask_again_over_the_same_connection(running: Running) -> None:
+    running.start()
+    caller = Caller("127.0.0.1", port=running.port)
+    assert [caller.ask(f"append {number:016x}").split()[1] for number in range(3)] == ["1", "2", "3"]
+    assert json.loads(caller.ask("status"))["number"] == 3
 
 
 def test_a_client_that_says_nothing_does_not_hold_up_the_others(running: Running) -> None:

@@ -4,7 +4,7 @@
  *
  *   lab-service --records FILE [--stale FILE] [--stale-pause MS] [--port 7000] [--checkpoint]
  *
- * One line in, one line out, closed:
+ * One line in, one line out, as long as the client stays. It may close at any time; one that is silent for 20 s is left:
  *   append NONCE   ->  ok NUMBER BOOT | error full | error io ERRNO | error bad request
  *   status         ->  {"name": ..., "boot": ..., "number": ..., "uptime_s": ..., "stale": {...} | null}
  *
@@ -317,23 +317,34 @@ static bool read_line(int fd, char *line, size_t size) {
     return false;
 }
 
+static bool send_all(int fd, const char *text) {
+    for (size_t sent = 0, length = strlen(text); sent < length;) {
+        ssize_t done = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        sent += (size_t)done;
+    }
+    return true;
+}
+
 static void *serve(void *argument) {
     int fd = (int)(intptr_t)argument;
-    char line[128], answer[512] = "error bad request\n";
-    if (read_line(fd, line, sizeof line)) {
+    char line[128], answer[512];
+    bool understood = true;
+    while (understood && read_line(fd, line, sizeof line)) {
         if (!strcmp(line, "status"))
             status(answer, sizeof answer);
         else if (!strncmp(line, "append ", 7) && strlen(line) == 7 + ID && is_id(line + 7))
             append(line + 7, answer, sizeof answer);
-    }
-    for (size_t sent = 0, length = strlen(answer); sent < length;) {
-        ssize_t done = send(fd, answer + sent, length - sent, MSG_NOSIGNAL);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
+        else
+            understood = false;
+        if (understood && !send_all(fd, answer))
             break;
-        sent += (size_t)done;
     }
+    if (!understood)
+        send_all(fd, "error bad request\n");
     close(fd);
     __atomic_sub_fetch(&clients, 1, __ATOMIC_SEQ_CST);
     return NULL;
@@ -356,7 +367,7 @@ static void drop(void *argument) {
 }
 
 static void welcome(int listener) {
-    const struct timeval patience = {.tv_sec = 5};
+    const struct timeval patience = {.tv_sec = 20};
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

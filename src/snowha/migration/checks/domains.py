@@ -48,7 +48,7 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
                 needed.setdefault(path, []).append(domain.name)
     for path, names in needed.items():
         if first.answers and path not in first.paths:
-            yield found("missing-kernel", first.name, f"no {path}, which {', '.join(names)} needs")
+            yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")
             continue
         for server in facts.answering:
             if server.name == first.name or (
@@ -59,7 +59,7 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
             yield found(
                 "kernel-differs",
                 server.name,
-                f"{path} {what} {first.name}; {', '.join(names)} needs it",
+                f"{path} {what} {first.name}; needed by {', '.join(names)}",
                 severity=None if server.is_active("pacemaker.service") else "note",
             )
 
