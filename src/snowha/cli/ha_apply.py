@@ -106,13 +106,14 @@ def apply(
     with session(file) as here:
         steps = _chosen(here.ground, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
-        if saved is not None or not (here.known and engine.nothing_due(steps)):
+        due = saved is not None or not (here.known and engine.nothing_due(steps))
+        if due:
             _warn(preflight.check(here.ground, here.passwords))
         if saved is not None:
             made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=_say)
             differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
             saved_plans.refuse(saved, differences, str(plan_file))
-        outcome = carry_out(here, steps, yes=yes, as_json=as_json)
+        outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
         if not (until or only or domains):
             here.journal.keep_questions(here.ground.asked())
     sys.exit(outcome.exit_code)

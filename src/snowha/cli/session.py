@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from snowha.plan.step import Step
 class Session:
     """The site, the BMCs' passwords, and the journal that this run is noted in."""
 
+    file: Path
     ground: Ground
     passwords: dict[str, str]
     journal: Journal
@@ -45,7 +46,7 @@ def session(file: Path) -> Iterator[Session]:
         click.echo(said, err=True)
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Session(ground, passwords, journal, known=bool(questions))
+        yield Session(file, ground, passwords, journal, known=bool(questions))
 
 
 def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
@@ -56,9 +57,14 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
         return journal.questions()
 
 
-def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool) -> Outcome:
-    """Carry out ``steps`` and show it; the journal goes to every server after each of them."""
-    with display(json=as_json) as shown:
+def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
+    """Carry out ``steps`` and show it; the journal goes to every server after each of them.
+
+    ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
+    """
+    with display(json=as_json) as shown, load.turn(here.file) if due else nullcontext():
+        if due:
+            here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)
         confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
         with watching:

@@ -72,6 +72,12 @@ class RememberingHost:
         with self._lock:
             self._answers = None
 
+    def renew(self) -> None:
+        """Answers of before count no more; those from now on are remembered as they were."""
+        with self._lock:
+            if self._answers is not None:
+                self._answers = {}
+
     def reset(self) -> None:
         self._host.reset()
 

@@ -43,6 +43,12 @@ class Ground:
             if isinstance(host, RememberingHost):
                 host.forget()
 
+    def renew(self) -> None:
+        """Somebody else may have changed something until now: what the servers answered before counts no more."""
+        for host in self.hosts.values():
+            if isinstance(host, RememberingHost):
+                host.renew()
+
     def asked(self) -> dict[str, tuple[tuple[str, ...], ...]]:
         """What each server was asked so far to look at it."""
         return {name: host.asked() for name, host in self.hosts.items() if isinstance(host, RememberingHost)}

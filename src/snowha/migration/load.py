@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from snowha.errors import InputError
@@ -13,6 +14,7 @@ from snowha.hosts.remember import RememberingHost, ResettableHost, looking
 from snowha.hosts.ssh import SshHost
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
+from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
 
@@ -46,9 +48,7 @@ def load(
     ``questions``: what an earlier run asked each server, and so is asked at once.
     """
     ha = read_ha_file(file)
-    connected: dict[str, ResettableHost] = {
-        server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers
-    }
+    connected: dict[str, ResettableHost] = {**_over_ssh(ha)}
     if record is not None:
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
     hosts: dict[str, Host] = dict(connected)
@@ -61,6 +61,15 @@ def load(
         domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
     rules.raise_on_stop(rules.check_domains(domains))
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
+
+
+def turn(file: Path) -> AbstractContextManager[None]:
+    """To be the only run on the site of ``file`` (see plan/turn.py), by connections that nothing is noted of."""
+    return taken(_over_ssh(read_ha_file(file)))
+
+
+def _over_ssh(ha: HaFile) -> dict[str, SshHost]:
+    return {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
 
 
 def passwords(ground: Ground, file: Path) -> dict[str, str]:

@@ -141,7 +141,7 @@ class Journal:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise _busy(os.pread(number, 4096, 0)) from None
-            owner = {"pid": os.getpid(), "user": _who(), "host": socket.gethostname(), "since": _now()}
+            owner = {"pid": os.getpid(), "user": who(), "host": socket.gethostname(), "since": _now()}
             os.ftruncate(number, 0)
             os.pwrite(number, json.dumps(owner).encode() + b"\n", 0)
             yield
@@ -152,7 +152,7 @@ class Journal:
         """Note a new run; whatever run has no end by now was lost. To be called by the one who is ``exclusive``."""
         self._write("UPDATE run SET outcome = ? WHERE ended IS NULL AND outcome IS NULL", LOST)
         self._write("INSERT OR IGNORE INTO meta (key, value) VALUES ('id', ?)", uuid.uuid4().hex)
-        self._run = self._write("INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", _who(), _origin(), _now())
+        self._run = self._write("INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", who(), _origin(), _now())
         return self._run
 
     def end(self, run: int, outcome: str) -> None:
@@ -289,7 +289,7 @@ def _stamp(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _who() -> str:
+def who() -> str:
     """The person, also behind sudo."""
     if real := os.environ.get("SUDO_USER"):
         return real

@@ -13,11 +13,13 @@ from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
 from snowha.cli.ha import ha
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
+from snowha.hosts.local import LocalHost
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost
 from snowha.migration import load, preflight
 from snowha.migration.ground import Ground
 from snowha.plan.journal import Journal
+from snowha.plan.turn import taken
 from snowha.site.rules import Finding
 
 
@@ -34,6 +36,7 @@ class Door:
         self.monkeypatch = monkeypatch
         self.machine("here")
         monkeypatch.setattr(load, "load", self._load)
+        monkeypatch.setattr(load, "turn", lambda file: taken({"localhost": LocalHost()}, path=str(folder / "lock"), beat_s=0.2))
         monkeypatch.setattr(load, "passwords", lambda ground, file: {host.name: SECRET for host in self.hosts})
         monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
 
@@ -175,3 +178,13 @@ def test_a_log_of_nothing_is_one_message(door: Door) -> None:
     assert isinstance(ended.exception, SnowError) and "no journal" in str(ended.exception)
     missing = door.snow("apply", "--until", "image.deploy01")
     assert isinstance(missing.exception, SnowError) and "images.deploy01" in missing.exception.remedy
+
+
+def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
+    before = everything(door.world, door.hosts)
+    with load.turn(Path("ha.toml")):
+        door.machine("laptop")
+        ended = door.snow("apply", "--yes")
+        assert isinstance(ended.exception, SnowError)
+        assert "another run has its turn" in str(ended.exception)
+    assert everything(door.world, door.hosts) == before

@@ -1,0 +1,102 @@
+"""Whose turn it is: two runs at once on a site would each undo what the other relies on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from snowha.errors import SiteError, UnreachableError
+from snowha.hosts.api import Completed, Host
+from snowha.hosts.local import LocalHost
+from snowha.plan.turn import taken
+
+BEAT_S = 0.1
+
+
+class Named(LocalHost):
+    """This machine as one of several servers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._as = name
+
+    @property
+    def name(self) -> str:
+        return self._as
+
+
+class Lost(Named):
+    """A server that is being rebooted."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        raise UnreachableError("there is no way to it", where=self.name)
+
+
+def servers(*hosts: Host) -> dict[str, Host]:
+    return {host.name: host for host in hosts}
+
+
+def test_a_second_run_is_refused_and_told_whose_turn_it_is(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    whose = r"another run has its turn: .* on .*, pid \d+, since 20"
+    with taken(servers(Named("snow01")), path=path, beat_s=BEAT_S):
+        with pytest.raises(SiteError, match=whose) as refused, taken(servers(Named("snow01")), path=path, beat_s=BEAT_S):
+            pytest.fail("two runs at once")
+        assert f"pkill -f {path}" in refused.value.remedy
+    with taken(servers(Named("snow01")), path=path, beat_s=BEAT_S):
+        pass
+
+
+def test_a_run_that_fails_gives_its_turn_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with pytest.raises(ValueError, match="of the run's own"), taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+        raise ValueError("of the run's own")
+    with taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+        pass
+
+
+def test_a_run_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
+    """Else nobody could go on after a laptop was lost, without knowing what to remove where."""
+    path = str(tmp_path / "lock")
+    script = (
+        "from snowha.hosts.local import LocalHost\nfrom snowha.plan.turn import taken\n"
+        f"with taken({{'localhost': LocalHost()}}, path={path!r}, beat_s={BEAT_S}):\n    print('mine', flush=True)\n    input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "mine\n"
+        with pytest.raises(SiteError), taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+            pytest.fail("two runs at once")
+        process.send_signal(signal.SIGKILL)
+    # flock waits until the kernel has let go of it: no polling, and no time that would have to be guessed
+    subprocess.run(["flock", "--wait", "30", path, "true"], check=True)
+    with taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+        pass
+
+
+def test_a_server_that_is_down_does_not_keep_the_others_from_holding_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    both = servers(Named("snow01"), Lost("snow02"))
+    with (
+        taken(both, path=path, beat_s=BEAT_S),
+        pytest.raises(SiteError),
+        taken(servers(Named("snow01")), path=path, beat_s=BEAT_S),
+    ):
+        pytest.fail("two runs at once")
+    with pytest.raises(UnreachableError), taken(servers(Lost("snow01")), path=path, beat_s=BEAT_S):
+        pytest.fail("nobody was asked")
