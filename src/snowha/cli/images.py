@@ -13,6 +13,7 @@ import click
 
 from snowha.cli.ha import journal_path
 from snowha.cli.progress import display
+from snowha.cli.session import say
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, warm
 from snowha.migration.ground import Ground
@@ -165,7 +166,7 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
 
 
 def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with display(json=as_json) as monitor, Journal(journal_path()) as journal, load.turn(file):
+    with display(json=as_json) as monitor, Journal(journal_path()) as journal, load.turn(file, say):
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

@@ -57,12 +57,17 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
         return journal.questions()
 
 
+def say(text: str) -> None:
+    """To whoever watches, and not into what a script reads."""
+    click.echo(text, err=True)
+
+
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
     """Carry out ``steps`` and show it; the journal goes to every server after each of them.
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with display(json=as_json) as shown, load.turn(here.file) if due else nullcontext():
+    with display(json=as_json) as shown, load.turn(here.file, say) if due else nullcontext():
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

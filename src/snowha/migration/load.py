@@ -63,9 +63,9 @@ def load(
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
 
 
-def turn(file: Path) -> AbstractContextManager[None]:
+def turn(file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
     """To be the only run on the site of ``file`` (see plan/turn.py), by connections that nothing is noted of."""
-    return taken(_over_ssh(read_ha_file(file)))
+    return taken(_over_ssh(read_ha_file(file)), say)
 
 
 def _over_ssh(ha: HaFile) -> dict[str, SshHost]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from queue import SimpleQueue
@@ -24,9 +24,10 @@ from snowha.plan.journal import who
 LOCK = "/run/snow-ha.lock"
 BEAT_S = 15.0
 """Seconds between two signs of life of the process that holds the lock: it ends when nobody reads them any more."""
+PATIENCE_S = BEAT_S + 5.0
+"""Seconds to wait for a lock: a run that was killed has given it back by then."""
 
-_TAKEN = 75
-"""What flock(1) ends with if somebody else holds the lock."""
+_TAKEN = "taken"
 _LONGEST_S = 48 * 3600.0
 
 # A read that nobody answers is its sleep. Writing fails once whoever started the run is gone, and that ends it.
@@ -39,29 +40,49 @@ while read -r -t "$2" -u 3 || echo; do :; done"""
 
 
 @contextmanager
-def taken(hosts: Mapping[str, Host], *, path: str = LOCK, beat_s: float = BEAT_S) -> Iterator[None]:
+def taken(
+    hosts: Mapping[str, Host],
+    say: Callable[[str], None],
+    *,
+    path: str = LOCK,
+    beat_s: float = BEAT_S,
+    patience_s: float = PATIENCE_S,
+) -> Iterator[None]:
     """Be the only run on these servers until the end of ``with``, or of this process, however it ends.
 
-    A server that cannot be reached is left out, as long as another one can be. Raises SiteError, which names the owner, if
-    another run has its turn.
+    A server that cannot be reached is left out, as long as another one can be. Waits for as long as a run that was killed
+    needs to give its turn back, and tells ``say`` so. Raises SiteError, which names the owner, if another run has its turn.
     """
     owner = f"{who()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     held: dict[str, str] = {}
-    try:
-        for name, process in each(list(hosts.values()), lambda host: _take(host, path, beat_s, owner)).items():
-            if process:
-                held[name] = process
-        if not held:
+
+    def take(servers: Iterable[Host], wait_s: float) -> list[Host]:
+        """Those on which somebody else holds it."""
+        answers = each(list(servers), lambda host: _take(host, path, beat_s, owner, wait_s))
+        held.update({name: process for name, process in answers.items() if process not in ("", _TAKEN)})
+        if not any(answers.values()):
             raise UnreachableError("no server can be reached", where=", ".join(hosts))
-        if taken_there := [name for name, process in held.items() if process == "taken"]:
-            raise _busy(hosts[taken_there[0]], path)
+        return [hosts[name] for name, process in answers.items() if process == _TAKEN]
+
+    try:
+        others = take(hosts.values(), 0)
+        if others:
+            say(f"waiting up to {patience_s:g} s for the end of another run: {_owner(others[0], path)}")
+            others = take(others, patience_s)
+        if others:
+            raise SiteError(
+                f"another run has its turn: {_owner(others[0], path)}",
+                where=others[0].name,
+                remedy="wait until it has ended, or end it there with Ctrl-C; if that machine is lost for good, on every "
+                f"server: pkill -f {path}",
+            )
         yield
     finally:
-        each([hosts[name] for name, process in held.items() if process.isdigit()], lambda host: _give(host, held))
+        each([hosts[name] for name in held], lambda host: _give(host, held))
 
 
-def _take(host: Host, path: str, beat_s: float, owner: str) -> str:
-    """The process that holds the lock on ``host``; ``taken`` if another one does, nothing if there is no way to it."""
+def _take(host: Host, path: str, beat_s: float, owner: str, wait_s: float) -> str:
+    """The process that holds the lock on ``host``; _TAKEN if another one does, nothing if there is no way to it."""
     answers: SimpleQueue[str] = SimpleQueue()
 
     def line(text: str) -> None:
@@ -69,10 +90,10 @@ def _take(host: Host, path: str, beat_s: float, owner: str) -> str:
             answers.put(text.removeprefix("held "))
 
     def hold() -> None:
-        words = ["flock", "--nonblock", "--conflict-exit-code", str(_TAKEN), path, "bash", "-c", _HOLD, "snow-ha"]
+        words = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", "75", path, "bash", "-c", _HOLD, "snow-ha"]
         try:
             done = host.run([*words, path, f"{beat_s:g}", owner], timeout=_LONGEST_S, check=False, on_line=line)
-            answers.put("taken" if done.returncode == _TAKEN else f"failed {done.stderr.strip()}")
+            answers.put(_TAKEN if done.returncode == 75 else f"failed {done.stderr.strip()}")
         except UnreachableError:
             answers.put("")  # at the start: left out; later: it is being rebooted by us, and the others hold on
         except SnowError as error:
@@ -90,12 +111,5 @@ def _give(host: Host, held: Mapping[str, str]) -> None:
         host.run(["kill", held[host.name]], check=False, timeout=20)
 
 
-def _busy(host: Host, path: str) -> SiteError:
-    owner = (read_text(host, path) or "").strip()
-    return SiteError(
-        f"another run has its turn: {owner or 'it does not say whose'}",
-        where=host.name,
-        remedy=f"wait until it has ended, or end it there with Ctrl-C; if that machine is lost for good, on every server: "
-        f"pkill -f {path}",
-    )
-
+def _owner(host: Host, path: str) -> str:
+    return (read_text(host, path) or "").strip() or "it does not say whose"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,17 @@ class Door:
         self.monkeypatch = monkeypatch
         self.machine("here")
         monkeypatch.setattr(load, "load", self._load)
-        monkeypatch.setattr(load, "turn", lambda file: taken({"localhost": LocalHost()}, path=str(folder / "lock"), beat_s=0.2))
+        self.lock = str(folder / "lock")
+        monkeypatch.setattr(load, "turn", self._turn)
         monkeypatch.setattr(load, "passwords", lambda ground, file: {host.name: SECRET for host in self.hosts})
         monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
 
     def machine(self, name: str) -> None:
         """Work from this machine from now on."""
         self.monkeypatch.setenv("SNOW_JOURNAL", str(self.folder / name / "journal.sqlite"))
+
+    def _turn(self, file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        return taken({"localhost": LocalHost()}, say, path=self.lock, beat_s=0.1, patience_s=0.1)
 
     def _load(
         self,
@@ -182,7 +187,7 @@ def test_a_log_of_nothing_is_one_message(door: Door) -> None:
 
 def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
     before = everything(door.world, door.hosts)
-    with load.turn(Path("ha.toml")):
+    with load.turn(Path("ha.toml"), print):
         door.machine("laptop")
         ended = door.snow("apply", "--yes")
         assert isinstance(ended.exception, SnowError)

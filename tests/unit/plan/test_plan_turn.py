@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ class Lost(Named):
         raise UnreachableError("there is no way to it", where=self.name)
 
 
+def turn(hosts: dict[str, Host], path: str, *, patience_s: float = 0.1) -> AbstractContextManager[None]:
+    return taken(hosts, lambda text: None, path=path, beat_s=BEAT_S, patience_s=patience_s)
+
+
 def servers(*hosts: Host) -> dict[str, Host]:
     return {host.name: host for host in hosts}
 
@@ -52,19 +57,19 @@ def servers(*hosts: Host) -> dict[str, Host]:
 def test_a_second_run_is_refused_and_told_whose_turn_it_is(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     whose = r"another run has its turn: .* on .*, pid \d+, since 20"
-    with taken(servers(Named("snow01")), path=path, beat_s=BEAT_S):
-        with pytest.raises(SiteError, match=whose) as refused, taken(servers(Named("snow01")), path=path, beat_s=BEAT_S):
+    with turn(servers(Named("snow01")), path):
+        with pytest.raises(SiteError, match=whose) as refused, turn(servers(Named("snow01")), path):
             pytest.fail("two runs at once")
         assert f"pkill -f {path}" in refused.value.remedy
-    with taken(servers(Named("snow01")), path=path, beat_s=BEAT_S):
+    with turn(servers(Named("snow01")), path):
         pass
 
 
 def test_a_run_that_fails_gives_its_turn_back(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    with pytest.raises(ValueError, match="of the run's own"), taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+    with pytest.raises(ValueError, match="of the run's own"), turn(servers(Named("a")), path):
         raise ValueError("of the run's own")
-    with taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+    with turn(servers(Named("a")), path):
         pass
 
 
@@ -73,19 +78,18 @@ def test_a_run_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     script = (
         "from snowha.hosts.local import LocalHost\nfrom snowha.plan.turn import taken\n"
-        f"with taken({{'localhost': LocalHost()}}, path={path!r}, beat_s={BEAT_S}):\n    print('mine', flush=True)\n    input()\n"
+        f"with taken({{'localhost': LocalHost()}}, print, path={path!r}, beat_s={BEAT_S}):\n"
+        "    print('mine', flush=True)\n    input()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "mine\n"
-        with pytest.raises(SiteError), taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+        with pytest.raises(SiteError), turn(servers(Named("a")), path):
             pytest.fail("two runs at once")
         process.send_signal(signal.SIGKILL)
-    # flock waits until the kernel has let go of it: no polling, and no time that would have to be guessed
-    subprocess.run(["flock", "--wait", "30", path, "true"], check=True)
-    with taken(servers(Named("a")), path=path, beat_s=BEAT_S):
+    with turn(servers(Named("a")), path, patience_s=30):
         pass
 
 
@@ -93,10 +97,10 @@ def test_a_server_that_is_down_does_not_keep_the_others_from_holding_it(tmp_path
     path = str(tmp_path / "lock")
     both = servers(Named("snow01"), Lost("snow02"))
     with (
-        taken(both, path=path, beat_s=BEAT_S),
+        turn(both, path),
         pytest.raises(SiteError),
-        taken(servers(Named("snow01")), path=path, beat_s=BEAT_S),
+        turn(servers(Named("snow01")), path),
     ):
         pytest.fail("two runs at once")
-    with pytest.raises(UnreachableError), taken(servers(Lost("snow01")), path=path, beat_s=BEAT_S):
+    with pytest.raises(UnreachableError), turn(servers(Lost("snow01")), path):
         pytest.fail("nobody was asked")
