@@ -11,7 +11,7 @@ import click
 
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
-from snowha.migration import load
+from snowha.migration import comeback, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
 from snowha.plan.journal import Journal
@@ -36,17 +36,27 @@ class Session:
 def session(file: Path) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here."""
     recorder = Recorder()
-    questions = _questions(journal_path())
+    path = journal_path()
+    there = load.reach(file)
+    said = mirror.adopt(path, list(there.hosts.values()), there.name)
+    if said:
+        say(said)
+    comeback.wait_for_servers(there.servers, there.hosts, _unfinished(path), say)
+    questions = _questions(path)
     ground = load.load(file, remember=True, record=recorder, questions=questions)
     passwords = load.passwords(ground, file)
     recorder.hide(passwords.values())
-    path = journal_path()
-    said = mirror.adopt(path, list(ground.hosts.values()), ground.site.name)
-    if said:
-        click.echo(said, err=True)
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(file, ground, passwords, journal, known=bool(questions))
+
+
+def _unfinished(path: Path) -> Sequence[str]:
+    """What the last run was in the middle of when it was lost."""
+    if not path.exists():
+        return ()
+    with Journal(path) as journal:
+        return journal.unfinished()
 
 
 def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from snowha.errors import InputError
@@ -17,6 +18,7 @@ from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
+from snowha.site.model import Server
 
 
 def read_ha_file(file: Path) -> HaFile:
@@ -63,9 +65,25 @@ def load(
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
 
 
+@dataclass(frozen=True)
+class Reach:
+    """The servers that ``ha.toml`` names and the way to them, before anything is asked. Nothing is noted of what they are."""
+
+    name: str
+    """The cluster's."""
+    servers: tuple[Server, ...]
+    hosts: Mapping[str, ResettableHost]
+
+
+def reach(file: Path) -> Reach:
+    """How to get at the servers of the site of ``file``. Raises InputError."""
+    ha = read_ha_file(file)
+    return Reach(ha.name, ha.servers, _over_ssh(ha))
+
+
 def turn(file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
-    """To be the only run on the site of ``file`` (see plan/turn.py), by connections that nothing is noted of."""
-    return taken(_over_ssh(read_ha_file(file)), say)
+    """To be the only run on the site of ``file`` (see plan/turn.py)."""
+    return taken({**reach(file).hosts}, say)
 
 
 def _over_ssh(ha: HaFile) -> dict[str, SshHost]:

@@ -247,6 +247,12 @@ class Journal:
         )
         return bool(rows) and rows[0][0] == "started"
 
+    def unfinished(self) -> tuple[str, ...]:
+        """Steps of the last run of which no end is known: it was lost in the middle of them, or is not over."""
+        rows = self._read("SELECT MAX(id) FROM run")
+        last = {entry.step: entry.what for entry in self.entries(int(rows[0][0]))} if rows[0][0] else {}
+        return tuple(step for step, what in last.items() if what in ("started", "applied"))
+
     def runs(self) -> tuple[Run, ...]:
         """All runs, the oldest first."""
         rows = self._read(

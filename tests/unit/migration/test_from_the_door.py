@@ -39,6 +39,7 @@ class Door:
         monkeypatch.setattr(load, "load", self._load)
         self.lock = str(folder / "lock")
         monkeypatch.setattr(load, "turn", self._turn)
+        monkeypatch.setattr(load, "reach", self._reach)
         monkeypatch.setattr(load, "passwords", lambda ground, file: {host.name: SECRET for host in self.hosts})
         monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
 
@@ -48,6 +49,9 @@ class Door:
 
     def _turn(self, file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
         return taken({"localhost": LocalHost()}, say, path=self.lock, beat_s=0.1, patience_s=0.1)
+
+    def _reach(self, file: Path) -> load.Reach:
+        return load.Reach(self.ground.site.name, self.ground.site.servers, {host.name: host for host in self.hosts})
 
     def _load(
         self,

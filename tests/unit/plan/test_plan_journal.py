@@ -120,3 +120,16 @@ def test_errors_as_json() -> None:
     except KeyError as bug:
         event = events.StepFailed(step="a", title="a", section="images", error=bug, seconds=0)
     assert "Traceback" in json.loads(events.to_json(event))["error"]["traceback"]
+
+
+def test_what_a_lost_run_was_in_the_middle_of_is_known(tmp_path: Path) -> None:
+    """A server that it had switched off would stay off."""
+    with Journal(tmp_path / "journal.db") as journal:
+        assert journal.unfinished() == ()
+        first = journal.begin()
+        journal.note(first, "images.deploy01", "started")
+        second = journal.begin()
+        for step, words in {"a": ["started", "done"], "b": ["started"], "c": ["skipped"], "d": ["started", "applied"]}.items():
+            for word in words:
+                journal.note(second, step, word)
+        assert journal.unfinished() == ("b", "d")

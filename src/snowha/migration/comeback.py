@@ -1,0 +1,75 @@
+"""A server that an earlier run was restarting when it was lost: given its power again, and waited for.
+
+A run that is killed between cutting a server's power and giving it back can do nothing more. The next one knows from the
+journal what was going on, and that the server is away for this reason and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from snowha.cluster import fencing
+from snowha.errors import SnowError
+from snowha.hosts.remember import ResettableHost
+from snowha.hosts.wait import wait_for
+from snowha.migration.pacemaker import secret_script
+from snowha.operations import live
+from snowha.site.model import Server
+
+FENCING = "proofs.fence."
+RESTARTING = ("servers.xen.", FENCING)
+"""Steps that restart a server; its name follows."""
+
+
+def wait_for_servers(
+    servers: Sequence[Server], hosts: Mapping[str, ResettableHost], unfinished: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Wait until every server answers that one of the steps ``unfinished`` was restarting. Raises ProofError."""
+    for server in servers:
+        step = next((step for step in unfinished if step in {f"{kind}{server.name}" for kind in RESTARTING}), None)
+        if step is None:
+            continue
+        host = hosts[server.name]
+        others = [hosts[other.name] for other in servers if other.name != server.name and _answers(hosts[other.name])]
+        if step.startswith(FENCING) and others:
+            wait_for(
+                lambda others=others, server=server: not _is_being_fenced(others[0], server.name),  # type: ignore[misc]
+                timeout=300,
+                what=f"the end of the fencing of {server.name}, which the last run had asked for",
+                interval=2,
+                report=None,
+            )
+        if _answers(host):
+            continue
+        say(f"{server.name} was being restarted when the last run was lost: waiting until it answers")
+        if step.startswith(FENCING):
+            _give_power(others, server)
+        wait_for(
+            lambda host=host: _answers(host),  # type: ignore[misc]
+            timeout=900,
+            what=f"{server.name} to answer again",
+            interval=3,
+            where=server.name,
+            remedy="look at its console and its power",
+        )
+
+
+def _answers(host: ResettableHost) -> bool:
+    try:
+        return host.run(["true"], check=False, timeout=20).ok
+    except SnowError:
+        host.reset()
+        return False
+
+
+def _is_being_fenced(other: ResettableHost, server: str) -> bool:
+    state = live.state_from(other, fencing=True)
+    return state is not None and any(event.server == server and event.status == "pending" for event in state.fencing)
+
+
+def _give_power(others: Sequence[ResettableHost], server: Server) -> None:
+    for other in others:
+        with suppress(SnowError):  # it is waited for in any case, and then said
+            if other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok:
+                return
