@@ -1,0 +1,95 @@
+"""``snow`` killed in every step: what an administrator has when his laptop's battery is empty."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import threading
+from xml.etree import ElementTree
+
+from conftest import CLUSTER, Administrator, on
+from test_2_migration import nothing_lost
+
+from snowha.lab import layout, site
+
+SEED = 2026
+LONGEST_S = 12.0
+"""How far into a step it is killed at most, at random: before, in the middle of, and after its changes."""
+FILES = (
+    "/etc/corosync /etc/default/xendomains /etc/default/grub.d /etc/fstab /etc/network /etc/snow-ha /etc/xen "
+    "/etc/systemd/system /root/.ssh/authorized_keys"
+)
+"""Of each server, but for keys, which are other ones each time."""
+
+
+def end_state(host: str) -> list[str]:
+    """Files with mode, owner and content; what Pacemaker is configured to do; services and links."""
+    script = (
+        f"cd /; find {FILES} -path /etc/corosync/authkey -prune -o -type f -exec stat -c '%n %a %U' {{}} + | sort; "
+        f"find {FILES} -path /etc/corosync/authkey -prune -o -type f -not -name authorized_keys -exec sha256sum {{}} + | sort; "
+        "find /etc/xen/auto /etc/systemd/system -type l -exec readlink {} + | sort; "
+        "systemctl is-enabled corosync pacemaker; wc -l < /root/.ssh/authorized_keys; "
+        "stat -c '%n %a %U' /etc/corosync/authkey; "
+        "find /sNow -type f -not -name '*disk' -not -name '*swap' -not -name '*.manifest' -exec sha256sum {} + | sort; "
+        "find /sNow/domains -type f -exec stat -c '%n %a %U %s' {} + | sort"
+    )
+    return on(host, "sh", "-c", "'" + script.replace("'", "'\\''") + "'").splitlines()
+
+
+def configuration() -> dict[str, tuple[str, dict[str, str]]]:
+    """What the CIB says of resources, constraints and options, by id. Not of servers: what is left of a standby is empty."""
+    root = ElementTree.fromstring(on("snow01", "cibadmin", "--query", "--scope", "configuration"))
+    for nodes in root.findall("nodes"):
+        root.remove(nodes)
+    return {element.get("id", ""): (element.tag, dict(element.attrib)) for element in root.iter() if element.get("id")}
+
+
+def killed(administrator: Administrator, already: set[str], chance: random.Random) -> int:
+    """One run, killed with SIGKILL in the first step that was not killed before; how it ended."""
+    with subprocess.Popen(
+        administrator.words("ha", "apply", "--yes", "--json"),
+        cwd=administrator.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        timer: threading.Timer | None = None
+        for line in process.stdout:
+            print(line, end="")
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("event") == "step-started" and event["step"] not in already and timer is None:
+                already.add(event["step"])
+                timer = threading.Timer(chance.uniform(0, LONGEST_S), process.send_signal, [signal.SIGKILL])
+                timer.start()
+        code = process.wait(timeout=60)
+    if timer is not None:
+        timer.cancel()
+    return code
+
+
+def test_killed_in_every_step_it_ends_as_if_it_had_not_been(cluster: Administrator, fresh: Administrator) -> None:
+    """What would be lost: a site half way, in a state that nobody has ever seen."""
+    site.restore(CLUSTER)
+    expected = {host: end_state(host) for host in ("snow01", "snow02")}
+    wanted = configuration()
+    site.restore(layout.PREPARED)
+
+    chance = random.Random(SEED)
+    already: set[str] = set()
+    kills = 0
+    while (code := killed(fresh, already, chance)) != 0:
+        assert code == -signal.SIGKILL, "it must go on from wherever it was killed"
+        kills += 1
+        assert kills < 100
+    print(f"killed {kills} times, in {sorted(already)}")
+    assert kills >= 20
+
+    assert fresh.status()["healthy"]
+    assert {host: end_state(host) for host in ("snow01", "snow02")} == expected
+    assert configuration() == wanted
+    nothing_lost()
