@@ -53,6 +53,5 @@ def _missing(ground: Ground) -> str | None:
 
 def _spread(ground: Ground, reporter: Reporter) -> None:
     with proving_migrations(ground, reporter):
-        for name, server in misplaced(ground).items():
-            live.move(ground.hosts, name, server, reporter)
+        live.move(ground.hosts, misplaced(ground), reporter)
     live.settle(ground.hosts, reporter)

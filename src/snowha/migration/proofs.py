@@ -96,9 +96,12 @@ def _unproven(ground: Ground, name: str, facts: object) -> str | None:
 
 def _record(ground: Ground, name: str, facts: object, result: dict[str, object]) -> None:
     record = {"for": _digest(facts), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
-    for host in ground.hosts.values():
+
+    def write(host: Host) -> None:
         make_dir(host, PROOFS, mode=0o700)
         write_file(host, f"{PROOFS}/{name}.json", json.dumps(record, indent=2) + "\n", mode=0o600)
+
+    ground.on_all(write)
 
 
 def _floating_facts(ground: Ground) -> object:
@@ -140,7 +143,7 @@ def _prove_migrations(ground: Ground, reporter: Reporter) -> None:
             raise ProofError(f"{name} runs on {' and '.join(before) or 'no server'}", remedy="look at `snow ha status`")
         target = next(server for server in ground.hosts if server not in before)
         with proving_migrations(ground, reporter):
-            live.move(ground.hosts, name, target, reporter)
+            live.move(ground.hosts, {name: target}, reporter)
         reason = _unproven(ground, f"migration-{name}", _migration_facts(ground, name))
         if reason:
             raise ProofError(f"{name} was started anew on {target} instead of being live-migrated", where=target)
@@ -189,7 +192,7 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
         raise ProofError(f"no server has {floating.address}", remedy="look at `snow ha status`")
     away = next(server for server in ground.hosts if server != home)
     for target in (away, home):
-        live.move(ground.hosts, FLOATING_IP, target, reporter)
+        live.move(ground.hosts, {FLOATING_IP: target}, reporter)
         other = next(host for name, host in ground.hosts.items() if name != target)
         wait_for(
             lambda other=other, target=target: _holder(ground) == target and live.answers(other, floating.address),  # type: ignore[misc]
@@ -218,7 +221,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     began, off_at = time.monotonic(), time.time()
     try:
         other.run(["stonith_admin", f"--fence={server.name}", "--timeout=180"], timeout=240)
-        _wait_power(other, server, "off", steady)
+        _wait_off(other, server, steady)
         proved = round(time.monotonic() - began, 1)
     finally:
         wait_for(
@@ -229,7 +232,6 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
             unreachable_is_not_yet=True,
             remedy=f"switch {server.name} on by hand",
         )
-    _wait_power(other, server, "on", steady)
     reporter.fact("proved_s", proved)
     reporter.fact("off", [round(off_at + proved, 1), round(time.time(), 1)])
     wait_for_boot(host, reporter, before=before, what=f"{server.name} to boot")
@@ -248,6 +250,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
 
 
 def _power_on(other: Host, server: Server) -> bool:
+    """Give it power. The agent says so only after it has read the power back as on (``fence_action`` of its library)."""
     return other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok
 
 
@@ -258,11 +261,11 @@ def _fence_missing(ground: Ground, server: Server) -> str | None:
     return _unproven(ground, f"fence-{server.name}", _fence_facts(server))
 
 
-def _wait_power(other: Host, server: Server, wanted: str, reporter: Reporter) -> None:
+def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:
     wait_for(
-        lambda: power_status(other, server) == wanted,
+        lambda: power_status(other, server) == "off",
         timeout=60,
-        what=f"the BMC to say that {server.name} is {wanted}",
+        what=f"the BMC to say that {server.name} is off",
         report=reporter.say,
         unreachable_is_not_yet=True,
     )
