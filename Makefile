@@ -19,7 +19,7 @@ demo: $(VENV)/installed packages
 test: unit lab-test
 
 unit: $(VENV)/installed
-	$(BIN)/pytest tests/unit -q -n 2
+	$(BIN)/pytest tests/unit -q -n 3 --dist worksteal
 
 lab-test: $(VENV)/installed packages
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
