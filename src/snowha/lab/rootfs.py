@@ -20,9 +20,11 @@ RELEASES = ("trixie", "bookworm")
 CODENAMES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 
 BASE = ("systemd-sysv", "dbus", "udev", "openssh-server", "iproute2", "kmod", "procps", "iputils-ping", "less")
-SERVER_BASE = (*BASE, "ifupdown", "nfs-common", "grub-pc", "linux-image-amd64", "initramfs-tools")
+STANDARD = ("perl", "python3", "openssl", "media-types")
+"""Of what Debian's installer puts on a server without being asked ("standard system utilities"), what others here stand on."""
+SERVER_BASE = (*BASE, *STANDARD, "ifupdown", "nfs-common", "grub-pc", "linux-image-amd64", "initramfs-tools")
 PACKAGES = {
-    "single": (*SERVER_BASE, "xen-system-amd64", "lvm2", "bridge-utils", "python3", "e2fsprogs"),
+    "single": (*SERVER_BASE, "xen-system-amd64", "lvm2", "bridge-utils", "e2fsprogs"),
     "stock": SERVER_BASE,
     "storage": (*BASE, "ifupdown", "nfs-kernel-server", "linux-image-amd64", "initramfs-tools", "busybox", "e2fsprogs"),
     "domain": ("systemd-sysv", "udev", "iproute2", "kmod", "procps", "e2fsprogs", "openssh-server"),
