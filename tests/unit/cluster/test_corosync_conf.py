@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster_sites import site
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snowha.cluster.corosync_conf import Section, compose, facts, parse, render, rules
@@ -139,6 +139,7 @@ def test_what_does_not_parse_names_its_line(text: str, line: int) -> None:
     assert caught.value.where == f"snow01:/etc/corosync/corosync.conf:{line}"
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(_sections, max_size=4).map(tuple))
 def test_what_is_rendered_reads_back_the_same(sections: tuple[Section, ...]) -> None:
     """Else a foreign setting would be lost when a file is rewritten."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snowha.errors import InputError
@@ -47,6 +47,7 @@ def test_the_file_explains_itself_to_an_administrator() -> None:
 NAMES = st.from_regex(r"\A[a-z][a-z0-9]{0,8}\Z")
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     domains=st.lists(NAMES.map(lambda name: f"d-{name}"), unique=True, max_size=4),
     username=st.text(st.characters(codec="utf-8"), min_size=1, max_size=10).filter(str.isprintable),
