@@ -21,7 +21,7 @@ from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.migration import corosync, load
 from snowha.migration.ground import Ground
 from snowha.migration.image_engine import manifest
-from snowha.migration.servers import mounts_missing
+from snowha.migration.servers import mounts
 from snowha.operations import live
 from snowha.plan.journal import Entry, Journal
 
@@ -148,7 +148,7 @@ def wait_for_servers(ground: Ground) -> None:
     reporter = _Printing()
     for host in ground.hosts.values():
         wait_for(
-            lambda host=host: mounts_missing(ground, host) is None,  # type: ignore[misc]
+            lambda host=host: mounts.missing(ground, host) is None,  # type: ignore[misc]
             timeout=900,
             what=f"{host.name} to have booted",
             interval=3,

@@ -20,7 +20,8 @@ from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground
 from snowha.migration.pacemaker import join, options, power_status, secret_script
-from snowha.migration.servers import boot_id, mounts_missing, wait_for_boot, wait_for_xen
+from snowha.migration.servers import mounts
+from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
@@ -237,7 +238,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     wait_for_boot(host, reporter, before=before, what=f"{server.name} to boot")
     wait_for_xen(host, reporter)
     wait_for(
-        lambda: mounts_missing(ground, host) is None,
+        lambda: mounts.missing(ground, host) is None,
         timeout=300,
         what=f"the shared file systems on {server.name}",
         interval=3,

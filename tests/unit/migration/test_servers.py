@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from snowha.hosts.local import LocalHost
-from snowha.migration.servers import _with_save_empty, wait_for_xen
+from snowha.migration.servers.boot import wait_for_xen
+from snowha.migration.servers.settings import with_save_empty
 from snowha.xen import xl
 
 
@@ -18,12 +19,12 @@ from snowha.xen import xl
     ],
 )
 def test_it_becomes_empty(before: str, after: str) -> None:
-    assert _with_save_empty(before) == after
+    assert with_save_empty(before) == after
 
 
 @pytest.mark.parametrize("text", ["XENDOMAINS_SAVE=\n", 'XENDOMAINS_SAVE=""\n', "XENDOMAINS_SAVE=''\n"])
 def test_empty_in_any_form_is_left_alone(text: str) -> None:
-    assert _with_save_empty(text) == text
+    assert with_save_empty(text) == text
 
 
 class Said:

@@ -1,0 +1,94 @@
+"""Servers that can be servers of a cluster (guide: "Install sNow! software in the new sNow! servers", "Install the
+required software packages", "Disable auto start", "Xen configuration").
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from snowha.migration.ground import Ground
+from snowha.migration.servers import boot, kernels, logins, mounts, settings, software
+from snowha.plan.step import Step
+from snowha.site.model import Server
+
+
+def steps(ground: Ground) -> list[Step]:
+    """The section's steps."""
+    found = []
+    for server in ground.site.servers:
+        found += _server_steps(ground, server)
+    everywhere = tuple(f"servers.packages.{server.name}" for server in ground.site.servers)
+    found.append(
+        Step(
+            id="servers.ssh",
+            title="Let the servers log in to each other, host keys pinned",
+            section="servers",
+            check=partial(logins.missing, ground),
+            apply=partial(logins.connect, ground),
+            needs=tuple(f"servers.xen.{server.name}" for server in ground.new_servers) or everywhere,
+        )
+    )
+    return found
+
+
+def _server_steps(ground: Ground, server: Server) -> list[Step]:
+    host = ground.hosts[server.name]
+    name = server.name
+    new = server in ground.new_servers
+    found = []
+    if new:
+        found.append(
+            Step(
+                id=f"servers.mounts.{name}",
+                title=f"Mount the shared file systems on {name}",
+                section="servers",
+                check=partial(mounts.missing, ground, host),
+                apply=partial(mounts.mount, ground, host),
+                uses=(f"server:{name}",),
+            )
+        )
+    found.append(
+        Step(
+            id=f"servers.packages.{name}",
+            title=f"Install the cluster's packages on {name}",
+            section="servers",
+            check=partial(software.missing, host),
+            apply=partial(software.install, host),
+            needs=(f"servers.mounts.{name}",) if new else (),
+            uses=(f"packages:{name}",),
+        )
+    )
+    found.append(
+        Step(
+            id=f"servers.settings.{name}",
+            title=f"Block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
+            section="servers",
+            check=partial(settings.missing, host),
+            apply=partial(settings.apply, host),
+            needs=(f"servers.packages.{name}",),
+        )
+    )
+    if new:
+        found.append(
+            Step(
+                id=f"servers.xen.{name}",
+                title=f"Bring {name} up under Xen, with the domains' bridges",
+                section="servers",
+                check=partial(boot.missing, ground, host),
+                apply=partial(boot.bring_up, ground, server),
+                needs=(f"servers.settings.{name}",),
+                uses=(f"server:{name}",),
+            )
+        )
+        found.append(
+            Step(
+                id=f"servers.kernels.{name}",
+                title=f"Bring the domains' kernels to {name}",
+                section="servers",
+                check=partial(kernels.missing, ground, host),
+                apply=partial(kernels.copy, ground, host),
+                needs=(f"servers.mounts.{name}",),
+                uses=(f"server:{name}",),
+            )
+        )
+    return found

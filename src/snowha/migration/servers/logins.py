@@ -1,0 +1,79 @@
+"""Root logs in from each server to the others, host keys pinned: xl migrates over ssh."""
+
+from __future__ import annotations
+
+from snowha.hosts.api import Host
+from snowha.hosts.files import exists, make_dir, read_text, write_file
+from snowha.migration.ground import Ground
+from snowha.plan.step import Reporter
+from snowha.site.model import Server
+
+_KEY = "/root/.ssh/id_ed25519"
+_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
+
+
+def _pins(ground: Ground) -> dict[str, list[str]]:
+    """Lines for known_hosts by server: its public keys under all its names and addresses."""
+    texts = ground.on_all(lambda host: host.run(["sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"]).stdout)
+    found = {}
+    for server in ground.site.servers:
+        names = ",".join(dict.fromkeys((server.name, server.address, *server.links)))
+        lines = texts[server.name].splitlines()
+        found[server.name] = [f"{names} {' '.join(line.split()[:2])}" for line in lines if line.strip()]
+    return found
+
+
+def _login_words(server: Server) -> list[str]:
+    return [
+        "ssh",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "ConnectTimeout=10",
+        server.name,
+        "true",
+    ]
+
+
+def missing(ground: Ground) -> str | None:
+    def failing(host: Host) -> str | None:
+        for other in ground.site.servers:
+            if other.name != host.name and not host.run(_login_words(other), check=False).ok:
+                return f"cannot log in to {other.name} as root"
+        return None
+
+    return ground.first_missing(failing)
+
+
+def connect(ground: Ground, reporter: Reporter) -> None:
+    pins = _pins(ground)
+    reporter.say("looking for each server's own key")
+    publics = ground.on_all(_own_key)
+
+    def trust_others(host: Host) -> None:
+        reporter.say(f"pinning the servers' keys on {host.name}")
+        others = [public for name, public in publics.items() if name != host.name]
+        _add_lines(host, "/root/.ssh/authorized_keys", others, mode=0o600)
+        lines = [line for name, pinned in pins.items() if name != host.name for line in pinned]
+        _add_lines(host, _KNOWN_HOSTS, lines, mode=0o644)
+
+    ground.on_all(trust_others)
+
+
+def _own_key(host: Host) -> str:
+    """The public key of root on ``host``, made if there is none."""
+    make_dir(host, "/root/.ssh", mode=0o700)
+    if not exists(host, _KEY):
+        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{host.name}", "-f", _KEY])
+    return (read_text(host, f"{_KEY}.pub") or "").strip()
+
+
+def _add_lines(host: Host, path: str, lines: list[str], *, mode: int) -> None:
+    text = read_text(host, path) or ""
+    present = {line.strip() for line in text.splitlines()}
+    added = "".join(f"{line}\n" for line in lines if line not in present)
+    if added:
+        separator = "" if not text or text.endswith("\n") else "\n"
+        write_file(host, path, text + separator + added, mode=mode)

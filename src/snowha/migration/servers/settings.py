@@ -1,0 +1,51 @@
+"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our block script, dom0's weight, no
+saved domains, and services that wait to be started.
+"""
+
+from __future__ import annotations
+
+import re
+
+from snowha.hosts.api import Host
+from snowha.hosts.files import read_text, write_file
+from snowha.plan.step import Reporter
+from snowha.xen import block_script, dom0_weight
+
+NOT_AT_BOOT = ("corosync", "pacemaker")
+"""A fenced server comes back out of the cluster until somebody has looked at it (guide: "death match")."""
+# systemd's ENVIRONMENT.md. Both services have units; what their old init scripts are linked to is ignored, and keeping those
+# links in step takes an emulated server most of a minute.
+_SYSTEMCTL = ["env", "SYSTEMCTL_SKIP_SYSV=1", "systemctl"]
+
+
+def with_save_empty(text: str) -> str:
+    """/etc/default/xendomains with XENDOMAINS_SAVE empty: a saved domain would come back beside Pacemaker's."""
+    if re.search(r"^XENDOMAINS_SAVE=(\"\"|'')?\s*$", text, re.M):
+        return text
+    changed, count = re.subn(r"^XENDOMAINS_SAVE=.*$", 'XENDOMAINS_SAVE=""', text, flags=re.M)
+    return changed if count else text + 'XENDOMAINS_SAVE=""\n'
+
+
+def _enabled(host: Host) -> list[str]:
+    states = host.run([*_SYSTEMCTL, "is-enabled", *NOT_AT_BOOT], check=False).stdout.split()
+    return [service for service, state in zip(NOT_AT_BOOT, states, strict=False) if state not in ("disabled", "static")]
+
+
+def missing(host: Host) -> str | None:
+    wrong = block_script.missing(host) or dom0_weight.missing(host)
+    if wrong:
+        return wrong
+    text = read_text(host, "/etc/default/xendomains") or ""
+    if with_save_empty(text) != text:
+        return "XENDOMAINS_SAVE is not empty"
+    enabled = _enabled(host)
+    return f"started at boot: {', '.join(enabled)}" if enabled else None
+
+
+def apply(host: Host, reporter: Reporter) -> None:
+    block_script.install(host)
+    dom0_weight.install(host)
+    text = read_text(host, "/etc/default/xendomains") or ""
+    write_file(host, "/etc/default/xendomains", with_save_empty(text), mode=0o644)
+    if _enabled(host):
+        host.run([*_SYSTEMCTL, "disable", "--no-reload", *NOT_AT_BOOT], timeout=180)
