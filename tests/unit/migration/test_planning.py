@@ -179,7 +179,7 @@ def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> Non
     assert by_id["images.slurm01"].estimate.source == "images.*, 3 times here"
     assert by_id["images.deploy01"].away[0][1].seconds == 42.5
     assert by_id["servers.packages.snow02"].estimate.source.startswith("not measured on this site")
-    assert by_id["snow.conf"].estimate.seconds is None
+    assert by_id["proofs.migration"].estimate.seconds is None
 
 
 def test_a_finished_plan_says_so_in_one_line() -> None:
