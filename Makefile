@@ -24,7 +24,7 @@ unit: $(VENV)/installed
 lab-test: $(VENV)/installed packages
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
 
-# All lab tests, with those that take too long for each change: warm copies, plans, undo, another machine.
+# All lab tests, with those that take too long for each change: disasters, warm copies, plans, undo, a run killed in every step.
 lab-long:
 	$(MAKE) lab-test TESTS=tests/lab
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from conftest import Administrator, on, wait_until
 from test_2_migration import nothing_lost
-from test_3_disasters import all_answer_since
+from test_disasters import all_answer_since
 
 from snowha.lab import layout, site
 from snowha.lab.layout import DOMAINS
