@@ -57,21 +57,24 @@ def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluste
     assert (cluster_folder / "report.html").stat().st_size > 10_000
 
 
-def nothing_lost() -> None:
-    """Every acknowledged record is on the disk; no domain was seen in two places; no read was stale."""
+def nothing_lost(*, records_each: int = 20, stale_checks: int = 50) -> None:
+    """Every acknowledged record is on the disk; no domain was seen in two places; no read was stale.
+
+    There must have been so many of them: nothing that was looked at is nothing that was proven.
+    """
     paths = layout.paths()
     log = client.read_log(paths.client_log)
     acknowledged = client.acknowledged(log)
     for plan in DOMAINS:
         found = demo.found_on_disk(f"/sNow/domains/{plan.name}/{plan.name}-disk")
-        assert len(acknowledged[plan.name]) > 20
+        assert len(acknowledged[plan.name]) >= records_each
         assert records.compare(acknowledged[plan.name], found.records) == []
         assert [problem for problem in found.problems if problem.kind != "torn"] == []
     stays = sightings.stays(paths.sightings_log.read_text().splitlines())
     assert {stay.domain for stay in stays} == {plan.name for plan in DOMAINS}
     assert sightings.at_once(stays) == []
     stale = client.stale(log)
-    assert stale.reads > 50
+    assert stale.reads >= stale_checks
     assert (stale.stale, stale.errors) == (0, 0)
 
 
