@@ -166,7 +166,7 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
 
 
 def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with display(json=as_json) as monitor, Journal(journal_path()) as journal, load.turn(file, say):
+    with load.turn(file, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

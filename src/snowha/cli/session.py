@@ -77,7 +77,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with display(json=as_json) as shown, load.turn(here.file, say) if due else nullcontext():
+    with load.turn(here.file, say) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

@@ -60,15 +60,15 @@ def taken(
         """Those on which somebody else holds it."""
         answers = each(list(servers), lambda host: _take(host, path, beat_s, owner, wait_s))
         held.update({name: process for name, process in answers.items() if process not in ("", _TAKEN)})
-        if not any(answers.values()):
-            raise UnreachableError("no server can be reached", where=", ".join(hosts))
         return [hosts[name] for name, process in answers.items() if process == _TAKEN]
 
+    first, *rest = hosts.values()
     try:
-        others = take(hosts.values(), 0)
+        # the first server before the others: of two runs that start at the same time one gets all of them
+        others = take([first], 0) or take(rest, 0)
         if others:
             say(f"waiting up to {patience_s:g} s for the end of another run: {_owner(others[0], path)}")
-            others = take(others, patience_s)
+            others = take(others, patience_s) or take([host for host in rest if host.name not in held], patience_s)
         if others:
             raise SiteError(
                 f"another run has its turn: {_owner(others[0], path)}",
@@ -76,6 +76,8 @@ def taken(
                 remedy="wait until it has ended, or end it there with Ctrl-C; if that machine is lost for good, on every "
                 f"server: pkill -f {path}",
             )
+        if not held:
+            raise UnreachableError("no server can be reached", where=", ".join(hosts))
         yield
     finally:
         each([hosts[name] for name in held], lambda host: _give(host, held))
