@@ -9,6 +9,7 @@ from typing import Any
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, read_folder, write_file
+from snowha.hosts.wait import wait_for
 from snowha.migration import image_engine, snapshots
 from snowha.migration.ground import Ground, read_domains
 from snowha.operations import live
@@ -121,7 +122,7 @@ def restore(ground: Ground, name: str, reporter: Reporter) -> None:
     The domain must be off, and stay off: it is not started. Volumes are written; images stay as they are.
     """
     host = ground.first
-    _must_be_off(ground, name)
+    _must_be_off(ground, name, reporter)
     mine = _of(ground, name)
     there = snapshots.volumes(host)
     for one in mine:
@@ -225,10 +226,16 @@ def _of(ground: Ground, name: str) -> tuple[Image, ...]:
     return mine
 
 
-def _must_be_off(ground: Ground, name: str) -> None:
-    where = live.places(ground.hosts).get(name)
-    if where:
-        raise SiteError(f"{name} runs on {' and '.join(where)}", remedy="shut it down first")
+def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
+    def gone() -> bool:
+        found = {server: domains[name] for server, domains in live.running(ground.hosts).items() if name in domains}
+        where = [server for server, domain in found.items() if domain.is_alive]
+        if where:
+            raise SiteError(f"{name} runs on {' and '.join(where)}", remedy="shut it down first")
+        return not found
+
+    # `xl shutdown -w` is back before the domain's disks are taken off
+    wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.say, error=SiteError)
     state = live.cluster_state(ground.hosts)
     if state is None or state.resource(name) is None:
         return

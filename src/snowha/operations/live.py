@@ -104,12 +104,15 @@ def well(hosts: Hosts) -> bool:
 def places(hosts: Hosts) -> dict[str, tuple[str, ...]]:
     """Every domain that any hypervisor runs, with the servers that it runs on. This is asked of Xen, not of Pacemaker."""
     found: dict[str, tuple[str, ...]] = {}
-    for name, host in hosts.items():
-        if not xl.is_under_xen(host):
-            continue
-        for domain in xl.running(host).values():
-            found[domain.name] = (*found.get(domain.name, ()), name)
+    for server, domains in running(hosts).items():
+        for name in domains:
+            found[name] = (*found.get(name, ()), server)
     return found
+
+
+def running(hosts: Hosts) -> dict[str, dict[str, xl.Running]]:
+    """What the hypervisor of each server runs, by the domains' names. Servers without one are left out."""
+    return {name: xl.running(host) for name, host in hosts.items() if xl.is_under_xen(host)}
 
 
 def answers(asking: Host, address: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,6 +131,16 @@ def test_the_way_back_writes_the_volumes_and_then_the_config() -> None:
     ]
     with Host("snow01", calls) as host:
         image_verbs.restore(ground_on(host), "deploy01", Heard())
+
+
+def test_a_domain_that_has_shut_down_is_waited_for_until_its_disks_are_free() -> None:
+    """Whoever has just shut it down would be told to shut it down."""
+    under_xen, listed = places("deploy01")
+    dying = replace(listed, stdout=listed.stdout.replace("-b----", "---s--"))
+    heard = Heard()
+    calls = [under_xen, dying, *places(), no_cluster(), *look(), lvs(), kept(("1", AFTER))]
+    with Host("snow01", calls) as host, pytest.raises(InputError, match="no earlier config"):
+        image_verbs.restore(ground_on(host), "deploy01", heard)
 
 
 @pytest.mark.parametrize(
