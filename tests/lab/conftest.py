@@ -59,10 +59,9 @@ class Administrator:
         print(f"$ snow {' '.join(words)}   → {process.returncode}\n{process.stdout}")
         return Ended(process.returncode, process.stdout)
 
-    def interrupted(self, seen: Callable[[str], bool], *words: str, signal_number: int = signal.SIGINT) -> Ended:
-        """Run ``snow`` and send it a signal at the first line for which ``seen`` is true."""
-        output = []
-        with subprocess.Popen(
+    def started(self, *words: str) -> subprocess.Popen[str]:
+        """``snow``, running; what it prints is to be read from its ``stdout``."""
+        return subprocess.Popen(
             self.words(*words),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -70,7 +69,12 @@ class Administrator:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        ) as process:
+        )
+
+    def interrupted(self, seen: Callable[[str], bool], *words: str, signal_number: int = signal.SIGINT) -> Ended:
+        """Run ``snow`` and send it a signal at the first line for which ``seen`` is true."""
+        output = []
+        with self.started(*words) as process:
             assert process.stdout is not None
             sent = False
             for line in process.stdout:

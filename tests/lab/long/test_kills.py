@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import threading
 from xml.etree import ElementTree
 
@@ -48,15 +47,7 @@ def configuration() -> dict[str, tuple[str, dict[str, str]]]:
 
 def killed(administrator: Administrator, already: set[str], chance: random.Random) -> int:
     """One run, killed with SIGKILL in the first step that was not killed before; how it ended."""
-    with subprocess.Popen(
-        administrator.words("ha", "apply", "--yes", "--json"),
-        cwd=administrator.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with administrator.started("ha", "apply", "--yes", "--json") as process:
         assert process.stdout is not None
         timer: threading.Timer | None = None
         for line in process.stdout:
