@@ -41,7 +41,10 @@ def session(file: Path) -> Iterator[Session]:
     said = mirror.adopt(path, list(there.hosts.values()), there.name)
     if said:
         say(said)
-    comeback.wait_for_servers(there.servers, there.hosts, _unfinished(path), say)
+    unfinished = _unfinished(path)
+    if comeback.concerns(unfinished):
+        with load.turn(file, say):
+            comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
     questions = _questions(path)
     ground = load.load(file, remember=True, record=recorder, questions=questions)
     passwords = load.passwords(ground, file)

@@ -52,7 +52,7 @@ class Options:
     monitor_interval_s: int = 60
     """Each look starts some twenty processes on dom0, for every domain. The guide has 40 s. It matters only for a domain
     that was shut down from inside: a lost server is noticed by Corosync, within its token, and a domain that crashes or
-    reboots is started again by libxl itself (on_crash, on_reboot)."""
+    reboots is started again by libxl itself, with the on_crash and on_reboot that sNow! writes."""
     migrate_s: int = 600
     """On top comes what the memory takes, see ``_migrate_s``. Given up half-way, a migration leaves a domain paused."""
     fence_s: int = 120

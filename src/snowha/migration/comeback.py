@@ -22,23 +22,31 @@ RESTARTING = ("servers.xen.", FENCING)
 """Steps that restart a server; its name follows."""
 
 
+def concerns(unfinished: Sequence[str]) -> bool:
+    """Whether a server may be away because of one of these steps."""
+    return any(step.startswith(RESTARTING) for step in unfinished)
+
+
 def wait_for_servers(
     servers: Sequence[Server], hosts: Mapping[str, ResettableHost], unfinished: Sequence[str], say: Callable[[str], None]
 ) -> None:
-    """Wait until every server answers that one of the steps ``unfinished`` was restarting. Raises ProofError."""
+    """Wait until every server answers that one of the steps ``unfinished`` was restarting. Raises ProofError.
+
+    To be called by the run that has its turn: the steps may be another one's, which is not lost but goes on.
+    """
     for server in servers:
         step = next((step for step in unfinished if step in {f"{kind}{server.name}" for kind in RESTARTING}), None)
         if step is None:
             continue
         host = hosts[server.name]
         others = [hosts[other.name] for other in servers if other.name != server.name and _answers(hosts[other.name])]
-        if step.startswith(FENCING) and others:
+        if step.startswith(FENCING) and others and _is_being_fenced(others[0], server.name):
+            say(f"waiting for the end of the fencing of {server.name}, which the last run had asked for")
             wait_for(
                 lambda others=others, server=server: not _is_being_fenced(others[0], server.name),  # type: ignore[misc]
                 timeout=300,
                 what=f"the end of the fencing of {server.name}, which the last run had asked for",
                 interval=2,
-                report=None,
             )
         if _answers(host):
             continue

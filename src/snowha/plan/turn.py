@@ -1,8 +1,8 @@
 """Whose turn it is: one run at a time on a site, from whichever machine.
 
 Every server holds a lock for the run, with a process that lives as long as the connection to it. So there is no lock that
-somebody has to remove: a run that is killed, or a machine that is lost, gives its turn back within ``BEAT_S``; after a cut
-network it takes until the server's TCP gives up.
+somebody has to remove: a run that is killed gives its turn back within ``BEAT_S``; of a machine that lost its power or its
+network it is back when the servers' TCP gives up (kernel: ip-sysctl, tcp_retries2).
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ _LONGEST_S = 48 * 3600.0
 
 # A read that nobody answers is its sleep. Writing fails once whoever started the run is gone, and that ends it.
 _HOLD = """\
-umask 077
 printf '%s\\n' "$3" > "$1"
 echo "held $$"
 exec 3<> <(:)
 while read -r -t "$2" -u 3 || echo; do :; done"""
+
+_END = 'grep -qzFx -- "$2" "/proc/$1/cmdline" && kill "$1"'
+"""For a process with this owner among its arguments, and for no other."""
 
 
 @contextmanager
@@ -80,7 +82,7 @@ def taken(
             raise UnreachableError("no server can be reached", where=", ".join(hosts))
         yield
     finally:
-        each([hosts[name] for name in held], lambda host: _give(host, held))
+        each([hosts[name] for name in held], lambda host: _give(host, held[host.name], owner))
 
 
 def _take(host: Host, path: str, beat_s: float, owner: str, wait_s: float) -> str:
@@ -108,9 +110,11 @@ def _take(host: Host, path: str, beat_s: float, owner: str, wait_s: float) -> st
     return answer
 
 
-def _give(host: Host, held: Mapping[str, str]) -> None:
+def _give(host: Host, process: str, owner: str) -> None:
+    """End the process that holds the lock for ``owner``. Only that one: the server may have been restarted meanwhile, and another
+    process have its number."""
     with suppress(SnowError):  # it ends by itself
-        host.run(["kill", held[host.name]], check=False, timeout=20)
+        host.run(["sh", "-c", _END, "sh", process, owner], check=False, timeout=20)
 
 
 def _owner(host: Host, path: str) -> str:

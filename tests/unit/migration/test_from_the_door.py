@@ -197,3 +197,14 @@ def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
         assert isinstance(ended.exception, SnowError)
         assert "another run has its turn" in str(ended.exception)
     assert everything(door.world, door.hosts) == before
+
+
+def test_what_another_run_is_just_restarting_is_not_switched_on_by_a_second_one(door: Door) -> None:
+    """The second one would give a server power in the middle of the proof that it has none."""
+    with Journal(door.folder / "here" / "journal.sqlite") as journal:
+        journal.note(journal.begin(), f"proofs.fence.{door.hosts[0].name}", "started")
+    before = everything(door.world, door.hosts)
+    with load.turn(Path("ha.toml"), print):
+        ended = door.snow("apply", "--yes")
+        assert "another run has its turn" in str(ended.exception)
+    assert everything(door.world, door.hosts) == before

@@ -14,7 +14,7 @@ import pytest
 from snowha.errors import SiteError, UnreachableError
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.local import LocalHost
-from snowha.plan.turn import taken
+from snowha.plan.turn import _give, taken
 
 BEAT_S = 0.1
 
@@ -104,3 +104,12 @@ def test_a_server_that_is_down_does_not_keep_the_others_from_holding_it(tmp_path
         pytest.fail("two runs at once")
     with pytest.raises(UnreachableError), turn(servers(Lost("snow01")), path):
         pytest.fail("nobody was asked")
+
+
+def test_another_process_with_the_number_of_the_holder_is_left_alone() -> None:
+    """A server that was fenced meanwhile counts from the beginning: the number may be Corosync's by now."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        _give(Named("snow01"), str(other.pid), "ada on laptop, pid 7, since 2026-01-31T12:00:00Z")
+        alive = other.poll() is None
+        other.kill()
+    assert alive
