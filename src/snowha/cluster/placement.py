@@ -162,9 +162,9 @@ class _Board:
             balances = fullest < -_WORTH_A_MOVE * even and len(move) == 1
             if (conflicts, excess) > (0, 0) or ((conflicts, excess) == (0, 0) and not balances):
                 continue
-            # Of equals the one that moves less memory.
+            # Of equals the one that moves less memory; servers are never equal to the last MiB.
             moved = sum(self.sizes[name] for name, _ in move)
-            candidate = ((conflicts, excess, len(move), fullest, moved), move)
+            candidate = ((conflicts, excess, len(move), round(fullest, 2), moved), move)
             if best is None or candidate < best:
                 best = candidate
         return best[1] if best else None

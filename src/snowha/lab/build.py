@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import disks, guests, layout, leftovers, rootfs, site_files
+from snowha.lab import busybox, disks, guests, initramfs, layout, leftovers, quiet, repository, rootfs, site_files, tree
 from snowha.lab.disks import MIB
 from snowha.lab.layout import DOMAINS, MACHINES, NFS01, SNOW01, SNOW02, DomainPlan
 from snowha.migration import packages
@@ -20,11 +20,14 @@ Say = Callable[[str], None]
 DISK_SIZES = {"snow01": 4096 * MIB, "snow02": 4096 * MIB, "nfs01": 8192 * MIB}
 VOLUME_GROUP_SIZE = 6144 * MIB
 
+_BUILDERS = (busybox, disks, guests, initramfs, layout, packages, quiet, repository, rootfs, site_files, tree)
+"""The modules that decide what is built."""
+
 
 def key(release: str) -> str:
     """Name of what would be built now: the release, the sources and the code that builds."""
     digest = hashlib.sha256(release.encode() + rootfs.apt_sources(release).encode())
-    modules = [Path(module.__file__ or "") for module in (rootfs, disks, guests, layout, site_files, packages)]
+    modules = [Path(module.__file__ or "") for module in _BUILDERS]
     data = sorted(path for path in (Path(__file__).parent / "guest").rglob("*") if path.suffix in (".c", ".sh", ".service", ""))
     for path in (Path(__file__), *modules, *data):
         if path.is_file():
@@ -74,16 +77,16 @@ def _build(work: Path, release: str, say: Say) -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(bootstrap, ("single", "stock", "domain", "storage")))
     say("fetching the cluster's packages and the domains' kernel")
-    repository = trees["storage"] / "srv/packages/debian"
+    packages_folder = trees["storage"] / "srv/packages/debian"
     servers = [trees["stock"], trees["single"]]
-    rootfs.write_repository(repository, trees=servers, release=release, sources=sources, work=work / "apt")
-    version, modules = rootfs.fetch_domain_kernel(
+    repository.write(packages_folder, trees=servers, release=release, sources=sources, work=work / "apt")
+    version, modules = repository.fetch_domain_kernel(
         work / "kernel", release=release, sources=sources, work=work / "apt", status_of=trees["stock"]
     )
     boot = trees["single"] / "boot"
     # not "vmlinuz-…": update-grub would offer it to boot the server from
     shutil.copy(next((work / "kernel/boot").glob("vmlinuz-*")), boot / f"domain-vmlinuz-{version}")
-    guests.write_initramfs(boot / f"domain-initrd.img-{version}", modules=modules, busybox=Path("/bin/busybox"))
+    initramfs.write(boot / f"domain-initrd.img-{version}", modules=modules)
     site_files.write(trees["storage"] / "export/sNow", version)
 
     say("filling the domains' volumes")

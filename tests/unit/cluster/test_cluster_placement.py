@@ -57,6 +57,16 @@ def test_everything_on_one_server_is_spread_with_as_few_moves_as_can_be() -> Non
     assert not together(found, here.apart)
 
 
+def test_of_moves_that_even_out_alike_the_one_with_less_memory_is_made() -> None:
+    """Every MiB takes its time on the wire; a server with a MiB more than the other is no reason for more of them."""
+    domains = [domain("deploy01", 192), domain("proxy01", 80), domain("slurm01", 80), domain("slurm02", 80)]
+    current = dict.fromkeys(("deploy01", "proxy01", "slurm01", "slurm02"), "snow02")
+    for room in ({"snow01": 1536, "snow02": 1535}, {"snow01": 1535, "snow02": 1536}):
+        found = spread(domains, ["snow01", "snow02"], [("slurm01", "slurm02")], memory=room, current=current)
+        assert found["deploy01"] == "snow02"
+        assert list(found.values()).count("snow01") == 2
+
+
 def test_a_pair_that_is_together_is_parted_with_one_move() -> None:
     here = site()
     current = {"deploy01": "snow01", "proxy01": "snow02", "slurm01": "snow01", "slurm02": "snow01"}

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from snowha.errors import InputError
-from snowha.lab import guests, records
+from snowha.lab import guests, initramfs, records
+from snowha.lab.busybox import BUSYBOX, check_busybox
 
-BUSYBOX = Path("/bin/busybox")
 SWAP = "11111111-2222-3333-4444-555555555555"
 
 
 @pytest.fixture
 def busybox() -> Path:
     try:
-        guests.check_busybox(BUSYBOX, (*guests.ROOT_APPLETS, *guests.INITRAMFS_APPLETS))
+        check_busybox(BUSYBOX, (*guests.ROOT_APPLETS, *initramfs.APPLETS))
     except InputError:
         pytest.skip("needs busybox-static")
     return BUSYBOX
@@ -59,7 +59,7 @@ def modules(tmp_path: Path) -> Path:
 
 
 def test_modules_are_loaded_after_what_they_need(modules: Path) -> None:
-    names = [Path(file).name.removesuffix(".ko.xz") for file in guests.module_order(modules, guests.MODULES)]
+    names = [Path(file).name.removesuffix(".ko.xz") for file in initramfs.module_order(modules, initramfs.MODULES)]
     assert set(names) == {"xen-blkfront", "xen-netfront", "ext4", "jbd2", "mbcache", "crc16", "crc32c_generic"}
     assert names.index("crc16") < names.index("jbd2") < names.index("ext4")
     assert names.index("crc32c_generic") < names.index("ext4")
@@ -67,13 +67,13 @@ def test_modules_are_loaded_after_what_they_need(modules: Path) -> None:
 
 
 def test_what_the_kernel_has_built_in_is_not_missed(modules: Path) -> None:
-    assert guests.module_order(modules, ["virtio-pci"]) == []
+    assert initramfs.module_order(modules, ["virtio-pci"]) == []
 
 
 def test_a_kernel_without_xens_disk_is_refused_before_a_domain_hangs_at_boot(modules: Path) -> None:
     (modules / "modules.dep").write_text("")
     with pytest.raises(InputError, match="xen_blkfront"):
-        guests.module_order(modules, guests.MODULES)
+        initramfs.module_order(modules, initramfs.MODULES)
 
 
 def test_the_initramfs_unpacks_to_loadable_modules_in_their_order(tmp_path: Path, modules: Path, busybox: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_initramfs_unpacks_to_loadable_modules_in_their_order(tmp_path: Path
     if not shutil.which("cpio"):
         pytest.skip("needs cpio")
     image, root = tmp_path / "initrd", tmp_path / "unpacked"
-    guests.write_initramfs(image, modules=modules, busybox=busybox)
+    initramfs.write(image, modules=modules, busybox=busybox)
     root.mkdir()
     data = gzip.decompress(image.read_bytes())
     subprocess.run(["cpio", "-idm", "--quiet", "--nonmatching", "dev/console"], input=data, cwd=root, check=True)
@@ -90,7 +90,7 @@ def test_the_initramfs_unpacks_to_loadable_modules_in_their_order(tmp_path: Path
     assert (root / "init").stat().st_mode & 0o111
     assert subprocess.run([root / "bin/sh", "-n", root / "init"], check=False).returncode == 0
     again = tmp_path / "again"
-    guests.write_initramfs(again, modules=modules, busybox=busybox)
+    initramfs.write(again, modules=modules, busybox=busybox)
     assert again.read_bytes() == image.read_bytes()
 
 
@@ -192,4 +192,4 @@ def test_live_files_are_as_many_bytes_as_asked_for_and_the_same_every_time(tmp_p
 
 def test_a_busybox_that_is_none_is_said_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="busybox-static"):
-        guests.check_busybox(tmp_path / "busybox", ["init"])
+        check_busybox(tmp_path / "busybox", ["init"])
