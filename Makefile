@@ -9,6 +9,11 @@ RELEASE ?= trixie
 # lab tests to run: make lab-test TESTS=tests/lab/test_1_bad_input.py
 TESTS ?= --ignore tests/lab/long tests/lab
 
+# What Python compiles is kept beside the environment, also where the shell says not to keep it beside the sources: tests are
+# collected in a third of the time.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test unit lab-test lab-long check lab bench clean
 
 # The whole story on this machine: a single server becomes a cluster, then loses a server. Ends with build/demo/report.html.
