@@ -76,6 +76,7 @@ class Loss:
 
     server: str
     restarted: str
+    restarted_at: float
     at: float
     fenced: float
     back: float
@@ -110,6 +111,7 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
         f"\nRestarting {restarted} on {victim}: with the guide's own configuration that server then holds a delegation of its "
         "image, and the domain never comes back when the server is lost."
     )
+    restarted_at = time.time()
     live.member(ground.hosts).run(["crm_resource", "--restart", f"--resource={restarted}"], timeout=600)
     asked = time.time()
     wait_for(
@@ -140,7 +142,7 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
 
     wait_for(all_back, timeout=900, what="every domain to answer again")
     back = max(_first_answer(paths, name, at + fenced_s) for name in away) - at
-    return Loss(victim, restarted, at, fenced_s, round(back, 1))
+    return Loss(victim, restarted, restarted_at, at, fenced_s, round(back, 1))
 
 
 def wait_for_servers(ground: Ground) -> None:
@@ -293,6 +295,8 @@ def _timeline(
         copy = windows.get(f"images.{domain}")
         if copy and copy[0] - NETWORK <= start <= copy[1] + NETWORK:
             return "copy"
+        if domain == loss.restarted and loss.restarted_at - NETWORK <= start < loss.at:
+            return "restart"
         if loss.at - NETWORK <= start <= loss.at + loss.back + NETWORK:
             return "power loss"
         moved = any(

@@ -21,8 +21,8 @@ _BAR, _STRIP, _LABELS, _GAP = 15, 5, 14, 7
 """Heights in pixels: where a domain ran, when it did not answer, the seconds below, and the space to the next lane."""
 _STEP_ROW = 15
 _PATTERNS = 6
-REASONS = ("copy", "live migration", "power loss", "")
-_WORDS = {"copy": "image copied", "live migration": "live migration", "power loss": "power loss", "": "other"}
+REASONS = ("copy", "live migration", "restart", "power loss", "")
+_WORDS = {"copy": "image copied", "restart": "restarted on purpose", "": "other"}
 
 _STYLE = """
 .tl{--bg:#fff;--fg:#1b2330;--muted:#5b6676;--grid:#e3e7ec;--lane:#f4f6f8;--step:#7d8b9d;--bad:#c1121f;--good:#0b7a4b;
@@ -250,11 +250,13 @@ class _Drawing:
             self.y += _LABELS
 
     def _shape(self, x: float, y: float, reason: str) -> None:
-        """8 × 8: a square, an arrow to and fro, a cross; a ring for what has no explanation."""
+        """8 × 8: a square, an arrow to and fro, a triangle, a cross; a ring for what has no explanation."""
         if reason == "copy":
             self._rect(x, y, 8, 8, "away")
         elif reason == "live migration":
             self.body.append(f'<path class="away" d="M{x:.1f} {y + 4:.1f}l4-4v8zM{x + 9:.1f} {y + 4:.1f}l-4-4v8z"/>')
+        elif reason == "restart":
+            self.body.append(f'<path class="away" d="M{x:.1f} {y + 8:.1f}h8l-4-8z"/>')
         elif reason == "power loss":
             path = f"M{x + 1:.1f} {y + 1:.1f}l7 7m0-7l-7 7"
             self.body.append(f'<path d="{path}" style="stroke:var(--bad);stroke-width:2.4"/>')

@@ -300,6 +300,15 @@ def test_every_time_without_an_answer_has_its_seconds_in_the_picture() -> None:
             written.remove(text)
 
 
+def test_a_restart_on_purpose_is_not_shown_as_something_without_an_explanation() -> None:
+    """What would be lost: half an hour of somebody who looks for what was wrong."""
+    data = example()
+    data["timeline"]["domains"]["deploy01"]["away"] = [{"from": START + 300, "to": START + 348, "why": "restart"}]
+    svg = report.timeline_svg(data)
+    assert "did not answer: restarted on purpose" in svg
+    assert "did not answer: other" not in svg
+
+
 def test_a_gap_shorter_than_a_pixel_can_still_be_seen() -> None:
     data = example()
     data["timeline"]["domains"]["deploy01"]["away"] = [{"from": START + 300, "to": START + 300.4, "why": ""}]
