@@ -23,7 +23,7 @@ def look(data: bytes | bytearray, origin: int) -> cow.Changes:
     return changes(read, len(data), origin)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     old=st.lists(st.integers(0, 4095), unique=True, max_size=700),
     chunk=st.sampled_from([4096, 8192, 16384]),
@@ -79,7 +79,7 @@ def test_what_does_not_add_up_is_refused_with_its_reason(place: int, value: byte
         look(data, 256 * 4096)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     old=st.lists(st.integers(0, 1023), unique=True, max_size=520),
     length=st.integers(0, 900 * KIB),

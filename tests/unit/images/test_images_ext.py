@@ -127,7 +127,7 @@ def summed(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 fuzzing = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -171,7 +171,7 @@ def test_damaged_descriptors_and_bitmaps_never_make_it_skip_a_used_block(
     assert intersect(truth, found) == truth
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=1024, max_size=1024), st.integers(0, 1 << 20))
 def test_random_superblocks_are_refused_or_bounded(noise: bytes, length: int) -> None:
     """A hostile disk must not make the copy hang or read outside the device."""

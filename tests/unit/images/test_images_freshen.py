@@ -167,7 +167,7 @@ def test_two_rounds(site: Site, tmp_path: Path) -> None:
     verify(str(site.image), silent)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     writes=st.lists(
         st.tuples(st.integers(0, 3 * MIB), st.integers(1, 300_000), st.sampled_from([0, 7])), min_size=1, max_size=6

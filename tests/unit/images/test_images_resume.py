@@ -89,7 +89,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snowha.images.survey._SMALLEST_WINDOW", 64 * 1024)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cut=st.integers(0, 600), flip=st.integers(0, 600))
 def test_a_torn_or_damaged_journal_never_harms(
     cut: int, flip: int, small_windows: None, tmp_path_factory: pytest.TempPathFactory

@@ -472,7 +472,7 @@ def test_plans_that_are_none_are_refused(world: World) -> None:
     assert world.events == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_plan_keeps_its_order_and_loses_no_step(tmp_path: Path, data: st.DataObject) -> None:
     """In some plan a step would be forgotten, come too early, or the run never end."""
