@@ -26,7 +26,7 @@ QUICK_SSH = "KexAlgorithms curve25519-sha256\n"
 
 QUICK_KERNEL = (
     "mitigations=off norandmaps psi=0 cgroup_disable=memory init_on_alloc=0 hardened_usercopy=off "
-    "randomize_kstack_offset=off apparmor=0 nowatchdog"
+    "randomize_kstack_offset=off lsm=capability nowatchdog"
 )
 """For the kernels of machines and domains: what guards against neighbours and counts what each process uses takes a part of every
 call of an emulated kernel, and here there is nobody to guard against. Not ``audit=0``: each login would then ask for the kernel's

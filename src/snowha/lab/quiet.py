@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from snowha.lab.tree import link, write
@@ -17,17 +16,29 @@ UNITS = (
     "systemd-ask-password-wall.path", "systemd-binfmt.service", "systemd-creds.socket", "systemd-fsck-root.service",
     "systemd-hostnamed.socket", "systemd-initctl.socket", "systemd-journal-flush.service", "systemd-journald-audit.socket",
     "systemd-logind.service", "systemd-networkd-wait-online.service", "systemd-pcrphase.service", "systemd-pstore.service",
-    "systemd-random-seed.service", "systemd-sysext.socket", "systemd-timesyncd.service",
+    "systemd-random-seed.service", "systemd-sysext.socket", "systemd-timesyncd.service", "systemd-tmpfiles-clean.timer",
     "systemd-udev-load-credentials.service", "systemd-update-utmp.service", "tmp.mount",
 )  # fmt: skip
 """What would call out, or only costs time under emulation: each unit a second or more at boot."""
 
 DOMAIN_UNITS = (
-    "dev-hugepages.mount", "ldconfig.service", "networking.service", "systemd-firstboot.service",
-    "systemd-hwdb-update.service", "systemd-journal-catalog-update.service", "systemd-modules-load.service",
-    "systemd-networkd.service", "systemd-networkd.socket", "systemd-update-done.service",
+    "dev-hugepages.mount", "getty-static.service", "ldconfig.service", "networking.service", "run-lock.mount",
+    "systemd-firstboot.service", "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
+    "systemd-modules-load.service", "systemd-networkd.service", "systemd-networkd.socket", "systemd-sysctl.service",
+    "systemd-sysusers.service", "systemd-tmpfiles-setup-dev-early.service", "systemd-tmpfiles-setup-dev.service",
+    "systemd-update-done.service",
 )  # fmt: skip
-"""The same for a domain, which has its network from a script and its modules from the initramfs."""
+"""The same for a domain, which has its network from a script, its modules from the initramfs, and nobody who logs in."""
+
+GENERATORS = (
+    "systemd-debug-generator", "systemd-gpt-auto-generator", "systemd-hibernate-resume-generator",
+    "systemd-rc-local-generator", "systemd-run-generator", "systemd-ssh-generator", "systemd-system-update-generator",
+    "systemd-tpm2-generator",
+)  # fmt: skip
+"""Programs that systemd runs at boot and at each reload to find, here, that there is nothing to do. The one for ssh loads the
+kernel's virtual sockets for that, for 10 s."""
+
+DOMAIN_GENERATORS = ("systemd-getty-generator", "systemd-sysv-generator")
 
 COLDPLUG_FILE = "etc/systemd/system/systemd-udev-trigger.service.d/lab.conf"
 COLDPLUG = """\
@@ -50,10 +61,15 @@ KEEP_MEMORY = (
 fault, and under Xen a call of the hypervisor: a transfer over ssh spent four fifths of its time in the kernel."""
 
 
-def quieten(root: Path, *, units: Iterable[str] = UNITS, log_mib: int) -> None:
-    """Mask ``units`` and write the settings above into a tree. ``log_mib``: for the journal, which is kept in memory."""
-    for unit in units:
+def quieten(root: Path, *, domain: bool, log_mib: int) -> None:
+    """Mask units and generators and write the settings above into the tree of a machine or a ``domain``.
+
+    ``log_mib``: for the journal, which is kept in memory.
+    """
+    for unit in (*UNITS, *(DOMAIN_UNITS if domain else ())):
         link(root, f"etc/systemd/system/{unit}", "/dev/null")
+    for generator in (*GENERATORS, *(DOMAIN_GENERATORS if domain else ())):
+        link(root, f"etc/systemd/system-generators/{generator}", "/dev/null")
     write(root, COLDPLUG_FILE, COLDPLUG)
     write(root, "etc/sysctl.d/lab.conf", SAME_ADDRESSES)
     write(root, "etc/systemd/journald.conf.d/lab.conf", f"[Journal]\nStorage=volatile\nRuntimeMaxUse={log_mib}M\n")

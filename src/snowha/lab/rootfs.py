@@ -26,7 +26,7 @@ PACKAGES = {
     "single": (*SERVER_BASE, "xen-system-amd64", "lvm2", "bridge-utils", "e2fsprogs"),
     "stock": SERVER_BASE,
     "storage": (*BASE, "ifupdown", "nfs-kernel-server", "linux-image-amd64", "initramfs-tools", "busybox", "e2fsprogs"),
-    "domain": ("systemd-sysv", "udev", "iproute2", "kmod", "procps", "e2fsprogs", "openssh-server"),
+    "domain": ("systemd-sysv", "udev", "iproute2", "kmod", "procps", "e2fsprogs"),
 }
 
 XEN_WORDS = "dom0_mem=1024M,max:1024M spec-ctrl=no sched_ratelimit_us=20000"
@@ -130,15 +130,10 @@ def _interfaces(machine: Machine) -> str:
 
 
 def _quiet(tree: Path) -> None:
-    quieten(tree, log_mib=16)
-    # the generator loads the kernel's virtual sockets to look whether there is one, for 10 s; the rules start a dozen
-    # processes for every card of a domain, to find that no file has anything to say of it
-    for name in (
-        "systemd/system-generators/systemd-ssh-generator",
-        "udev/rules.d/80-ifupdown.rules",
-        "udev/rules.d/60-bridge-network-interface.rules",
-    ):
-        link(tree, f"etc/{name}", "/dev/null")
+    quieten(tree, domain=False, log_mib=16)
+    # a dozen processes for every card of a domain, to find that no file has anything to say of it
+    for rules in ("80-ifupdown.rules", "60-bridge-network-interface.rules"):
+        link(tree, f"etc/udev/rules.d/{rules}", "/dev/null")
     write(tree, "etc/environment", f"{KEEP_MEMORY}\n")
     write(tree, "etc/systemd/system.conf.d/lab.conf", f"[Manager]\nDefaultEnvironment={KEEP_MEMORY}\n")
 

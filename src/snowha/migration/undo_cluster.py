@@ -75,9 +75,12 @@ def proofs_missing(ground: Ground) -> str | None:
 
 def forget_proofs(ground: Ground, reporter: Reporter) -> None:
     """A cluster that is made anew is proven anew."""
-    for host in ground.hosts.values():
+
+    def forget(host: Host) -> None:
         for path in _records(host):
             remove_file(host, path)
+
+    ground.on_all(forget)
 
 
 # Pacemaker
@@ -217,9 +220,12 @@ def scripts_missing(ground: Ground) -> str | None:
 
 def remove_scripts(ground: Ground, reporter: Reporter) -> None:
     """The BMCs' passwords. No version is kept: they are where you work, in a file of their own."""
-    for host in ground.hosts.values():
+
+    def remove(host: Host) -> None:
         for path in _scripts(host, ground):
             remove_file(host, path, keep=False)
+
+    ground.on_all(remove)
 
 
 def _corosync_ours(host: Host) -> bool:
@@ -247,5 +253,4 @@ def key_missing(ground: Ground) -> str | None:
 
 
 def remove_key(ground: Ground, reporter: Reporter) -> None:
-    for host in ground.hosts.values():
-        remove_file(host, KEY)
+    ground.on_all(lambda host: remove_file(host, KEY))
