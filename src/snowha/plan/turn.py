@@ -1,8 +1,9 @@
 """Whose turn it is: one run at a time on a site, from whichever machine.
 
 Every server holds a lock for the run, with a process that lives as long as the connection to it. So there is no lock that
-somebody has to remove: a run that is killed gives its turn back within ``BEAT_S``; of a machine that lost its power or its
-network it is back when the servers' TCP gives up (kernel: ip-sysctl, tcp_retries2).
+somebody has to remove: a run that is killed gives its turn back within two beats of ``BEAT_S`` each (the first one ends the ssh that
+outlived it, the second finds the connection gone); of a machine that lost its power or its network it is back when the servers' TCP
+gives up (kernel: ip-sysctl, tcp_retries2).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from snowha.hosts.many import each
 from snowha.plan.journal import who
 
 LOCK = "/run/snow-ha.lock"
-BEAT_S = 15.0
+BEAT_S = 5.0
 """Seconds between two signs of life of the process that holds the lock: it ends when nobody reads them any more."""
-PATIENCE_S = BEAT_S + 5.0
-"""Seconds to wait for a lock: a run that was killed has given it back by then."""
+PATIENCE_S = 2 * BEAT_S + 20.0
+"""Seconds to wait for a lock: a run that was killed has given it back by then, also on servers that are busy."""
 
 _TAKEN = "taken"
 _LONGEST_S = 48 * 3600.0
