@@ -1,9 +1,9 @@
 """Whose turn it is: one run at a time on a site, from whichever machine.
 
 Every server holds a lock for the run, with a process that lives as long as the connection to it. So there is no lock that
-somebody has to remove: a run that is killed gives its turn back within two beats of ``BEAT_S`` each (the first one ends the ssh that
-outlived it, the second finds the connection gone); of a machine that lost its power or its network it is back when the servers' TCP
-gives up (kernel: ip-sysctl, tcp_retries2).
+somebody has to remove: a run that is killed gives its turn back within two beats of ``BEAT_S`` (the first ends the ssh
+that outlived it, the second finds the connection gone); of a machine that lost its power or its network it is back when
+the servers' TCP gives up (kernel: ip-sysctl, tcp_retries2).
 """
 
 from __future__ import annotations
