@@ -213,8 +213,16 @@ def _query(host: Host) -> bytes:
 
 
 def _cib_missing(ground: Ground) -> str | None:
-    if live.cluster_state(ground.hosts) is None:
+    state = live.cluster_state(ground.hosts)
+    if state is None:
         return "Pacemaker does not run"
+    if state.maintenance:
+        raise SiteError(
+            "Pacemaker was told to leave all resources alone (maintenance-mode)",
+            where=ground.first.name,
+            remedy="if `snow ha undo` was interrupted, run it again first; else: "
+            "crm_attribute --type=crm_config --name=maintenance-mode --delete",
+        )
     for host in ground.hosts.values():
         if live.state_from(host):
             return next(iter(cib_live.differs(_query(host), _wanted(ground))), None) or live.trouble(ground.hosts)
@@ -234,6 +242,11 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
     current = _query(host)
     wanted = _wanted(ground)
     if not cib_live.differs(current, wanted):
+        state = live.cluster_state(ground.hosts)
+        if state is not None and state.resource(cib.FLOATING_IP) and not live.servers_of(state, cib.FLOATING_IP):
+            reporter.say("letting the floating IP start again")  # an undo that was interrupted has stopped it
+            words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--delete-parameter=target-role"]
+            host.run(words, check=False)
         live.settle(ground.hosts, reporter)
         return
     merged = cib_live.merge(current, wanted)

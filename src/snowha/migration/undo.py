@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from snowha.hosts.api import Host
-from snowha.hosts.files import exists, read_text, remove_file, write_file
+from snowha.hosts.files import exists, kept, read_text, remove_file, write_file
 from snowha.migration import undo_cluster as cluster
 from snowha.migration import undo_images as images
 from snowha.migration.ground import Ground
@@ -188,11 +188,19 @@ def _stripped(ground: Ground, host: Host) -> dict[str, str]:
     others = [server for server in ground.site.servers if server.name != host.name]
     pins = {_pinned_as(server) for server in others}
     keys = {(read_text(ground.hosts[one.name], "/root/.ssh/id_ed25519.pub") or "").strip() for one in others} - {""}
+    there_before = _always_there(host, _AUTHORIZED)
     found = {
-        _AUTHORIZED: without_lines(host, _AUTHORIZED, lambda line: line in keys),
+        _AUTHORIZED: without_lines(host, _AUTHORIZED, lambda line: line in keys and line not in there_before),
         _KNOWN: without_lines(host, _KNOWN, lambda line: line.split(" ")[0] in pins),
     }
     return {path: text for path, text in found.items() if text is not None}
+
+
+def _always_there(host: Host, path: str) -> set[str]:
+    """Lines that every earlier version of the file had: they were not put there by us, and may be how we got in. All of them, if
+    we never changed it."""
+    versions = [version.content.decode(errors="replace") for version in kept(host, path)] or [read_text(host, path) or ""]
+    return set.intersection(*({line.strip() for line in text.splitlines()} for text in versions))
 
 
 def _logins_missing(ground: Ground) -> str | None:

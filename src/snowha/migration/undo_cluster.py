@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from snowha.cluster import cib_live
-from snowha.errors import ProofError
+from snowha.cluster.live import ClusterState
+from snowha.errors import ProofError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, exists, kept, make_link, read_text, remove_file, write_file
-from snowha.hosts.wait import wait_for
+from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration import pacemaker, proofs, snow_conf
 from snowha.migration.checks.cluster import is_ours
 from snowha.migration.corosync import CONF, KEY
@@ -87,22 +88,90 @@ def forget_proofs(ground: Ground, reporter: Reporter) -> None:
 
 
 def elsewhere(ground: Ground) -> str | None:
-    """Which of Pacemaker's domains does not run on the first server."""
-    state = live.cluster_state(ground.hosts)
-    if state is None:
-        return None
+    """Which of the site's domains runs on another server than the first. Asked of the hypervisors: Pacemaker may be stopped."""
     first = ground.first.name
-    ours = {domain.name for domain in ground.site.domains if state.resource(domain.name) is not None}
-    for name, servers in live.places(ground.hosts).items():
-        if name in ours and servers != (first,):
+    for name, servers in _ours(ground).items():
+        if servers != (first,):
             return f"{name} runs on {' and '.join(servers)}"
     return None
 
 
+def _ours(ground: Ground) -> dict[str, tuple[str, ...]]:
+    """The site's domains that run, with their servers."""
+    names = {domain.name for domain in ground.site.domains}
+    return {name: servers for name, servers in live.places(ground.hosts).items() if name in names}
+
+
 def gather(ground: Ground, reporter: Reporter) -> None:
-    """Every domain onto the first server, live where it can be: it is the only one that starts them at boot later."""
+    """Every domain onto the first server, live where it can be: it is the only one that starts them at boot later.
+
+    Raises SiteError for a domain that Pacemaker cannot bring there, ProofError if one does not run there in the end.
+    """
+    hosts, first = ground.hosts, ground.site.servers[0]
+    running = _ours(ground)
+    state = _cluster(ground, reporter)
+    for name, servers in running.items():
+        if servers != (first.name,) and (state is None or state.resource(name) is None):
+            raise SiteError(
+                f"{name} runs on {' and '.join(servers)}, and Pacemaker does not run or does not have it",
+                where=servers[0],
+                remedy=f"start Pacemaker there (systemctl start corosync pacemaker), or: xl shutdown {name}",
+            )
+    _make_usable(ground, reporter)
     for server in ground.new_servers:
-        live.drain(ground.hosts, server.name, reporter)
+        live.drain(hosts, server.name, reporter)
+
+    def gathered() -> bool:
+        now = _ours(ground)
+        late = [name for name in running if now.get(name) != (first.name,)]
+        if late:
+            raise NotYet(f"{', '.join(late)} not yet")
+        return True
+
+    wait_for(
+        gathered,
+        timeout=600,
+        what=f"every domain to run on {first.name}",
+        interval=live.LOOK_EVERY_S,
+        sparing=True,
+        report=reporter.say,
+        remedy="`snow ha status` shows where they are",
+    )
+
+
+def _make_usable(ground: Ground, reporter: Reporter) -> None:
+    """See the first server in the cluster and out of standby before another one is drained: else Pacemaker, with nowhere left to
+    run them, stops every domain."""
+    hosts, first = ground.hosts, ground.site.servers[0]
+    state = live.cluster_state(hosts)
+    if state is None or not state.is_online(first.name):
+        reporter.say(f"bringing {first.name} back into the cluster")
+        pacemaker.join(ground, [first], reporter)
+        state = live.cluster_state(hosts)
+    if state is not None and live.is_standby(state, first.name):
+        live.set_standby(hosts, first.name, False)
+
+    def usable() -> bool:
+        now = live.cluster_state(hosts)
+        node = now.node(first.name) if now else None
+        return node is not None and node.is_usable
+
+    wait_for(usable, timeout=120, what=f"Pacemaker to use {first.name}", interval=2, report=reporter.say)
+
+
+def _cluster(ground: Ground, reporter: Reporter) -> ClusterState | None:
+    """The cluster as it is; None only if Pacemaker runs on no server. Raises ProofError if it runs and does not answer: that is
+    not the same as having nothing."""
+    if active(ground, "pacemaker") is None:
+        return None
+    return wait_for(
+        lambda: live.cluster_state(ground.hosts),
+        timeout=180,
+        what="Pacemaker to answer",
+        interval=2,
+        report=reporter.say,
+        remedy="it runs but does not say what it has: systemctl status pacemaker",
+    )
 
 
 def _holds_ours(host: Host) -> bool:
@@ -125,7 +194,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
     """
     hosts = ground.hosts
     before_it = _domains(ground)
-    state = live.cluster_state(hosts)
+    state = _cluster(ground, reporter)
     if state is not None and state.resources:
         member = live.member(hosts)
         if state.resource(proofs.FLOATING_IP) is not None:

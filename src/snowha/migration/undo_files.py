@@ -35,12 +35,10 @@ def _newest(versions: list[Kept], is_ours: Callable[[str], bool]) -> str | None:
     return None
 
 
-def not_kept(path: str, where: str) -> SiteError:
-    """The error for a file of which no earlier version is there."""
+def not_kept(path: str, where: str, *, otherwise: str = "put the file back from your backup") -> SiteError:
+    """The error for a file of which no earlier version is there. ``otherwise``: what to do if there is none anywhere."""
     return SiteError(
-        f"no earlier version of {path} was kept",
-        where=where,
-        remedy=f"look in {KEPT}{path} on every server; else put the file back from your backup",
+        f"no earlier version of {path} was kept", where=where, remedy=f"look in {KEPT}{path} on every server; else {otherwise}"
     )
 
 

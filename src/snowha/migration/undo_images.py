@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import absent, exists, write_file
+from snowha.hosts.files import KEPT, absent, exists, write_file
 from snowha.migration import image_engine
 from snowha.migration.ground import Ground, image_path, read_config
 from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT
@@ -56,7 +56,12 @@ def way_back(ground: Ground, name: str) -> Way:
         return Way(text, text, (), _left_over(ground, domain, domain))
     original = before(ground, path, lambda version: _is_ours(version, path))
     if original is None:
-        raise not_kept(path, host.name)
+        raise not_kept(
+            path,
+            host.name,
+            otherwise=f"shut {name} down, copy each of its images into its volume (images.pyz copy IMAGE VOLUME), and only then "
+            "put its config back from your backup",
+        )
     then, volumes = back(domain, text, original, path)
     return Way(text, then, volumes, _left_over(ground, domain, domain_config.parse(then, where=path, path=path)))
 
@@ -142,6 +147,8 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             )
     if not way.is_due and (where := live.places(ground.hosts).get(name, ())) not in ((), (host.name,)):
         raise SiteError(f"{name} runs on {' and '.join(where)}", where=host.name, remedy=f"xl shutdown {name} there")
+    if not way.is_due:
+        _refuse_in_use(ground, name, way.images)
     if way.volumes:
         image_engine.bring(host)
 
@@ -179,6 +186,21 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     if way.is_due:
         reporter.fact("away_s", round(time.monotonic() - began, 1))
     _put_aside(host, way.images, reporter)
+
+
+def _refuse_in_use(ground: Ground, name: str, images: tuple[str, ...]) -> None:
+    """Raise SiteError for an image that is attached though the config no longer names it: what is written goes there."""
+    words = ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]
+    attached = ground.on_all(lambda host: host.run(words, check=False).stdout.split())
+    for server, files in attached.items():
+        for image in images:
+            if image in files:
+                raise SiteError(
+                    f"{name} runs from {image}, though its config names its volume",
+                    where=server,
+                    remedy=f"put the config that names the image back ({KEPT}{ground.site.domain(name).config}), then run "
+                    "this again: what it wrote is only in the image",
+                )
 
 
 def _see_off(ground: Ground, name: str, reporter: Reporter, steady: Unstoppable) -> None:

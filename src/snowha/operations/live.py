@@ -79,6 +79,8 @@ def trouble(hosts: Hosts) -> str | None:
 
 def trouble_in(state: ClusterState) -> str | None:
     """The same of a state that was asked for."""
+    if state.maintenance:
+        return "Pacemaker was told to leave everything alone (maintenance-mode): nothing is recovered"
     unclean = [node.name for node in state.nodes if node.unclean]
     if unclean:
         return f"{', '.join(unclean)} is lost and not fenced yet"

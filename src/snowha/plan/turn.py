@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import SimpleQueue
 
@@ -56,12 +57,13 @@ def taken(
     A server that cannot be reached is left out, as long as another one can be. Waits for as long as a run that was killed
     needs to give its turn back, and tells ``say`` so. Raises SiteError, which names the owner, if another run has its turn.
     """
+    over = threading.Event()
     owner = f"{who()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     held: dict[str, str] = {}
 
     def take(servers: Iterable[Host], wait_s: float) -> list[Host]:
         """Those on which somebody else holds it."""
-        answers = each(list(servers), lambda host: _take(host, path, beat_s, owner, wait_s))
+        answers = each(list(servers), lambda host: _Hold(host, path, beat_s, owner, over, held).take(wait_s))
         held.update({name: process for name, process in answers.items() if process not in ("", _TAKEN)})
         return [hosts[name] for name, process in answers.items() if process == _TAKEN]
 
@@ -83,32 +85,60 @@ def taken(
             raise UnreachableError("no server can be reached", where=", ".join(hosts))
         yield
     finally:
+        over.set()
         each([hosts[name] for name in held], lambda host: _give(host, held[host.name], owner))
 
 
-def _take(host: Host, path: str, beat_s: float, owner: str, wait_s: float) -> str:
-    """The process that holds the lock on ``host``; _TAKEN if another one does, nothing if there is no way to it."""
-    answers: SimpleQueue[str] = SimpleQueue()
+@dataclass(frozen=True)
+class _Hold:
+    """The lock of one server, held until ``over``; taken anew when the server was restarted meanwhile. ``held``: the process that
+    holds it, by server."""
 
-    def line(text: str) -> None:
-        if text.startswith("held "):
-            answers.put(text.removeprefix("held "))
+    host: Host
+    path: str
+    beat_s: float
+    owner: str
+    over: threading.Event
+    held: dict[str, str]
 
-    def hold() -> None:
-        words = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", "75", path, "bash", "-c", _HOLD, "snow-ha"]
+    def take(self, wait_s: float) -> str:
+        """The process that holds the lock; _TAKEN if another owner's does, nothing if there is no way to the server."""
+        answers: SimpleQueue[str] = SimpleQueue()
+
+        def keep() -> None:
+            answers.put(self._hold(wait_s, answers.put))
+            while self.host.name in self.held and not self.over.wait(self.beat_s):
+                self._hold(0, self._again)
+
+        threading.Thread(target=keep, name=f"turn {self.host.name}", daemon=True).start()
+        answer = answers.get()
+        if answer.startswith("failed "):
+            reason = answer.removeprefix("failed ")
+            raise CommandError(f"no lock for this run: {reason}", where=f"{self.host.name}:{self.path}")
+        return answer
+
+    def _again(self, process: str) -> None:
+        self.held[self.host.name] = process
+        if self.over.is_set():  # the run ended just now, and knew only of the process before
+            _give(self.host, process, self.owner)
+
+    def _hold(self, wait_s: float, begun: Callable[[str], None]) -> str:
+        """Hold it for as long as the connection lives, and call ``begun`` with the process once it is held; why it ended."""
+
+        def line(text: str) -> None:
+            if text.startswith("held "):
+                begun(text.removeprefix("held "))
+
+        words = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", "75", self.path, "bash", "-c", _HOLD, "snow-ha"]
         try:
-            done = host.run([*words, path, f"{beat_s:g}", owner], timeout=_LONGEST_S, check=False, on_line=line)
-            answers.put(_TAKEN if done.returncode == 75 else f"failed {done.stderr.strip()}")
+            done = self.host.run(
+                [*words, self.path, f"{self.beat_s:g}", self.owner], timeout=_LONGEST_S, check=False, on_line=line
+            )
         except UnreachableError:
-            answers.put("")  # at the start: left out; later: it is being rebooted by us, and the others hold on
+            return ""
         except SnowError as error:
-            answers.put(f"failed {error}")
-
-    threading.Thread(target=hold, name=f"turn {host.name}", daemon=True).start()
-    answer = answers.get()
-    if answer.startswith("failed "):
-        raise CommandError(f"no lock for this run: {answer.removeprefix('failed ')}", where=f"{host.name}:{path}")
-    return answer
+            return f"failed {error}"
+        return _TAKEN if done.returncode == 75 else f"failed {done.stderr.strip()}"
 
 
 def _give(host: Host, process: str, owner: str) -> None:

@@ -59,6 +59,8 @@ class World:
     """Pacemaker's resources with the server that each is on."""
     maintenance: bool = False
     standby: set[str] = field(default_factory=set)
+    attached: dict[str, str] = field(default_factory=dict)
+    """Files that a loop device has open, with the server."""
 
     def crm_mon(self) -> str:
         nodes = "".join(
@@ -78,13 +80,17 @@ class World:
         )
 
     def drain(self, server: str) -> None:
-        """What Pacemaker does with a server in standby."""
+        """What Pacemaker does with a server in standby: what runs there moves, or is stopped if no other server is usable."""
         self.standby.add(server)
-        other = next(name for name, unit in sorted(self.active) if unit == "pacemaker" and name != server)
+        usable = (name for name, unit in sorted(self.active) if unit == "pacemaker" and name not in self.standby)
+        other = next(usable, None)
         for name, on in self.resources.items():
             if on == server:
                 self.resources[name] = other
-                if name in self.running:
+                if name in self.running and other is None:
+                    self.log.append((server, f"stop {name}"))
+                    del self.running[name]
+                elif name in self.running and other is not None:
                     self.log.append((server, f"migrate {name} to {other}"))
                     self.running[name] = other
 
@@ -209,6 +215,14 @@ class SimulatedHost:
             case ["crm_attribute", node, "--name=standby", "--lifetime=forever", "--update=on"]:
                 world.drain(node.partition("=")[2])
                 return 0, ""
+            case ["crm_attribute", node, "--name=standby", "--lifetime=forever", "--delete"]:
+                world.standby.discard(node.partition("=")[2])
+                return 0, ""
+            case ["systemctl", "start", *units]:
+                world.active |= {(here, unit) for unit in units}
+                return 0, ""
+            case ["losetup", "--list", *_]:
+                return 0, "".join(f"{file}\n" for file, server in world.attached.items() if server == here)
             case ["find", folder, *rest] if "-printf" in rest and rest[-1] == "%f\\n":
                 prefix = folder.removeprefix(files.KEPT) + "/"
                 return 0, "".join(f"{path.removeprefix(prefix)}\n" for path in self.kept if path.startswith(prefix))

@@ -20,7 +20,7 @@ from simulated import (
 
 from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import CommandError, InputError, ProofError, SiteError
-from snowha.hosts.files import read_text
+from snowha.hosts.files import read_text, write_file
 from snowha.migration import undo, undo_images
 from snowha.migration.ground import Ground, image_path
 from snowha.migration.steps import all_steps
@@ -293,6 +293,48 @@ def test_a_whole_cluster_is_taken_back_with_its_domains_running() -> None:
     assert take_back(ground) == []
 
 
+def test_the_last_usable_server_is_not_drained() -> None:
+    """After an interrupted proof, or the loss of a server, the first one is in standby or not in the cluster: Pacemaker would
+    have nowhere to run a domain, stop all of them, and the second server would be empty, as was waited for."""
+    for away in ("standby", "stopped"):
+        ground, world, hosts = single_server()
+        migrate(ground)
+        form_cluster(ground, world, hosts)
+        world.running = {"deploy01": "snow02", "slurm01": "snow02"}
+        world.resources = {"xsnow-vip": "snow02", "deploy01": "snow02", "slurm01": "snow02"}
+        if away == "standby":
+            world.standby.add("snow01")
+        else:
+            world.active -= {("snow01", "pacemaker"), ("snow01", "corosync")}
+        world.log.clear()
+        step(undo.steps(ground, PASSWORDS), "undo.gather").apply(Listener())
+        assert world.running == {"deploy01": "snow01", "slurm01": "snow01"}
+        assert not any(what.startswith("stop ") for _, what in world.log)
+
+
+def test_a_domain_elsewhere_is_seen_when_pacemaker_is_stopped() -> None:
+    """It would be started a second time, on the same image, when the first server boots."""
+    ground, world, hosts = single_server()
+    migrate(ground)
+    form_cluster(ground, world, hosts)
+    world.active.clear()
+    gather = step(undo.steps(ground, PASSWORDS, to="images"), "undo.gather")
+    assert gather.check() == "slurm01 runs on snow02"
+    with pytest.raises(SiteError, match="slurm01 runs on snow02, and Pacemaker does not run"):
+        gather.apply(Listener())
+
+
+def test_an_image_that_is_written_is_not_moved_aside_whatever_the_config_says() -> None:
+    """A config put back by hand: what the domain wrote since would be in a file that we call a leftover."""
+    ground, world, _ = single_server(("deploy01",))
+    migrate(ground)
+    world.shared[DEPLOY] = (config("deploy01", 11).encode(), 0o644)
+    world.attached["/sNow/domains/deploy01/deploy01-disk"] = "snow01"
+    with pytest.raises(SiteError, match="runs from /sNow/domains/deploy01/deploy01-disk, though its config"):
+        undo_images.move_back(ground, "deploy01", Listener())
+    assert "/sNow/domains/deploy01/deploy01-disk" in world.disks
+
+
 def test_back_to_the_images_leaves_the_domains_alone() -> None:
     """`--to images` would cost every domain its time away."""
     ground, world, hosts = single_server()
@@ -327,7 +369,8 @@ def test_logins_are_taken_back_line_by_line() -> None:
     """A key of the administrator's would go with ours."""
     ground, _, hosts = single_server()
     hosts[1].own["/root/.ssh/id_ed25519.pub"] = (b"ssh-ed25519 BBBB root@snow02\n", 0o644)
-    hosts[0].own["/root/.ssh/authorized_keys"] = (b"ssh-ed25519 AAAA me\nssh-ed25519 BBBB root@snow02\n", 0o600)
+    write_file(hosts[0], "/root/.ssh/authorized_keys", "ssh-ed25519 AAAA me\n")
+    write_file(hosts[0], "/root/.ssh/authorized_keys", "ssh-ed25519 AAAA me\nssh-ed25519 BBBB root@snow02\n")
     pin = b"snow02,192.168.8.2,10.0.0.2 ssh-ed25519 CCCC\n"
     hosts[0].own["/etc/ssh/ssh_known_hosts"] = (pin, 0o644)
     one = step(undo.steps(ground, PASSWORDS), "undo.servers.ssh")
@@ -336,6 +379,17 @@ def test_logins_are_taken_back_line_by_line() -> None:
     assert read_text(hosts[0], "/root/.ssh/authorized_keys") == "ssh-ed25519 AAAA me\n"
     assert read_text(hosts[0], "/etc/ssh/ssh_known_hosts") is None
     assert one.check() is None
+
+
+def test_a_login_that_was_there_before_us_stays() -> None:
+    """Run on the first server itself, it may be the only way to the others."""
+    ground, _, hosts = single_server()
+    hosts[0].own["/root/.ssh/id_ed25519.pub"] = (b"ssh-ed25519 AAAA root@snow01\n", 0o644)
+    hosts[1].own["/root/.ssh/authorized_keys"] = (b"ssh-ed25519 AAAA root@snow01\n", 0o600)
+    one = step(undo.steps(ground, PASSWORDS), "undo.servers.ssh")
+    assert one.check() is None  # never changed by us
+    write_file(hosts[1], "/root/.ssh/authorized_keys", "ssh-ed25519 AAAA root@snow01\nssh-ed25519 CCCC root@snow03\n")
+    assert one.check() is None  # in every earlier version
 
 
 def test_images_are_where_the_migration_puts_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -104,6 +105,26 @@ def test_a_server_that_is_down_does_not_keep_the_others_from_holding_it(tmp_path
         pytest.fail("two runs at once")
     with pytest.raises(UnreachableError), turn(servers(Lost("snow01")), path):
         pytest.fail("nobody was asked")
+
+
+def held_now(path: str) -> bool:
+    return subprocess.run(["flock", "--nonblock", path, "true"], check=False).returncode == 1
+
+
+def test_a_server_that_was_restarted_meanwhile_is_held_again(tmp_path: Path) -> None:
+    """Each server is fenced once in a migration: after the second one nothing would keep another run out."""
+    path = str(tmp_path / "lock")
+    with turn(servers(Named("snow01")), path):
+        assert held_now(path)
+        subprocess.run(["pkill", "-KILL", "-f", f"snow-ha {path}"], check=True)
+        deadline = time.monotonic() + 20
+        while not held_now(path):
+            assert time.monotonic() < deadline, "it was not taken again"
+            time.sleep(0.02)
+    deadline = time.monotonic() + 20
+    while held_now(path):
+        assert time.monotonic() < deadline, "it was not given back"
+        time.sleep(0.02)
 
 
 def test_another_process_with_the_number_of_the_holder_is_left_alone() -> None:
