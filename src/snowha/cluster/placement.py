@@ -131,7 +131,8 @@ class _Board:
         self.count[server] += 1
 
     def best(self, name: str, size: int) -> str:
-        """For a domain that is nowhere yet."""
+        """For a domain that is nowhere yet. Of equals the last: the first server is the last to be drained and fenced in the
+        proofs, and what belongs on the others is there then."""
         order = list(self.room)
         return min(
             order,
@@ -140,7 +141,7 @@ class _Board:
                 self._excess(server, self.load[server] + size),
                 (self.load[server] + size) / self.room[server],
                 self.count[server],
-                order.index(server),
+                -order.index(server),
             ),
         )
 

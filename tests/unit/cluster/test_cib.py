@@ -143,7 +143,7 @@ def test_an_empty_cluster_differs_in_everything() -> None:
     [
         ("deploy01.cfg", "other.cfg", "deploy01: parameter xmfile: /sNow/snow-tools/etc/domains/other.cfg, wanted"),
         ('value="stop"', 'value="ignore"', "property no-quorum-policy: ignore, wanted stop"),
-        ('score="25"', 'score="INFINITY"', "snow-place-deploy01-on-snow01: rsc_location"),
+        ('score="25"', 'score="INFINITY"', "snow-place-deploy01-on-snow02: rsc_location"),
         ('interval="30s"', 'interval="40s"', "xsnow-vip: operation monitor: interval=40s timeout=60s, wanted"),
         ('type="Xen"', 'type="Dummy"', "deploy01: is ocf:heartbeat:Dummy, wanted ocf:heartbeat:Xen"),
     ],
