@@ -1,25 +1,32 @@
 """How much of a rollout's time is our own: the same plan on 2 servers, and on 8 with 8 times the domains.
 
-The steps are those of ``snow ha apply`` with their needs and what they must not touch at once; what they do is replaced
-by commands on simulated hosts that answer after a set delay. A schedule without any cost of ours gives the least time
-that is possible; what a real run takes beyond it is ours. Its processor time says the same on a machine that has other
-work.
+The steps are those of ``snow ha apply`` with their needs and what they must not touch at once; each looks at the servers
+that the real one looks at. What they do is replaced by commands on simulated hosts that answer after a set delay. A schedule
+without any cost of ours gives the least time that is possible; what a real run takes beyond it is ours, from the start of
+the program to its end. Its processor time says the same on a machine that has other work.
 
-    python bench/rollout.py [--delay SECONDS]
+    python bench/rollout.py [--delay SECONDS] [--rounds N]
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import json
+import resource
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.many import each
+from snowha.hosts.remember import RememberingHost
 from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
@@ -41,6 +48,8 @@ class DelayedHost:
         self.name = name
         self.delay = delay
         self.asked = 0
+
+    def reset(self) -> None: ...
 
     def run(
         self,
@@ -79,25 +88,36 @@ def site(servers: int, domains: int) -> Site:
 
 
 def simulated(ground: Ground) -> list[Step]:
-    """The migration's steps, each asking every server once and doing ``COMMANDS`` commands on the first."""
+    """The migration's steps, each looking as the real one and doing ``COMMANDS`` commands on one server."""
     done: set[str] = set()
     lock = threading.Lock()
 
     def step(of: Step) -> Step:
+        hosts = asked(ground, of)
+
         def check() -> str | None:
-            ground.on_all(lambda host: host.run(["true"]))
+            each(hosts, lambda host: host.run(["test", "-e", of.id]))
             with lock:
                 return None if of.id in done else "missing"
 
         def apply(reporter: Reporter) -> None:
+            ground.forget()
             for _ in range(COMMANDS):
-                ground.first.run(["true"])
+                hosts[0].run(["touch", of.id])
             with lock:
                 done.add(of.id)
 
         return replace(of, check=check, apply=apply, proof=None, asks=None)
 
     return [step(one) for one in all_steps(ground, {server.name: "x" for server in ground.site.servers})]
+
+
+def asked(ground: Ground, step: Step) -> list[Host]:
+    """The servers that a step looks at: the one that it is of, the first for images, else all."""
+    own = ground.hosts.get(step.id.rpartition(".")[2])
+    if own is not None:
+        return [own]
+    return [ground.first] if step.section == "images" else list(ground.hosts.values())
 
 
 def least(steps: Sequence[Step], delay: float) -> float:
@@ -122,33 +142,49 @@ def least(steps: Sequence[Step], delay: float) -> float:
 
 @dataclass(frozen=True)
 class Took:
-    """Times in seconds: on the clock, the least possible, and of the processor. ``commands``: carried out on servers."""
+    """Times in seconds: on the clock from start to end, the least possible, and of the processor."""
 
     steps: int
     commands: int
-    taken: float
+    clock: float
     possible: float
     processor: float
 
+    @property
+    def ours(self) -> float:
+        return self.clock - self.possible
 
-def rollout(servers: int, domains: int, delay: float) -> Took:
-    """One whole run."""
+
+def rollout(servers: int, domains: int, delay: float) -> dict[str, float]:
+    """One whole run, in this process."""
     there = site(servers, domains)
     delayed = [DelayedHost(server.name, delay) for server in there.servers]
-    hosts: dict[str, Host] = {host.name: host for host in delayed}
+    hosts: dict[str, Host] = {host.name: RememberingHost(host) for host in delayed}
     steps = simulated(Ground(there, hosts))
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.sqlite") as journal:
-        begin, worked = time.monotonic(), time.process_time()
         outcome = engine.run(
             steps, monitor=lambda event: None, journal=journal, confirm=lambda question: True, workers=WORKERS
         )
-        taken, processor = time.monotonic() - begin, time.process_time() - worked
     assert outcome.ok
-    return Took(len(steps), sum(host.asked for host in delayed), taken, least(steps, delay), processor)
+    return {
+        "steps": len(steps),
+        "commands": sum(host.asked for host in delayed),
+        "possible": least(steps, delay),
+    }
+
+
+def measured(servers: int, domains: int, delay: float) -> Took:
+    """One whole run in a process of its own, as `snow` is: what it takes to load the program is ours, too."""
+    words = [sys.executable, __file__, "--one", str(servers), str(domains), "--delay", str(delay)]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    told = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(int(told["steps"]), int(told["commands"]), clock, told["possible"], processor)
 
 
 def check(servers: int, domains: int, delay: float) -> float:
-    """Seconds of `snow ha check` beyond the time that the lock is held."""
+    """Seconds of `snow ha check`, the time that a lock is held included."""
     there = site(servers, domains)
     hosts: dict[str, Host] = {server.name: DelayedHost(server.name, delay) for server in there.servers}
     begin = time.monotonic()
@@ -160,15 +196,28 @@ def check(servers: int, domains: int, delay: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--delay", type=float, default=0.2, help="seconds until a simulated host answers")
-    delay = parser.parse_args().delay
-    for servers, domains in ((2, 4), (8, 32)):
-        took = rollout(servers, domains, delay)
-        looked = check(servers, domains, delay)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one", type=int, nargs=2, metavar=("SERVERS", "DOMAINS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(rollout(*options.one, options.delay)))
+        return
+    sizes = ((2, 4), (8, 32))
+    runs = [[measured(*size, options.delay) for size in sizes] for _ in range(options.rounds)]
+    print("| | steps | commands on servers | on the clock | of it the servers' | of it ours | our processor time | `check` |")
+    print("|---|---|---|---|---|---|---|---|")
+    for number, (servers, domains) in enumerate(sizes):
+        took = [pair[number] for pair in runs]
+        looked = check(servers, domains, options.delay)
         print(
-            f"{servers} servers, {domains} domains, {took.steps} steps, {took.commands} commands: {took.taken:.2f} s, "
-            f"{took.possible:.2f} s at least; our processor time {took.processor:.2f} s, "
-            f"{1000 * took.processor / took.commands:.2f} ms a command; check {looked:.2f} s"
+            f"| {servers} servers, {domains} domains | {took[0].steps} | {took[0].commands} "
+            f"| {median(one.clock for one in took):.2f} s | {took[0].possible:.2f} s "
+            f"| {median(one.ours for one in took):.2f} s | {median(one.processor for one in took):.2f} s | {looked:.2f} s |"
         )
+    small, large = ([pair[number] for pair in runs] for number in (0, 1))
+    for what, of in (("on the clock, ours", "ours"), ("processor", "processor")):
+        ratio = median(getattr(one, of) for one in large) / median(getattr(one, of) for one in small)
+        print(f"\n{what}: {ratio:.2f} times for 8 times the domains")
 
 
 if __name__ == "__main__":

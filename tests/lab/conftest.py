@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -102,9 +103,23 @@ def on(host: str, *words: str, check: bool = True, timeout: float = 300) -> str:
     return first_boot.ssh(host, list(words), check=check, timeout=timeout).stdout
 
 
+def shell(host: str, script: str, *, check: bool = True, timeout: float = 300) -> str:
+    """What a line of shell prints on one of the lab's machines."""
+    return on(host, "sh", "-c", shlex.quote(script), check=check, timeout=timeout)
+
+
+KEPT = os.environ.get("SNOW_LAB_CLUSTER", "")
+"""The folder of a `make demo` that ended well, build/demo: its lab is used as it is, and left up. For working on one test."""
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[None]:
     """A site that is up, with its first snapshot."""
+    if KEPT:
+        if CLUSTER not in machines.snapshots(SNOW01, layout.paths()):
+            site.save(CLUSTER)
+        yield
+        return
     release = os.environ.get("SNOW_LAB_RELEASE", "trixie")
     site.down(print)  # with whatever snapshots an earlier session left
     site.up(release, print)
@@ -137,7 +152,10 @@ def fresh(single: Administrator) -> Administrator:
 
 @pytest.fixture(scope="session")
 def cluster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cluster")
+    folder = tmp_path_factory.mktemp("cluster")
+    if KEPT:
+        shutil.copytree(KEPT, folder, dirs_exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -40,8 +40,10 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
                 findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords))
     else:
-        ground = load.load(file)
-        findings = judge.judge(ground.site, look.look(ground, load.passwords(ground, file)))
+        shared: list[Finding] = []
+        ground = load.load(file, found=shared)
+        seen = look.look(ground, load.passwords(ground, file, all_fenced=False))
+        findings = judge.judge(ground.site, seen, shared)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(

@@ -18,6 +18,7 @@ _WORDS: dict[str, frozenset[str]] = {
     "xl": frozenset({"list", "info", "vm-list"}),
     "systemctl": frozenset({"is-active", "is-enabled", "show"}),
     "corosync-cfgtool": frozenset({"-s"}),
+    "blkid": frozenset({"-p"}),
     "blockdev": frozenset({"--getsize64"}),
     "losetup": frozenset({"--list"}),
     "dpkg": frozenset({"--audit"}),

@@ -1,21 +1,17 @@
 """Domain images from LVM to files on the shared file system (guide: "Domain Images Migration").
 
 The guide copies all domains while all are down, waits for no guest to be off, and rewrites a config even if its copy failed.
-Here each domain is down only for its own copy, is seen to be off first, and starts again from its volume if anything fails.
-The logical volumes stay as they are.
+Here each domain is down by itself: with large volumes for what it wrote since they were copied, with small ones for the whole
+copy. The logical volumes stay as they are.
 """
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
-from snowha.errors import SiteError
-from snowha.hosts.files import make_dir, write_file
-from snowha.migration import image_engine, moving
+from snowha.migration import cold, moving, snapshots, warm
 from snowha.migration.ground import Ground, read_config
-from snowha.operations import live
-from snowha.plan.step import Reporter, Step, Unstoppable
+from snowha.plan.step import Reporter, Step
 from snowha.xen import xl
 
 
@@ -28,7 +24,7 @@ def steps(ground: Ground) -> list[Step]:
             id=f"images.{domain.name}",
             title=f"Move {domain.name} from LVM to {ground.site.paths.images}/{domain.name}",
             section="images",
-            check=partial(moving.missing, ground, domain.name),
+            check=partial(warm.missing, ground, domain.name),
             apply=partial(move, ground, domain.name, tried),
             needs=(f"servers.settings.{first}",),
             uses=("images",),
@@ -38,50 +34,18 @@ def steps(ground: Ground) -> list[Step]:
 
 
 def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> None:
-    """Shut the domain down, copy its volumes, start it from the images. If anything fails, it is started from its volumes."""
+    """Move the domain: while it runs if its volumes are large, else while it is off."""
+    if is_large(ground, name):
+        warm.move(ground, name, warm.Wish(), reporter, tried)
+    else:
+        cold.move(ground, name, tried, reporter)
+
+
+def is_large(ground: Ground, name: str) -> bool:
+    """Whether the domain runs, and its logical volumes are larger than ha.toml allows for a copy while it is off."""
     host = ground.first
-    path = ground.site.domain(name).config
-    text, domain = read_config(host, name, path)
-    targets = moving.targets(ground, domain)
-    kind = moving.type_for_migration(host, domain, tried, reporter)
-    changed = moving.on_images(text, domain, targets, kind)
-    image_engine.bring(host)
-    make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
-
-    moving.refuse_pacemakers(ground, name)
-    where = moving.runs_on(ground, name)
-    if where not in (None, host.name):
-        raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
-    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
-
-    # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
-    steady = Unstoppable(reporter)
-    began = time.monotonic()
-    reporter.say(f"shutting down {name}")
-    try:
-        xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        for disk in domain.disks:
-            target = targets[disk.vdev]
-            if disk.target == target:
-                continue
-            reporter.say(f"copying {disk.name} to {target}")
-            event = image_engine.run(
-                host,
-                ["copy", disk.target, target],
-                reporter=reporter,
-                remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
-            )
-            reporter.fact(disk.name, {**image_engine.facts(event), "image": target})
-        if changed != text:
-            write_file(host, path, changed)
-    except BaseException:
-        if name not in xl.running(host):
-            steady.say(f"starting {name} again from its volumes")
-            xl.create(host, path, timeout=300)
-        raise
-    if name not in xl.running(host):
-        steady.say(f"starting {name} from its image")
-        moving.start_from_image(host, name, path, text)
-    live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
-    reporter.fact("away_s", round(time.monotonic() - began, 1))
-    reporter.fact("type", kind)
+    _, domain = read_config(host, name, ground.site.domain(name).config)
+    found = snapshots.volumes_if_any(host)
+    volumes = [volume for disk in domain.disks if (volume := snapshots.volume_of(found, disk.target))]
+    size = sum(volume.size for volume in volumes)
+    return bool(volumes) and size > ground.site.warm_from_mib << 20 and name in xl.running(host)

@@ -19,6 +19,7 @@ from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
 from snowha.site.model import Server
+from snowha.site.rules import Finding
 
 
 def read_ha_file(file: Path) -> HaFile:
@@ -42,12 +43,14 @@ def load(
     remember: bool = False,
     record: Callable[[Command], None] | None = None,
     questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
+    found: list[Finding] | None = None,
 ) -> Ground:
     """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
     ``record`` is told of every command that may change something on a server.
     ``questions``: what an earlier run asked each server, and so is asked at once.
+    ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error.
     """
     ha = read_ha_file(file)
     connected: dict[str, ResettableHost] = {**_over_ssh(ha)}
@@ -61,7 +64,12 @@ def load(
         hosts = {**remembering}
     with looking():
         domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
-    rules.raise_on_stop(rules.check_domains(domains))
+    shared = rules.check_domains(domains)
+    if found is None:
+        rules.raise_on_stop(shared)
+    else:
+        found += shared
+        domains = tuple({domain.name: domain for domain in reversed(domains)}.values())
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
 
 
@@ -90,10 +98,13 @@ def _over_ssh(ha: HaFile) -> dict[str, SshHost]:
     return {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
 
 
-def passwords(ground: Ground, file: Path) -> dict[str, str]:
-    """The BMCs' passwords by server, from their files beside ``file``. Raises InputError."""
+def passwords(ground: Ground, file: Path, *, all_fenced: bool = True) -> dict[str, str]:
+    """The BMCs' passwords by server, from their files beside ``file``. Raises InputError, also for a server without a fence
+    device unless not ``all_fenced``."""
     found = {}
     for server in ground.site.servers:
+        if server.fence is None and not all_fenced:
+            continue
         if server.fence is None:
             raise InputError(
                 f"{server.name} has no fence device",

@@ -50,6 +50,7 @@ class Rehearsal:
 
     def __init__(self, ground: Ground, steps_of: Callable[[Ground], Sequence[Step]], secrets: Iterable[str]) -> None:
         self._off: set[str] = set()
+        self._snapshots: dict[str, str] = {}
         self._secrets = tuple(secret for secret in secrets if secret)
         self._names = {domain.config: domain.name for domain in ground.site.domains}
         self._configs = {*self._names, ground.site.paths.snow_conf}
@@ -95,8 +96,17 @@ class Rehearsal:
             return "".join(
                 line for line in answer.stdout.splitlines(keepends=True) if line.split(" ")[0] not in self._off
             )
-        elif words[:1] == ["python3"] and "copy" in words:
-            return json.dumps({"event": "done", "verified": True}) + "\n"
+        elif words[:1] == ["lvcreate"]:
+            self._snapshots[words[words.index("--name") + 1]] = words[-1]
+        elif words[:1] == ["lvremove"]:
+            self._snapshots.pop(words[-1].rpartition("/")[2], None)
+        elif words[:1] == ["lvs"] and answer is not None and answer.ok and self._snapshots:
+            return _with_snapshots(answer.stdout, self._snapshots)
+        elif words[:1] == ["python3"] and {"map", "--preview"} & set(words):
+            return json.dumps({"event": "plan", "kind": "", "bytes": 0}) + "\n"
+        elif words[:1] == ["python3"] and {"copy", "freshen"} & set(words):
+            done = {"event": "done", "verified": True, "copied": 0, "seconds": 0, "method": "", "reason": ""}
+            return json.dumps(done) + "\n"
         elif words[0].startswith("fence_") and "--action=status" in words:
             return "Status: ON\n"
         return None
@@ -146,6 +156,17 @@ class Rehearsal:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _with_snapshots(text: str, made: Mapping[str, str]) -> str:
+    """What `lvs` would say with the snapshots ``made`` (the full name of each one's volume, by its own)."""
+    found = json.loads(text)
+    rows = found["report"][0]["lv"]
+    for name, volume in made.items():
+        origin = next(row for row in rows if f"{row['vg_name']}/{row['lv_name']}" == volume)
+        made_of = {"lv_name": name, "lv_path": f"/dev/{origin['vg_name']}/{name}", "origin": origin["lv_name"]}
+        rows.append({**origin, **made_of, "lv_attr": "swi-a-s---"})
+    return json.dumps(found)
 
 
 def _merged(noted: Iterable[Written]) -> list[Written]:

@@ -97,6 +97,12 @@ def volumes(host: Host) -> tuple[Volume, ...]:
     return parse_lvs(host.run(["lvs", *_AS_JSON, _COLUMNS], timeout=120).stdout)
 
 
+def volumes_if_any(host: Host) -> tuple[Volume, ...]:
+    """The same where there may be no LVM at all."""
+    done = host.run(["lvs", *_AS_JSON, _COLUMNS], check=False, timeout=120)
+    return parse_lvs(done.stdout) if done.ok else ()
+
+
 def volume_of(found: Sequence[Volume], path: str) -> Volume | None:
     """The volume that a disk names, by either of its paths."""
     return next((one for one in found if one.path and path in (one.path, one.dm_path)), None)
@@ -134,7 +140,8 @@ def check_room(host: Host, wanted: Sequence[tuple[Volume, int]]) -> None:
             raise SiteError(
                 f"volume group {vg} has {free >> 20} MiB left, the snapshots need {needed >> 20} MiB",
                 where=host.name,
-                remedy="give them less with --snapshot-size, make room, or copy with --cold",
+                remedy=f"make room in {vg}, or let it be copied while it is off: `snow images copy --cold`, or for "
+                "`snow ha apply` a larger warm_from_mib in ha.toml",
             )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from snowha.errors import SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import image_engine, images, moving, snapshots
+from snowha.migration import cold, image_engine, moving, snapshots
 from snowha.migration.ground import Ground, read_config
 from snowha.migration.snapshots import Volume, Watch
 from snowha.operations import live
@@ -81,10 +81,11 @@ class Estimate:
         )
 
 
-def move(ground: Ground, name: str, wish: Wish, reporter: Reporter) -> None:
+def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: moving.Tried | None = None) -> None:
     """Move one domain from its volumes to images while it runs; a domain that is off is copied as it is.
 
-    Raises SiteError if it would be away longer than wished for, or a snapshot fills up: the domain then goes on as before.
+    ``tried``: kernels that were tried as PVH already. Raises SiteError if it would be away longer than wished for, or a snapshot
+    fills up: the domain then goes on as before.
     """
     host = ground.first
     text, domain = read_config(host, name, ground.site.domain(name).config)
@@ -100,11 +101,11 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter) -> None:
         block_script.install(host)
     if wish.cold or name not in xl.running(host):
         reporter.say(f"copying {name} while it is off")
-        images.move(ground, name, {}, reporter)
+        cold.move(ground, name, {} if tried is None else tried, reporter)
         return
     image_engine.bring(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
-    kind = moving.type_for_migration(host, domain, {}, reporter)
+    kind = moving.type_for_migration(host, domain, {} if tried is None else tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
 
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
@@ -129,7 +130,7 @@ def missing(ground: Ground, name: str) -> str | None:
     if first:
         return first
     _, domain = read_config(ground.first, name, ground.site.domain(name).config)
-    left = _snapshots_of(domain, snapshots.volumes(ground.first))
+    left = _snapshots_of(domain, snapshots.volumes_if_any(ground.first))
     return f"the snapshot {left[0].full_name} was left" if left else None
 
 
@@ -145,7 +146,7 @@ def _sort(host: Host, disks: Sequence[Disk], found: Sequence[Volume]) -> tuple[l
     warm, rest = [], []
     for disk in disks:
         volume = snapshots.volume_of(found, disk.target)
-        if volume is None or image_engine.run(host, ["map", disk.target])["kind"] == "swap":
+        if volume is None or _type(host, disk.target) == "swap":
             rest.append(disk)
         else:
             warm.append((disk, volume))
@@ -191,11 +192,16 @@ def _first_round(
     return warm, max(copied / max(seconds, 0.1), float(1 << 20))
 
 
+def _type(host: Host, device: str) -> str:
+    """What is on a device, as blkid(8) calls it; empty if that is not known."""
+    words = ["blkid", "-p", "-s", "TYPE", "-o", "value", device]
+    return host.run(words, check=False, timeout=60).stdout.strip()
+
+
 def _replay(host: Host, snapshot: Volume, reporter: Reporter) -> None:
     """Replay the journal of the file system in a snapshot, so that its bitmaps agree with each other. What this writes is in the
     snapshot's store and is copied again from the volume in the end. If it fails, every block is copied."""
-    kind = host.run(["blkid", "-p", "-s", "TYPE", "-o", "value", snapshot.path], check=False, timeout=60).stdout.strip()
-    if kind not in ("ext3", "ext4"):
+    if _type(host, snapshot.path) not in ("ext3", "ext4"):
         return
     done = host.run(["e2fsck", "-E", "journal_only", "-y", snapshot.path], check=False, timeout=600)
     if done.returncode not in (0, 1):  # e2fsck(8): 1 is "errors corrected"

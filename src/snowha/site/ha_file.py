@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from snowha.errors import InputError
-from snowha.site.model import Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
+from snowha.site.model import WARM_FROM_MIB, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     check_address,
     check_bridge,
@@ -45,6 +45,7 @@ class HaFile:
     apart: tuple[tuple[str, ...], ...] = ()
     ssh: Ssh = field(default_factory=Ssh)
     token_ms: int = 6000
+    warm_from_mib: int = WARM_FROM_MIB
 
 
 def check(ha: HaFile, *, at: At) -> HaFile:
@@ -60,6 +61,12 @@ def check(ha: HaFile, *, at: At) -> HaFile:
             f"token_ms cannot be {ha.token_ms}",
             where=at("cluster", "token_ms"),
             remedy="write milliseconds between 1000 and 300000; 6000 is good",
+        )
+    if ha.warm_from_mib < 0:
+        raise InputError(
+            f"warm_from_mib cannot be {ha.warm_from_mib}",
+            where=at("images", "warm_from_mib"),
+            remedy=f"write MiB; 0 copies every domain while it runs, {WARM_FROM_MIB} is good",
         )
     for key in ("snow_conf", "domain_configs", "images"):
         check_path(getattr(ha.paths, key), where=at("paths", key))
@@ -110,6 +117,7 @@ def compose(ha: HaFile, domains: Iterable[Domain], *, where: str = "ha.toml") ->
         apart=ha.apart,
         ssh=ha.ssh,
         token_ms=ha.token_ms,
+        warm_from_mib=ha.warm_from_mib,
     )
 
 

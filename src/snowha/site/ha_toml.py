@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
-from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.model import WARM_FROM_MIB, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import did_you_mean, show
 
 __all__ = ["HaFile", "compose", "parse", "render"]
@@ -44,6 +44,10 @@ class _Paths(_Table):
     snow_conf: str
     domain_configs: str
     images: str
+
+
+class _Images(_Table):
+    warm_from_mib: int = WARM_FROM_MIB
 
 
 class _Ssh(_Table):
@@ -83,6 +87,7 @@ class _Apart(_Table):
 class _File(_Table):
     cluster: _Cluster
     paths: _Paths
+    images: _Images = Field(default_factory=_Images)
     ssh: _Ssh = Field(default_factory=_Ssh)
     server: list[_Server] = []
     mount: list[_Mount] = []
@@ -93,6 +98,7 @@ class _File(_Table):
 _MODELS: dict[str, type[_Table]] = {
     "cluster": _Cluster,
     "paths": _Paths,
+    "images": _Images,
     "ssh": _Ssh,
     "server": _Server,
     "mount": _Mount,
@@ -141,6 +147,7 @@ def _ha_file(file: _File, at: At) -> HaFile:
         apart=tuple(tuple(group.domains) for group in file.apart),
         ssh=Ssh(**file.ssh.model_dump()),
         token_ms=file.cluster.token_ms,
+        warm_from_mib=file.images.warm_from_mib,
     )
 
 
@@ -242,6 +249,11 @@ def _lines(ha: HaFile) -> Iterator[str]:
     yield f"snow_conf = {_string(ha.paths.snow_conf)}"
     yield f"domain_configs = {_string(ha.paths.domain_configs)}"
     yield f"images = {_string(ha.paths.images)}"
+    yield ""
+    yield "# A domain with more than this on logical volumes is copied while it runs, and away only for what it wrote meanwhile."
+    yield "# That takes a fifth of the volume in its volume group, for a snapshot. Smaller ones are copied while they are off."
+    yield "[images]"
+    yield f"warm_from_mib = {ha.warm_from_mib}"
     yield ""
     yield "# How the servers are reached. config: path of an OpenSSH configuration (port, keys); empty: OpenSSH's own."
     yield "[ssh]"

@@ -84,6 +84,10 @@ class FenceDevice:
     secret: str
 
 
+WARM_FROM_MIB = 4096
+"""A copy of this size takes about as long as a domain's own shutdown and start."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A sNow! server (dom0). Pacemaker and Corosync call it a node."""
@@ -145,6 +149,8 @@ class Site:
     """Groups of domains that must not share a server."""
     ssh: Ssh = Ssh()
     token_ms: int = 6000
+    warm_from_mib: int = WARM_FROM_MIB
+    """Domains with more than this on logical volumes are copied while they run."""
 
     def server(self, name: str) -> Server:
         return next(server for server in self.servers if server.name == name)

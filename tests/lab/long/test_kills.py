@@ -6,16 +6,19 @@ import json
 import random
 import signal
 import threading
+from collections import Counter
 from xml.etree import ElementTree
 
+import pytest
 from conftest import CLUSTER, Administrator, on
 from test_2_migration import nothing_lost
 
 from snowha.lab import layout, site
 
 SEED = 2026
-LONGEST_S = 12.0
-"""How far into a step it is killed at most, at random: before, in the middle of, and after its changes."""
+INTO_S = ((0.0, 2.0), (2.0, 40.0))
+"""How far into a step it is killed, at random: the first time that it is begun, and the second. Short steps are over by then, and
+the next one is hit."""
 FILES = (
     "/etc/corosync /etc/default/xendomains /etc/default/grub.d /etc/fstab /etc/network /etc/snow-ha /etc/xen "
     "/etc/systemd/system /root/.ssh/authorized_keys"
@@ -45,17 +48,19 @@ def configuration() -> dict[str, tuple[str, dict[str, str]]]:
     return {element.get("id", ""): (element.tag, dict(element.attrib)) for element in root.iter() if element.get("id")}
 
 
-def killed(administrator: Administrator, already: set[str], chance: random.Random) -> int:
-    """One run, killed with SIGKILL in the first step that was not killed before; how it ended."""
+def killed(administrator: Administrator, already: Counter[str], chance: random.Random) -> int:
+    """One run, killed with SIGKILL in the first step that was not killed twice before; how it ended."""
     with administrator.started("ha", "apply", "--yes", "--json") as process:
         assert process.stdout is not None
         timer: threading.Timer | None = None
         for line in process.stdout:
             print(line, end="")
             event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "step-started" and event["step"] not in already and timer is None:
-                already.add(event["step"])
-                timer = threading.Timer(chance.uniform(0, LONGEST_S), process.send_signal, [signal.SIGKILL])
+            step = event.get("step", "")
+            if event.get("event") == "step-started" and already[step] < len(INTO_S) and timer is None:
+                instant = chance.uniform(*INTO_S[already[step]])
+                already[step] += 1
+                timer = threading.Timer(instant, process.send_signal, [signal.SIGKILL])
                 timer.start()
         code = process.wait(timeout=60)
     if timer is not None:
@@ -63,6 +68,7 @@ def killed(administrator: Administrator, already: set[str], chance: random.Rando
     return code
 
 
+@pytest.mark.timeout(7200)
 def test_killed_in_every_step_it_ends_as_if_it_had_not_been(cluster: Administrator, fresh: Administrator) -> None:
     """What would be lost: a site half way, in a state that nobody has ever seen."""
     site.restore(CLUSTER)
@@ -71,14 +77,14 @@ def test_killed_in_every_step_it_ends_as_if_it_had_not_been(cluster: Administrat
     site.restore(layout.PREPARED)
 
     chance = random.Random(SEED)
-    already: set[str] = set()
+    already: Counter[str] = Counter()
     kills = 0
     while (code := killed(fresh, already, chance)) != 0:
         assert code == -signal.SIGKILL, "it must go on from wherever it was killed"
         kills += 1
         assert kills < 100
     print(f"killed {kills} times, in {sorted(already)}")
-    assert kills >= 20
+    assert kills >= 40
 
     assert fresh.status()["healthy"]
     assert {host: end_state(host) for host in ("snow01", "snow02")} == expected

@@ -4,98 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from conftest import Administrator, on, wait_until
+from conftest import Administrator, on, shell, wait_until
 from test_2_migration import nothing_lost
 from test_disasters import all_answer_since
 
-from snowha.lab import layout, site
+from snowha.lab import layout
 from snowha.lab.layout import DOMAINS
 
 CONF = "/sNow/etc/snow.conf"
 SECRETS = (layout.IPMI_PASSWORD, 'HPCN0w!! "quoted" $5')
-
-
-def found(administrator: Administrator, *words: str) -> dict[str, str]:
-    """Code → severity of what `snow ha check` finds."""
-    ended = administrator.snow("ha", "check", "--json", *words)
-    findings = json.loads(ended.output.splitlines()[-1])["findings"]
-    stops = any(finding["severity"] == "stop" for finding in findings)
-    assert ended.code == (4 if stops else 0), ended.output
-    return {finding["code"]: finding["severity"] for finding in findings}
-
-
-def shell(host: str, command: str) -> str:
-    return on(host, "sh", "-c", f"'{command}'")
-
-
-def exchange_bmcs(administrator: Administrator) -> None:
-    text = administrator.ha_toml.read_text()
-    one, two = (str(server.bmc_address) for server in layout.SERVERS)
-    administrator.ha_toml.write_text(text.replace(one, "@").replace(two, one).replace("@", two))
-
-
-@dataclass(frozen=True)
-class Break:
-    code: str
-    do: Callable[[Administrator], object]
-    undo: Callable[[Administrator], object]
-
-
-FOREIGN = "totem {\\n version: 2\\n}\\nnodelist {\\n node {\\n ring0_addr: 10.9.9.1\\n name: other01\\n }\\n}\\n"
-BREAKS = (
-    Break(
-        "name-unknown",
-        lambda a: shell("snow02", "sed -i s/snow01$/gone01/ /etc/hosts"),
-        lambda a: shell("snow02", "sed -i s/gone01$/snow01/ /etc/hosts"),
-    ),
-    Break(
-        "name-differs",
-        lambda a: shell("snow02", "sed -i s/^192.168.8.1\\\\b/192.168.8.77/ /etc/hosts"),
-        lambda a: shell("snow02", "sed -i s/^192.168.8.77/192.168.8.1/ /etc/hosts"),
-    ),
-    Break(
-        "clock",
-        lambda a: shell("snow02", "date -s @$(($(date +%s) + 30))"),
-        lambda a: shell("snow02", "date -s @$(($(date +%s) - 30))"),
-    ),
-    Break(
-        "corosync-foreign",
-        lambda a: shell("snow02", f'mkdir -p /etc/corosync; printf "{FOREIGN}" > /etc/corosync/corosync.conf'),
-        lambda a: shell("snow02", "rm -r /etc/corosync"),
-    ),
-    Break(
-        "link-down",
-        lambda a: site.cable("snow02", "mgmt", False),
-        lambda a: site.cable("snow02", "mgmt", True),
-    ),
-    Break("bmc-other-server", exchange_bmcs, exchange_bmcs),
-    Break(
-        "image-destination",
-        lambda a: shell("nfs01", f"sed -i s/^IMG_DST=.lvm=snow_vg.$/IMG_DST=lvm=other_vg/ /export{CONF}"),
-        lambda a: shell("nfs01", f"sed -i s/^IMG_DST=lvm=other_vg$/IMG_DST=lvm=snow_vg/ /export{CONF}"),
-    ),
-    Break(
-        "mount-soft",
-        lambda a: shell("snow02", "mkdir -p /sNow; mount -t nfs4 -o soft,vers=4.2 nfs01:/export/sNow /sNow"),
-        lambda a: shell("snow02", "umount /sNow"),
-    ),
-)
-
-
-def test_the_single_server_has_no_stop_and_each_break_is_found_and_gone_again(single: Administrator) -> None:
-    """What would be lost: a night, for something that could have been seen before."""
-    before = found(single)
-    assert "stop" not in before.values(), before
-    for broken in BREAKS:
-        assert broken.code not in before
-        broken.do(single)
-        assert broken.code in found(single), broken.code
-        broken.undo(single)
-        assert broken.code not in found(single), broken.code
-    assert shell("snow01", "ls -d /var/lib/snow-ha /etc/snow-ha 2>/dev/null || true") == ""
 
 
 def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_moved_on(fresh: Administrator) -> None:

@@ -48,6 +48,22 @@ def test_a_domain_is_copied_while_it_writes_and_loses_nothing(fresh: Administrat
     assert refused.code != 0 and "not a day yet" in refused.output
 
 
+def test_apply_moves_a_domain_with_large_volumes_while_it_runs(fresh: Administrator) -> None:
+    """What would be lost: an hour of a domain with a large disk, in the one command that moves them all."""
+    text = fresh.ha_toml.read_text()
+    fresh.ha_toml.write_text(re.sub("warm_from_mib = .*", "warm_from_mib = 0", text))
+    planned = fresh.snow("ha", "plan", "--domain", "slurm01")
+    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown slurm01" in planned.output, planned.output
+    assert "snow-ha-1-slurm01-swap" not in planned.output
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "slurm01")
+    assert ended.code == 0, ended.output
+    assert snapshots_left() == ""
+    nothing_lost("slurm01")
+    log = json.loads(fresh.snow("ha", "log", "--json").output)
+    commands = [command["text"] for command in log[-1]["commands"]]
+    assert any("freshen" in command for command in commands)
+
+
 def test_a_domain_with_the_time_limit_it_cannot_keep_is_left_alone(fresh: Administrator) -> None:
     before = on("snow01", "xl", "list", "slurm01").splitlines()[1].split()[1]
     ended = fresh.snow("images", "copy", "slurm01", "--max-away", "5")

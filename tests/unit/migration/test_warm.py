@@ -77,9 +77,13 @@ def until_running(*left: dict[str, str]) -> list[Call]:
         write(image_engine.PATH, travel.pack()),
         make_dir("/sNow/domains/deploy01"),
         Call(("xl", "info"), stdout="xen_version : 4.20.0\nvirt_caps : pv hvm hap\nfree_memory : 100\n"),
-        engine("map", ORIGIN, event="plan", kind="unknown", bytes=1024 * MIB),
-        engine("map", SWAP, event="plan", kind="swap", bytes=0),
+        blkid(ORIGIN, "ext4"),
+        blkid(SWAP, "swap"),
     ]
+
+
+def blkid(device: str, kind: str) -> Call:
+    return Call(("blkid", "-p", "-s", "TYPE", "-o", "value", device), stdout=f"{kind}\n")
 
 
 def first_round(fill: str = "3.00", attributes: str = "swi-a-s---") -> list[Call]:
@@ -87,7 +91,7 @@ def first_round(fill: str = "3.00", attributes: str = "swi-a-s---") -> list[Call
         vgs(4096 * MIB),
         create(1),
         lvs(snapshot(1)),
-        Call(("blkid", "-p", "-s", "TYPE", "-o", "value", SNAPSHOT), stdout="ext4\n"),
+        blkid(SNAPSHOT, "ext4"),
         Call(("e2fsck", "-E", "journal_only", "-y", SNAPSHOT), returncode=1),
         engine(
             "copy",

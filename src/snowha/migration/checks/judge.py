@@ -14,16 +14,17 @@ from snowha.site.rules import Finding
 _ORDER = {"stop": 0, "warn": 1, "note": 2}
 
 
-def judge(site: Site, facts: Facts) -> tuple[Finding, ...]:
-    """Findings, the worst first."""
+def judge(site: Site, facts: Facts, known: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+    """Findings, the worst first, each once. ``known``: what was found before the servers were asked."""
     found = [
+        *known,
         *servers.rules(site, facts),
         *domains.rules(site, facts),
         *storage.rules(site, facts),
         *network.rules(site, facts),
         *cluster.rules(site, facts),
     ]
-    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+    return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity]))
 
 
 def raise_on_stop(findings: Iterable[Finding]) -> None:

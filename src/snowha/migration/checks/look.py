@@ -30,7 +30,8 @@ sleep "$2"
 _TRY = looking("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
-flock -n 9 && echo got || echo held
+flock -n 9
+case $? in 0) echo got ;; 1) echo held ;; esac
 """)
 
 

@@ -1,0 +1,67 @@
+"""A domain's images copied while it is off: right for small volumes, where a copy takes no longer than a restart, and for what
+is on no logical volume.
+
+It is seen to be off first, and starts again from its volumes if anything fails.
+"""
+
+from __future__ import annotations
+
+import time
+
+from snowha.errors import SiteError
+from snowha.hosts.files import make_dir, write_file
+from snowha.migration import image_engine, moving
+from snowha.migration.ground import Ground, read_config
+from snowha.operations import live
+from snowha.plan.step import Reporter, Unstoppable
+from snowha.xen import xl
+
+
+def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> None:
+    """Shut the domain down, copy its volumes, start it from the images. If anything fails, it is started from its volumes."""
+    host = ground.first
+    path = ground.site.domain(name).config
+    text, domain = read_config(host, name, path)
+    targets = moving.targets(ground, domain)
+    kind = moving.type_for_migration(host, domain, tried, reporter)
+    changed = moving.on_images(text, domain, targets, kind)
+    image_engine.bring(host)
+    make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
+
+    moving.refuse_pacemakers(ground, name)
+    where = moving.runs_on(ground, name)
+    if where not in (None, host.name):
+        raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
+    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
+
+    # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
+    steady = Unstoppable(reporter)
+    began = time.monotonic()
+    reporter.say(f"shutting down {name}")
+    try:
+        xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
+        for disk in domain.disks:
+            target = targets[disk.vdev]
+            if disk.target == target:
+                continue
+            reporter.say(f"copying {disk.name} to {target}")
+            event = image_engine.run(
+                host,
+                ["copy", disk.target, target],
+                reporter=reporter,
+                remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
+            )
+            reporter.fact(disk.name, {**image_engine.facts(event), "image": target})
+        if changed != text:
+            write_file(host, path, changed)
+    except BaseException:
+        if name not in xl.running(host):
+            steady.say(f"starting {name} again from its volumes")
+            xl.create(host, path, timeout=300)
+        raise
+    if name not in xl.running(host):
+        steady.say(f"starting {name} from its image")
+        moving.start_from_image(host, name, path, text)
+    live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
+    reporter.fact("away_s", round(time.monotonic() - began, 1))
+    reporter.fact("type", kind)
