@@ -175,7 +175,7 @@ class PlainDisplay:
     def __call__(self, event: events.Event, /) -> None:
         with self._lock:
             if self._begin is None:
-                self._begin = event.at
+                self._begin = event.at - (event.passed if isinstance(event, events.RunStarted) else 0)
             for line in self._lines(event):
                 self._write(event.at - self._begin, line)
             self._stream.flush()
@@ -275,7 +275,7 @@ class LiveDisplay:
     def _note(self, event: events.Event) -> None:
         match event:
             case events.RunStarted():
-                self._steps, self._begin = event.steps, time.monotonic()
+                self._steps, self._begin = event.steps, time.monotonic() - event.passed
             case events.StepStarted():
                 self._running[event.step] = _Running(event.title, time.monotonic(), event.reason)
             case events.StepSaid():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -30,11 +31,15 @@ class Session:
     journal: Journal
     known: bool
     """An earlier run of the whole got to its end: it is known what to look at."""
+    since: float
+    """When it began (time.monotonic)."""
 
 
 @contextmanager
 def session(file: Path) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here."""
+    since = time.monotonic()
+    say("asking the servers what there is")
     recorder = Recorder()
     path = journal_path()
     there = load.reach(file)
@@ -51,7 +56,7 @@ def session(file: Path) -> Iterator[Session]:
     recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Session(file, ground, passwords, journal, known=bool(questions))
+        yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
 
 
 def _unfinished(path: Path) -> Sequence[str]:
@@ -86,7 +91,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)
         confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
         with watching:
-            outcome = engine.run(steps, monitor=watching, journal=here.journal, confirm=confirm)
+            outcome = engine.run(steps, monitor=watching, journal=here.journal, confirm=confirm, since=here.since)
     for server, reason in watching.refused.items():
         click.echo(f"{server} has no copy of the journal: {reason}", err=True)
     return outcome

@@ -39,11 +39,13 @@ def run(
     journal: Journal,
     confirm: Callable[[str], bool],
     workers: int = 8,
+    since: float | None = None,
 ) -> Outcome:
     """Make every step so, ``workers`` at once, in an order that their ``needs`` allow.
 
     A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
-    running steps end at their next safe point; a second one leaves at once. ``confirm`` is asked in this thread.
+    running steps end at their next safe point; a second one leaves at once. ``confirm`` is asked in this thread. ``since``:
+    when it began for whoever waits (time.monotonic), for the time that it took in all.
     Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
     """
     ordered = in_order(steps)
@@ -51,7 +53,7 @@ def run(
         number = journal.begin()
         word = "broken"
         try:
-            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go()
+            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go(time.monotonic() if since is None else since)
             word = "cancelled" if outcome.cancelled else "done" if outcome.ok else "failed"
         finally:
             journal.end(number, word)
@@ -159,9 +161,8 @@ class _Run:
 
     # -- the main thread
 
-    def go(self) -> Outcome:
-        begin = time.monotonic()
-        self.emit(events.RunStarted(steps=len(self.tracks)))
+    def go(self, begin: float) -> Outcome:
+        self.emit(events.RunStarted(steps=len(self.tracks), passed=time.monotonic() - begin))
         with self.interrupts:
             while not self._finished():
                 self._schedule()

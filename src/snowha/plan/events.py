@@ -24,6 +24,8 @@ class Event:
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
     steps: int
+    passed: float = 0.0
+    """Seconds since whoever is waiting has begun to wait."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from snowha.migration.checks.catalogue import ENTRIES
 CONF = "/etc/snow.conf"
 CONFIGS = "/etc/domains"
 FOREIGN = "totem {\\n version: 2\\n}\\nnodelist {\\n node {\\n ring0_addr: 10.9.9.1\\n name: other01\\n }\\n}\\n"
-CRASHING = "kernel = '{kernel}'\\nname = 'crashed01'\\nmemory = 40\\ntype = 'pv'\\non_crash = 'preserve'\\nextra = 'panic=1'\\n"
+CRASHING = "kernel = '{kernel}'\\nname = 'crashed01'\\nmemory = 64\\ntype = 'pv'\\non_crash = 'preserve'\\nextra = 'panic=1'\\n"
 
 PROVOKED: set[str] = set()
 """Codes seen so far, for the last test."""
@@ -116,7 +116,7 @@ def card(host: str, address: str) -> str:
 
 def paused(name: str, kernel: str) -> str:
     """Makes a domain that has no disk and does nothing."""
-    return f"xl create -p /dev/null 'name=\"{name}\"' 'kernel=\"{kernel}\"' 'type=\"pv\"' memory=40"
+    return f"xl create -p /dev/null 'name=\"{name}\"' 'kernel=\"{kernel}\"' 'type=\"pv\"' memory=64"
 
 
 def of_snow02() -> list[Break]:
@@ -282,7 +282,7 @@ def test_what_can_be_wrong_in_ha_toml_and_with_bmcs(fresh: Administrator, tmp_pa
 
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/ssh").symlink_to("/usr/bin/ssh")
-    words = fresh.words("ha", "check", "--json")
+    words = fresh.words("ha", "check", "--json", "--file", str(fresh.ha_toml))
     words[words.index("env") + 1 : words.index("env") + 1] = [f"PATH={tmp_path / 'bin'}"]
     done = LocalHost().run(words, check=False, timeout=120)
     assert "bmc-unasked" in _codes(done.stdout, done.returncode)
@@ -347,7 +347,7 @@ def of_pacemaker() -> list[Break]:
 def test_what_can_be_wrong_with_a_cluster(cluster: Administrator) -> None:
     """What would be lost: the next failover."""
     before = found(cluster)
-    assert set(before) <= {"one-link"}, before
+    assert not before
     for one in of_pacemaker():
         provoke(cluster, before, [one])
 

@@ -187,7 +187,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
             for line in sections.get("packages", "").splitlines()
             if len(words := line.split()) == 3 and words[2] == "installed"
         },
-        units=_units(sections.get("units", "")),
+        units=_units(sections.get("units", ""), sections.get("at-boot", "")),
         under_xen="xl-list" in sections,
         xen=_hypervisor(sections.get("xl-info", "")),
         dom0_mib=_dom0_memory(listed),
@@ -227,12 +227,13 @@ def _release(text: str) -> str:
     return match[1] if match else ""
 
 
-def _units(text: str) -> dict[str, Unit]:
+def _units(text: str, at_boot: str) -> dict[str, Unit]:
+    enabled = dict(line.partition(" ")[::2] for line in at_boot.splitlines())
     found = {}
     for block in text.split("\n\n"):
         values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
         if "Id" in values:
-            found[values["Id"]] = Unit(values.get("ActiveState", ""), values.get("UnitFileState", ""))
+            found[values["Id"]] = Unit(values.get("ActiveState", ""), enabled.get(values["Id"], ""))
     return found
 
 

@@ -22,7 +22,13 @@ if [ -e /proc/xen/capabilities ]; then
 fi
 take packages dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n' \
     corosync pacemaker resource-agents xen-system-amd64
-take units systemctl show -p Id,ActiveState,UnitFileState corosync.service pacemaker.service
+take units systemctl show -p Id,ActiveState corosync.service pacemaker.service
+# asked of the files: what systemd remembers of them is as old as its last reload
+begin at-boot
+for unit in corosync.service pacemaker.service; do
+    printf '%s %s\n' "$unit" "$(SYSTEMCTL_SKIP_SYSV=1 systemctl is-enabled "$unit" 2> /dev/null)"
+done
+end 0
 show xendomains /etc/default/xendomains
 [ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
 show corosync.conf /etc/corosync/corosync.conf

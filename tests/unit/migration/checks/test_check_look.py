@@ -100,8 +100,8 @@ def test_what_a_server_under_xen_answers() -> None:
         "xl-list": "Name                   ID   Mem VCPUs\tState\tTime(s)\n"
         "Domain-0                0  1024     1     r-----      99.1\n"
         "slurm01                 3    96     1     -b----       7.2\n",
-        "units": "Id=corosync.service\nActiveState=active\nUnitFileState=disabled\n\n"
-        "Id=pacemaker.service\nActiveState=inactive\nUnitFileState=enabled\n",
+        "units": "Id=corosync.service\nActiveState=active\n\nId=pacemaker.service\nActiveState=inactive\n",
+        "at-boot": "corosync.service disabled\npacemaker.service enabled\n",
         "packages": "corosync 3.1.9-2 installed\npacemaker  not-installed\ndpkg-query: no packages found\n",
         "address": '[{"ifname":"xsnow0","mtu":1500,"addr_info":[{"local":"192.168.8.1"}]}]',
         "mounts": "nfs01:/export/my\\040files /sNow nfs4 rw,hard,vers=4.2 0 0\n",
