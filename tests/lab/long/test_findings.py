@@ -23,7 +23,11 @@ from snowha.migration.checks.catalogue import ENTRIES
 CONF = "/etc/snow.conf"
 CONFIGS = "/etc/domains"
 FOREIGN = "totem {\\n version: 2\\n}\\nnodelist {\\n node {\\n ring0_addr: 10.9.9.1\\n name: other01\\n }\\n}\\n"
-CRASHING = "kernel = '{kernel}'\\nname = 'crashed01'\\nmemory = 72\\ntype = 'pv'\\non_crash = 'preserve'\\nextra = 'xen_legacy_crash'\\n"
+CRASHING = (
+    "kernel = '{kernel}'\\nname = 'crashed01'\\nmemory = 72\\ntype = 'pv'\\n"
+    "on_crash = 'preserve'\\nextra = 'xen_legacy_crash'\\n"
+)
+"""A kernel without a root file system, which tells the hypervisor that it has crashed."""
 
 PROVOKED: set[str] = set()
 """Codes seen so far, for the last test."""
