@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from snowha.hosts.local import LocalHost
+from snowha.hosts.playback import Call, PlaybackHost
+from snowha.migration.packages import server_packages
+from snowha.migration.servers import software
 from snowha.migration.servers.boot import wait_for_xen
 from snowha.migration.servers.settings import with_save_empty
 from snowha.xen import xl
@@ -47,3 +50,30 @@ def test_a_server_is_under_xen_when_its_tools_answer_not_when_ssh_does(monkeypat
     said = Said()
     wait_for_xen(LocalHost("snow02"), said)
     assert said.words == ["waiting for Xen on snow02"] * 3
+
+
+def test_packages_wait_for_the_installation_that_a_killed_run_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was refused with dpkg's own words, once a killed run's apt was still at work."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(software, "release_of", lambda host: "trixie")
+    query = ("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *server_packages("trixie"))
+    installed = "".join(f"{name} installed\n" for name in query[4:])
+    quietly = ("env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1")
+    configure = (*quietly, "dpkg", "--configure", "-a")
+    locked = "dpkg: error: dpkg frontend lock was locked by /usr/bin/apt-get process with pid 1004\n"
+    lists = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 1004 (apt-get)\n"
+    update = (*quietly, "apt-get", "-q", "-y", "update")
+    calls = [
+        Call(("dpkg", "--audit"), stdout="half installed\n"),
+        Call(configure, returncode=2, stderr=locked),
+        Call(configure, returncode=2, stderr=locked),
+        Call(configure),
+        Call(update, returncode=100, stderr=lists),
+        Call(update),
+        Call(query, stdout=installed),
+        Call(("systemctl", "daemon-reload")),
+    ]
+    said = Said()
+    with PlaybackHost("snow02", calls) as host:
+        software.install(host, said)
+    assert any("another installation on snow02 to end" in text for text in said.words)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from snowha.hosts.api import Host
+import re
+from collections.abc import Callable, Sequence
+
+from snowha.errors import CommandError
+from snowha.hosts.api import Completed, Host
+from snowha.hosts.process import failed
+from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration.ground import release_of
 from snowha.migration.packages import server_packages
 from snowha.plan.step import Reporter
@@ -10,16 +16,10 @@ from snowha.plan.step import Reporter
 # Offline for systemctl (systemd's ENVIRONMENT.md): Debian starts a service when its package is installed, and neither
 # Corosync nor Pacemaker may run before it is configured. It also saves a reload of all units for each package, which takes
 # seconds.
-_APT = [
-    "env",
-    "DEBIAN_FRONTEND=noninteractive",
-    "SYSTEMD_OFFLINE=1",
-    "apt-get",
-    "-q",
-    "-y",
-    "-o",
-    "DPkg::Lock::Timeout=300",
-]
+_QUIETLY = ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1"]
+_APT = [*_QUIETLY, "apt-get", "-q", "-y"]
+_LOCKED = re.compile(r".*(?:[Cc]ould not get lock|lock was locked|Unable to (?:acquire|lock)).*")
+"""What apt-get (apt-pkg/deb/debsystem.cc) and dpkg (lib/dpkg/dbmodify.c) say when another one is at work."""
 _NO_DEFAULTS = ["-o", "Dpkg::Options::=--force-confold"]
 
 
@@ -36,13 +36,13 @@ def missing(host: Host) -> str | None:
 
 
 def install(host: Host, reporter: Reporter) -> None:
-    absent = _not_installed(host)
+    """Install what is missing, once nobody else is installing: what a run that was killed has started goes on without it."""
+    if host.run(["dpkg", "--audit"]).stdout.strip():
+        reporter.say(f"{host.name} finishes what was begun")
+        _when_free(host, [*_QUIETLY, "dpkg", "--configure", "-a"], reporter)
     reporter.say(f"{host.name} reads its package lists")
-    if host.run(["dpkg", "--audit"]).stdout.strip():  # left by a run that was interrupted
-        host.run(
-            ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "dpkg", "--configure", "-a"], timeout=3600
-        )
-    host.run([*_APT, "update"], timeout=600)
+    _when_free(host, [*_APT, "update"], reporter)
+    absent = _not_installed(host)
     count = 0
 
     def line(text: str) -> None:
@@ -53,5 +53,28 @@ def install(host: Host, reporter: Reporter) -> None:
         elif text.startswith("Unpacking "):
             reporter.say(f"{host.name} unpacks {text.split()[1]}")
 
-    host.run([*_APT, "install", "--no-install-recommends", *_NO_DEFAULTS, *absent], timeout=3600, on_line=line)
+    if absent:
+        _when_free(host, [*_APT, "install", "--no-install-recommends", *_NO_DEFAULTS, *absent], reporter, on_line=line)
     host.run(["systemctl", "daemon-reload"], timeout=120)
+
+
+def _when_free(
+    host: Host, words: Sequence[str], reporter: Reporter, *, on_line: Callable[[str], None] | None = None
+) -> None:
+    """Run ``words``; if another apt or dpkg has the lock, once it is free. dpkg itself does not wait, nor apt for its lists."""
+
+    def done() -> Completed:
+        completed = host.run(words, check=False, timeout=3600, on_line=on_line)
+        if not completed.ok and (match := _LOCKED.search(completed.stderr)):
+            raise NotYet(match[0].strip())
+        return completed
+
+    try:
+        completed = done()
+    except NotYet:
+        what = f"another installation on {host.name} to end"
+        completed = wait_for(
+            done, timeout=1800, what=what, interval=3, report=reporter.say, error=CommandError, where=host.name
+        )
+    if not completed.ok:
+        raise failed(host.name, completed)
