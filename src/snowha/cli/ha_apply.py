@@ -106,7 +106,7 @@ def apply(
     with session(file) as here:
         steps = _chosen(here.ground, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
-        due = saved is not None or not (here.known and engine.nothing_due(steps))
+        due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
         if due:
             _warn(preflight.check(here.ground, here.passwords))
         if saved is not None:

@@ -10,12 +10,10 @@ one, and a finished site is known as finished in the time of its slowest check.
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from snowha.errors import ProofError, SiteError, SnowError
@@ -26,6 +24,7 @@ from snowha.plan.outcome import Outcome
 from snowha.plan.reporter import StepReporter
 from snowha.plan.signals import Interrupts
 from snowha.plan.step import Cancelled, Fact, Step, in_order
+from snowha.plan.track import BAD, End, Look, State, Track
 
 _LOOKS = 16
 """Checks at once: they wait for servers, they do not compute."""
@@ -60,73 +59,16 @@ def run(
     return outcome
 
 
-def nothing_due(steps: Sequence[Step]) -> bool:
-    """Whether every step is found to be so already. False also where a look fails: then there is something to tell first."""
+def nothing_due(steps: Sequence[Step], journal: Journal) -> bool:
+    """Whether every step is found to be so already, and owes no proof. False also where a look fails: then there is something to
+    tell first."""
+    if any(step.proof is not None and journal.owes_proof(step.id) for step in steps):
+        return False
     with ThreadPoolExecutor(max_workers=_LOOKS) as pool:
         try:
             return all(reason is None for reason in pool.map(lambda step: step.check(), steps))
         except SnowError:
             return False
-
-
-class _State(enum.Enum):
-    WAITING = enum.auto()
-    LOOKING = enum.auto()
-    DUE = enum.auto()
-    RUNNING = enum.auto()
-    DONE = enum.auto()
-    SKIPPED = enum.auto()
-    FAILED = enum.auto()
-    BLOCKED = enum.auto()
-    LEFT = enum.auto()
-
-
-_GOOD = (_State.DONE, _State.SKIPPED)
-_BAD = (_State.FAILED, _State.BLOCKED)
-
-
-@dataclass(frozen=True)
-class _Look:
-    step: Step
-    early: bool
-    applied: int
-    """How many applies had been started when it began."""
-    reason: str | None = None
-    error: BaseException | None = None
-
-
-@dataclass(frozen=True)
-class _End:
-    step: Step
-    seconds: float
-    error: BaseException | None
-
-
-@dataclass
-class _Track:
-    """What the main thread knows of a step."""
-
-    step: Step
-    state: _State = _State.WAITING
-    look: _Look | None = None
-    early: _Look | None = None
-    error: BaseException | None = None
-    begun: bool = False
-    seconds: float = 0.0
-    facts: dict[str, Fact] = field(default_factory=dict)
-    followers: list[_Track] = field(default_factory=list)
-    """Those that need it."""
-    open_needs: int = 0
-    doomed: bool = False  # one that it needs failed
-
-    def settle(self, state: _State) -> None:
-        """A state that it does not leave again. Those that need it hear of it now, and need not be looked at before."""
-        self.state = state
-        for follower in self.followers:
-            if state in _GOOD:
-                follower.open_needs -= 1
-            else:
-                follower.doomed = True
 
 
 class _Run:
@@ -139,7 +81,7 @@ class _Run:
         workers: int,
         number: int,
     ) -> None:
-        self.tracks = {step.id: _Track(step, open_needs=len(step.needs)) for step in steps}
+        self.tracks = {step.id: Track(step, open_needs=len(step.needs)) for step in steps}
         for track in self.tracks.values():
             for need in track.step.needs:
                 self.tracks[need].followers.append(track)
@@ -148,7 +90,7 @@ class _Run:
         self.confirm = confirm
         self.workers = workers
         self.number = number
-        self.queue: SimpleQueue[_Look | _End | None] = SimpleQueue()
+        self.queue: SimpleQueue[Look | End | None] = SimpleQueue()
         self.interrupts = Interrupts(lambda: self.queue.put(None))
         self.stopping = threading.Event()
         self.looking = 0
@@ -189,10 +131,10 @@ class _Run:
         if self.interrupts.count > 1:
             return True
         if self.stopping.is_set():
-            return not self._in(_State.RUNNING)
-        return not self._in(_State.WAITING, _State.LOOKING, _State.DUE, _State.RUNNING)
+            return not self._in(State.RUNNING)
+        return not self._in(State.WAITING, State.LOOKING, State.DUE, State.RUNNING)
 
-    def _in(self, *states: _State) -> list[_Track]:
+    def _in(self, *states: State) -> list[Track]:
         return [track for track in self.tracks.values() if track.state in states]
 
     def _schedule(self) -> None:
@@ -203,10 +145,10 @@ class _Run:
                 self._stop()
                 return
             moved = False
-            for track in self._in(_State.WAITING):
+            for track in self._in(State.WAITING):
                 if track.doomed or not track.open_needs:
                     moved |= self._wait(track)
-            for track in self._in(_State.DUE):
+            for track in self._in(State.DUE):
                 moved |= self._begin(track)
         while (
             self.early_waiting
@@ -215,13 +157,13 @@ class _Run:
             and not self.stopping.is_set()
         ):
             track = self.tracks[self.early_waiting.pop(0)]
-            if track.state is _State.WAITING:
+            if track.state is State.WAITING:
                 self._look(track.step, early=True)
 
-    def _wait(self, track: _Track) -> bool:
+    def _wait(self, track: Track) -> bool:
         if track.doomed:
-            because = tuple(need for need in track.step.needs if self.tracks[need].state in _BAD)
-            track.settle(_State.BLOCKED)
+            because = tuple(need for need in track.step.needs if self.tracks[need].state in BAD)
+            track.settle(State.BLOCKED)
             self.journal.note(self.number, track.step.id, "blocked", detail=", ".join(because))
             self.emit(events.StepBlocked(**names(track.step), because=because))
             return True
@@ -232,35 +174,35 @@ class _Run:
             return False  # its answer will do
         if self.looking >= _LOOKS or self._collides(track):
             return False
-        track.state = _State.LOOKING
+        track.state = State.LOOKING
         self._look(track.step, early=False)
         return True
 
-    def _judge(self, track: _Track, look: _Look) -> None:
+    def _judge(self, track: Track, look: Look) -> None:
         step = track.step
         track.look = look
         if look.error is not None:
             self._failed(track, look.error)
         elif look.reason is None and not (step.proof is not None and self.journal.owes_proof(step.id)):
-            track.settle(_State.SKIPPED)
+            track.settle(State.SKIPPED)
             self.journal.note(self.number, step.id, "skipped")
             self.emit(events.StepSkipped(**names(step)))
         else:
-            track.state = _State.DUE
+            track.state = State.DUE
 
-    def _begin(self, track: _Track) -> bool:
+    def _begin(self, track: Track) -> bool:
         step, look = track.step, track.look
         assert look is not None
-        if len(self._in(_State.RUNNING)) >= self.workers or self._collides(track) or self._comes_later(track):
+        if len(self._in(State.RUNNING)) >= self.workers or self._collides(track) or self._comes_later(track):
             return False
         if self._stale(look):
-            track.state = _State.WAITING
+            track.state = State.WAITING
             return True
         if step.asks is not None and not self._asked(step.asks):
             if not self.stopping.is_set():
                 self._failed(track, SiteError("not done, since the answer was no", remedy="say yes, or give --yes"))
             return True
-        track.state, track.begun = _State.RUNNING, True
+        track.state, track.begun = State.RUNNING, True
         self.applied += 1
         for name in step.uses:
             self.touched[name] = self.applied
@@ -278,28 +220,28 @@ class _Run:
             self._stop()
             return False
 
-    def _collides(self, track: _Track) -> bool:
-        return any(set(track.step.uses) & set(other.step.uses) for other in self._in(_State.RUNNING))
+    def _collides(self, track: Track) -> bool:
+        return any(set(track.step.uses) & set(other.step.uses) for other in self._in(State.RUNNING))
 
-    def _comes_later(self, track: _Track) -> bool:
+    def _comes_later(self, track: Track) -> bool:
         """Whether one that was given before it, and uses the same, is just being looked at: it goes first if it is due."""
         for other in self.tracks.values():
             if other is track:
                 return False
-            if other.state is _State.LOOKING and set(track.step.uses) & set(other.step.uses):
+            if other.state is State.LOOKING and set(track.step.uses) & set(other.step.uses):
                 return True
         return False
 
-    def _stale(self, look: _Look) -> bool:
+    def _stale(self, look: Look) -> bool:
         """Whether something that the step uses was touched after the look had begun."""
         return any(self.touched.get(name, 0) > look.applied for name in look.step.uses)
 
-    def _take(self, message: _Look | _End | None) -> None:
+    def _take(self, message: Look | End | None) -> None:
         if message is None:
             self._stop()
             return
         track = self.tracks[message.step.id]
-        if isinstance(message, _End):
+        if isinstance(message, End):
             self._ended(track, message)
             return
         if message.early:
@@ -307,28 +249,28 @@ class _Run:
             track.early = message
             return
         self.looking -= 1
-        if track.state is _State.LOOKING and not self.stopping.is_set():
+        if track.state is State.LOOKING and not self.stopping.is_set():
             if self._stale(message):
-                track.state = _State.WAITING
+                track.state = State.WAITING
             else:
                 self._judge(track, message)
 
-    def _ended(self, track: _Track, end: _End) -> None:
+    def _ended(self, track: Track, end: End) -> None:
         track.seconds = end.seconds
         if end.error is None:
-            track.settle(_State.DONE)
+            track.settle(State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
             self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
         elif isinstance(end.error, Cancelled):
-            track.state = _State.LEFT
+            track.state = State.LEFT
             self.journal.note(self.number, track.step.id, "cancelled", seconds=end.seconds)
             self.emit(events.StepLeft(**names(track.step), begun=True))
         else:
             self._failed(track, end.error)
 
-    def _failed(self, track: _Track, error: BaseException) -> None:
+    def _failed(self, track: Track, error: BaseException) -> None:
         track.error = error
-        track.settle(_State.FAILED)
+        track.settle(State.FAILED)
         detail = f"{type(error).__name__}: {error}"
         self.journal.note(self.number, track.step.id, "failed", seconds=track.seconds, detail=detail)
         self.emit(events.StepFailed(**names(track.step), error=error, seconds=track.seconds))
@@ -336,26 +278,26 @@ class _Run:
     def _stop(self) -> None:
         if not self.stopping.is_set():
             self.stopping.set()
-            running = tuple(track.step.id for track in self._in(_State.RUNNING))
+            running = tuple(track.step.id for track in self._in(State.RUNNING))
             self.emit(events.RunStopping(running=running))
 
     def _leave(self) -> None:
-        for track in self._in(_State.WAITING, _State.LOOKING, _State.DUE, _State.RUNNING):
-            track.state = _State.LEFT
+        for track in self._in(State.WAITING, State.LOOKING, State.DUE, State.RUNNING):
+            track.state = State.LEFT
             if track.begun:  # only after a second Ctrl-C: nobody knows how far it got
                 self.journal.note(self.number, track.step.id, "cancelled", detail="abandoned")
             self.emit(events.StepLeft(**names(track.step), begun=track.begun))
 
     def _outcome(self, seconds: float) -> Outcome:
-        def ids(state: _State) -> tuple[str, ...]:
+        def ids(state: State) -> tuple[str, ...]:
             return tuple(track.step.id for track in self._in(state))
 
         return Outcome(
-            done=ids(_State.DONE),
-            skipped=ids(_State.SKIPPED),
-            failed={track.step.id: track.error for track in self._in(_State.FAILED) if track.error is not None},
-            blocked=ids(_State.BLOCKED),
-            left=ids(_State.LEFT),
+            done=ids(State.DONE),
+            skipped=ids(State.SKIPPED),
+            failed={track.step.id: track.error for track in self._in(State.FAILED) if track.error is not None},
+            blocked=ids(State.BLOCKED),
+            left=ids(State.LEFT),
             cancelled=self.stopping.is_set(),
             seconds=seconds,
             timings={track.step.id: track.seconds for track in self.tracks.values() if track.begun},
@@ -376,14 +318,14 @@ class _Run:
 
         def look() -> None:
             try:
-                answer = _Look(step, early, applied, reason=step.check())
+                answer = Look(step, early, applied, reason=step.check())
             except BaseException as error:
-                answer = _Look(step, early, applied, error=error)
+                answer = Look(step, early, applied, error=error)
             self.queue.put(answer)
 
         self._thread(f"look {step.id}", look)
 
-    def _carry_out(self, track: _Track, *, proof_only: bool) -> None:
+    def _carry_out(self, track: Track, *, proof_only: bool) -> None:
         step, begin = track.step, time.monotonic()
         reporter = StepReporter(step, emit=self.emit, cancelled=self.stopping, keep=self._keeper(track))
         error: BaseException | None = None
@@ -398,9 +340,9 @@ class _Run:
                 self.journal.note(self.number, step.id, "proved", seconds=time.monotonic() - begin)
         except BaseException as caught:
             error = caught
-        self.queue.put(_End(step, time.monotonic() - begin, error))
+        self.queue.put(End(step, time.monotonic() - begin, error))
 
-    def _keeper(self, track: _Track) -> Callable[[str, Fact], None]:
+    def _keeper(self, track: Track) -> Callable[[str, Fact], None]:
         def keep(key: str, value: Fact) -> None:
             track.facts[key] = value
             self.journal.fact(self.number, track.step.id, key, value)

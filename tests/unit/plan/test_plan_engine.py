@@ -123,10 +123,10 @@ def test_whether_anything_is_due_is_known_without_touching_anything(world: World
         raise UnreachableError("no way to it", where="snow02")
 
     steps = [world.step("a"), world.step("b", "a")]
-    assert not nothing_due(steps)
+    assert not nothing_due(steps, world.journal)
     world.so |= {"a", "b"}
-    assert nothing_due(steps)
-    assert not nothing_due([*steps, Step("c", "c", "servers", unreachable, _never)])
+    assert nothing_due(steps, world.journal)
+    assert not nothing_due([*steps, Step("c", "c", "servers", unreachable, _never)], world.journal)
     assert world.applied == []
 
 
@@ -313,7 +313,9 @@ def test_a_proof_is_owed_until_it_succeeded(world: World) -> None:
 
     step = world.step("fence", proof=proof)
     assert tuple(world.run(step).failed) == ("fence",)
+    assert not nothing_due([step], world.journal), "nobody would have asked what forbids it, nor locked the site"
     assert world.run(step).done == ("fence",)
+    assert nothing_due([step], world.journal)
     assert world.run(step).skipped == ("fence",)
     assert (world.applied, len(proofs)) == (["fence"], 2)
 
