@@ -22,6 +22,8 @@ def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -
     """
     if not hosts:
         return {}
+    if len(hosts) == 1:
+        return {hosts[0].name: function(hosts[0])}
     pool = ThreadPoolExecutor(min(workers, len(hosts)), thread_name_prefix="host")
     try:
         # a thread of its own context: whoever asks on behalf of a step still does (see plan/record.py)

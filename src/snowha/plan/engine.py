@@ -97,6 +97,7 @@ class _Run:
         # apart from the others: an early look that hangs must not keep a real one waiting
         self.early_in_flight: set[str] = set()
         self.early_waiting = [step.id for step in steps if step.needs]
+        self.running: dict[str, Track] = {}
         self.applied = 0
         self.touched: dict[str, int] = {}
         self.speaking = threading.Lock()
@@ -131,7 +132,7 @@ class _Run:
         if self.interrupts.count > 1:
             return True
         if self.stopping.is_set():
-            return not self._in(State.RUNNING)
+            return not self.running
         return not self._in(State.WAITING, State.LOOKING, State.DUE, State.RUNNING)
 
     def _in(self, *states: State) -> list[Track]:
@@ -193,7 +194,7 @@ class _Run:
     def _begin(self, track: Track) -> bool:
         step, look = track.step, track.look
         assert look is not None
-        if len(self._in(State.RUNNING)) >= self.workers or self._collides(track) or self._comes_later(track):
+        if len(self.running) >= self.workers or self._collides(track) or self._comes_later(track):
             return False
         if self._stale(look):
             track.state = State.WAITING
@@ -203,6 +204,7 @@ class _Run:
                 self._failed(track, SiteError("not done, since the answer was no", remedy="say yes, or give --yes"))
             return True
         track.state, track.begun = State.RUNNING, True
+        self.running[step.id] = track
         self.applied += 1
         for name in step.uses:
             self.touched[name] = self.applied
@@ -221,7 +223,7 @@ class _Run:
             return False
 
     def _collides(self, track: Track) -> bool:
-        return any(set(track.step.uses) & set(other.step.uses) for other in self._in(State.RUNNING))
+        return any(set(track.step.uses) & set(other.step.uses) for other in self.running.values())
 
     def _comes_later(self, track: Track) -> bool:
         """Whether one that was given before it, and uses the same, is just being looked at: it goes first if it is due."""
@@ -257,6 +259,7 @@ class _Run:
 
     def _ended(self, track: Track, end: End) -> None:
         track.seconds = end.seconds
+        del self.running[track.step.id]
         if end.error is None:
             track.settle(State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
@@ -278,8 +281,7 @@ class _Run:
     def _stop(self) -> None:
         if not self.stopping.is_set():
             self.stopping.set()
-            running = tuple(track.step.id for track in self._in(State.RUNNING))
-            self.emit(events.RunStopping(running=running))
+            self.emit(events.RunStopping(running=tuple(self.running)))
 
     def _leave(self) -> None:
         for track in self._in(State.WAITING, State.LOOKING, State.DUE, State.RUNNING):

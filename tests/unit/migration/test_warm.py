@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from snowha.errors import CommandError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.images import travel
-from snowha.migration import image_engine, snapshots, warm
+from snowha.migration import image_engine, images, snapshots, warm
 from snowha.migration.snapshots import Watch, parse_lvs
 
 SNAPSHOT = "/dev/snow_vg/snow-ha-1-deploy01-disk"
@@ -296,3 +297,20 @@ def test_what_lvs_says_is_understood_or_refused() -> None:
         parse_lvs('{"report": [{"lv": [{"vg_name": "a"}]}]}')
     with pytest.raises(CommandError, match="not understood"):
         parse_lvs("WARNING: something")
+
+
+@pytest.mark.parametrize(("limit_mib", "large"), [(1087, True), (1088, False), (0, True)])
+def test_apply_copies_a_domain_with_large_volumes_while_it_runs(limit_mib: int, large: bool) -> None:
+    """1024 and 64 MiB. A domain with a large disk would be away for the whole of its copy."""
+    calls = [read(CONFIG, BEFORE), lvs(), *([xl_list("deploy01")] if large else [])]
+    with Host("snow01", calls) as host:
+        ground = ground_on(host)
+        assert images.is_large(replace(ground, site=replace(ground.site, warm_from_mib=limit_mib)), "deploy01") is large
+
+
+def test_a_domain_that_is_off_or_on_no_logical_volume_is_copied_as_it_is() -> None:
+    no_lvm = Call(("lvs", *snapshots._AS_JSON, snapshots._COLUMNS), returncode=127, stderr="lvs: not found")
+    for calls in ([read(CONFIG, BEFORE), lvs(), xl_list()], [read(CONFIG, BEFORE), no_lvm]):
+        with Host("snow01", calls) as host:
+            ground = ground_on(host)
+            assert not images.is_large(replace(ground, site=replace(ground.site, warm_from_mib=0)), "deploy01")
