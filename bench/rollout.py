@@ -123,7 +123,6 @@ def asked(ground: Ground, step: Step) -> list[Host]:
 def least(steps: Sequence[Step], delay: float) -> float:
     """Seconds that the hosts' delays alone cost in the engine's order, if nothing else cost anything."""
     ordered = in_order(steps)
-    length = delay * (COMMANDS + 2)  # a look once its needs are done, apply, and the look after it
     ends: dict[str, float] = {}
     running: list[tuple[float, str]] = []
     now = delay  # the look at all steps before
@@ -132,7 +131,8 @@ def least(steps: Sequence[Step], delay: float) -> float:
         busy = {name for _, running_id in running for one in ordered if one.id == running_id for name in one.uses}
         for one in list(waiting):
             if len(running) < WORKERS and all(need in ends for need in one.needs) and not busy & set(one.uses):
-                heapq.heappush(running, (now + length, one.id))
+                # a look once its needs are done (else the one at the start), apply, and the look after it
+                heapq.heappush(running, (now + delay * (COMMANDS + 1 + bool(one.needs)), one.id))
                 busy |= set(one.uses)
                 waiting.remove(one)
         now, ended = heapq.heappop(running)

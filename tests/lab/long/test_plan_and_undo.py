@@ -6,14 +6,14 @@ import json
 import time
 
 from conftest import Administrator, on, shell, wait_until
-from test_2_migration import nothing_lost
+from test_2_migration import MASTER_PASSWORD, nothing_lost, secrets_hidden
 from test_disasters import all_answer_since
 
 from snowha.lab import layout
 from snowha.lab.layout import DOMAINS
 
 CONF = "/sNow/etc/snow.conf"
-SECRETS = (layout.IPMI_PASSWORD, 'HPCN0w!! "quoted" $5')
+SECRETS = (layout.IPMI_PASSWORD, MASTER_PASSWORD)
 
 
 def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_moved_on(fresh: Administrator) -> None:
@@ -54,6 +54,7 @@ def test_there_and_back_and_there_again(cluster: Administrator) -> None:
     assert again.code == 0, again.output
     assert cluster.status()["healthy"]
     nothing_lost()
+    secrets_hidden(cluster.folder)
     log = cluster.snow("ha", "log", "--commands")
     assert log.code == 0 and "xl shutdown deploy01" in log.output
     for secret in SECRETS:
