@@ -84,15 +84,19 @@ def trouble_in(state: ClusterState) -> str | None:
     unclean = [node.name for node in state.nodes if node.unclean]
     if unclean:
         return f"{', '.join(unclean)} is lost and not fenced yet"
-    lost = any(not node.online for node in state.nodes)
     for resource in state.resources:
         if resource.failed:
             return f"{resource.id} has failed"
-        if resource.is_fencing and lost and not resource.servers:
-            continue  # no server fences itself, so the device of the last server left has nowhere to run
+        if resource.is_fencing and not resource.servers and not _may_run(state, resource.id):
+            continue
         if len(resource.servers) != 1:
             return f"{resource.id} runs on {' and '.join(resource.servers) or 'no server'}"
     return None
+
+
+def _may_run(state: ClusterState, device: str) -> bool:
+    """Whether a fence device has somewhere to run. No server fences itself: if all others are lost or in standby, it has not."""
+    return any(node.online and not node.standby for node in state.nodes if not device.endswith(f"-{node.name}"))
 
 
 def well(hosts: Hosts) -> bool:

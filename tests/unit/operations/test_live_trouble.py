@@ -1,0 +1,41 @@
+"""What counts as trouble in a cluster: what is waited for until it is over, and so must be able to end."""
+
+from __future__ import annotations
+
+from snowha.cluster.live import ClusterState, Node, Resource
+from snowha.operations.live import trouble_in
+
+
+def node(name: str, *, online: bool = True, standby: bool = False) -> Node:
+    return Node(name, online, standby, maintenance=False, unclean=False, pending=False, shutdown=False)
+
+
+def device(server: str, *on: str) -> Resource:
+    return Resource(
+        f"fence-{server}", "stonith:fence_ipmilan", "Started" if on else "Stopped", on, True, False, False, False
+    )
+
+
+def cluster(*parts: Node | Resource) -> ClusterState:
+    nodes = tuple(part for part in parts if isinstance(part, Node))
+    resources = tuple(part for part in parts if isinstance(part, Resource))
+    return ClusterState(True, nodes[0].name, "3.0", nodes, resources, (), (), maintenance=False)
+
+
+def test_a_fence_device_that_has_nowhere_to_run_is_not_waited_for() -> None:
+    """A run killed while a server was drained leaves it in standby, where nothing runs: the next run would wait for the other
+    server's fence device to start, and never come to the step that ends the standby."""
+    one = device("snow01"), device("snow02", "snow01")
+    assert trouble_in(cluster(node("snow01"), node("snow02", standby=True), *one)) is None
+    assert trouble_in(cluster(node("snow01"), node("snow02", online=False), *one)) is None
+
+
+def test_a_fence_device_that_could_run_and_does_not_is_trouble() -> None:
+    """A server could be lost, and nobody there to fence it."""
+    stopped = device("snow01"), device("snow02", "snow01")
+    assert trouble_in(cluster(node("snow01"), node("snow02"), *stopped)) == "fence-snow01 runs on no server"
+    assert trouble_in(cluster(node("snow01"), node("snow02", standby=True), device("snow02"))) == (
+        "fence-snow02 runs on no server"
+    )
+    three = node("snow01"), node("snow02", standby=True), node("snow03")
+    assert trouble_in(cluster(*three, device("snow01"))) == "fence-snow01 runs on no server"
