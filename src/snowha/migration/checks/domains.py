@@ -66,12 +66,12 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _running(site: Site, facts: Facts) -> Iterator[Finding]:
     alive: dict[str, list[str]] = {}
+    moving = {name for server in facts.answering for name in server.migrating}
     for server in facts.answering:
         for name, domain in server.running.items():
             if name.endswith((xl.INCOMING, xl.AWAY)):
-                yield found(
-                    "half-migrated", server.name, f"{name} is there: a migration broke, or is going on just now"
-                )
+                if name.removesuffix(xl.INCOMING).removesuffix(xl.AWAY) not in moving:
+                    yield found("half-migrated", server.name, f"{name} is there, and nobody is migrating it: that broke")
             elif domain.is_alive:
                 alive.setdefault(name, []).append(server.name)
             elif set(domain.state) & set("cd"):

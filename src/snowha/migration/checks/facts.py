@@ -69,6 +69,8 @@ class ServerFacts:
     xen: xl.Hypervisor | None = None
     dom0_mib: int = 0
     running: Mapping[str, xl.Running] = field(default_factory=dict)
+    migrating: frozenset[str] = frozenset()
+    """Domains that it is sending to another server just now (and the other words of those commands)."""
     memory_mib: int = 0
     """What the kernel has: all of the machine's memory where there is no Xen."""
     uuid: str = ""
@@ -192,6 +194,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         xen=_hypervisor(sections.get("xl-info", "")),
         dom0_mib=_dom0_memory(listed),
         running=xl.parse_list(listed),
+        migrating=frozenset(sections.get("migrating", "").split()),
         memory_mib=int(sections.get("memory", "0") or 0) >> 10,
         uuid=sections.get("uuid", "").strip(),
         mounts=_mounts(sections.get("mounts", "")),

@@ -19,6 +19,12 @@ begin memory; read -r _ kib _ < /proc/meminfo && printf '%s' "$kib"; end $?
 if [ -e /proc/xen/capabilities ]; then
     take xl-info timeout 20 xl info
     take xl-list timeout 20 xl list
+    # the sending side of live migrations; the receiving one goes on as the domain's own process afterwards
+    begin migrating
+    for pid in $(pidof xl); do
+        ! grep -qaz '^migrate$' "/proc/$pid/cmdline" 2> /dev/null || tr '\0' ' ' < "/proc/$pid/cmdline"
+    done
+    end 0
 fi
 take packages dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n' \
     corosync pacemaker resource-agents xen-system-amd64

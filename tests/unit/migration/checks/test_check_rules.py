@@ -264,3 +264,10 @@ def test_every_fix_is_a_step_that_an_apply_has_too() -> None:
 def test_the_page_about_findings_is_made_from_the_code() -> None:
     """It would tell of findings that there are not: python -m snowha.migration.checks > docs/checks.md."""
     assert DOCUMENT.read_text() == catalogue.document()
+
+
+def test_a_migration_that_is_going_on_is_none_that_broke() -> None:
+    """A run that was killed while a server was drained was not gone on with until the domains had moved."""
+    facts = change(healthy(), "snow02", running=running("slurm01--incoming"))
+    facts = change(facts, "snow01", migrating=frozenset("xl migrate -l slurm01 snow02".split()))
+    assert "half-migrated" not in {finding.code for finding in judge.judge(SITE, facts)}
