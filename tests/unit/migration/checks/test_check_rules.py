@@ -269,5 +269,5 @@ def test_the_page_about_findings_is_made_from_the_code() -> None:
 def test_a_migration_that_is_going_on_is_none_that_broke() -> None:
     """A run that was killed while a server was drained was not gone on with until the domains had moved."""
     facts = change(healthy(), "snow02", running=running("slurm01--incoming"))
-    facts = change(facts, "snow01", migrating=frozenset("xl migrate -l slurm01 snow02".split()))
+    facts = change(facts, "snow01", migrating=frozenset(["xl", "migrate", "-l", "slurm01", "snow02"]))
     assert "half-migrated" not in {finding.code for finding in judge.judge(SITE, facts)}
