@@ -16,7 +16,7 @@ from snowha.cluster import corosync_conf
 from snowha.errors import ProofError, SnowError
 from snowha.hosts.files import read_text
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, layout, network, records, report, sightings, site
+from snowha.lab import client, first_boot, layout, network, records, report, sightings, site
 from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.migration import corosync, load
 from snowha.migration.ground import Ground
@@ -183,7 +183,7 @@ def _first_answer(paths: layout.LabPaths, domain: str, since: float) -> float:
 def found_on_disk(image: str) -> records.Found:
     """The records in a domain's image, read by the storage server from its own disk, behind everybody's back."""
     local = f"/export{image}"
-    words = ["ssh", "-F", str(layout.paths().ssh_config), NFS01.name, shlex.join(records.dump_argv(local))]
+    words = first_boot.ssh_words(NFS01.name, [shlex.join(records.dump_argv(local))], paths=layout.paths())
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:

@@ -17,7 +17,7 @@ from snowha.plan.step import Reporter, Step
 
 
 def steps(ground: Ground) -> list[Step]:
-    """One step: where each domain runs. After the proofs: they empty every server once."""
+    """One step: where each domain runs. After the proofs: they empty every server once, and move what is left to be proven."""
     return [
         Step(
             id="placement.spread",
@@ -25,7 +25,7 @@ def steps(ground: Ground) -> list[Step]:
             section="placement",
             check=partial(_missing, ground),
             apply=partial(_spread, ground),
-            needs=(f"proofs.fence.{ground.site.servers[0].name}",),
+            needs=("proofs.migration",),
             uses=("placement",),
         )
     ]

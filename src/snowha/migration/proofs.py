@@ -71,7 +71,7 @@ def steps(ground: Ground) -> list[Step]:
             section="proofs",
             check=partial(_unproven_migrations, ground),
             apply=partial(_prove_migrations, ground),
-            needs=("placement.spread",),
+            needs=(before,),
             uses=("placement",),
         )
     )
