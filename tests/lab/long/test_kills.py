@@ -41,11 +41,13 @@ def end_state(host: str) -> list[str]:
 
 
 def configuration() -> dict[str, tuple[str, dict[str, str]]]:
-    """What the CIB says of resources, constraints and options, by id. Not of servers: what is left of a standby is empty."""
+    """What the CIB says of resources, constraints and options, by id. Not of servers: what is left of a standby is empty.
+    Nor of empty sets, which a restart by hand leaves."""
     root = ElementTree.fromstring(on("snow01", "cibadmin", "--query", "--scope", "configuration"))
     for nodes in root.findall("nodes"):
         root.remove(nodes)
-    return {element.get("id", ""): (element.tag, dict(element.attrib)) for element in root.iter() if element.get("id")}
+    named = [element for element in root.iter() if element.get("id") and (element.tag != "meta_attributes" or len(element))]
+    return {element.get("id", ""): (element.tag, dict(element.attrib)) for element in named}
 
 
 def killed(administrator: Administrator, already: Counter[str], chance: random.Random) -> int:
