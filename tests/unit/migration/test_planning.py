@@ -18,6 +18,7 @@ from snowha.plan import plan as plans
 from snowha.plan import saved
 from snowha.plan.journal import Journal
 from snowha.plan.plan import Planned
+from snowha.plan.step import in_order
 
 PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
 
@@ -185,3 +186,10 @@ def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> Non
 def test_a_finished_plan_says_so_in_one_line() -> None:
     made = tuple(Planned(name, name, "servers", "") for name in ("a", "b"))
     assert list(plans.lines(made)) == ["nothing to do: all 2 steps are done"]
+
+
+def test_nothing_moves_domains_after_they_were_spread() -> None:
+    """Both of a pair would end on one server, and the run with it, calling that done."""
+    ground, _, hosts = single_server()
+    ordered = in_order(all_steps(ground, {host.name: SECRET for host in hosts}))
+    assert [step.id for step in ordered if "placement" in step.uses][-1] == "placement.spread"
