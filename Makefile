@@ -23,8 +23,9 @@ demo: $(VENV)/installed packages
 # Unit and lab tests.
 test: unit lab-test
 
+# more at once than processors: half of their time is spent waiting for a disk to have synced
 unit: $(VENV)/installed
-	$(BIN)/pytest tests/unit -q -n 3 --dist worksteal
+	$(BIN)/pytest tests/unit -q -n 5 --dist worksteal
 
 lab-test: $(VENV)/installed packages
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
