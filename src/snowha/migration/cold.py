@@ -38,7 +38,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     steady = Unstoppable(reporter)
     began = time.monotonic()
     reporter.say(f"shutting down {name}")
-    try:
+    with moving.else_from_volumes(host, name, path, steady):
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
         for disk in domain.disks:
             target = targets[disk.vdev]
@@ -54,11 +54,6 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             reporter.fact(disk.name, {**image_engine.facts(event), "image": target})
         if changed != text:
             write_file(host, path, changed)
-    except BaseException:
-        if name not in xl.running(host):
-            steady.say(f"starting {name} again from its volumes")
-            xl.create(host, path, timeout=300)
-        raise
     if name not in xl.running(host):
         steady.say(f"starting {name} from its image")
         moving.start_from_image(host, name, path, text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
@@ -92,6 +93,18 @@ def start_from_image(host: Host, name: str, path: str, before: str) -> None:
         where=host.name,
         remedy="it runs from its volumes as before; correct the cause and run this again",
     )
+
+
+@contextmanager
+def else_from_volumes(host: Host, name: str, config: str, steady: Reporter) -> Iterator[None]:
+    """Whatever ends the block, the domain is not left off: it is started again from the volumes that its config still names."""
+    try:
+        yield
+    except BaseException:
+        if name not in xl.running(host):
+            steady.say(f"starting {name} again from its volumes")
+            xl.create(host, config, timeout=300)
+        raise
 
 
 def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Reporter) -> str:

@@ -23,6 +23,7 @@ _PATIENCE = 30.0
 _SMALLEST = 256 << 20
 _SHARE = 5
 """A snapshot gets a fifth of its volume's size unless told otherwise."""
+_WRITES_TOO_MUCH = "run it again when the domain writes less, or use `snow images copy` with a larger --snapshot-size"
 _COLUMNS = "vg_name,lv_name,lv_path,lv_dm_path,origin,lv_size,data_percent,lv_attr,lv_uuid"
 _AS_JSON = ["--reportformat", "json", "--units", "b", "--nosuffix", "--options"]
 
@@ -199,7 +200,7 @@ class Watch:
                 raise SiteError(
                     f"snapshot {one.full_name} overflowed: what was copied from it is worth nothing",
                     where=self._host.name,
-                    remedy="run it again with a larger --snapshot-size, or when the domain writes less",
+                    remedy=_WRITES_TOO_MUCH,
                 )
             if one.fill >= _FULL and free_bytes(self._host, one.vg) >= one.size:
                 self._host.run(["lvextend", "--yes", "--size", f"+{one.size}b", one.full_name], timeout=300)
@@ -207,5 +208,5 @@ class Watch:
                 raise SiteError(
                     f"snapshot {one.full_name} is {one.fill:.0f} % full, and {one.vg} has no room to enlarge it",
                     where=self._host.name,
-                    remedy="run it again with a larger --snapshot-size, or when the domain writes less",
+                    remedy=_WRITES_TOO_MUCH,
                 )

@@ -299,7 +299,7 @@ def _switch(
     steady = Unstoppable(reporter)
     began = time.monotonic()
     reporter.say(f"shutting down {name}")
-    try:
+    with moving.else_from_volumes(host, name, config, steady):
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
         for one in warm:
             reporter.say(f"copying what is left of {one.disk.name}")
@@ -315,11 +315,6 @@ def _switch(
             event = image_engine.run(host, ["copy", disk.target, targets[disk.vdev]], reporter=reporter)
             reporter.fact(disk.name, image_engine.facts(event))
         write_file(host, config, after)
-    except BaseException:
-        if name not in xl.running(host):
-            steady.say(f"starting {name} again from its volumes")
-            xl.create(host, config, timeout=300)
-        raise
     steady.say(f"starting {name} from its images")
     moving.start_from_image(host, name, config, before)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from snowha.cluster import live
+from snowha.cluster import cib, live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
@@ -96,7 +96,7 @@ def trouble_in(state: ClusterState) -> str | None:
 
 def _may_run(state: ClusterState, device: str) -> bool:
     """Whether a fence device has somewhere to run. No server fences itself: if all others are lost or in standby, it has not."""
-    return any(node.online and not node.standby for node in state.nodes if not device.endswith(f"-{node.name}"))
+    return any(node.online and not node.standby for node in state.nodes if device != cib.fence_id(node.name))
 
 
 def well(hosts: Hosts) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration.packages import server_packages
@@ -77,3 +78,15 @@ def test_packages_wait_for_the_installation_that_a_killed_run_left(monkeypatch: 
     with PlaybackHost("snow02", calls) as host:
         software.install(host, said)
     assert any("another installation on snow02 to end" in text for text in said.words)
+
+
+def test_a_lock_that_cannot_be_had_is_not_waited_for() -> None:
+    """On a read-only file system the migration would wait half an hour for an installation that nobody runs."""
+    update = ("env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "apt-get", "-q", "-y", "update")
+    refused = (
+        "E: Could not open lock file /var/lib/apt/lists/lock - open (30: Read-only file system)\n"
+        "E: Unable to lock directory /var/lib/apt/lists/\n"
+    )
+    calls = [Call(("dpkg", "--audit")), Call(update, returncode=100, stderr=refused)]
+    with PlaybackHost("snow02", calls) as host, pytest.raises(CommandError, match="Read-only"):
+        software.install(host, Said())

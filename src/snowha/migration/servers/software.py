@@ -18,8 +18,9 @@ from snowha.plan.step import Reporter
 # seconds.
 _QUIETLY = ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1"]
 _APT = [*_QUIETLY, "apt-get", "-q", "-y"]
-_LOCKED = re.compile(r".*(?:[Cc]ould not get lock|lock was locked|Unable to (?:acquire|lock)).*")
-"""What apt-get (apt-pkg/deb/debsystem.cc) and dpkg (lib/dpkg/dbmodify.c) say when another one is at work."""
+_LOCKED = re.compile(r".*(?:[Cc]ould not get lock|lock was locked by).*")
+"""What apt-get (apt-pkg/contrib/fileutl.cc) and dpkg (lib/dpkg/dbmodify.c) say when another one is at work, and not when a lock
+cannot be had at all, as on a read-only file system."""
 _NO_DEFAULTS = ["-o", "Dpkg::Options::=--force-confold"]
 
 
