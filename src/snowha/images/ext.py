@@ -9,22 +9,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .checksums import crc16, crc32c
-from .ext_superblock import NotTrusted, Super, parse_super
+from .ext_superblock import Super, parse_super
 from .ranges import GRAIN, Range, aligned, bounded, gaps, intersect, merge
+from .used import HEAD, MOST_RANGES, READ_OVER, NotTrusted, Read
 
-__all__ = ["MOST_RANGES", "READ_OVER", "NotTrusted", "used_ranges"]
-
-Read = Callable[[int, int], bytes]
-"""``read(at, size)`` gives exactly ``size`` bytes, or raises OSError."""
-
-READ_OVER = 32 * 1024
-"""Bytes. A gap up to this size is read with what lies around it: one larger read costs less than two small ones."""
-MOST_RANGES = 65536
-_HEAD = 64 * 1024
 _INODE_UNINIT, _BLOCK_UNINIT = 0x1, 0x2
 
 
@@ -72,7 +64,7 @@ def used_ranges(read: Read, length: int, *, unclean: bool = False) -> tuple[str,
     if not unclean and free_clusters * fs.ratio - fs.free not in range(fs.ratio):
         raise NotTrusted(f"the groups count {free_clusters * fs.ratio} free blocks, the superblock {fs.free}")
     used += [(start * fs.block, end * fs.block) for start, end in metadata]
-    used += [(0, min(length, _HEAD)), (fs.blocks * fs.block, length)]
+    used += [(0, min(length, HEAD)), (fs.blocks * fs.block, length)]
     wanted = bounded(aligned(merge(used, gap=GRAIN), length), MOST_RANGES)
     return fs.name, bounded(intersect(wanted, list(gaps(_idle_tables(fs, groups), length))), MOST_RANGES)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .checksums import crc32c
 from .ranges import Range
+from .used import NotTrusted
 
 MAGIC = 0xEF53
 
@@ -27,10 +28,6 @@ _RECOVER, _JOURNAL_DEV, _META_BG, _EXTENTS, _64BIT, _MMP, _FLEX, _SEED = (
 )
 _RO_KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x8000
 _SPARSE, _GDT_CSUM, _BIGALLOC, _METADATA_CSUM, _ORPHANS = 0x1, 0x10, 0x200, 0x400, 0x10000
-
-
-class NotTrusted(Exception):
-    """The bitmaps must not be relied on, for this reason."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ from .belt import CHUNK, Belt, parts_of
 from .check import Entries, not_zero, raise_on_difference, root_hash
 from .errors import SourceError, TargetError, UsageError
 from .events import Progress, Report
-from .ext import MOST_RANGES
 from .job import DEFAULTS, Options
 from .journal import Journal, is_about
 from .manifest import Manifest
@@ -42,6 +41,7 @@ from .ranges import Piece, Range, aligned, bounded, cut, intersect, merge, total
 from .storage import IO_SIZE, Storage, open_source, open_target
 from .survey import seal, survey
 from .transfer import read_source, write_error, write_part
+from .used import MOST_RANGES
 from .workers import Pace, run
 
 

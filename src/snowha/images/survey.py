@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from . import ext, swap
+from . import ext, swap, xfs
 from .ranges import GRAIN, Range, aligned, bounded, intersect, merge, total
 from .storage import Storage
+from .used import MOST_RANGES, NotTrusted
 
 EVERY_BLOCK = "every block"
 _SMALLEST_WINDOW = 4 << 20
@@ -20,7 +21,7 @@ class Survey:
 
     length: int
     kind: str
-    """``ext4``, ``swap``, ``unknown``, …"""
+    """``ext4``, ``xfs``, ``swap``, ``unknown``, …"""
     method: str
     """``ext4 used blocks``, ``new swap header`` or ``every block``."""
     reason: str
@@ -47,7 +48,8 @@ class Survey:
 def survey(source: Storage, *, every_block: bool = False, unclean: bool = False) -> Survey:
     """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError.
 
-    ``unclean``: a snapshot of a file system in use. What is found is a guess that ``freshen`` makes good (see there).
+    ``unclean``: a snapshot of a file system in use. What is found is a guess that ``freshen`` makes good (see there). Of XFS
+    there is none: only a kernel can replay its log, which may hold minutes of writes, so too much would be left for the end.
     """
     length = source.length
     before = seal(source)
@@ -62,9 +64,12 @@ def survey(source: Storage, *, every_block: bool = False, unclean: bool = False)
             return Survey(length, "swap", "new swap header", "", (), header, before)
     try:
         if length < 4096:
-            raise ext.NotTrusted("too small for a file system")
-        kind, used = ext.used_ranges(source.read_bytes, length, unclean=unclean)
-    except ext.NotTrusted as reason:
+            raise NotTrusted("too small for a file system")
+        if head.startswith(xfs.MAGIC):
+            kind, used = xfs.used_ranges(source.read_bytes, length)
+        else:
+            kind, used = ext.used_ranges(source.read_bytes, length, unclean=unclean)
+    except NotTrusted as reason:
         return _survey(source, before, "unknown", EVERY_BLOCK, str(reason), whole)
     return _survey(source, before, kind, f"{kind} used blocks", "", used)
 
@@ -72,8 +77,8 @@ def survey(source: Storage, *, every_block: bool = False, unclean: bool = False)
 def _survey(source: Storage, before: str, kind: str, method: str, reason: str, ranges: list[Range]) -> Survey:
     """Holes of a source that is a file need not be read either."""
     if not source.is_block:
-        data = bounded(aligned(source.data_ranges(), source.length), ext.MOST_RANGES)
-        ranges = bounded(intersect(ranges, data), ext.MOST_RANGES)
+        data = bounded(aligned(source.data_ranges(), source.length), MOST_RANGES)
+        ranges = bounded(intersect(ranges, data), MOST_RANGES)
     return Survey(source.length, kind, method, reason, tuple(ranges), seal=before)
 
 

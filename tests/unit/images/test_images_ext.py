@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from image_files import make_image, tool
 
 from snowha.images import ext
-from snowha.images.ext_superblock import NotTrusted
 from snowha.images.ranges import Range, aligned, intersect, merge, total
+from snowha.images.used import READ_OVER, NotTrusted
 
 MIB = 1 << 20
 KINDS: dict[str, tuple[int, list[str]]] = {
@@ -94,7 +94,7 @@ def test_every_block_that_e2fsprogs_calls_used_is_read(kind: str, tree: Path, tm
     assert intersect(wanted, found) == wanted
     assert name == kind[:4] or not kind.startswith("ext")
     # and not much more: gaps that are read over, at most
-    assert total(found) <= total(merge(aligned(wanted, size), gap=2 * ext.READ_OVER)) + 2 * 65536
+    assert total(found) <= total(merge(aligned(wanted, size), gap=2 * READ_OVER)) + 2 * 65536
 
 
 @pytest.mark.parametrize(
