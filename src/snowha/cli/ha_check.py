@@ -29,18 +29,18 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
     """
     wanted: tuple[str, ...] = ()
     failed = 0
+    shared: list[Finding] = []
     began = time.monotonic()
     if fix:
-        with session(file) as here:
-            findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords))
+        with session(file, found=shared) as here:
+            findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords), shared)
             wanted = judge.fixes(findings, here.ground.hosts)
             if wanted:
                 steps = [step for step in all_steps(here.ground, here.passwords) if step.id in wanted]
                 steps = [replace(step, needs=()) for step in steps]
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
-                findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords))
+                findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords), shared)
     else:
-        shared: list[Finding] = []
         ground = load.load(file, found=shared)
         seen = look.look(ground, load.passwords(ground, file, all_fenced=False))
         findings = judge.judge(ground.site, seen, shared)

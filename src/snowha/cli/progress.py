@@ -192,7 +192,7 @@ class PlainDisplay:
     def _lines(self, event: events.Event) -> Iterator[Line]:
         match event:
             case events.RunStarted():
-                yield Line(" ", f"looking at the servers for {event.steps} steps")
+                yield Line(" ", f"looking at the servers for {event.steps} " + ("step" if event.steps == 1 else "steps"))
             case events.StepStarted():
                 self._quiet_until[event.step] = event.at + _QUIET
                 yield Line("▸", f"{event.title}: {event.reason}")

@@ -19,6 +19,7 @@ from snowha.plan.journal import Journal
 from snowha.plan.outcome import Outcome
 from snowha.plan.record import Recorder
 from snowha.plan.step import Step
+from snowha.site.rules import Finding
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ class Session:
 
 
 @contextmanager
-def session(file: Path) -> Iterator[Session]:
-    """Everything that a run needs. A journal that the servers have is gone on with if there is none here."""
+def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Session]:
+    """Everything that a run needs. A journal that the servers have is gone on with if there is none here.
+
+    ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
+    """
     since = time.monotonic()
     say("asking the servers what there is")
     recorder = Recorder()
@@ -51,8 +55,8 @@ def session(file: Path) -> Iterator[Session]:
         with load.turn(file, say):
             comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
     questions = _questions(path)
-    ground = load.load(file, remember=True, record=recorder, questions=questions)
-    passwords = load.passwords(ground, file)
+    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
+    passwords = load.passwords(ground, file, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal

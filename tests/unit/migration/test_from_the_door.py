@@ -18,6 +18,7 @@ from snowha.hosts.local import LocalHost
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost
 from snowha.migration import load, preflight
+from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
 from snowha.plan.journal import Journal
 from snowha.plan.turn import taken
@@ -32,6 +33,8 @@ class Door:
         self.hosts[0].installed = True
         self.folder = folder
         self.findings: tuple[Finding, ...] = ()
+        self.shared: tuple[Finding, ...] = ()
+        """What two domains must not share."""
         (folder / "ha.toml").write_text("# ha.toml\n")
         monkeypatch.chdir(folder)
         self.monkeypatch = monkeypatch
@@ -40,7 +43,7 @@ class Door:
         self.lock = str(folder / "lock")
         monkeypatch.setattr(load, "turn", self._turn)
         monkeypatch.setattr(load, "reach", self._reach)
-        monkeypatch.setattr(load, "passwords", lambda ground, file: {host.name: SECRET for host in self.hosts})
+        monkeypatch.setattr(load, "passwords", lambda ground, file, **_: {host.name: SECRET for host in self.hosts})
         monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
 
     def machine(self, name: str) -> None:
@@ -60,7 +63,10 @@ class Door:
         remember: bool = False,
         record: Callable[[Command], None] | None = None,
         questions: object = None,
+        found: list[Finding] | None = None,
     ) -> Ground:
+        if found is not None:
+            found += self.shared
         hosts: dict[str, Host] = {}
         for host in self.hosts:
             recorded = host if record is None else RecordingHost(host, record)
@@ -111,6 +117,18 @@ def test_one_domain_alone(door: Door) -> None:
     """A domain would be shut down that nobody has asked for."""
     assert door.snow("apply", "--domain", "slurm01", "--yes").exit_code == 0
     assert [what for _, what in door.world.log if what.startswith("shutdown")] == ["shutdown slurm01"]
+
+
+def test_remedies_are_carried_out_although_two_domains_share_something(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
+    door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
+    monkeypatch.setattr(look, "look", lambda ground, passwords: None)
+    monkeypatch.setattr(judge, "judge", lambda site, facts, known: (*known, *door.findings))
+    door.findings = (Finding("xendomains-save", "warn", "snow01", "saves domains", "run `snow ha check --fix`"),)
+    ended = door.snow("check", "--fix")
+    assert ended.exit_code == 4, ended.output
+    assert "duplicate-mac" in ended.output
+    assert "▸ Block script, dom0's weight" in ended.output
 
 
 def test_one_step_alone_does_not_do_what_it_needs(door: Door) -> None:
