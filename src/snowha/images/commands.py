@@ -1,5 +1,8 @@
 """The command line: ``copy SOURCE TARGET``, ``freshen ORIGIN STORE TARGET``, ``verify TARGET``, ``map SOURCE``.
 
+Several verbs, each with its words, may stand behind each other with a ``+`` between them. They are carried out in that order,
+up to the first that fails; the last event of each has its ``number``, from 0 on.
+
 Exit codes: 0 done (and verified) · 1 a bug · 2 wrong words or an unusable manifest · 3 the source cannot be read, or was
 written meanwhile · 4 the target cannot be written, or must not be replaced · 5 no room · 6 verification found differences ·
 7 source or target is in use · 130 interrupted.
@@ -19,13 +22,29 @@ from .job import Options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit code."""
-    words = _parser().parse_args(argv)
-    report = events.as_json if words.json else events.as_text
+    """Run the verbs; the exit code of the first that fails."""
+    parser = _parser()
+    verbs = [parser.parse_args(words) for words in _split(sys.argv[1:] if argv is None else argv)]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    return next((code for code in map(_run, verbs, range(len(verbs))) if code), 0)
+
+
+def _split(argv: Sequence[str]) -> list[list[str]]:
+    """The words of each verb."""
+    verbs: list[list[str]] = [[]]
+    for word in argv:
+        if word == "+":
+            verbs.append([])
+        else:
+            verbs[-1].append(word)
+    return verbs
+
+
+def _run(words: argparse.Namespace, number: int) -> int:
+    report = events.as_json if words.json else events.as_text
     try:
-        report(words.run(words, report))
+        report({**words.run(words, report), "number": number})
     except ImageError as error:
         if words.json:
             events.as_json(

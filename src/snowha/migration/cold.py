@@ -40,18 +40,17 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     reporter.say(f"shutting down {name}")
     with moving.else_from_volumes(host, name, path, steady):
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        for disk in domain.disks:
-            target = targets[disk.vdev]
-            if disk.target == target:
-                continue
-            reporter.say(f"copying {disk.name} to {target}")
-            event = image_engine.run(
-                host,
-                ["copy", disk.target, target],
-                reporter=reporter,
-                remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
-            )
-            reporter.fact(disk.name, {**image_engine.facts(event), "image": target})
+        disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+        if disks:
+            reporter.say(f"copying {', '.join(disk.name for disk in disks)} to {ground.site.paths.images}/{name}")
+        done = image_engine.run_all(
+            host,
+            [["copy", disk.target, targets[disk.vdev]] for disk in disks],
+            reporter=reporter,
+            remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
+        )
+        for disk, event in zip(disks, done, strict=True):
+            reporter.fact(disk.name, {**image_engine.facts(event), "image": targets[disk.vdev]})
         if changed != text:
             write_file(host, path, changed)
     if name not in xl.running(host):

@@ -31,13 +31,27 @@ def run(
     reporter: Reporter | None = None,
     look: Callable[[], None] | None = None,
     remedy: str = "",
-) -> dict[str, Any]:
-    """Run one verb; its last event (``done`` or ``plan``).
+) -> Event:
+    """Run one verb; its last event (``done`` or ``plan``). Raises as ``run_all``."""
+    return run_all(host, [words], reporter=reporter, look=look, remedy=remedy)[0]
+
+
+def run_all(
+    host: Host,
+    verbs: Sequence[Sequence[str]],
+    *,
+    reporter: Reporter | None = None,
+    look: Callable[[], None] | None = None,
+    remedy: str = "",
+) -> list[Event]:
+    """Run verbs one after the other, in one process: a domain may be waiting. The last event of each.
 
     Progress goes to ``reporter``; ``look`` is called at each event and may raise, which ends the engine.
-    Raises CommandError with the engine's own message and remedy, unless another ``remedy`` is given.
+    Raises CommandError with the engine's own message and remedy, unless another ``remedy`` is given, at the first that fails.
     """
-    result: dict[str, Any] = {}
+    if not verbs:
+        return []
+    results: dict[int, Event] = {}
     failure: dict[str, Any] = {}
 
     def line(text: str) -> None:
@@ -47,27 +61,50 @@ def run(
             return
         if not isinstance(event, dict):
             return
-        match event.get("event"):
-            case "progress":
-                if reporter:
-                    reporter.progress(float(event["done"]), float(event["total"]), "B")
-            case "done" | "plan":
-                result.clear()
-                result.update(event)
-            case "error":
-                failure.update(event)
+        if "number" in event:
+            results[int(event["number"])] = event
+        elif event.get("event") == "progress" and reporter:
+            reporter.progress(float(event["done"]), float(event["total"]), "B")
+        elif event.get("event") == "error":
+            failure.update(event)
         if look:
             look()
 
-    completed = host.run(["python3", PATH, *words, "--json"], timeout=_LONGEST, check=False, on_line=line)
-    if not completed.ok or not result:
+    completed = host.run(argv(verbs), timeout=_LONGEST, check=False, on_line=line)
+    if not completed.ok or len(results) < len(verbs):
         said = str(failure.get("message", "")).split("\n", 1)[0]
         raise CommandError(
             said or completed.stderr.strip() or f"the image engine ended with {completed.returncode}",
             where=host.name,
             remedy=remedy or str(failure.get("remedy", "")),
         )
-    return result
+    return [results[number] for number in range(len(verbs))]
+
+
+def argv(verbs: Sequence[Sequence[str]]) -> list[str]:
+    """The command that runs ``verbs``."""
+    words = ["python3", PATH]
+    for number, verb in enumerate(verbs):
+        words += [*(["+"] if number else []), *verb, "--json"]
+    return words
+
+
+def pretended(words: Sequence[str]) -> str | None:
+    """What a command of ``argv`` would say if all went well; None for any other."""
+    if list(words[:2]) != ["python3", PATH]:
+        return None
+    verbs: list[list[str]] = [[]]
+    for word in words[2:]:
+        if word == "+":
+            verbs.append([])
+        else:
+            verbs[-1].append(word)
+    last = {"verified": True, "kind": "", "bytes": 0, "copied": 0, "seconds": 0, "method": "", "reason": ""}
+    lines = []
+    for number, verb in enumerate(verbs):
+        kind = "plan" if {"map", "--preview"} & set(verb) else "done"
+        lines.append(json.dumps({"event": kind, **last, "number": number}) + "\n")
+    return "".join(lines)
 
 
 def facts(event: Event) -> dict[str, str | int | float | bool]:

@@ -245,16 +245,19 @@ def _room_for_another(host: Host, warm: Sequence[Warm], wish: Wish) -> bool:
 def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Disk], rate: float, wish: Wish) -> Estimate:
     """From what there is to do now, what the domain will have written until it is off at the pace it had so far, and the rate of
     the first round."""
-    size = 0.0
-    for one in warm:
-        words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point, "--preview"]
-        event = image_engine.run(host, words)
+    verbs = [[*_freshen(one), "--preview"] for one in warm] + [["map", disk.target] for disk in at_rest]
+    sizes = [int(event["bytes"]) for event in image_engine.run_all(host, verbs)]
+    size = float(sum(sizes[len(warm) :]))
+    for one, written in zip(warm, sizes, strict=False):
         age = max(time.monotonic() - one.since, 1.0)
-        size += int(event["bytes"]) * (1 + min(1.0, wish.own / age))
-    for disk in at_rest:
-        size += int(image_engine.run(host, ["map", disk.target])["bytes"])
+        size += written * (1 + min(1.0, wish.own / age))
     disks = len(warm) + len(at_rest)
     return Estimate(copying=size / rate + disks, own=wish.own, size=round(size))
+
+
+def _freshen(one: Warm) -> list[str]:
+    """The verb that brings an image to what is on its volume."""
+    return ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point]
 
 
 def _another_round(host: Host, one: Warm, number: int, wish: Wish, reporter: Reporter) -> Warm:
@@ -301,19 +304,18 @@ def _switch(
     reporter.say(f"shutting down {name}")
     with moving.else_from_volumes(host, name, config, steady):
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        for one in warm:
-            reporter.say(f"copying what is left of {one.disk.name}")
-            words = ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point]
-            if wish.max_away is not None:
-                left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
-                words += ["--at-most", str(round(left * rate))]
-            event = image_engine.run(
-                host, words, reporter=reporter, remedy="it runs from its volumes as before; run it again"
-            )
-            reporter.fact(f"{one.disk.name}-rest", image_engine.facts(event))
-        for disk in at_rest:
-            event = image_engine.run(host, ["copy", disk.target, targets[disk.vdev]], reporter=reporter)
-            reporter.fact(disk.name, image_engine.facts(event))
+        reporter.say(f"copying what is left of {', '.join(one.disk.name for one in warm)}")
+        verbs = [_freshen(one) for one in warm]
+        if wish.max_away is not None:
+            left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
+            verbs = [[*words, "--at-most", str(round(left * rate))] for words in verbs]
+        verbs += [["copy", disk.target, targets[disk.vdev]] for disk in at_rest]
+        done = image_engine.run_all(
+            host, verbs, reporter=reporter, remedy="it runs from its volumes as before; run it again"
+        )
+        names = [*(f"{one.disk.name}-rest" for one in warm), *(disk.name for disk in at_rest)]
+        for key, event in zip(names, done, strict=True):
+            reporter.fact(key, image_engine.facts(event))
         write_file(host, config, after)
     steady.say(f"starting {name} from its images")
     moving.start_from_image(host, name, config, before)

@@ -111,7 +111,6 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
         lambda: name not in running(host),
         timeout=timeout,
         what=f"{name} to shut down",
-        interval=2,
         report=say,
         error=SiteError,
         where=host.name,

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from image_files import make_image, tool
 
+from snowha.errors import CommandError
+from snowha.hosts.local import LocalHost
 from snowha.images import travel
 from snowha.images.check import verify
 from snowha.images.commands import main
@@ -25,6 +27,7 @@ from snowha.images.job import Options
 from snowha.images.ranges import gaps, intersect, total
 from snowha.images.storage import Storage
 from snowha.images.survey import survey
+from snowha.migration import image_engine
 
 MIB = 1 << 20
 
@@ -77,6 +80,24 @@ def test_an_unclean_file_system_is_copied_whole_and_the_manifest_says_why(tree: 
     assert done["method"] == "every block" and "journal" in done["reason"]
     assert (tmp_path / "image").read_bytes() == source.read_bytes()
     assert "journal" in json.loads((tmp_path / "image.manifest").read_text())["reason"]
+
+
+def test_several_verbs_in_one_process_up_to_the_first_that_fails(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A domain waits for all its disks; what comes after a failure must not be done, and not be called done."""
+    for name in ("root", "other"):
+        noise(tmp_path / name, MIB)
+    verbs = [["copy", str(tmp_path / name), str(tmp_path / f"image-{name}")] for name in ("root", "missing", "other")]
+    monkeypatch.setattr(image_engine, "PATH", str(packed))
+    host = LocalHost()
+    with pytest.raises(CommandError, match="cannot be opened"):
+        image_engine.run_all(host, verbs)
+    assert (tmp_path / "image-root").exists() and not (tmp_path / "image-other").exists()
+    done = image_engine.run_all(host, [verbs[2], ["map", verbs[0][1]]])
+    assert [event["event"] for event in done] == ["done", "plan"]
+    assert done[0]["target"] == verbs[2][2]
+    assert image_engine.run_all(host, []) == []
 
 
 @pytest.mark.parametrize("size", [1, 511, 4095, 4096, 4097, MIB - 1, 5 * MIB + 12345])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,9 +139,18 @@ def vgs(free: int) -> Call:
 
 
 def engine(*words: str, returncode: int = 0, **event: Any) -> Call:
-    lines = [{"event": "progress", "phase": "copy", "done": 1, "total": 2, "rate": 1, "left_s": 1}, event]
+    """One verb of the engine on images, and the last it says."""
+    return engines((words, event), returncode=returncode)
+
+
+def engines(*verbs: tuple[Sequence[str], Mapping[str, Any]], returncode: int = 0) -> Call:
+    """Several verbs in one go; an event of an error has no number."""
+    lines: list[Mapping[str, Any]] = []
+    for number, (_, event) in enumerate(verbs):
+        lines.append({"event": "progress", "phase": "copy", "done": 1, "total": 2, "rate": 1, "left_s": 1})
+        lines.append(event if event.get("event") == "error" else {**event, "number": number})
     return Call(
-        ("python3", image_engine.PATH, *words, "--json"),
+        tuple(image_engine.argv([words for words, _ in verbs])),
         stdout="".join(json.dumps(line) + "\n" for line in lines),
         returncode=returncode,
     )

@@ -182,11 +182,17 @@ class SimulatedHost:
                 world.log.append((here, f"create {name}"))
                 world.running[name] = here
                 return 0, ""
-            case ["python3", _, "copy", source, target, "--json"]:
-                world.log.append((here, f"copy {source} {target}"))
-                assert not any(name in source for name in world.running), "a disk in use is copied"
-                world.disks[target] = world.disks[source]
-                return 0, json.dumps({"event": "done", "verified": True, "bytes": len(world.disks[source])}) + "\n"
+            case ["python3", _, *words]:
+                done = ""
+                for number, verb in enumerate(" ".join(words).split(" + ")):
+                    what, source, target, _ = verb.split(" ")
+                    assert what == "copy"
+                    world.log.append((here, f"copy {source} {target}"))
+                    assert not any(name in source for name in world.running), "a disk in use is copied"
+                    world.disks[target] = world.disks[source]
+                    size = len(world.disks[source])
+                    done += json.dumps({"event": "done", "verified": True, "bytes": size, "number": number}) + "\n"
+                return 0, done
             case ["mv", "-f", "-T", "--", source, target]:
                 world.disks[target] = world.disks.pop(source)
                 return 0, ""

@@ -16,6 +16,7 @@ from recorded import (
     MIB,
     Heard,
     engine,
+    engines,
     ground_on,
     lvs,
     make_dir,
@@ -120,13 +121,15 @@ def create(number: int) -> Call:
 def estimate(number: int, size: int) -> list[Call]:
     store = STORE.replace("--1--", f"--{number}--")
     words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number), "--preview")
-    return [engine(*words, event="plan", bytes=size), engine("map", SWAP, event="plan", kind="swap", bytes=0)]
+    swap = {"event": "plan", "kind": "swap", "bytes": 0}
+    return [engines((words, {"event": "plan", "bytes": size}), (("map", SWAP), swap))]
 
 
-def freshen(*more: str, number: int = 1, returncode: int = 0, **event: Any) -> Call:
+def last_copies(number: int = 1, returncode: int = 0, **event: Any) -> Call:
+    """What is done while the domain is down: one process for all its disks."""
     store = STORE.replace("--1--", f"--{number}--")
-    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number), *more)
-    return engine(*words, returncode=returncode, **event)
+    words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number))
+    return engines((words, event), (("copy", SWAP, IMAGES["xvda1"]), DONE), returncode=returncode)
 
 
 def removal(number: int = 1) -> list[Call]:
@@ -147,8 +150,7 @@ DONE: dict[str, Any] = {
 def switch(number: int = 1) -> list[Call]:
     return [
         *SHUTDOWN,
-        freshen(number=number, **DONE),
-        engine("copy", SWAP, IMAGES["xvda1"], **DONE),
+        last_copies(number, **DONE),
         write(CONFIG, AFTER),
         Call(("xl", "create", CONFIG)),
     ]
@@ -224,7 +226,7 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 
 
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
-    failed = freshen(returncode=6, event="error", message="2 ranges differ", remedy="look")
+    failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
     back = [xl_list(), Call(("xl", "create", CONFIG))]
     calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), *SHUTDOWN, failed, *back, *removal()]
     with Host("snow01", calls) as host, pytest.raises(CommandError, match="2 ranges differ"):
