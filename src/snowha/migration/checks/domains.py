@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from snowha.cluster import placement
 from snowha.migration.checks.catalogue import found
-from snowha.migration.checks.facts import Facts, ServerFacts
+from snowha.migration.checks.facts import Facts, ServerFacts, half_migrated
 from snowha.site import rules as site_rules
 from snowha.site.model import Site
 from snowha.site.rules import Finding
@@ -66,11 +66,11 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _running(site: Site, facts: Facts) -> Iterator[Finding]:
     alive: dict[str, list[str]] = {}
-    moving = {name for server in facts.answering for name in server.migrating}
+    broken = half_migrated(facts.answering)
     for server in facts.answering:
         for name, domain in server.running.items():
             if name.endswith((xl.INCOMING, xl.AWAY)):
-                if name.removesuffix(xl.INCOMING).removesuffix(xl.AWAY) not in moving:
+                if (server.name, name) in broken:
                     yield found("half-migrated", server.name, f"{name} is there, and nobody is migrating it: that broke")
             elif domain.is_alive:
                 alive.setdefault(name, []).append(server.name)

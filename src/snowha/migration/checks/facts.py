@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -175,6 +176,25 @@ class Facts:
     def has_cluster(self) -> bool:
         """Whether Pacemaker runs anywhere."""
         return any(server.is_active("pacemaker.service") for server in self.servers)
+
+
+def half_migrated(servers: Iterable[ServerFacts]) -> frozenset[tuple[str, str]]:
+    """(server, name) of what a migration leaves when it breaks, where nobody is migrating that domain."""
+    servers = list(servers)
+    moving = {name for server in servers for name in server.migrating}
+    return frozenset(
+        (server.name, name)
+        for server in servers
+        for name in server.running
+        if name.endswith((xl.INCOMING, xl.AWAY)) and name.removesuffix(xl.INCOMING).removesuffix(xl.AWAY) not in moving
+    )
+
+
+def in_two_places(servers: Iterable[ServerFacts]) -> frozenset[tuple[str, str]]:
+    """(server, name) of domains that are alive on more than one server."""
+    alive = [(server.name, name) for server in servers for name, domain in server.running.items() if domain.is_alive]
+    counts = Counter(name for _, name in alive)
+    return frozenset((server, name) for server, name in alive if counts[name] > 1)
 
 
 def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, float] | None) -> ServerFacts:

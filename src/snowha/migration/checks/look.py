@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from snowha.cluster import fencing
 from snowha.errors import SnowError, UnreachableError
@@ -14,7 +15,17 @@ from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.reading import looking
 from snowha.migration.checks import bmc, bundle
-from snowha.migration.checks.facts import BmcFact, Facts, Locks, LoginFact, Reach, ServerFacts, parse_server
+from snowha.migration.checks.facts import (
+    BmcFact,
+    Facts,
+    Locks,
+    LoginFact,
+    Reach,
+    ServerFacts,
+    half_migrated,
+    in_two_places,
+    parse_server,
+)
 from snowha.migration.ground import Ground, image_path
 
 HOLD_S = 3
@@ -58,10 +69,27 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         }
         lock, said = locked.result()
         servers = tuple(dead[name] if name in dead else gathered[name].result() for name in names)
+        if half_migrated(servers) | in_two_places(servers):
+            again = pool.map(lambda server: _gather(ground, hosts[server.name]) if server.answers else server, servers)
+            servers = settled(servers, tuple(again))
         reaches = [reach for future in reached.values() for reach in future.result()[0]]
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
     return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said)
+
+
+def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
+    """What was seen the second time, but for what would only then look like a broken migration, or like a domain in two places.
+
+    A migration that ends after one server was looked at and before the other one was looks like either. What really is so is
+    there both times.
+    """
+    before = half_migrated(first) | in_two_places(first)
+    new = (half_migrated(again) | in_two_places(again)) - before
+    return tuple(
+        replace(server, running={name: seen for name, seen in server.running.items() if (server.name, name) not in new})
+        for server in again
+    )
 
 
 def _dead(host: Host) -> ServerFacts | None:

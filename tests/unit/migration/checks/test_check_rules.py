@@ -10,7 +10,7 @@ import pytest
 from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
-from snowha.migration.checks import catalogue, judge
+from snowha.migration.checks import catalogue, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
 from snowha.site.model import Site
 from snowha.xen.xl import Hypervisor
@@ -271,3 +271,18 @@ def test_a_migration_that_is_going_on_is_none_that_broke() -> None:
     facts = change(healthy(), "snow02", running=running("slurm01--incoming"))
     facts = change(facts, "snow01", migrating=frozenset(["xl", "migrate", "-l", "slurm01", "snow02"]))
     assert "half-migrated" not in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+def test_a_migration_that_ends_between_two_looks_is_none_that_broke() -> None:
+    """`apply` would stop, with a domain said to run twice, because servers do not answer in the same instant."""
+    on_snow01 = change(healthy(), "snow01", running=running("deploy01"))
+    first = change(on_snow01, "snow02", running=running("slurm01--incoming")).servers
+    settled = change(on_snow01, "snow02", running=running("slurm01")).servers
+    next_one = change(on_snow01, "snow02", running=running("deploy01")).servers
+    wrong = {"half-migrated", "runs-twice"}
+    for again in (settled, next_one):
+        facts = replace(healthy(), servers=look.settled(first, again))
+        assert not wrong & {finding.code for finding in judge.judge(SITE, facts)}
+    for real, code in ((first, "half-migrated"), (next_one, "runs-twice")):
+        facts = replace(healthy(), servers=look.settled(real, real))
+        assert code in {finding.code for finding in judge.judge(SITE, facts)}
