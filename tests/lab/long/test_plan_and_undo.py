@@ -47,7 +47,7 @@ def test_there_and_back_and_there_again(cluster: Administrator) -> None:
     assert "SNOW_NODES=( snow01 )" in on("nfs01", "cat", f"/export{CONF}")
     for host in ("snow01", "snow02"):
         assert shell(host, "systemctl is-active corosync pacemaker || true").split() == ["inactive", "inactive"]
-        assert shell(host, "ls /etc/snow-ha/fence /etc/corosync/authkey 2>/dev/null || true") == ""
+        assert shell(host, "find /etc/snow-ha/fence /etc/corosync/authkey -type f 2>/dev/null || true") == ""
     assert cluster.snow("ha", "undo", "--yes").output.strip().endswith("nothing to undo")
 
     again = cluster.snow("ha", "apply", "--yes")
