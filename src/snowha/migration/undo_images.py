@@ -165,12 +165,13 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             off = True
             for disk, volume in way.volumes:
                 reporter.say(f"copying {disk.target} back into {volume.target}")
-                event = image_engine.run(
-                    host,
-                    ["copy", disk.target, volume.target],
-                    reporter=reporter,
-                    remedy="the domain runs from its image as before; correct this and run it again",
-                )
+            done = image_engine.run_all(
+                host,
+                [["copy", disk.target, volume.target] for disk, volume in way.volumes],
+                reporter=reporter,
+                remedy="the domain runs from its image as before; correct this and run it again",
+            )
+            for (_, volume), event in zip(way.volumes, done, strict=True):
                 reporter.fact(volume.name, {**image_engine.facts(event), "volume": volume.target})
             write_file(host, path, way.then)
     except BaseException:
