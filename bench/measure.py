@@ -97,10 +97,15 @@ def copiers(bench: Bench, source: Path, *, file_system: bool) -> dict[str, Work]
 
 
 def in_turns(bench: Bench, works: Mapping[str, Work], source: Sequence[Path]) -> dict[str, list[float]]:
-    """Seconds of every work in every round. Before each, what earlier ones wrote is gone and the source is not cached."""
+    """Seconds of every work in every round. Before each, what earlier ones wrote is gone and the source is not cached.
+
+    Each round begins with another one: whoever comes after a program that wrote much may have to wait for its traces.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
+    order = list(works.items())
     for number in range(bench.rounds):
-        for name, work in works.items():
+        first = number * len(order) // bench.rounds
+        for name, work in [*order[first:], *order[:first]]:
             clear(bench)
             for path in source:
                 cold(path)

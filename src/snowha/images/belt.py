@@ -12,21 +12,21 @@ cache: it is synced and dropped from there before it is read back.
 
 from __future__ import annotations
 
-import mmap
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .errors import VerifyError
+from .memory import Buffer
 from .ranges import GRAIN, Piece, Range
 from .storage import Storage
 
 CHUNK = 4 << 20
 """Bytes in a buffer."""
-BUFFERS = 7
-"""28 MiB, of the 64 MiB that a copy may take in all."""
-_BACK = 1 << 20
+BUFFERS = 6
+"""24 MiB, of the 64 MiB that a copy may take in all."""
+_BACK = 2 << 20
 """Bytes read back at once, by each worker."""
 
 
@@ -37,22 +37,6 @@ class Part:
     at: int
     size: int
     place: int
-
-
-class Buffer:
-    """Aligned memory for O_DIRECT that can be compared as fast as memcmp: only ``bytes`` and ``bytearray`` can, of what
-    the standard library has, and neither says where it begins."""
-
-    def __init__(self, size: int) -> None:
-        import ctypes
-
-        self.bytes = bytearray(size + GRAIN)
-        self._shift = -ctypes.addressof(ctypes.c_char.from_buffer(self.bytes)) % GRAIN
-        self.view = memoryview(self.bytes)[self._shift : self._shift + size]
-
-    def holds(self, place: int, found: memoryview) -> bool:
-        """Whether the bytes from ``place`` on are ``found``."""
-        return self.bytes.startswith(found, self._shift + place)
 
 
 @dataclass
@@ -144,7 +128,7 @@ class Belt:
 
     def _read_back(self, chunk: _Chunk) -> None:
         if not hasattr(self._backs, "view"):
-            self._backs.view = memoryview(mmap.mmap(-1, _BACK))
+            self._backs.view = Buffer(_BACK).view
         back: memoryview = self._backs.view
         for part in chunk.parts:
             for low in range(0, part.size, _BACK):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
-import mmap
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 from .belt import CHUNK, Belt, parts_of, read_target
 from .errors import SourceError, SpaceError, TargetError
 from .journal import fingerprint
+from .memory import Buffer
 from .ranges import GRAIN, Piece, Range
 from .storage import IO_SIZE, ZEROS, Reader, Storage
 from .workers import Pace
@@ -103,7 +102,7 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
 
 def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
     """A worker that counts in ``done.written`` what a copy would write."""
-    buffer = memoryview(mmap.mmap(-1, IO_SIZE))
+    buffer = Buffer(IO_SIZE).view
 
     def work(piece: Piece) -> None:
         for at, size in steps(piece):
@@ -119,7 +118,7 @@ def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piec
 
 def checker(target: Storage, wanted: dict[int, str], pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
     """A worker that reads pieces back from the storage and notes what differs."""
-    buffer = memoryview(mmap.mmap(-1, IO_SIZE))
+    buffer = Buffer(IO_SIZE).view
 
     def work(piece: Piece) -> None:
         digest = hashlib.sha256()
@@ -138,7 +137,7 @@ def checker(target: Storage, wanted: dict[int, str], pace: Pace, done: Done, nam
 def check_zeros(target: Storage, between: list[Range]) -> list[Range]:
     """What is not zero although nothing was copied there. Holes are not read."""
     found: list[Range] = []
-    with contextlib.closing(mmap.mmap(-1, IO_SIZE)) as memory, memoryview(memory) as buffer:
+    with Buffer(IO_SIZE).view as buffer:
         for start, end in between:
             while start < end:
                 size = min(IO_SIZE, end - start)
