@@ -97,7 +97,8 @@ def snow(folder: Path, *words: str) -> None:
 
 
 def restart() -> None:
-    shell("snow01", f"xl shutdown -w {DOMAIN} && xl create -q /sNow/etc/domains/{DOMAIN}.cfg")
+    gone = f"while xl domid {DOMAIN} > /dev/null 2>&1; do sleep 0.2; done"
+    shell("snow01", f"xl shutdown -w {DOMAIN}; {gone}; xl create -q /sNow/etc/domains/{DOMAIN}.cfg")
 
 
 def guide() -> None:
