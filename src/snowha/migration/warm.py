@@ -304,7 +304,7 @@ def _switch(
     reporter.say(f"shutting down {name}")
     with moving.else_from_volumes(host, name, config, steady):
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        reporter.say(f"copying what is left of {', '.join(one.disk.name for one in warm)}")
+        reporter.say(f"copying what is left of {', '.join(disk.name for disk in (*(one.disk for one in warm), *at_rest))}")
         verbs = [_freshen(one) for one in warm]
         if wish.max_away is not None:
             left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
