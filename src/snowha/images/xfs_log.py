@@ -58,9 +58,10 @@ def _cycles(read: Read, fs: Super, sectors: int) -> Iterator[int]:
     """Of each sector. The header of a record has it behind its magic number."""
     size = sectors * _SECTOR
     for at in range(0, size, _STEP):
-        data = read(fs.log_at + at, min(_STEP, size - at))
-        for low in range(0, len(data), _SECTOR):
-            word, behind = struct.unpack_from(">2I", data, low)
+        words = memoryview(read(fs.log_at + at, min(_STEP, size - at))).cast("I")
+        count = len(words) * 4 // _SECTOR
+        first, second = (struct.unpack(f">{count}I", words[start :: _SECTOR // 4].tobytes()) for start in (0, 1))
+        for word, behind in zip(first, second):  # noqa: B905 strict= came with Python 3.10
             yield behind if word == _MAGIC else word
 
 
