@@ -24,13 +24,13 @@ from .job import Options
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verbs; the exit code of the first that fails."""
     parser = _parser()
-    verbs = [parser.parse_args(words) for words in _split(sys.argv[1:] if argv is None else argv)]
+    verbs = [parser.parse_args(words) for words in split(sys.argv[1:] if argv is None else argv)]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     return next((code for code in map(_run, verbs, range(len(verbs))) if code), 0)
 
 
-def _split(argv: Sequence[str]) -> list[list[str]]:
+def split(argv: Sequence[str]) -> list[list[str]]:
     """The words of each verb."""
     verbs: list[list[str]] = [[]]
     for word in argv:

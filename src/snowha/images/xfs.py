@@ -43,6 +43,16 @@ def used_ranges(read: Read, length: int) -> tuple[str, list[Range]]:
 
     Raises NotTrusted, with the reason; OSError from ``read``.
     """
+
+    def inside(at: int, size: int) -> bytes:
+        if at < 0 or at + size > length:
+            raise NotTrusted(f"the XFS leads to byte {at}, outside of the device")
+        return read(at, size)
+
+    return "xfs", _used_ranges(inside, length)
+
+
+def _used_ranges(read: Read, length: int) -> list[Range]:
     fs = parse_super(read, length)
     check_clean(read, fs)
     used: list[Range] = [(0, min(length, HEAD)), (fs.blocks * fs.block, length)]
@@ -57,7 +67,7 @@ def used_ranges(read: Read, length: int) -> tuple[str, list[Range]]:
             used = bounded(merge(used), MOST_RANGES)
     if free_blocks != fs.free:
         raise NotTrusted(f"the groups count {free_blocks} free blocks, the superblock {fs.free}")
-    return "xfs", bounded(aligned(merge(used, gap=GRAIN), length), MOST_RANGES)
+    return bounded(aligned(merge(used, gap=GRAIN), length), MOST_RANGES)
 
 
 def _parse_group(read: Read, fs: Super, number: int) -> _Group:

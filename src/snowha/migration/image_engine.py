@@ -10,6 +10,7 @@ from snowha.errors import CommandError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.images import travel
+from snowha.images.commands import split
 from snowha.plan.step import Reporter
 
 PATH = "/var/lib/snow-ha/images.pyz"
@@ -93,15 +94,9 @@ def pretended(words: Sequence[str]) -> str | None:
     """What a command of ``argv`` would say if all went well; None for any other."""
     if list(words[:2]) != ["python3", PATH]:
         return None
-    verbs: list[list[str]] = [[]]
-    for word in words[2:]:
-        if word == "+":
-            verbs.append([])
-        else:
-            verbs[-1].append(word)
     last = {"verified": True, "kind": "", "bytes": 0, "copied": 0, "seconds": 0, "method": "", "reason": ""}
     lines = []
-    for number, verb in enumerate(verbs):
+    for number, verb in enumerate(split(words[2:])):
         kind = "plan" if {"map", "--preview"} & set(verb) else "done"
         lines.append(json.dumps({"event": kind, **last, "number": number}) + "\n")
     return "".join(lines)

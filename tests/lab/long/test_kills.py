@@ -18,7 +18,7 @@ from snowha.lab import layout, site
 SEED = 2026
 INTO_S = ((0.0, 2.0), (2.0, 40.0), (0.0, 5.0), (0.0, 5.0))
 """How far into a step it is killed, at random: the first time that it is begun, the second, and so on. Short steps are over by
-then, and the next one is hit; so fewer runs are killed than this says: with the first two of these it was 30."""
+then, and the next one is hit; so fewer runs are killed than this says: with the first two of these it was 29."""
 FILES = (
     "/etc/corosync /etc/default/xendomains /etc/default/grub.d /etc/fstab /etc/network /etc/snow-ha /etc/xen "
     "/etc/systemd/system /root/.ssh/authorized_keys"

@@ -145,7 +145,7 @@ def test_random_superblocks_are_refused(noise: bytes, length: int) -> None:
             raise OSError("outside")
         return data[at : at + size]
 
-    with pytest.raises((NotTrusted, OSError)):
+    with pytest.raises(NotTrusted):
         xfs.used_ranges(read, len(data))
 
 
