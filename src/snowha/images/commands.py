@@ -1,7 +1,8 @@
-"""The command line: ``copy SOURCE TARGET``, ``freshen ORIGIN STORE TARGET``, ``verify TARGET``, ``map SOURCE``.
+"""The command line: ``copy SOURCE TARGET``, ``freshen ORIGIN STORE TARGET``, ``verify TARGET``, ``map SOURCE``, ``wait FILE``.
 
 Several verbs, each with its words, may stand behind each other with a ``+`` between them. They are carried out in that order,
-up to the first that fails; the last event of each has its ``number``, from 0 on.
+up to the first that fails; the last event of each has its ``number``, from 0 on. So whoever shuts a domain down can have
+everything ready: ``freshen … --ahead + wait FILE + freshen …``, and makes FILE when the domain is off.
 
 Exit codes: 0 done (and verified) · 1 a bug · 2 wrong words or an unusable manifest · 3 the source cannot be read, or was
 written meanwhile · 4 the target cannot be written, or must not be replaced · 5 no room · 6 verification found differences ·
@@ -11,12 +12,14 @@ written meanwhile · 4 the target cannot be written, or must not be replaced · 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import check, engine, events, freshen, workers
+from . import await_word, check, engine, events, freshen, workers
+from .bring import NOTHING_PROVEN, Proven
 from .errors import ImageError, Interrupted
 from .job import Options
 
@@ -24,7 +27,11 @@ from .job import Options
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verbs; the exit code of the first that fails."""
     parser = _parser()
-    verbs = [parser.parse_args(words) for words in split(sys.argv[1:] if argv is None else argv)]
+    proven: dict[str, Proven] = {}
+    verbs = [
+        parser.parse_args(words, argparse.Namespace(proven=proven))
+        for words in split(sys.argv[1:] if argv is None else argv)
+    ]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     return next((code for code in map(_run, verbs, range(len(verbs))) if code), 0)
@@ -47,16 +54,17 @@ def _run(words: argparse.Namespace, number: int) -> int:
         report({**words.run(words, report), "number": number})
     except ImageError as error:
         if words.json:
-            events.as_json(
-                {
-                    "event": "error",
-                    "kind": error.kind,
-                    "message": str(error),
-                    "remedy": error.remedy,
-                    "exit": error.exit_code,
-                    "ranges": [[start, end - start] for start, end in error.ranges],
-                }
-            )
+            with contextlib.suppress(Interrupted):  # nobody listens: that may be this very error
+                events.as_json(
+                    {
+                        "event": "error",
+                        "kind": error.kind,
+                        "message": str(error),
+                        "remedy": error.remedy,
+                        "exit": error.exit_code,
+                        "ranges": [[start, end - start] for start, end in error.ranges],
+                    }
+                )
         else:
             print(error, file=sys.stderr)
         return error.exit_code
@@ -74,6 +82,11 @@ def _verify(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
 def _freshen(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
     if words.preview:
         return freshen.preview(words.source, words.store, words.target, _options(words))
+    if words.ahead:
+        event, words.proven[words.target] = freshen.ahead(
+            words.source, words.store, words.target, report, _options(words), base=words.base
+        )
+        return event
     return freshen.freshen(
         words.source,
         words.store,
@@ -83,7 +96,7 @@ def _freshen(words: argparse.Namespace, report: events.Report) -> dict[str, Any]
         base=words.base,
         point=words.point,
         last=not words.point,
-        most=words.at_most,
+        proven=words.proven.pop(words.target, NOTHING_PROVEN),
     )
 
 
@@ -93,6 +106,10 @@ def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
         for at, size in event["ranges"]:
             print(f"{at:>16} {size:>16}")
     return event
+
+
+def _wait(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
+    return await_word.wait(words.file, report)
 
 
 def _options(words: argparse.Namespace) -> Options:
@@ -153,8 +170,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--base", required=True, metavar="NAME", help="the snapshot's name, as given to `copy --point`")
     verb.add_argument("--point", default="", metavar="NAME", help="SOURCE is a later snapshot of this name")
     verb.add_argument("--manifest", default="", metavar="FILE", help="instead of TARGET.manifest")
-    verb.add_argument("--at-most", type=int, metavar="BYTES", help="touch nothing if more had to be read")
-    verb.add_argument("--preview", action="store_true", help="only say how much there is to do")
+    only = verb.add_mutually_exclusive_group()
+    only.add_argument("--preview", action="store_true", help="only say how much there is to do")
+    only.add_argument(
+        "--ahead",
+        action="store_true",
+        help="only what can be done while the domain runs; another `freshen` has to follow",
+    )
     verb.set_defaults(run=_freshen)
 
     verb = verbs.add_parser(
@@ -168,6 +190,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("source")
     verb.add_argument("--every-block", action="store_true", help=argparse.SUPPRESS)
     verb.set_defaults(run=_map)
+
+    verb = verbs.add_parser("wait", parents=[common], help="wait until somebody makes FILE, and remove it")
+    verb.add_argument("file", metavar="FILE")
+    verb.set_defaults(run=_wait)
     return parser
 
 

@@ -15,48 +15,34 @@ surveyed decides only how much is left to do here, never whether it is right.
 
 A window in which something changed is read from the origin as a whole, since its hash is over all of it; only what changed is
 written; and all of it is read back.
+
+Most of this can be done ahead, while the domain still runs (``ahead``): windows are copied as they are just then, and what was
+read back from the image is known by its hash. Afterwards, with the domain down, a window that still has that hash in the origin
+is the same in the image, and only has to be read once more. What was read while it was being written has another hash then.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import cow
 from . import manifest as manifests
-from .belt import CHUNK, Belt, parts_of
+from .bring import NOTHING_PROVEN, Proven, bring
 from .check import Entries, not_zero, raise_on_difference, root_hash
+from .delta import Delta, find
 from .errors import SourceError, TargetError, UsageError
-from .events import Progress, Report
+from .events import Report
 from .job import DEFAULTS, Options
 from .journal import Journal, is_about
 from .manifest import Manifest
-from .ranges import Piece, Range, aligned, bounded, cut, intersect, merge, total, without
-from .storage import IO_SIZE, Storage, open_source, open_target
-from .survey import seal, survey
-from .transfer import read_source, write_error, write_part
-from .used import MOST_RANGES
-from .workers import Pace, run
-
-
-@dataclass(frozen=True)
-class Delta:
-    """What is to be done."""
-
-    write: tuple[Range, ...]
-    """Bytes to be copied."""
-    pieces: tuple[Piece, ...]
-    """Windows to be read, hashed anew and read back: all in which something is written."""
-    chunks: int
-    """How many chunks the snapshot's store named."""
-    missed: int
-    """Bytes that the origin uses, and that were neither copied from the snapshot nor written since."""
+from .ranges import Piece, total
+from .storage import Storage, open_source, open_target
+from .survey import seal
+from .transfer import write_error
 
 
 def freshen(
@@ -69,13 +55,12 @@ def freshen(
     base: str,
     point: str = "",
     last: bool = True,
-    most: int | None = None,
+    proven: Proven = NOTHING_PROVEN,
 ) -> dict[str, Any]:
     """Bring the image of snapshot ``base`` to the state of ``source_path``; the ``done`` event.
 
     ``store_path`` is the snapshot's exception store (its ``-cow`` device). ``last``: the source is the origin, and quiet.
-    Else it is a later snapshot, named ``point``, and a last round has to follow. ``most``: if more bytes than that had to be
-    read, nothing is touched.
+    Else it is a later snapshot, named ``point``, and a last round has to follow. ``proven``: what ``ahead`` did for this one.
 
     While it is under way, and after it was killed, the image is under its ``.partial`` name; the same call then goes on.
     Raises ImageError of the class that is the exit code: SourceError if the store is no delta, UsageError if the image is
@@ -86,44 +71,27 @@ def freshen(
     record = manifests.read(saved)
     if record.point == point and _end_killed(target_path, record, base):
         return _done_event(source_path, target_path, saved, record, None, began)
-    if record.point != base:
-        raise UsageError(
-            f"it is an image of {record.point or 'no snapshot'}, not of {base}",
-            where=saved,
-            remedy="copy the snapshot first",
-        )
+    _check_base(record, saved, base)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_source(source_path))
-        if source.length != record.length:
-            raise SourceError(
-                f"{source.length} bytes long, its snapshot was {record.length}",
-                where=source_path,
-                remedy="copy it again: it was resized",
-            )
+        _check_length(source, source_path, record)
         before = _sealed(source, source_path)
-        delta = _delta(source, store_path, record, last=last)
+        delta = find(source, store_path, record, last=last)
         report(_plan_event(source_path, target_path, record, delta))
-        reading = sum(piece.bytes for piece in delta.pieces)
-        if most is not None and reading > most:
-            raise SourceError(
-                f"{reading} bytes are to be read, more than the {most} allowed",
-                where=source_path,
-                remedy="take another snapshot first, or allow more",
-            )
         journal = stack.enter_context(contextlib.closing(_take(target_path, record, base)))
         target = stack.enter_context(open_target(f"{target_path}.partial", create=True))
-        hashes = _bring(source, source_path, target, target_path, record, delta, report, options)
+        known = proven.windows if proven.base == base and proven.stamp == _last_change(target.path) else {}
+        brought = bring(source, source_path, target, target_path, delta, report, options, known=known)
+        raise_on_difference(brought.differing, target_path)
         if _sealed(source, source_path) != before:
             raise SourceError(
                 "it was written while it was copied",
                 where=source_path,
                 remedy="shut its domain down, and run this again",
             )
-        entries = _merged(record.entries, delta.pieces, hashes)
+        entries = _merged(record.entries, delta.pieces, brought.hashes)
         raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
-        stamp = time.time_ns() // 10**9 * 10**9
-        target.settle(stamp)
-        target.sync()
+        stamp = _settle(target)
         after = replace(
             record,
             entries=entries,
@@ -139,19 +107,60 @@ def freshen(
         except OSError as error:
             raise write_error(error, target_path, (0, record.length)) from None
         journal.remove()
-    return _done_event(source_path, target_path, saved, after, delta, began)
+    return _done_event(source_path, target_path, saved, after, delta, began, sum(brought.kept))
+
+
+def ahead(
+    source_path: str, store_path: str, target_path: str, report: Report, options: Options = DEFAULTS, *, base: str
+) -> tuple[dict[str, Any], Proven]:
+    """Do of ``freshen`` what can be done while the domain runs: the ``ahead`` event, and what the image was seen to hold.
+
+    The image is under its ``.partial`` name afterwards, and ``freshen`` has to follow. Raises as that one.
+    """
+    began = time.monotonic()
+    saved = options.manifest or manifests.path_for(target_path)
+    record = manifests.read(saved)
+    _check_base(record, saved, base)
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_source(source_path, quiet=False))
+        _check_length(source, source_path, record)
+        delta = find(source, store_path, record, last=False)
+        report(_plan_event(source_path, target_path, record, delta))
+        stack.enter_context(contextlib.closing(_take(target_path, record, base)))
+        target = stack.enter_context(open_target(f"{target_path}.partial", create=True))
+        brought = bring(source, source_path, target, target_path, delta, report, options, known={})
+        try:
+            stamp = _settle(target)
+        except OSError as error:
+            raise write_error(error, target_path, (0, record.length)) from None
+    event = {
+        "event": "ahead",
+        "source": source_path,
+        "target": target_path,
+        "bytes": record.length,
+        "copied": total(delta.write),
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    return event, Proven(base, stamp, brought.proven(delta.pieces))
 
 
 def _done_event(
-    source_path: str, target_path: str, saved: str, record: Manifest, delta: Delta | None, began: float
+    source_path: str,
+    target_path: str,
+    saved: str,
+    record: Manifest,
+    delta: Delta | None,
+    began: float,
+    kept: int = 0,
 ) -> dict[str, Any]:
-    """``delta`` is None if an earlier run had done everything but the rename."""
+    """``delta`` is None if an earlier run had done everything but the rename. ``kept``: bytes that were there already."""
     return {
         "event": "done",
         "source": source_path,
         "target": target_path,
         "bytes": record.length,
-        "copied": total(delta.write) if delta else 0,
+        "copied": total(delta.write) - kept if delta else 0,
+        "kept": kept,
         "missed": delta.missed if delta else 0,
         "chunks": delta.chunks if delta else 0,
         "method": record.method,
@@ -167,37 +176,37 @@ def preview(source_path: str, store_path: str, target_path: str, options: Option
     """What ``freshen`` would do now, while the domain runs: the ``plan`` event. What is used only later is not in it."""
     record = manifests.read(options.manifest or manifests.path_for(target_path))
     with Storage(source_path) as source:
-        return _plan_event(source_path, target_path, record, _delta(source, store_path, record, last=False))
+        return _plan_event(source_path, target_path, record, find(source, store_path, record, last=False))
 
 
-def _delta(source: Storage, store_path: str, record: Manifest, *, last: bool) -> Delta:
-    try:
-        with Storage(store_path) as store:
-            found = cow.changes(store.read_bytes, store.length, record.length)
-    except cow.NoDelta as reason:
+def _check_base(record: Manifest, saved: str, base: str) -> None:
+    if record.point != base:
+        raise UsageError(
+            f"it is an image of {record.point or 'no snapshot'}, not of {base}",
+            where=saved,
+            remedy="copy the snapshot first",
+        )
+
+
+def _check_length(source: Storage, path: str, record: Manifest) -> None:
+    if source.length != record.length:
         raise SourceError(
-            f"it does not say what was written since the snapshot was made: {reason}",
-            where=store_path,
-            remedy="remove the snapshot and begin again with a new one, larger if it overflowed",
-        ) from None
-    except OSError as error:
-        raise SourceError(
-            f"cannot be read: {error.strerror}", where=store_path, remedy="name the snapshot's -cow device"
-        ) from None
-    had = merge(span for piece, _ in record.entries for span in piece.ranges)
-    write = bounded(aligned(found.ranges, record.length), MOST_RANGES)
-    missed: list[Range] = []
-    if record.kind == "swap":
-        write = []  # what was swapped out is worth nothing once the domain is off
-    elif last:
-        used = list(survey(source).ranges)
-        missed = without(used, merge([*had, *write]))
-        write = bounded(merge([*write, *missed]), MOST_RANGES)
-    touched = {piece.index for piece in cut(write, record.window)}
-    everything = cut(merge([*had, *write]), record.window)
-    return Delta(
-        tuple(write), tuple(piece for piece in everything if piece.index in touched), found.chunks, total(missed)
-    )
+            f"{source.length} bytes long, its snapshot was {record.length}",
+            where=path,
+            remedy="copy it again: it was resized",
+        )
+
+
+def _settle(target: Storage) -> int:
+    """Set the image's time of last change, so that a later change shows; that time, in ns. Raises OSError."""
+    stamp = time.time_ns() // 10**9 * 10**9
+    target.settle(stamp)
+    target.sync()
+    return stamp
+
+
+def _last_change(path: str) -> int:
+    return Path(path).stat().st_mtime_ns
 
 
 def _header(base: str) -> dict[str, object]:
@@ -245,61 +254,6 @@ def _take(target_path: str, record: Manifest, base: str) -> Journal:
             f"cannot be written: {error.strerror}", where=target_path, remedy="look at the folder and its rights"
         ) from None
     raise TargetError("there is no image to bring up to date", where=target_path, remedy="copy the snapshot first")
-
-
-def _bring(
-    source: Storage,
-    source_path: str,
-    target: Storage,
-    target_path: str,
-    record: Manifest,
-    delta: Delta,
-    report: Report,
-    options: Options,
-) -> dict[int, str]:
-    """Copy, hash and read back; the hashes by window."""
-    reader = options.wrap(source)
-    pace, hashes = Pace(options.rate), {}
-    progress = Progress(report, "copy", sum(piece.bytes for piece in delta.pieces))
-    belt = Belt(target, target_path, pace.take)
-    largest = IO_SIZE if options.rate else CHUNK
-
-    def worker() -> Callable[[Piece], None]:
-        def work(piece: Piece) -> None:
-            digest = hashlib.sha256()
-            write = intersect(piece.ranges, delta.write)
-            for parts in parts_of(piece, largest=largest):
-                buffer = belt.take()
-                for part in parts:
-                    pace.take(part.size)
-                    with buffer.view[part.place :] as room:
-                        read_source(reader, room, part.at, part.size, source_path)
-                        with room[: part.size] as data:
-                            digest.update(data)
-                        for start, end in intersect([(part.at, part.at + part.size)], write):
-                            with room[start - part.at : end - part.at] as data:
-                                write_part(target, data, start, target_path, dirty=True)
-                    pace.count(part.size)
-                belt.put(buffer, piece, parts)
-            hashes[piece.index] = digest.hexdigest()
-
-        return work
-
-    try:
-        run(
-            delta.pieces,
-            worker,
-            pace,
-            lambda: progress.at(pace.done),
-            threads=options.threads,
-            last=belt.drain,
-        )
-        target.sync()
-    except OSError as error:
-        raise write_error(error, target_path, (0, record.length)) from None
-    progress.at(pace.done, force=True)
-    raise_on_difference(belt.differing, target_path)
-    return hashes
 
 
 def _merged(entries: Entries, pieces: tuple[Piece, ...], hashes: dict[int, str]) -> Entries:

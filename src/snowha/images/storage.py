@@ -210,10 +210,11 @@ def _punch(descriptor: int, at: int, size: int) -> bool:
     return bool(call(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0)
 
 
-def open_source(path: str) -> Storage:
-    """Raises SourceError, or BusyError if a block device is mounted or otherwise claimed (O_EXCL, open(2))."""
+def open_source(path: str, *, quiet: bool = True) -> Storage:
+    """Raises SourceError, or BusyError if a block device that should be ``quiet`` is mounted or otherwise claimed (O_EXCL,
+    open(2))."""
     try:
-        return Storage(path, exclusive=True)
+        return Storage(path, exclusive=quiet)
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise BusyError(

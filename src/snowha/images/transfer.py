@@ -59,23 +59,10 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
     source, target, journal, done = job.source, job.target, job.journal, job.done
     largest = IO_SIZE if job.options.rate else CHUNK
 
-    def hash_only(piece: Piece) -> str:
-        digest = hashlib.sha256()
-        buffer = belt.take()
-        try:
-            for at, size in steps(piece):
-                pace.take(size)
-                read_source(source, buffer.view, at, size, job.source_name)
-                with buffer.view[:size] as part:
-                    digest.update(part)
-        finally:
-            belt.give(buffer)
-        return digest.hexdigest()
-
     def work(piece: Piece) -> None:
         before = journal.synced.get(piece.index) if journal else None
         if before and journal:
-            if before[0] == fingerprint(piece) and before[1] == hash_only(piece):
+            if before[0] == fingerprint(piece) and before[1] == hash_source(source, belt, pace, piece, job.source_name):
                 pace.count(piece.bytes)
                 done.hashes[piece.index] = before[1]
                 done.kept.append(piece)
@@ -98,6 +85,21 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
         done.unsynced.append((piece, value))
 
     return work
+
+
+def hash_source(source: Reader, belt: Belt, pace: Pace, piece: Piece, name: str) -> str:
+    """The hash of what a source has in a piece. Raises SourceError."""
+    digest = hashlib.sha256()
+    buffer = belt.take()
+    try:
+        for at, size in steps(piece):
+            pace.take(size)
+            read_source(source, buffer.view, at, size, name)
+            with buffer.view[:size] as part:
+                digest.update(part)
+    finally:
+        belt.give(buffer)
+    return digest.hexdigest()
 
 
 def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:

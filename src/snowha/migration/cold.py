@@ -37,15 +37,23 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
     began = time.monotonic()
-    reporter.say(f"shutting down {name}")
-    with moving.else_from_volumes(host, name, path, steady):
+    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+
+    def shut_down() -> None:
+        nonlocal began
+        began = time.monotonic()
+        reporter.say(f"shutting down {name}")
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
         if disks:
             reporter.say(f"copying {', '.join(disk.name for disk in disks)} to {ground.site.paths.images}/{name}")
-        done = image_engine.run_all(
+
+    with moving.else_from_volumes(host, name, path, steady):
+        done = image_engine.run_when_off(
             host,
+            name,
+            [],
             [["copy", disk.target, targets[disk.vdev]] for disk in disks],
+            shut_down,
             reporter=reporter,
             remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
         )

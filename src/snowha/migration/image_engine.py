@@ -30,7 +30,7 @@ def run(
     words: Sequence[str],
     *,
     reporter: Reporter | None = None,
-    look: Callable[[], None] | None = None,
+    look: Callable[[Event], None] | None = None,
     remedy: str = "",
 ) -> Event:
     """Run one verb; its last event (``done`` or ``plan``). Raises as ``run_all``."""
@@ -42,12 +42,12 @@ def run_all(
     verbs: Sequence[Sequence[str]],
     *,
     reporter: Reporter | None = None,
-    look: Callable[[], None] | None = None,
+    look: Callable[[Event], None] | None = None,
     remedy: str = "",
 ) -> list[Event]:
     """Run verbs one after the other, in one process: a domain may be waiting. The last event of each.
 
-    Progress goes to ``reporter``; ``look`` is called at each event and may raise, which ends the engine.
+    Progress goes to ``reporter``; ``look`` is called with each event and may raise, which ends the engine.
     Raises CommandError with the engine's own message and remedy, unless another ``remedy`` is given, at the first that fails.
     """
     if not verbs:
@@ -69,7 +69,7 @@ def run_all(
         elif event.get("event") == "error":
             failure.update(event)
         if look:
-            look()
+            look(event)
 
     completed = host.run(argv(verbs), timeout=_LONGEST, check=False, on_line=line)
     if not completed.ok or len(results) < len(verbs):
@@ -80,6 +80,39 @@ def run_all(
             remedy=remedy or str(failure.get("remedy", "")),
         )
     return [results[number] for number in range(len(verbs))]
+
+
+def run_when_off(
+    host: Host,
+    name: str,
+    ahead: Sequence[Sequence[str]],
+    last: Sequence[Sequence[str]],
+    shut_down: Callable[[], None],
+    *,
+    reporter: Reporter | None = None,
+    look: Callable[[Event], None] | None = None,
+    remedy: str = "",
+) -> list[Event]:
+    """``run_all`` of ``ahead``, and then, after ``shut_down``, of ``last``: the last events of these. The engine is started
+    before, and waits meanwhile, since the domain ``name`` is away from then on. Raises what ``shut_down`` raises, too.
+    """
+    if not last:
+        shut_down()
+        return []
+    word = f"/run/snow-ha-{name}-is-off"
+    is_asked = False
+
+    def listen(event: Event) -> None:
+        nonlocal is_asked
+        if event.get("event") == "waiting" and not is_asked:
+            is_asked = True
+            shut_down()
+            host.run(["touch", word])
+        if look:
+            look(event)
+
+    done = run_all(host, [*ahead, ["wait", word], *last], reporter=reporter, look=listen, remedy=remedy)
+    return done[len(ahead) + 1 :]
 
 
 def argv(verbs: Sequence[Sequence[str]]) -> list[str]:
@@ -98,6 +131,8 @@ def pretended(words: Sequence[str]) -> str | None:
     lines = []
     for number, verb in enumerate(split(words[2:])):
         kind = "plan" if {"map", "--preview"} & set(verb) else "done"
+        if verb[0] == "wait":
+            lines.append(json.dumps({"event": "waiting"}) + "\n")
         lines.append(json.dumps({"event": kind, **last, "number": number}) + "\n")
     return "".join(lines)
 

@@ -21,6 +21,7 @@ from snowha.migration import image_engine
 from snowha.migration.ground import Ground
 from snowha.plan.change import Change, FileChange, HostCommand
 from snowha.plan.step import Fact, Step
+from snowha.xen import xl
 
 _PASSWORD = re.compile(r"pass|secret|token|credential|crypt|key", re.IGNORECASE)
 _PROBE = "snow-ha-probe-"
@@ -90,7 +91,9 @@ class Rehearsal:
         """What a server would say once the commands before had been carried out."""
         words = list(argv)
         if words[:2] == ["xl", "shutdown"]:
-            self._off.add(words[2])
+            self._off.add(words[-1])
+        elif words[:3] == ["sh", "-c", xl.UNTIL_GONE]:
+            return ""
         elif words[:2] == ["xl", "create"]:
             self._off.discard(self._names.get(words[-1], ""))
         elif words[:2] == ["xl", "list"] and answer is not None and answer.ok and self._off:

@@ -185,7 +185,7 @@ class Watch:
         self._host, self._names, self._now = host, frozenset(names), now
         self._next = now() + _LOOK_EVERY
 
-    def __call__(self) -> None:
+    def __call__(self, _event: object = None) -> None:
         """Enlarge what fills up. Raises SiteError before one overflows, or when one has."""
         if self._now() >= self._next:
             self.look()

@@ -159,15 +159,23 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     steady = Unstoppable(reporter)
     began = time.monotonic()
     off = False
+
+    def shut_down() -> None:
+        nonlocal off, began
+        began = time.monotonic()
+        _see_off(ground, name, reporter, steady)
+        off = True
+        for disk, volume in way.volumes:
+            reporter.say(f"copying {disk.target} back into {volume.target}")
+
     try:
         if way.is_due:
-            _see_off(ground, name, reporter, steady)
-            off = True
-            for disk, volume in way.volumes:
-                reporter.say(f"copying {disk.target} back into {volume.target}")
-            done = image_engine.run_all(
+            done = image_engine.run_when_off(
                 host,
+                name,
+                [],
                 [["copy", disk.target, volume.target] for disk, volume in way.volumes],
+                shut_down,
                 reporter=reporter,
                 remedy="the domain runs from its image as before; correct this and run it again",
             )

@@ -32,6 +32,9 @@ _SHORT = 3.0
 _WORTH = 0.7
 """Another round must have shortened the last one at least to this share of what it was, else the next is not tried."""
 
+_LOOKS, _LOOK_EVERY, _QUIET = 6, 5.0, 0.3
+"""Looks at a domain that starts, seconds between them, and the share of a processor with which it counts as quiet."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -114,11 +117,11 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
         reporter.fact("estimate_s", round(estimate.seconds, 1))
-        began = time.monotonic()
         config = ground.site.domain(name).config
-        _switch(host, name, config, (text, changed), warm, at_rest, targets, rate, wish, reporter)
+        began = _switch(host, name, config, (text, changed), warm, at_rest, targets, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(time.monotonic() - began, 1))
+        _let_it_start(host, name, reporter)
     finally:
         _remove_all(host, domain, Unstoppable(reporter))
     reporter.fact("type", kind)
@@ -296,22 +299,47 @@ def _switch(
     rate: float,
     wish: Wish,
     reporter: Reporter,
-) -> None:
-    """Shut the domain down, copy what is left, start it from its images; from its volumes if anything fails."""
+) -> float:
+    """Shut the domain down, copy what is left, start it from its images; from its volumes if anything fails. When it was shut
+    down (time.monotonic)."""
     before, after = texts
     steady = Unstoppable(reporter)
-    began = time.monotonic()
-    reporter.say(f"shutting down {name}")
-    with moving.else_from_volumes(host, name, config, steady):
+    began: float | None = None
+    watch = Watch(host, [one.snapshot.full_name for one in warm])
+    last = [*map(_freshen, warm), *(["copy", disk.target, targets[disk.vdev]] for disk in at_rest)]
+
+    def shut_down() -> None:
+        nonlocal began
+        began = time.monotonic()
+        reporter.say(f"shutting down {name}")
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
         reporter.say(f"copying what is left of {', '.join(disk.name for disk in (*(one.disk for one in warm), *at_rest))}")
-        verbs = [_freshen(one) for one in warm]
-        if wish.max_away is not None:
-            left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
-            verbs = [[*words, "--at-most", str(round(left * rate))] for words in verbs]
-        verbs += [["copy", disk.target, targets[disk.vdev]] for disk in at_rest]
-        done = image_engine.run_all(
-            host, verbs, reporter=reporter, remedy="it runs from its volumes as before; run it again"
+
+    def look(event: image_engine.Event) -> None:
+        """Before the engine touches anything, it says how much it will read."""
+        if began is None:
+            watch()
+        if began is None or wish.max_away is None or event.get("event") != "plan":
+            return
+        left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
+        if int(event["bytes"]) > left * rate:
+            raise SiteError(
+                f"{int(event['bytes']) >> 20} MiB are left to be copied, too much for {wish.max_away:g} s",
+                where=host.name,
+                remedy="it runs from its volumes as before; allow more with --max-away, or run it again when it writes less",
+            )
+
+    with moving.else_from_volumes(host, name, config, steady):
+        reporter.say("copying what it wrote meanwhile, while it still runs")
+        done = image_engine.run_when_off(
+            host,
+            name,
+            [[*_freshen(one), "--ahead"] for one in warm],
+            last,
+            shut_down,
+            reporter=reporter,
+            look=look,
+            remedy="it runs from its volumes as before; run it again",
         )
         names = [*(f"{one.disk.name}-rest" for one in warm), *(disk.name for disk in at_rest)]
         for key, event in zip(names, done, strict=True):
@@ -319,6 +347,20 @@ def _switch(
         write_file(host, config, after)
     steady.say(f"starting {name} from its images")
     moving.start_from_image(host, name, config, before)
+    return time.monotonic() if began is None else began
+
+
+def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
+    """Wait until the domain has become quiet, for a while at most. It answers, but its services may still be starting, and what
+    removing snapshots takes of a small server would be taken from them."""
+    before: float | None = None
+    for _ in range(_LOOKS):
+        now = xl.running(host).get(name)
+        if now is None or (before is not None and now.seconds - before < _QUIET * _LOOK_EVERY):
+            return
+        before = now.seconds
+        reporter.say(f"waiting for {name} to have started before its snapshots are removed")
+        time.sleep(_LOOK_EVERY)
 
 
 def _remove_all(host: Host, domain: Domain, steady: Unstoppable) -> None:

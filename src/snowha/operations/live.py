@@ -9,12 +9,15 @@ from snowha.cluster import cib, live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
+from snowha.hosts.reading import looking
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.plan.step import Reporter
 from snowha.xen import xl
 
 LOOK_EVERY_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
+
+_UNTIL_ANSWER = looking('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
 
 Hosts = dict[str, Host]
 """The servers by name, in the order of ha.toml."""
@@ -126,11 +129,16 @@ def answers(asking: Host, address: str) -> bool:
     return asking.run(["ping", "-c", "1", "-W", "2", address], check=False, timeout=30).ok
 
 
+def _answers_soon(asking: Host, address: str) -> bool:
+    """The same within a few seconds, by one process: while a domain boots, looking takes from the server that it boots on."""
+    return asking.run(["sh", "-c", _UNTIL_ANSWER, "sh", address], check=False, timeout=60).ok
+
+
 def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter: Reporter, *, timeout: float) -> None:
     """Wait until the domain ``name`` answers ``asking`` on every address. Raises ProofError."""
     for address in addresses:
         wait_for(
-            partial(answers, asking, address),
+            partial(_answers_soon, asking, address),
             timeout=timeout,
             what=f"{name} to answer on {address}",
             report=reporter.say,

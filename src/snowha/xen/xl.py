@@ -9,22 +9,36 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import remove_file, write_file
-from snowha.hosts.wait import wait_for
+from snowha.hosts.reading import looking
 from snowha.site.model import Domain
 
+_REMOVAL = 60
+"""Seconds that xl has to remove a domain that halted."""
+UNTIL_GONE = looking(
+    f"""for tenth in $(seq {10 * _REMOVAL}); do
+    xenstore-exists "$1" || break
+    sleep 0.1
+done
+sleep 0.1
+xl list"""
+)
+"""Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c); then what
+runs. Asking xl all the time would cost it half of a small dom0."""
 INCOMING, AWAY = "--incoming", "--migratedaway"
 """What xl calls the two halves of a domain while it migrates (xl_migrate.c); left behind when that broke."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """One row of ``xl list``. ``state`` are xl's letters: r running, b blocked, p paused, s shut down, c crashed, d dying."""
+    """One row of ``xl list``. ``state`` are xl's letters: r running, b blocked, p paused, s shut down, c crashed, d dying.
+    ``seconds`` of processor time it has used."""
 
     name: str
     domid: int
     memory_mib: int
     vcpus: int
     state: str
+    seconds: float = 0.0
 
     @property
     def is_alive(self) -> bool:
@@ -35,9 +49,9 @@ def parse_list(text: str) -> dict[str, Running]:
     """``xl list`` by name, without Domain-0."""
     found = {}
     for line in text.splitlines():
-        match = re.fullmatch(r"(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+\S+\s*", line)
+        match = re.fullmatch(r"(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+([\d.]+)\s*", line)
         if match and match[1] != "Domain-0":
-            found[match[1]] = Running(match[1], int(match[2]), int(match[3]), int(match[4]), match[5])
+            found[match[1]] = Running(match[1], int(match[2]), int(match[3]), int(match[4]), match[5], float(match[6]))
     return found
 
 
@@ -103,19 +117,27 @@ def hypervisor(host: Host) -> Hypervisor | None:
 
 def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -> None:
     """Ask the domain to shut down and see it off. Never destroys. Raises SiteError if it is still there after ``timeout`` s."""
-    if name not in running(host):
+    found = running(host).get(name)
+    if found is None:
         return
-    host.run(["xl", "shutdown", name], timeout=60)
-    say = report if callable(report) else None
-    wait_for(
-        lambda: name not in running(host),
-        timeout=timeout,
-        what=f"{name} to shut down",
-        report=say,
-        error=SiteError,
-        where=host.name,
-        remedy=f"look at its console: xl console {name}",
-    )
+    if callable(report):
+        report(f"waiting for {name} to shut down")
+    failure = ""
+    try:
+        # -w returns when it has halted (xl(1)). Looking again and again would take from it what it needs to get there.
+        host.run(["xl", "shutdown", "-w", name], timeout=timeout)
+    except CommandError as error:
+        failure = error.message
+    if failure and name in running(host):
+        remedy = f"look at its console: xl console {name}"
+        raise SiteError(f"{name} did not shut down: {failure}", where=host.name, remedy=remedy)
+    gone = host.run(["sh", "-c", UNTIL_GONE, "sh", f"/local/domain/{found.domid}"], timeout=_REMOVAL + 60)
+    if name in parse_list(gone.stdout):
+        raise SiteError(
+            f"{name} has halted, and is still there after {_REMOVAL} s",
+            where=host.name,
+            remedy=f"look at /var/log/xen/xl-{name}.log: xl was to remove it (on_poweroff in its config)",
+        )
 
 
 def create(host: Host, config: str, *, timeout: float = 120) -> None:

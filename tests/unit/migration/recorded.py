@@ -147,7 +147,10 @@ def engines(*verbs: tuple[Sequence[str], Mapping[str, Any]], returncode: int = 0
     """Several verbs in one go; an event of an error has no number."""
     lines: list[Mapping[str, Any]] = []
     for number, (_, event) in enumerate(verbs):
-        lines.append({"event": "progress", "phase": "copy", "done": 1, "total": 2, "rate": 1, "left_s": 1})
+        if event.get("event") == "found":
+            lines += [{"event": "waiting"}, {"event": "waiting"}]
+        else:
+            lines.append({"event": "progress", "phase": "copy", "done": 1, "total": 2, "rate": 1, "left_s": 1})
         lines.append(event if event.get("event") == "error" else {**event, "number": number})
     return Call(
         tuple(image_engine.argv([words for words, _ in verbs])),

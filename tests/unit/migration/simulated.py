@@ -15,6 +15,7 @@ from snowha.hosts.process import failed
 from snowha.migration import undo_cluster
 from snowha.migration.ground import Ground, read_domains
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
+from snowha.xen import xl
 
 CONF = "/sNow/etc/snow.conf"
 DOMAINS = "/sNow/etc/domains"
@@ -132,6 +133,8 @@ class SimulatedHost:
         if said is not None:
             completed = Completed(tuple(argv), 1, "", said)
         else:
+            if words[0] == "python3":
+                return Completed(tuple(argv), 0, self._engine(words[2:], on_line), "")
             status, out = self._answer(words, input)
             completed = Completed(tuple(argv), status, out, "")
         for line in completed.stdout.splitlines() if on_line else ():
@@ -152,7 +155,7 @@ class SimulatedHost:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
                     del self.own[path]
-            return 0, "changed\n"
+            return 0, "" if words[2] == xl.UNTIL_GONE else "changed\n"
         world, here = self.world, self.name
         match words:
             case ["dpkg-query", "-W", "-f", _, *names] if self.installed:
@@ -170,7 +173,9 @@ class SimulatedHost:
                 names = [name for name, server in world.running.items() if server == here]
                 rows = "".join(f"{name} {5 + place} 256 1 -b---- 1.0\n" for place, name in enumerate(names))
                 return 0, f"Name ID Mem VCPUs State Time(s)\nDomain-0 0 1024 1 r----- 9.9\n{rows}"
-            case ["xl", "shutdown", name]:
+            case ["touch", _]:
+                return 0, ""
+            case ["xl", "shutdown", "-w", name]:
                 world.log.append((here, f"shutdown {name}"))
                 del world.running[name]
                 return 0, ""
@@ -182,17 +187,6 @@ class SimulatedHost:
                 world.log.append((here, f"create {name}"))
                 world.running[name] = here
                 return 0, ""
-            case ["python3", _, *words]:
-                done = ""
-                for number, verb in enumerate(" ".join(words).split(" + ")):
-                    what, source, target, _ = verb.split(" ")
-                    assert what == "copy"
-                    world.log.append((here, f"copy {source} {target}"))
-                    assert not any(name in source for name in world.running), "a disk in use is copied"
-                    world.disks[target] = world.disks[source]
-                    size = len(world.disks[source])
-                    done += json.dumps({"event": "done", "verified": True, "bytes": size, "number": number}) + "\n"
-                return 0, done
             case ["mv", "-f", "-T", "--", source, target]:
                 world.disks[target] = world.disks.pop(source)
                 return 0, ""
@@ -240,6 +234,27 @@ class SimulatedHost:
                 return 0, ""
             case _:
                 return 1, ""  # Pacemaker, Corosync: not there
+
+    def _engine(self, words: Sequence[str], on_line: Callable[[str], None] | None) -> str:
+        """The image engine; what it says is heard while it runs."""
+        lines = []
+        for number, verb in enumerate(" ".join(words).split(" + ")):
+            match verb.split(" "):
+                case ["wait", _, _]:
+                    events = [{"event": "waiting"}, {"event": "found", "number": number}]
+                case ["copy", source, target, _]:
+                    self.world.log.append((self.name, f"copy {source} {target}"))
+                    assert not any(name in source for name in self.world.running), "a disk in use is copied"
+                    self.world.disks[target] = self.world.disks[source]
+                    size = len(self.world.disks[source])
+                    events = [{"event": "done", "verified": True, "bytes": size, "number": number}]
+                case _:
+                    raise AssertionError(verb)
+            for event in events:
+                lines.append(json.dumps(event))
+                if on_line is not None:
+                    on_line(lines[-1])
+        return "".join(f"{line}\n" for line in lines)
 
     def _keep(self, path: str) -> None:
         self.world.clock += 1

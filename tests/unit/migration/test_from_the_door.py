@@ -97,7 +97,7 @@ def test_up_to_the_images_then_the_log_then_back(door: Door) -> None:
 
     log = door.snow("log", "--commands")
     assert log.exit_code == 0
-    assert "snow01$ xl shutdown deploy01" in log.output
+    assert "snow01$ xl shutdown -w deploy01" in log.output
     assert f"snow01$ write {DOMAINS}/deploy01.cfg" in log.output
     data = json.loads(door.snow("log", "--json").output)
     assert {command["step"] for command in data[0]["commands"]} >= {"images.deploy01", "images.slurm01"}
@@ -142,7 +142,7 @@ def test_a_saved_plan_is_done_or_refused(door: Door) -> None:
     """What was approved would not be what is done."""
     made = door.snow("plan", "--domain", "deploy01", "--save", "plan.json")
     assert made.exit_code == 0, made.output
-    assert "xl shutdown deploy01" in made.output and door.world.log == []
+    assert "xl shutdown -w deploy01" in made.output and door.world.log == []
     content, mode = door.world.shared[f"{DOMAINS}/deploy01.cfg"]
     door.world.shared[f"{DOMAINS}/deploy01.cfg"] = (content + b"# new\n", mode)
     refused = door.snow("apply", "--plan", "plan.json", "--yes")

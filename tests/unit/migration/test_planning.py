@@ -48,7 +48,7 @@ def test_a_plan_says_of_each_domain_what_would_happen_to_it() -> None:
     by_id = {planned.id: planned for planned in make(ground)}
     moved = by_id["images.deploy01"]
     commands = [command.text for command in moved.change.commands]
-    order = ["xl shutdown deploy01", "python3", "xl create"]
+    order = ["python3", "xl shutdown -w deploy01", "touch /run/snow-ha-deploy01-is-off", "xl create"]
     places = [next(n for n, text in enumerate(commands) if text.startswith(word)) for word in order]
     assert places == sorted(places)
     (diff,) = [file.diff for file in moved.change.files if file.path == f"{DOMAINS}/deploy01.cfg"]

@@ -36,11 +36,17 @@ from snowha.hosts.playback import Call, PlaybackHost
 from snowha.images import travel
 from snowha.migration import image_engine, images, snapshots, warm
 from snowha.migration.snapshots import Watch, parse_lvs
+from snowha.xen import xl
 
 SNAPSHOT = "/dev/snow_vg/snow-ha-1-deploy01-disk"
 STORE = "/dev/mapper/snow_vg-snow--ha--1--deploy01--disk-cow"
 ORIGIN = "/dev/snow_vg/deploy01-disk"
 SWAP = "/dev/snow_vg/deploy01-swap"
+
+
+@pytest.fixture(autouse=True)
+def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "_LOOK_EVERY", 0.1)
 
 
 def point(number: int) -> str:
@@ -129,14 +135,22 @@ def last_copies(number: int = 1, returncode: int = 0, **event: Any) -> Call:
     """What is done while the domain is down: one process for all its disks."""
     store = STORE.replace("--1--", f"--{number}--")
     words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number))
-    return engines((words, event), (("copy", SWAP, IMAGES["xvda1"]), DONE), returncode=returncode)
+    waiting = (("wait", WORD), {"event": "found"})
+    copies = ((words, event), (("copy", SWAP, IMAGES["xvda1"]), DONE))
+    return engines(((*words, "--ahead"), {"event": "ahead"}), waiting, *copies, returncode=returncode)
 
 
 def removal(number: int = 1) -> list[Call]:
     return [lvs(snapshot(number)), Call(("lvremove", "--yes", f"snow_vg/snow-ha-{number}-deploy01-disk"))]
 
 
-SHUTDOWN = [xl_list("deploy01"), Call(("xl", "shutdown", "deploy01")), xl_list()]
+WORD = "/run/snow-ha-deploy01-is-off"
+SHUTDOWN = [
+    xl_list("deploy01"),
+    Call(("xl", "shutdown", "-w", "deploy01")),
+    replace(xl_list(), argv=("sh", "-c", xl.UNTIL_GONE, "sh", "/local/domain/1")),
+    Call(("touch", WORD)),
+]
 DONE: dict[str, Any] = {
     "event": "done",
     "copied": 8 * MIB,
@@ -149,10 +163,12 @@ DONE: dict[str, Any] = {
 
 def switch(number: int = 1) -> list[Call]:
     return [
-        *SHUTDOWN,
         last_copies(number, **DONE),
+        *SHUTDOWN,
         write(CONFIG, AFTER),
         Call(("xl", "create", CONFIG)),
+        xl_list("deploy01"),
+        xl_list("deploy01"),
     ]
 
 
@@ -228,7 +244,7 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
     failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
     back = [xl_list(), Call(("xl", "create", CONFIG))]
-    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), *SHUTDOWN, failed, *back, *removal()]
+    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), failed, *SHUTDOWN, *back, *removal()]
     with Host("snow01", calls) as host, pytest.raises(CommandError, match="2 ranges differ"):
         warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
 

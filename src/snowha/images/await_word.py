@@ -1,0 +1,44 @@
+"""Waiting for a word from outside, with everything ready."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from .errors import TargetError
+from .events import Report
+
+_LOOK_EVERY, _SAY_EVERY = 0.05, 0.5
+"""Seconds. By saying that it waits it learns whether anybody listens still."""
+
+
+def wait(path: str, report: Report) -> dict[str, Any]:
+    """Return when there is a file ``path``, which is removed: the ``found`` event. Until then there are ``waiting`` events; the
+    file has to be made after the first of these: one that is there before is from somebody who was killed, and removed.
+
+    Raises TargetError if it cannot be removed, Interrupted if nobody listens.
+    """
+    began = time.monotonic()
+    said = 0.0
+    _remove(path)
+    while True:
+        if time.monotonic() - said >= _SAY_EVERY:
+            said = time.monotonic()
+            report({"event": "waiting", "target": path})
+        if _remove(path):
+            return {"event": "found", "target": path, "seconds": round(time.monotonic() - began, 3)}
+        time.sleep(_LOOK_EVERY)
+
+
+def _remove(path: str) -> bool:
+    """Whether it was there."""
+    try:
+        Path(path).unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise TargetError(
+            f"cannot be removed: {error.strerror}", where=path, remedy="name a file in a folder that you may write to"
+        ) from None
+    return True

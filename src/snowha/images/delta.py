@@ -1,0 +1,58 @@
+"""What has to be copied so that the image of a snapshot becomes one of its origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import cow
+from .errors import SourceError
+from .manifest import Manifest
+from .ranges import Piece, Range, aligned, bounded, cut, merge, total, without
+from .storage import Storage
+from .survey import survey
+from .used import MOST_RANGES
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What is to be done."""
+
+    write: tuple[Range, ...]
+    """Bytes to be copied."""
+    pieces: tuple[Piece, ...]
+    """Windows to be read, hashed anew and read back: all in which something is written."""
+    chunks: int
+    """How many chunks the snapshot's store named."""
+    missed: int
+    """Bytes that the origin uses, and that were neither copied from the snapshot nor written since."""
+
+
+def find(source: Storage, store_path: str, record: Manifest, *, last: bool) -> Delta:
+    """``last``: the source is the origin, and quiet, so what it uses now counts as well. Raises SourceError, OSError."""
+    try:
+        with Storage(store_path) as store:
+            found = cow.changes(store.read_bytes, store.length, record.length)
+    except cow.NoDelta as reason:
+        raise SourceError(
+            f"it does not say what was written since the snapshot was made: {reason}",
+            where=store_path,
+            remedy="remove the snapshot and begin again with a new one, larger if it overflowed",
+        ) from None
+    except OSError as error:
+        raise SourceError(
+            f"cannot be read: {error.strerror}", where=store_path, remedy="name the snapshot's -cow device"
+        ) from None
+    had = merge(span for piece, _ in record.entries for span in piece.ranges)
+    write = bounded(aligned(found.ranges, record.length), MOST_RANGES)
+    missed: list[Range] = []
+    if record.kind == "swap":
+        write = []  # what was swapped out is worth nothing once the domain is off
+    elif last:
+        used = list(survey(source).ranges)
+        missed = without(used, merge([*had, *write]))
+        write = bounded(merge([*write, *missed]), MOST_RANGES)
+    touched = {piece.index for piece in cut(write, record.window)}
+    everything = cut(merge([*had, *write]), record.window)
+    return Delta(
+        tuple(write), tuple(piece for piece in everything if piece.index in touched), found.chunks, total(missed)
+    )
