@@ -90,13 +90,14 @@ _WRITE = (
     + """\
 IFS= read -r sum
 path=$(readlink -f -- "$1") || { echo "no such folder: $(dirname -- "$1")" >&2; exit 1; }
-folder=$(dirname -- "$path")
+folder=${path%/*}; folder=${folder:-/}
 [ -d "$folder" ] || { echo "no such folder: $folder" >&2; exit 1; }
 old=
 if [ -e "$path" ]; then
     [ -f "$path" ] || { echo "not a regular file" >&2; exit 1; }
     old=yes
-    mode=$(stat -c %a -- "$path"); owner=$(stat -c '%U:%G' -- "$path"); ids=$(stat -c '%u:%g' -- "$path")
+    facts=$(stat -c '%a %u:%g %U:%G' -- "$path")
+    mode=${facts%% *}; owner=${facts##* }; ids=${facts#* }; ids=${ids%% *}
     wrong=
     [ -z "$2" ] || [ "$2" = "$mode" ] || wrong=mode
     case $3 in '' | "$owner" | "${owner%%:*}" | "$ids" | "${ids%%:*}") ;; *) wrong="$wrong owner" ;; esac

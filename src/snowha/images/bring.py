@@ -23,7 +23,8 @@ Windows = Mapping[int, tuple[str, str]]
 
 @dataclass(frozen=True)
 class Proven:
-    """What the image of ``base`` was seen to hold when it was last changed, at ``stamp`` (ns)."""
+    """What the image of ``base`` was seen to hold when it was last changed, at ``stamp`` (ns): these windows, and zeros where
+    nothing was ever copied."""
 
     base: str = ""
     stamp: int = 0

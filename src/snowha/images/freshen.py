@@ -80,8 +80,9 @@ def freshen(
         report(_plan_event(source_path, target_path, record, delta))
         journal = stack.enter_context(contextlib.closing(_take(target_path, record, base)))
         target = stack.enter_context(open_target(f"{target_path}.partial", create=True))
-        known = proven.windows if proven.base == base and proven.stamp == _last_change(target.path) else {}
-        brought = bring(source, source_path, target, target_path, delta, report, options, known=known)
+        known = proven if proven.base == base and proven.stamp == _last_change(target.path) else None
+        windows = known.windows if known else {}
+        brought = bring(source, source_path, target, target_path, delta, report, options, known=windows)
         raise_on_difference(brought.differing, target_path)
         if _sealed(source, source_path) != before:
             raise SourceError(
@@ -90,7 +91,8 @@ def freshen(
                 remedy="shut its domain down, and run this again",
             )
         entries = _merged(record.entries, delta.pieces, brought.hashes)
-        raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
+        if not known:
+            raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
         stamp = _settle(target)
         after = replace(
             record,
@@ -129,6 +131,8 @@ def ahead(
         stack.enter_context(contextlib.closing(_take(target_path, record, base)))
         target = stack.enter_context(open_target(f"{target_path}.partial", create=True))
         brought = bring(source, source_path, target, target_path, delta, report, options, known={})
+        entries = _merged(record.entries, delta.pieces, brought.hashes)
+        raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
         try:
             stamp = _settle(target)
         except OSError as error:

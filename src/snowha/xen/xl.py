@@ -15,11 +15,10 @@ from snowha.site.model import Domain
 _REMOVAL = 60
 """Seconds that xl has to remove a domain that halted."""
 UNTIL_GONE = looking(
-    f"""for tenth in $(seq {10 * _REMOVAL}); do
+    f"""for look in $(seq {4 * _REMOVAL}); do
     xenstore-exists "$1" || break
-    sleep 0.1
+    sleep 0.25
 done
-sleep 0.1
 xl list"""
 )
 """Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c); then what
