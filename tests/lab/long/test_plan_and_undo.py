@@ -23,7 +23,7 @@ def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_mov
     ended = fresh.snow("ha", "plan", "--save", "plan.json")
     assert ended.code == 0, ended.output
     assert {host: shell(host, files) for host in ("snow01", "snow02")} == before
-    for word in ("xl shutdown deploy01", "script=block-snow", "CIB: property stonith-enabled", "SNOW_NODES"):
+    for word in ("xl shutdown -w deploy01", "script=block-snow", "CIB: property stonith-enabled", "SNOW_NODES"):
         assert word in ended.output
     for secret in SECRETS:
         assert secret not in ended.output
@@ -56,7 +56,7 @@ def test_there_and_back_and_there_again(cluster: Administrator) -> None:
     nothing_lost()
     secrets_hidden(cluster.folder)
     log = cluster.snow("ha", "log", "--commands")
-    assert log.code == 0 and "xl shutdown deploy01" in log.output
+    assert log.code == 0 and "xl shutdown -w deploy01" in log.output
     for secret in SECRETS:
         assert secret not in log.output
 

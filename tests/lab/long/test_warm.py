@@ -53,7 +53,7 @@ def test_apply_moves_a_domain_with_large_volumes_while_it_runs(fresh: Administra
     text = fresh.ha_toml.read_text()
     fresh.ha_toml.write_text(re.sub("warm_from_mib = .*", "warm_from_mib = 0", text))
     planned = fresh.snow("ha", "plan", "--domain", "slurm01")
-    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown slurm01" in planned.output, planned.output
+    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown -w slurm01" in planned.output, planned.output
     assert "snow-ha-1-slurm01-swap" not in planned.output
     ended = fresh.snow("ha", "apply", "--yes", "--domain", "slurm01")
     assert ended.code == 0, ended.output
@@ -81,6 +81,20 @@ def test_killed_while_it_copies_the_next_run_begins_with_a_clean_slate(fresh: Ad
     ended = fresh.snow("images", "copy", "slurm01")
     assert ended.code == 0 and "an earlier run had left" in ended.output, ended.output
     assert snapshots_left() == ""
+    nothing_lost("slurm01")
+
+
+def test_killed_while_the_domain_is_down_the_next_run_brings_it_back(fresh: Administrator) -> None:
+    """Half of the last copy is done, its config names the volumes, and the engine on the server lost whoever had started it."""
+    killed = fresh.interrupted(
+        lambda line: "copying what is left" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
+    )
+    assert killed.code == -signal.SIGKILL
+    assert "slurm01" not in on("snow01", "xl", "list")
+    ended = fresh.snow("images", "copy", "slurm01")
+    assert ended.code == 0, ended.output
+    assert "slurm01" in on("snow01", "xl", "list")
+    assert snapshots_left() == "" and on("snow01", "sh", "-c", "'ls /run | grep -- -is-off || true'").strip() == ""
     nothing_lost("slurm01")
 
 
