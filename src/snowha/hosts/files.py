@@ -97,7 +97,7 @@ if [ -e "$path" ]; then
     [ -f "$path" ] || { echo "not a regular file" >&2; exit 1; }
     old=yes
     facts=$(stat -c '%a %u:%g %U:%G' -- "$path")
-    mode=${facts%% *}; owner=${facts##* }; ids=${facts#* }; ids=${ids%% *}
+    mode=${facts%% *}; owner=${facts#* * }; ids=${facts#* }; ids=${ids%% *}
     wrong=
     [ -z "$2" ] || [ "$2" = "$mode" ] || wrong=mode
     case $3 in '' | "$owner" | "${owner%%:*}" | "$ids" | "${ids%%:*}") ;; *) wrong="$wrong owner" ;; esac

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ _LOOK_EVERY, _SAY_EVERY = 0.05, 0.5
 
 
 def wait(path: str, report: Report) -> dict[str, Any]:
-    """Return when there is a file ``path``, which is removed: the ``found`` event. Until then there are ``waiting`` events; the
-    file has to be made after the first of these: one that is there before is from somebody who was killed, and removed.
+    """Return when somebody has made the file that the ``waiting`` events name, and remove it: the ``found`` event.
+
+    It is ``path`` with the number of this process: an engine that waits on, because its connection broke without a sign, must
+    not take the word that is meant for the next one. It has to be made after the first event.
 
     Raises TargetError if it cannot be removed, Interrupted if nobody listens.
     """
+    path = f"{path}.{os.getpid()}"
     began = time.monotonic()
     said = 0.0
     _remove(path)

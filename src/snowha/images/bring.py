@@ -29,6 +29,7 @@ class Proven:
     base: str = ""
     stamp: int = 0
     windows: Windows = field(default_factory=dict)
+    written: tuple[Range, ...] = ()
 
 
 NOTHING_PROVEN = Proven()

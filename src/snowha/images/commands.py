@@ -2,7 +2,7 @@
 
 Several verbs, each with its words, may stand behind each other with a ``+`` between them. They are carried out in that order,
 up to the first that fails; the last event of each has its ``number``, from 0 on. So whoever shuts a domain down can have
-everything ready: ``freshen … --ahead + wait FILE + freshen …``, and makes FILE when the domain is off.
+everything ready: ``freshen … --ahead + wait FILE + freshen …``, and makes FILE.PID when the domain is off.
 
 Exit codes: 0 done (and verified) · 1 a bug · 2 wrong words or an unusable manifest · 3 the source cannot be read, or was
 written meanwhile · 4 the target cannot be written, or must not be replaced · 5 no room · 6 verification found differences ·
@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--every-block", action="store_true", help=argparse.SUPPRESS)
     verb.set_defaults(run=_map)
 
-    verb = verbs.add_parser("wait", parents=[common], help="wait until somebody makes FILE, and remove it")
+    verb = verbs.add_parser("wait", parents=[common], help="wait until somebody makes FILE.PID (this process), and remove it")
     verb.add_argument("file", metavar="FILE")
     verb.set_defaults(run=_wait)
     return parser

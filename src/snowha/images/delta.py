@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import cow
@@ -27,8 +28,11 @@ class Delta:
     """Bytes that the origin uses, and that were neither copied from the snapshot nor written since."""
 
 
-def find(source: Storage, store_path: str, record: Manifest, *, last: bool) -> Delta:
-    """``last``: the source is the origin, and quiet, so what it uses now counts as well. Raises SourceError, OSError."""
+def find(
+    source: Storage, store_path: str, record: Manifest, *, last: bool, also: Sequence[Range] = ()
+) -> Delta:
+    """``last``: the source is the origin, and quiet, so what it uses now counts as well. ``also``: what was written ahead, which
+    is more than the store names where gaps were bridged. Raises SourceError, OSError."""
     try:
         with Storage(store_path) as store:
             found = cow.changes(store.read_bytes, store.length, record.length)
@@ -43,7 +47,7 @@ def find(source: Storage, store_path: str, record: Manifest, *, last: bool) -> D
             f"cannot be read: {error.strerror}", where=store_path, remedy="name the snapshot's -cow device"
         ) from None
     had = merge(span for piece, _ in record.entries for span in piece.ranges)
-    write = bounded(aligned(found.ranges, record.length), MOST_RANGES)
+    write = bounded(merge([*aligned(found.ranges, record.length), *also]), MOST_RANGES)
     missed: list[Range] = []
     if record.kind == "swap":
         write = []  # what was swapped out is worth nothing once the domain is off

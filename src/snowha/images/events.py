@@ -37,6 +37,8 @@ def as_text(event: dict[str, Any]) -> None:
     if kind == "plan":
         why = f" ({event['reason']})" if event["reason"] else ""
         print(f"{event['source']}: {size(event['length'])}, {event['method']}{why}: {size(event['bytes'])} to read")
+    elif kind == "waiting":
+        print(f"waiting for {event['target']}", flush=True)
     elif kind == "done":
         print(
             f"{event['target']}: {size(event['bytes'])}, {event['method']}, verified, {event['seconds']:.1f} s, {event['hash']}"

@@ -76,7 +76,7 @@ def freshen(
         source = stack.enter_context(open_source(source_path))
         _check_length(source, source_path, record)
         before = _sealed(source, source_path)
-        delta = find(source, store_path, record, last=last)
+        delta = find(source, store_path, record, last=last, also=proven.written if proven.base == base else ())
         report(_plan_event(source_path, target_path, record, delta))
         journal = stack.enter_context(contextlib.closing(_take(target_path, record, base)))
         target = stack.enter_context(open_target(f"{target_path}.partial", create=True))
@@ -145,7 +145,7 @@ def ahead(
         "copied": total(delta.write),
         "seconds": round(time.monotonic() - began, 3),
     }
-    return event, Proven(base, stamp, brought.proven(delta.pieces))
+    return event, Proven(base, stamp, brought.proven(delta.pieces), delta.write)
 
 
 def _done_event(

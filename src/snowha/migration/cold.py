@@ -6,8 +6,6 @@ It is seen to be off first, and starts again from its volumes if anything fails.
 
 from __future__ import annotations
 
-import time
-
 from snowha.errors import SiteError
 from snowha.hosts.files import make_dir, write_file
 from snowha.migration import image_engine, moving
@@ -36,18 +34,16 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
-    began = time.monotonic()
     disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+    with moving.else_start_again([host], name, path, steady) as away:
 
-    def shut_down() -> None:
-        nonlocal began
-        began = time.monotonic()
-        reporter.say(f"shutting down {name}")
-        xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        if disks:
-            reporter.say(f"copying {', '.join(disk.name for disk in disks)} to {ground.site.paths.images}/{name}")
+        def shut_down() -> None:
+            away.begin()
+            reporter.say(f"shutting down {name}")
+            xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
+            if disks:
+                reporter.say(f"copying {', '.join(disk.name for disk in disks)} to {ground.site.paths.images}/{name}")
 
-    with moving.else_from_volumes(host, name, path, steady):
         done = image_engine.run_when_off(
             host,
             name,
@@ -61,9 +57,8 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             reporter.fact(disk.name, {**image_engine.facts(event), "image": targets[disk.vdev]})
         if changed != text:
             write_file(host, path, changed)
-    if name not in xl.running(host):
-        steady.say(f"starting {name} from its image")
-        moving.start_from_image(host, name, path, text)
+    steady.say(f"starting {name} from its image")
+    moving.start_from_image(host, name, path, text, next(iter(targets.values()), ""))
     live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
-    reporter.fact("away_s", round(time.monotonic() - began, 1))
+    reporter.fact("away_s", round(away.seconds, 1))
     reporter.fact("type", kind)

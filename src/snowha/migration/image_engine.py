@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from snowha.images.commands import split
 from snowha.plan.step import Reporter
 
 PATH = "/var/lib/snow-ha/images.pyz"
+_HEARS_WITHIN = 30.0
+"""Seconds. The engine looks 20 times a second."""
 _LONGEST = 24 * 3600.0
 
 Event = Mapping[str, Any]
@@ -100,14 +103,16 @@ def run_when_off(
         shut_down()
         return []
     word = f"/run/snow-ha-{name}-is-off"
-    is_asked = False
+    given: float | None = None
 
     def listen(event: Event) -> None:
-        nonlocal is_asked
-        if event.get("event") == "waiting" and not is_asked:
-            is_asked = True
+        nonlocal given
+        if event.get("event") == "waiting" and given is None:
             shut_down()
-            host.run(["touch", word])
+            host.run(["touch", str(event.get("target", word))])
+            given = time.monotonic()
+        elif event.get("event") == "waiting" and given and time.monotonic() - given > _HEARS_WITHIN:
+            raise CommandError("the image engine does not hear that the domain is off", where=host.name, remedy=remedy)
         if look:
             look(event)
 

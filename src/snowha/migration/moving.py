@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from snowha.errors import CommandError, SiteError
+from snowha.errors import CommandError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, write_file
 from snowha.migration.ground import Ground, image_path, read_domains
@@ -21,6 +23,8 @@ SHUTDOWN_TIMEOUT = 300.0
 BOOT_TIMEOUT = 300.0
 """Seconds. A domain that answered a ping before must answer again: a domain that is created is not yet one that has booted."""
 
+_PATIENCE, _LOOK_EVERY = 60.0, 2.0
+"""Seconds."""
 Tried = dict[tuple[str, str], str | None]
 """Kernel and ramdisk to why they do not boot as PVH, None if they do: most domains of a site share them."""
 
@@ -78,16 +82,19 @@ def on_images(text: str, domain: Domain, images: Mapping[str, str], kind: str) -
     return text if kind == domain.type else set_value(text, "type", kind)
 
 
-def start_from_image(host: Host, name: str, path: str, before: str) -> None:
+def start_from_image(host: Host, name: str, path: str, before: str, image: str) -> None:
     """Start the domain from its new config. If xl refuses, its old config and volumes are what it runs from, as before.
 
-    Not after a timeout: the guest may have begun to write to the image.
+    Not after a timeout: the guest may have begun to write to the image. ``image``: one of its images, if it has any: a domain
+    that is there although xl refused may be one that somebody else started, from its volumes.
     """
     done = host.run(["xl", "create", path], check=False, timeout=300)
-    if done.ok or name in xl.running(host):
+    is_there = not done.ok and name in xl.running(host)
+    if done.ok or (is_there and xl.uses(host, name, image)):
         return
     write_file(host, path, before)
-    xl.create(host, path, timeout=300)
+    if not is_there:
+        xl.create(host, path, timeout=300)
     raise CommandError(
         f"{name} does not start from its image: {done.stderr.strip()}",
         where=host.name,
@@ -95,16 +102,56 @@ def start_from_image(host: Host, name: str, path: str, before: str) -> None:
     )
 
 
+@dataclass
+class Away:
+    """``since`` when the domain was asked to shut down (time.monotonic); None if it was not yet."""
+
+    since: float | None = None
+
+    def begin(self) -> None:
+        self.since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.since is None else time.monotonic() - self.since
+
+
 @contextmanager
-def else_from_volumes(host: Host, name: str, config: str, steady: Reporter) -> Iterator[None]:
-    """Whatever ends the block, the domain is not left off: it is started again from the volumes that its config still names."""
+def else_start_again(servers: Sequence[Host], name: str, config: str, steady: Reporter) -> Iterator[Away]:
+    """Whatever ends the block, the domain is not left off: it is started again on the first of ``servers`` from what its config
+    still names. Was it asked to shut down already, and is there still, then it may be about to end: that is waited for."""
+    away = Away()
     try:
-        yield
-    except BaseException:
-        if name not in xl.running(host):
-            steady.say(f"starting {name} again from its volumes")
-            xl.create(host, config, timeout=300)
+        yield away
+    except BaseException as error:
+        try:
+            if not _stays(servers, name, steady, patience=0.0 if away.since is None else _PATIENCE):
+                steady.say(f"starting {name} again")
+                xl.create(servers[0], config, timeout=300)
+        except SnowError as second:
+            note = f"{name} may be off, and could not be started again: {second.message}; xl create {config}"
+            if isinstance(error, SnowError):
+                error.message += f"\n{note}"
+            else:
+                error.add_note(note)
         raise
+
+
+def _stays(servers: Sequence[Host], name: str, steady: Reporter, *, patience: float) -> bool:
+    """Whether the domain runs on one of ``servers``, and still does after ``patience`` seconds. That the first cannot say is no
+    reason not to start it there: xl starts no domain twice. Another one that cannot say may run it."""
+    began = time.monotonic()
+    while True:
+        there = False
+        for host in servers:
+            try:
+                there = there or name in xl.running(host)
+            except SnowError:
+                there = there or host is not servers[0]
+        if not there or time.monotonic() - began >= patience:
+            return there
+        steady.say(f"waiting for {name}, which was asked to shut down, to be gone or to stay")
+        time.sleep(_LOOK_EVERY)
 
 
 def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Reporter) -> str:

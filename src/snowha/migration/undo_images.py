@@ -6,7 +6,6 @@ copy is verified, and if anything fails it is started from its image as before.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, InputError, SiteError
@@ -14,7 +13,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, exists, write_file
 from snowha.migration import image_engine
 from snowha.migration.ground import Ground, image_path, read_config
-from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT
+from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -157,18 +156,16 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
 
     # from here the domain is away, as in `images`
     steady = Unstoppable(reporter)
-    began = time.monotonic()
-    off = False
+    servers = [host, *(other for other in ground.hosts.values() if other is not host)]
+    # from whichever config is there: the new one stands only if every copy was verified
+    with else_start_again(servers, name, path, steady) as away:
 
-    def shut_down() -> None:
-        nonlocal off, began
-        began = time.monotonic()
-        _see_off(ground, name, reporter, steady)
-        off = True
-        for disk, volume in way.volumes:
-            reporter.say(f"copying {disk.target} back into {volume.target}")
+        def shut_down() -> None:
+            away.begin()
+            _see_off(ground, name, reporter, steady)
+            for disk, volume in way.volumes:
+                reporter.say(f"copying {disk.target} back into {volume.target}")
 
-    try:
         if way.is_due:
             done = image_engine.run_when_off(
                 host,
@@ -182,18 +179,12 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             for (_, volume), event in zip(way.volumes, done, strict=True):
                 reporter.fact(volume.name, {**image_engine.facts(event), "volume": volume.target})
             write_file(host, path, way.then)
-    except BaseException:
-        # from whichever config is there: the new one stands only if every copy was verified
-        if off and name not in xl.running(host):
-            steady.say(f"starting {name} again")
-            xl.create(host, path, timeout=300)
-        raise
     if name not in xl.running(host):
         steady.say(f"starting {name} from its volumes")
         _start(host, name, path, way)
     live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
     if way.is_due:
-        reporter.fact("away_s", round(time.monotonic() - began, 1))
+        reporter.fact("away_s", round(away.seconds, 1))
     _put_aside(host, way.images, reporter)
 
 

@@ -118,9 +118,9 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
-        began = _switch(host, name, config, (text, changed), warm, at_rest, targets, rate, wish, reporter)
+        away = _switch(host, name, config, (text, changed), warm, at_rest, targets, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
-        reporter.fact("away_s", round(time.monotonic() - began, 1))
+        reporter.fact("away_s", round(away.seconds, 1))
         _let_it_start(host, name, reporter)
     finally:
         _remove_all(host, domain, Unstoppable(reporter))
@@ -176,9 +176,7 @@ def _first_round(
     for one in warm:
         _replay(host, one.snapshot, reporter)
         reporter.say(f"copying {one.disk.name} to {one.target} while the domain runs")
-        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point]
-        if wish.rate:
-            words += ["--rate", f"{wish.rate:g}"]
+        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point, *_rate(wish)]
         event = image_engine.run(
             host,
             words,
@@ -258,6 +256,10 @@ def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Disk], rate: f
     return Estimate(copying=size / rate + disks, own=wish.own, size=round(size))
 
 
+def _rate(wish: Wish) -> list[str]:
+    return ["--rate", f"{wish.rate:g}"] if wish.rate else []
+
+
 def _freshen(one: Warm) -> list[str]:
     """The verb that brings an image to what is on its volume."""
     return ["freshen", one.disk.target, one.snapshot.store, one.target, "--base", one.snapshot.point]
@@ -279,9 +281,8 @@ def _another_round(host: Host, one: Warm, number: int, wish: Wish, reporter: Rep
         one.snapshot.point,
         "--point",
         newer.point,
+        *_rate(wish),
     ]
-    if wish.rate:
-        words += ["--rate", f"{wish.rate:g}"]
     image_engine.run(host, words, reporter=reporter, look=watch)
     watch.look()
     snapshots.remove(host, one.snapshot)
@@ -299,29 +300,27 @@ def _switch(
     rate: float,
     wish: Wish,
     reporter: Reporter,
-) -> float:
-    """Shut the domain down, copy what is left, start it from its images; from its volumes if anything fails. When it was shut
-    down (time.monotonic)."""
+) -> moving.Away:
+    """Shut the domain down, copy what is left, start it from its images; from its volumes if anything fails."""
     before, after = texts
     steady = Unstoppable(reporter)
-    began: float | None = None
     watch = Watch(host, [one.snapshot.full_name for one in warm])
     last = [*map(_freshen, warm), *(["copy", disk.target, targets[disk.vdev]] for disk in at_rest)]
 
     def shut_down() -> None:
-        nonlocal began
-        began = time.monotonic()
+        watch.look()
+        away.begin()
         reporter.say(f"shutting down {name}")
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
         reporter.say(f"copying what is left of {', '.join(disk.name for disk in (*(one.disk for one in warm), *at_rest))}")
 
     def look(event: image_engine.Event) -> None:
         """Before the engine touches anything, it says how much it will read."""
-        if began is None:
+        if away.since is None:
             watch()
-        if began is None or wish.max_away is None or event.get("event") != "plan":
+        if away.since is None or wish.max_away is None or event.get("event") != "plan":
             return
-        left = max(1.0, wish.max_away - (time.monotonic() - began) - wish.own / 2)
+        left = max(1.0, wish.max_away - away.seconds - wish.own / 2)
         if int(event["bytes"]) > left * rate:
             raise SiteError(
                 f"{int(event['bytes']) >> 20} MiB are left to be copied, too much for {wish.max_away:g} s",
@@ -329,12 +328,12 @@ def _switch(
                 remedy="it runs from its volumes as before; allow more with --max-away, or run it again when it writes less",
             )
 
-    with moving.else_from_volumes(host, name, config, steady):
+    with moving.else_start_again([host], name, config, steady) as away:
         reporter.say("copying what it wrote meanwhile, while it still runs")
         done = image_engine.run_when_off(
             host,
             name,
-            [[*_freshen(one), "--ahead"] for one in warm],
+            [[*_freshen(one), "--ahead", *_rate(wish)] for one in warm],
             last,
             shut_down,
             reporter=reporter,
@@ -346,8 +345,8 @@ def _switch(
             reporter.fact(key, image_engine.facts(event))
         write_file(host, config, after)
     steady.say(f"starting {name} from its images")
-    moving.start_from_image(host, name, config, before)
-    return time.monotonic() if began is None else began
+    moving.start_from_image(host, name, config, before, next(iter(targets.values())))
+    return away
 
 
 def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
@@ -355,7 +354,10 @@ def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
     removing snapshots takes of a small server would be taken from them."""
     before: float | None = None
     for _ in range(_LOOKS):
-        now = xl.running(host).get(name)
+        try:
+            now = xl.running(host).get(name)
+        except SnowError:
+            return  # it is moved: nothing may fail any more
         if now is None or (before is not None and now.seconds - before < _QUIET * _LOOK_EVERY):
             return
         before = now.seconds

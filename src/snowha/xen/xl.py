@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import remove_file, write_file
 from snowha.hosts.reading import looking
+from snowha.hosts.wait import wait_for
 from snowha.site.model import Domain
 
-_REMOVAL = 60
-"""Seconds that xl has to remove a domain that halted."""
 UNTIL_GONE = looking(
-    f"""for look in $(seq {4 * _REMOVAL}); do
+    """for look in $(seq 80); do
     xenstore-exists "$1" || break
     sleep 0.25
 done
 xl list"""
 )
-"""Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c); then what
-runs. Asking xl all the time would cost it half of a small dom0."""
+"""Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c), or 20 s;
+then what is there. Asking xl all the time would cost it half of a small dom0."""
+_REASONS = {"1": "rebooted", "2": "was suspended", "3": "crashed", "4": "was ended by a watchdog"}
+"""Why a domain ended (Xen's public/sched.h, SHUTDOWN_*)."""
 INCOMING, AWAY = "--incoming", "--migratedaway"
 """What xl calls the two halves of a domain while it migrates (xl_migrate.c); left behind when that broke."""
 
@@ -121,22 +123,42 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
         return
     if callable(report):
         report(f"waiting for {name} to shut down")
-    failure = ""
+    remedy = f"look at its console (xl console {name}) and at /var/log/xen/xl-{name}.log"
+    began = time.monotonic()
+    said = failure = ""
     try:
         # -w returns when it has halted (xl(1)). Looking again and again would take from it what it needs to get there.
-        host.run(["xl", "shutdown", "-w", name], timeout=timeout)
+        done = host.run(["xl", "shutdown", "-w", name], timeout=timeout)
+        said = done.stdout + done.stderr
     except CommandError as error:
         failure = error.message
     if failure and name in running(host):
-        remedy = f"look at its console: xl console {name}"
         raise SiteError(f"{name} did not shut down: {failure}", where=host.name, remedy=remedy)
-    gone = host.run(["sh", "-c", UNTIL_GONE, "sh", f"/local/domain/{found.domid}"], timeout=_REMOVAL + 60)
-    if name in parse_list(gone.stdout):
-        raise SiteError(
-            f"{name} has halted, and is still there after {_REMOVAL} s",
-            where=host.name,
-            remedy=f"look at /var/log/xen/xl-{name}.log: xl was to remove it (on_poweroff in its config)",
-        )
+    reason = re.search(r"reason code (\d+)", said)
+    if reason and reason[1] != "0":
+        raise SiteError(f"{name} did not shut down: it {_REASONS.get(reason[1], reason[0])}", where=host.name, remedy=remedy)
+
+    def gone() -> bool:
+        text = host.run(["sh", "-c", UNTIL_GONE, "sh", f"/local/domain/{found.domid}"], timeout=120).stdout
+        if name in parse_list(text) and parse_list(text)[name].domid != found.domid:
+            raise SiteError(f"{name} was started again while it was shut down", where=host.name, remedy=remedy)
+        return not re.search(rf"^\S+\s+{found.domid}\s", text, re.MULTILINE)
+
+    wait_for(
+        gone,
+        timeout=max(60.0, timeout - (time.monotonic() - began)),
+        interval=0.5,
+        what=f"{name}, which has halted, to be gone",
+        error=SiteError,
+        where=host.name,
+        remedy=f"look at /var/log/xen/xl-{name}.log: xl was to remove it (on_poweroff in its config)",
+    )
+
+
+def uses(host: Host, name: str, path: str) -> bool:
+    """Whether a running domain was started with ``path`` in its configuration, as for a disk."""
+    done = host.run(["xl", "list", "-l", name], check=False, timeout=60)
+    return done.ok and json.dumps(path) in done.stdout
 
 
 def create(host: Host, config: str, *, timeout: float = 120) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ from snowha.errors import CommandError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.images import travel
-from snowha.migration import image_engine, images, snapshots, warm
+from snowha.migration import image_engine, images, moving, snapshots, warm
 from snowha.migration.snapshots import Watch, parse_lvs
 from snowha.xen import xl
 
@@ -47,6 +48,8 @@ SWAP = "/dev/snow_vg/deploy01-swap"
 @pytest.fixture(autouse=True)
 def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "_LOOK_EVERY", 0.1)
+    monkeypatch.setattr(moving, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(moving, "_PATIENCE", 0.015)
 
 
 def point(number: int) -> str:
@@ -164,6 +167,7 @@ DONE: dict[str, Any] = {
 def switch(number: int = 1) -> list[Call]:
     return [
         last_copies(number, **DONE),
+        lvs(snapshot(number)),
         *SHUTDOWN,
         write(CONFIG, AFTER),
         Call(("xl", "create", CONFIG)),
@@ -244,9 +248,54 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
     failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
     back = [xl_list(), Call(("xl", "create", CONFIG))]
-    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), failed, *SHUTDOWN, *back, *removal()]
+    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), failed, lvs(snapshot(1)), *SHUTDOWN, *back, *removal()]
     with Host("snow01", calls) as host, pytest.raises(CommandError, match="2 ranges differ"):
         warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+
+
+def ends_instead(*shutdown: Call) -> tuple[Heard, SiteError]:
+    """What is said when the domain does not end as it should; nothing is copied, and the config stays."""
+    heard = Heard()
+    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), last_copies(**DONE), lvs(snapshot(1)), xl_list("deploy01")]
+    with Host("snow01", [*calls, *shutdown, *removal()]) as host, pytest.raises(SiteError) as raised:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    return heard, raised.value
+
+
+def test_a_domain_that_reboots_instead_of_shutting_down_is_not_taken_for_off() -> None:
+    """It would come up from its volumes again, with a config that names its images: what it writes then would be lost."""
+    said = "Shutting down domain 1\nDomain 1 has been shut down, reason code 1\n"
+    halted = Call(("xl", "shutdown", "-w", "deploy01"), stderr=said)
+    _, error = ends_instead(halted, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"))
+    assert "rebooted" in error.message
+
+
+def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
+    """Asked to shut down, it does so in the end, and would stay off."""
+    slow = Call(("xl", "shutdown", "-w", "deploy01"), returncode=124, stderr="too slow")
+    again = Call(("xl", "create", CONFIG))
+    heard, error = ends_instead(slow, xl_list("deploy01"), xl_list("deploy01"), xl_list(), again)
+    assert "did not shut down" in error.message
+    assert "starting deploy01 again" in heard.said
+
+
+def test_a_domain_that_cannot_be_started_again_is_named() -> None:
+    slow = Call(("xl", "shutdown", "-w", "deploy01"), returncode=124, stderr="too slow")
+    again = Call(("xl", "create", CONFIG), returncode=1, stderr="no memory")
+    _, error = ends_instead(slow, xl_list("deploy01"), xl_list(), again)
+    assert "did not shut down" in error.message and "deploy01 may be off" in error.message
+
+
+def test_a_domain_that_somebody_else_started_keeps_its_volumes() -> None:
+    """xl refuses to start it a second time; it does not run from its image, and its config must not say so."""
+    disks = json.dumps({"disks": [{"pdev_path": ORIGIN}]})
+    refused = Call(("xl", "create", CONFIG), returncode=1, stderr="Domain with name deploy01 already exists.")
+    listed = Call(("xl", "list", "-l", "deploy01"), stdout=disks)
+    with Host("snow01", [refused, xl_list("deploy01"), listed, write(CONFIG, BEFORE)]) as host, pytest.raises(CommandError):
+        moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
+    listed = replace(listed, stdout=disks.replace(ORIGIN, IMAGES["xvda2"]))
+    with Host("snow01", [refused, xl_list("deploy01"), listed]) as host:
+        moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
 
 
 def test_what_a_killed_run_left_is_removed_first() -> None:
