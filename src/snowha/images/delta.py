@@ -28,9 +28,7 @@ class Delta:
     """Bytes that the origin uses, and that were neither copied from the snapshot nor written since."""
 
 
-def find(
-    source: Storage, store_path: str, record: Manifest, *, last: bool, also: Sequence[Range] = ()
-) -> Delta:
+def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also: Sequence[Range] = ()) -> Delta:
     """``last``: the source is the origin, and quiet, so what it uses now counts as well. ``also``: what was written ahead, which
     is more than the store names where gaps were bridged. Raises SourceError, OSError."""
     try:
