@@ -23,16 +23,15 @@ def wait(path: str, report: Report) -> dict[str, Any]:
     Raises TargetError if it cannot be removed, Interrupted if nobody listens.
     """
     path = f"{path}.{os.getpid()}"
-    began = time.monotonic()
-    said = 0.0
     _remove(path)
-    while True:
+    began = said = time.monotonic()
+    report({"event": "waiting", "target": path, "seconds": 0.0})
+    while not _remove(path):
+        time.sleep(_LOOK_EVERY)
         if time.monotonic() - said >= _SAY_EVERY:
             said = time.monotonic()
-            report({"event": "waiting", "target": path})
-        if _remove(path):
-            return {"event": "found", "target": path, "seconds": round(time.monotonic() - began, 3)}
-        time.sleep(_LOOK_EVERY)
+            report({"event": "waiting", "target": path, "seconds": round(said - began, 3)})
+    return {"event": "found", "target": path, "seconds": round(time.monotonic() - began, 3)}
 
 
 def _remove(path: str) -> bool:

@@ -37,7 +37,7 @@ def as_text(event: dict[str, Any]) -> None:
     if kind == "plan":
         why = f" ({event['reason']})" if event["reason"] else ""
         print(f"{event['source']}: {size(event['length'])}, {event['method']}{why}: {size(event['bytes'])} to read")
-    elif kind == "waiting":
+    elif kind == "waiting" and not event["seconds"]:
         print(f"waiting for {event['target']}", flush=True)
     elif kind == "done":
         print(
