@@ -30,6 +30,7 @@ class Proven:
     stamp: int = 0
     windows: Windows = field(default_factory=dict)
     written: tuple[Range, ...] = ()
+    """Bytes that were copied ahead. They belong to the image's ranges, also where no window was proven."""
 
 
 NOTHING_PROVEN = Proven()

@@ -24,7 +24,8 @@ BOOT_TIMEOUT = 300.0
 """Seconds. A domain that answered a ping before must answer again: a domain that is created is not yet one that has booted."""
 
 _PATIENCE, _LOOK_EVERY = 60.0, 2.0
-"""Seconds."""
+"""Seconds that a domain may take to end after its move was given up, and between two looks at it."""
+
 Tried = dict[tuple[str, str], str | None]
 """Kernel and ramdisk to why they do not boot as PVH, None if they do: most domains of a site share them."""
 
@@ -126,7 +127,7 @@ def else_start_again(servers: Sequence[Host], name: str, config: str, steady: Re
     except BaseException as error:
         try:
             if not _stays(servers, name, steady, patience=0.0 if away.since is None else _PATIENCE):
-                steady.say(f"starting {name} again")
+                steady.say(f"starting {name} again from what its config names")
                 xl.create(servers[0], config, timeout=300)
         except SnowError as second:
             note = f"{name} may be off, and could not be started again: {second.message}; xl create {config}"

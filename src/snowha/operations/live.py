@@ -18,6 +18,7 @@ LOOK_EVERY_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
 
 _UNTIL_ANSWER = looking('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
+"""Ends a second after the first answer, or some seconds without any."""
 
 Hosts = dict[str, Host]
 """The servers by name, in the order of ha.toml."""

@@ -276,7 +276,7 @@ def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
     again = Call(("xl", "create", CONFIG))
     heard, error = ends_instead(slow, xl_list("deploy01"), xl_list("deploy01"), xl_list(), again)
     assert "did not shut down" in error.message
-    assert "starting deploy01 again" in heard.said
+    assert "starting deploy01 again from what its config names" in heard.said
 
 
 def test_a_domain_that_cannot_be_started_again_is_named() -> None:
