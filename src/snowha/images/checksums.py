@@ -39,10 +39,10 @@ def _bytewise(value: int, bits: int, polynomial: int) -> int:
 
 @lru_cache(maxsize=1)
 def _table32() -> array[int]:
-    first = [_bytewise(byte, 8, _CRC32C) for byte in range(256)]
-    return array(
-        "I", [first[(first[word & 0xFF] ^ (word >> 8)) & 0xFF] ^ (first[word & 0xFF] >> 8) for word in range(65536)]
-    )
+    # of two bytes, the earlier one is followed by another, and what each does to the sum is independent of the other
+    later = [_bytewise(byte, 8, _CRC32C) for byte in range(256)]
+    earlier = [later[value & 0xFF] ^ (value >> 8) for value in later]
+    return array("I", [high ^ low for high in later for low in earlier])
 
 
 @lru_cache(maxsize=1)
