@@ -44,13 +44,15 @@ _SHA256 = _LOOK + 'exec sha256sum < "$1"\n'
 
 _KEEP = """\
 export LC_ALL=C; set -eu; umask 077
+kept=
 keep() {
     [ -n "$2" ] || return 0
-    mkdir -p -- "$2$1"
-    cp -pP -- "$1" "$2$1/$3"
-    if [ ! -L "$2$1/$3" ]; then sync -- "$2$1/$3"; fi
-    sync -- "$2$1"
+    [ -d "$2$1" ] || mkdir -p -- "$2$1"
+    kept=$2$1/$3
+    cp -pP -- "$1" "$kept"
+    [ ! -L "$kept" ] || kept=${kept%/*}
 }
+lasting() { sync -- "$@" ${kept:+"$kept" "${kept%/*}"}; }
 """
 # Parameters: folder, end of the names. A line a file: its path and its content, both base64: a name may hold anything.
 _READ_FOLDER = """\
@@ -83,7 +85,8 @@ ln -s -- "$2" "$1"
 sync -- "$(dirname -- "$1")"
 echo changed
 """
-# Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
+# Parameters: path, mode, owner, where earlier versions go, name of this one (empty: not asked for), a name for the new file that
+# nobody can know before. Processes are few: on a busy server each costs more than what it does.
 # stdin: the sha256 of the content, a newline, the content. The hash finds a connection that broke half way.
 _WRITE = (
     _KEEP
@@ -107,24 +110,30 @@ if [ -e "$path" ]; then
         keep "$path" "$4" "$5"
         [ -z "$3" ] || chown -- "$3" "$path"
         chmod -- "${2:-$mode}" "$path"
-        sync -- "$path"
+        lasting "$path"
         echo changed
         exit 0
     fi
 fi
-new=$(mktemp -- "$folder/.snow-ha.XXXXXXXXXX")
+new=$folder/.snow-ha.$6
 trap 'rm -f -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-cat > "$new"
+if [ -n "$old" ] && [ -z "$wrong" ] && [ -w "$path" ]; then
+    cp --attributes-only --preserve=mode,ownership -- "$path" "$new"
+    cat > "$new"
+else
+    set -C
+    cat > "$new"
+    if [ -n "$old" ]; then
+        [ "$(stat -c '%u:%g' -- "$new")" = "$ids" ] || chown -- "$ids" "$new"
+    fi
+    [ -z "$3" ] || chown -- "$3" "$new"
+    if [ -n "$2" ]; then chmod -- "$2" "$new"; elif [ -n "$old" ]; then chmod -- "$mode" "$new"; fi
+fi
 got=$(sha256sum < "$new")
 [ "${got%% *}" = "$sum" ] || { echo "the content did not arrive whole" >&2; exit 1; }
-if [ -n "$old" ]; then
-    [ "$(stat -c '%u:%g' -- "$new")" = "$ids" ] || chown -- "$ids" "$new"
-fi
-[ -z "$3" ] || chown -- "$3" "$new"
-if [ -n "$2" ]; then chmod -- "$2" "$new"; elif [ -n "$old" ]; then chmod -- "$mode" "$new"; fi
-sync -- "$new"
 [ -z "$old" ] || keep "$path" "$4" "$5"
+lasting "$new"
 mv -f -T -- "$new" "$path"
 sync -- "$folder"
 echo changed
@@ -142,6 +151,7 @@ if [ ! -e "$path" ] && [ ! -L "$path" ]; then
 fi
 if [ -d "$path" ] && [ ! -L "$path" ]; then echo "is a folder" >&2; exit 1; fi
 keep "$path" "$2" "$3"
+[ -z "$kept" ] || lasting
 rm -f -- "$path"
 sync -- "$folder"
 echo changed
@@ -306,7 +316,8 @@ def write_file(
     message = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
     octal = "" if mode is None else f"{mode:o}"
     root, version = _keeping(keep, kept)
-    return _changed(host, "write", _WRITE, path, octal, _owner(owner), root, version, input=message, timeout=timeout)
+    words = (path, octal, _owner(owner), root, version, secrets.token_hex(8))
+    return _changed(host, "write", _WRITE, *words, input=message, timeout=timeout)
 
 
 @dataclass(frozen=True)
