@@ -118,14 +118,15 @@ def bring(
         done.kept.append(total(changed))
 
     try:
-        run(
-            delta.pieces,
-            lambda: work,
-            pace,
-            lambda: progress.at(pace.done),
-            threads=options.threads,
-            last=belt.drain,
-        )
+        with belt:
+            run(
+                delta.pieces,
+                lambda: work,
+                pace,
+                lambda: progress.at(pace.done),
+                threads=options.threads,
+                last=belt.drain,
+            )
         target.sync()
     except OSError as error:
         raise write_error(error, target_path, (0, target.length)) from None

@@ -16,7 +16,7 @@ from typing import Any
 from . import manifest as manifests
 from .belt import Belt
 from .check import Entries, raise_on_difference, read_back, root_hash
-from .errors import SourceError, SpaceError, VerifyError
+from .errors import SourceError, SpaceError, UsageError, VerifyError
 from .events import Progress, Report
 from .job import DEFAULTS, Job, Options
 from .manifest import Manifest
@@ -43,8 +43,13 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
         source = stack.enter_context(open_source(source_path))
         plan = _survey(source, source_path, options)
         block = is_block(target_path)
+        saved = options.manifest or ("" if block else manifests.path_for(target_path))
         if not block:
             check_replace(target_path, replace=options.replace)
+            record = _is_it_already(target_path, saved, plan, options.point)
+            if record:
+                report(_plan_event(source_path, plan) | {"target": target_path})
+                return _done_event(source_path, target_path, plan, record, saved, began)
         journal = None
         if not block:
             journal = stack.enter_context(contextlib.closing(open_journal(source_path, target_path, plan)))
@@ -75,16 +80,48 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
             discard(job)
             raise
         record = _record(job, entries, started)
-        saved = options.manifest or ("" if block else manifests.path_for(target_path))
         _finish(job, record, saved)
+    kept = sum(piece.bytes for piece in job.done.kept)
+    return _done_event(source_path, target_path, plan, record, saved, began, written=job.done.written, kept=kept)
+
+
+def _is_it_already(target_path: str, saved: str, plan: Survey, point: str) -> Manifest | None:
+    """The manifest of an image that is this very swap space, and was not written since it was verified.
+
+    Nothing of swap is copied but its identity, which a domain that runs does not change: so it can be copied while the domain
+    runs, and once it is off there is nothing left to do.
+    """
+    if not plan.header:
+        return None
+    try:
+        record, found = manifests.read(saved), Path(target_path).stat()
+    except (UsageError, OSError):
+        return None
+    is_same = (record.kind, record.length, record.point) == (plan.kind, plan.length, point)
+    is_same = is_same and record.entries == _header_entries(plan)
+    is_untouched = found.st_mtime_ns == record.image_mtime_ns and found.st_size == record.length
+    return record if is_same and is_untouched else None
+
+
+def _done_event(
+    source_path: str,
+    target_path: str,
+    plan: Survey,
+    record: Manifest,
+    saved: str,
+    began: float,
+    *,
+    written: int = 0,
+    kept: int = 0,
+) -> dict[str, Any]:
     return {
         "event": "done",
         "source": source_path,
         "target": target_path,
         "bytes": plan.length,
         "copied": plan.bytes,
-        "written": job.done.written,
-        "kept": sum(piece.bytes for piece in job.done.kept),
+        "written": written,
+        "kept": kept,
         "method": plan.method,
         "reason": plan.reason,
         "verified": True,
@@ -130,14 +167,15 @@ def _bulk(job: Job, *, dirty: bool) -> None:
 
     try:
         try:
-            run(
-                job.pieces,
-                lambda: copier(job, pace, belt, dirty=dirty),
-                pace,
-                tick,
-                threads=job.options.threads,
-                last=belt.drain,
-            )
+            with belt:
+                run(
+                    job.pieces,
+                    lambda: copier(job, pace, belt, dirty=dirty),
+                    pace,
+                    tick,
+                    threads=job.options.threads,
+                    last=belt.drain,
+                )
             if job.plan.header:
                 with memoryview(job.plan.header) as header:
                     job.target.write_from(header, 0)
@@ -153,8 +191,12 @@ def _bulk(job: Job, *, dirty: bool) -> None:
 
 def _entries(job: Job) -> Entries:
     if job.plan.header:
-        return ((Piece(0, ((0, len(job.plan.header)),)), hashlib.sha256(job.plan.header).hexdigest()),)
+        return _header_entries(job.plan)
     return tuple((piece, job.done.hashes[piece.index]) for piece in job.pieces)
+
+
+def _header_entries(plan: Survey) -> Entries:
+    return ((Piece(0, ((0, len(plan.header)),)), hashlib.sha256(plan.header).hexdigest()),)
 
 
 def _unproven(job: Job, entries: Entries) -> Entries:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .belt import CHUNK, Belt, parts_of, read_target
+from .belt import CHUNK, Belt, Look, Part, parts_of, read_target
 from .errors import SourceError, SpaceError, TargetError
 from .journal import fingerprint
 from .memory import Buffer
@@ -69,20 +69,29 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
                 return
             journal.forget(piece)
         digest = hashlib.sha256()
-        for parts in parts_of(piece, largest=largest):
+        chunks = parts_of(piece, largest=largest)
+        for number, parts in enumerate(chunks, 1):
             buffer = belt.take()
             for part in parts:
                 pace.take(part.size)
                 with buffer.view[part.place :] as room:
                     read_source(source, room, part.at, part.size, job.source_name)
                     with room[: part.size] as data:
-                        digest.update(data)
                         done.count(write_part(target, data, part.at, job.target_name, dirty=dirty))
                 pace.count(part.size)
-            belt.put(buffer, piece, parts)
-        value = digest.hexdigest()
-        done.hashes[piece.index] = value
-        done.unsynced.append((piece, value))
+            belt.put(buffer, piece, parts, hasher(piece, digest, last=number == len(chunks)))
+
+    def hasher(piece: Piece, digest: hashlib._Hash, *, last: bool) -> Look:
+        def look(buffer: Buffer, parts: Sequence[Part]) -> None:
+            for part in parts:
+                with buffer.view[part.place : part.place + part.size] as data:
+                    digest.update(data)
+            if last:
+                value = digest.hexdigest()
+                done.hashes[piece.index] = value
+                done.unsynced.append((piece, value))
+
+        return look
 
     return work
 

@@ -65,6 +65,20 @@ class Warm:
 
 
 @dataclass(frozen=True)
+class Rest:
+    """A disk that is copied once the domain is down."""
+
+    disk: Disk
+    target: str
+    is_swap: bool
+    """Nothing of it is copied but its identity, which can be done ahead: then there is nothing left of it to do."""
+
+    @property
+    def copy(self) -> list[str]:
+        return ["copy", self.disk.target, self.target]
+
+
+@dataclass(frozen=True)
 class Estimate:
     """How long the domain would be away."""
 
@@ -112,13 +126,14 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     changed = moving.on_images(text, domain, targets, kind)
 
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
-    with_snapshot, at_rest = _sort(host, to_move, found)
+    with_snapshot, at_rest = _sort(host, to_move, found, targets)
     try:
         warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
-        away = _switch(host, name, config, (text, changed), warm, at_rest, targets, rate, wish, reporter)
+        image = next(iter(targets.values()))
+        away = _switch(host, name, config, (text, changed), warm, at_rest, image, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
         _let_it_start(host, name, reporter)
@@ -143,14 +158,17 @@ def _snapshots_of(domain: Domain, found: Sequence[Volume]) -> list[Volume]:
     return [one for one in found if one.is_ours and one.origin in names]
 
 
-def _sort(host: Host, disks: Sequence[Disk], found: Sequence[Volume]) -> tuple[list[tuple[Disk, Volume]], list[Disk]]:
-    """Disks that are copied warm, with their volumes, and those that are copied while the domain is down: swap, of which
-    nothing is copied but its identity, and what is no logical volume, of which no snapshot can be made."""
+def _sort(
+    host: Host, disks: Sequence[Disk], found: Sequence[Volume], targets: dict[str, str]
+) -> tuple[list[tuple[Disk, Volume]], list[Rest]]:
+    """Disks that are copied warm, with their volumes, and the others: swap, and what is no logical volume, of which no snapshot
+    can be made."""
     warm, rest = [], []
     for disk in disks:
         volume = snapshots.volume_of(found, disk.target)
-        if volume is None or _type(host, disk.target) == "swap":
-            rest.append(disk)
+        is_swap = volume is not None and _type(host, disk.target) == "swap"
+        if volume is None or is_swap:
+            rest.append(Rest(disk, targets[disk.vdev], is_swap))
         else:
             warm.append((disk, volume))
     return warm, rest
@@ -210,7 +228,7 @@ def _replay(host: Host, snapshot: Volume, reporter: Reporter) -> None:
 
 
 def _rounds(
-    host: Host, warm: list[Warm], at_rest: Sequence[Disk], rate: float, wish: Wish, reporter: Reporter
+    host: Host, warm: list[Warm], at_rest: Sequence[Rest], rate: float, wish: Wish, reporter: Reporter
 ) -> tuple[list[Warm], Estimate]:
     """Further rounds until little is left; the estimate for the last one. Raises SiteError if it is longer than wished for."""
     before: Estimate | None = None
@@ -243,10 +261,10 @@ def _room_for_another(host: Host, warm: Sequence[Warm], wish: Wish) -> bool:
     )
 
 
-def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Disk], rate: float, wish: Wish) -> Estimate:
+def _estimate(host: Host, warm: Sequence[Warm], at_rest: Sequence[Rest], rate: float, wish: Wish) -> Estimate:
     """From what there is to do now, what the domain will have written until it is off at the pace it had so far, and the rate of
     the first round."""
-    verbs = [[*_freshen(one), "--preview"] for one in warm] + [["map", disk.target] for disk in at_rest]
+    verbs = [[*_freshen(one), "--preview"] for one in warm] + [["map", rest.disk.target] for rest in at_rest]
     sizes = [int(event["bytes"]) for event in image_engine.run_all(host, verbs)]
     size = float(sum(sizes[len(warm) :]))
     for one, written in zip(warm, sizes, strict=False):
@@ -295,24 +313,27 @@ def _switch(
     config: str,
     texts: tuple[str, str],
     warm: Sequence[Warm],
-    at_rest: Sequence[Disk],
-    targets: dict[str, str],
+    at_rest: Sequence[Rest],
+    image: str,
     rate: float,
     wish: Wish,
     reporter: Reporter,
 ) -> moving.Away:
-    """Shut the domain down, copy what is left, start it from its images; from its volumes if anything fails."""
+    """Shut the domain down, copy what is left, start it from its images (``image`` is one of them); from its volumes if anything
+    fails."""
     before, after = texts
     steady = Unstoppable(reporter)
     watch = Watch(host, [one.snapshot.full_name for one in warm])
-    last = [*map(_freshen, warm), *(["copy", disk.target, targets[disk.vdev]] for disk in at_rest)]
+    ahead = [[*_freshen(one), "--ahead", *_rate(wish)] for one in warm]
+    last = [*map(_freshen, warm), *(rest.copy for rest in at_rest)]
+    disks = [*(one.disk.name for one in warm), *(rest.disk.name for rest in at_rest)]
 
     def shut_down() -> None:
         watch.look()
         away.begin()
         reporter.say(f"shutting down {name}")
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        reporter.say(f"copying what is left of {', '.join(disk.name for disk in (*(one.disk for one in warm), *at_rest))}")
+        reporter.say(f"copying what is left of {', '.join(disks)}")
 
     def look(event: image_engine.Event) -> None:
         """Before the engine touches anything, it says how much it will read."""
@@ -333,19 +354,19 @@ def _switch(
         done = image_engine.run_when_off(
             host,
             name,
-            [[*_freshen(one), "--ahead", *_rate(wish)] for one in warm],
+            [*ahead, *(rest.copy for rest in at_rest if rest.is_swap)],
             last,
             shut_down,
             reporter=reporter,
             look=look,
             remedy="it runs from its volumes as before; run it again",
         )
-        names = [*(f"{one.disk.name}-rest" for one in warm), *(disk.name for disk in at_rest)]
+        names = [*(f"{one.disk.name}-rest" for one in warm), *(rest.disk.name for rest in at_rest)]
         for key, event in zip(names, done, strict=True):
             reporter.fact(key, image_engine.facts(event))
         write_file(host, config, after)
     steady.say(f"starting {name} from its images")
-    moving.start_from_image(host, name, config, before, next(iter(targets.values())))
+    moving.start_from_image(host, name, config, before, image)
     return away
 
 

@@ -1,4 +1,4 @@
-"""Real file systems, made by mkfs without mounting anything."""
+"""Disks to copy: noise, and real file systems, made by mkfs without mounting anything."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ import os
 import random
 import subprocess
 from pathlib import Path
+from typing import Any
 
+MIB = 1 << 20
 ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "LC_ALL": "C"}
+
+
+def silent(_: dict[str, Any]) -> None:
+    """For whoever does not listen to events."""
+
+
+def noise(path: Path, size: int, *, zeros: list[tuple[int, int]] | None = None) -> Path:
+    """A file of bytes that do not compress, but for ``zeros`` (at, count)."""
+    data = bytearray(random.Random(size).randbytes(size))
+    for at, count in zeros or []:
+        data[at : at + count] = bytes(count)
+    path.write_bytes(data)
+    return path
 
 
 def tool(*argv: str | Path) -> str:

@@ -6,17 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from image_files import silent
 from snapshot_store import store
 
 from snowha.images.engine import copy
 from snowha.images.freshen import freshen
 from snowha.images.job import Options
-
-MIB = 1 << 20
-
-
-def silent(_: dict[str, Any]) -> None:
-    pass
 
 
 class Site:

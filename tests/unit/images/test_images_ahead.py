@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_files import make_image
-from snapshot_site import MIB, Site, silent
+from image_files import MIB, make_image, silent
+from snapshot_site import Site
 
 from snowha.images import travel
 from snowha.images.await_word import wait

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from image_files import make_image, tool
+from image_files import MIB, make_image, noise, silent, tool
 
 from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
@@ -28,20 +28,6 @@ from snowha.images.ranges import gaps, intersect, total
 from snowha.images.storage import Storage
 from snowha.images.survey import survey
 from snowha.migration import image_engine
-
-MIB = 1 << 20
-
-
-def silent(_: dict[str, Any]) -> None:
-    pass
-
-
-def noise(path: Path, size: int, *, zeros: list[tuple[int, int]] | None = None) -> Path:
-    data = bytearray(random.Random(size).randbytes(size))
-    for at, count in zeros or []:
-        data[at : at + count] = bytes(count)
-    path.write_bytes(data)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +116,27 @@ def test_swap_is_made_anew_with_the_same_identity(tmp_path: Path) -> None:
     assert target.read_bytes()[:4096] == source.read_bytes()[:4096]
     assert not any(target.read_bytes()[4096:]) and target.stat().st_size == 4 * MIB
     verify(str(target), silent)
+
+
+def test_swap_that_was_copied_already_is_left_alone_unless_it_is_another_or_was_written(tmp_path: Path) -> None:
+    """It is copied ahead, while its domain runs, and looked at again once it is off: made anew meanwhile, it must be found."""
+    source, target = tmp_path / "source", tmp_path / "image"
+    source.write_bytes(bytes(4 * MIB))
+    tool("mkswap", "-L", "first", source)
+    first = copy(str(source), str(target), silent)
+    before = target.stat()
+    with source.open("r+b") as file:  # what is swapped out
+        os.pwrite(file.fileno(), b"x" * 4096, MIB)
+    again = copy(str(source), str(target), silent)
+    assert (target.stat().st_ino, target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+    tool("mkswap", "-L", "second", source)
+    copy(str(source), str(target), silent)
+    assert target.read_bytes()[:4096] == source.read_bytes()[:4096]
+    with target.open("r+b") as file:
+        os.pwrite(file.fileno(), b"y", 99)
+    with pytest.raises(TargetError):
+        copy(str(source), str(target), silent)
 
 
 def test_a_flipped_bit_is_found_and_its_window_named(tmp_path: Path) -> None:

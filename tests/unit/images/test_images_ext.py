@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_files import make_image, tool
+from image_files import MIB, make_image, tool
 
 from snowha.images import ext
 from snowha.images.ranges import Range, aligned, intersect, merge, total
 from snowha.images.used import READ_OVER, NotTrusted
 
-MIB = 1 << 20
 KINDS: dict[str, tuple[int, list[str]]] = {
     "ext2": (24 * MIB, ["-t", "ext2"]),
     "ext2, revision 0": (24 * MIB, ["-t", "ext2", "-r", "0", "-O", "none"]),
@@ -126,9 +125,7 @@ def summed(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return make_image(path, 12 * MIB, ["-b", "1024"], tree, garbage=False).read_bytes()
 
 
-fuzzing = settings(
-    max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+fuzzing = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @fuzzing

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_files import make_image, tool
-from snapshot_site import MIB, Site, silent
+from image_files import MIB, make_image, silent, tool
+from snapshot_site import Site
 from snapshot_store import store
 
 from snowha.images import travel

@@ -6,11 +6,11 @@ import json
 import os
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from image_files import MIB, silent
 
 from snowha.images.engine import copy
 from snowha.images.errors import SourceError
@@ -18,8 +18,6 @@ from snowha.images.job import Options
 from snowha.images.journal import Journal, fingerprint
 from snowha.images.ranges import Piece
 from snowha.images.storage import Storage
-
-MIB = 1 << 20
 
 
 class Dying:
@@ -33,10 +31,6 @@ class Dying:
         if self._left < 0:
             raise OSError(5, "Input/output error")
         self._source.read_into(buffer, at, size)
-
-
-def silent(_: dict[str, Any]) -> None:
-    pass
 
 
 def begin(folder: Path, size: int, upto: int) -> tuple[Path, Path]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_files import ENVIRONMENT, tool
+from image_files import ENVIRONMENT, MIB, tool
 
 from snowha.images import xfs
 from snowha.images.ranges import Range, intersect, merge, total
@@ -31,7 +31,6 @@ from snowha.images.survey import survey
 from snowha.images.used import NotTrusted, Read
 from snowha.images.xfs_superblock import parse_super
 
-MIB = 1 << 20
 SECTOR = 512
 KINDS = {
     "as mkfs makes it": [],
@@ -191,7 +190,9 @@ def extents(files: list[Path]) -> list[Range]:
     """Where the kernel says that the files are (filefrag(8))."""
     found: list[Range] = []
     for file in files:
-        for low, high in re.findall(r"^ *\d+: +\d+\.\. *\d+: +(\d+)\.\. *(\d+):", tool("filefrag", "-v", "-b512", file), re.M):
+        for low, high in re.findall(
+            r"^ *\d+: +\d+\.\. *\d+: +(\d+)\.\. *(\d+):", tool("filefrag", "-v", "-b512", file), re.M
+        ):
             found.append((int(low) * SECTOR, (int(high) + 1) * SECTOR))
     return merge(found)
 

@@ -139,8 +139,8 @@ def last_copies(number: int = 1, returncode: int = 0, **event: Any) -> Call:
     store = STORE.replace("--1--", f"--{number}--")
     words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number))
     waiting = (("wait", WORD), {"event": "found"})
-    copies = ((words, event), (("copy", SWAP, IMAGES["xvda1"]), DONE))
-    return engines(((*words, "--ahead"), {"event": "ahead"}), waiting, *copies, returncode=returncode)
+    swap = (("copy", SWAP, IMAGES["xvda1"]), DONE)
+    return engines(((*words, "--ahead"), {"event": "ahead"}), swap, waiting, (words, event), swap, returncode=returncode)
 
 
 def removal(number: int = 1) -> list[Call]:
