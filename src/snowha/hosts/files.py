@@ -87,11 +87,11 @@ echo changed
 """
 # Parameters: path, mode, owner, where earlier versions go, name of this one (empty: not asked for), a name for the new file that
 # nobody can know before. Processes are few: on a busy server each costs more than what it does.
-# stdin: the sha256 of the content, a newline, the content. The hash finds a connection that broke half way.
+# stdin: size and sha256 of the content, a newline, the content. A connection that breaks half way leaves less than its size.
 _WRITE = (
     _KEEP
     + """\
-IFS= read -r sum
+read -r size sum
 path=$(readlink -f -- "$1") || { echo "no such folder: $(dirname -- "$1")" >&2; exit 1; }
 folder=${path%/*}; folder=${folder:-/}
 [ -d "$folder" ] || { echo "no such folder: $folder" >&2; exit 1; }
@@ -99,12 +99,15 @@ old=
 if [ -e "$path" ]; then
     [ -f "$path" ] || { echo "not a regular file" >&2; exit 1; }
     old=yes
-    facts=$(stat -c '%a %u:%g %U:%G' -- "$path")
-    mode=${facts%% *}; owner=${facts#* * }; ids=${facts#* }; ids=${ids%% *}
+    facts=$(stat -c '%a %u:%g %U:%G %s' -- "$path")
+    read -r mode ids owner bytes <<FACTS
+$facts
+FACTS
     wrong=
     [ -z "$2" ] || [ "$2" = "$mode" ] || wrong=mode
     case $3 in '' | "$owner" | "${owner%%:*}" | "$ids" | "${ids%%:*}") ;; *) wrong="$wrong owner" ;; esac
-    now=$(sha256sum < "$path")
+    now=
+    if [ "$bytes" = "$size" ]; then now=$(sha256sum < "$path"); fi
     if [ "${now%% *}" = "$sum" ]; then
         [ -n "$wrong" ] || { echo same; exit 0; }
         keep "$path" "$4" "$5"
@@ -118,23 +121,17 @@ fi
 new=$folder/.snow-ha.$6
 trap 'rm -f -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-if [ -n "$old" ] && [ -z "$wrong" ] && [ -w "$path" ]; then
-    cp --attributes-only --preserve=mode,ownership -- "$path" "$new"
-    cat > "$new"
-else
-    set -C
-    cat > "$new"
-    if [ -n "$old" ]; then
-        [ "$(stat -c '%u:%g' -- "$new")" = "$ids" ] || chown -- "$ids" "$new"
-    fi
-    [ -z "$3" ] || chown -- "$3" "$new"
-    if [ -n "$2" ]; then chmod -- "$2" "$new"; elif [ -n "$old" ]; then chmod -- "$mode" "$new"; fi
-fi
-got=$(sha256sum < "$new")
-[ "${got%% *}" = "$sum" ] || { echo "the content did not arrive whole" >&2; exit 1; }
+set -C
+cat > "$new"
+facts=$(stat -c '%s %u:%g' -- "$new")
+[ "${facts% *}" = "$size" ] || { echo "the content did not arrive whole" >&2; exit 1; }
+[ -z "$old" ] || [ "${facts#* }" = "$ids" ] || chown -- "$ids" "$new"
+[ -z "$3" ] || chown -- "$3" "$new"
+if [ -n "$2" ]; then chmod -- "$2" "$new"; elif [ -n "$old" ]; then chmod -- "$mode" "$new"; fi
 [ -z "$old" ] || keep "$path" "$4" "$5"
 lasting "$new"
 mv -f -T -- "$new" "$path"
+trap - EXIT
 sync -- "$folder"
 echo changed
 """
@@ -313,7 +310,7 @@ def write_file(
     0600: whoever wants it readable says so. Nobody can read a secret in the meantime. Raises CommandError.
     """
     data = content.encode() if isinstance(content, str) else content
-    message = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    message = f"{len(data)} {hashlib.sha256(data).hexdigest()}\n".encode() + data
     octal = "" if mode is None else f"{mode:o}"
     root, version = _keeping(keep, kept)
     words = (path, octal, _owner(owner), root, version, secrets.token_hex(8))

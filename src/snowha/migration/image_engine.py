@@ -16,7 +16,7 @@ from snowha.plan.step import Reporter
 
 PATH = "/var/lib/snow-ha/images.pyz"
 _HEARS_WITHIN = 30.0
-"""Seconds. The engine looks 20 times a second."""
+"""Seconds. The engine looks ten times a second, and says every five that it waits still."""
 _LONGEST = 24 * 3600.0
 
 Event = Mapping[str, Any]

@@ -70,7 +70,7 @@ class Host(PlaybackHost):
 
 def write(path: str, content: str | bytes) -> Call:
     data = content.encode() if isinstance(content, str) else content
-    message = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    message = f"{len(data)} {hashlib.sha256(data).hexdigest()}\n".encode() + data
     return Call(("sh", "-c", files._WRITE, "sh", path, "…"), stdout="changed\n", stdin=message)
 
 
