@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from image_files import MIB, make_image, silent
 from snapshot_site import Site
 
-from snowha.images import travel
 from snowha.images.await_word import wait
 from snowha.images.bring import Proven
 from snowha.images.check import verify
@@ -217,9 +216,8 @@ def test_it_waits_for_a_word_with_everything_ready(
 
 def test_without_anybody_who_listens_it_does_not_wait_for_ever(site: Site, tmp_path: Path) -> None:
     """A snapshot would stay open, and fill up, after the machine that had started all this is gone."""
-    packed = tmp_path / "engine.pyz"
-    packed.write_bytes(travel.pack())
-    words = [sys.executable, str(packed), "wait", str(tmp_path / "word"), "--json"]
+    soon = "import sys; from snowha.images import await_word, commands; await_word._SAY_EVERY = 0.2; sys.exit(commands.main())"
+    words = [sys.executable, "-c", soon, "wait", str(tmp_path / "word"), "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "waiting"
