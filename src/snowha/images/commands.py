@@ -104,7 +104,7 @@ def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
     event = engine.look(words.source, _options(words))
     if not words.json:
         for at, size in event["ranges"]:
-            print(f"{at:>16} {size:>16}")
+            events.line(f"{at:>16} {size:>16}")
     return event
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,11 +15,18 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def as_json(event: dict[str, Any]) -> None:
-    """One line on stdout, at once."""
+    """One line on stdout, at once. Raises Interrupted if nobody listens."""
+    line(json.dumps(event))
+
+
+def line(text: str) -> None:
+    """``text`` on stdout, at once. Raises Interrupted if nobody listens."""
     try:
-        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
+        # what is left in its buffer would be written again, and fail again, when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Interrupted("nobody listens any more", remedy="run it again: it goes on where it was") from None
 
 
@@ -36,11 +44,11 @@ def as_text(event: dict[str, Any]) -> None:
         sys.stderr.write("\r\033[K")
     if kind == "plan":
         why = f" ({event['reason']})" if event["reason"] else ""
-        print(f"{event['source']}: {size(event['length'])}, {event['method']}{why}: {size(event['bytes'])} to read")
+        line(f"{event['source']}: {size(event['length'])}, {event['method']}{why}: {size(event['bytes'])} to read")
     elif kind == "waiting" and not event["seconds"]:
-        print(f"waiting for {event['target']}", flush=True)
+        line(f"waiting for {event['target']}")
     elif kind == "done":
-        print(
+        line(
             f"{event['target']}: {size(event['bytes'])}, {event['method']}, verified, {event['seconds']:.1f} s, {event['hash']}"
         )
 

@@ -326,6 +326,25 @@ def test_exit_codes_and_error_events(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert events[3]["ranges"] == [[0, MIB]]
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_when_nobody_reads_what_it_says_it_ends_without_a_traceback(
+    more: list[str], packed: Path, tree: Path, tmp_path: Path
+) -> None:
+    """``… map DISK | head -1``"""
+    source = make_image(tmp_path / "source", 24 * MIB, [], tree)
+    with subprocess.Popen(
+        [sys.executable, str(packed), "map", str(source), *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(timeout=60) == 130
+    assert "Traceback" not in said and "Exception" not in said
+
+
 def test_a_second_copy_to_the_same_target_is_refused(packed: Path, tmp_path: Path) -> None:
     source, target = noise(tmp_path / "source", 4 * MIB), tmp_path / "image"
     with run(packed, "copy", str(source), str(target), "--json", "--rate", "0.5") as first:
