@@ -1,8 +1,8 @@
 """Files on a host, with nothing there but a POSIX shell and coreutils (a stock Debian has no python3).
 
 The scripts are fixed; names come to them as positional parameters and content over stdin, never in an argument, where
-everybody on the host could read it. A file is never half written: it is made beside, compared with the hash that came
-along, synced, and renamed. Its earlier version is kept, with owner and mode, under /var/lib/snow-ha/kept.
+everybody on the host could read it. A file is never half written: it is made beside, seen to be whole, synced, and
+renamed. Its earlier version is kept, with owner and mode, under /var/lib/snow-ha/kept.
 """
 
 from __future__ import annotations
@@ -85,13 +85,14 @@ ln -s -- "$2" "$1"
 sync -- "$(dirname -- "$1")"
 echo changed
 """
-# Parameters: path, mode, owner, where earlier versions go, name of this one (empty: not asked for), a name for the new file that
-# nobody can know before. Processes are few: on a busy server each costs more than what it does.
-# stdin: size and sha256 of the content, a newline, the content. A connection that breaks half way leaves less than its size.
+# Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
+# stdin: size and sha256 of the content, and a name for the new file that nobody can know before, a newline, the content.
+# A connection that breaks half way leaves less than its size.
+# Processes are few: on a busy server each costs more than what it does.
 _WRITE = (
     _KEEP
     + """\
-read -r size sum
+read -r size sum token
 path=$(readlink -f -- "$1") || { echo "no such folder: $(dirname -- "$1")" >&2; exit 1; }
 folder=${path%/*}; folder=${folder:-/}
 [ -d "$folder" ] || { echo "no such folder: $folder" >&2; exit 1; }
@@ -99,8 +100,8 @@ old=
 if [ -e "$path" ]; then
     [ -f "$path" ] || { echo "not a regular file" >&2; exit 1; }
     old=yes
-    facts=$(stat -c '%a %u:%g %U:%G %s' -- "$path")
-    read -r mode ids owner bytes <<FACTS
+    facts=$(stat -c '%a %u:%g %s %U:%G' -- "$path")
+    read -r mode ids bytes owner <<FACTS
 $facts
 FACTS
     wrong=
@@ -118,10 +119,12 @@ FACTS
         exit 0
     fi
 fi
-new=$folder/.snow-ha.$6
+new=$folder/.snow-ha.$token
+set -C
+: > "$new"
+set +C
 trap 'rm -f -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-set -C
 cat > "$new"
 facts=$(stat -c '%s %u:%g' -- "$new")
 [ "${facts% *}" = "$size" ] || { echo "the content did not arrive whole" >&2; exit 1; }
@@ -310,11 +313,10 @@ def write_file(
     0600: whoever wants it readable says so. Nobody can read a secret in the meantime. Raises CommandError.
     """
     data = content.encode() if isinstance(content, str) else content
-    message = f"{len(data)} {hashlib.sha256(data).hexdigest()}\n".encode() + data
+    message = f"{len(data)} {hashlib.sha256(data).hexdigest()} {secrets.token_hex(8)}\n".encode() + data
     octal = "" if mode is None else f"{mode:o}"
     root, version = _keeping(keep, kept)
-    words = (path, octal, _owner(owner), root, version, secrets.token_hex(8))
-    return _changed(host, "write", _WRITE, *words, input=message, timeout=timeout)
+    return _changed(host, "write", _WRITE, path, octal, _owner(owner), root, version, input=message, timeout=timeout)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from .errors import VerifyError
 from .memory import Buffer
@@ -46,7 +47,7 @@ class Part:
 
 
 Look = Callable[[Buffer, Sequence[Part]], None]
-"""What else is done with a chunk that was written: hashing it. Those of one piece come in the order in which they were put."""
+"""What else is done with a chunk that was written: hashing it. Of one piece: in the order in which they were put."""
 
 
 def only_compare(_buffer: Buffer, _parts: Sequence[Part]) -> None:
@@ -58,17 +59,6 @@ class _Chunk:
     buffer: Buffer
     piece: Piece
     parts: Sequence[Part]
-    look: Look
-
-
-@dataclass
-class _Seen:
-    """What the storage gave back of a chunk: ``parts`` of it, the first of which is at the beginning of ``back``."""
-
-    chunk: _Chunk
-    parts: Sequence[Part]
-    back: Buffer
-    last: bool
 
 
 class _Pool:
@@ -110,7 +100,8 @@ class Belt:
     _under_way: int = 0
     _failure: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _lines: list[queue.SimpleQueue[_Seen | None]] = field(default_factory=list)
+    _lines: list[queue.SimpleQueue[Callable[[], None] | None]] = field(default_factory=list)
+    """What each looker has to do, in this order. All of a piece is one looker's."""
     _lookers: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Belt:
@@ -139,7 +130,9 @@ class Belt:
 
     def put(self, buffer: Buffer, piece: Piece, parts: Sequence[Part], look: Look = only_compare) -> None:
         """A chunk that was written. Raises VerifyError, OSError."""
-        chunk = _Chunk(buffer, piece, parts, look)
+        chunk = _Chunk(buffer, piece, parts)
+        # before it is read back: without O_DIRECT that may be done by several workers, in any order
+        self._line(piece).put(partial(look, buffer, parts))
         if self.target.is_direct:
             self._read_back(chunk)
             return
@@ -194,8 +187,11 @@ class Belt:
         else:
             self.check(0)
 
+    def _line(self, piece: Piece) -> queue.SimpleQueue[Callable[[], None] | None]:
+        return self._lines[piece.index % len(self._lines)]
+
     def _read_back(self, chunk: _Chunk) -> None:
-        line = self._lines[chunk.piece.index % len(self._lines)]
+        line = self._line(chunk.piece)
         rounds = list(_rounds(chunk.parts))
         for number, parts in enumerate(rounds, 1):
             back = self._take_back()
@@ -203,7 +199,7 @@ class Belt:
                 self.check(part.size)
                 with back.view[part.place % _BACK :] as room:
                     read_target(self.target, room, part.at, part.size, self.name)
-            line.put(_Seen(chunk, parts, back, last=number == len(rounds)))
+            line.put(partial(self._compare, chunk, parts, back, last=number == len(rounds)))
 
     def _take_back(self) -> Buffer:
         while True:
@@ -215,28 +211,26 @@ class Belt:
                 self._changed.wait(0.1)
             self.check(0)
 
-    def _look(self, line: queue.SimpleQueue[_Seen | None]) -> None:
+    def _look(self, line: queue.SimpleQueue[Callable[[], None] | None]) -> None:
         try:
             while True:
-                seen = line.get()
-                if seen is None:
+                work = line.get()
+                if work is None:
                     return
-                self._compare(seen)
+                work()
         except BaseException as error:
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _compare(self, seen: _Seen) -> None:
-        chunk = seen.chunk
-        for part in seen.parts:
-            if not chunk.buffer.holds(part.place, seen.back, part.place % _BACK, part.size):
+    def _compare(self, chunk: _Chunk, parts: Sequence[Part], back: Buffer, *, last: bool) -> None:
+        for part in parts:
+            if not chunk.buffer.holds(part.place, back, part.place % _BACK, part.size):
                 self.differing.append((chunk.piece.ranges[0][0], chunk.piece.ranges[-1][1]))
         with self._changed:
-            self._backs.give(seen.back)
+            self._backs.give(back)
             self._changed.notify_all()
-        if seen.last:
-            chunk.look(chunk.buffer, chunk.parts)
+        if last:
             self.give(chunk.buffer)
 
 

@@ -46,7 +46,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
         saved = options.manifest or ("" if block else manifests.path_for(target_path))
         if not block:
             check_replace(target_path, replace=options.replace)
-            record = _is_it_already(target_path, saved, plan, options.point)
+            record = _is_it_already(source_path, target_path, saved, plan, options.point)
             if record:
                 report(_plan_event(source_path, plan) | {"target": target_path})
                 return _done_event(source_path, target_path, plan, record, saved, began)
@@ -68,7 +68,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
         report(_plan_event(source_path, plan) | {"target": target_path})
         try:
             _bulk(job, dirty=prepare(job))
-            if _seal(source, source_path) != plan.seal:
+            if _is_changed(source, source_path, plan, options):
                 raise SourceError(
                     "it was written while it was copied",
                     where=source_path,
@@ -85,8 +85,8 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
     return _done_event(source_path, target_path, plan, record, saved, began, written=job.done.written, kept=kept)
 
 
-def _is_it_already(target_path: str, saved: str, plan: Survey, point: str) -> Manifest | None:
-    """The manifest of an image that is this very swap space, and was not written since it was verified.
+def _is_it_already(source_path: str, target_path: str, saved: str, plan: Survey, point: str) -> Manifest | None:
+    """The manifest of an image that was made of this very swap space, and was not written since it was verified.
 
     Nothing of swap is copied but its identity, which a domain that runs does not change: so it can be copied while the domain
     runs, and once it is off there is nothing left to do.
@@ -97,7 +97,8 @@ def _is_it_already(target_path: str, saved: str, plan: Survey, point: str) -> Ma
         record, found = manifests.read(saved), Path(target_path).stat()
     except (UsageError, OSError):
         return None
-    is_same = (record.kind, record.length, record.point) == (plan.kind, plan.length, point)
+    wanted = (plan.kind, plan.length, source_path, os.uname().nodename, point)
+    is_same = (record.kind, record.length, record.source, record.host, record.point) == wanted
     is_same = is_same and record.entries == _header_entries(plan)
     is_untouched = found.st_mtime_ns == record.image_mtime_ns and found.st_size == record.length
     return record if is_same and is_untouched else None
@@ -253,9 +254,12 @@ def _survey(source: Storage, path: str, options: Options) -> Survey:
         raise _unreadable(path, error) from None
 
 
-def _seal(source: Storage, path: str) -> str:
+def _is_changed(source: Storage, path: str, plan: Survey, options: Options) -> bool:
+    """Whether it was written since it was surveyed. Swap may be: a domain that runs swaps, and that is not what is copied."""
+    if plan.header:
+        return _survey(source, path, options).header != plan.header
     try:
-        return seal(source)
+        return seal(source) != plan.seal
     except OSError as error:
         raise _unreadable(path, error) from None
 

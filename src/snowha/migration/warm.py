@@ -354,7 +354,7 @@ def _switch(
         done = image_engine.run_when_off(
             host,
             name,
-            [*ahead, *(rest.copy for rest in at_rest if rest.is_swap)],
+            [*ahead, *([*rest.copy, *_rate(wish)] for rest in at_rest if rest.is_swap)],
             last,
             shut_down,
             reporter=reporter,

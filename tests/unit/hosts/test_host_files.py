@@ -200,7 +200,7 @@ class Cut(LocalHost):
         return super().run(argv, input=input[: self.length], timeout=timeout, check=check, on_line=on_line)
 
 
-@pytest.mark.parametrize("length", [0, 30, 65, 70])
+@pytest.mark.parametrize("length", [0, 30, 70, 84, 85, 90])
 def test_half_a_content_is_never_put_in_place(tmp_path: Path, kept: str, length: int) -> None:
     """A connection lost at the wrong instant would leave half a corosync.conf in /etc."""
     path = tmp_path / "file"

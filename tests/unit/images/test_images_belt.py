@@ -3,16 +3,20 @@ copy waits for ever with a domain down."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from image_files import MIB, noise, silent
 
-from snowha.images import belt
+from snowha.images import belt, survey
 from snowha.images.belt import Belt, Part, parts_of
+from snowha.images.check import verify
 from snowha.images.engine import copy
 from snowha.images.errors import VerifyError
 from snowha.images.memory import Buffer
@@ -82,6 +86,36 @@ def test_of_scattered_bytes_all_are_compared_and_the_hash_is_of_all_in_order(see
             assert hashes[piece.index].hexdigest() == hashlib.sha256(whole).hexdigest()
     else:
         assert len(line.differing) == 1 and intersect(line.differing, [(wrong, wrong + 1)])
+
+
+def test_a_window_of_several_chunks_is_hashed_in_order_whoever_reads_them_back_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without O_DIRECT chunks are read back by several workers. Hashed in that order, a good image would be said to differ."""
+    source, target = noise(tmp_path / "source", 32 * MIB), tmp_path / "image"
+    opened, read, later = os.open, belt.read_target, threading.Event()
+
+    def no_direct(path: Any, flags: int, *more: Any, **others: Any) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return opened(path, flags, *more, **others)
+
+    def last_first(storage: Storage, buffer: memoryview, at: int, size: int, name: str) -> None:
+        """The first chunk of the first window is read back when all of another one of it was."""
+        read(storage, buffer, at, size, name)
+        if at == 0:
+            later.wait(30)
+        elif 6 * MIB <= at < 16 * MIB:
+            later.set()
+
+    monkeypatch.setattr(os, "open", no_direct)
+    monkeypatch.setattr(belt, "read_target", last_first)
+    monkeypatch.setattr(survey, "_SMALLEST_WINDOW", 16 * MIB)
+    copy(str(source), str(target), silent)
+    monkeypatch.undo()
+    assert later.is_set()
+    verify(str(target), silent)
+    assert target.read_bytes() == source.read_bytes()
 
 
 def test_parts_that_are_read_back_together_fit_where_they_are_read_to() -> None:

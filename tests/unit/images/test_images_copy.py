@@ -137,6 +137,34 @@ def test_swap_that_was_copied_already_is_left_alone_unless_it_is_another_or_was_
         os.pwrite(file.fileno(), b"y", 99)
     with pytest.raises(TargetError):
         copy(str(source), str(target), silent)
+    copy(str(source), str(target), silent, Options(replace=True))
+    assert target.read_bytes()[:4096] == source.read_bytes()[:4096]
+    before = target.stat()
+    moved = source.rename(tmp_path / "moved")  # whoever brings it back looks in the manifest for where it came from
+    copy(str(moved), str(target), silent)
+    assert target.stat().st_ino != before.st_ino and str(moved) in (tmp_path / "image.manifest").read_text()
+
+
+def test_what_a_running_domain_swaps_out_does_not_end_the_copy_of_its_swap_and_mkswap_does(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "image"
+    source.write_bytes(bytes(4 * MIB))
+    tool("mkswap", "-L", "first", source)
+
+    def swap_out(event: dict[str, Any]) -> None:
+        if event["event"] == "plan":
+            with source.open("r+b") as file:
+                os.pwrite(file.fileno(), b"x" * 4096, 3 * 4096)
+
+    copy(str(source), str(target), swap_out)
+    assert target.read_bytes()[:4096] == source.read_bytes()[:4096] and not any(target.read_bytes()[4096:])
+
+    def make_anew(event: dict[str, Any]) -> None:
+        if event["event"] == "plan":
+            tool("mkswap", "-L", "second", source)
+
+    target.unlink()
+    with pytest.raises(SourceError, match="written while"):
+        copy(str(source), str(target), make_anew)
 
 
 def test_a_flipped_bit_is_found_and_its_window_named(tmp_path: Path) -> None:

@@ -59,13 +59,16 @@ def point(number: int) -> str:
 
 
 class Host(PlaybackHost):
-    """Writing a file has a random name for its earlier version among its words: that one is not compared."""
+    """Writing a file has a random name for its earlier version among its words, and one for the new file before the content:
+    these are not compared."""
 
-    def run(self, argv: Sequence[str], **more: object) -> object:  # type: ignore[override]
+    def run(self, argv: Sequence[str], *, input: str | bytes = "", **more: object) -> object:  # type: ignore[override]
         words = list(argv)
-        if words[:3] == ["sh", "-c", files._WRITE]:
+        if words[:3] == ["sh", "-c", files._WRITE] and isinstance(input, bytes):
             words = [*words[:5], "…"]
-        return super().run(words, **more)  # type: ignore[arg-type]
+            head, _, content = input.partition(b"\n")
+            input = b" ".join(head.split()[:2]) + b"\n" + content
+        return super().run(words, input=input, **more)  # type: ignore[arg-type]
 
 
 def write(path: str, content: str | bytes) -> Call:
@@ -140,7 +143,9 @@ def last_copies(number: int = 1, returncode: int = 0, **event: Any) -> Call:
     words = ("freshen", ORIGIN, store, IMAGES["xvda2"], "--base", point(number))
     waiting = (("wait", WORD), {"event": "found"})
     swap = (("copy", SWAP, IMAGES["xvda1"]), DONE)
-    return engines(((*words, "--ahead"), {"event": "ahead"}), swap, waiting, (words, event), swap, returncode=returncode)
+    return engines(
+        ((*words, "--ahead"), {"event": "ahead"}), swap, waiting, (words, event), swap, returncode=returncode
+    )
 
 
 def removal(number: int = 1) -> list[Call]:
@@ -248,7 +253,16 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
     failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
     back = [xl_list(), Call(("xl", "create", CONFIG))]
-    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), failed, lvs(snapshot(1)), *SHUTDOWN, *back, *removal()]
+    calls = [
+        *until_running(),
+        *first_round(),
+        *estimate(1, 8 * MIB),
+        failed,
+        lvs(snapshot(1)),
+        *SHUTDOWN,
+        *back,
+        *removal(),
+    ]
     with Host("snow01", calls) as host, pytest.raises(CommandError, match="2 ranges differ"):
         warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
 
@@ -256,7 +270,14 @@ def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
 def ends_instead(*shutdown: Call) -> tuple[Heard, SiteError]:
     """What is said when the domain does not end as it should; nothing is copied, and the config stays."""
     heard = Heard()
-    calls = [*until_running(), *first_round(), *estimate(1, 8 * MIB), last_copies(**DONE), lvs(snapshot(1)), xl_list("deploy01")]
+    calls = [
+        *until_running(),
+        *first_round(),
+        *estimate(1, 8 * MIB),
+        last_copies(**DONE),
+        lvs(snapshot(1)),
+        xl_list("deploy01"),
+    ]
     with Host("snow01", [*calls, *shutdown, *removal()]) as host, pytest.raises(SiteError) as raised:
         warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
     return heard, raised.value
@@ -291,7 +312,10 @@ def test_a_domain_that_somebody_else_started_keeps_its_volumes() -> None:
     disks = json.dumps({"disks": [{"pdev_path": ORIGIN}]})
     refused = Call(("xl", "create", CONFIG), returncode=1, stderr="Domain with name deploy01 already exists.")
     listed = Call(("xl", "list", "-l", "deploy01"), stdout=disks)
-    with Host("snow01", [refused, xl_list("deploy01"), listed, write(CONFIG, BEFORE)]) as host, pytest.raises(CommandError):
+    with (
+        Host("snow01", [refused, xl_list("deploy01"), listed, write(CONFIG, BEFORE)]) as host,
+        pytest.raises(CommandError),
+    ):
         moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
     listed = replace(listed, stdout=disks.replace(ORIGIN, IMAGES["xvda2"]))
     with Host("snow01", [refused, xl_list("deploy01"), listed]) as host:
