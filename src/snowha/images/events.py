@@ -35,7 +35,7 @@ def as_text(event: dict[str, Any]) -> None:
     kind = event["event"]
     if kind == "progress":
         if sys.stderr.isatty():
-            share = f"{100 * event['done'] / (event['total'] or 1):.0f} % of {size(event['total'])}"
+            share = f"{100 * event['done'] / event['total']:.0f} % of {size(event['total'])}"
             sys.stderr.write(
                 f"\r\033[K{event['phase']}: {share}, {size(event['rate'])}/s, {event['left_s']:.0f} s left"
             )
@@ -72,6 +72,8 @@ class Progress:
         self._last = 0.0
 
     def at(self, done: int, *, force: bool = False) -> None:
+        if not self._total:
+            return  # swap, of which nothing is copied
         now = time.monotonic()
         if not force and now - self._last < 0.5:
             return

@@ -149,6 +149,7 @@ def test_what_a_running_domain_swaps_out_does_not_end_the_copy_of_its_swap_and_m
     source, target = tmp_path / "source", tmp_path / "image"
     source.write_bytes(bytes(4 * MIB))
     tool("mkswap", "-L", "first", source)
+    totals: list[int] = []
 
     def swap_out(event: dict[str, Any]) -> None:
         if event["event"] == "plan":
@@ -157,6 +158,9 @@ def test_what_a_running_domain_swaps_out_does_not_end_the_copy_of_its_swap_and_m
 
     copy(str(source), str(target), swap_out)
     assert target.read_bytes()[:4096] == source.read_bytes()[:4096] and not any(target.read_bytes()[4096:])
+    target.unlink()
+    copy(str(source), str(target), lambda event: totals.append(event.get("total", 1)))
+    assert 0 not in totals, "0 of 0 bytes would be shown as progress"
 
     def make_anew(event: dict[str, Any]) -> None:
         if event["event"] == "plan":
@@ -338,7 +342,8 @@ def test_the_travelling_file_needs_nothing_of_the_project(packed: Path, tmp_path
         events = [json.loads(line) for line in process.stdout or ()]
     assert process.returncode == 0
     assert events[0]["event"] == "plan" and events[-1]["event"] == "done" and events[-1]["verified"]
-    assert {event["phase"] for event in events if event["event"] == "progress"} == {"copy", "verify"}
+    said = [event for event in events if event["event"] == "progress"]
+    assert {event["phase"] for event in said} == {"copy"} and said[-1]["done"] == said[-1]["total"] == 2 * MIB
     assert travel.pack() == packed.read_bytes()
 
 
