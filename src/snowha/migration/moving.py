@@ -16,7 +16,7 @@ from snowha.plan.step import Reporter
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.model import Domain
-from snowha.xen import block_script, xl
+from snowha.xen import server_program, xl
 
 SHUTDOWN_TIMEOUT = 300.0
 """Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
@@ -37,7 +37,7 @@ def missing(ground: Ground, name: str) -> str | None:
     if domain is None:
         raise SiteError(f"the config of {name} is gone", where=ground.first.name, remedy="`snow ha init` again")
     for disk in domain.disks:
-        if disk.script != block_script.NAME or disk.target != image_path(ground.site, domain, disk):
+        if disk.script != server_program.SCRIPT or disk.target != image_path(ground.site, domain, disk):
             return f"{disk.vdev} is {disk.target}"
     gone = absent(ground.first, [disk.target for disk in domain.disks])
     if gone:
@@ -78,8 +78,8 @@ def refuse_pacemakers(ground: Ground, name: str) -> None:
 def on_images(text: str, domain: Domain, images: Mapping[str, str], kind: str) -> str:
     """The domain's config with its disks on ``images`` (by vdev), attached by our block script, and of type ``kind``."""
     for disk in domain.disks:
-        if disk.script != block_script.NAME or disk.target != images[disk.vdev]:
-            text = replace_disk(text, disk.spec, render_disk(block_script.with_script(disk, images[disk.vdev])))
+        if disk.script != server_program.SCRIPT or disk.target != images[disk.vdev]:
+            text = replace_disk(text, disk.spec, render_disk(server_program.with_script(disk, images[disk.vdev])))
     return text if kind == domain.type else set_value(text, "type", kind)
 
 

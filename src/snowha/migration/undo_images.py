@@ -21,7 +21,7 @@ from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.model import Disk, Domain
-from snowha.xen import block_script, xl
+from snowha.xen import server_program, xl
 
 ASIDE = ".undone"
 """What is added to the name of an image that was copied back."""
@@ -44,7 +44,7 @@ class Way:
 
 def from_image(domain: Domain) -> bool:
     """Whether a disk of it is attached by our script."""
-    return any(disk.script == block_script.NAME for disk in domain.disks)
+    return any(disk.script == server_program.SCRIPT for disk in domain.disks)
 
 
 def way_back(ground: Ground, name: str) -> Way:
@@ -77,7 +77,7 @@ def back(domain: Domain, text: str, original: str, path: str) -> tuple[str, tupl
     old = domain_config.parse(original, where=path, path=path)
     volumes = []
     for disk in domain.disks:
-        if disk.script != block_script.NAME:
+        if disk.script != server_program.SCRIPT:
             continue
         volume = next((one for one in old.disks if one.vdev == disk.vdev), None)
         if volume is None:
@@ -103,8 +103,8 @@ def _ours_of(original: str, old: Domain, now: Domain) -> tuple[str, ...]:
     changed = original
     for disk in now.disks:
         volume = next((one for one in old.disks if one.vdev == disk.vdev), None)
-        if volume is not None and volume.script != block_script.NAME and disk.script == block_script.NAME:
-            changed = replace_disk(changed, volume.spec, render_disk(block_script.with_script(volume, disk.target)))
+        if volume is not None and volume.script != server_program.SCRIPT and disk.script == server_program.SCRIPT:
+            changed = replace_disk(changed, volume.spec, render_disk(server_program.with_script(volume, disk.target)))
     return changed, set_value(changed, "type", now.type)
 
 
@@ -233,4 +233,4 @@ def _put_aside(host: Host, images: tuple[str, ...], reporter: Reporter) -> None:
             continue
         reporter.say(f"moving {image} aside")
         host.run(["mv", "-f", "-T", "--", image, f"{image}{ASIDE}"], timeout=120)
-        host.run(["rm", "-f", "--", f"{image}.manifest"], timeout=120)
+        host.run(["rm", "-f", "--", f"{image}.manifest", f"{image}.lease"], timeout=120)

@@ -24,7 +24,7 @@ from snowha.migration.snapshots import Volume, Watch
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
 from snowha.site.model import Disk, Domain
-from snowha.xen import block_script, xl
+from snowha.xen import xl
 
 _MOST_ROUNDS = 6
 _SHORT = 3.0
@@ -114,8 +114,6 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         reporter.say(f"removed {left}, which an earlier run had left")
     if not moving.missing(ground, name):
         return
-    if block_script.missing(host):
-        block_script.install(host)
     if wish.cold or name not in xl.running(host):
         reporter.say(f"copying {name} while it is off")
         cold.move(ground, name, {} if tried is None else tried, reporter)

@@ -161,6 +161,17 @@ def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
     wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.say)
 
 
+def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
+    """Wait until Pacemaker has nothing left to do, whatever the resources are like. Raises ProofError."""
+    wait_for(
+        lambda: not _busy(member(hosts)) or None,
+        timeout=timeout,
+        what="Pacemaker to have nothing left to do",
+        interval=LOOK_EVERY_S,
+        report=reporter.say,
+    )
+
+
 def _busy(host: Host) -> bool:
     """Whether Pacemaker's controller has a transition under way or actions pending."""
     return not host.run(["crm_resource", "--wait", "--timeout=10"], check=False, timeout=90).ok
