@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use Fcntl qw(:DEFAULT :flock);
 
-our $RUN = $ENV{SNOW_RUN} // '/run/snow-ha';
+our $RUN = $ENV{SNOW_RUN} // '/run/snow-lease';
 
 sub read_file {
     my ($path) = @_;

@@ -11,6 +11,7 @@ my $SIZE = 312;
 
 sub _ask {
     my ($verb, $name, %how) = @_;
+    Snow::Common::run(10, 'modprobe', 'dm_mod') unless -e '/dev/mapper/control';    # nothing else here may need it
     sysopen(my $control, '/dev/mapper/control', O_RDWR) or die "/dev/mapper/control cannot be opened: $!\n";
     my $data = $how{data} // '';
     my $size = $SIZE + length($data) + 1024;

@@ -1,6 +1,6 @@
 package Snow::Disk;
 # A disk of a domain on this server: its image leased and attached, handed over in a live migration, given back. What is attached is
-# noted in /run/snow-ha/disks/DOMID-DEVID; what stands there is gone with the server's boot, as the devices are.
+# noted in /run/snow-lease/disks/DOMID-DEVID; what stands there is gone with the server's boot, as the devices are.
 use strict;
 use warnings;
 use Fcntl qw(:DEFAULT :flock);
@@ -53,7 +53,7 @@ sub freeze {
     my $quiet = 0;
     until ($quiet >= 3) {
         my $under_way = Snow::Common::read_file("/sys/block/$disk->{loop}/inflight") // '0 0';
-        $quiet = $under_way =~ /\A0\s+0\z/ ? $quiet + 1 : 0;
+        $quiet = $under_way =~ /\A\s*0\s+0\z/ ? $quiet + 1 : 0;
         Snow::Common::pause(0.05);
     }
     return 1;

@@ -23,7 +23,7 @@ sub stay {
     }
     $xenstore->watch("$domain/control/shutdown");
     $xenstore->watch('@releaseDomain');
-    my $armed;
+    my ($armed, $seen);    # xenstore says once of each path that it is watched
     while (1) {
         my @paths = $xenstore->changes($lock eq 'pending' ? 1 : 3600);
         if ($lock eq 'pending' && flock $file, LOCK_EX | LOCK_NB) {
@@ -31,7 +31,12 @@ sub stay {
             _change($disk, sub { my ($record, $write) = @_; $write->(lock => 'yes'); return 1 });
         }
         for my $path (@paths) {
-            $armed = Snow::Common::uptime() if $path =~ /shutdown\z/ && ($xenstore->read($path) // '') eq 'suspend';
+            if ($path =~ /shutdown\z/) {
+                # the guest takes the word away when it has heard it, which may be before it is read here
+                my $word = $xenstore->read($path) // '';
+                $armed = $seen++ && $word =~ /\A(?:suspend)?\z/ ? Snow::Common::uptime() : undef;
+                next;
+            }
             next unless $path eq '@releaseDomain';
             return unless Snow::Disk::is_there($disk);
             next unless defined $armed && Snow::Common::uptime() - $armed < $ARMED_S && $lock ne 'pending';
