@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -210,6 +211,19 @@ def test_a_verb_that_plans_names_the_server_that_it_misses(site: Site, lost: str
         ended = site.snow(*words)
         assert code_of(ended) == 3, words
         assert isinstance(ended.exception, SnowError) and ended.exception.where == lost
+
+
+def test_every_server_that_is_missed_is_named_and_all_are_waited_for_at_once(site: Site) -> None:
+    """With three dead servers it would take three times as long, and each run would name one of them."""
+    together = threading.Barrier(2, timeout=10)
+
+    def dead(host: str, argv: Sequence[str]) -> str | None:
+        together.wait()
+        raise UnreachableError("it does not answer", where=host, remedy="is it switched on?")
+
+    site.world.fail = dead
+    with pytest.raises(UnreachableError, match=r"snow01: it does not answer\n  also snow02: it does not answer"):
+        load.load(Path("ha.toml"))
 
 
 def test_no_server_at_all_is_shown_too(site: Site) -> None:
