@@ -15,6 +15,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder
 from snowha.hosts.lost import LostHost
 from snowha.hosts.many import each
+from snowha.hosts.trouble import ConnectionLostError
 from snowha.migration import load
 from snowha.migration.ground import Ground, parse_config
 from snowha.site import ha_toml, rules
@@ -97,6 +98,10 @@ def _ask(hosts: Mapping[str, Host], question: Callable[[Host], T], say: Say | No
     def one(host: Host) -> T | SnowError:
         try:
             return question(host)
+        except ConnectionLostError as error:
+            # a connection of before, to a server that has lost its power: what was just asked of it helps nobody
+            remedy = f"is it switched on? Look at its console, and try: ssh root@{host.name}"
+            return UnreachableError("it does not answer any more", where=error.where, remedy=remedy)
         except SnowError as error:
             return error
 

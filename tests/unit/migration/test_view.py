@@ -16,6 +16,7 @@ from snowha.cli.ha import ha
 from snowha.cli.images import images
 from snowha.errors import InputError, SnowError, UnreachableError
 from snowha.hosts.api import Completed
+from snowha.hosts.trouble import ConnectionLostError
 from snowha.migration import image_verbs, load, view
 from snowha.migration.checks import bmc
 from snowha.migration.checks.facts import BmcFact
@@ -145,6 +146,20 @@ def test_status_shows_what_is_wrong_and_the_rest_whichever_server_is_lost(site: 
     servers = {row["name"]: row for row in data["servers"]}
     assert (servers[lost]["reachable"], servers[lost]["cluster"]) == (False, "unclean")
     assert (servers[OTHER[lost]]["reachable"], servers[OTHER[lost]]["cluster"]) == (True, "online")
+
+
+def test_a_connection_that_broke_is_told_without_what_was_asked_over_it(site: Site) -> None:
+    """ssh keeps a connection for minutes: of a server that has just lost its power, a script of ten lines was shown."""
+
+    def broken(host: str, argv: Sequence[str]) -> str | None:
+        if host == "snow01":
+            raise ConnectionLostError("the connection broke while this ran: sh -c 'export LC_ALL=C\n…'", where=host)
+        return None
+
+    site.world.fail = broken
+    lines = site.snow("status").output.splitlines()
+    assert lines[1] == "WRONG  snow01: it does not answer any more"
+    assert lines[2].startswith("       → is it switched on?")
 
 
 def test_the_keys_that_scripts_know(site: Site) -> None:
