@@ -55,7 +55,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
         with load.turn(file, say):
             comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
     questions = _questions(path)
-    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
+    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found, say=say)
     passwords = load.passwords(ground, file, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:

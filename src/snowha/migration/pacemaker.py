@@ -17,7 +17,7 @@ from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration import leases
 from snowha.migration.ground import Ground, read_domains
-from snowha.operations import live
+from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import xl
@@ -225,15 +225,11 @@ def _cib_missing(ground: Ground) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state is None:
         return "Pacemaker does not run"
-    if state.maintenance and cib_live.is_suspended(_query(live.member(ground.hosts))):
+if state.maintenance and cib_live.is_suspended(_query(live.member(ground.hosts))):
         return "an earlier run has not finished replacing the domains' resource agent"
-    if state.maintenance:
-        raise SiteError(
-            "Pacemaker was told to leave all resources alone (maintenance-mode)",
-            where=ground.first.name,
-            remedy="if `snow ha undo` was interrupted, run it again first; else: "
-            "crm_attribute --type=crm_config --name=maintenance-mode --delete",
-        )
+    held = health.held(state, ())
+    if held is not None:
+        raise live.as_error(held)
     for host in ground.hosts.values():
         if live.state_from(host):
             return next(iter(cib_live.differs(_query(host), _wanted(ground))), None) or live.trouble(ground.hosts)

@@ -64,6 +64,7 @@ class Door:
         record: Callable[[Command], None] | None = None,
         questions: object = None,
         found: list[Finding] | None = None,
+        say: object = None,
     ) -> Ground:
         if found is not None:
             found += self.shared
