@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,17 @@ def test_times_to_plan_by_are_times_that_were_measured() -> None:
     said = _TIME.findall((ROOT / "docs" / "before-you-start.md").read_text())
     assert len(said) > 20
     assert [time for time in said if time not in measured] == []
+
+
+def test_what_init_writes_beside_the_sources_is_no_part_of_them(tmp_path: Path) -> None:
+    """The README's way writes ha.toml and the BMCs' password into the checkout: `git add -A` would publish the password."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True, timeout=30)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    written = ["ha.toml", "ha.toml.old", "ha.secrets/ipmi", "other.secrets/ipmi"]
+    done = subprocess.run(
+        ["git", "-C", tmp_path, "check-ignore", *written], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout.split() == written
 
 
 def _anchors(text: str) -> set[str]:

@@ -151,7 +151,8 @@ class Fence(Table):
             "File with the BMC's password in its first line, on the machine that you work from. A relative path begins at the "
             "folder of `ha.toml`. The file must have mode 0600. Several servers can name one file.",
             refused="a path without a `/`, so that a password written here by mistake is not taken; `/../`; when it is read: a "
-            "file that others can read, a missing or empty one, with IPMI more than 20 bytes",
+            "file that others can read, a missing or empty one; when `snow ha apply` brings it to the servers: more than 20 "
+            "bytes for IPMI, a character that does not print, a space at its end",
         ),
     ]
 
