@@ -225,7 +225,7 @@ def _cib_missing(ground: Ground) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state is None:
         return "Pacemaker does not run"
-if state.maintenance and cib_live.is_suspended(_query(live.member(ground.hosts))):
+    if state.maintenance and cib_live.is_suspended(_query(live.member(ground.hosts))):
         return "an earlier run has not finished replacing the domains' resource agent"
     held = health.held(state, ())
     if held is not None:
