@@ -81,7 +81,7 @@ sub _wait_until_confirmed {
             sub {
                 my ($record, $write) = @_;
                 return 0 unless $record->{state} eq 'tentative' && $record->{disk} eq $disk->{id} && $record->{to} eq $me->{server};
-                $write->(state => 'held', %$me, domain => $disk->{domain}, to => '', toboot => '', claim => '');
+                $write->(state => 'held', %$me, kind => 'disk', domain => $disk->{domain}, to => '', toboot => '', claim => '');
                 return 1;
             }
         );

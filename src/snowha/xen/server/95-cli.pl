@@ -202,23 +202,24 @@ sub _fenced {
     return $over ? 0 : 1;
 }
 
+sub _said {
+    my ($image, $key, $json) = @_;
+    return '{"image": ' . Snow::Common::json($image) . ", \"$key\": $json}";
+}
+
+sub _record_of {
+    my ($image) = @_;
+    return _said($image, record => 'null') unless Snow::Record::exists($image);
+    my $record = eval { Snow::Record::read_only($image, 5) };
+    return _said($image, error => Snow::Common::json($@ =~ s/\s+\z//r)) unless $record;
+    delete $record->{mtime};
+    return _said($image, record => Snow::Common::json($record));
+}
+
 sub _list {
     my (@images) = @_;
-    my @records;
-    for my $image (@images) {
-        my ($text, $why) = Snow::Common::guarded(
-            10,
-            sub {
-                return '' unless Snow::Record::exists($image);
-                my $record = Snow::Record::read_only($image, 5);
-                delete $record->{mtime};
-                return Snow::Common::json($record);
-            }
-        );
-        push @records,
-            '{"image": ' . Snow::Common::json($image) . ', '
-            . (defined $why ? '"error": ' . Snow::Common::json($why) : '"record": ' . (length $text ? $text : 'null')) . '}';
-    }
+    my ($records, $why) = Snow::Common::guarded(15, sub { return join ', ', map { _record_of($_) } @images });
+    $records //= join ', ', map { _said($_, error => Snow::Common::json("its record: $why")) } @images;
     my %leased;
     my @attached;
     for my $disk (Snow::Disk::all_noted()) {
@@ -242,6 +243,6 @@ sub _list {
     my %notes = map { m{/([^/]+)\z} ? ($1 => Snow::Common::read_file($_) // '') : () } glob "$Snow::Common::RUN/agent/*";
     my $me = Snow::Disk::me();
     print '{"server": ', Snow::Common::json($me->{server}), ', "boot": ', Snow::Common::json($me->{boot}), ', "records": [',
-        join(', ', @records), '], "attached": ', Snow::Common::json(\@attached), ', "notes": ', Snow::Common::json(\%notes), "}\n";
+        $records, '], "attached": ', Snow::Common::json(\@attached), ', "notes": ', Snow::Common::json(\%notes), "}\n";
     return 0;
 }
