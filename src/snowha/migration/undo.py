@@ -246,6 +246,7 @@ def _xendomains_before(host: Host) -> str | None:
 _OURS = (
     *server_program.LINKS,
     server_program.PATH,
+    server_program.NAME,
     f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}",
 )
 

@@ -18,6 +18,8 @@ SCRIPT = "block-snow"
 PROVIDER, AGENT = "snow-ha", "domain"
 """Of the resource agent: ocf:snow-ha:domain."""
 LINKS = (f"/etc/xen/scripts/{SCRIPT}", f"/usr/lib/ocf/resource.d/{PROVIDER}/{AGENT}", "/usr/sbin/snow-lease")
+NAME = "/etc/snow-ha/server"
+"""Has the server's name as ha.toml, and so the cluster, calls it: what a lease's record says."""
 
 # Renamed into its place: libxl may look for the script at any moment.
 _LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
@@ -34,6 +36,8 @@ def missing(host: Host) -> str | None:
     """What is wrong with the program on ``host``, None if nothing is."""
     if read_text(host, PATH) != text():
         return f"{PATH} is not there or differs"
+    if read_text(host, NAME) != f"{host.name}\n":
+        return f"{NAME} is not there or has another name"
     facts = stat(host, PATH)
     if facts is None or not facts.mode & 0o100:
         return f"{PATH} cannot be executed"
@@ -43,7 +47,9 @@ def missing(host: Host) -> str | None:
 
 def install(host: Host) -> None:
     """Put the program where libxl, Pacemaker and an administrator look for it."""
-    make_dir(host, "/usr/lib/snow-ha", mode=0o755, owner="root:root")
+    for folder in ("/usr/lib/snow-ha", "/etc/snow-ha"):
+        make_dir(host, folder, mode=0o755, owner="root:root")
+    write_file(host, NAME, f"{host.name}\n", mode=0o644, owner="root:root", keep=False)
     write_file(host, PATH, text(), mode=0o755, owner="root:root")
     for link in LINKS:
         host.run(["rm", "-f", f"{link}.new"])

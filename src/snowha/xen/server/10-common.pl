@@ -35,7 +35,13 @@ sub make_run {
     return;
 }
 
-sub server { return $ENV{SNOW_SERVER} // read_file('/proc/sys/kernel/hostname') // die "this server has no name\n" }
+# As the cluster calls it. The host name, which may have a domain, is what is left where nobody has written that down.
+sub server {
+    my $name = $ENV{SNOW_SERVER} // read_file('/etc/snow-ha/server') // read_file('/proc/sys/kernel/hostname') // '';
+    $name =~ s/\..*//s;
+    return $name ne '' ? $name : die "this server has no name\n";
+}
+
 sub boot { return $ENV{SNOW_BOOT} // read_file('/proc/sys/kernel/random/boot_id') // die "this server has no boot id\n" }
 
 # Seconds since this server booted: no clock that somebody sets (proc(5)).

@@ -35,6 +35,11 @@ sub main {
     return __PACKAGE__->can("_$action")->();
 }
 
+sub _look {
+    my $left = _left();
+    return Snow::Host::domains($left > $LOOK_S ? $LOOK_S : $left > 1 ? $left : 1);
+}
+
 sub _left { return $end - Snow::Common::uptime() }
 
 # What crm_mon shows as the reason (pacemaker's lib/services and lib/lrmd: a line on standard error that begins so).
@@ -97,7 +102,7 @@ sub _monitor {
     my ($is_probe) = @_;
     my ($ending, $away) = (0, 0);
     while (1) {
-        my ($rows, $why) = Snow::Host::domains($LOOK_S);
+        my ($rows, $why) = _look();
         if (!$rows) {
             if (_kernel_shows_it()) {
                 _remember("xl cannot be used: $why");
@@ -138,7 +143,7 @@ sub _monitor {
 }
 
 sub _start {
-    my ($rows, $why) = Snow::Host::domains($LOOK_S);
+    my ($rows, $why) = _look();
     return _fail($ERROR, "the hypervisor cannot be asked: $why") unless $rows;
     my $found = _found($rows);
     return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
@@ -151,7 +156,7 @@ sub _start {
         print STDERR $text;
         return _fail($ERROR, $reason);
     }
-    ($rows, $why) = Snow::Host::domains($LOOK_S);
+    ($rows, $why) = _look();
     return _fail($ERROR, "$name was started, and cannot be looked at: $why") unless $rows;
     return _found($rows)->{here} ? $OK : _fail($ERROR, "$name was started, and is gone: see /var/log/xen/xl-$name.log");
 }
@@ -166,7 +171,7 @@ sub _stop {
     my $asked;
     my $destroy_at = Snow::Common::uptime() + _left() * 2 / 3;
     while (1) {
-        my ($rows, $why) = Snow::Host::domains($LOOK_S);
+        my ($rows, $why) = _look();
         if (!$rows) {
             return _fail($ERROR, "it cannot be told whether $name runs here, so it is not stopped: $why") if _left() <= 2;
             Snow::Common::pause(2);
@@ -232,7 +237,7 @@ sub _give_back {
 sub _migrate_to {
     my $target = $ENV{OCF_RESKEY_CRM_meta_migrate_target} // '';
     return _fail($ARGS, 'Pacemaker named no server to migrate to') unless $target =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
-    my ($rows, $why) = Snow::Host::domains($LOOK_S);
+    my ($rows, $why) = _look();
     return _fail($ERROR, "the hypervisor cannot be asked: $why") unless $rows;
     my $here = _found($rows)->{here};
     return _fail($ERROR, "$name does not run here") unless $here && $here->{state} !~ /[scd]/;
@@ -253,7 +258,7 @@ sub _migrate_to {
 
 sub _migrate_from {
     while (1) {
-        my ($rows, $why) = Snow::Host::domains($LOOK_S);
+        my ($rows, $why) = _look();
         if ($rows) {
             my $found = _found($rows);
             return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
