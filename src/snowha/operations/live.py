@@ -36,6 +36,11 @@ def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
         return None  # it runs, but its daemons are not connected yet, or no longer
 
 
+def is_active(host: Host, unit: str) -> bool:
+    """Whether a service runs."""
+    return host.run(["systemctl", "is-active", "--quiet", unit], check=False).ok
+
+
 def _asked(hosts: Hosts, *, but: str = "") -> tuple[Host, ClusterState] | None:
     """A server on which Pacemaker runs, other than ``but``, and the cluster as it sees it; None if there is none."""
     for name, host in reversed(hosts.items()):  # the first server has the most to do while it is migrated
@@ -222,7 +227,9 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
     set_standby(hosts, server, True)
 
     def empty() -> bool | None:
-        left = sorted(xl.running(hosts[server]))  # first: Pacemaker's own answer takes ten times as much from a busy server
+        left = sorted(
+            xl.running(hosts[server])
+        )  # first: Pacemaker's own answer takes ten times as much from a busy server
         if left:
             raise NotYet(f"{', '.join(left)} still there")
         state = cluster_state(hosts)

@@ -34,8 +34,8 @@ def path_of(site: str) -> str:
 class Mirror:
     """A Monitor in front of another one: it passes every event on, and sends the journal after each step that ended.
 
-    Sending is done by a thread of its own, the newest state only. Leaving ``with`` waits for the last one. Nothing is sent any more
-    once a step found that the lock of the site is lost.
+    Sending is done by a thread of its own, the newest state only. Leaving ``with`` waits for the last one. Nothing is sent
+    any more once a step found that the lock of the site is lost.
     """
 
     def __init__(self, monitor: events.Monitor, journal: Journal, hosts: Mapping[str, Host], site: str) -> None:

@@ -129,12 +129,7 @@ def test_what_a_lost_run_was_in_the_middle_of_is_known(tmp_path: Path) -> None:
         first = journal.begin()
         journal.note(first, "images.deploy01", "started")
         second = journal.begin()
-        for step, words in {
-            "a": ["started", "done"],
-            "b": ["started"],
-            "c": ["skipped"],
-            "d": ["started", "applied"],
-        }.items():
+        for step, words in {"a": ["started", "done"], "b": ["started"], "c": ["skipped"], "d": ["started", "applied"]}.items():
             for word in words:
                 journal.note(second, step, word)
         assert journal.unfinished() == ("b", "d")
