@@ -83,6 +83,16 @@ class Guard:
             error.command = tuple(argv)
             raise error
 
+    def verify(self) -> None:
+        """Raise LostLockError if the lock was taken and is lost on the first server: what fails then may fail for that reason."""
+        first = next(iter(self.hosts.values()), None)
+        if first is None or not self.times(first.name):
+            return
+        try:
+            _run(self, first, ["true"])
+        except UnreachableError:
+            return  # nothing can be said
+
     def pause(self, server: str, seconds: float) -> None:
         """Before the lock of ``server`` is tried again: shorter if somebody waits for it."""
         with self._changed:
@@ -139,32 +149,41 @@ class GuardedHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """As the host's own."""
-        guard, token = self._guard, self._guard.token
-        if not token or only_looks(argv, input):
+        if not self._guard.token or only_looks(argv, input):
             return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
-        words = guarded(argv, guard.path, token)
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            guard.check(argv)
-            times = guard.times(self.name)
-            completed = self._host.run(
-                words, input=input, timeout=timeout, check=False, on_line=_without_refusal(on_line, token)
-            )
-            refusal = refusal_of(completed.returncode, completed.stderr, token)
-            if refusal is None:
-                break
-            late = time.monotonic() > deadline
-            if refusal.stopping and late:
-                raise UnreachableError(
-                    "it is being shut down", where=self.name, remedy="run this again when it is back"
-                )
-            if late or guard.is_lost(self.name, refusal, times):
-                guard.lose(self.name, refusal.owner if refusal.holder not in ("", token) else "")
-            else:
-                guard.wait(self.name, times)
+        completed = _run(self._guard, self._host, argv, input=input, timeout=timeout, on_line=on_line)
         if check and not completed.ok:
             raise failed(self.name, completed)
         return completed
+
+
+def _run(
+    guard: Guard,
+    host: Host,
+    argv: Sequence[str],
+    *,
+    input: str | bytes = "",
+    timeout: float = 60.0,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run ``argv`` if the lock is held there, or is about to be again. Raises LostLockError, and as the host's own."""
+    token = guard.token
+    words, heard = guarded(argv, guard.path, token), _without_refusal(on_line, token)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        guard.check(argv)
+        times = guard.times(host.name)
+        completed = host.run(words, input=input, timeout=timeout, check=False, on_line=heard)
+        refusal = refusal_of(completed.returncode, completed.stderr, token)
+        if refusal is None:
+            return completed
+        late = time.monotonic() > deadline
+        if refusal.stopping and late:
+            raise UnreachableError("it is being shut down", where=host.name, remedy="run this again when it is back")
+        if late or guard.is_lost(host.name, refusal, times):
+            guard.lose(host.name, refusal.owner if refusal.holder not in ("", token) else "")
+        else:
+            guard.wait(host.name, times)
 
 
 def _without_refusal(on_line: Callable[[str], None] | None, token: str) -> Callable[[str], None] | None:

@@ -43,6 +43,11 @@ class Ground:
         """``function`` on every server at once."""
         return each(list(self.hosts.values()), function)
 
+    def verify_lock(self) -> None:
+        """Raise LostLockError if this run had the site's lock and lost it."""
+        if self.guard is not None:
+            self.guard.verify()
+
     @contextmanager
     def restarting(self, server: str) -> Iterator[None]:
         """``server``, on which no domain runs, is restarted in this block: it need not be asked whether one does."""

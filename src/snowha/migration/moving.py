@@ -137,6 +137,7 @@ def else_start_again(ground: Ground, name: str, config: str, steady: Reporter) -
         raise
     except BaseException as error:
         try:
+            ground.verify_lock()  # the other run may have ended what failed, and moves the domain itself
             _start_again(ground, name, config, steady, patience=0.0 if away.since is None else _PATIENCE)
         except LostLockError as lost:
             raise lost from error

@@ -179,6 +179,18 @@ def test_a_lock_that_is_just_being_ended_is_no_lock(lock: Path, host: Local, gua
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_fails_after_the_lock_was_lost_is_known_to(lock: Path, host: Local, guard: Guard) -> None:
+    """The other run ended a copy of this one: `ended with 143` would be said, and the domain be started again."""
+    with held(lock, OURS):
+        guard.verify()
+    never = Guard({"snow01": host}, path=str(lock))
+    never.verify()
+    with held(lock, THEIRS, BOB):
+        never.verify()
+        with pytest.raises(LostLockError, match="to bob on desk"):
+            guard.verify()
+
+
 def test_who_only_looks_is_never_asked_for_a_lock(host: Local, guard: Guard, tmp_path: Path) -> None:
     """A run that lost it must still be able to see what there is; and a look would cost three processes more."""
     (tmp_path / "file").write_text("text")

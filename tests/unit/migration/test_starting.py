@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
 
 from snowha.errors import CommandError, LostLockError, SiteError, UnreachableError
+from snowha.hosts.guarded import Guard
+from snowha.hosts.local import LocalHost
 from snowha.migration import cold, moving, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.site.model import Domain
@@ -174,6 +178,19 @@ def test_a_run_that_lost_its_lock_asks_and_starts_nothing() -> None:
     error, listener = given_up(ground, error=LOST)
     assert error is LOST and str(error) == str(LOST)
     assert asked == [] and world.log == [] and listener.said == []
+
+
+def test_what_the_run_that_took_over_ended_is_not_taken_for_a_failure(tmp_path: Path) -> None:
+    """The domain is down for the copy of the other run, and nothing on the servers says so: it would be started in its middle."""
+    ground, world, _, _ = off(images=False)
+    lock = tmp_path / "lock"
+    guard = Guard({"snow01": LocalHost("snow01")}, path=str(lock))
+    guard.taken("a" * 24)
+    guard.held("snow01")
+    lock.write_text(f"bob on desk\n{'b' * 24}\n")
+    error, listener = given_up(replace(ground, guard=guard))
+    assert isinstance(error, LostLockError) and "lost the lock on snow01 to bob on desk" in str(error)
+    assert world.log == [] and listener.said == []
 
 
 def test_a_run_that_learns_only_then_that_its_lock_is_lost_says_that_and_nothing_else() -> None:
