@@ -98,7 +98,7 @@ def copy(
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(
-        file,
+        ground,
         Step(
             id=f"images.{domain}",
             title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
@@ -118,7 +118,7 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
     """Read DOMAIN's images from the storage and compare them with what was copied."""
     ground = _with(file, domain)
     _run(
-        file,
+        ground,
         _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
         as_json=as_json,
     )
@@ -137,7 +137,9 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     ground = _with(file, domain)
     work = partial(image_verbs.restore, ground, domain)
     question = f"Write the images of {domain} over its old volumes?"
-    _run(file, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes)
+    _run(
+        ground, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes
+    )
 
 
 @images.command()
@@ -151,7 +153,7 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
     ground = _with(file, domain)
     work = partial(image_verbs.discard, ground, domain, now=now)
     question = f"Remove the old volumes of {domain}? There is no way back to them."
-    _run(file, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
+    _run(ground, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
 
 
 def _with(file: Path, domain: str) -> Ground:
@@ -176,8 +178,8 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
     return Step(id=f"images.{verb}", title=title, section="images", check=check, apply=apply, asks=asks)
 
 
-def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with load.turn(file, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
+def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with load.turn(ground, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

@@ -52,7 +52,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
         say(said)
     unfinished = _unfinished(path)
     if comeback.concerns(unfinished):
-        with load.turn(file, say):
+        with load.turn(there, say):
             comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
     questions = _questions(path)
     ground = load.load(file, remember=True, record=recorder, questions=questions, found=found, say=say)
@@ -89,7 +89,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with load.turn(here.file, say) if due else nullcontext(), display(json=as_json) as shown:
+    with load.turn(here.ground, say) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

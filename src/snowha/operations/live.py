@@ -47,6 +47,11 @@ def chosen(states: Iterable[ClusterState | None]) -> ClusterState | None:
     return max(known, key=lambda state: (state.quorate, sum(node.online for node in state.nodes)), default=None)
 
 
+def is_active(host: Host, unit: str) -> bool:
+    """Whether a service runs."""
+    return host.run(["systemctl", "is-active", "--quiet", unit], check=False).ok
+
+
 def _asked(hosts: Hosts, *, but: str = "") -> tuple[Host, ClusterState] | None:
     """A server on which Pacemaker runs, other than ``but``, and the cluster as it sees it; None if there is none."""
     for name, host in reversed(hosts.items()):  # the first server has the most to do while it is migrated

@@ -82,8 +82,15 @@ def make_dir(path: str) -> Call:
     return Call(("sh", "-c", files._MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
 
 
-def no_cluster() -> Call:
-    return Call(("crm_mon", "-1", "--inactive", "--output-as=xml"), returncode=102)
+def no_cluster() -> list[Call]:
+    """Pacemaker does not run."""
+    asked = Call(("crm_mon", "-1", "--inactive", "--output-as=xml"), returncode=102)
+    return [asked, Call(("systemctl", "is-active", "--quiet", "pacemaker"), returncode=3)]
+
+
+def places(*names: str) -> list[Call]:
+    """The domains that the hypervisor runs."""
+    return [Call(("test", "-e", "/proc/xen/capabilities")), xl_list(*names)]
 
 
 def script_is_there() -> list[Call]:
