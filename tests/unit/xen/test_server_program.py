@@ -162,6 +162,19 @@ def test_a_write_that_broke_off_leaves_the_record_of_before(servers: Servers) ->
     assert servers.record().state == "free"
 
 
+def test_a_record_of_a_later_version_is_not_passed_over(servers: Servers) -> None:
+    """Two servers can have programs of two versions for a while: the older one must not go by the older half of the record."""
+    with servers.taken("snow01"):
+        pass
+    record = Path(f"{servers.image}.lease")
+    content = record.read_bytes()
+    newest = 512 if b"gen=2" in content[512:] else 0
+    record.write_bytes(content[:newest] + content[newest:].replace(b"snow-lease 1 ", b"snow-lease 2 ", 1))
+    with servers.taken("snow01") as taken:
+        assert taken.code == 7
+        assert "cannot be read" in taken.err
+
+
 FENCED = """<pacemaker-result api-version="2.38" request="stonith_admin --history snow01 --output-as=xml">
   <list name="fencing history" count="1">
     <fence_event action="{action}" target="{target}" client="pacemaker-controld.1" origin="snow02" status="{status}"

@@ -40,9 +40,11 @@ sub parse {
     return \%record;
 }
 
-# The valid slot with the larger number; nothing if there is none. `text` is the whole file.
+# The valid slot with the larger number; nothing if there is none, or if one is of another version: that may be the newer one.
+# `text` is the whole file.
 sub newest {
     my ($text) = @_;
+    return if $text =~ /^snow-lease (?!1 )/m;
     my @valid = grep { defined } map { parse(substr $text, $_ * $SLOT, $SLOT) } grep { length $text >= ($_ + 1) * $SLOT } 0, 1;
     my ($best) = sort { $b->{gen} <=> $a->{gen} } @valid;
     return $best;
