@@ -3,8 +3,8 @@
     python bench/lab_compare.py power  OLD NEW --rounds 5
     python bench/lab_compare.py migrate OLD NEW --rounds 10
 
-OLD and NEW are snapshots of finished clusters (`snow lab save`). Each round restores one, then the other, and does the same to both;
-which one comes first changes with each round. Prints a line of JSON for each measurement, and the medians.
+OLD and NEW are snapshots of finished clusters (`snow lab save`). Each round restores one, then the other, and does the same to
+both; which one comes first changes with each round. Prints a line of JSON for each measurement, and the medians.
 """
 
 from __future__ import annotations
