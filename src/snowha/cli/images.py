@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.ha import journal_path
+from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.cli.session import say
 from snowha.errors import InputError
