@@ -20,9 +20,10 @@ from snowha.site.model import Ssh
 @click.option("--ssh-config", default="", help="OpenSSH configuration to reach the servers with.")
 @click.option("--force", is_flag=True, help="Replace an existing file (the old one is kept beside it).")
 def init(servers: tuple[str, ...], output: Path, ssh_config: str, force: bool) -> None:
-    """Look at the site and write ha.toml. The first SERVER is the one that runs the domains today.
+    """Look at the site and write ha.toml.
 
-    Nothing is changed on any server. The BMCs' password goes into a file of its own that only you can read.
+    The first SERVER is the one that runs the domains today. Nothing is changed on any server. The BMCs' password goes
+    into a file of its own that only you can read.
     """
     if output.exists() and not force:
         raise InputError(

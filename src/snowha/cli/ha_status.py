@@ -18,7 +18,10 @@ from snowha.operations import status as running
 @FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(file: Path, as_json: bool) -> None:
-    """Servers, links, quorum, fence devices, and where every domain runs. Exits with 4 if anything is not well."""
+    """Show servers, links, quorum, fencing, and where domains run.
+
+    Exits with 4 if anything is not well.
+    """
     ground = load.load(file)
     seen = running.look(ground.site, ground.hosts)
     if as_json:
