@@ -1,32 +1,65 @@
-"""The door: ``snow``. Errors of the user's leave as one message and an exit code by class."""
+"""The door: ``snow``. Errors of the user's, and of this machine's, leave as one message and an exit code by class."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
+from snowha.cli import streams
 from snowha.cli.tree import snow
-from snowha.errors import SnowError
+from snowha.errors import SnowError, explained
 
 
 def main() -> None:
     try:
-        snow.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        streams.standard()
+        code = _words()
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _tell("interrupted")
+        code = 130
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except SnowError as error:
-        click.echo(f"snow: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        with _told():
+            error.show(sys.stderr)
+        code = 2
     except BrokenPipeError:
-        sys.exit(1)
+        streams.forget(sys.stdout)
+        code = 1
+    except (SnowError, OSError) as error:
+        if getattr(error, "filename", "") == streams.STDOUT:
+            streams.forget(sys.stdout)
+        known = explained(error)
+        if not isinstance(known, SnowError):
+            raise
+        _tell(f"snow: {known}")
+        code = known.exit_code
+    sys.exit(code)
+
+
+def _words() -> int:
+    """The exit code of what the command line says."""
+    try:
+        return int(snow.main(standalone_mode=False) or 0)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+
+
+def _tell(text: str) -> None:
+    with _told():
+        click.echo(text, file=sys.stderr)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """On standard error; if nobody takes it there, the exit code has to do."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        streams.forget(sys.stderr)
 
 
 if __name__ == "__main__":

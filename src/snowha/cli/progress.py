@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from snowha.errors import SnowError
+from snowha.errors import SnowError, explained
 from snowha.plan import events
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def _summary(event: events.RunEnded, left: list[str]) -> Iterator[Line]:
 
 def error_text(error: BaseException) -> str:
     """The message and remedy of a user's error; the whole traceback of ours."""
+    error = explained(error)
     return str(error) if isinstance(error, SnowError) else "".join(traceback.format_exception(error)).rstrip()
 
 
