@@ -14,7 +14,12 @@ from snowha.site.rules import Finding
 
 def read_secret(path: str, *, base: Path) -> str:
     """A BMC's password from its file: mode 0600, in a folder that is nobody else's, one line. Raises InputError."""
-    file = base / path
+    user_file.check_private_folder((base / path).parent)
+    return read_password(base / path)
+
+
+def read_password(file: Path) -> str:
+    """The first line of a file that nobody else can read. Raises InputError."""
     text = user_file.read(file, what="a BMC's password", remedy="`snow ha init` writes it", private=True)
     password = text.split("\n", 1)[0].removesuffix("\r")
     if not password:
