@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from snowha.cli import verbosity
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import carry_out, session
 from snowha.errors import InputError
@@ -130,4 +131,4 @@ def _warn(findings: tuple[Finding, ...]) -> None:
 
 def _say(text: str) -> None:
     if sys.stderr.isatty():
-        click.echo(text, err=True)
+        verbosity.say(text)

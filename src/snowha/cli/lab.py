@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from snowha.cli import verbosity
 from snowha.lab import first_boot, layout, machines, network, requirements, rootfs, site
 
 
@@ -26,7 +27,8 @@ class LabVerb(click.Command):
 
 
 def _say(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
+    if not verbosity.chosen.quiet:
+        click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
 
 
 @click.command(cls=LabVerb)

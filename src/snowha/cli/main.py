@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-from snowha.cli import streams
+from snowha.cli import streams, verbosity
 from snowha.cli.tree import snow
 from snowha.errors import SnowError, explained
 
@@ -34,9 +35,17 @@ def main() -> None:
         known = explained(error)
         if not isinstance(known, SnowError):
             raise
+        if known is not error:
+            _log("".join(traceback.format_exception(error)))
         _tell(f"snow: {known}")
         code = known.exit_code
+    _log(f"exit code {code}")
     sys.exit(code)
+
+
+def _log(text: str) -> None:
+    if verbosity.chosen.log is not None:
+        verbosity.chosen.log(text)
 
 
 def _words() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import verbosity
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.migration import comeback, load
@@ -82,7 +83,7 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
 
 def say(text: str) -> None:
     """To whoever watches, and not into what a script reads."""
-    click.echo(text, err=True)
+    verbosity.say(text)
 
 
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:

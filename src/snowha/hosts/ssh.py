@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from snowha.errors import InputError, SiteError, UnreachableError
+from snowha.hosts import trace
 from snowha.hosts.api import Completed
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
@@ -116,14 +117,21 @@ class SshHost:
         command ran: whether it was carried out must then be looked up.
         """
         words = tuple(argv)
+        with trace.given(self.name, words, input) as command:
+            completed = self._run(words, as_bytes(input), timeout, on_line)
+            command.status = completed.returncode
+        if check and not completed.ok:
+            raise failed(self.name, completed)
+        return completed
+
+    def _run(
+        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
+    ) -> Completed:
         mark = f"snow-ha-{secrets.token_hex(12)}"
         with self._sessions:
             self._connect()
             ended = self._execute(
-                self._remote(words, mark, timeout),
-                input=as_bytes(input),
-                timeout=timeout,
-                on_line=_without(mark, on_line),
+                self._remote(words, mark, timeout), input=input, timeout=timeout, on_line=_without(mark, on_line)
             )
         if ended.timed_out:
             if self.reachable():
@@ -140,10 +148,7 @@ class SshHost:
             if not found:
                 raise explain(stderr, address=self._address, where=self._where, ssh=self._ssh, running=words)
             stderr = before
-        completed = Completed(words, ended.returncode, stdout, stderr)
-        if check and not completed.ok:
-            raise failed(self.name, completed)
-        return completed
+        return Completed(words, ended.returncode, stdout, stderr)
 
     def reachable(self) -> bool:
         """Whether a command can be run now; the answer takes at most 10 s."""

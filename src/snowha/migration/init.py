@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
+from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import read_domains
@@ -248,7 +249,7 @@ def _bmc_user(conf: SnowConf) -> str:
 
 def _secret(conf: SnowConf, bmc: Bmc, ask: Callable[[], str]) -> str:
     """The BMCs' password: one line, for one is what is read of the file."""
-    secret = bmc.password or conf.scalar("IPMI_PASSWORD", "") or ask()
+    secret = hide(bmc.password or conf.scalar("IPMI_PASSWORD", "") or ask())
     if not secret.isprintable():
         raise InputError(
             "the BMCs' password has a character that cannot be typed",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snowha.errors import InputError
 from snowha.hosts import user_file
+from snowha.hosts.hidden import hide
 from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
 from snowha.site.rules import Finding
@@ -24,7 +25,7 @@ def read_password(file: Path) -> str:
     password = text.split("\n", 1)[0].removesuffix("\r")
     if not password:
         raise InputError("no password in it", where=str(file), remedy="write the BMC's password into its first line")
-    return password
+    return hide(password)
 
 
 def check(ground: Ground, passwords: Mapping[str, str]) -> tuple[Finding, ...]:
