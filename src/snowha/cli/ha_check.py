@@ -25,8 +25,8 @@ from snowha.site.rules import Finding
 def check(file: Path, fix: bool, as_json: bool) -> None:
     """Look at everything that must hold, on every server at once.
 
-    Changes nothing, unless --fix is given. Exits with 4 if something forbids `snow ha apply`. docs/checks.md explains
-    every finding.
+    Changes nothing, unless --fix is given. Each finding has a code, a severity (stop, warn, note), a place and a remedy;
+    docs/checks.md explains them all. Exits with 4 if something forbids `snow ha apply`.
     """
     wanted: tuple[str, ...] = ()
     failed = 0

@@ -16,7 +16,7 @@ from snowha.site.model import Ssh
 
 
 @click.command()
-@click.argument("servers", nargs=-1, required=True, metavar="SERVER…")
+@click.argument("servers", nargs=-1, required=True, metavar="SERVER SERVER…")
 @click.option(
     "--output",
     "-o",

@@ -20,6 +20,7 @@ from snowha.operations import status as running
 def status(file: Path, as_json: bool) -> None:
     """Show servers, links, quorum, fencing, and where domains run.
 
+    The hypervisors are asked, not only Pacemaker. A server that does not answer is reported, and its domains are unknown.
     Exits with 4 if anything is not well.
     """
     ground = load.load(file)

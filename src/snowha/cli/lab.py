@@ -177,7 +177,12 @@ def cable(host: str, network_name: str, state: str) -> None:
 @click.command(cls=LabVerb)
 @click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="As of up.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True, help="For the report."
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("build/demo"),
+    show_default=True,
+    help="For the report.",
 )
 def demo(release: str, folder: Path) -> None:
     """Carry out the whole story, and write a report of it.
