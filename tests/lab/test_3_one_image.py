@@ -48,7 +48,7 @@ def test_a_server_without_xl_keeps_its_domains_and_is_not_fenced(cluster: Admini
     shell(here, f"for file in {XL}; do mv $file $file.away; done")
     # two looks of Pacemaker: one a minute
     shell(here, "crm_resource --wait --timeout=150s || true", timeout=300)
-    seen = f"journalctl --no-pager --since=-5min -u pacemaker | grep -c 'monitor.*proxy01' || true"
+    seen = "journalctl --no-pager --since=-5min -u pacemaker | grep -c 'monitor.*proxy01' || true"
     wait_until(lambda: noted(here, "proxy01"), timeout=180, what="the agent has found that xl cannot be used")
     first = noted(here, "proxy01")
     time_of_look = time.monotonic()

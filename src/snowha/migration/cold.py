@@ -30,6 +30,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     where = moving.runs_on(ground, name)
     if where not in (None, host.name):
         raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
+    moving.lease_in_place(host, domain, targets, reporter)
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again

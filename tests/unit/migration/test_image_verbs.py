@@ -21,6 +21,7 @@ from recorded import (
     no_cluster,
     read,
     read_configs,
+    script_is_there,
     snapshot,
     text_of,
     volume,
@@ -66,7 +67,7 @@ def places(*names: str) -> list[Call]:
 
 
 def bring() -> list[Call]:
-    return [make_dir("/var/lib/snow-ha"), write(image_engine.PATH, travel.pack())]
+    return [*script_is_there(), make_dir("/var/lib/snow-ha"), write(image_engine.PATH, travel.pack())]
 
 
 def kept(*versions: tuple[str, str]) -> Call:
