@@ -8,6 +8,22 @@ from pathlib import Path
 
 import pytest
 from image_files import ENVIRONMENT
+from lease_program import LeaseProgram
+
+from snowha.images import travel
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine as it travels."""
+    path = tmp_path_factory.mktemp("packed") / "images.pyz"
+    path.write_bytes(travel.pack())
+    return path
+
+
+@pytest.fixture
+def lease_program(tmp_path_factory: pytest.TempPathFactory) -> LeaseProgram:
+    return LeaseProgram(tmp_path_factory.mktemp("lease"))
 
 
 @pytest.fixture(scope="session")
