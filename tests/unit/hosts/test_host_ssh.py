@@ -23,9 +23,8 @@ from snowha.hosts.ssh import SshHost, runtime_folder
 from snowha.hosts.trouble import ConnectionLostError, explain
 from snowha.site.model import Ssh
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-needs_sshd = pytest.mark.skipif(SSHD is None, reason="no sshd on this machine (Debian: openssh-server)")
-needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh on this machine (Debian: openssh-client)")
+needs_sshd = pytest.mark.needs("sshd")
+needs_ssh = pytest.mark.needs("ssh")
 
 
 @dataclass
@@ -35,10 +34,11 @@ class Sshd:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        assert SSHD is not None
+        program = shutil.which("sshd")
+        assert program is not None
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # systemd makes it where there is one
-        command = [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        command = [program, "-D", "-e", "-f", str(self.folder / "sshd_config")]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 20
         while True:

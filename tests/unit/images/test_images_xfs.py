@@ -12,13 +12,13 @@ import lzma
 import os
 import random
 import re
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import machine
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -154,8 +154,7 @@ def test_a_truncated_volume_is_not_trusted(unmounted: Recorded) -> None:
 
 
 def make(path: Path, options: list[str]) -> Path:
-    if not shutil.which("mkfs.xfs", path=ENVIRONMENT["PATH"]):
-        pytest.skip("no mkfs.xfs on this machine (Debian: xfsprogs)")
+    machine.need("mkfs.xfs", "xfs_repair")
     with path.open("wb") as file:
         file.truncate(800 * MIB)
     tool("mkfs.xfs", "-q", *options, path)
@@ -203,7 +202,7 @@ def test_a_kernels_own_is_copied_without_its_deleted_files(kind: str, tmp_path: 
     path = make(tmp_path / "image", KINDS[kind])
     words = ["mount", "-t", "xfs", "-o", "loop", str(path), str(mount_point)]
     if os.geteuid() or subprocess.run(words, env=ENVIRONMENT, capture_output=True, check=False).returncode:
-        pytest.skip("XFS cannot be mounted here")
+        machine.unable("XFS cannot be mounted: the kernel lacks it, or may not")
     chance = random.Random(1)
     files = [mount_point / f"f{number}" for number in range(120)]
     for file in files:
