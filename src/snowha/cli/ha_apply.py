@@ -57,7 +57,10 @@ def _chosen(ground: Ground, passwords: dict[str, str], until: str, only: str, do
 def plan(
     file: Path, until: str, only: str, domains: tuple[str, ...], save: Path | None, short: bool, as_json: bool
 ) -> None:
-    """Show what `snow ha apply` would do now: steps in order, files as diffs, commands, reboots, times. Changes nothing."""
+    """Show what `snow ha apply` would do now. Changes nothing.
+
+    The steps in order, files as diffs, commands, reboots, and times.
+    """
     ground = load.load(file, remember=True)
     passwords = load.passwords(ground, file)
     steps = _chosen(ground, passwords, until, only, domains)
@@ -91,10 +94,10 @@ def plan(
 def apply(
     file: Path, until: str, only: str, domains: tuple[str, ...], plan_file: Path | None, yes: bool, as_json: bool
 ) -> None:
-    """Carry out the migration: every step looks before it acts, and proves itself after.
+    """Carry out the migration, or what is left of it.
 
-    Run it again at any time: what is done is left alone, what was interrupted is carried on. Ctrl-C ends it at the next
-    safe point.
+    Every step looks before it acts, and proves itself after. Run it again at any time: what is done is left alone,
+    what was interrupted is carried on. Ctrl-C ends it at the next safe point.
     """
     saved = saved_plans.read(plan_file) if plan_file is not None else None
     if saved is not None:

@@ -26,7 +26,7 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
 def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
-    """Show what was done to the site: runs, their steps, and the exact commands.
+    """Show what was done to the site: runs, steps, and commands.
 
     Where there is no journal on this machine, the newest copy that a server has is shown. What was given to a command on
     its standard input is never recorded: it may be a secret.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.ha import journal_path
+from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.cli.session import say
 from snowha.errors import InputError
@@ -33,16 +33,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: 
 _DOMAIN = click.argument("domain")
 
 
-@click.group()
-def images() -> None:
-    """Domains' disks as images on the shared storage."""
-
-
-@images.command("list")
+@click.command("list")
 @_FILE
 @_JSON
 def list_(file: Path, as_json: bool) -> None:
-    """Every image: its size, what it takes, its state, and the volume that it came from."""
+    """Show every image: its size, its state, and its old volume."""
     found = image_verbs.images(load.load(file))
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
@@ -58,7 +53,7 @@ def list_(file: Path, as_json: bool) -> None:
         click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
 
 
-@images.command()
+@click.command()
 @_DOMAIN
 @_FILE
 @click.option("--cold", "is_cold", is_flag=True, help="Shut it down first, and copy then.")
@@ -77,9 +72,9 @@ def copy(
     rate: float | None,
     as_json: bool,
 ) -> None:
-    """Move DOMAIN from its volumes to images. It runs meanwhile, and is only shut down for the last of it.
+    """Move DOMAIN from its volumes to images while it runs.
 
-    Says how long it will be away before it is shut down. The volumes stay.
+    It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay.
     """
     for value, name in ((max_away, "--max-away"), (snapshot_size, "--snapshot-size"), (rate, "--rate")):
         if value is not None and value <= 0:
@@ -101,27 +96,33 @@ def copy(
     )
 
 
-@images.command()
+@click.command()
 @_DOMAIN
 @_FILE
 @_JSON
 def verify(domain: str, file: Path, as_json: bool) -> None:
-    """Read DOMAIN's images from the storage and compare them with what was copied."""
+    """Compare DOMAIN's images with what was copied.
+
+    They are read back from the storage. Only before the domain runs from them: afterwards they differ.
+    """
     ground = _with(file, domain)
     _run(
-        file, _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)), as_json=as_json
+        file,
+        _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
+        as_json=as_json,
     )
 
 
-@images.command()
+@click.command()
 @_DOMAIN
 @_FILE
 @_JSON
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
 def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
-    """Bring DOMAIN's images, with everything written since, back into its volumes, and its earlier config with them.
+    """Bring DOMAIN's images back into its volumes.
 
-    DOMAIN must be off, and is not started.
+    With everything that was written since, and with the earlier config that names the volumes. DOMAIN must be off,
+    and is not started.
     """
     ground = _with(file, domain)
     work = partial(image_verbs.restore, ground, domain)
@@ -129,14 +130,17 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     _run(file, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes)
 
 
-@images.command()
+@click.command()
 @_DOMAIN
 @_FILE
 @_JSON
 @click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
 def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
-    """Remove the volumes that DOMAIN ran from before, once its images have proven themselves."""
+    """Remove the volumes that DOMAIN ran from before.
+
+    Refused unless it runs from images that were verified at least a day ago.
+    """
     ground = _with(file, domain)
     work = partial(image_verbs.discard, ground, domain, now=now)
     question = f"Remove the old volumes of {domain}? There is no way back to them."

@@ -1,44 +1,29 @@
-"""``snow ha``: make the site highly available, prove it, show it."""
+"""``snow ha init``: look at the site and write ha.toml."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from snowha.cli.ha_apply import apply, plan
-from snowha.cli.ha_check import check
-from snowha.cli.ha_log import log
-from snowha.cli.ha_undo import undo
-from snowha.cli.options import FILE
-from snowha.cli.options import journal_path as journal_path
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
-from snowha.migration import load
-from snowha.operations import status as running
 from snowha.site import ha_toml
 from snowha.site.model import Ssh
 
 
-@click.group()
-def ha() -> None:
-    """Make a single sNow! server a highly available cluster, prove it, show it."""
-
-
-@ha.command()
+@click.command()
 @click.argument("servers", nargs=-1, required=True, metavar="SERVER…")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("ha.toml"), show_default=True)
 @click.option("--ssh-config", default="", help="OpenSSH configuration to reach the servers with.")
 @click.option("--force", is_flag=True, help="Replace an existing file (the old one is kept beside it).")
 def init(servers: tuple[str, ...], output: Path, ssh_config: str, force: bool) -> None:
-    """Look at the site and write ha.toml. The first SERVER is the one that runs the domains today.
+    """Look at the site and write ha.toml.
 
-    Nothing is changed on any server. The BMCs' password goes into a file of its own that only you can read.
+    The first SERVER is the one that runs the domains today. Nothing is changed on any server. The BMCs' password goes
+    into a file of its own that only you can read.
     """
     if output.exists() and not force:
         raise InputError(
@@ -66,22 +51,3 @@ def _write_secret(path: Path, secret: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{secret}\n")
     temporary.replace(path)
-
-
-@ha.command()
-@FILE
-@click.option("--json", "as_json", is_flag=True, help="The same as data.")
-def status(file: Path, as_json: bool) -> None:
-    """Servers, links, quorum, fence devices, and where every domain runs. Exits with 4 if anything is not well."""
-    ground = load.load(file)
-    seen = running.look(ground.site, ground.hosts)
-    if as_json:
-        click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
-    else:
-        for line in running.lines(seen):
-            click.echo(line)
-    sys.exit(0 if seen.healthy else 4)
-
-
-for verb in (check, plan, apply, undo, log):
-    ha.add_command(verb)
