@@ -29,13 +29,13 @@ _FILE = click.option(
     show_default=True,
     help="What the cluster is.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: events as JSON lines.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 _DOMAIN = click.argument("domain")
 
 
 @click.command("list")
 @_FILE
-@_JSON
+@click.option("--json", "as_json", is_flag=True, help="The same as data: one array.")
 def list_(file: Path, as_json: bool) -> None:
     """Show every image: its size, its state, and its old volume."""
     found = image_verbs.images(load.load(file))
