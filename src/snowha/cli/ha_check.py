@@ -15,6 +15,7 @@ from snowha.cli.session import carry_out, session
 from snowha.migration import load
 from snowha.migration.checks import judge, look
 from snowha.migration.steps import all_steps
+from snowha.site import rules
 from snowha.site.rules import Finding
 
 
@@ -53,21 +54,7 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
             )
         )
     else:
-        for line in lines(findings):
+        for line in rules.lines(findings) or ["nothing found: all is as it must be"]:
             click.echo(line)
         click.echo(f"{len(findings)} findings in {seconds} s")
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
-
-
-def lines(findings: tuple[Finding, ...]) -> list[str]:
-    """The findings for a terminal, the worst first."""
-    if not findings:
-        return ["nothing found: all is as it must be"]
-    text = []
-    for finding in findings:
-        text += [
-            f"{finding.severity.upper():4}  {finding.code}  {finding.where}",
-            f"      {finding.message}",
-            f"      → {finding.remedy}",
-        ]
-    return text
