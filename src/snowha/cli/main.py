@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from snowha.cli.failure import tell
 from snowha.cli.tree import snow
 from snowha.errors import SnowError
 
@@ -13,18 +14,15 @@ from snowha.errors import SnowError
 def main() -> None:
     try:
         snow.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        tell("interrupted", exit_code=130)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        tell(error, exit_code=2)
         sys.exit(2)
     except SnowError as error:
-        click.echo(f"snow: {error}", err=True)
+        tell(error, exit_code=error.exit_code)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from snowha.cli.asking import ask
 from snowha.errors import SnowError
 from snowha.plan import events
 
@@ -34,7 +35,7 @@ class Display(Protocol):
     def __call__(self, event: events.Event, /) -> None: ...
 
     def confirm(self, question: str) -> bool:
-        """Ask for a yes; without a terminal to ask on the answer is no."""
+        """Ask for a yes. Raises SiteError without a terminal to ask on."""
         ...
 
     def __enter__(self) -> Display: ...
@@ -147,7 +148,7 @@ class JsonDisplay:
             self._stream.flush()
 
     def confirm(self, question: str) -> bool:
-        return False
+        return ask(question)
 
     def __enter__(self) -> JsonDisplay:
         return self
@@ -181,7 +182,7 @@ class PlainDisplay:
             self._stream.flush()
 
     def confirm(self, question: str) -> bool:
-        return _ask(question) if sys.stdin.isatty() else False
+        return ask(question)
 
     def __enter__(self) -> PlainDisplay:
         return self
@@ -192,7 +193,9 @@ class PlainDisplay:
     def _lines(self, event: events.Event) -> Iterator[Line]:
         match event:
             case events.RunStarted():
-                yield Line(" ", f"looking at the servers for {event.steps} " + ("step" if event.steps == 1 else "steps"))
+                yield Line(
+                    " ", f"looking at the servers for {event.steps} " + ("step" if event.steps == 1 else "steps")
+                )
             case events.StepStarted():
                 self._quiet_until[event.step] = event.at + _QUIET
                 yield Line("▸", f"{event.title}: {event.reason}")
@@ -251,7 +254,7 @@ class LiveDisplay:
 
     def confirm(self, question: str) -> bool:
         with self._paused():
-            return _ask(question)
+            return ask(question)
 
     def __enter__(self) -> LiveDisplay:
         self._live.start()
@@ -335,11 +338,3 @@ class LiveDisplay:
             doing = "" if self._running else " · looking at the servers"
             footer = Text(f"{self._over}/{self._steps} steps · {duration(now - self._begin)}{doing}", style="dim")
             return Group(table, footer)
-
-
-def _ask(question: str) -> bool:
-    """Only a typed yes is one."""
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False

@@ -43,8 +43,8 @@ def run(
     """Make every step so, ``workers`` at once, in an order that their ``needs`` allow.
 
     A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
-    running steps end at their next safe point; a second one leaves at once. ``confirm`` is asked in this thread. ``since``:
-    when it began for whoever waits (time.monotonic), for the time that it took in all.
+    running steps end at their next safe point; a second one leaves at once. ``confirm`` is asked in this thread; a SnowError that
+    it raises is why the step is not done. ``since``: when it began for whoever waits (time.monotonic), for the time that it took.
     Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
     """
     ordered = in_order(steps)
@@ -52,7 +52,9 @@ def run(
         number = journal.begin()
         word = "broken"
         try:
-            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go(time.monotonic() if since is None else since)
+            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go(
+                time.monotonic() if since is None else since
+            )
             word = "cancelled" if outcome.cancelled else "done" if outcome.ok else "failed"
         finally:
             journal.end(number, word)
@@ -199,9 +201,9 @@ class _Run:
         if self._stale(look):
             track.state = State.WAITING
             return True
-        if step.asks is not None and not self._asked(step.asks):
+        if step.asks is not None and (refusal := self._asked(step.asks)) is not None:
             if not self.stopping.is_set():
-                self._failed(track, SiteError("not done, since the answer was no", remedy="say yes, or give --yes"))
+                self._failed(track, refusal)
             return True
         track.state, track.begun = State.RUNNING, True
         self.running[step.id] = track
@@ -214,13 +216,17 @@ class _Run:
         self._thread(step.id, lambda: self._carry_out(track, proof_only=look.reason is None))
         return True
 
-    def _asked(self, question: str) -> bool:
+    def _asked(self, question: str) -> SnowError | None:
+        """None for a yes; else why the step is not done."""
+        no = SiteError("not done, since the answer was no", remedy="say yes, or give --yes")
         try:
             with self.interrupts.raised():
-                return self.confirm(question)
+                return None if self.confirm(question) else no
         except KeyboardInterrupt:
             self._stop()
-            return False
+            return no
+        except SnowError as error:
+            return error
 
     def _collides(self, track: Track) -> bool:
         return any(set(track.step.uses) & set(other.step.uses) for other in self.running.values())

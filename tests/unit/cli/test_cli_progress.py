@@ -6,6 +6,7 @@ import io
 import json
 import threading
 
+import pytest
 from rich.console import Console
 
 from snowha.cli.progress import JsonDisplay, LiveDisplay, PlainDisplay, amount, display, duration
@@ -75,7 +76,8 @@ def test_json_lines() -> None:
         show(event)
     kinds = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
     assert kinds[:3] == ["run-started", "step-started", "step-said"]
-    assert not show.confirm("Cut the power?")
+    with pytest.raises(SiteError, match="nobody could be asked: Cut the power"):
+        show.confirm("Cut the power?")
 
 
 def test_the_terminal_shows_what_is_waited_for_and_keeps_what_is_finished() -> None:

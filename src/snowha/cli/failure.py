@@ -1,0 +1,55 @@
+"""How a verb ends that failed: one message for a person, and where data was asked for one object as well."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+
+from snowha.cli.tree import snow
+from snowha.errors import SnowError
+
+
+def tell(error: SnowError | click.ClickException | str, *, exit_code: int, words: Sequence[str] | None = None) -> None:
+    """Say on stderr what went wrong. If ``words`` (of the command line) ask for data, that goes to stdout too, in one line:
+    ``{"event": "error", "message": …, "where": …, "remedy": …, "exit_code": …}``, with ``findings`` if it has some.
+    """
+    if isinstance(error, SnowError):
+        click.echo(f"snow: {error}", err=True)
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        click.echo(error, err=True)
+    if wants_json(sys.argv[1:] if words is None else words):
+        click.echo(json.dumps(as_data(error, exit_code)))
+
+
+def as_data(error: SnowError | click.ClickException | str, exit_code: int) -> dict[str, object]:
+    """The error for a script. The same for every verb."""
+    if isinstance(error, SnowError):
+        said: dict[str, object] = {"message": error.message, "where": error.where, "remedy": error.remedy}
+        if error.findings:
+            said["findings"] = [dict(finding) for finding in error.findings]
+    else:
+        message = error.format_message() if isinstance(error, click.ClickException) else error
+        said = {"message": message, "where": "", "remedy": ""}
+    return {"event": "error", **said, "exit_code": exit_code}
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether the verb that ``words`` call has --json, and was given it. Also where the words cannot be used otherwise."""
+    command: click.Command = snow
+    rest = list(words)
+    while isinstance(command, click.Group) and rest:
+        name = rest.pop(0)
+        if name.startswith("-"):
+            continue
+        found = command.get_command(click.Context(command), name)
+        if found is None:
+            return False
+        command = found
+    has = any("--json" in option.opts for option in command.params)
+    before = rest[: rest.index("--")] if "--" in rest else rest
+    return has and "--json" in before
