@@ -13,7 +13,7 @@ import click
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out, session
 from snowha.migration import load
-from snowha.migration.checks import judge, look
+from snowha.migration.checks import explained, judge, look
 from snowha.migration.steps import all_steps
 from snowha.site import rules
 from snowha.site.rules import Finding
@@ -22,13 +22,21 @@ from snowha.site.rules import Finding
 @click.command()
 @FILE
 @click.option("--fix", is_flag=True, help="Carry out the remedies that are safe, then look again.")
-@click.option("--json", "as_json", is_flag=True, help="The findings as data.")
-def check(file: Path, fix: bool, as_json: bool) -> None:
+@click.option(
+    "--explain", "code", metavar="CODE", help="Only tell what a finding means, why it matters, and what to do."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="The findings as data; with --fix, events as JSON lines before them."
+)
+def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     """Look at everything that must hold, on every server at once.
 
     Changes nothing, unless --fix is given. Exits with 4 if something forbids `snow ha apply`. docs/checks.md explains
-    every finding.
+    every finding, --explain one of them.
     """
+    if code is not None:
+        click.echo(json.dumps(explained.data(code)) if as_json else "\n".join(explained.explain(code)))
+        return
     wanted: tuple[str, ...] = ()
     failed = 0
     shared: list[Finding] = []
@@ -56,5 +64,6 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
     else:
         for line in rules.lines(findings) or ["nothing found: all is as it must be"]:
             click.echo(line)
-        click.echo(f"{len(findings)} findings in {seconds} s")
+        more = "; `snow ha check --explain CODE` says why one matters" if findings else ""
+        click.echo(f"{len(findings)} findings in {seconds} s{more}")
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
