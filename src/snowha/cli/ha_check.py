@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out, session
 from snowha.migration import load
 from snowha.migration.checks import explained, judge, look
+from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
 from snowha.site import rules
 from snowha.site.rules import Finding
@@ -43,17 +45,17 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     began = time.monotonic()
     if fix:
         with session(file, found=shared) as here:
-            findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords), shared)
+            findings = _findings(here.ground, here.passwords, shared)
             wanted = judge.fixes(findings, here.ground.hosts)
             if wanted:
                 steps = [step for step in all_steps(here.ground, here.passwords) if step.id in wanted]
                 steps = [replace(step, needs=()) for step in steps]
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
-                findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords), shared)
+                findings = _findings(here.ground, here.passwords, shared)
     else:
-        ground = load.load(file, found=shared)
-        seen = look.look(ground, load.passwords(ground, file, all_fenced=False))
-        findings = judge.judge(ground.site, seen, shared)
+        with waiting.shown():
+            ground = load.load(file, found=shared)
+        findings = _findings(ground, load.passwords(ground, file, all_fenced=False), shared)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -67,3 +69,9 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
         more = "; `snow ha check --explain CODE` says why one matters" if findings else ""
         click.echo(f"{len(findings)} findings in {seconds} s{more}")
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
+
+
+def _findings(ground: Ground, passwords: dict[str, str], shared: list[Finding]) -> tuple[Finding, ...]:
+    with waiting.shown():
+        seen = look.look(ground, passwords)
+    return judge.judge(ground.site, seen, shared)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
@@ -31,7 +32,8 @@ def init(servers: tuple[str, ...], output: Path, ssh_config: str, force: bool) -
         )
     ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
     hosts = {name: SshHost(name, name, ssh) for name in servers}
-    found = initial.look(list(servers), hosts, {}, ssh, f"{output.stem}.secrets/ipmi")
+    with waiting.shown():
+        found = initial.look(list(servers), hosts, {}, ssh, f"{output.stem}.secrets/ipmi")
     secret = output.resolve().parent / f"{output.stem}.secrets" / "ipmi"
     _write_secret(secret, found.secret)
     if output.exists():

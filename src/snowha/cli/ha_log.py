@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from snowha.cli import waiting
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import say
 from snowha.errors import InputError
@@ -66,7 +67,8 @@ def _journal(file: Path, *, of_site: bool) -> Iterator[Journal]:
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
         there = load.reach(file)
-        found = mirror.find(list(there.hosts.values()), there.name)
+        with waiting.shown():
+            found = mirror.find(list(there.hosts.values()), there.name)
         if found is None:
             what = (
                 "no server of this site has a journal" if path.exists() else "there is no journal, here or on a server"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.migration import load
 from snowha.operations import status as running
@@ -22,8 +23,9 @@ def status(file: Path, as_json: bool) -> None:
 
     Exits with 4 if anything is not well.
     """
-    ground = load.load(file)
-    seen = running.look(ground.site, ground.hosts)
+    with waiting.shown():
+        ground = load.load(file)
+        seen = running.look(ground.site, ground.hosts)
     if as_json:
         click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
     else:

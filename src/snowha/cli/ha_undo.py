@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.options import FILE
 from snowha.cli.progress import display
@@ -30,9 +31,10 @@ def undo(file: Path, to: str, yes: bool, as_json: bool) -> None:
     kept. Packages stay. `snow ha apply` does it all again.
     """
     with session(file) as here:
-        here.ground.on_all(lambda host: host.run(["true"], timeout=30))
-        steps = undoing.steps(here.ground, here.passwords, to=to)
-        due = undoing.titles(steps)
+        with waiting.shown():
+            here.ground.on_all(lambda host: host.run(["true"], timeout=30))
+            steps = undoing.steps(here.ground, here.passwords, to=to)
+            due = undoing.titles(steps)
         if not due:
             _nothing(here.since, as_json=as_json)
             return

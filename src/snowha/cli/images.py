@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
-from snowha.cli.session import say
+from snowha.cli.session import its_turn
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, warm
 from snowha.migration.ground import Ground
@@ -38,7 +39,8 @@ _DOMAIN = click.argument("domain")
 @click.option("--json", "as_json", is_flag=True, help="The same as data: one array.")
 def list_(file: Path, as_json: bool) -> None:
     """Show every image: its size, its state, and its old volume."""
-    found = image_verbs.images(load.load(file))
+    with waiting.shown():
+        found = image_verbs.images(load.load(file))
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
         return
@@ -148,7 +150,8 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
 
 
 def _with(file: Path, domain: str) -> Ground:
-    ground = load.load(file)
+    with waiting.shown():
+        ground = load.load(file)
     known = [one.name for one in ground.site.domains]
     if domain not in known:
         raise InputError(f"there is no domain {domain}", where=str(file), remedy=f"there are {', '.join(known)}")
@@ -170,7 +173,7 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
 
 
 def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with load.turn(file, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
+    with its_turn(file), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

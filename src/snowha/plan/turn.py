@@ -21,6 +21,7 @@ from snowha.errors import CommandError, SiteError, SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text
 from snowha.hosts.many import each
+from snowha.hosts.waiting import waiting_for
 from snowha.plan.journal import who
 
 LOCK = "/run/snow-ha.lock"
@@ -106,12 +107,14 @@ class _Hold:
         answers: SimpleQueue[str] = SimpleQueue()
 
         def keep() -> None:
-            answers.put(self._hold(wait_s, answers.put))
-            while self.host.name in self.held and not self.over.wait(self.beat_s):
-                self._hold(0, self._again)
+            with waiting_for(""):  # it lasts as long as the run: nobody waits for it
+                answers.put(self._hold(wait_s, answers.put))
+                while self.host.name in self.held and not self.over.wait(self.beat_s):
+                    self._hold(0, self._again)
 
         threading.Thread(target=keep, name=f"turn {self.host.name}", daemon=True).start()
-        answer = answers.get()
+        with waiting_for(self.host.name):
+            answer = answers.get()
         if answer.startswith("failed "):
             reason = answer.removeprefix("failed ")
             raise CommandError(f"no lock for this run: {reason}", where=f"{self.host.name}:{self.path}")
