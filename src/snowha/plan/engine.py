@@ -21,6 +21,7 @@ from snowha.plan import events
 from snowha.plan.events import names
 from snowha.plan.journal import Journal
 from snowha.plan.outcome import Outcome
+from snowha.plan.remaining import Remaining
 from snowha.plan.reporter import StepReporter
 from snowha.plan.signals import Interrupts
 from snowha.plan.step import Cancelled, Fact, Step, in_order
@@ -103,6 +104,8 @@ class _Run:
         self.applied = 0
         self.touched: dict[str, int] = {}
         self.speaking = threading.Lock()
+        self.remaining = Remaining(journal, workers)
+        self.told_left: float | None = None
 
     # -- the main thread
 
@@ -205,7 +208,7 @@ class _Run:
             if not self.stopping.is_set():
                 self._failed(track, refusal)
             return True
-        track.state, track.begun = State.RUNNING, True
+        track.state, track.begun, track.began = State.RUNNING, True, time.monotonic()
         self.running[step.id] = track
         self.applied += 1
         for name in step.uses:
@@ -213,8 +216,15 @@ class _Run:
         reason = OWED if look.reason is None else look.reason
         self.journal.note(self.number, step.id, "started", detail=reason)
         self.emit(events.StepStarted(**names(step), reason=reason))
+        self._tell_left()
         self._thread(step.id, lambda: self._carry_out(track, proof_only=look.reason is None))
         return True
+
+    def _tell_left(self) -> None:
+        left = None if self.stopping.is_set() else self.remaining.seconds(self.tracks)
+        if left is not None or self.told_left is not None:
+            self.emit(events.RunLeft(left_s=None if left is None else round(left, 1)))
+        self.told_left = left
 
     def _asked(self, question: str) -> SnowError | None:
         """None for a yes; else why the step is not done."""
@@ -270,6 +280,8 @@ class _Run:
             track.settle(State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
             self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
+            self.remaining.done()
+            self._tell_left()
         elif isinstance(end.error, Cancelled):
             track.state = State.LEFT
             self.journal.note(self.number, track.step.id, "cancelled", seconds=end.seconds)
