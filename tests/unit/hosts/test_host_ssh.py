@@ -51,9 +51,12 @@ class Sshd:
     def stop(self) -> None:
         """Like a power cut of the server, but for the packets that say goodbye."""
         if self.process is not None:
-            for pid in [*descendants(self.process.pid), self.process.pid]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            everything = [*descendants(self.process.pid), self.process.pid]
+            # all of them stand still before the first one is gone: else its parent tells the client how it ended
+            for what in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in everything:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, what)
             self.process.wait()
             self.process = None
 
