@@ -13,6 +13,8 @@ class SnowError(Exception):
     stands for several."""
 
     exit_code = 1
+    answered = False
+    """What could be shown stands on stdout already."""
 
     def __init__(
         self, message: str, *, where: str = "", remedy: str = "", findings: Sequence[Mapping[str, str]] = ()

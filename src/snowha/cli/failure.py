@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -22,8 +23,20 @@ def tell(error: SnowError | click.ClickException | str, *, exit_code: int, words
         error.show()
     else:
         click.echo(error, err=True)
+    if isinstance(error, SnowError) and error.answered:
+        return
     if wants_json(sys.argv[1:] if words is None else words):
         click.echo(json.dumps(as_data(error, exit_code)))
+
+
+@contextmanager
+def after_the_answer() -> Iterator[None]:
+    """For an error that says what an answer lacks: two objects on stdout would be none."""
+    try:
+        yield
+    except SnowError as error:
+        error.answered = True
+        raise
 
 
 def as_data(error: SnowError | click.ClickException | str, exit_code: int) -> dict[str, object]:

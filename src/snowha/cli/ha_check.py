@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out, session
-from snowha.migration import load
+from snowha.migration import load, view
 from snowha.migration.checks import explained, judge, look
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
@@ -54,8 +55,9 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
                 findings = _findings(here.ground, here.passwords, shared)
     else:
         with waiting.shown():
-            ground = load.load(file, found=shared)
-        findings = _findings(ground, load.passwords(ground, file, all_fenced=False), shared)
+            site = view.look(file)
+        passwords = load.passwords(site.ground, file, all_fenced=False)
+        findings = _findings(site.ground, passwords, site.findings, names=site.domains)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -71,7 +73,9 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
 
 
-def _findings(ground: Ground, passwords: dict[str, str], shared: list[Finding]) -> tuple[Finding, ...]:
+def _findings(
+    ground: Ground, passwords: dict[str, str], known: Sequence[Finding], *, names: Sequence[str] | None = None
+) -> tuple[Finding, ...]:
     with waiting.shown():
         seen = look.look(ground, passwords)
-    return judge.judge(ground.site, seen, shared)
+    return judge.judge(ground.site, seen, known, names=names)

@@ -13,10 +13,11 @@ import click
 from click.core import ParameterSource
 
 from snowha.cli import waiting
+from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import say
-from snowha.errors import InputError
-from snowha.migration import load
+from snowha.errors import InputError, UnreachableError
+from snowha.migration import load, view
 from snowha.plan import mirror
 from snowha.plan.journal import Done, Entry, Journal, Run
 
@@ -34,10 +35,11 @@ def log(context: click.Context, file: Path, number: int | None, commands: bool, 
 
     This machine's journal is shown. Where there is none, or with --file, it is the newest that the servers of that site
     have, or this machine's if that is a later state of it. What was given to a command on its standard input is never
-    recorded: it may be a secret.
+    recorded: it may be a secret. Exits with 3, after that, if a server does not answer that may have a newer one.
     """
+    lost: dict[str, UnreachableError] = {}
     of_site = context.get_parameter_source("file") is not ParameterSource.DEFAULT
-    with _journal(file, of_site=of_site) as journal:
+    with _journal(file, lost, of_site=of_site) as journal:
         runs = [run for run in journal.runs() if number in (None, run.id)]
         if number is not None and not runs:
             raise InputError(f"there is no run {number}", where=str(journal.path), remedy="`snow ha log` shows all")
@@ -51,15 +53,20 @@ def log(context: click.Context, file: Path, number: int | None, commands: bool, 
                 ]
             )
         )
+        with after_the_answer():
+            view.raise_for_lost(lost)
         return
     for run, entries, done in data:
         for line in lines(run, entries, done if commands else ()):
             click.echo(line)
+    with after_the_answer():
+        view.raise_for_lost(lost)
 
 
 @contextmanager
-def _journal(file: Path, *, of_site: bool) -> Iterator[Journal]:
-    """This machine's; else, or if ``of_site`` asks for the site of ``file``, the newest copy that its servers have."""
+def _journal(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> Iterator[Journal]:
+    """This machine's; else, or if ``of_site`` asks for the site of ``file``, the newest copy that its servers have. ``lost`` gets
+    the servers that do not answer."""
     path = journal_path()
     if path.exists() and not of_site:
         with Journal(path) as journal:
@@ -68,8 +75,11 @@ def _journal(file: Path, *, of_site: bool) -> Iterator[Journal]:
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
         there = load.reach(file)
         with waiting.shown():
-            found = mirror.find(list(there.hosts.values()), there.name)
+            hosts, silent = view.answering(there.hosts)
+            lost.update(silent)
+            found = mirror.find(list(hosts.values()), there.name)
         if found is None:
+            view.raise_for_lost(lost)
             what = (
                 "no server of this site has a journal" if path.exists() else "there is no journal, here or on a server"
             )

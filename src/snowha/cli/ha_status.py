@@ -1,8 +1,9 @@
-"""``snow ha status``: servers, links, quorum, fence devices, and where every domain runs."""
+"""``snow ha status``: what is wrong, then servers, links, quorum, fence devices, and where every domain runs."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +12,9 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.options import FILE
-from snowha.migration import load
+from snowha.migration import view
 from snowha.operations import status as running
+from snowha.operations import status_text
 
 
 @click.command()
@@ -21,14 +23,14 @@ from snowha.operations import status as running
 def status(file: Path, as_json: bool) -> None:
     """Show servers, links, quorum, fencing, and where domains run.
 
-    Exits with 4 if anything is not well.
+    First what is wrong, and what to type. Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but
+    warnings (WARN) and notes (NOTE).
     """
     with waiting.shown():
-        ground = load.load(file)
-        seen = running.look(ground.site, ground.hosts)
+        site = view.look(file)
+        seen = running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
     if as_json:
         click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
     else:
-        for line in running.lines(seen):
-            click.echo(line)
+        click.echo("\n".join(status_text.lines(seen, colour="NO_COLOR" not in os.environ)))
     sys.exit(0 if seen.healthy else 4)

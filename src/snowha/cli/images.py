@@ -12,11 +12,12 @@ from pathlib import Path
 import click
 
 from snowha.cli import waiting
+from snowha.cli.failure import after_the_answer
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.cli.session import its_turn
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, warm
+from snowha.migration import image_verbs, load, view, warm
 from snowha.migration.ground import Ground
 from snowha.plan import engine
 from snowha.plan.journal import Journal
@@ -30,6 +31,7 @@ _FILE = click.option(
     show_default=True,
     help="What the cluster is.",
 )
+_VOLUME = {True: "", False: " (gone)", None: " (not known)"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 _DOMAIN = click.argument("domain")
 
@@ -38,21 +40,31 @@ _DOMAIN = click.argument("domain")
 @_FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data: one array.")
 def list_(file: Path, as_json: bool) -> None:
-    """Show every image: its size, its state, and its old volume."""
+    """Show every image: its size, its state, and its old volume.
+
+    From any server that answers. Exits with 3, after it has shown what it can, if one does not.
+    """
     with waiting.shown():
-        found = image_verbs.images(load.load(file))
+        site = view.look(file)
+        if site.reader is None:
+            site.raise_for_missing()
+        found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
+        with after_the_answer():
+            site.raise_for_missing()
         return
     rows = [("DOMAIN", "DISK", "SIZE", "TAKES", "STATE", "IMAGE", "OLD VOLUME")]
     for one in found:
-        volume = f"{one.volume}{'' if one.volume_there else ' (gone)'}" if one.volume else "-"
+        volume = f"{one.volume}{_VOLUME[one.volume_there]}" if one.volume else "-"
         rows.append(
             (one.domain, one.vdev, _mib(one.size), _mib(one.allocated), one.state, one.path, volume),
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    with after_the_answer():
+        site.raise_for_missing()
 
 
 @click.command()

@@ -123,7 +123,7 @@ class SshHost:
             if self.reachable():
                 raise too_slow(self.name, words, timeout, ended)
             self.reset()
-            raise UnreachableError(
+            raise ConnectionLostError(
                 f"it stopped answering while this ran: {shlex.join(words)}",
                 where=self._where,
                 remedy="look at the server's console and power; what the command did must be looked up",

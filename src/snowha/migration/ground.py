@@ -75,15 +75,18 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
 
 def read_domains(host: Host, folder: str) -> tuple[Domain, ...]:
     """Every domain config in ``folder`` as it stands now. Raises InputError naming file and line."""
-    found = []
-    for path, content in sorted(read_folder(host, folder, ".cfg").items()):
-        where = f"{host.name}:{path}"
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy="convert or correct it") from error
-        found.append(domain_config.parse(text, where=where, path=path))
-    return tuple(found)
+    files = sorted(read_folder(host, folder, ".cfg").items())
+    return tuple(parse_config(host, path, content) for path, content in files)
+
+
+def parse_config(host: Host, path: str, content: bytes) -> Domain:
+    """A domain config that was read. Raises InputError naming file and line."""
+    where = f"{host.name}:{path}"
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy="convert or correct it") from error
+    return domain_config.parse(text, where=where, path=path)
 
 
 def image_path(site: Site, domain: Domain, disk: Disk) -> str:

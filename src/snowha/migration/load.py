@@ -1,4 +1,7 @@
-"""From ``ha.toml`` to the ground: the file read, the servers reached, the domain configs parsed."""
+"""From ``ha.toml`` to the ground: the file read, the servers reached, the domain configs parsed.
+
+For verbs that change something, and so need every server. Verbs that only look see what there is to see: ``view.py``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
-from snowha.site.model import Server
+from snowha.site.model import Domain, Server
 from snowha.site.rules import Finding
 
 
@@ -45,7 +48,8 @@ def load(
     questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
     found: list[Finding] | None = None,
 ) -> Ground:
-    """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError.
+    """The site of ``file``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
+    does not answer: all are waited for at once.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
     ``record`` is told of every command that may change something on a server.
@@ -57,13 +61,22 @@ def load(
     if record is not None:
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
     hosts: dict[str, Host] = dict(connected)
+    asked = (questions or {}) if remember else {}
     if remember:
-        remembering = {name: RememberingHost(host) for name, host in connected.items()}
-        asked = questions or {}
-        each(list(remembering.values()), lambda host: host.ask(asked.get(host.name, ())))
-        hosts = {**remembering}
-    with looking():
-        domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
+        hosts = {name: RememberingHost(host) for name, host in connected.items()}
+    first = ha.servers[0].name
+
+    def ask(host: Host) -> tuple[Domain, ...]:
+        if isinstance(host, RememberingHost):
+            host.ask(asked.get(host.name, ()))
+        if host.name == first:
+            with looking():
+                return read_domains(host, ha.paths.domain_configs)
+        if not asked.get(host.name):
+            host.run(["true"], timeout=30)
+        return ()
+
+    domains = each(list(hosts.values()), ask)[first]
     shared = rules.check_domains(domains)
     if found is None:
         rules.raise_on_stop(shared)
@@ -85,7 +98,11 @@ class Reach:
 
 def reach(file: Path) -> Reach:
     """How to get at the servers of the site of ``file``. Raises InputError."""
-    ha = read_ha_file(file)
+    return reach_of(read_ha_file(file))
+
+
+def reach_of(ha: HaFile) -> Reach:
+    """The same of a file that was read."""
     return Reach(ha.name, ha.servers, _over_ssh(ha))
 
 

@@ -16,7 +16,7 @@ from snowha.hosts.files import make_dir, read_text, remove_file, stat, write_fil
 from snowha.hosts.many import each
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground, read_domains
-from snowha.operations import live
+from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import xl
@@ -216,13 +216,9 @@ def _cib_missing(ground: Ground) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state is None:
         return "Pacemaker does not run"
-    if state.maintenance:
-        raise SiteError(
-            "Pacemaker was told to leave all resources alone (maintenance-mode)",
-            where=ground.first.name,
-            remedy="if `snow ha undo` was interrupted, run it again first; else: "
-            "crm_attribute --type=crm_config --name=maintenance-mode --delete",
-        )
+    held = health.held(state, ())
+    if held is not None:
+        raise live.as_error(held)
     for host in ground.hosts.values():
         if live.state_from(host):
             return next(iter(cib_live.differs(_query(host), _wanted(ground))), None) or live.trouble(ground.hosts)

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from snowha.cli.failure import as_data, wants_json
+from snowha.cli.failure import after_the_answer, as_data, tell, wants_json
 from snowha.cli.lazy import LazyGroup
 from snowha.cli.tree import snow
-from snowha.errors import InputError
+from snowha.errors import InputError, UnreachableError
 
 
 def verbs(
@@ -64,6 +64,15 @@ def test_who_did_not_ask_for_data_gets_none(tmp_path: Path) -> None:
 def test_what_an_error_is_made_of_is_data() -> None:
     error = InputError("2 findings", findings=[{"code": "clock"}, {"code": "release"}])
     assert as_data(error, 2)["findings"] == [{"code": "clock"}, {"code": "release"}]
+
+
+def test_what_an_answer_lacks_is_no_second_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """A list of images with an error behind it is nothing that can be parsed; stderr and the exit code say so."""
+    with pytest.raises(UnreachableError) as caught, after_the_answer():
+        raise UnreachableError("it does not answer", where="snow01")
+    tell(caught.value, exit_code=3, words=["images", "list", "--json"])
+    said = capsys.readouterr()
+    assert said.out == "" and "snow01: it does not answer" in said.err
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ class Door:
         record: Callable[[Command], None] | None = None,
         questions: object = None,
         found: list[Finding] | None = None,
+        say: object = None,
     ) -> Ground:
         if found is not None:
             found += self.shared
@@ -129,7 +130,7 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
     """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
     door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
     monkeypatch.setattr(look, "look", lambda ground, passwords: None)
-    monkeypatch.setattr(judge, "judge", lambda site, facts, known: (*known, *door.findings))
+    monkeypatch.setattr(judge, "judge", lambda site, facts, known, **_: (*known, *door.findings))
     door.findings = (Finding("xendomains-save", "warn", "snow01", "saves domains", "run `snow ha check --fix`"),)
     ended = door.snow("check", "--fix")
     assert ended.exit_code == 4, ended.output

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.operations.findings import KINDS
 from snowha.site.rules import Finding, Severity
 
 
@@ -25,6 +26,18 @@ class Entry:
     fix: str = ""
     error: type[SnowError] | None = None
 
+
+OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note"}
+"""No stop: what is wrong with a running cluster is what `snow ha apply` is there for, or says by itself."""
+_SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown"})
+"""By rules about servers and domains, which know more."""
+
+HEALTH: dict[str, Entry] = {
+    code: Entry(kind.title, OF_HEALTH[kind.severity], kind.why, kind.remedy.replace("{where}", "NAME"))
+    for code, kind in KINDS.items()
+    if code not in _SAID_ALREADY
+}
+"""What `snow ha status` says of a running cluster (operations/findings.py)."""
 
 _NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
 
@@ -241,6 +254,20 @@ ENTRIES: dict[str, Entry] = {
         "let `snow ha apply` install them, or apt install ipmitool fence-agents",
     ),
     # domains
+    "config-unreadable": Entry(
+        "A domain's config cannot be read",
+        "stop",
+        "Of this domain it is not known what it needs, and it cannot be started again.",
+        "correct the file, or move it out of the folder",
+        error=InputError,
+    ),
+    "config-missing": Entry(
+        "A domain of ha.toml has no config",
+        "stop",
+        "It cannot be started again.",
+        "put its config into the folder, or remove its [[domain]] in ha.toml",
+        error=InputError,
+    ),
     "duplicate-name": Entry(
         "Two domains with one name",
         "stop",
@@ -356,6 +383,7 @@ ENTRIES: dict[str, Entry] = {
         "What is not understood is not overwritten.",
         "look at it: cibadmin --query",
     ),
+    **HEALTH,
 }
 
 
