@@ -6,26 +6,28 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import click
 
 from snowha.cli.tree import snow
 from snowha.errors import SnowError
 
+Failure: TypeAlias = SnowError | click.ClickException | str
 
-def tell(error: SnowError | click.ClickException | str, *, exit_code: int, words: Sequence[str] | None = None) -> None:
-    """Say on stderr what went wrong. If ``words`` (of the command line) ask for data, that goes to stdout too, in one line:
-    ``{"event": "error", "message": …, "where": …, "remedy": …, "exit_code": …}``, with ``findings`` if it has some.
-    """
-    if isinstance(error, SnowError):
-        click.echo(f"snow: {error}", err=True)
-    elif isinstance(error, click.ClickException):
-        error.show()
+
+def say(error: Failure) -> None:
+    """One message on stderr."""
+    if isinstance(error, click.ClickException):
+        error.show(sys.stderr)
     else:
-        click.echo(error, err=True)
-    if isinstance(error, SnowError) and error.answered:
-        return
-    if wants_json(sys.argv[1:] if words is None else words):
+        click.echo(f"snow: {error}" if isinstance(error, SnowError) else error, file=sys.stderr)
+
+
+def answer(error: Failure, *, exit_code: int, words: Sequence[str]) -> None:
+    """If ``words`` (of the command line) ask for data, the error on stdout in one line: ``{"event": "error", "message": …,
+    "where": …, "remedy": …, "exit_code": …}``, with ``findings`` if it has some."""
+    if wants_json(words) and not (isinstance(error, SnowError) and error.answered):
         click.echo(json.dumps(as_data(error, exit_code)))
 
 
@@ -39,7 +41,7 @@ def after_the_answer() -> Iterator[None]:
         raise
 
 
-def as_data(error: SnowError | click.ClickException | str, exit_code: int) -> dict[str, object]:
+def as_data(error: Failure, exit_code: int) -> dict[str, object]:
     """The error for a script. The same for every verb."""
     if isinstance(error, SnowError):
         said: dict[str, object] = {"message": error.message, "where": error.where, "remedy": error.remedy}

@@ -1,30 +1,66 @@
-"""The door: ``snow``. Errors of the user's leave as one message and an exit code by class."""
+"""The door: ``snow``. Errors of the user's, and of this machine's, leave as one message and an exit code by class."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
-from snowha.cli.failure import tell
+from snowha.cli import failure, streams
 from snowha.cli.tree import snow
-from snowha.errors import SnowError
+from snowha.errors import SnowError, explained
 
 
 def main() -> None:
     try:
-        snow.main(standalone_mode=False)
+        streams.standard()
+        code = _words()
+        sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
-        tell("interrupted", exit_code=130)
-        sys.exit(130)
+        code = _failed("interrupted", 130)
     except click.ClickException as error:
-        tell(error, exit_code=2)
-        sys.exit(2)
-    except SnowError as error:
-        tell(error, exit_code=error.exit_code)
-        sys.exit(error.exit_code)
+        code = _failed(error, 2)
     except BrokenPipeError:
-        sys.exit(1)
+        streams.forget(sys.stdout)
+        code = 1
+    except (SnowError, OSError) as error:
+        if getattr(error, "filename", "") == streams.STDOUT:
+            streams.forget(sys.stdout)
+        known = explained(error)
+        if not isinstance(known, SnowError):
+            raise
+        code = _failed(known, known.exit_code)
+    sys.exit(code)
+
+
+def _words() -> int:
+    """The exit code of what the command line says."""
+    try:
+        return int(snow.main(standalone_mode=False) or 0)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+
+
+def _failed(error: failure.Failure, code: int) -> int:
+    """Tell of it, for a person and for a script; its exit code."""
+    with _taken(sys.stderr):
+        failure.say(error)
+    with _taken(sys.stdout):
+        failure.answer(error, exit_code=code, words=sys.argv[1:])
+    return code
+
+
+@contextmanager
+def _taken(stream: TextIO) -> Iterator[None]:
+    """If nobody takes it there, the exit code has to do."""
+    try:
+        yield
+        stream.flush()
+    except OSError:
+        streams.forget(stream)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from snowha.cli.asking import ask
 from snowha.cli.pace import Pace, about
-from snowha.errors import SnowError
+from snowha.errors import SnowError, explained
 from snowha.plan import events
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _summary(event: events.RunEnded, left: list[str]) -> Iterator[Line]:
 
 def error_text(error: BaseException) -> str:
     """The message and remedy of a user's error; the whole traceback of ours."""
+    error = explained(error)
     return str(error) if isinstance(error, SnowError) else "".join(traceback.format_exception(error)).rstrip()
 
 

@@ -16,7 +16,7 @@ from snowha.cli.progress import display
 from snowha.migration import comeback, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
-from snowha.plan.journal import Journal
+from snowha.plan.journal import Journal, prepare
 from snowha.plan.outcome import Outcome
 from snowha.plan.record import Recorder
 from snowha.plan.step import Step
@@ -44,9 +44,10 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
+    path = journal_path()
+    prepare(path)
     say("asking the servers what there is")
     recorder = Recorder()
-    path = journal_path()
     there = load.reach(file)
     with waiting.shown():
         said = mirror.adopt(path, list(there.hosts.values()), there.name)

@@ -16,8 +16,15 @@ def scrubbed_environment() -> dict[str, str]:
     """What every command gets: PATH (with the administrator's folders), HOME, LANG. No LC_*, no surprises."""
     path = os.environ.get("PATH", os.defpath)
     missing = [folder for folder in _SBIN if folder not in path.split(":")]
-    home = os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    home = os.environ.get("HOME") or _home()
     return {"PATH": ":".join([path, *missing]), "HOME": home, "LANG": "C.UTF-8"}
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a user that passwd(5) does not have, as in a container
+        return "/"
 
 
 class LocalHost:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from snowha.errors import SiteError, UnreachableError
+from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts.api import Completed
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
@@ -80,9 +80,16 @@ class SshHost:
     """Commands on a server. Many threads may use one SshHost; the first command makes the connection."""
 
     def __init__(self, name: str, address: str, ssh: Ssh | None = None) -> None:
+        """Raises InputError if the ssh configuration is something that ssh would wait for without an end."""
         self._name = name
         self._address = address
         self._ssh = ssh or Ssh()
+        if self._ssh.config and Path(self._ssh.config).is_fifo():
+            raise InputError(
+                "the ssh configuration is a FIFO, not a file",
+                where=self._ssh.config,
+                remedy="name a file in the form of ssh_config(5)",
+            )
         identity = "\0".join((self._ssh.user, self._address, self._ssh.config)).encode()
         self._socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
         self._connecting = threading.Lock()

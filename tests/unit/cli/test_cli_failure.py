@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from snowha.cli.failure import after_the_answer, as_data, tell, wants_json
+from snowha.cli.failure import after_the_answer, answer, as_data, wants_json
 from snowha.cli.lazy import LazyGroup
 from snowha.cli.tree import snow
 from snowha.errors import InputError, UnreachableError
@@ -70,9 +70,12 @@ def test_what_an_answer_lacks_is_no_second_answer(capsys: pytest.CaptureFixture[
     """A list of images with an error behind it is nothing that can be parsed; stderr and the exit code say so."""
     with pytest.raises(UnreachableError) as caught, after_the_answer():
         raise UnreachableError("it does not answer", where="snow01")
-    tell(caught.value, exit_code=3, words=["images", "list", "--json"])
-    said = capsys.readouterr()
-    assert said.out == "" and "snow01: it does not answer" in said.err
+    words = ["images", "list", "--json"]
+    answer(caught.value, exit_code=3, words=words)
+    assert capsys.readouterr().out == ""
+    caught.value.answered = False
+    answer(caught.value, exit_code=3, words=words)
+    assert json.loads(capsys.readouterr().out)["where"] == "snow01"
 
 
 @pytest.mark.parametrize(
