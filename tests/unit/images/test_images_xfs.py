@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_files import ENVIRONMENT, MIB, tool
 
+from snowha.hosts.wait import wait_for
 from snowha.images import xfs
 from snowha.images.ranges import Range, intersect, merge, total
 from snowha.images.storage import Storage
@@ -185,6 +186,15 @@ def mount_point(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(point)], env=ENVIRONMENT, capture_output=True, check=False)
 
 
+def unmount(point: Path, image: Path) -> None:
+    """And wait for it: a process that got a copy of our mounts meanwhile (unshare(1), ip-netns(8)) has it mounted until it ends.
+    Its loop device goes with the last of them."""
+    tool("umount", point)
+    wait_for(
+        lambda: not tool("losetup", "--associated", image), timeout=50, what="the last to unmount it", interval=0.05
+    )
+
+
 def extents(files: list[Path]) -> list[Range]:
     """Where the kernel says that the files are (filefrag(8))."""
     found: list[Range] = []
@@ -215,7 +225,7 @@ def test_a_kernels_own_is_copied_without_its_deleted_files(kind: str, tmp_path: 
     with Storage(str(path)) as source:
         assert "not unmounted" in survey(source).reason
     kept = extents([file for file in files if file not in deleted])
-    tool("umount", mount_point)
+    unmount(mount_point, path)
     with Storage(str(path)) as source:
         plan = survey(source)
     assert plan.kind == "xfs", plan.reason
