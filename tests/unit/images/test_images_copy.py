@@ -90,6 +90,16 @@ def test_sizes_that_are_no_multiple_of_anything(size: int, tmp_path: Path) -> No
     verify(str(tmp_path / "image"), silent)
 
 
+def test_an_image_that_is_gone_does_not_differ(tmp_path: Path) -> None:
+    """ "Do not trust this storage" would be said of a typing mistake."""
+    source = noise(tmp_path / "source", MIB)
+    done = copy(str(source), str(tmp_path / "image"), silent)
+    (tmp_path / "image").unlink()
+    with pytest.raises(UsageError, match="no such image"):
+        verify(str(tmp_path / "image"), silent)
+    assert done["hash"].startswith("sha256-of-windows:")
+
+
 def test_zeros_become_holes(tmp_path: Path) -> None:
     source = noise(tmp_path / "source", 9 * MIB, zeros=[(MIB, 3 * MIB), (6 * MIB + 70_000, 400_000), (8 * MIB, MIB)])
     done = copy(str(source), str(tmp_path / "image"), silent)
