@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from . import ext, swap, xfs
-from .ranges import GRAIN, Range, aligned, bounded, intersect, merge, total
+from . import ext, signatures, swap, xfs
+from .ranges import Range, aligned, bounded, intersect, merge, total
 from .storage import Storage
-from .used import MOST_RANGES, NotTrusted
+from .used import HEAD, MOST_RANGES, NotTrusted
 
 EVERY_BLOCK = "every block"
 _SMALLEST_WINDOW = 4 << 20
@@ -54,21 +54,23 @@ def survey(source: Storage, *, every_block: bool = False, unclean: bool = False)
     length = source.length
     before = seal(source)
     whole = merge([(0, length)])
-    head = source.read_bytes(0, min(length, GRAIN))
     if every_block:
         return _survey(source, before, "unknown", EVERY_BLOCK, "asked for", whole)
-    found = swap.parse(head)
-    if found:
-        header = swap.render(found, length)
-        if header:
-            return Survey(length, "swap", "new swap header", "", (), header, before)
+    head = source.read_bytes(0, min(length, HEAD))
     try:
         if length < 4096:
             raise NotTrusted("too small for a file system")
+        found = swap.parse(head, length)
+        if found:
+            signatures.only(source.read_bytes, length, "swap")
+            signatures.agrees(source.path, "swap")
+            return Survey(length, "swap", "new swap header", "", (), swap.render(found, length), before)
         if head.startswith(xfs.MAGIC):
             kind, used = xfs.used_ranges(source.read_bytes, length)
+            signatures.only(source.read_bytes, length, "xfs")
         else:
             kind, used = ext.used_ranges(source.read_bytes, length, unclean=unclean)
+            signatures.only(source.read_bytes, length, "ext")
     except NotTrusted as reason:
         return _survey(source, before, "unknown", EVERY_BLOCK, str(reason), whole)
     return _survey(source, before, kind, f"{kind} used blocks", "", used)

@@ -166,7 +166,7 @@ def _sort(
     warm, rest = [], []
     for disk in disks:
         volume = snapshots.volume_of(found, disk.target)
-        is_swap = volume is not None and _type(host, disk.target) == "swap"
+        is_swap = volume is not None and _is_swap(host, disk.target)
         if volume is None or is_swap:
             rest.append(Rest(disk, targets[disk.vdev], is_swap))
         else:
@@ -215,6 +215,11 @@ def _type(host: Host, device: str) -> str:
     """What is on a device, as blkid(8) calls it; empty if that is not known."""
     words = ["blkid", "-p", "-s", "TYPE", "-o", "value", device]
     return host.run(words, check=False, timeout=60).stdout.strip()
+
+
+def _is_swap(host: Host, device: str) -> bool:
+    """Whether the engine takes it for swap, and for nothing else: it asks for more than a signature."""
+    return _type(host, device) == "swap" and image_engine.run(host, ["map", device]).get("kind") == "swap"
 
 
 def _replay(host: Host, snapshot: Volume, reporter: Reporter) -> None:

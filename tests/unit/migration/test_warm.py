@@ -106,6 +106,7 @@ def until_running(*left: dict[str, str]) -> list[Call]:
         Call(("xl", "info"), stdout="xen_version : 4.20.0\nvirt_caps : pv hvm hap\nfree_memory : 100\n"),
         blkid(ORIGIN, "ext4"),
         blkid(SWAP, "swap"),
+        engine("map", SWAP, event="plan", kind="swap", bytes=0),
     ]
 
 
