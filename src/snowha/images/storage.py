@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from . import device_writes
 from .errors import BusyError, SourceError, TargetError
 from .ranges import GRAIN, Range
 
@@ -161,9 +162,8 @@ class Storage:
         os.utime(self._plain, ns=(stamp_ns, stamp_ns))
 
     def changed(self) -> str:
-        """When a file was last written. A device does not say."""
-        found = os.fstat(self._plain)
-        return "" if self.is_block else f"{found.st_mtime_ns} {found.st_size}"
+        """A stamp that is another one once it was written. Raises SourceError, OSError."""
+        return device_writes.stamp(self._plain, self.path)
 
     def data_ranges(self) -> list[Range]:
         """Where a file is not a hole; all of it for a block device, or where the file system does not say."""

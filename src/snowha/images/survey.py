@@ -46,7 +46,7 @@ class Survey:
 
 
 def survey(source: Storage, *, every_block: bool = False, unclean: bool = False) -> Survey:
-    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError.
+    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises as ``seal``.
 
     ``unclean``: a snapshot of a file system in use. What is found is a guess that ``freshen`` makes good (see there). Of XFS
     there is none: only a kernel can replay its log, which may hold minutes of writes, so too much would be left for the end.
@@ -85,10 +85,11 @@ def _survey(source: Storage, before: str, kind: str, method: str, reason: str, r
 
 
 def seal(source: Storage) -> str:
-    """Over the beginning of the source, where a mount changes ext's superblock, and over a file's time of last change.
+    """Over the beginning of the source, where a mount changes ext's superblock, and over what the kernel counts of writes to a
+    device, or a file's times and size.
 
-    Another one after the copy means that somebody wrote. Raises OSError.
+    Another one after the copy means that somebody wrote. Raises SourceError if that cannot be known, OSError.
     """
-    digest = hashlib.sha256(source.read_bytes(0, min(source.length, 64 * 1024)))
+    digest = hashlib.sha256(source.read_bytes(0, min(source.length, HEAD)))
     digest.update(source.changed().encode())
     return digest.hexdigest()
