@@ -6,12 +6,16 @@ It is seen to be off first, and starts again from its volumes if anything fails.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from snowha.errors import SiteError
+from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import image_engine, moving
+from snowha.migration import file_systems, image_engine, moving
 from snowha.migration.ground import Ground, read_config
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
+from snowha.site.model import Disk
 from snowha.xen import xl
 
 
@@ -32,9 +36,11 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
         raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
 
+    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+    every = _every_block(host, disks, reporter) if where is None else dict.fromkeys(targets, ())
+
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
-    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
     with moving.else_start_again([host], name, path, steady) as away:
 
         def shut_down() -> None:
@@ -48,7 +54,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             host,
             name,
             [],
-            [["copy", disk.target, targets[disk.vdev]] for disk in disks],
+            [["copy", disk.target, targets[disk.vdev], *every[disk.vdev]] for disk in disks],
             shut_down,
             reporter=reporter,
             remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
@@ -62,3 +68,17 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
     reporter.fact("away_s", round(away.seconds, 1))
     reporter.fact("type", kind)
+
+
+def _every_block(host: Host, disks: Sequence[Disk], reporter: Reporter) -> dict[str, tuple[str, ...]]:
+    """What to tell the engine of each disk (by vdev) of a domain that is off: nobody waits while its file systems are checked."""
+    found: dict[str, tuple[str, ...]] = {}
+    for disk in disks:
+        reporter.say(f"checking the file system of {disk.name}")
+        sound = file_systems.is_sound(host, disk.target)
+        found[disk.vdev] = () if sound else (file_systems.EVERY_BLOCK,)
+        if not sound:
+            reporter.say(
+                f"the file system of {disk.name} has errors, so every block is copied: e2fsck -f {disk.target}"
+            )
+    return found

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from snowha.errors import SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import cold, image_engine, moving, snapshots
+from snowha.migration import cold, file_systems, image_engine, moving, snapshots
 from snowha.migration.ground import Ground, read_config
 from snowha.migration.snapshots import Volume, Watch
 from snowha.operations import live
@@ -192,9 +192,9 @@ def _first_round(
     watch = Watch(host, [one.snapshot.full_name for one in warm])
     copied, seconds = 0, 0.0
     for one in warm:
-        _replay(host, one.snapshot, reporter)
+        every = [] if _maps_agree(host, one, watch, reporter) else [file_systems.EVERY_BLOCK]
         reporter.say(f"copying {one.disk.name} to {one.target} while the domain runs")
-        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point, *_rate(wish)]
+        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point, *every, *_rate(wish)]
         event = image_engine.run(
             host,
             words,
@@ -211,25 +211,22 @@ def _first_round(
     return warm, max(copied / max(seconds, 0.1), float(1 << 20))
 
 
-def _type(host: Host, device: str) -> str:
-    """What is on a device, as blkid(8) calls it; empty if that is not known."""
-    words = ["blkid", "-p", "-s", "TYPE", "-o", "value", device]
-    return host.run(words, check=False, timeout=60).stdout.strip()
-
-
 def _is_swap(host: Host, device: str) -> bool:
     """Whether the engine takes it for swap, and for nothing else: it asks for more than a signature."""
-    return _type(host, device) == "swap" and image_engine.run(host, ["map", device]).get("kind") == "swap"
+    return file_systems.kind(host, device) == "swap" and image_engine.run(host, ["map", device]).get("kind") == "swap"
 
 
-def _replay(host: Host, snapshot: Volume, reporter: Reporter) -> None:
-    """Replay the journal of the file system in a snapshot, so that its bitmaps agree with each other. What this writes is in the
-    snapshot's store and is copied again from the volume in the end. If it fails, every block is copied."""
-    if _type(host, snapshot.path) not in ("ext3", "ext4"):
-        return
-    done = host.run(["e2fsck", "-E", "journal_only", "-y", snapshot.path], check=False, timeout=600)
-    if done.returncode not in (0, 1):  # e2fsck(8): 1 is "errors corrected"
-        reporter.say(f"the journal of {snapshot.full_name} cannot be replayed: every block may have to be copied")
+def _maps_agree(host: Host, one: Warm, watch: Watch, reporter: Reporter) -> bool:
+    """Whether the maps in a snapshot may say what is copied from it, after what its file system's checker could mend there."""
+    if file_systems.kind(host, one.snapshot.path) not in file_systems.EXT:
+        return True  # the engine's to judge
+    reporter.say(f"checking the file system in {one.snapshot.full_name}")
+    if file_systems.mend(host, one.snapshot.path, watch):
+        return True
+    reporter.say(
+        f"the file system of {one.disk.name} has errors, so every block is copied: e2fsck -f {one.disk.target} while it is off"
+    )
+    return False
 
 
 def _rounds(

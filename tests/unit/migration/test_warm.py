@@ -114,19 +114,22 @@ def blkid(device: str, kind: str) -> Call:
     return Call(("blkid", "-p", "-s", "TYPE", "-o", "value", device), stdout=f"{kind}\n")
 
 
-def first_round(fill: str = "3.00", attributes: str = "swi-a-s---") -> list[Call]:
+def first_round(
+    fill: str = "3.00", attributes: str = "swi-a-s---", *, e2fsck: int = 1, every: Sequence[str] = ()
+) -> list[Call]:
     return [
         vgs(4096 * MIB),
         create(1),
         lvs(snapshot(1)),
         blkid(SNAPSHOT, "ext4"),
-        Call(("e2fsck", "-E", "journal_only", "-y", SNAPSHOT), returncode=1),
+        Call(("e2fsck", "-f", "-p", "-C", "1", SNAPSHOT), returncode=e2fsck),
         engine(
             "copy",
             SNAPSHOT,
             IMAGES["xvda2"],
             "--point",
             point(1),
+            *every,
             event="done",
             copied=300 * MIB,
             seconds=3.0,
@@ -202,6 +205,15 @@ def test_the_domain_is_down_only_for_what_is_left() -> None:
     assert heard.facts["type"] == "pvh" and "away_s" in heard.facts and "estimate_s" in heard.facts
     said = "\n".join(heard.said)
     assert said.index("it would be away about") < said.index("shutting down deploy01")
+
+
+def test_of_a_file_system_with_errors_every_block_is_copied() -> None:
+    """A file whose blocks are called free would not be in the image, and the kernel would have gone on reading it."""
+    heard = Heard()
+    first = first_round(e2fsck=4, every=["--every-block"])
+    with Host("snow01", [*until_running(), *first, *estimate(1, 8 * MIB), *switch(), *removal()]) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    assert any("has errors" in line for line in heard.said)
 
 
 def test_if_much_is_left_another_round_goes_before() -> None:
