@@ -224,6 +224,7 @@ def _record(job: Job, entries: Entries, started: str) -> Manifest:
     stamp = time.time_ns() // 10**9 * 10**9  # whole seconds: what every file system can keep
     if not job.target.is_block:
         try:
+            job.target.allocate()  # what was made holes on the way
             job.target.settle(stamp)
             job.target.sync()
         except OSError as error:

@@ -206,6 +206,7 @@ def _check_length(source: Storage, path: str, record: Manifest) -> None:
 def _settle(target: Storage) -> int:
     """Set the image's time of last change, so that a later change shows; that time, in ns. Raises OSError."""
     stamp = time.time_ns() // 10**9 * 10**9
+    target.allocate()  # what was made holes on the way
     target.settle(stamp)
     target.sync()
     return stamp

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from . import device_writes
 from .errors import BusyError, SourceError, TargetError
-from .ranges import GRAIN, Range
+from .ranges import GRAIN, Range, gaps
 
 IO_SIZE = 1 << 20
 """Bytes read or written at once."""
@@ -182,6 +182,23 @@ class Storage:
             found.append((start, min(at, self.length)))
         return found
 
+    def allocate(self) -> None:
+        """Give a file the room for all of its length, without writing it: a write into a hole must not find the storage full.
+
+        Where the storage cannot (NFS before 4.2), or has not that much room, holes stay, and none of the room that others need is
+        taken in vain. Raises OSError.
+        """
+        room, found = os.fstatvfs(self._plain), os.fstat(self._plain)
+        missing = self.length - found.st_blocks * 512
+        if self.is_block or not self.length or missing > room.f_bavail * room.f_frsize:
+            return
+        failed = _fallocate(self._plain, 0, 0, self.length)
+        if failed in (errno.ENOSPC, errno.EDQUOT):
+            for start, end in gaps(self.data_ranges(), self.length):
+                _punch(self._plain, start, end - start)
+        elif failed and failed not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+            raise OSError(failed, os.strerror(failed), self.path)
+
     def clear(self, at: int, size: int) -> None:
         """Make a range read as zeros: a hole in a file, BLKZEROOUT on a device, else zeros written."""
         if size <= 0:
@@ -201,13 +218,18 @@ class Storage:
 
 
 def _punch(descriptor: int, at: int, size: int) -> bool:
-    """fallocate(2) with FALLOC_FL_PUNCH_HOLE, which os does not have. False where the file system has no such thing."""
+    """False where the file system has no such thing."""
+    return _fallocate(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0
+
+
+def _fallocate(descriptor: int, mode: int, at: int, size: int) -> int:
+    """fallocate(2), which os does not have: 0, or its errno. (posix_fallocate(3) writes zeros where the file system cannot.)"""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     call = getattr(libc, "fallocate64", None) or libc.fallocate
     call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    return bool(call(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0)
+    return 0 if call(descriptor, mode, at, size) == 0 else ctypes.get_errno()
 
 
 def open_source(path: str, *, quiet: bool = True) -> Storage:
