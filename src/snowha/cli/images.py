@@ -13,7 +13,7 @@ import click
 
 from snowha.cli.ha import journal_path
 from snowha.cli.progress import display
-from snowha.cli.session import say
+from snowha.cli.session import bring_back, say
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, warm
 from snowha.migration.ground import Ground
@@ -86,6 +86,7 @@ def copy(
             raise InputError(f"{name} must be more than 0")
     if is_cold and max_away is not None:
         raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
+    bring_back(file)
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(
@@ -109,7 +110,9 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
     """Read DOMAIN's images from the storage and compare them with what was copied."""
     ground = _with(file, domain)
     _run(
-        file, _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)), as_json=as_json
+        file,
+        _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
+        as_json=as_json,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import click
 
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
-from snowha.migration import comeback, load
+from snowha.errors import UnreachableError
+from snowha.migration import comeback, left_down, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
 from snowha.plan.journal import Journal
@@ -47,6 +48,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     recorder = Recorder()
     path = journal_path()
     there = load.reach(file)
+    _bring_back(file, there)
     said = mirror.adopt(path, list(there.hosts.values()), there.name)
     if said:
         say(said)
@@ -54,6 +56,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     if comeback.concerns(unfinished):
         with load.turn(file, say):
             comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
+        _bring_back(file, there)
     questions = _questions(path)
     ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
     passwords = load.passwords(ground, file, all_fenced=found is None)
@@ -61,6 +64,19 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
+
+
+def bring_back(file: Path) -> None:
+    """Start what an earlier run shut down and could not start again, before anything else is looked at."""
+    _bring_back(file, load.reach(file))
+
+
+def _bring_back(file: Path, there: load.Reach) -> None:
+    first = there.hosts[there.servers[0].name]
+    with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
+        if left_down.noted(first):
+            with load.turn(file, say):
+                left_down.bring_back(there.hosts, first, say)
 
 
 def _unfinished(path: Path) -> Sequence[str]:

@@ -48,6 +48,13 @@ class Resource:
     orphaned: bool
     """Runs, and is not configured any more."""
     blocked: bool
+    target_role: str = ""
+    """What it was told to be, where it was told: ``Stopped``, ``Started``."""
+
+    @property
+    def is_off_on_purpose(self) -> bool:
+        """A domain that was told to be off, and is."""
+        return self.agent.endswith(":Xen") and self.target_role == "Stopped" and not self.servers
 
     @property
     def is_fencing(self) -> bool:
@@ -233,6 +240,7 @@ def _resources(root: etree._Element) -> Iterator[Resource]:
             failed=resource.failed or (known is not None and known.failed),
             orphaned=resource.orphaned,
             blocked=resource.blocked,
+            target_role=resource.target_role,
         )
     yield from seen.values()
 
@@ -248,6 +256,7 @@ def _resource(element: etree._Element) -> Resource:
         failed=_true(element, "failed"),
         orphaned=_true(element, "orphaned"),
         blocked=_true(element, "blocked"),
+        target_role=_text(element, "target_role"),
     )
 
 

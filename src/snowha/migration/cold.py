@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import file_systems, image_engine, moving
+from snowha.migration import file_systems, image_engine, left_down, moving
 from snowha.migration.ground import Ground, read_config
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -20,7 +20,10 @@ from snowha.xen import xl
 
 
 def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> None:
-    """Shut the domain down, copy its volumes, start it from the images. If anything fails, it is started from its volumes."""
+    """Shut the domain down, copy its volumes, start it from the images. If anything fails, it is started from its volumes.
+
+    One that was off before, and not because a run of ours left it down, stays off. Raises SiteError if it is saved.
+    """
     host = ground.first
     path = ground.site.domain(name).config
     text, domain = read_config(host, name, path)
@@ -34,14 +37,17 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     where = moving.runs_on(ground, name)
     if where not in (None, host.name):
         raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
-    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
-
+    stays_off = where is None and not left_down.is_noted(host, name)
+    if stays_off:
+        moving.refuse_saved(host, name)
+        reporter.say(f"{name} is off, and stays off")
+    answering = [vif.ip for vif in domain.vifs if where and vif.ip and live.answers(host, vif.ip)]
     disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
     every = _every_block(host, disks, reporter) if where is None else dict.fromkeys(targets, ())
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
-    with moving.else_start_again([host], name, path, steady) as away:
+    with moving.else_start_again([host], name, path, steady, answering=answering, stays_off=stays_off) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -63,10 +69,11 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             reporter.fact(disk.name, {**image_engine.facts(event), "image": targets[disk.vdev]})
         if changed != text:
             write_file(host, path, changed)
-    steady.say(f"starting {name} from its image")
-    moving.start_from_image(host, name, path, text, next(iter(targets.values()), ""))
-    live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
-    reporter.fact("away_s", round(away.seconds, 1))
+    if not stays_off:
+        steady.say(f"starting {name} from its image")
+        moving.start_from_image(host, name, path, text, next(iter(targets.values()), ""))
+        live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
+        reporter.fact("away_s", round(away.seconds, 1))
     reporter.fact("type", kind)
 
 

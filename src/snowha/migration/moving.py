@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from snowha.errors import CommandError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, write_file
+from snowha.migration import left_down
 from snowha.migration.ground import Ground, image_path, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.model import Domain
-from snowha.xen import block_script, xl
+from snowha.xen import block_script, saved, xl
 
 SHUTDOWN_TIMEOUT = 300.0
 """Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
@@ -42,9 +44,16 @@ def missing(ground: Ground, name: str) -> str | None:
     gone = absent(ground.first, [disk.target for disk in domain.disks])
     if gone:
         return f"the image {gone[0]} is not there"
-    if is_pacemakers(ground, name) or runs_on(ground, name):
+    if is_pacemakers(ground, name) or runs_on(ground, name) or not left_down.is_noted(ground.first, name):
         return None
-    return f"{name} is not running"
+    return f"{name} was left down by an earlier run"
+
+
+def refuse_saved(host: Host, name: str) -> None:
+    """Raise SiteError for a domain of which ``xl save`` has the memory: it would go on with disks that it does not know."""
+    path = saved.files(host).get(name)
+    if path:
+        raise SiteError(f"{name} is saved in {path}", where=host.name, remedy=saved.remedy(path))
 
 
 def runs_on(ground: Ground, name: str) -> str | None:
@@ -92,10 +101,12 @@ def start_from_image(host: Host, name: str, path: str, before: str, image: str) 
     done = host.run(["xl", "create", path], check=False, timeout=300)
     is_there = not done.ok and name in xl.running(host)
     if done.ok or (is_there and xl.uses(host, name, image)):
+        left_down.forget(host, name)
         return
     write_file(host, path, before)
     if not is_there:
         xl.create(host, path, timeout=300)
+    left_down.forget(host, name)
     raise CommandError(
         f"{name} does not start from its image: {done.stderr.strip()}",
         where=host.name,
@@ -105,11 +116,13 @@ def start_from_image(host: Host, name: str, path: str, before: str, image: str) 
 
 @dataclass
 class Away:
-    """``since`` when the domain was asked to shut down (time.monotonic); None if it was not yet."""
+    """``since`` when the domain was asked to shut down (time.monotonic); None if it was not yet. ``before`` is called before."""
 
     since: float | None = None
+    before: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
+        self.before()
         self.since = time.monotonic()
 
     @property
@@ -118,10 +131,26 @@ class Away:
 
 
 @contextmanager
-def else_start_again(servers: Sequence[Host], name: str, config: str, steady: Reporter) -> Iterator[Away]:
+def else_start_again(
+    servers: Sequence[Host],
+    name: str,
+    config: str,
+    steady: Reporter,
+    *,
+    answering: Sequence[str] = (),
+    stays_off: bool = False,
+) -> Iterator[Away]:
     """Whatever ends the block, the domain is not left off: it is started again on the first of ``servers`` from what its config
-    still names. Was it asked to shut down already, and is there still, then it may be about to end: that is waited for."""
-    away = Away()
+    still names. Was it asked to shut down already, and is there still, then it may be about to end: that is waited for.
+
+    What this run cannot do any more when it is killed, the next one does: see ``left_down``. ``answering``: addresses that the
+    domain answered on. ``stays_off``: it was off before, on purpose, and is never started.
+    """
+    if stays_off:
+        yield Away()
+        return
+    what = left_down.Note(name, config, tuple(host.name for host in servers), tuple(answering))
+    away = Away(before=partial(left_down.note, servers[0], what))
     try:
         yield away
     except BaseException as error:
@@ -129,6 +158,8 @@ def else_start_again(servers: Sequence[Host], name: str, config: str, steady: Re
             if not _stays(servers, name, steady, patience=0.0 if away.since is None else _PATIENCE):
                 steady.say(f"starting {name} again from what its config names")
                 xl.create(servers[0], config, timeout=300)
+            if away.since is not None:
+                left_down.forget(servers[0], name)
         except SnowError as second:
             note = f"{name} may be off, and could not be started again: {second.message}; xl create {config}"
             if isinstance(error, SnowError):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, exists, write_file
-from snowha.migration import image_engine
+from snowha.migration import image_engine, left_down
 from snowha.migration.ground import Ground, image_path, read_config
-from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again
+from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again, refuse_saved
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -151,14 +151,18 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     if way.volumes:
         image_engine.bring(host)
 
-    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due else []
+    runs = bool(live.places(ground.hosts).get(name))
+    stays_off = not runs and not left_down.is_noted(host, name)
+    if stays_off:
+        refuse_saved(host, name)
+    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due and runs else []
     answering = [address for address in addresses if live.answers(host, address)]
 
     # from here the domain is away, as in `images`
     steady = Unstoppable(reporter)
     servers = [host, *(other for other in ground.hosts.values() if other is not host)]
     # from whichever config is there: the new one stands only if every copy was verified
-    with else_start_again(servers, name, path, steady) as away:
+    with else_start_again(servers, name, path, steady, answering=answering, stays_off=stays_off) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -179,11 +183,14 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             for (_, volume), event in zip(way.volumes, done, strict=True):
                 reporter.fact(volume.name, {**image_engine.facts(event), "volume": volume.target})
             write_file(host, path, way.then)
-    if name not in xl.running(host):
+    if stays_off:
+        reporter.say(f"{name} was off, and stays off")
+    elif name not in xl.running(host):
         steady.say(f"starting {name} from its volumes")
         _start(host, name, path, way)
+    left_down.forget(host, name)
     live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
-    if way.is_due:
+    if way.is_due and not stays_off:
         reporter.fact("away_s", round(away.seconds, 1))
     _put_aside(host, way.images, reporter)
 

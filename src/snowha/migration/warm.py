@@ -133,7 +133,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
         image = next(iter(targets.values()))
-        away = _switch(host, name, config, (text, changed), warm, at_rest, image, rate, wish, reporter)
+        away = _switch(host, name, config, (text, changed), warm, at_rest, image, answering, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
         _let_it_start(host, name, reporter)
@@ -317,12 +317,13 @@ def _switch(
     warm: Sequence[Warm],
     at_rest: Sequence[Rest],
     image: str,
+    answering: Sequence[str],
     rate: float,
     wish: Wish,
     reporter: Reporter,
 ) -> moving.Away:
     """Shut the domain down, copy what is left, start it from its images (``image`` is one of them); from its volumes if anything
-    fails."""
+    fails. It was ``answering`` on these addresses."""
     before, after = texts
     steady = Unstoppable(reporter)
     watch = Watch(host, [one.snapshot.full_name for one in warm])
@@ -351,7 +352,7 @@ def _switch(
                 remedy="it runs from its volumes as before; allow more with --max-away, or run it again when it writes less",
             )
 
-    with moving.else_start_again([host], name, config, steady) as away:
+    with moving.else_start_again([host], name, config, steady, answering=answering) as away:
         reporter.say("copying what it wrote meanwhile, while it still runs")
         done = image_engine.run_when_off(
             host,

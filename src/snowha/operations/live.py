@@ -91,6 +91,8 @@ def trouble_in(state: ClusterState) -> str | None:
     for resource in state.resources:
         if resource.failed:
             return f"{resource.id} has failed"
+        if resource.is_off_on_purpose:
+            continue
         if resource.is_fencing and not resource.servers and not _may_run(state, resource.id):
             continue
         if len(resource.servers) != 1:

@@ -35,7 +35,7 @@ from snowha.errors import CommandError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.images import travel
-from snowha.migration import image_engine, images, moving, snapshots, warm
+from snowha.migration import image_engine, images, left_down, moving, snapshots, warm
 from snowha.migration.snapshots import Watch, parse_lvs
 from snowha.xen import xl
 
@@ -169,8 +169,17 @@ def removal(number: int = 1) -> list[Call]:
     return [lvs(snapshot(number)), Call(("lvremove", "--yes", f"snow_vg/snow-ha-{number}-deploy01-disk"))]
 
 
+NOTE = f"{left_down.FOLDER}/deploy01.json"
+NOTED = [
+    make_dir(left_down.FOLDER),
+    write(NOTE, json.dumps({"name": "deploy01", "config": CONFIG, "servers": ["snow01"], "addresses": []}) + "\n"),
+]
+"""Before it is shut down: the next run must know that this one did it."""
+FORGOTTEN = Call(("sh", "-c", files._REMOVE, "sh", NOTE, "", ""), stdout="changed\n")
+
 WORD = "/run/snow-ha-deploy01-is-off"
 SHUTDOWN = [
+    *NOTED,
     xl_list("deploy01"),
     Call(("xl", "shutdown", "-w", "deploy01")),
     replace(xl_list(), argv=("sh", "-c", xl.UNTIL_GONE, "sh", "/local/domain/1")),
@@ -193,6 +202,7 @@ def switch(number: int = 1) -> list[Call]:
         *SHUTDOWN,
         write(CONFIG, AFTER),
         Call(("xl", "create", CONFIG)),
+        FORGOTTEN,
         xl_list("deploy01"),
         xl_list("deploy01"),
     ]
@@ -278,7 +288,7 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
     failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
-    back = [xl_list(), Call(("xl", "create", CONFIG))]
+    back = [xl_list(), Call(("xl", "create", CONFIG)), FORGOTTEN]
     calls = [
         *until_running(),
         *first_round(),
@@ -302,6 +312,7 @@ def ends_instead(*shutdown: Call) -> tuple[Heard, SiteError]:
         *estimate(1, 8 * MIB),
         last_copies(**DONE),
         lvs(snapshot(1)),
+        *NOTED,
         xl_list("deploy01"),
     ]
     with Host("snow01", [*calls, *shutdown, *removal()]) as host, pytest.raises(SiteError) as raised:
@@ -313,7 +324,7 @@ def test_a_domain_that_reboots_instead_of_shutting_down_is_not_taken_for_off() -
     """It would come up from its volumes again, with a config that names its images: what it writes then would be lost."""
     said = "Shutting down domain 1\nDomain 1 has been shut down, reason code 1\n"
     halted = Call(("xl", "shutdown", "-w", "deploy01"), stderr=said)
-    _, error = ends_instead(halted, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"))
+    _, error = ends_instead(halted, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"), FORGOTTEN)
     assert "rebooted" in error.message
 
 
@@ -321,7 +332,7 @@ def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
     """Asked to shut down, it does so in the end, and would stay off."""
     slow = Call(("xl", "shutdown", "-w", "deploy01"), returncode=124, stderr="too slow")
     again = Call(("xl", "create", CONFIG))
-    heard, error = ends_instead(slow, xl_list("deploy01"), xl_list("deploy01"), xl_list(), again)
+    heard, error = ends_instead(slow, xl_list("deploy01"), xl_list("deploy01"), xl_list(), again, FORGOTTEN)
     assert "did not shut down" in error.message
     assert "starting deploy01 again from what its config names" in heard.said
 
@@ -339,12 +350,12 @@ def test_a_domain_that_somebody_else_started_keeps_its_volumes() -> None:
     refused = Call(("xl", "create", CONFIG), returncode=1, stderr="Domain with name deploy01 already exists.")
     listed = Call(("xl", "list", "-l", "deploy01"), stdout=disks)
     with (
-        Host("snow01", [refused, xl_list("deploy01"), listed, write(CONFIG, BEFORE)]) as host,
+        Host("snow01", [refused, xl_list("deploy01"), listed, write(CONFIG, BEFORE), FORGOTTEN]) as host,
         pytest.raises(CommandError),
     ):
         moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
     listed = replace(listed, stdout=disks.replace(ORIGIN, IMAGES["xvda2"]))
-    with Host("snow01", [refused, xl_list("deploy01"), listed]) as host:
+    with Host("snow01", [refused, xl_list("deploy01"), listed, FORGOTTEN]) as host:
         moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
 
 
