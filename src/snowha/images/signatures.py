@@ -142,6 +142,12 @@ def _has_partitions(head: bytes, length: int) -> bool:
     return any(kind and count and start and start < sectors for _, kind, start, count in entries)
 
 
+def has_partitions(read: Read, length: int) -> bool:
+    """Whether it begins with a partition table. Raises OSError from ``read``."""
+    head = read(0, min(length, 8192))
+    return _has_partitions(head, length) or any(head.startswith(b"EFI PART", sector) for sector in (512, 4096))
+
+
 def agrees(path: str, kind: str) -> None:
     """Raise NotTrusted unless blkid(8), where there is one, says that what is at ``path`` is ``kind`` and nothing else."""
     words = ["blkid", "-p", "-o", "export", path]

@@ -24,6 +24,7 @@ from .ranges import GRAIN, Range, gaps
 IO_SIZE = 1 << 20
 """Bytes read or written at once."""
 _BLKGETSIZE64 = 0x80081272
+_BLKSSZGET = 0x1268
 _BLKZEROOUT = 0x127F
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 ZEROS = bytes(IO_SIZE)
@@ -65,6 +66,14 @@ class Storage:
             self.length: int = struct.unpack("Q", fcntl.ioctl(self._plain, _BLKGETSIZE64, bytes(8)))[0]
         else:
             self.length = os.fstat(self._plain).st_size
+
+    @property
+    def sector(self) -> int:
+        """Bytes of a logical block: what a partition table counts in. A file is attached with 512."""
+        if not self.is_block:
+            return 512
+        size: int = struct.unpack("i", fcntl.ioctl(self._plain, _BLKSSZGET, bytes(4)))[0]
+        return size
 
     def close(self) -> None:
         for descriptor in (self._plain, self._direct):
