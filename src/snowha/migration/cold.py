@@ -30,6 +30,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     targets = moving.targets(ground, domain)
     kind = moving.type_for_migration(host, domain, tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
+    moving.check_xl_reads(host, name, path, text, changed)
     image_engine.bring(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 

@@ -49,6 +49,16 @@ def missing(ground: Ground, name: str) -> str | None:
     return f"{name} was left down by an earlier run"
 
 
+def check_xl_reads(host: Host, name: str, path: str, now: str, then: str) -> None:
+    """Raise SiteError unless xl reads the config that the domain would be started from again, and the one that it will have.
+
+    Before the domain is shut down, and not while it waits.
+    """
+    xl.check_reads(host, name, now, what=path)
+    if then != now:
+        xl.check_reads(host, name, then, what=f"what {path} is to become")
+
+
 def refuse_saved(host: Host, name: str) -> None:
     """Raise SiteError for a domain of which ``xl save`` has the memory: it would go on with disks that it does not know."""
     path = saved.files(host).get(name)

@@ -13,7 +13,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, exists, write_file
 from snowha.migration import image_engine, left_down
 from snowha.migration.ground import Ground, image_path, read_config
-from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again, refuse_saved
+from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, check_xl_reads, else_start_again, refuse_saved
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -148,6 +148,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
         raise SiteError(f"{name} runs on {' and '.join(where)}", where=host.name, remedy=f"xl shutdown {name} there")
     if not way.is_due:
         _refuse_in_use(ground, name, way.images)
+    check_xl_reads(host, name, path, way.now, way.then)
     if way.volumes:
         image_engine.bring(host)
 

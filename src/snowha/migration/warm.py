@@ -124,6 +124,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
     kind = moving.type_for_migration(host, domain, {} if tried is None else tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
+    moving.check_xl_reads(host, name, ground.site.domain(name).config, text, changed)
 
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
     with_snapshot, at_rest = _sort(host, to_move, found, targets)

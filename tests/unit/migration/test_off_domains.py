@@ -115,7 +115,7 @@ def test_a_domain_is_noted_before_it_is_shut_down_and_forgotten_when_it_runs() -
     seen: list[tuple[str, bool]] = []
 
     def look(host: str, argv: Sequence[str]) -> str | None:
-        if list(argv[:2]) in (["xl", "shutdown"], ["xl", "create"]) and "probe" not in argv[-1]:
+        if list(argv[:2]) in (["xl", "shutdown"], ["xl", "create"]) and "/run/" not in argv[-1]:
             seen.append((argv[1], f"{left_down.FOLDER}/deploy01.json" in hosts[0].own))
         return None
 

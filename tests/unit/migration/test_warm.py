@@ -104,10 +104,17 @@ def until_running(*left: dict[str, str]) -> list[Call]:
         write(image_engine.PATH, travel.pack()),
         make_dir("/sNow/domains/deploy01"),
         Call(("xl", "info"), stdout="xen_version : 4.20.0\nvirt_caps : pv hvm hap\nfree_memory : 100\n"),
+        xl_reads(BEFORE),
+        xl_reads(AFTER),
         blkid(ORIGIN, "ext4"),
         blkid(SWAP, "swap"),
         engine("map", SWAP, event="plan", kind="swap", bytes=0),
     ]
+
+
+def xl_reads(text: str, **more: Any) -> Call:
+    """What xl refuses to read starts no domain: it is asked before one is shut down."""
+    return Call(("sh", "-c", xl.READS, "sh"), stdin=text.encode(), **more)
 
 
 def blkid(device: str, kind: str) -> Call:
@@ -224,6 +231,26 @@ def test_of_a_file_system_with_errors_every_block_is_copied() -> None:
     with Host("snow01", [*until_running(), *first, *estimate(1, 8 * MIB), *switch(), *removal()]) as host:
         warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
     assert any("has errors" in line for line in heard.said)
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_config_that_xl_does_not_read_ends_it_before_anything_else(which: str) -> None:
+    """Ours was accepted, and xl refused the old config and the new one: the domain was down, with nothing to start it from."""
+    refused: dict[str, Any] = {
+        "returncode": 1,
+        "stderr": "/run/snow-ha-read.a1B2c3:7: config parsing error near `Extra': lexical error\n",
+    }
+    until = until_running()
+    at = next(number for number, call in enumerate(until) if xl.READS in call.argv)
+    reads = [xl_reads(BEFORE, **(refused if which == "old" else {}))]
+    if which == "new":
+        reads.append(xl_reads(AFTER, **refused))
+    with (
+        Host("snow01", [*until[:at], *reads]) as host,
+        pytest.raises(SiteError, match=r"xl cannot read .*config:7: .*lexical error") as raised,
+    ):
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+    assert ("is to become" in raised.value.message) is (which == "new") and CONFIG in raised.value.message
 
 
 def test_if_much_is_left_another_round_goes_before() -> None:
