@@ -224,6 +224,7 @@ def _finish(job: Job, record: Manifest, saved: str) -> None:
         if saved:
             manifests.write(saved, record)
         if not job.target.is_block:
+            job.target.look_like(job.target_name)
             Path(job.target.path).replace(job.target_name)
             manifests.sync_folder(job.target_name)
     except OSError as error:

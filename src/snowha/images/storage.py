@@ -166,6 +166,15 @@ class Storage:
     def sync(self) -> None:
         os.fsync(self._plain)
 
+    def look_like(self, path: str) -> None:
+        """Take mode and owner of the file that is to be replaced, if there is one. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            before, now = Path(path).stat(), os.fstat(self._plain)
+            if (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+                os.fchown(self._plain, before.st_uid, before.st_gid)
+            if before.st_mode != now.st_mode:
+                os.fchmod(self._plain, stat.S_IMODE(before.st_mode))
+
     def settle(self, stamp_ns: int) -> None:
         """Set the time of the last change, so that any later change shows."""
         os.utime(self._plain, ns=(stamp_ns, stamp_ns))
