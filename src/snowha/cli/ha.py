@@ -14,13 +14,14 @@ from snowha.cli.ha_apply import apply, plan
 from snowha.cli.ha_check import check
 from snowha.cli.ha_log import log
 from snowha.cli.ha_undo import undo
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, waiting
 from snowha.cli.options import journal_path as journal_path
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
-from snowha.migration import load
+from snowha.migration import view
 from snowha.operations import status as running
+from snowha.operations import status_text
 from snowha.site import ha_toml
 from snowha.site.model import Ssh
 
@@ -72,14 +73,16 @@ def _write_secret(path: Path, secret: str) -> None:
 @FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(file: Path, as_json: bool) -> None:
-    """Servers, links, quorum, fence devices, and where every domain runs. Exits with 4 if anything is not well."""
-    ground = load.load(file)
-    seen = running.look(ground.site, ground.hosts)
+    """What is wrong and what to type; then servers, links, quorum, fence devices, and where every domain runs.
+
+    Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but warnings (WARN) and notes (NOTE).
+    """
+    site = view.look(file, waiting)
+    seen = running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
     if as_json:
         click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
     else:
-        for line in running.lines(seen):
-            click.echo(line)
+        click.echo("\n".join(status_text.lines(seen, colour="NO_COLOR" not in os.environ)))
     sys.exit(0 if seen.healthy else 4)
 
 

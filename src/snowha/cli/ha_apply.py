@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from snowha.cli.options import FILE, journal_path
+from snowha.cli.options import FILE, journal_path, waiting
 from snowha.cli.session import carry_out, session
 from snowha.errors import InputError
 from snowha.migration import load, planning, preflight
@@ -58,14 +58,14 @@ def plan(
     file: Path, until: str, only: str, domains: tuple[str, ...], save: Path | None, short: bool, as_json: bool
 ) -> None:
     """Show what `snow ha apply` would do now: steps in order, files as diffs, commands, reboots, times. Changes nothing."""
-    ground = load.load(file, remember=True)
+    ground = load.load(file, remember=True, say=waiting)
     passwords = load.passwords(ground, file)
     steps = _chosen(ground, passwords, until, only, domains)
     _warn(preflight.check(ground, passwords))
     path = journal_path()
     journal = Journal(path) if path.exists() else None
     try:
-        made = planning.make(ground, passwords, steps, journal=journal, say=_say)
+        made = planning.make(ground, passwords, steps, journal=journal, say=waiting)
     finally:
         if journal is not None:
             journal.close()
@@ -110,7 +110,7 @@ def apply(
         if due:
             _warn(preflight.check(here.ground, here.passwords))
         if saved is not None:
-            made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=_say)
+            made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=waiting)
             differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
             saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
@@ -123,8 +123,3 @@ def _warn(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         if finding.severity == "warn":
             click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)
-
-
-def _say(text: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(text, err=True)

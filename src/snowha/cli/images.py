@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.ha import journal_path
+from snowha.cli.options import journal_path, waiting
 from snowha.cli.progress import display
 from snowha.cli.session import bring_back, say
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, warm
+from snowha.migration import image_verbs, load, view, warm
 from snowha.migration.ground import Ground
 from snowha.plan import engine
 from snowha.plan.journal import Journal
@@ -30,6 +30,7 @@ _FILE = click.option(
     help="What the cluster is.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: events as JSON lines.")
+_VOLUME = {True: "", False: " (gone)", None: " (not known)"}
 _DOMAIN = click.argument("domain")
 
 
@@ -42,20 +43,28 @@ def images() -> None:
 @_FILE
 @_JSON
 def list_(file: Path, as_json: bool) -> None:
-    """Every image: its size, what it takes, its state, and the volume that it came from."""
-    found = image_verbs.images(load.load(file))
+    """Every image: its size, what it takes, its state, and the volume that it came from.
+
+    From any server that answers. Exits with 3, after it has shown what it can, if one does not.
+    """
+    site = view.look(file, waiting)
+    if site.reader is None:
+        site.raise_for_missing()
+    found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
+        site.raise_for_missing()
         return
     rows = [("DOMAIN", "DISK", "SIZE", "TAKES", "STATE", "IMAGE", "OLD VOLUME")]
     for one in found:
-        volume = f"{one.volume}{'' if one.volume_there else ' (gone)'}" if one.volume else "-"
+        volume = f"{one.volume}{_VOLUME[one.volume_there]}" if one.volume else "-"
         rows.append(
             (one.domain, one.vdev, _mib(one.size), _mib(one.allocated), one.state, one.path, volume),
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    site.raise_for_missing()
 
 
 @images.command()
@@ -90,7 +99,7 @@ def copy(
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(
-        file,
+        ground,
         Step(
             id=f"images.{domain}",
             title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
@@ -110,7 +119,7 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
     """Read DOMAIN's images from the storage and compare them with what was copied."""
     ground = _with(file, domain)
     _run(
-        file,
+        ground,
         _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
         as_json=as_json,
     )
@@ -129,7 +138,9 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     ground = _with(file, domain)
     work = partial(image_verbs.restore, ground, domain)
     question = f"Write the images of {domain} over its old volumes?"
-    _run(file, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes)
+    _run(
+        ground, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes
+    )
 
 
 @images.command()
@@ -143,11 +154,11 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
     ground = _with(file, domain)
     work = partial(image_verbs.discard, ground, domain, now=now)
     question = f"Remove the old volumes of {domain}? There is no way back to them."
-    _run(file, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
+    _run(ground, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
 
 
 def _with(file: Path, domain: str) -> Ground:
-    ground = load.load(file)
+    ground = load.load(file, say=waiting)
     known = [one.name for one in ground.site.domains]
     if domain not in known:
         raise InputError(f"there is no domain {domain}", where=str(file), remedy=f"there are {', '.join(known)}")
@@ -168,8 +179,8 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
     return Step(id=f"images.{verb}", title=title, section="images", check=check, apply=apply, asks=asks)
 
 
-def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with load.turn(file, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
+def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with load.turn(ground, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -24,3 +25,9 @@ def journal_path() -> Path:
         return Path(named)
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
     return base / "journal.sqlite"
+
+
+def waiting(text: str) -> None:
+    """What is waited for, to whoever sits at a terminal."""
+    if sys.stderr.isatty():
+        click.echo(text, err=True)

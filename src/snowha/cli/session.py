@@ -48,17 +48,17 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     recorder = Recorder()
     path = journal_path()
     there = load.reach(file)
-    _bring_back(file, there)
+    _bring_back(there)
     said = mirror.adopt(path, list(there.hosts.values()), there.name)
     if said:
         say(said)
     unfinished = _unfinished(path)
     if comeback.concerns(unfinished):
-        with load.turn(file, say):
+        with load.turn(there, say):
             comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
-        _bring_back(file, there)
+        _bring_back(there)
     questions = _questions(path)
-    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
+    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found, say=say)
     passwords = load.passwords(ground, file, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:
@@ -68,15 +68,14 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
 
 def bring_back(file: Path) -> None:
     """Start what an earlier run shut down and could not start again, before anything else is looked at."""
-    _bring_back(file, load.reach(file))
+    _bring_back(load.reach(file))
 
 
-def _bring_back(file: Path, there: load.Reach) -> None:
-    first = there.hosts[there.servers[0].name]
+def _bring_back(there: load.Reach) -> None:
     with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
-        if left_down.noted(first):
-            with load.turn(file, say):
-                left_down.bring_back(there.hosts, first, say)
+        if left_down.noted(there.first):
+            with load.turn(there, say):
+                left_down.bring_back(there, say)
 
 
 def _unfinished(path: Path) -> Sequence[str]:
@@ -105,7 +104,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with load.turn(here.file, say) if due else nullcontext(), display(json=as_json) as shown:
+    with load.turn(here.ground, say) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
+from snowha.cluster import cib
 from snowha.errors import SiteError
+
+_YES = ("true", "1", "yes")
+_DOMAIN_AGENTS = (f"ocf:{':'.join(cib.DOMAIN_AGENT)}", "ocf:heartbeat:Xen")
+"""Ours, and the one that a cluster has until ours takes over."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,11 @@ class Node:
     unclean: bool
     """Lost, and not fenced yet: nothing of it is recovered before that."""
     pending: bool
+    """On its way into the cluster, or stuck there."""
     shutdown: bool
+    """It was asked to leave."""
+    id: str = ""
+    """Corosync's node id."""
 
     @property
     def is_usable(self) -> bool:
@@ -39,7 +48,7 @@ class Resource:
 
     id: str
     agent: str
-    """``ocf:heartbeat:Xen``; pacemaker 1.1 wrote it with two colons in front."""
+    """``ocf:snow-ha:domain``; pacemaker 1.1 wrote it with two colons in front."""
     role: str
     """``Started``, ``Stopped``, ``Starting``, ``Migrating``…: the task that is going on, where there is one."""
     servers: tuple[str, ...]
@@ -48,17 +57,23 @@ class Resource:
     orphaned: bool
     """Runs, and is not configured any more."""
     blocked: bool
+    """Pacemaker does nothing with it any more: a stop failed and could not be made good by fencing, say."""
     target_role: str = ""
-    """What it was told to be, where it was told: ``Stopped``, ``Started``."""
-
-    @property
-    def is_off_on_purpose(self) -> bool:
-        """A domain that was told to be off, and is."""
-        return self.agent.endswith(":Xen") and self.target_role == "Stopped" and not self.servers
+    """What an administrator wants it to be (meta attribute target-role); empty where nobody said."""
+    task: str = ""
+    """What Pacemaker is doing with it just now: ``Starting``, ``Migrating``…; empty if nothing."""
 
     @property
     def is_fencing(self) -> bool:
         return self.agent.startswith("stonith:")
+
+    @property
+    def is_domain(self) -> bool:
+        return self.agent in _DOMAIN_AGENTS
+
+    @property
+    def is_off_on_purpose(self) -> bool:
+        return self.target_role.lower() == "stopped" and not self.servers
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,9 @@ class ClusterState:
     fencing: tuple[FenceEvent, ...]
     maintenance: bool
     """The whole cluster is left alone (property maintenance-mode)."""
+    fencing_enabled: bool = True
+    stops_everything: bool = False
+    """Property stop-all-resources."""
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
@@ -167,6 +185,9 @@ def parse_crm_mon(text: str | bytes) -> ClusterState:
         failures=tuple(_failure(failure) for failure in root.findall("failures/failure")),
         fencing=tuple(_fence_event(event) for event in root.findall("fence_history/fence_event")),
         maintenance=_true(options, "maintenance-mode"),
+        # the newer name first (xml/api/crm_mon-2.42.rng); on is what Pacemaker takes if neither is set
+        fencing_enabled=(_text(options, "fencing-enabled") or _text(options, "stonith-enabled") or "true") in _YES,
+        stops_everything=_true(options, "stop-all-resources"),
     )
 
 
@@ -221,6 +242,7 @@ def _node(node: etree._Element) -> Node:
         unclean=_true(node, "unclean"),
         pending=_true(node, "pending"),
         shutdown=_true(node, "shutdown"),
+        id=_text(node, "id"),
     )
 
 
@@ -230,18 +252,14 @@ def _resources(root: etree._Element) -> Iterator[Resource]:
     for element in root.iterfind(".//resource"):
         resource = _resource(element)
         known = seen.get(resource.id)
-        servers = tuple(dict.fromkeys((*known.servers, *resource.servers))) if known else resource.servers
-        seen[resource.id] = Resource(
-            id=resource.id,
-            agent=resource.agent,
-            role=resource.role,
-            servers=servers,
-            managed=resource.managed and (known is None or known.managed),
-            failed=resource.failed or (known is not None and known.failed),
-            orphaned=resource.orphaned,
-            blocked=resource.blocked,
-            target_role=resource.target_role,
-        )
+        if known is not None:
+            resource = replace(
+                resource,
+                servers=tuple(dict.fromkeys((*known.servers, *resource.servers))),
+                managed=resource.managed and known.managed,
+                failed=resource.failed or known.failed,
+            )
+        seen[resource.id] = resource
     yield from seen.values()
 
 
@@ -254,9 +272,10 @@ def _resource(element: etree._Element) -> Resource:
         servers=tuple(_text(node, "name") for node in element.findall("node")),
         managed=_true(element, "managed"),
         failed=_true(element, "failed"),
-        orphaned=_true(element, "orphaned"),
+        orphaned=_true(element, "orphaned") or _true(element, "removed"),  # its newer name (resources-2.41.rng)
         blocked=_true(element, "blocked"),
         target_role=_text(element, "target_role"),
+        task=_text(element, "pending"),
     )
 
 
@@ -289,7 +308,7 @@ def _text(element: etree._Element | None, key: str) -> str:
 
 
 def _true(element: etree._Element | None, key: str) -> bool:
-    return _text(element, key) in ("true", "1", "yes")
+    return _text(element, key) in _YES
 
 
 def _int(text: str | None) -> int:

@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Callable, Mapping, Sequence
 
 from snowha.hosts.api import Completed
+from snowha.hosts.guard import given
 from snowha.hosts.process import as_bytes, execute, failed, too_slow
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -41,10 +42,10 @@ class LocalHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """See Host.run. A command that is not there ends with 127, one that cannot be run with 126, as in a shell."""
-        words = tuple(argv)
+        words = given(argv)
         try:
             ended = execute(
-                words,
+                argv,
                 environment=scrubbed_environment() | self._environment,
                 input=as_bytes(input),
                 timeout=timeout,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from snowha.errors import SiteError, UnreachableError
 from snowha.hosts.api import Completed
+from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
 from snowha.hosts.trouble import ConnectionLostError, explain
@@ -108,12 +109,12 @@ class SshHost:
         5 s after ``timeout``. Raises ConnectionLostError, an UnreachableError, if the connection broke while the
         command ran: whether it was carried out must then be looked up.
         """
-        words = tuple(argv)
+        words = given(argv)
         mark = f"snow-ha-{secrets.token_hex(12)}"
         with self._sessions:
             self._connect()
             ended = self._execute(
-                self._remote(words, mark, timeout),
+                self._remote(argv, mark, timeout),
                 input=as_bytes(input),
                 timeout=timeout,
                 on_line=_without(mark, on_line),
@@ -122,7 +123,7 @@ class SshHost:
             if self.reachable():
                 raise too_slow(self.name, words, timeout, ended)
             self.reset()
-            raise UnreachableError(
+            raise ConnectionLostError(
                 f"it stopped answering while this ran: {shlex.join(words)}",
                 where=self._where,
                 remedy="look at the server's console and power; what the command did must be looked up",
@@ -181,7 +182,7 @@ class SshHost:
             words += ["-l", self._ssh.user]
         return words + [word for option in options for word in ("-o", option)]
 
-    def _remote(self, words: tuple[str, ...], mark: str, timeout: float) -> str:
+    def _remote(self, words: Sequence[str], mark: str, timeout: float) -> str:
         seconds = str(math.ceil(timeout) + _REMOTE_SLACK)
         return shlex.join(["sh", "-c", _REMOTE, "sh", _REMOTE_PATH, mark, seconds, *words])
 

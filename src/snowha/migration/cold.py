@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import file_systems, image_engine, left_down, moving
+from snowha.migration import file_systems, image_engine, left_down, moving, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -34,21 +33,19 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     image_engine.bring(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 
-    moving.refuse_pacemakers(ground, name)
-    where = moving.runs_on(ground, name)
-    if where not in (None, host.name):
-        raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
-    stays_off = where is None and not left_down.is_noted(host, name)
+    starting.refuse_unless_here(ground, name)
+    runs = name in xl.running(host)
+    stays_off = not runs and not left_down.is_noted(host, name)
     if stays_off:
         moving.refuse_saved(host, name)
         reporter.say(f"{name} is off, and stays off")
-    answering = [vif.ip for vif in domain.vifs if where and vif.ip and live.answers(host, vif.ip)]
+    answering = [vif.ip for vif in domain.vifs if runs and vif.ip and live.answers(host, vif.ip)]
     disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
-    every = _every_block(host, disks, reporter) if where is None else dict.fromkeys(targets, ())
+    every = _every_block(host, disks, reporter) if not runs else dict.fromkeys(targets, ())
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
-    with moving.else_start_again([host], name, path, steady, answering=answering, stays_off=stays_off) as away:
+    with moving.else_start_again(ground, name, path, steady, answering=answering, stays_off=stays_off) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -72,7 +69,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             write_file(host, path, changed)
     if not stays_off:
         steady.say(f"starting {name} from its image")
-        moving.start_from_image(host, name, path, text, next(iter(targets.values()), ""))
+        moving.start_from_image(ground, name, path, (text, changed), next(iter(targets.values()), ""))
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
     reporter.fact("type", kind)

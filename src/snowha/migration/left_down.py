@@ -7,30 +7,30 @@ down (the run was killed, or the server lost its power) comes back before anythi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from snowha.errors import SnowError
+from snowha.errors import LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, make_dir, read_folder, remove_file, write_file
 from snowha.hosts.wait import wait_for
+from snowha.migration import starting
 from snowha.operations import live
 from snowha.xen import xl
 
 FOLDER = "/var/lib/snow-ha/down"
 _SUFFIX = ".json"
-_GONE_WITHIN, _ANSWERS_WITHIN = 60.0, 180.0
-"""Seconds that a domain may take: to be gone after it was asked to shut down, and to answer after it was started."""
+_ANSWERS_WITHIN = 180.0
+"""Seconds that a domain may take to answer after it was started."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """``config`` is what it is started from, ``servers`` are those that could run it, ``addresses`` what it answered on."""
+    """``config`` is what it is started from, ``addresses`` what it answered on."""
 
     name: str
     config: str
-    servers: tuple[str, ...]
     addresses: tuple[str, ...] = ()
 
 
@@ -56,17 +56,28 @@ def noted(host: Host) -> tuple[Note, ...]:
     for content in read_folder(host, FOLDER, _SUFFIX).values():
         with suppress(ValueError, TypeError, KeyError):
             raw = json.loads(content)
-            found.append(Note(str(raw["name"]), str(raw["config"]), tuple(raw["servers"]), tuple(raw["addresses"])))
+            found.append(Note(str(raw["name"]), str(raw["config"]), tuple(raw["addresses"])))
     return tuple(sorted(found, key=lambda one: one.name))
 
 
-def bring_back(hosts: Mapping[str, Host], first: Host, say: Callable[[str], None]) -> None:
+def bring_back(servers: starting.Servers, say: Callable[[str], None]) -> None:
     """Start every domain that was left down, from what its config names now. To be called by the run that has its turn.
 
-    Raises CommandError if one cannot be started.
+    One that may run elsewhere stays noted, and is left to the next run. Raises CommandError if one cannot be started.
     """
+    first = servers.first
     for one in noted(first):
-        if not _is_there({name: host for name, host in hosts.items() if name in one.servers}, one.name, say):
+        had = starting.pacemakers(servers, one.name)
+        try:
+            may_start = not (had and had.is_there) and starting.may_start(
+                servers, one.name, one.config, say, patience=starting.PATIENCE_S
+            )
+        except LostLockError:
+            raise
+        except SiteError as error:
+            say(f"{one.name}, which an earlier run had left down, is not started yet: {error}")
+            continue
+        if may_start:
             say(f"starting {one.name}, which an earlier run had left down")
             xl.create(first, one.config, timeout=300)
             _wait_for_answer(first, one, say)
@@ -75,26 +86,6 @@ def bring_back(hosts: Mapping[str, Host], first: Host, say: Callable[[str], None
 
 def _path(name: str) -> str:
     return f"{FOLDER}/{name}{_SUFFIX}"
-
-
-def _is_there(hosts: dict[str, Host], name: str, say: Callable[[str], None]) -> bool:
-    """Whether the domain runs and stays, or is Pacemaker's to start. It may have been asked to shut down just before."""
-    state = live.cluster_state(hosts)
-    if state is not None and state.resource(name) is not None:
-        return True
-
-    def gone() -> bool:
-        return name not in live.places(hosts)
-
-    if gone():
-        return False
-    try:
-        wait_for(
-            gone, timeout=_GONE_WITHIN, what=f"{name}, which was asked to shut down, to be gone or to stay", report=say
-        )
-    except SnowError:
-        return True
-    return False
 
 
 def _wait_for_answer(host: Host, one: Note, say: Callable[[str], None]) -> None:

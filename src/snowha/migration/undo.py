@@ -23,7 +23,7 @@ from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Section, Step
 from snowha.site.model import Server
-from snowha.xen import block_script, dom0_weight
+from snowha.xen import dom0_weight, server_program
 
 XENDOMAINS = "/etc/default/xendomains"
 _SAVE = re.compile(r"^XENDOMAINS_SAVE=.*$", re.MULTILINE)
@@ -246,7 +246,12 @@ def _xendomains_before(host: Host) -> str | None:
     return _SAVE.sub(lambda _: line[0], text)
 
 
-_OURS = (block_script.PATH, f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}")
+_OURS = (
+    *server_program.LINKS,
+    server_program.PATH,
+    server_program.NAME,
+    f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}",
+)
 
 
 def _settings_missing(host: Host) -> str | None:

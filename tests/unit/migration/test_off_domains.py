@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from snowha.cli import session
 from snowha.cluster import cib, cib_live
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Completed
+from snowha.hosts.guarded import Guard
 from snowha.hosts.local import LocalHost
 from snowha.migration import left_down, load, pacemaker, undo_images
 from snowha.migration.ground import Ground
@@ -22,7 +24,7 @@ from snowha.plan.step import Step
 from snowha.xen import saved
 
 CONFIG = f"{DOMAINS}/deploy01.cfg"
-NOTE = left_down.Note("deploy01", CONFIG, ("snow01",))
+NOTE = left_down.Note("deploy01", CONFIG)
 
 
 def step(ground: Ground, name: str = "images.deploy01") -> Step:
@@ -69,12 +71,12 @@ def test_a_domain_that_a_run_left_down_is_started_by_the_next() -> None:
     left_down.note(ground.first, NOTE)
     assert step(ground).check() == "xvda2 is /dev/snow_vg/deploy01-disk"
     said: list[str] = []
-    left_down.bring_back(ground.hosts, ground.first, said.append)
+    left_down.bring_back(ground, said.append)
     assert world.running == {"deploy01": "snow01"}
     assert said == ["starting deploy01, which an earlier run had left down"]
     assert left_down.noted(ground.first) == ()
     world.running.clear()
-    left_down.bring_back(ground.hosts, ground.first, said.append)
+    left_down.bring_back(ground, said.append)
     assert world.running == {}, "it was shut down on purpose since"
 
 
@@ -97,7 +99,7 @@ def test_it_comes_back_though_another_server_does_not_answer() -> None:
             raise CommandError("it does not answer", where="snow02")
 
     hosts = {**ground.hosts, "snow02": Dead("snow02", world)}
-    left_down.bring_back(hosts, ground.first, print)
+    left_down.bring_back(replace(ground, hosts=hosts), print)
     assert world.running == {"deploy01": "snow01"}
 
 
@@ -106,7 +108,7 @@ def test_what_pacemaker_has_by_now_is_left_to_it() -> None:
     left_down.note(ground.first, NOTE)
     world.active.add(("snow01", "pacemaker"))
     world.resources["deploy01"] = None
-    left_down.bring_back(ground.hosts, ground.first, print)
+    left_down.bring_back(ground, print)
     assert world.running == {} and left_down.noted(ground.first) == ()
 
 
@@ -227,14 +229,14 @@ def test_it_comes_back_before_anything_can_refuse(tmp_path: Path, monkeypatch: p
     """No room, a half-written config, a file of a password: none of them is worth a domain that stays down."""
     ground, world = off_site()
     left_down.note(ground.first, NOTE)
-    there = load.Reach("snow", ground.site.servers, ground.hosts)  # type: ignore[arg-type]
+    there = load.Reach("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
 
     def refuse(*words: object, **more: object) -> None:
         raise InputError("half of a config")
 
     monkeypatch.setattr(session, "journal_path", lambda: tmp_path / "journal")
     monkeypatch.setattr(load, "reach", lambda file: there)
-    monkeypatch.setattr(load, "turn", lambda file, say: nullcontext())
+    monkeypatch.setattr(load, "turn", lambda site, say: nullcontext())
     monkeypatch.setattr(load, "load", refuse)
     with pytest.raises(InputError), session.session(tmp_path / "ha.toml"):
         pass
@@ -245,9 +247,9 @@ def test_another_run_that_is_under_way_is_not_disturbed(tmp_path: Path, monkeypa
     """It has the domain down for its copy."""
     ground, world = off_site()
     left_down.note(ground.first, NOTE)
-    there = load.Reach("snow", ground.site.servers, ground.hosts)  # type: ignore[arg-type]
+    there = load.Reach("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
 
-    def taken(file: Path, say: object) -> None:
+    def taken(site: object, say: object) -> None:
         raise SiteError("another run is under way")
 
     monkeypatch.setattr(load, "reach", lambda file: there)

@@ -156,9 +156,7 @@ def test_a_run_that_was_killed_after_the_config_was_put_back_goes_on() -> None:
     migrate(ground)
     way = undo_images.way_back(ground, "deploy01")
     world.shared[DEPLOY] = (way.then.encode(), 0o644)
-    left_down.note(
-        ground.first, left_down.Note("deploy01", DEPLOY, ("snow01", "snow02"))
-    )  # as it did before it shut it down
+    left_down.note(ground.first, left_down.Note("deploy01", DEPLOY))  # as it did before it shut it down
     del world.running["deploy01"]
     world.disks["/dev/snow_vg/deploy01-disk"] = b"verified copy"
     world.log.clear()

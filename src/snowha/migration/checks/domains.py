@@ -42,13 +42,15 @@ def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
 def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
     """By size: `snow ha apply` compares them by hash, which takes a busy server seconds."""
     first = facts.first
+    if not first.answers:
+        return
     needed: dict[str, list[str]] = {}
     for domain in site.domains:
         for path in (domain.kernel, domain.ramdisk):
             if path:
                 needed.setdefault(path, []).append(domain.name)
     for path, names in needed.items():
-        if first.answers and path not in first.paths:
+        if path not in first.paths:
             yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")
             continue
         for server in facts.answering:

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from snowha.cluster import live as cluster
+from snowha.operations.health import Answer
+from snowha.operations.live import state_in
 from snowha.xen import saved, xl
 
 Locks = Literal["work", "broken", "unknown"]
@@ -97,8 +100,13 @@ class ServerFacts:
     """Links in /etc/xen/auto: path and target."""
     corosync_conf: str | None = None
     cib: bytes = field(default=b"", repr=False)
+    state: cluster.ClusterState | None = None
+    """The cluster as it sees it; None where Pacemaker does not run."""
+    quorate: bool | None = None
+    links: tuple[cluster.Link, ...] = ()
+    """Corosync's, with what has become of them."""
     snow_conf: str | None = field(default=None, repr=False)
-    """Asked of the first server only; holds passwords."""
+    """Asked of the first server that answers only; holds passwords."""
     lan_address: str = ""
     """Of its BMC, asked in-band; empty where it could not be asked."""
     saved: Mapping[str, str] = field(default_factory=dict)
@@ -111,6 +119,12 @@ class ServerFacts:
     @property
     def answers(self) -> bool:
         return not self.trouble
+
+    @property
+    def answer(self) -> Answer:
+        """The same as whoever judges the cluster wants it."""
+        alive = frozenset(name for name, domain in self.running.items() if domain.is_alive)
+        return Answer(self.trouble, self.remedy, self.xen is not None, alive, self.quorate, self.links)
 
     def is_active(self, unit: str) -> bool:
         return unit in self.units and self.units[unit].active == "active"
@@ -171,7 +185,9 @@ class Facts:
 
     @property
     def first(self) -> ServerFacts:
-        return self.servers[0]
+        """The server on which is looked up what there is once: the first one. In a cluster every server has it, so it is the
+        first one that answers."""
+        return self.answering[0] if self.has_cluster else self.servers[0]
 
     def server(self, name: str) -> ServerFacts:
         return next(server for server in self.servers if server.name == name)
@@ -242,6 +258,9 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         ),
         corosync_conf=sections.get("corosync.conf"),
         cib=_cib(sections.get("cib", "")),
+        state=state_in(sections.get("crm_mon", "")),
+        quorate=_quorate(sections.get("quorum", "")),
+        links=cluster.parse_links(sections.get("links", "")),
         snow_conf=sections.get("snow.conf"),
         lan_address=_lan_address(sections.get("lan", "")),
         saved=saved.parse(sections.get("saved", "")),
@@ -315,6 +334,10 @@ def _paths(text: str) -> dict[str, PathFact]:
 def _cib(text: str) -> bytes:
     """Nothing, if it is no XML: what the tool says where Pacemaker does not run."""
     return text.strip().encode() if text.lstrip().startswith("<") else b""
+
+
+def _quorate(text: str) -> bool | None:
+    return cluster.parse_quorum(text).quorate if "Quorum information" in text else None
 
 
 def _lan_address(text: str) -> str:
