@@ -23,9 +23,10 @@ from snowha.site.rules import Finding
 @click.option("--fix", is_flag=True, help="Carry out the remedies that are safe, then look again.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as data.")
 def check(file: Path, fix: bool, as_json: bool) -> None:
-    """Look at everything that must hold, on every server at once. Changes nothing, unless --fix is given.
+    """Look at everything that must hold, on every server at once.
 
-    Exits with 4 if something forbids `snow ha apply`. docs/checks.md explains every finding.
+    Changes nothing, unless --fix is given. Each finding has a code, a severity (stop, warn, note), a place and a remedy;
+    docs/checks.md explains them all. Exits with 4 if something forbids `snow ha apply`.
     """
     wanted: tuple[str, ...] = ()
     failed = 0

@@ -22,11 +22,11 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 
 @click.command()
 @FILE
-@click.option("--run", "number", type=int, help="This run only (its number); by default all.")
+@click.option("--run", "number", type=int, metavar="N", help="This run only (its number); by default all.")
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
 def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
-    """Show what was done to the site: runs, their steps, and the exact commands.
+    """Show what was done to the site: runs, steps, and commands.
 
     Where there is no journal on this machine, the newest copy that a server has is shown. What was given to a command on
     its standard input is never recorded: it may be a secret. Exits with 3, after that, if a server does not answer that may have

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import verbosity
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.errors import UnreachableError
 from snowha.migration import comeback, left_down, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
-from snowha.plan.journal import Journal
+from snowha.plan.journal import Journal, prepare
 from snowha.plan.outcome import Outcome
 from snowha.plan.record import Recorder
 from snowha.plan.step import Step
@@ -44,9 +45,10 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
+    path = journal_path()
+    prepare(path)
     say("asking the servers what there is")
     recorder = Recorder()
-    path = journal_path()
     there = load.reach(file)
     _bring_back(there)
     said = mirror.adopt(path, list(there.hosts.values()), there.name)
@@ -96,7 +98,7 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
 
 def say(text: str) -> None:
     """To whoever watches, and not into what a script reads."""
-    click.echo(text, err=True)
+    verbosity.say(text)
 
 
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:

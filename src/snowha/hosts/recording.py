@@ -78,11 +78,12 @@ def _left_as_it_was(argv: Sequence[str], completed: Completed) -> bool:
     return call_of(argv) is not None and completed.stdout.strip() == "same"
 
 
-def text_of(argv: Sequence[str], input: str | bytes = b"") -> str:
-    """The command as a person may read it, without what came on stdin."""
+def text_of(argv: Sequence[str], input: str | bytes = b"", *, looks: bool = False) -> str:
+    """The command as a person may read it, without what came on stdin. Of many that are given at once, those that only look are
+    left out unless ``looks``."""
     batch = batch_of(argv, input)
     if batch is not None:
-        return "; ".join(text_of(one) for one in batch if not only_looks(one))
+        return "; ".join(text_of(one) for one in batch if looks or not only_looks(one))
     call = call_of(argv, input)
     return shlex.join(argv) if call is None else _file_text(call)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snowha.errors import InputError
+from snowha.hosts import user_file
 from snowha.hosts.api import Host
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.many import each
@@ -29,16 +30,7 @@ from snowha.site.rules import Finding
 
 def read_ha_file(file: Path) -> HaFile:
     """``ha.toml``, checked. Raises InputError."""
-    try:
-        text = file.read_text()
-    except FileNotFoundError:
-        raise InputError(
-            "there is no such file",
-            where=str(file),
-            remedy="`snow ha init SERVER SERVER…` writes it, --file names another",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    text = user_file.read(file, remedy="`snow ha init SERVER SERVER…` writes it, --file names another")
     return ha_toml.parse(text, where=str(file))
 
 

@@ -6,7 +6,6 @@ in it: which proofs are owed, how long things took, what was done. A server that
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from snowha.errors import LostLockError, SnowError
+from snowha.hosts import user_file
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_file, write_file
 from snowha.hosts.many import each
@@ -185,13 +185,9 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
         if found.position <= own.position:
             return None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(found.data)
-        file.flush()
-        os.fsync(file.fileno())
+    beside = user_file.beside(path, found.data, mode=0o600)
     for leftover in ("-wal", "-shm"):
         path.with_name(path.name + leftover).unlink(missing_ok=True)
-    beside.replace(path)
+    user_file.put(beside, path)
     known = f"{found.position[0]} runs, the last noted at {found.changed}"
     return f"going on with the journal that {found.server} has: {known}{still}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from pydantic import ValidationError
 
@@ -36,6 +37,10 @@ def parse(text: str, *, where: str) -> HaFile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(str(error), text, where=where) from None
+    except (ValueError, RecursionError) as error:
+        # what int() refuses, and what tomllib and Python have no room for: nothing that this file can mean
+        problem = "brackets too deep" if isinstance(error, RecursionError) else "a number with too many digits"
+        raise InputError(f"not TOML that can be read: {problem}", where=where, remedy="correct it") from None
     at = _locator(text, where)
     try:
         file = File.model_validate(data)
@@ -128,11 +133,16 @@ def _locator(text: str, where: str) -> At:
     """Finds the line of a key by its table's header. Good enough for a message, in any usual layout; else the file."""
     lines = text.split("\n")
 
+    @cache
+    def headers_of(table: str) -> list[int]:
+        header = re.compile(rf"\s*\[\[?\s*{table}\s*\]\]?\s*(#|$)")
+        return [number for number, line in enumerate(lines) if header.match(line)]
+
     def at(*location: str | int) -> str:
         if not location:
             return where
         table = re.escape(str(location[0]))
-        headers = [n for n, line in enumerate(lines) if re.match(rf"\s*\[\[?\s*{table}\s*\]\]?\s*(#|$)", line)]
+        headers = headers_of(table)
         index = location[1] if len(location) > 1 and isinstance(location[1], int) else 0
         if index >= len(headers):
             plain = [n for n, line in enumerate(lines) if re.match(rf"\s*{table}\s*=", line)]

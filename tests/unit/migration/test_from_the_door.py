@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
 
-from snowha.cli.ha import ha
+from snowha.cli.tree import ha
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.guarded import Guard

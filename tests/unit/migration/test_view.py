@@ -12,8 +12,7 @@ from broken_clusters import RECORDED, WHERE
 from click.testing import CliRunner, Result
 from simulated import DOMAINS, SECRET, SimulatedHost, World, single_server
 
-from snowha.cli.ha import ha
-from snowha.cli.images import images
+from snowha.cli.tree import ha, images
 from snowha.errors import InputError, SnowError, UnreachableError
 from snowha.hosts.api import Completed
 from snowha.hosts.trouble import ConnectionLostError

@@ -3,6 +3,7 @@ package Snow::Evidence;
 # with another boot id, or Pacemaker fenced it after it wrote its record (its power was read back as off).
 use strict;
 use warnings;
+use Fcntl qw(:DEFAULT :flock);
 
 # No two clocks are compared. The record's time was given by the storage, and so is "now" (a new file's time); how long ago the
 # fencing ended is told by this server's own clock alone. A server needs longer than this to boot, so what a fenced server wrote
@@ -10,9 +11,23 @@ use warnings;
 our $TOLERANCE = 3;
 my %said;
 
+# What was proven once stays true, and is noted. Of several disks that ask at once, as when a server's domains are started elsewhere,
+# one asks Pacemaker, which takes seconds.
 sub boot_is_over {
     my ($server, $boot, $record, $image) = @_;
-    return $said{"$server $boot $record->{gen}"} //= _fenced_since($server, $record, $image) || _has_booted($server, $boot);
+    return 0 unless "$server.$boot" =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
+    my $key = "$server $boot $record->{gen}";
+    return $said{$key} if defined $said{$key};
+    Snow::Common::make_run('over');
+    my $folder = "$Snow::Common::RUN/over";
+    my $noted = "$folder/$server.$boot";
+    return $said{$key} = 1 if -e $noted;
+    sysopen(my $turn, "$folder/.lock", O_RDWR | O_CREAT, 0600) or die "$folder/.lock: $!\n";
+    flock $turn, LOCK_EX;
+    return $said{$key} = 1 if -e $noted;
+    my $over = _fenced_since($server, $record, $image) || _has_booted($server, $boot);
+    Snow::Common::write_file($noted, "proven for $image at " . Snow::Common::now() . "\n") if $over;
+    return $said{$key} = $over;
 }
 
 sub _fenced_since {

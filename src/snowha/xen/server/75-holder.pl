@@ -14,6 +14,10 @@ sub stay {
     POSIX::setsid();
     chdir '/';
     for ([\*STDIN, '<'], [\*STDOUT, '>'], [\*STDERR, '>']) { open $_->[0], $_->[1], '/dev/null' }
+    # whatever xl or ssh left open would be open for as long as the domain lives
+    for my $descriptor (map { m{/(\d+)\z} ? $1 : () } glob '/proc/self/fd/*') {
+        POSIX::close($descriptor) if $descriptor > 2 && $descriptor != fileno $file;
+    }
     $SIG{TERM} = $SIG{INT} = $SIG{HUP} = 'DEFAULT';
     $0 = "snow-lease: $disk->{id} $disk->{image}";
     my $xenstore = Snow::Xenstore->connect(3600);
