@@ -15,7 +15,7 @@ from snowha.lab import client, layout
 _BREAK = """\
 xl migrate slurm01 {there} > /run/broken.log 2>&1 &
 {until}
-pkill -KILL -f 'ssh.*{there}.*migrate-receive'
+pkill -KILL -f '[s]sh.*{there}.*migrate-receive'
 wait
 cat /run/broken.log
 """
@@ -47,7 +47,7 @@ def test_a_holder_that_died_refuses_the_migration_before_it_begins(cluster: Admi
     """The domain is not suspended for a migration that cannot end; Pacemaker restarts it on the other server instead."""
     here = holder_of("slurm01")
     there = other(here)
-    shell(here, "pkill -KILL -f '^snow-lease: .*slurm01-disk'")
+    shell(here, "pkill -KILL -f '^snow-lease: [0-9].*slurm01-disk'")
     every_lease_is_held()
     began = time.time()
     shell(here, f"crm_resource --move --resource=slurm01 --node={there}")
