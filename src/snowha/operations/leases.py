@@ -11,6 +11,10 @@ from snowha.xen import server_program
 from snowha.xen.leases import Lease, Leases
 
 
+_MIGRATION = ".migration"
+"""What the agent adds to a domain's name for what it has to say of its last migration."""
+
+
 @dataclass(frozen=True)
 class ImageStatus:
     """One image: who has its lease. ``holder`` is empty if nobody has."""
@@ -73,7 +77,10 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
         since, _, why = unusable[0].partition(" ")
         yield found("xl-unusable", server, f"{server}: {why} (since {since})")
     for domain, note in answer.notes.items():
-        if "is paused" in note:
+        if domain.endswith(_MIGRATION):
+            since, _, why = note.partition(" ")
+            yield found("migration-failed", domain.removesuffix(_MIGRATION), f"{why} ({since})")
+        elif "is paused" in note:
             yield found("domain-paused", domain, f"{domain} is paused on {server} (since {note.partition(' ')[0]})")
 
 
