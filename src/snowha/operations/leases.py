@@ -10,7 +10,6 @@ from snowha.site.model import Site
 from snowha.xen import server_program
 from snowha.xen.leases import Lease, Leases
 
-
 _MIGRATION = ".migration"
 """What the agent adds to a domain's name for what it has to say of its last migration."""
 

@@ -271,11 +271,11 @@ sub _migrate_to {
     my $target = $ENV{OCF_RESKEY_CRM_meta_migrate_target} // '';
     return _fail($ARGS, 'Pacemaker named no server to migrate to') unless $target =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
     my ($rows, $why) = _look();
-    return _not_migrated( "the hypervisor cannot be asked: $why") unless $rows;
+    return _not_migrated("the hypervisor cannot be asked: $why") unless $rows;
     my $here = _found($rows)->{here};
-    return _not_migrated( "$name does not run here") unless $here && $here->{state} !~ /[scd]/;
+    return _not_migrated("$name does not run here") unless $here && $here->{state} !~ /[scd]/;
     for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' } Snow::Disk::all_noted()) {
-        return _not_migrated( "the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
+        return _not_migrated("the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
             unless Snow::Disk::holder_lives($disk);
     }
     my ($intent, $log) = map { "$Snow::Common::RUN/migrate/$name.$_" } qw(to log);
@@ -289,7 +289,7 @@ sub _migrate_to {
     }
     print STDERR $text;
     my ($refused) = $text =~ /^.*?(\S+ is not attached for .*)$/m;
-    return _not_migrated( "$name was not migrated to $target: " . ($refused // ($failed || _last_error($text))));
+    return _not_migrated($refused // ($failed || _last_error($text)));
 }
 
 sub _migrate_from {
