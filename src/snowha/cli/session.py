@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from snowha.cli import verbosity
+from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.errors import UnreachableError
@@ -50,17 +50,18 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     say("asking the servers what there is")
     recorder = Recorder()
     there = load.reach(file)
-    _bring_back(there)
-    said = mirror.adopt(path, list(there.hosts.values()), there.name)
-    if said:
-        say(said)
-    unfinished = _unfinished(path)
-    if comeback.concerns(unfinished):
-        with load.turn(there, say):
-            comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
+    with waiting.shown():
         _bring_back(there)
-    questions = _questions(path)
-    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found, say=say)
+        said = mirror.adopt(path, list(there.hosts.values()), there.name)
+        if said:
+            say(said)
+        unfinished = _unfinished(path)
+        if comeback.concerns(unfinished):
+            with load.turn(there, say):
+                comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
+            _bring_back(there)
+        questions = _questions(path)
+        ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
     passwords = load.passwords(ground, file, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:
@@ -101,12 +102,21 @@ def say(text: str) -> None:
     verbosity.say(text)
 
 
+@contextmanager
+def its_turn(site: Ground | load.Reach) -> Iterator[None]:
+    """To be the only run on ``site``. Raises SiteError, which names another one."""
+    with ExitStack() as held:
+        with waiting.shown():
+            held.enter_context(load.turn(site, say))
+        yield
+
+
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
     """Carry out ``steps`` and show it; the journal goes to every server after each of them.
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with load.turn(here.ground, say) if due else nullcontext(), display(json=as_json) as shown:
+    with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

@@ -34,6 +34,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 
     starting.refuse_unless_here(ground, name)
+    moving.lease_in_place(host, domain, targets, reporter)
     runs = name in xl.running(host)
     stays_off = not runs and not left_down.is_noted(host, name)
     if stays_off:

@@ -122,6 +122,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
     kind = moving.type_for_migration(host, domain, {} if tried is None else tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
+    moving.lease_in_place(host, domain, targets, reporter)
     moving.check_xl_reads(host, name, ground.site.domain(name).config, text, changed)
 
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]

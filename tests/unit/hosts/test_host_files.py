@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import machine
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -239,7 +240,7 @@ def test_folders(tmp_path: Path) -> None:
     assert (facts.mode, facts.kind) == (0o750, "directory")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@machine.only_if(os.geteuid() == 0, "only root can give a file away")
 def test_the_owner_is_kept_and_can_be_given(tmp_path: Path, kept: str) -> None:
     """Pacemaker's daemons could not read their own files after we touched them."""
     nobody = pwd.getpwnam("nobody")

@@ -14,6 +14,7 @@ from snowha.errors import SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.reading import looking
+from snowha.hosts.waiting import waiting_for
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import (
     BmcFact,
@@ -183,7 +184,8 @@ def _reach(ground: Ground, host: Host) -> tuple[tuple[Reach, ...], tuple[LoginFa
 
 def _ask_bmc(askers: list[Host], name: str, ground: Ground, passwords: Mapping[str, str]) -> BmcFact:
     try:
-        return bmc.ask(askers, ground.site.server(name), passwords[name])
+        with waiting_for(f"the BMC of {name}"):
+            return bmc.ask(askers, ground.site.server(name), passwords[name])
     except SnowError as error:
         return BmcFact("refused", error.message.splitlines()[0])
 

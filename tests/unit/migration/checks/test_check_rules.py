@@ -12,7 +12,7 @@ from broken_clusters import CASES
 from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
-from snowha.migration.checks import catalogue, document, judge, look
+from snowha.migration.checks import catalogue, explained, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
 from snowha.site.model import Domain, Site
 from snowha.xen.xl import Hypervisor
@@ -328,7 +328,7 @@ def test_every_fix_is_a_step_that_an_apply_has_too() -> None:
 
 def test_the_page_about_findings_is_made_from_the_code() -> None:
     """It would tell of findings that there are not: python -m snowha.migration.checks > docs/checks.md."""
-    assert DOCUMENT.read_text() == document.document()
+    assert DOCUMENT.read_text() == explained.document()
 
 
 def test_a_migration_that_is_going_on_is_none_that_broke() -> None:
@@ -351,6 +351,30 @@ def test_a_migration_that_ends_between_two_looks_is_none_that_broke() -> None:
     for real, code in ((first, "half-migrated"), (next_one, "runs-twice")):
         facts = replace(healthy(), servers=look.settled(real, real))
         assert code in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+def test_the_terminal_explains_a_finding_in_the_words_of_the_document() -> None:
+    """Who reads a code in a log would have to look for a page that is not installed."""
+    text = "\n".join(explained.explain("root-ssh"))
+    entry = catalogue.ENTRIES["root-ssh"]
+    assert entry.title in text and entry.why in text and entry.remedy in text and "step `servers.ssh`" in text
+    assert explained.data("root-ssh")["remedy"] == entry.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("root_ssh", "did you mean root-ssh"),
+        ("Locks", "locks, "),
+        ("bmc", "bmc-refused"),
+        ("zzz", "there are "),
+        ("", "there are "),
+    ],
+)
+def test_of_a_code_that_is_none_those_like_it_are_named(code: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        explained.explain(code)
+    assert says in caught.value.remedy
 
 
 def codes(site: Site, facts: Facts) -> set[str]:
