@@ -85,6 +85,13 @@ class SiteError(SnowError):
     exit_code = 4
 
 
+class LostLockError(SiteError):
+    """Another run may have taken over: a command was not carried out, and nothing more may be done to any server."""
+
+    command: tuple[str, ...] = ()
+    """The one that was not carried out."""
+
+
 class CommandError(SnowError):
     """A command on a server failed. The message shows it once, ready to paste."""
 

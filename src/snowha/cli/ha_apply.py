@@ -51,7 +51,10 @@ def _chosen(ground: Ground, passwords: dict[str, str], until: str, only: str, do
 @FILE
 @_selecting
 @click.option(
-    "--save", type=click.Path(path_type=Path), help="Write the plan to this file, for `snow ha apply --plan`."
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the plan to this file, for `snow ha apply --plan`.",
 )
 @click.option("--short", is_flag=True, help="Only which steps, without what each would change.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as data.")
@@ -91,7 +94,11 @@ def plan(
 @FILE
 @_selecting
 @click.option(
-    "--plan", "plan_file", type=click.Path(path_type=Path), help="Do what this plan says, if the site is as it was."
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Do what this plan says, if the site is as it was.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
@@ -128,6 +135,7 @@ def apply(
 
 
 def _warn(findings: tuple[Finding, ...]) -> None:
-    for finding in findings:
-        if finding.severity == "warn":
-            click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)
+    with waiting.paused():
+        for finding in findings:
+            if finding.severity == "warn":
+                click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)

@@ -34,8 +34,8 @@ from snowha.site.rules import Finding
 def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     """Look at everything that must hold, on every server at once.
 
-    Changes nothing, unless --fix is given. Exits with 4 if something forbids `snow ha apply`. docs/checks.md explains
-    every finding, --explain one of them.
+    Changes nothing, unless --fix is given. Each finding has a code, a severity (stop, warn, note), a place and a remedy;
+    docs/checks.md explains them all, --explain one of them. Exits with 4 if something forbids `snow ha apply`.
     """
     if code is not None:
         click.echo(json.dumps(explained.data(code)) if as_json else "\n".join(explained.explain(code)))

@@ -26,7 +26,7 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 
 @click.command()
 @FILE
-@click.option("--run", "number", type=int, help="This run only (its number); by default all.")
+@click.option("--run", "number", type=int, metavar="N", help="This run only (its number); by default all.")
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
 @click.pass_context

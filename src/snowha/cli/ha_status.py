@@ -1,4 +1,4 @@
-"""``snow ha status``: what is wrong, then servers, links, quorum, fence devices, and where every domain runs."""
+"""``snow ha status``: what is wrong and what to type; then servers, links, quorum, fencing, and where domains run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from snowha.operations import status_text
 @FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(file: Path, as_json: bool) -> None:
-    """Show servers, links, quorum, fencing, and where domains run.
+    """Show what is wrong, servers, links, fencing, and where domains run.
 
-    First what is wrong, and what to type. Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but
-    warnings (WARN) and notes (NOTE).
+    What is wrong comes first, with what to type. The hypervisors are asked, not only Pacemaker; a server that does not answer is
+    reported, and its domains are unknown. For every domain the server that has its images open is shown (snow-lease).
+    Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but warnings (WARN) and notes (NOTE).
     """
     with waiting.shown():
         site = view.look(file)

@@ -13,7 +13,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import journal_path
+from snowha.cli.options import FILE, journal_path
 from snowha.cli.progress import display
 from snowha.cli.session import its_turn
 from snowha.errors import InputError
@@ -23,21 +23,13 @@ from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.plan.step import Reporter, Step
 
-_FILE = click.option(
-    "--file",
-    "-f",
-    type=click.Path(path_type=Path),
-    default=Path("ha.toml"),
-    show_default=True,
-    help="What the cluster is.",
-)
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 _DOMAIN = click.argument("domain")
 
 
 @click.command("list")
-@_FILE
+@FILE
 @click.option("--json", "as_json", is_flag=True, help="The same as data: one array.")
 def list_(file: Path, as_json: bool) -> None:
     """Show every image: its size, its state, and its old volume.
@@ -69,11 +61,14 @@ def list_(file: Path, as_json: bool) -> None:
 
 @click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @click.option("--cold", "is_cold", is_flag=True, help="Shut it down first, and copy then.")
 @click.option("--max-away", type=float, metavar="SECONDS", help="Do not shut it down if it would be away longer.")
 @click.option(
-    "--snapshot-size", type=int, metavar="MIB", help="Of each volume's snapshot. Default: a fifth of the volume."
+    "--snapshot-size",
+    type=int,
+    metavar="MIB",
+    help="Room for what is written meanwhile. Default: a fifth of each volume, at least 256.",
 )
 @click.option("--rate", type=float, metavar="MIB/S", help="Read no faster than this while the domain runs.")
 @_JSON
@@ -88,7 +83,11 @@ def copy(
 ) -> None:
     """Move DOMAIN from its volumes to images while it runs.
 
-    It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay.
+    It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay. If
+    anything fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots
+    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is.
+
+    A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """
     for value, name in ((max_away, "--max-away"), (snapshot_size, "--snapshot-size"), (rate, "--rate")):
         if value is not None and value <= 0:
@@ -98,7 +97,7 @@ def copy(
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(
-        file,
+        ground,
         Step(
             id=f"images.{domain}",
             title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
@@ -112,7 +111,7 @@ def copy(
 
 @click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @_JSON
 def verify(domain: str, file: Path, as_json: bool) -> None:
     """Compare DOMAIN's images with what was copied.
@@ -121,7 +120,7 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
     """
     ground = _with(file, domain)
     _run(
-        file,
+        ground,
         _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
         as_json=as_json,
     )
@@ -129,36 +128,38 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
 
 @click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @_JSON
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
 def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     """Bring DOMAIN's images back into its volumes.
 
     With everything that was written since, and with the earlier config that names the volumes. DOMAIN must be off,
-    and is not started.
+    kept off by Pacemaker, and is not started.
     """
     ground = _with(file, domain)
     work = partial(image_verbs.restore, ground, domain)
     question = f"Write the images of {domain} over its old volumes?"
-    _run(file, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes)
+    _run(
+        ground, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes
+    )
 
 
 @click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @_JSON
 @click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
 def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
     """Remove the volumes that DOMAIN ran from before.
 
-    Refused unless it runs from images that were verified at least a day ago.
+    Refused unless it runs from images that were verified at least a day ago; --now waives the day.
     """
     ground = _with(file, domain)
     work = partial(image_verbs.discard, ground, domain, now=now)
     question = f"Remove the old volumes of {domain}? There is no way back to them."
-    _run(file, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
+    _run(ground, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
 
 
 def _with(file: Path, domain: str) -> Ground:
@@ -184,8 +185,8 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
     return Step(id=f"images.{verb}", title=title, section="images", check=check, apply=apply, asks=asks)
 
 
-def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with its_turn(file), display(json=as_json) as monitor, Journal(journal_path()) as journal:
+def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with its_turn(ground), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

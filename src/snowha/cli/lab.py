@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from snowha.cli import verbosity
 from snowha.lab import first_boot, layout, machines, network, requirements, rootfs, site
 
 
@@ -26,7 +27,8 @@ class LabVerb(click.Command):
 
 
 def _say(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
+    if not verbosity.chosen.quiet:
+        click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
 
 
 @click.command(cls=LabVerb)
@@ -175,7 +177,12 @@ def cable(host: str, network_name: str, state: str) -> None:
 @click.command(cls=LabVerb)
 @click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="As of up.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True, help="For the report."
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("build/demo"),
+    show_default=True,
+    help="For the report.",
 )
 def demo(release: str, folder: Path) -> None:
     """Carry out the whole story, and write a report of it.

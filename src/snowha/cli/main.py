@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 import click
 
-from snowha.cli import failure, streams
+from snowha.cli import failure, streams, verbosity
 from snowha.cli.tree import snow
 from snowha.errors import SnowError, explained
 
@@ -32,8 +33,16 @@ def main() -> None:
         known = explained(error)
         if not isinstance(known, SnowError):
             raise
+        if known is not error:
+            _log("".join(traceback.format_exception(error)))
         code = _failed(known, known.exit_code)
+    _log(f"exit code {code}")
     sys.exit(code)
+
+
+def _log(text: str) -> None:
+    if verbosity.chosen.log is not None:
+        verbosity.chosen.log(text)
 
 
 def _words() -> int:

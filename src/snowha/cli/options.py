@@ -15,6 +15,7 @@ FILE = click.option(
     type=click.Path(path_type=Path),
     default=Path("ha.toml"),
     show_default=True,
+    metavar="FILE",
     help="What the cluster shall be.",
 )
 

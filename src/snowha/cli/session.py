@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from snowha.cli import waiting
+from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.migration import comeback, load
@@ -55,7 +55,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
             say(said)
         unfinished = _unfinished(path)
         if comeback.concerns(unfinished):
-            with load.turn(file, say):
+            with load.turn(there, say):
                 comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
         questions = _questions(path)
         ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
@@ -84,15 +84,16 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
 
 def say(text: str) -> None:
     """To whoever watches, and not into what a script reads."""
-    click.echo(text, err=True)
+    with waiting.paused():
+        verbosity.say(text)
 
 
 @contextmanager
-def its_turn(file: Path) -> Iterator[None]:
-    """To be the only run on the site of ``file``. Raises SiteError, which names another one."""
+def its_turn(site: Ground | load.Reach) -> Iterator[None]:
+    """To be the only run on ``site``. Raises SiteError, which names another one."""
     with ExitStack() as held:
         with waiting.shown():
-            held.enter_context(load.turn(file, say))
+            held.enter_context(load.turn(site, say))
         yield
 
 
@@ -101,7 +102,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with its_turn(here.file) if due else nullcontext(), display(json=as_json) as shown:
+    with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

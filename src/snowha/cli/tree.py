@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from snowha import __version__
+from snowha.cli import verbosity
 from snowha.cli.lazy import LazyGroup, Verb
 
 HA = {
@@ -12,7 +15,7 @@ HA = {
     "check": Verb("ha_check:check", "Look at everything that must hold, on every server at once."),
     "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
-    "status": Verb("ha_status:status", "Show servers, links, quorum, fencing, and where domains run."),
+    "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
     "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
     "undo": Verb("ha_undo:undo", "Take the migration back, down to the single server."),
 }
@@ -66,8 +69,16 @@ def lab() -> None:
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show each command on a server as it begins.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors and results, no progress.")
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add everything to FILE, with each command and its time.",
+)
 @click.version_option(__version__, prog_name="snow")
-def snow() -> None:
+def snow(verbose: bool, quiet: bool, log_file: Path | None) -> None:
     """Highly available service domains for sNow! sites.
 
     \b
@@ -75,3 +86,4 @@ def snow() -> None:
     3 a server, BMC or storage does not answer · 4 the site forbids it
     5 a command failed · 6 a proof failed · 130 interrupted
     """
+    verbosity.choose(verbose, quiet, log_file)

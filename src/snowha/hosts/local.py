@@ -6,7 +6,9 @@ import os
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 
+from snowha.hosts import trace
 from snowha.hosts.api import Completed
+from snowha.hosts.guard import given
 from snowha.hosts.process import as_bytes, execute, failed, too_slow
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -49,24 +51,25 @@ class LocalHost:
     ) -> Completed:
         """See Host.run. A command that is not there ends with 127, one that cannot be run with 126, as in a shell."""
         words = tuple(argv)
-        try:
-            ended = execute(
-                words,
-                environment=scrubbed_environment() | self._environment,
-                input=as_bytes(input),
-                timeout=timeout,
-                on_line=on_line,
-            )
-        except FileNotFoundError:
-            completed = Completed(words, 127, "", f"{words[0]}: not found\n")
-        except PermissionError:
-            completed = Completed(words, 126, "", f"{words[0]}: permission denied\n")
-        else:
-            if ended.timed_out:
-                raise too_slow(self.name, words, timeout, ended)
-            completed = Completed(
-                words, ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
-            )
+        with trace.given(self.name, given(words), input) as command:
+            completed = self._run(words, as_bytes(input), timeout, on_line)
+            command.status = completed.returncode
         if check and not completed.ok:
             raise failed(self.name, completed)
         return completed
+
+    def _run(
+        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
+    ) -> Completed:
+        environment = scrubbed_environment() | self._environment
+        try:
+            ended = execute(words, environment=environment, input=input, timeout=timeout, on_line=on_line)
+        except FileNotFoundError:
+            return Completed(given(words), 127, "", f"{words[0]}: not found\n")
+        except PermissionError:
+            return Completed(given(words), 126, "", f"{words[0]}: permission denied\n")
+        if ended.timed_out:
+            raise too_slow(self.name, given(words), timeout, ended)
+        return Completed(
+            given(words), ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
+        )

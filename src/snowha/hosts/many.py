@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from snowha.errors import SnowError
+from snowha.errors import LostLockError, SnowError
 from snowha.hosts.api import Host
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -
     """``function`` of every host, in threads; the results by name, in the order of ``hosts``.
 
     All are tried, whatever happens to the others. Raises the error of the first host (in that order) that failed; it
-    names the others that failed, too.
+    names the others that failed, too. A lock that is lost goes before all else.
     """
     if not hosts:
         return {}
@@ -37,6 +37,9 @@ def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -
 
 
 def _named(failures: dict[str, BaseException]) -> BaseException:
+    lost = next((error for error in failures.values() if isinstance(error, LostLockError)), None)
+    if lost is not None:
+        return lost  # it says all there is to say, of all servers
     (_, first), *others = failures.items()
     if others and isinstance(first, SnowError):
         first.message += "\n" + "\n".join(f"  also {name}: {_short(error)}" for name, error in others)

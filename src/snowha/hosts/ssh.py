@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from snowha.errors import InputError, SiteError, UnreachableError
+from snowha.hosts import trace
 from snowha.hosts.api import Completed
+from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
 from snowha.hosts.trouble import ConnectionLostError, explain
@@ -117,21 +119,29 @@ class SshHost:
         command ran: whether it was carried out must then be looked up.
         """
         words = tuple(argv)
+        with trace.given(self.name, given(words), input) as command:
+            completed = self._run(words, as_bytes(input), timeout, on_line)
+            command.status = completed.returncode
+        if check and not completed.ok:
+            raise failed(self.name, completed)
+        return completed
+
+    def _run(
+        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
+    ) -> Completed:
+        """``Completed`` and errors have the words without the guard, as they were given."""
         mark = f"snow-ha-{secrets.token_hex(12)}"
         with waiting_for(self.name), self._sessions:
             self._connect()
             ended = self._execute(
-                self._remote(words, mark, timeout),
-                input=as_bytes(input),
-                timeout=timeout,
-                on_line=_without(mark, on_line),
+                self._remote(words, mark, timeout), input=input, timeout=timeout, on_line=_without(mark, on_line)
             )
         if ended.timed_out:
             if self.reachable():
-                raise too_slow(self.name, words, timeout, ended)
+                raise too_slow(self.name, given(words), timeout, ended)
             self.reset()
             raise ConnectionLostError(
-                f"it stopped answering while this ran: {shlex.join(words)}",
+                f"it stopped answering while this ran: {shlex.join(given(words))}",
                 where=self._where,
                 remedy="look at the server's console and power; what the command did must be looked up",
             )
@@ -139,12 +149,9 @@ class SshHost:
         if ended.returncode == 255:
             before, found, _ = stderr.rpartition(f"\n{mark}\n")
             if not found:
-                raise explain(stderr, address=self._address, where=self._where, ssh=self._ssh, running=words)
+                raise explain(stderr, address=self._address, where=self._where, ssh=self._ssh, running=given(words))
             stderr = before
-        completed = Completed(words, ended.returncode, stdout, stderr)
-        if check and not completed.ok:
-            raise failed(self.name, completed)
-        return completed
+        return Completed(given(words), ended.returncode, stdout, stderr)
 
     def reachable(self) -> bool:
         """Whether a command can be run now; the answer takes at most 10 s."""
@@ -189,7 +196,7 @@ class SshHost:
             words += ["-l", self._ssh.user]
         return words + [word for option in options for word in ("-o", option)]
 
-    def _remote(self, words: tuple[str, ...], mark: str, timeout: float) -> str:
+    def _remote(self, words: Sequence[str], mark: str, timeout: float) -> str:
         seconds = str(math.ceil(timeout) + _REMOTE_SLACK)
         return shlex.join(["sh", "-c", _REMOTE, "sh", _REMOTE_PATH, mark, seconds, *words])
 

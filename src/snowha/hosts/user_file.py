@@ -42,8 +42,8 @@ def read(path: Path, *, what: str = "", remedy: str = "", private: bool = False)
 def read_bytes(path: Path, *, what: str = "", remedy: str = "", private: bool = False, limit: int = LIMIT) -> bytes:
     """The content of a regular file of at most ``limit`` bytes.
 
-    ``private``: refused unless nobody else can read it, or write it or into its folder. ``what`` it is and the ``remedy`` if it
-    is not there are for the message. Raises InputError.
+    ``private``: refused unless nobody else owns it, or can read or write it. ``what`` it is and the ``remedy`` if it is not
+    there are for the message. Raises InputError.
     """
     where = str(path)
     try:
@@ -53,7 +53,6 @@ def read_bytes(path: Path, *, what: str = "", remedy: str = "", private: bool = 
             facts = os.fstat(file.fileno())
             if private:
                 _check_private(path, facts, what)
-                check_private_folder(path.parent)
             content = file.read(limit + 1)
     except FileNotFoundError:
         raise InputError(_about(what, "there is no such file"), where=where, remedy=remedy) from None
@@ -79,7 +78,10 @@ def check_regular(path: Path) -> None:
 
 
 def check_private_folder(folder: Path) -> None:
-    """Raise InputError if somebody else can write into ``folder``, or owns it: what is in it may be theirs."""
+    """Raise InputError if somebody else can write into ``folder``, or owns it: what is in it may be theirs. One that is not there
+    is nobody's."""
+    if not folder.is_dir():
+        return
     facts = folder.stat()
     if facts.st_uid not in _owners():
         raise InputError(
@@ -109,21 +111,18 @@ def beside(path: Path, content: str | bytes, *, mode: int) -> Path:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
+    except BaseException as error:
         new.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     return new
 
 
 def put(new: Path, path: Path, *, keep: bool = False) -> Path | None:
-    """Rename ``new`` to ``path``. With ``keep`` an earlier version stays beside it, and is returned; the new one gets its mode
-    and owner."""
+    """Rename ``new`` to ``path``. With ``keep`` an earlier version stays beside it, and is returned."""
     earlier = None
     if keep and path.exists():
-        facts = path.stat()
-        new.chmod(stat.S_IMODE(facts.st_mode))
-        with suppress(PermissionError):
-            os.chown(new, facts.st_uid, facts.st_gid)
         earlier = _free(path)
         path.rename(earlier)
     try:
@@ -133,6 +132,15 @@ def put(new: Path, path: Path, *, keep: bool = False) -> Path | None:
             earlier.rename(path)
         raise
     return earlier
+
+
+def like(new: Path, path: Path) -> None:
+    """Give ``new`` the mode and owner of ``path``, if that is there."""
+    with suppress(FileNotFoundError):
+        facts = path.stat()
+        new.chmod(stat.S_IMODE(facts.st_mode))
+        with suppress(PermissionError):
+            os.chown(new, facts.st_uid, facts.st_gid)
 
 
 def _free(path: Path) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder, read_text
+from snowha.hosts.guarded import Guard
 from snowha.hosts.many import each
 from snowha.hosts.remember import RememberingHost
 from snowha.site import domain_config
@@ -24,6 +26,10 @@ class Ground:
 
     site: Site
     hosts: dict[str, Host]
+    guard: Guard | None = None
+    """The lock without which nothing is changed on them, once it was taken."""
+    restarted: set[str] = field(default_factory=set)
+    """Servers that this run is restarting now; no domain runs there."""
 
     @property
     def first(self) -> Host:
@@ -36,6 +42,20 @@ class Ground:
     def on_all(self, function: Callable[[Host], T]) -> dict[str, T]:
         """``function`` on every server at once."""
         return each(list(self.hosts.values()), function)
+
+    def verify_lock(self) -> None:
+        """Raise LostLockError if this run had the site's lock and lost it."""
+        if self.guard is not None:
+            self.guard.verify()
+
+    @contextmanager
+    def restarting(self, server: str) -> Iterator[None]:
+        """``server``, on which no domain runs, is restarted in this block: it need not be asked whether one does."""
+        self.restarted.add(server)
+        try:
+            yield
+        finally:
+            self.restarted.discard(server)
 
     def forget(self) -> None:
         """Something is about to be changed: what the servers answered before counts no more."""

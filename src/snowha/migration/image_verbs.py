@@ -10,7 +10,7 @@ from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, read_folder, write_file
 from snowha.hosts.wait import wait_for
-from snowha.migration import image_engine, snapshots
+from snowha.migration import image_engine, snapshots, starting
 from snowha.migration.ground import Ground, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
@@ -242,17 +242,21 @@ def _of(ground: Ground, name: str) -> tuple[Image, ...]:
 
 def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
     def gone() -> bool:
-        found = {server: domains[name] for server, domains in live.running(ground.hosts).items() if name in domains}
-        where = [server for server, domain in found.items() if domain.is_alive]
+        seen = starting.whereabouts(ground, name)
+        where = [server for server, domain in seen.running.items() if domain.is_alive]
         if where:
             raise SiteError(f"{name} runs on {' and '.join(where)}", remedy="shut it down first")
-        return not found
+        if seen.unknown:
+            raise SiteError(seen.unsaid, remedy="see that every server answers: its images can be open on each of them")
+        return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off
     wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.say, error=SiteError)
-    state = live.cluster_state(ground.hosts)
-    if state is None or state.resource(name) is None:
+    hindered = starting.pacemakers(ground, name)
+    if hindered is None:
         return
+    if not hindered.is_there:
+        raise SiteError(hindered.reason, remedy="see that it answers: systemctl status pacemaker")
     words = ["crm_resource", f"--resource={name}", "--meta", "--get-parameter=target-role"]
     role = live.member(ground.hosts).run(words, check=False, timeout=60).stdout.strip()
     if role != "Stopped":

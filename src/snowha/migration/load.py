@@ -13,10 +13,12 @@ from pathlib import Path
 from snowha.errors import InputError
 from snowha.hosts import user_file
 from snowha.hosts.api import Host
+from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost, ResettableHost, looking
 from snowha.hosts.ssh import SshHost
+from snowha.migration import image_engine
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
@@ -49,7 +51,7 @@ def load(
     ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error.
     """
     ha = read_ha_file(file)
-    connected: dict[str, ResettableHost] = {**_over_ssh(ha)}
+    guard, connected = _guarded(ha)
     if record is not None:
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
     hosts: dict[str, Host] = dict(connected)
@@ -75,7 +77,7 @@ def load(
     else:
         found += shared
         domains = tuple({domain.name: domain for domain in reversed(domains)}.values())
-    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
+    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts, guard)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Reach:
     """The cluster's."""
     servers: tuple[Server, ...]
     hosts: Mapping[str, ResettableHost]
+    guard: Guard
 
 
 def reach(file: Path) -> Reach:
@@ -95,12 +98,20 @@ def reach(file: Path) -> Reach:
 
 def reach_of(ha: HaFile) -> Reach:
     """The same of a file that was read."""
-    return Reach(ha.name, ha.servers, _over_ssh(ha))
+    guard, hosts = _guarded(ha)
+    return Reach(ha.name, ha.servers, hosts, guard)
 
 
-def turn(file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
-    """To be the only run on the site of ``file`` (see plan/turn.py)."""
-    return taken({**reach(file).hosts}, say)
+def turn(site: Ground | Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """To be the only run on ``site`` (see plan/turn.py). From then on its servers are changed only while that is so."""
+    assert site.guard is not None
+    return taken(site.guard, say, copies=" ".join(image_engine.argv([])))
+
+
+def _guarded(ha: HaFile) -> tuple[Guard, dict[str, ResettableHost]]:
+    """The servers, and the lock without which none is changed once it was taken. The lock has sessions of its own."""
+    guard = Guard({**_over_ssh(ha)})
+    return guard, {name: GuardedHost(host, guard) for name, host in _over_ssh(ha).items()}
 
 
 def _over_ssh(ha: HaFile) -> dict[str, SshHost]:

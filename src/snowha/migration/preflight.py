@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snowha.errors import InputError
 from snowha.hosts import user_file
+from snowha.hosts.hidden import hide
 from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
 from snowha.site.rules import Finding
@@ -14,12 +15,17 @@ from snowha.site.rules import Finding
 
 def read_secret(path: str, *, base: Path) -> str:
     """A BMC's password from its file: mode 0600, in a folder that is nobody else's, one line. Raises InputError."""
-    file = base / path
+    user_file.check_private_folder((base / path).parent)
+    return read_password(base / path)
+
+
+def read_password(file: Path) -> str:
+    """The first line of a file that nobody else can read. Raises InputError."""
     text = user_file.read(file, what="a BMC's password", remedy="`snow ha init` writes it", private=True)
     password = text.split("\n", 1)[0].removesuffix("\r")
     if not password:
         raise InputError("no password in it", where=str(file), remedy="write the BMC's password into its first line")
-    return password
+    return hide(password)
 
 
 def check(ground: Ground, passwords: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -47,6 +47,11 @@ def chosen(states: Iterable[ClusterState | None]) -> ClusterState | None:
     return max(known, key=lambda state: (state.quorate, sum(node.online for node in state.nodes)), default=None)
 
 
+def is_active(host: Host, unit: str) -> bool:
+    """Whether a service runs."""
+    return host.run(["systemctl", "is-active", "--quiet", unit], check=False).ok
+
+
 def _asked(hosts: Hosts, *, but: str = "") -> tuple[Host, ClusterState] | None:
     """A server on which Pacemaker runs, other than ``but``, and the cluster as it sees it; None if there is none."""
     for name, host in reversed(hosts.items()):  # the first server has the most to do while it is migrated
@@ -174,6 +179,17 @@ def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
         return True if found and not _busy(found[0]) else None
 
     wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.say)
+
+
+def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
+    """Wait until Pacemaker has nothing left to do, whatever the resources are like. Raises ProofError."""
+    wait_for(
+        lambda: not _busy(member(hosts)) or None,
+        timeout=timeout,
+        what="Pacemaker to have nothing left to do",
+        interval=LOOK_EVERY_S,
+        report=reporter.say,
+    )
 
 
 def _busy(host: Host) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from snowha.cluster import cib
@@ -10,11 +11,14 @@ from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.operations import findings, health, live
+from snowha.operations import findings, health, leases, live
 from snowha.operations.findings import Finding
+from snowha.operations.leases import ImageStatus
 from snowha.site.model import Site
 from snowha.site.rules import Finding as SiteFinding
+from snowha.xen import leases as leases_of
 from snowha.xen import xl
+from snowha.xen.leases import Lease, Leases
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class SiteStatus:
     stale: tuple[str, ...] = field(default=())
     findings: tuple[Finding, ...] = ()
     """The worst first."""
+    images: tuple[ImageStatus, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -80,6 +85,7 @@ class _Seen:
     quorate: bool | None = None
     links: tuple[parse.Link, ...] = ()
     state: parse.ClusterState | None = None
+    leases: Leases | None = None
 
     @property
     def answer(self) -> health.Answer:
@@ -100,6 +106,7 @@ def _look(host: Host) -> _Seen:
             quorate=parse.parse_quorum(quorum).quorate if links else None,
             links=parse.parse_links(links) if links else (),
             state=live.state_from(host, fencing=True),
+            leases=leases_of.ask(host, ()),
         )
     except SnowError as error:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
@@ -116,7 +123,14 @@ def look(
     state = live.chosen(one.state for one in seen.values())
     wanted = health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
-    judged = (*map(findings.of_site, known), *health.judge(wanted, answers, state))
+    images = leases.images_of(site)
+    attached = {name: one.leases for name, one in seen.items()}
+    records = _records(hosts, attached, images)
+    judged = (
+        *map(findings.of_site, known),
+        *health.judge(wanted, answers, state),
+        *leases.judge(images, attached, records),
+    )
     return SiteStatus(
         name=site.name,
         servers=tuple(_server(name, one, state) for name, one in seen.items()),
@@ -125,7 +139,18 @@ def look(
         floating_ip=site.floating_ip.address if site.floating_ip else None,
         floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
         findings=tuple(sorted(judged, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
+        images=leases.status(images, attached, records),
     )
+
+
+def _records(hosts: live.Hosts, attached: Mapping[str, Leases | None], images: Mapping[str, str]) -> tuple[Lease, ...]:
+    """The leases' records, as the first server reads them that has our program: they are on storage that all share."""
+    for name, answer in attached.items():
+        if images and answer is not None:
+            with suppress(SnowError):
+                again = leases_of.ask(hosts[name], tuple(images))
+                return again.records if again else ()
+    return ()
 
 
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:

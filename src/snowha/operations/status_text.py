@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from snowha.operations.findings import Finding, Severity
+from snowha.operations.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 
 Cell = tuple[str, str]
@@ -19,7 +22,7 @@ def lines(status: SiteStatus, *, colour: bool = False) -> list[str]:
     for finding in status.findings:
         text += _finding(finding, colour)
     text += ["", *_table([_SERVER_HEAD, *(_server(server, status) for server in status.servers)], colour)]
-    text += ["", *_table([_DOMAIN_HEAD, *(_domain(domain) for domain in status.domains)], colour)]
+    text += ["", *_table([_DOMAIN_HEAD, *(_domain(domain, status.images) for domain in status.domains)], colour)]
     if status.floating_ip:
         on = status.floating_ip_on
         text += [
@@ -49,7 +52,8 @@ def _plain(*words: str) -> list[Cell]:
 
 
 _SERVER_HEAD = _plain("SERVER", "CLUSTER", "QUORUM", "LINKS", "FENCING", "XEN", "FREE")
-_DOMAIN_HEAD = _plain("DOMAIN", "STATE", "SERVER", "PACEMAKER")
+_NO_HOLDER = {"free": "nobody", "none": "no record", "unknown": "not known"}
+_DOMAIN_HEAD = _plain("DOMAIN", "STATE", "SERVER", "PACEMAKER", "IMAGES HELD BY")
 
 
 def _server(server: ServerStatus, status: SiteStatus) -> list[Cell]:
@@ -67,7 +71,7 @@ def _server(server: ServerStatus, status: SiteStatus) -> list[Cell]:
     ]
 
 
-def _domain(domain: DomainStatus) -> list[Cell]:
+def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
     state = "off on purpose" if domain.on_purpose else domain.state
     believed = ", ".join(domain.pacemaker) or ("on no server" if domain.managed else "not managed")
     if domain.pacemaker and not domain.managed:
@@ -78,7 +82,15 @@ def _domain(domain: DomainStatus) -> list[Cell]:
         (state, _PLAIN if well else _RED),
         (", ".join(domain.servers) or "-", _PLAIN),
         (believed, _PLAIN if domain.managed else _RED),
+        _holders([image for image in images if image.domain == domain.name], domain),
     ]
+
+
+def _holders(images: Sequence[ImageStatus], domain: DomainStatus) -> Cell:
+    """Who has the leases of a domain's images: one server, or what is not so."""
+    holders = list(dict.fromkeys(image.holder or _NO_HOLDER.get(image.state, image.state) for image in images))
+    wrong = bool(domain.servers) and any(holder not in domain.servers for holder in holders)
+    return ", ".join(holders) or "-", _RED if wrong else _PLAIN
 
 
 def _table(rows: list[list[Cell]], colour: bool) -> list[str]:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from snowha.cli import main, streams
+from snowha.cli.progress import error_text
 from snowha.cli.tree import snow as tree
 from snowha.errors import MachineError, explained
+from snowha.plan.events import error_json
 
 DOOR = f"{shlex.quote(sys.executable)} -m snowha.cli.main"
 
@@ -138,3 +140,11 @@ links = ["192.0.2.2"]
     assert ended.returncode == 2, ended.stderr
     assert "the journal cannot be used" in ended.stderr and "SNOW_JOURNAL=FILE" in ended.stderr
     assert "asking" not in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_step_that_meets_a_full_disk_here_says_so_and_no_more() -> None:
+    """A screen of traceback in the middle of a migration looks like a migration that went wrong."""
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
+    assert error_text(error).splitlines()[0] == "/tmp/x: No space left on device"
+    assert error_json(error)["kind"] == "MachineError"
+    assert "ValueError" in error_text(ValueError("a bug")) and "traceback" in error_json(ValueError("a bug"))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from snowha.cli import man
 from snowha.cli.lazy import LazyGroup
 from snowha.cli.tree import snow
 from snowha.errors import InputError, SiteError
 from snowha.lab import requirements
 
+MANUAL = Path(__file__).parents[3] / "docs" / "man" / "snow.1"
 NOT_FOR_HELP = ("snowha.lab", "snowha.migration", "snowha.plan", "snowha.hosts", "snowha.site") + (
     "pydantic",
     "lxml",
@@ -108,3 +111,36 @@ def test_a_verb_of_the_lab_says_what_it_lacks_before_it_does_anything(monkeypatc
     ended = CliRunner().invoke(snow, ["lab", "status"])
     assert isinstance(ended.exception, InputError)
     assert "pyghmi, qemu.qmp" in str(ended.exception) and "pip install pyghmi qemu.qmp" in ended.exception.remedy
+
+
+def test_the_manual_page_is_made_of_the_help_of_today() -> None:
+    """It told of options that were refused, and not of others: python -m snowha.cli.man > docs/man/snow.1."""
+    assert MANUAL.read_text(encoding="utf-8") == man.page()
+
+
+def test_the_manual_page_has_every_option_of_every_verb() -> None:
+    page = man.page()
+    for words in COMMANDS:
+        command: click.Command | None = snow
+        for word in words:
+            assert isinstance(command, LazyGroup)
+            command = command.get_command(click.Context(command), word)
+        assert command is not None
+        for parameter in command.params:
+            for name in parameter.opts if isinstance(parameter, click.Option) else ():
+                assert name.replace("-", "\\-") in page, (words, name)
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (words, parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "roff"),
+    [
+        (".dot at the beginning", "\\&.dot at the beginning"),
+        ("a `snow ha apply --plan` b", "a \\fBsnow ha apply \\-\\-plan\\fR b"),
+        ("it's C:\\x. And more…", "it\\(aqs C:\\ex.\nAnd more..."),
+    ],
+)
+def test_nothing_in_a_help_text_is_taken_for_a_request_of_troff(text: str, roff: str) -> None:
+    """The rest of a line would not be shown."""
+    assert man._prose(text) == roff

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from snowha.errors import CommandError, ProofError, SiteError, UnreachableError
+from snowha.errors import CommandError, LostLockError, ProofError, SiteError, UnreachableError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.playback import Call, PlaybackHost
@@ -34,6 +34,19 @@ def test_the_first_failure_is_raised_and_the_others_named() -> None:
     with pytest.raises(SiteError) as caught:
         each(HOSTS, fail)
     assert str(caught.value) == "snow02: clock is wrong\n  also snow03: clock is wrong\n  → set it"
+
+
+def test_a_lost_lock_goes_before_all_else() -> None:
+    """The one error that ends the run would be a remark in another one, or said once for each server."""
+
+    def fail(host: LocalHost) -> str:
+        if host.name == "snow01":
+            raise SiteError("clock is wrong", where=host.name, remedy="set it")
+        raise LostLockError("this run lost the lock on snow02 to bob", where="snow02", remedy="snow ha status")
+
+    with pytest.raises(LostLockError) as caught:
+        each(HOSTS, fail)
+    assert str(caught.value) == "snow02: this run lost the lock on snow02 to bob\n  → snow ha status"
 
 
 def test_a_bug_stays_a_traceback() -> None:

@@ -142,7 +142,9 @@ def test_every_earlier_version_stays_with_its_mode(tmp_path: Path) -> None:
     path.write_text("one")
     path.chmod(0o640)
     for text, name in (("two", "ha.toml.old"), ("three", "ha.toml.old.2")):
-        assert user_file.put(user_file.beside(path, text, mode=0o600), path, keep=True) == tmp_path / name
+        new = user_file.beside(path, text, mode=0o600)
+        user_file.like(new, path)
+        assert user_file.put(new, path, keep=True) == tmp_path / name
     assert [(tmp_path / name).read_text() for name in ("ha.toml.old", "ha.toml.old.2", "ha.toml")] == [
         "one",
         "two",
