@@ -26,6 +26,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 
     starting.refuse_unless_here(ground, name)
+    moving.lease_in_place(host, domain, targets, reporter)
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, write_file
-from snowha.migration import starting
+from snowha.migration import leases, starting
 from snowha.migration.ground import Ground, image_path, read_config, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
@@ -65,6 +65,13 @@ def is_pacemakers(ground: Ground, name: str) -> bool:
 def targets(ground: Ground, domain: Domain) -> dict[str, str]:
     """Where the image of each disk belongs, by vdev."""
     return {disk.vdev: image_path(ground.site, domain, disk) for disk in domain.disks}
+
+
+def lease_in_place(host: Host, domain: Domain, images: Mapping[str, str], reporter: Reporter) -> None:
+    """See that each disk that is an image in its place already has a record of its lease: it is not copied, and our block script
+    attaches nothing without one. ``images``: where the domain's images belong, by vdev. Raises SiteError, CommandError."""
+    there = [disk.target for disk in domain.disks if disk.target == images[disk.vdev] and disk.access != "r"]
+    leases.record({host.name: host}, there, reporter)
 
 
 def on_images(text: str, domain: Domain, images: Mapping[str, str], kind: str) -> str:

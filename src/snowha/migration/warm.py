@@ -122,6 +122,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
     kind = moving.type_for_migration(host, domain, {} if tried is None else tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
+    moving.lease_in_place(host, domain, targets, reporter)
 
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
     with_snapshot, at_rest = _sort(host, to_move, found, targets)

@@ -78,8 +78,10 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
 
 
 def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:
-    if len(row.attached) > 1 and row.state not in ("offered", "tentative"):
-        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(row.attached)}")
+    # of a live migration one end is held back until the other one has let go
+    able = [server for server in row.attached if not _is_frozen(row.image, answers[server])]
+    if len(able) > 1:
+        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(able)}")
     for server in row.attached:
         answer = answers[server]
         for one in answer.attached if answer else ():
@@ -101,6 +103,10 @@ def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterato
                 yield found(
                     "image-frozen", row.image, f"{row.image} is held back on {server}: nothing of it is written"
                 )
+
+
+def _is_frozen(image: str, answer: Leases | None) -> bool:
+    return answer is not None and all(one.is_frozen for one in answer.attached if one.image == image)
 
 
 def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:

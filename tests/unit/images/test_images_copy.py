@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from image_files import MIB, make_image, noise, silent, tool
+from lease_program import LeaseProgram
 
 from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
@@ -28,13 +29,7 @@ from snowha.images.ranges import gaps, intersect, total
 from snowha.images.storage import Storage
 from snowha.images.survey import survey
 from snowha.migration import image_engine
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("packed") / "images.pyz"
-    path.write_bytes(travel.pack())
-    return path
+from snowha.xen import server_program
 
 
 def test_a_file_system_is_copied_used_blocks_only_and_is_sound(tree: Path, tmp_path: Path) -> None:
@@ -69,13 +64,14 @@ def test_an_unclean_file_system_is_copied_whole_and_the_manifest_says_why(tree: 
 
 
 def test_several_verbs_in_one_process_up_to_the_first_that_fails(
-    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    packed: Path, lease_program: LeaseProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A domain waits for all its disks; what comes after a failure must not be done, and not be called done."""
     for name in ("root", "other"):
         noise(tmp_path / name, MIB)
     verbs = [["copy", str(tmp_path / name), str(tmp_path / f"image-{name}")] for name in ("root", "missing", "other")]
     monkeypatch.setattr(image_engine, "PATH", str(packed))
+    monkeypatch.setattr(server_program, "PATH", lease_program.of("snow01"))
     host = LocalHost()
     with pytest.raises(CommandError, match="cannot be opened"):
         image_engine.run_all(host, verbs)

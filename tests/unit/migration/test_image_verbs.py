@@ -22,6 +22,7 @@ from recorded import (
     places,
     read,
     read_configs,
+    script_is_there,
     snapshot,
     text_of,
     volume,
@@ -62,7 +63,7 @@ def look(*, config: str = AFTER, changed: int = VERIFIED, there: bool = True, go
 
 
 def bring() -> list[Call]:
-    return [make_dir("/var/lib/snow-ha"), write(image_engine.PATH, travel.pack())]
+    return [*script_is_there(), make_dir("/var/lib/snow-ha"), write(image_engine.PATH, travel.pack())]
 
 
 def kept(*versions: tuple[str, str]) -> Call:

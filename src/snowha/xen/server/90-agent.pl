@@ -149,6 +149,11 @@ sub _start {
     return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
     return _fail($ERROR, "there is $_->{name} here, which has to be stopped first") for values %$found;
     unlink "$Snow::Common::RUN/errors/$name";
+    my ($read) = Snow::Host::config($config);
+    for my $image ($read ? @{ $read->{images} } : ()) {
+        my (undef, $held) = Snow::Common::guarded(30, sub { return _must_be_gone($image) });
+        return _fail($ERROR, $held) if defined $held;
+    }
     my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'create', $config);
     if ($code) {
         my $reason = Snow::Common::read_file("$Snow::Common::RUN/errors/$name");
@@ -159,6 +164,18 @@ sub _start {
     ($rows, $why) = _look();
     return _fail($ERROR, "$name was started, and cannot be looked at: $why") unless $rows;
     return _found($rows)->{here} ? $OK : _fail($ERROR, "$name was started, and is gone: see /var/log/xen/xl-$name.log");
+}
+
+# Dies unless everybody else who may have the image open is proven to be gone; what is proven is noted for the block script.
+sub _must_be_gone {
+    my ($image) = @_;
+    return '' unless Snow::Record::exists($image);
+    my $record = Snow::Record::read_only($image, 10);
+    for my $other (Snow::Evidence::others($record, Snow::Disk::me())) {
+        next if Snow::Evidence::boot_is_over(@$other, $record, $image);
+        die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone\n";
+    }
+    return '';
 }
 
 sub _last_error {

@@ -1,0 +1,45 @@
+"""What a domain's disk holds, for file systems to be made from."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import machine
+import pytest
+from lease_program import LeaseProgram
+
+from snowha.images import travel
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine as it travels."""
+    path = tmp_path_factory.mktemp("packed") / "images.pyz"
+    path.write_bytes(travel.pack())
+    return path
+
+
+@pytest.fixture
+def lease_program(tmp_path_factory: pytest.TempPathFactory) -> LeaseProgram:
+    return LeaseProgram(tmp_path_factory.mktemp("lease"))
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of every kind that matters for blocks: empty, small, large, sparse, many, linked."""
+    machine.need("mkfs.ext4", "e2fsck", "dumpe2fs")
+    top = tmp_path_factory.mktemp("tree")
+    source = random.Random(1)
+    (top / "empty").touch()
+    (top / "zeros").write_bytes(bytes(300_000))
+    (top / "large").write_bytes(source.randbytes(2_500_000))
+    with (top / "sparse").open("wb") as file:
+        file.seek(5_000_000)
+        file.write(b"end")
+    for number in range(200):
+        folder = top / f"d{number % 7}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"f{number}").write_bytes(source.randbytes(source.randrange(12_000)))
+    (top / "link").symlink_to("large")
+    return top
