@@ -1,4 +1,4 @@
-"""pytest asks: what a test needs of the machine, and what of it could not be tried here."""
+"""What a test needs of the machine, and what of it could not be tried here: pytest's hooks, for conftest.py."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ def undo(file: Path, to: str, yes: bool, as_json: bool) -> None:
 
     With --to only to what it was after that step. Domains keep everything they wrote since: each is shut down, its
     images are copied back and compared, and it is started from its volumes. Configurations are put back as they were
-    kept. Packages stay. `snow ha apply` does it all again.
+    kept. Packages stay. Every way back is looked at before the first step: sizes of volumes, room for files, the kept
+    configs, and whether xl reads them. A domain that is off stays off. `snow ha apply` does it all again.
     """
     with session(file) as here:
         with waiting.shown():

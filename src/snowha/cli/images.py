@@ -15,7 +15,7 @@ from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.progress import display
-from snowha.cli.session import its_turn
+from snowha.cli.session import bring_back, its_turn
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, view, warm
 from snowha.migration.ground import Ground
@@ -85,7 +85,8 @@ def copy(
 
     It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay. If
     anything fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots
-    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is.
+    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is, and
+    stays off, unless an earlier run had left it down. One that is saved (`xl save`) is refused.
 
     A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """
@@ -94,6 +95,7 @@ def copy(
             raise InputError(f"{name} must be more than 0")
     if is_cold and max_away is not None:
         raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
+    bring_back(file)
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(

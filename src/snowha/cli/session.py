@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import click
 from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
-from snowha.migration import comeback, load
+from snowha.errors import UnreachableError
+from snowha.migration import comeback, left_down, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
 from snowha.plan.journal import Journal, prepare
@@ -50,6 +51,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     recorder = Recorder()
     there = load.reach(file)
     with waiting.shown():
+        _bring_back(there)
         said = mirror.adopt(path, list(there.hosts.values()), there.name)
         if said:
             say(said)
@@ -57,6 +59,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
         if comeback.concerns(unfinished):
             with load.turn(there, say):
                 comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
+            _bring_back(there)
         questions = _questions(path)
         ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
     passwords = load.passwords(ground, file, all_fenced=found is None)
@@ -64,6 +67,18 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
+
+
+def bring_back(file: Path) -> None:
+    """Start what an earlier run shut down and could not start again, before anything else is looked at."""
+    _bring_back(load.reach(file))
+
+
+def _bring_back(there: load.Reach) -> None:
+    with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
+        if left_down.noted(there.first):
+            with load.turn(there, say):
+                left_down.bring_back(there, say)
 
 
 def _unfinished(path: Path) -> Sequence[str]:

@@ -5,7 +5,7 @@ For verbs that change something, and so need every server. Verbs that only look 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,15 @@ class Reach:
     servers: tuple[Server, ...]
     hosts: Mapping[str, ResettableHost]
     guard: Guard
+
+    @property
+    def first(self) -> Host:
+        return self.hosts[self.servers[0].name]
+
+    @property
+    def restarted(self) -> Collection[str]:
+        """None yet."""
+        return ()
 
 
 def reach(file: Path) -> Reach:

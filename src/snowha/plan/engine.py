@@ -45,8 +45,8 @@ def run(
 
     A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
     running steps end at their next safe point; a second one leaves at once. So it is, once the lock of the site is lost: the
-    first step that finds out fails, all others are left. ``confirm`` is asked in this thread; a SnowError that it raises
-    is why the step is not done. ``since``: when it began for whoever waits (time.monotonic), for the time that it took in all.
+    first step that finds out fails, all others are left. ``confirm`` is asked in this thread; a SnowError that it raises is why
+    the step is not done. ``since``: when it began for whoever waits (time.monotonic), for the time that it took in all.
     Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
     """
     ordered = in_order(steps)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from difflib import get_close_matches
 
 from snowha.errors import InputError
-from snowha.migration.checks.catalogue import ENTRIES, Entry
+from snowha.migration.checks.catalogue import ENTRIES
+from snowha.migration.checks.entry import Entry
 
 
 def paragraphs(entry: Entry) -> list[str]:

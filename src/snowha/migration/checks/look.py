@@ -114,14 +114,15 @@ def asked_names(ground: Ground) -> list[str]:
 
 
 def asked_paths(ground: Ground) -> list[str]:
-    """Shared folders; kernels, ramdisks, volumes and images of all domains."""
+    """Shared folders; kernels, ramdisks, volumes and images of all domains, also those that a run was in the middle of."""
     site = ground.site
     found = [mount.target for mount in site.mounts]
     for domain in site.domains:
         found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:
             if disk.target:
-                found += [disk.target, image_path(site, domain, disk)]
+                image = image_path(site, domain, disk)
+                found += [disk.target, image, f"{image}.partial"]
     return list(dict.fromkeys(found))
 
 
