@@ -60,11 +60,17 @@ def wants_json(words: Sequence[str]) -> bool:
     while isinstance(command, click.Group) and rest:
         name = rest.pop(0)
         if name.startswith("-"):
+            if "=" not in name and any(name in option.opts and not option.is_flag for option in _options(command)):
+                del rest[:1]  # its value
             continue
         found = command.get_command(click.Context(command), name)
         if found is None:
             return False
         command = found
-    has = any("--json" in option.opts for option in command.params)
+    has = any("--json" in option.opts for option in _options(command))
     before = rest[: rest.index("--")] if "--" in rest else rest
     return has and "--json" in before
+
+
+def _options(command: click.Command) -> list[click.Option]:
+    return [one for one in command.params if isinstance(one, click.Option)]

@@ -135,6 +135,7 @@ def apply(
 
 
 def _warn(findings: tuple[Finding, ...]) -> None:
-    for finding in findings:
-        if finding.severity == "warn":
-            click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)
+    with waiting.paused():
+        for finding in findings:
+            if finding.severity == "warn":
+                click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)

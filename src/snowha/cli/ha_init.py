@@ -96,7 +96,8 @@ def _ask_password() -> str:
             "the BMCs' password is neither in snow.conf nor was it given, and there is no terminal to ask on",
             remedy="put it into a file of mode 0600: --bmc-password-file FILE",
         )
-    return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
+    with waiting.paused():
+        return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
 
 
 def _is_terminal() -> bool:

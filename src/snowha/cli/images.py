@@ -23,7 +23,6 @@ from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.plan.step import Reporter, Step
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: events as JSON lines.")
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 _DOMAIN = click.argument("domain")

@@ -99,7 +99,8 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
 
 def say(text: str) -> None:
     """To whoever watches, and not into what a script reads."""
-    verbosity.say(text)
+    with waiting.paused():
+        verbosity.say(text)
 
 
 @contextmanager

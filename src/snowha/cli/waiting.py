@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from snowha.cli import verbosity
 from snowha.hosts.waiting import Wait, waits
 
 if TYPE_CHECKING:
@@ -26,24 +27,33 @@ _LONG_S = 1.0
 _NAMED = 3
 """How many are named; a site may have more servers than a line has room."""
 
-quiet = False
-"""Nothing of this is shown: -q was given."""
-
 
 @contextmanager
 def shown() -> Iterator[Callable[[str], None]]:
     """Show what is waited for until the end of ``with``, and before it what the function that it gives was told last.
 
-    Nothing may be written to stdout meanwhile: it may be the same terminal. What goes to stderr appears above the line.
+    Nothing may be written meanwhile, but while it is ``paused``. With -q nothing is shown, nor with -v, which shows more.
     """
-    if quiet or not sys.stderr.isatty():
+    global _line
+    if verbosity.chosen.quiet or verbosity.chosen.verbose or _line is not None or not sys.stderr.isatty():
         yield lambda text: None
         return
-    line = _Line()
+    _line = line = _Line()
     try:
         yield line.doing
     finally:
+        _line = None
         line.end()
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """The terminal belongs to somebody else until the end of ``with``."""
+    if (line := _line) is None:
+        yield
+        return
+    with line.paused():
+        yield
 
 
 def text(doing: str, waits: Sequence[Wait], now: float) -> str:
@@ -79,11 +89,22 @@ class _Line:
             if self._live is not None:
                 self._live.stop()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+            try:
+                yield
+            finally:
+                if self._live is not None and not self._ended:
+                    self._start(self._live)
+
     def _begin(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        console: Console = Console(stderr=True, highlight=False)
+        console: Console = Console(file=verbosity.raw(sys.stderr), highlight=False)  # nothing of it is for the log
         with self._lock:
             if self._ended or console.is_dumb_terminal:
                 return
@@ -93,12 +114,20 @@ class _Line:
                 refresh_per_second=4,
                 transient=True,
                 redirect_stdout=False,
+                redirect_stderr=False,
             )
-            self._live.start()
-            console.show_cursor(True)  # who is killed cannot bring it back
+            self._start(self._live)
+
+    def _start(self, live: Live) -> None:
+        live.start()
+        live.console.show_cursor(True)  # who is killed cannot bring it back
 
     def _render(self) -> Text:
         from rich.text import Text
 
         now = time.monotonic()
         return Text(text(self._said, waits(), now), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+_line: _Line | None = None
+"""The one that is shown."""

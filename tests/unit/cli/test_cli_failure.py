@@ -82,6 +82,8 @@ def test_what_an_answer_lacks_is_no_second_answer(capsys: pytest.CaptureFixture[
     ("words", "wanted"),
     [
         (["ha", "log", "--json"], True),
+        (["-v", "--log-file", "ha", "ha", "log", "--json"], True),
+        (["--log-file=x", "ha", "log", "--json"], True),
         (["ha", "log"], False),
         (["ha", "init", "--json"], False),
         (["lab", "exec", "snow", "ha", "status", "--json"], False),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from snowha.cli import waiting
+from snowha.cli import verbosity, waiting
 from snowha.cli.waiting import text
 from snowha.hosts.waiting import Wait
 from snowha.site.ha_toml import HaFile, render
@@ -145,7 +145,7 @@ def test_nothing_is_shown_where_nobody_looks(stream: io.StringIO, quiet: bool, m
         raise AssertionError("it was shown")
 
     monkeypatch.setattr(waiting, "_Line", begun)
-    monkeypatch.setattr(waiting, "quiet", quiet)
+    monkeypatch.setattr(verbosity, "chosen", verbosity.Chosen(quiet=quiet))
     monkeypatch.setattr(sys, "stderr", stream)
     with waiting.shown() as doing:
         doing("looking at 40 steps")

@@ -64,9 +64,12 @@ def without_xl(server: str) -> Fail:
     return lambda host, argv: "xl: not found" if host == server and argv[0] == "xl" else None
 
 
-def on_images(world: World) -> None:
-    """Somebody finished the job: the config names the images."""
+def on_images(world: World, hosts: Sequence[SimulatedHost] = ()) -> None:
+    """Somebody finished the job: the config names the images, and each has a record of its lease."""
     world.shared[DEPLOY] = (ON_IMAGES.encode(), 0o644)
+    world.leases.records |= {f"/sNow/domains/deploy01/deploy01-{kind}" for kind in ("disk", "swap")}
+    for host in hosts:
+        host.install_leases()
 
 
 def off(*, images: bool) -> tuple[Ground, World, list[SimulatedHost], Domain]:
@@ -74,7 +77,7 @@ def off(*, images: bool) -> tuple[Ground, World, list[SimulatedHost], Domain]:
     ground, world, hosts = single_server(("deploy01",))
     del world.running["deploy01"]
     if images:
-        on_images(world)
+        on_images(world, hosts)
     return ground, world, hosts, read_config(ground.first, "deploy01", DEPLOY)[1]
 
 

@@ -293,12 +293,15 @@ sub _migrate_to {
 }
 
 sub _migrate_from {
+    my $began = Snow::Common::uptime();
     while (1) {
         my ($rows, $why) = _look();
         if ($rows) {
             my $found = _found($rows);
             return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
             $why = $found->{incoming} ? "$name has not arrived: $name--incoming is here" : "$name has not arrived";
+            # xl on the source has ended: a domain of which there is nothing here does not come any more
+            return _fail($ERROR, $why) if !%$found && Snow::Common::uptime() - $began > 5;
         }
         return _fail($ERROR, $why) if _left() <= 2;
         Snow::Common::pause(1);

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import broken_leases
 import pytest
 from broken_clusters import CASES
 from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
@@ -87,6 +88,25 @@ AT_BOOT = {"corosync.service": Unit("inactive", "enabled"), "pacemaker.service":
 NAMES = server(2).names
 OTHER_MOUNT = (mounts()[0], Mounted("nfs02:/export/sNow", "/sNow", "nfs4", mounts()[1].options), mounts()[2])
 
+
+
+def _leases(code: str) -> Broken:
+    """Of the site's own domains, whose images are leased; what is broken in ``code``'s case."""
+    case = broken_leases.CASES[code]
+    disks = {name: image for image, name in broken_leases.IMAGES.items()}
+    domains = tuple(
+        replace(one, disks=(replace(one.disks[0], target=disks[one.name], script="block-snow"),)) for one in SITE.domains
+    )
+    facts = change(clustered(healthy()), "snow01", snow_conf="IMG_DST='dir=/sNow'\n")
+    for image in disks.values():
+        facts = _path(facts, "snow01", image, PathFact("file", 1 << 29, 9, 1 << 29))
+    return replace(SITE, domains=domains), replace(facts, leases=case.answers, records=case.records)
+
+
+def _health(code: str) -> Broken:
+    return _leases(code) if code in broken_leases.CASES else _case(code)
+
+
 BREAKS: dict[str, Callable[[], Broken]] = {
     "unreachable": lambda: _facts(change(healthy(), "snow02", trouble="it does not answer")),
     "release": lambda: _facts(change(healthy(), "snow02", release="sid")),
@@ -154,7 +174,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "cib-leftover-move": lambda: _facts(change(healthy(), "snow02", cib=FOREIGN_CIB)),
     "cib-unreadable": lambda: _facts(change(healthy(), "snow02", cib=b"<cib")),
 }
-BREAKS |= {code: partial(_case, code) for code in catalogue.HEALTH}
+BREAKS |= {code: partial(_health, code) for code in catalogue.HEALTH}
 FROM_FILES = {"config-unreadable", "config-missing"}
 """Found before the servers are asked: see test_view.py."""
 
@@ -187,7 +207,7 @@ def test_a_stop_ends_an_apply_with_the_class_of_its_error(code: str) -> None:
 @pytest.mark.parametrize("code", sorted(catalogue.HEALTH))
 def test_what_is_wrong_with_a_running_cluster_never_forbids_an_apply(code: str) -> None:
     """The very run that brings a server back would be refused."""
-    findings = judge.judge(*_case(code))
+    findings = judge.judge(*_health(code))
     # without a hypervisor there is no room for domains either
     assert {finding.code for finding in findings} - {"no-room-after-loss"} == {code}
     assert "stop" not in {finding.severity for finding in findings}
