@@ -14,6 +14,7 @@ from itertools import combinations
 
 from lxml import etree
 
+from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
 from snowha.cluster.fencing import IPMI_AGENTS, device_of
 from snowha.errors import InputError
@@ -95,6 +96,7 @@ def compose(site: Site, placement: Mapping[str, str], *, options: Options) -> by
         _element("rsc_defaults", {}, _set("meta_attributes", "snow-rsc-defaults", _RSC_DEFAULTS)),
         _element("op_defaults", {}, _set("meta_attributes", "snow-op-defaults", {"timeout": "120s"})),
     )
+    make_unique(configuration)
     return etree.tostring(configuration, pretty_print=True)
 
 
@@ -258,11 +260,10 @@ def _element(tag: str, attributes: Mapping[str, str], *children: etree._Element)
 
 
 def _check_names(site: Site) -> None:
-    """Resource ids are XML ids, which start with a letter, and each is unique. Names of domains have no dots, so that
-    the ids below a resource (``deploy01.params``) cannot be another resource's.
-    """
+    """Resource ids are XML ids, which start with a letter, and each is unique."""
     taken = {
         FLOATING_IP: "the floating IP",
+        "cib-bootstrap-options": "Pacemaker's own options",
         **{fence_id(s.name): f"the fence device of {s.name}" for s in site.servers},
     }
     for domain in site.domains:

@@ -30,7 +30,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     where = moving.runs_on(ground, name)
     if where not in (None, host.name):
         raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
-    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
+    answering = [address for address in domain.addresses if live.answers(host, address)]
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)

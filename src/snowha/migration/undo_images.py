@@ -151,7 +151,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     if way.volumes:
         image_engine.bring(host)
 
-    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due else []
+    addresses = ground.site.domain(name).addresses if way.is_due else ()
     answering = [address for address in addresses if live.answers(host, address)]
 
     # from here the domain is away, as in `images`

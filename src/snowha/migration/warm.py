@@ -125,7 +125,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     kind = moving.type_for_migration(host, domain, {} if tried is None else tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
 
-    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
+    answering = [address for address in domain.addresses if live.answers(host, address)]
     with_snapshot, at_rest = _sort(host, to_move, found, targets)
     try:
         warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)

@@ -7,9 +7,10 @@ from importlib import resources
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, stat, write_file
+from snowha.site.disk_spec import OUR_SCRIPT
 from snowha.site.model import Disk
 
-NAME = "block-snow"
+NAME = OUR_SCRIPT
 PATH = f"/etc/xen/scripts/{NAME}"
 
 
