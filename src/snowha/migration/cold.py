@@ -34,7 +34,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
-    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+    disks = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
     with moving.else_start_again([host], name, path, steady) as away:
 
         def shut_down() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -13,7 +14,7 @@ from snowha.hosts.files import read_folder, read_text
 from snowha.hosts.many import each
 from snowha.hosts.remember import RememberingHost
 from snowha.site import domain_config
-from snowha.site.model import Disk, Domain, Server, Site
+from snowha.site.model import Domain, Server, Site
 
 T = TypeVar("T")
 
@@ -73,22 +74,40 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
     return text, domain_config.parse(text, where=where, path=path)
 
 
-def read_domains(host: Host, folder: str) -> tuple[Domain, ...]:
-    """Every domain config in ``folder`` as it stands now. Raises InputError naming file and line."""
-    found = []
+def read_domains(host: Host, folder: str, named: Collection[str] = ()) -> tuple[Domain, ...]:
+    """Every domain config in ``folder`` that can be used, as it stands now.
+
+    Raises InputError, naming file and line, for one that cannot and is of a domain that we act on (``named``).
+    """
+    return look_at_domains(host, folder, named)[0]
+
+
+def look_at_domains(
+    host: Host, folder: str, named: Collection[str] = ()
+) -> tuple[tuple[Domain, ...], tuple[InputError, ...]]:
+    """The same, with what is wrong with the configs that are left alone."""
+    found, left = [], []
     for path, content in sorted(read_folder(host, folder, ".cfg").items()):
         where = f"{host.name}:{path}"
         try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy="convert or correct it") from error
-        found.append(domain_config.parse(text, where=where, path=path))
-    return tuple(found)
+            try:
+                text = content.decode()
+            except UnicodeDecodeError as error:
+                remedy = "convert it: iconv -f ISO-8859-1 -t UTF-8"
+                raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy=remedy) from error
+            found.append(domain_config.parse(text, where=where, path=path))
+        except InputError as error:
+            if _names(path, content) & {name.lower() for name in named}:
+                raise
+            left.append(error)
+    return tuple(found), tuple(left)
 
 
-def image_path(site: Site, domain: Domain, disk: Disk) -> str:
-    """Where the image of ``disk`` belongs: /sNow/domains/DOMAIN/DOMAIN-disk (guide, section "Domain Images Migration")."""
-    return str(PurePosixPath(site.paths.images) / domain.name / disk.name)
+def _names(path: str, content: bytes) -> set[str]:
+    """What a domain may be called whose config cannot be read: by the file's name, and by what looks like a setting."""
+    said = re.findall(rb"^[ \t]*name[ \t]*=[ \t]*[\"']([^\"'\n]*)", content, re.MULTILINE)
+    names = {PurePosixPath(path).name.removesuffix(".cfg"), *(name.decode("latin-1") for name in said)}
+    return {name.lower() for name in names}
 
 
 def release_of(host: Host) -> str:

@@ -12,7 +12,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
 from snowha.hosts.many import each
 from snowha.migration.cards import Card, cards
-from snowha.migration.ground import read_domains
+from snowha.migration.ground import look_at_domains
 from snowha.site import active_domains, apart, snow_conf
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
@@ -55,7 +55,8 @@ def look(
     conf = snow_conf.parse(read_text(first, conf_path) or "", where=f"{first.name}:{conf_path}")
     folder = _domain_folder(first)
     notes.append(f"domain configs: {folder}")
-    domains = read_domains(first, folder)
+    domains, left = look_at_domains(first, folder)
+    notes += [f"left alone: {error.where}: {error.message}" for error in left]
     mounts = shared_mounts(first)
     links = {name: cards(hosts[name]) for name in names}
     floating = _floating_ip(first, conf, links, notes)

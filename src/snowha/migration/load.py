@@ -18,6 +18,7 @@ from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
+from snowha.site.image_names import check_images
 from snowha.site.model import Server
 from snowha.site.rules import Finding
 
@@ -63,8 +64,13 @@ def load(
         each(list(remembering.values()), lambda host: host.ask(asked.get(host.name, ())))
         hosts = {**remembering}
     with looking():
-        domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs)
-    shared = rules.check_domains(domains)
+        domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs, ha.domains)
+    ours = {domain.config for domain in domains if domain.name in ha.domains}
+    shared = [
+        finding
+        for finding in (*rules.check_domains(domains), *check_images(domains, ha.paths.images))
+        if ours & set(finding.where.split(", "))
+    ]
     if found is None:
         rules.raise_on_stop(shared)
     else:

@@ -6,13 +6,14 @@ copy is verified, and if anything fails it is started from its image as before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, exists, write_file
 from snowha.migration import image_engine
-from snowha.migration.ground import Ground, image_path, read_config
+from snowha.migration.ground import Ground, read_config
 from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
@@ -20,7 +21,9 @@ from snowha.plan.step import Reporter, Unstoppable
 from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain
+from snowha.site.rules import image_key
 from snowha.xen import block_script, xl
 
 ASIDE = ".undone"
@@ -62,13 +65,14 @@ def way_back(ground: Ground, name: str) -> Way:
             "put its config back from your backup",
         )
     then, volumes = back(domain, text, original, path)
+    _refuse_mixed_up(host, name, volumes)
     return Way(text, then, volumes, _left_over(ground, domain, domain_config.parse(then, where=path, path=path)))
 
 
 def _left_over(ground: Ground, now: Domain, then: Domain) -> tuple[str, ...]:
     """The images of a domain that its config as it will be does not name: it may have run from files all along."""
     used = {disk.target for disk in then.disks}
-    found = (image_path(ground.site, now, disk) for disk in now.disks if disk.target)
+    found = image_paths(now, ground.site.paths.images).values()
     return tuple(image for image in dict.fromkeys(found) if image not in used)
 
 
@@ -89,6 +93,29 @@ def back(domain: Domain, text: str, original: str, path: str) -> tuple[str, tupl
         volumes.append((disk, volume))
     then = original if text in _ours_of(original, old, domain) else _edited(text, domain, old, volumes)
     return then, tuple((disk, volume) for disk, volume in volumes if disk.target != volume.target)
+
+
+def _refuse_mixed_up(host: Host, name: str, volumes: Sequence[tuple[Disk, Disk]]) -> None:
+    """Raise SiteError where an image would go into another volume than the one that it was copied from, or one into two."""
+    for what, paths in (
+        ("image", [image.target for image, _ in volumes]),
+        ("volume", [volume.target for _, volume in volumes]),
+    ):
+        keys = [image_key(path) for path in paths]
+        if twice := next((path for path, key in zip(paths, keys, strict=True) if keys.count(key) > 1), None):
+            raise SiteError(
+                f"two disks of {name} have one {what}, {twice}: what each of them wrote cannot be told apart",
+                where=host.name,
+                remedy="correct the config by hand; copy back what is right with `images.pyz copy IMAGE VOLUME`",
+            )
+    for image, volume in volumes:
+        source = image_engine.source_of(image_engine.manifest(host, image.target) or {})
+        if source and image_key(source) != image_key(volume.target):
+            raise SiteError(
+                f"{image.target} was copied from {source}, and would go into {volume.target}",
+                where=host.name,
+                remedy=f"see which volume is {name}'s {image.vdev}; copy it back by hand: images.pyz copy IMAGE VOLUME",
+            )
 
 
 def _is_ours(text: str, path: str) -> bool:

@@ -24,6 +24,7 @@ from snowha.migration.snapshots import Volume, Watch
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
 from snowha.site.model import Disk, Domain
+from snowha.site.rules import image_key
 from snowha.xen import block_script, xl
 
 _MOST_ROUNDS = 6
@@ -109,8 +110,8 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     moving.refuse_pacemakers(ground, name)
     found = snapshots.volumes(host)
     targets = moving.targets(ground, domain)
-    to_move = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
-    for left in snapshots.remove_left(host, _snapshots_of(domain, found)):
+    to_move = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
+    for left in snapshots.remove_left(host, _snapshots_of(host, domain, found)):
         reporter.say(f"removed {left}, which an earlier run had left")
     if not moving.missing(ground, name):
         return
@@ -132,7 +133,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
-        image = next(iter(targets.values()))
+        image = next(iter(targets.values()), "")
         away = _switch(host, name, config, (text, changed), warm, at_rest, image, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
@@ -148,14 +149,25 @@ def missing(ground: Ground, name: str) -> str | None:
     if first:
         return first
     _, domain = read_config(ground.first, name, ground.site.domain(name).config)
-    left = _snapshots_of(domain, snapshots.volumes_if_any(ground.first))
+    left = _snapshots_of(ground.first, domain, snapshots.volumes_if_any(ground.first))
     return f"the snapshot {left[0].full_name} was left" if left else None
 
 
-def _snapshots_of(domain: Domain, found: Sequence[Volume]) -> list[Volume]:
-    """Snapshots of ours of the domain's volumes. Images have the names of their volumes, so these are known in any state."""
-    names = {disk.name for disk in domain.disks}
-    return [one for one in found if one.is_ours and one.origin in names]
+def _snapshots_of(host: Host, domain: Domain, found: Sequence[Volume]) -> list[Volume]:
+    """Snapshots of ours of the domain's volumes, in any state: of its images it is written down what they were copied from."""
+    ours = [one for one in found if one.is_ours]
+    if not ours:
+        return []
+    sources = {
+        image_key(
+            image_engine.source_of(image_engine.manifest(host, disk.target) or {})
+            if disk.script == block_script.NAME
+            else disk.target
+        )
+        for disk in domain.moved_disks
+    }
+    origins = {(one.vg, one.name) for one in found if {image_key(one.path), image_key(one.dm_path)} & sources}
+    return [one for one in ours if (one.vg, one.origin) in origins]
 
 
 def _sort(
@@ -389,6 +401,6 @@ def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
 def _remove_all(host: Host, domain: Domain, steady: Unstoppable) -> None:
     """Remove the snapshots, whatever happened. That it fails is said, and does not hide what happened before."""
     try:
-        snapshots.remove_left(host, _snapshots_of(domain, snapshots.volumes(host)))
+        snapshots.remove_left(host, _snapshots_of(host, domain, snapshots.volumes(host)))
     except SnowError as error:
         steady.say(f"snapshots could not be removed, the next run will: {error}")

@@ -269,6 +269,38 @@ ENTRIES: dict[str, Entry] = {
         "give each domain a disk of its own",
         error=InputError,
     ),
+    "image-name": Entry(
+        "Two images under one name",
+        "stop",
+        "One would be written over the other, and the way back would write it into both volumes.",
+        "rename one of the volumes or files, and correct the config that names it",
+        error=InputError,
+    ),
+    "image-there": Entry(
+        "Something else is where an image is to be",
+        "stop",
+        "It was not copied by snow-ha, and would be replaced.",
+        "look what it is, and move it away: mv FILE FILE.before",
+    ),
+    "disk-unmovable": Entry(
+        "A disk that cannot become an image as it is",
+        "stop",
+        "An image holds what the domain sees, byte for byte, and is attached by dom0's block backend. A copy of anything else "
+        "would be taken for what it is not.",
+        "shut the domain down, convert the disk (qemu-img convert -O raw), correct the config, start it, then run this again",
+    ),
+    "cd-elsewhere": Entry(
+        "A disc in a CD drive that a server does not have",
+        "warn",
+        "The domain cannot start there: discs are not moved.",
+        "put it on the shared file system, or take it out of the config",
+    ),
+    "config-left-alone": Entry(
+        "A config in the folder that cannot be used",
+        "note",
+        "ha.toml does not name its domain, so nothing is done with it; what its disks are is not known.",
+        "correct it, or move it out of the folder",
+    ),
     "missing-volume": Entry(
         "A domain's disk is not there",
         "stop",

@@ -160,6 +160,8 @@ class Facts:
     bmcs: Mapping[str, BmcFact] = field(default_factory=dict)
     locks: Locks = "unknown"
     locks_said: str = ""
+    left_alone: tuple[tuple[str, str], ...] = ()
+    """Domain configs in the folder that cannot be used, and that ha.toml does not name: where, and what is wrong."""
 
     @property
     def first(self) -> ServerFacts:

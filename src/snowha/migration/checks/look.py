@@ -26,7 +26,8 @@ from snowha.migration.checks.facts import (
     in_two_places,
     parse_server,
 )
-from snowha.migration.ground import Ground, image_path
+from snowha.migration.ground import Ground, look_at_domains
+from snowha.site.image_names import image_paths
 
 HOLD_S = 3
 """Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
@@ -75,7 +76,16 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         reaches = [reach for future in reached.values() for reach in future.result()[0]]
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said)
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, _left_alone(ground) if alive else ())
+
+
+def _left_alone(ground: Ground) -> tuple[tuple[str, str], ...]:
+    """The configs that cannot be used and that ha.toml does not name."""
+    try:
+        _, left = look_at_domains(ground.first, ground.site.paths.domain_configs)
+    except SnowError:
+        return ()  # that the first server cannot be asked is said by the other questions
+    return tuple((error.where, error.message) for error in left)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
@@ -115,8 +125,9 @@ def asked_paths(ground: Ground) -> list[str]:
     for domain in site.domains:
         found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:
-            if disk.target:
-                found += [disk.target, image_path(site, domain, disk)]
+            found += [disk.target] if disk.target.startswith("/") else []
+        for image in image_paths(domain, site.paths.images).values():
+            found += [image, f"{image}.manifest"]
     return list(dict.fromkeys(found))
 
 

@@ -9,7 +9,8 @@ from snowha.errors import InputError
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, Mounted, ServerFacts
 from snowha.site import snow_conf
-from snowha.site.model import Domain, Site
+from snowha.site.image_names import image_paths
+from snowha.site.model import Disk, Domain, Site
 from snowha.site.rules import Finding
 
 SPACE_RESERVE = 64 << 20
@@ -105,8 +106,9 @@ def _locks(site: Site, facts: Facts) -> Iterator[Finding]:
         yield found("locks-unknown", where, facts.locks_said)
 
 
-def _image(site: Site, domain: Domain, name: str) -> str:
-    return str(PurePosixPath(site.paths.images) / domain.name / name)
+def _images(site: Site, domain: Domain) -> Iterator[tuple[Disk, str]]:
+    images = image_paths(domain, site.paths.images)
+    return ((disk, images[disk.vdev]) for disk in domain.moved_disks)
 
 
 def _space(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -115,10 +117,7 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
     if not first.answers or first.space is None:
         return
     sources = {
-        image: disk.target
-        for domain in site.domains
-        for disk in domain.disks
-        if disk.target and (image := _image(site, domain, disk.name)) != disk.target
+        image: disk.target for domain in site.domains for disk, image in _images(site, domain) if image != disk.target
     }
     needed = sum(
         first.paths[source].size

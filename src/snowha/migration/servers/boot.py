@@ -15,19 +15,39 @@ from snowha.migration.ground import Ground
 from snowha.migration.interfaces import with_bridge
 from snowha.plan.step import Reporter
 from snowha.site.model import Server
-from snowha.xen import xl
+from snowha.xen import xl, xl_conf
 
 
 def bridges(ground: Ground) -> list[str]:
-    """The bridges that a server of this site must have."""
-    names = {vif.bridge for domain in ground.site.domains for vif in domain.vifs}
-    if ground.site.floating_ip:
-        names.add(ground.site.floating_ip.nic)
-    return sorted(names - {""})
+    """The bridges that a server of this site must have. Raises InputError for an xl.conf that xl could not read."""
+    needed = _needed(ground)
+    names = needed.own | needed.switches
+    return sorted(names | {ground.site.floating_ip.nic} if ground.site.floating_ip else names)
+
+
+def _needed(ground: Ground) -> xl_conf.Bridges:
+    vifs = [vif for domain in ground.site.domains for vif in domain.vifs]
+    default = xl_conf.defaults(ground.first) if xl_conf.needs_defaults(vifs) else xl_conf.Defaults()
+    return xl_conf.bridges(vifs, default)
+
+
+def _defaults_differ(ground: Ground, host: Host) -> str | None:
+    """A network card whose config leaves its bridge open would be on another bridge there."""
+    if not xl_conf.needs_defaults(vif for domain in ground.site.domains for vif in domain.vifs):
+        return None
+    theirs, own = xl_conf.defaults(ground.first), xl_conf.defaults(host)
+    if own == theirs:
+        return None
+    mine, first = (f"{one.script} on {one.bridge}" for one in (own, theirs))
+    return f"{xl_conf.PATH} puts a vif with {mine}, and on {ground.first.name} with {first}"
 
 
 def missing(ground: Ground, host: Host) -> str | None:
-    return _bridge_missing(ground, host) or (None if xl.hypervisor(host) else "it does not run under Xen")
+    return (
+        _defaults_differ(ground, host)
+        or _bridge_missing(ground, host)
+        or (None if xl.hypervisor(host) else "it does not run under Xen")
+    )
 
 
 def _bridge_missing(ground: Ground, host: Host) -> str | None:
@@ -53,6 +73,8 @@ def _xen_grub_lines(host: Host) -> str:
 
 def bring_up(ground: Ground, server: Server, reporter: Reporter) -> None:
     host = ground.hosts[server.name]
+    if differs := _defaults_differ(ground, host):
+        raise SiteError(differs, where=host.name, remedy=f"make vif.default.* in {xl_conf.PATH} alike on all servers")
     _make_bridges(ground, host)
     settings = _xen_grub_lines(ground.first)
     if settings and _xen_grub_lines(host) != settings:
@@ -71,6 +93,12 @@ def _make_bridges(ground: Ground, host: Host) -> None:
         card = on_network(network, own)
         if card is not None and card.name == bridge:
             continue
+        if bridge in _needed(ground).switches:
+            raise SiteError(
+                f"{bridge} is a switch of Open vSwitch, which is not made here",
+                where=host.name,
+                remedy=f"make {bridge} there as on {ground.first.name} (ovs-vsctl), then run this again",
+            )
         if card is None or bridge in present:
             raise SiteError(
                 f"{bridge} is there already, on another network" if bridge in present else f"no card is on {network}",

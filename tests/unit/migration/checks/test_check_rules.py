@@ -12,7 +12,8 @@ from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.checks import catalogue, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
-from snowha.site.model import Site
+from snowha.site.disk_spec import parse_disk
+from snowha.site.model import Disk, Site
 from snowha.xen.xl import Hypervisor
 
 Broken = tuple[Site, Facts]
@@ -112,6 +113,20 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "duplicate-mac": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], ip="192.168.8.77"),)),
     "duplicate-ip": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], mac="00:16:3e:99:99:99"),)),
     "shared-disk": lambda: _twin(disks=SITE.domains[0].disks),
+    "image-name": lambda: _twin(disks=(Disk("", "/sNow/domains/deploy01/DEPLOY01-disk.partial", "xvda1"),)),
+    "image-there": lambda: _facts(
+        _path(healthy(), "snow01", "/sNow/domains/deploy01/deploy01-disk", PathFact("file", 7, 99))
+    ),
+    "disk-unmovable": lambda: _twin(disks=(parse_disk("format=qcow2,file:/srv/d1.qcow2,xvda2,w"),)),
+    "cd-elsewhere": lambda: (
+        replace(
+            SITE, domains=(replace(SITE.domains[0], disks=(parse_disk("/srv/i.iso,,hdc,cdrom"),)), SITE.domains[1])
+        ),
+        _path(healthy(), "snow01", "/srv/i.iso", PathFact("file", 7, 99)),
+    ),
+    "config-left-alone": lambda: _facts(
+        replace(healthy(), left_alone=(("snow01:/sNow/etc/domains/x.cfg:3", "no name"),))
+    ),
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
     "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
@@ -213,6 +228,21 @@ def test_the_images_of_a_finished_site_need_no_room() -> None:
     for domain in site.domains:
         facts = _path(facts, "snow01", domain.disks[0].target, PathFact("file", 1 << 30, 3))
     assert "space" not in {finding.code for finding in judge.judge(site, facts)}
+
+
+def test_one_volume_under_two_names_is_found_on_the_server() -> None:
+    """Its two images would drift apart, and the way back writes both into it."""
+    site, facts = _twin(disks=(Disk("", "/dev/dm-3", "xvda2"),))
+    facts = _path(facts, "snow01", "/dev/dm-3", facts.first.paths["/dev/snow_vg/deploy01-disk"])
+    assert "shared-disk" in {finding.code for finding in judge.judge(site, facts)}
+
+
+def test_an_image_that_we_copied_is_nobody_elses() -> None:
+    """A run that was killed before it changed the config could not go on."""
+    image = "/sNow/domains/deploy01/deploy01-disk"
+    facts = _path(healthy(), "snow01", image, PathFact("file", 7, 99))
+    facts = _path(facts, "snow01", f"{image}.manifest", PathFact("file", 7, 98))
+    assert judge.judge(SITE, facts) == ()
 
 
 def test_two_exports_of_one_name_are_told_apart() -> None:
