@@ -12,10 +12,13 @@ from snowha.hosts.ssh import SshHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.cards import cards, named, network_of, on_network
 from snowha.migration.ground import Ground
-from snowha.migration.interfaces import with_bridge
+from snowha.migration.servers import network_file, network_guard
 from snowha.plan.step import Reporter
 from snowha.site.model import Server
 from snowha.xen import xl, xl_conf
+
+_BOOT_S = 900.0
+"""Seconds that a server may take to come back: memory tests and disk arrays of large ones take minutes."""
 
 
 def bridges(ground: Ground) -> list[str]:
@@ -75,39 +78,78 @@ def bring_up(ground: Ground, server: Server, reporter: Reporter) -> None:
     host = ground.hosts[server.name]
     if differs := _defaults_differ(ground, host):
         raise SiteError(differs, where=host.name, remedy=f"make vif.default.* in {xl_conf.PATH} alike on all servers")
-    _make_bridges(ground, host)
+    on_trial = _make_bridges(ground, host) or network_guard.is_on_trial(host)
     settings = _xen_grub_lines(ground.first)
     if settings and _xen_grub_lines(host) != settings:
         write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", settings, mode=0o644)
     reporter.say(f"{server.name} writes its GRUB configuration")
     host.run(["update-grub"], timeout=300)
-    reboot(host, reporter, what=f"{server.name} to come back")
+    longest = _BOOT_S + (network_guard.WITHIN_S + _BOOT_S if on_trial else 0.0)
+    reboot(host, reporter, what=f"{server.name} to come back", timeout=longest)
+    if on_trial:
+        _trusted(host, reporter)
     wait_for_xen(host, reporter)
 
 
-def _make_bridges(ground: Ground, host: Host) -> None:
-    """Put the card that is on a bridge's network into that bridge, as the first server has it. In force after a reboot."""
+def _make_bridges(ground: Ground, host: Host) -> bool:
+    """Put the card that is on a bridge's network into that bridge, as the first server has it. In force after a reboot.
+
+    True if files were changed: then the server puts the old ones back by itself should it not reach the first one with these.
+    """
     theirs, own, present = cards(ground.first), cards(host), named(host)
+    switches = _needed(ground).switches
+    files: dict[str, str] = {}
+    peers = []
     for bridge in bridges(ground):
+        if bridge in switches:
+            if bridge not in present:
+                raise SiteError(
+                    f"{bridge} is a switch of Open vSwitch, which is not made here",
+                    where=host.name,
+                    remedy=f"make {bridge} there as on {ground.first.name} (ovs-vsctl), then run this again",
+                )
+            continue
         network = network_of(bridge, theirs, where=ground.first.name)
         card = on_network(network, own)
         if card is not None and card.name == bridge:
             continue
-        if bridge in _needed(ground).switches:
-            raise SiteError(
-                f"{bridge} is a switch of Open vSwitch, which is not made here",
-                where=host.name,
-                remedy=f"make {bridge} there as on {ground.first.name} (ovs-vsctl), then run this again",
-            )
         if card is None or bridge in present:
             raise SiteError(
                 f"{bridge} is there already, on another network" if bridge in present else f"no card is on {network}",
                 where=host.name,
                 remedy=f"give the server an address of {network}, on {bridge} or on the card that belongs into it",
             )
-        path = "/etc/network/interfaces"
-        text = read_text(host, path) or ""
-        write_file(host, path, with_bridge(text, card=card.name, bridge=bridge, where=f"{host.name}:{path}"))
+        files = network_file.bridged(host, files or network_file.with_its_sources(host), card, bridge)
+        peers += [str(one.address.ip) for one in theirs if one.name == bridge]
+    before = {path: read_text(host, path) for path in files}
+    changed = {path: text for path, text in files.items() if text != (before[path] or "")}
+    if changed:
+        network_guard.arm(host, peers, {path: before[path] for path in changed})
+        for path, text in changed.items():
+            write_file(host, path, text, mode=0o644 if before[path] is None else None)
+    return bool(changed)
+
+
+def _trusted(host: Host, reporter: Reporter) -> None:
+    """Wait for the server's own verdict on its new network configuration. Raises SiteError if it has put the old one back."""
+    wait_for(
+        lambda: not network_guard.is_on_trial(host),
+        timeout=network_guard.WITHIN_S + 120,
+        what=f"{host.name} to reach the first server over its new bridge",
+        interval=5,
+        report=reporter.say,
+        unreachable_is_not_yet=True,
+        where=host.name,
+        remedy=f"journalctl -u {network_guard.UNIT} there",
+    )
+    if network_guard.gave_up(host):
+        network_guard.forget(host)
+        raise SiteError(
+            "with its new network configuration it did not reach the first server, so it has put its old one back",
+            where=host.name,
+            remedy="make the bridge by hand (bridge-utils-interfaces(5)), reboot the server to see that it comes back, then run "
+            "this again",
+        )
 
 
 def wait_for_xen(host: Host, reporter: Reporter) -> None:
