@@ -11,9 +11,10 @@ from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
 from snowha.hosts.many import each
+from snowha.migration import snow_conf
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import look_at_domains
-from snowha.site import active_domains, apart, snow_conf
+from snowha.site import active_domains, apart
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_server_name
@@ -52,7 +53,7 @@ def look(
             f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first"
         )
     notes.append(f"snow.conf: {conf_path}")
-    conf = snow_conf.parse(read_text(first, conf_path) or "", where=f"{first.name}:{conf_path}")
+    conf = snow_conf.parsed(first, conf_path, read_text(first, conf_path) or "")
     folder = _domain_folder(first)
     notes.append(f"domain configs: {folder}")
     domains, left = look_at_domains(first, folder)

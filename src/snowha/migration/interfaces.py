@@ -1,7 +1,7 @@
 """/etc/network/interfaces (interfaces(5)): put a bridge between a card and its address. Pure text.
 
 Stanzas are parsed as ifupdown does. What belongs to the address moves to the bridge, what belongs to the wire stays with the
-card; whatever is not known to be one or the other is refused, since a server with a wrong file does not come back from its reboot.
+card; whatever is not known to be one or the other is refused: a server with a wrong file does not come back from its reboot.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from snowha.site.bash import Array, Assignment, Piece, Word
+from snowha.site.bash import ANYTHING, Assignment
+from snowha.site.bash_words import Array, Piece, Word
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,61 @@ Value = str | dict[str, str] | NotUnderstood
 """A scalar, an array (subscript → value, in bash's order), or neither."""
 
 
-def evaluate(assignments: Iterable[Assignment], environment: Mapping[str, str] | None = None) -> dict[str, Value]:
-    """The variables after the last assignment. ``environment`` is what is set before the file is read."""
+_IFS = " \t\n"
+_DEEPEST = 8
+"""Files that source one another."""
+
+
+def evaluate(
+    assignments: Iterable[Assignment],
+    environment: Mapping[str, Value] | None = None,
+    follow: Callable[[str], Iterable[Assignment] | None] = lambda path: None,
+    *,
+    depth: int = 0,
+) -> dict[str, Value]:
+    """The variables after the last assignment. ``environment`` is what is set before the file is read.
+
+    ``follow``: the assignments of a file that is sourced; None if it cannot be followed. Under the name ANYTHING stands what may
+    set any variable that is not named itself.
+    """
     values: dict[str, Value] = dict(environment or {})
+    fixed: set[str] = set()
+    """Names with an attribute: what is assigned to them from then on is changed."""
     for assignment in assignments:
         name = assignment.name
-        if not assignment.certain:
+        if assignment.operator == "source":
+            values = _sourced(assignment, values, follow, depth)
+        elif name == ANYTHING:
+            values = _spoiled(assignment, values)
+        elif assignment.operator == "?" or name in fixed:
+            values[name] = NotUnderstood(assignment.reason or "declare changes what is assigned to it", assignment.line)
+            if assignment.reason.startswith("declare"):
+                fixed.add(name)
+        elif not assignment.certain:
             values[name] = NotUnderstood("it is set only under a condition, or in a function", assignment.line)
         elif assignment.operator == "unset":
             values.pop(name, None)
         else:
             values[name] = _assigned(assignment, values)
     return values
+
+
+def _sourced(
+    assignment: Assignment,
+    values: dict[str, Value],
+    follow: Callable[[str], Iterable[Assignment] | None],
+    depth: int,
+) -> dict[str, Value]:
+    """The values once another file was read in its place."""
+    path = _join(assignment.value, values, assignment.line) if isinstance(assignment.value, Word) else ""
+    inner = follow(path) if isinstance(path, str) and assignment.certain and depth < _DEEPEST else None
+    return _spoiled(assignment, values) if inner is None else evaluate(inner, values, follow, depth=depth + 1)
+
+
+def _spoiled(assignment: Assignment, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Any variable may have been set by something that is not followed."""
+    why = NotUnderstood(assignment.reason, assignment.line)
+    return dict.fromkeys((*values, ANYTHING), why)
 
 
 def fields(word: Word, values: Mapping[str, Value], line: int) -> list[str] | NotUnderstood:
@@ -46,6 +90,8 @@ def fields(word: Word, values: Mapping[str, Value], line: int) -> list[str] | No
             if text or piece.quoted:
                 current = (current or "") + text
             continue
+        if values.get("IFS", _IFS) != _IFS:
+            return NotUnderstood("IFS is set, by which it is split", line)
         if set(text) & set("*?["):
             return NotUnderstood("it is a file name pattern", line)
         for number, part in enumerate(_split(text)):
@@ -138,7 +184,7 @@ def _text(piece: Piece, values: Mapping[str, Value], line: int) -> str | NotUnde
         return piece.text
     if piece.kind == "opaque":
         return NotUnderstood(piece.text, line)
-    value = values.get(piece.text)
+    value = values.get(piece.text, values.get(ANYTHING))
     if value is None:
         return NotUnderstood(f"it refers to {piece.text}, which is not set before it", line)
     if isinstance(value, NotUnderstood):

@@ -93,6 +93,8 @@ class ServerFacts:
     cib: bytes = field(default=b"", repr=False)
     snow_conf: str | None = field(default=None, repr=False)
     """Asked of the first server only; holds passwords."""
+    snow_env: str = ""
+    """The variables that sNow! 2.0 sets at each login."""
     lan_address: str = ""
     """Of its BMC, asked in-band; empty where it could not be asked."""
     undone: tuple[tuple[str, int], ...] = ()
@@ -237,6 +239,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         corosync_conf=sections.get("corosync.conf"),
         cib=_cib(sections.get("cib", "")),
         snow_conf=sections.get("snow.conf"),
+        snow_env=sections.get("snow-env", ""),
         lan_address=_lan_address(sections.get("lan", "")),
         undone=tuple(
             (path, int(size))

@@ -44,6 +44,7 @@ if command -v cibadmin > /dev/null; then
     end $?
 fi
 [ -z "$conf" ] || show snow.conf "$conf"
+[ -z "$conf" ] || show snow-env /etc/profile.d/00-snow-env.sh
 begin shared; [ ! -w /sNow ] || printf '/sNow\n'; end 0
 begin space
 folder=$images

@@ -142,7 +142,7 @@ def _destination(site: Site, facts: Facts) -> Iterator[Finding]:
         return
     where = f"{facts.first.name}:{site.paths.snow_conf}"
     try:
-        destination = snow_conf.parse(text, where=where).image_destination()
+        destination = snow_conf.parse(text, where=where, environment=facts.first.snow_env).image_destination()
     except InputError:
         return  # the step that edits snow.conf says so, with its line
     if destination.kind != "lvm":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import base64
+from collections.abc import Mapping
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
+from snowha.hosts.reading import looking
 from snowha.hosts.remember import RememberingHost
 from snowha.hosts.ssh import SshHost
 from snowha.hosts.wait import wait_for
@@ -14,6 +16,7 @@ from snowha.migration.cards import cards, named, network_of, on_network
 from snowha.migration.ground import Ground
 from snowha.migration.servers import network_file, network_guard
 from snowha.plan.step import Reporter
+from snowha.site.bash_edit import quote
 from snowha.site.model import Server
 from snowha.xen import xl, xl_conf
 
@@ -67,11 +70,33 @@ def _bridge_missing(ground: Ground, host: Host) -> str | None:
     return None
 
 
-def _xen_grub_lines(host: Host) -> str:
-    """The active settings for Xen in GRUB's defaults: dom0's memory, consoles."""
-    script = "cat /etc/default/grub /etc/default/grub.d/*.cfg 2>/dev/null || true"
-    text = host.run(["sh", "-c", script]).stdout
-    return "".join(f"{line}\n" for line in text.splitlines() if re.match(r"GRUB_CMDLINE_\w*XEN\w*=", line))
+# As grub-mkconfig reads its defaults: one file after the other, in a shell. A line a setting: its name, its value in base64.
+_GRUB_SETTINGS = looking("""\
+names='GRUB_CMDLINE_XEN GRUB_CMDLINE_XEN_DEFAULT GRUB_CMDLINE_LINUX_XEN_REPLACE GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT'
+unset $names
+for file in /etc/default/grub /etc/default/grub.d/*.cfg; do
+    [ ! -e "$file" ] || . "$file" > /dev/null || exit 1
+done
+for name in $names; do
+    eval "[ -n \\"\\${$name+set}\\" ] || continue; value=\\$$name"
+    printf '%s ' "$name"
+    printf '%s' "$value" | base64 -w 0
+    echo
+done
+""")
+
+
+def xen_settings(host: Host) -> dict[str, str]:
+    """The settings for Xen in GRUB's defaults as GRUB itself gets them: dom0's memory, consoles. Raises CommandError for files
+    that the shell cannot read."""
+    text = host.run(["sh", "-c", _GRUB_SETTINGS]).stdout
+    return {
+        name: base64.b64decode(value).decode() for name, _, value in (line.partition(" ") for line in text.splitlines())
+    }
+
+
+def _grub_lines(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name}={quote(value, 'single')}\n" for name, value in settings.items())
 
 
 def bring_up(ground: Ground, server: Server, reporter: Reporter) -> None:
@@ -79,9 +104,9 @@ def bring_up(ground: Ground, server: Server, reporter: Reporter) -> None:
     if differs := _defaults_differ(ground, host):
         raise SiteError(differs, where=host.name, remedy=f"make vif.default.* in {xl_conf.PATH} alike on all servers")
     on_trial = _make_bridges(ground, host) or network_guard.is_on_trial(host)
-    settings = _xen_grub_lines(ground.first)
-    if settings and _xen_grub_lines(host) != settings:
-        write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", settings, mode=0o644)
+    settings = xen_settings(ground.first)
+    if settings and xen_settings(host) != settings:
+        write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", _grub_lines(settings), mode=0o644)
     reporter.say(f"{server.name} writes its GRUB configuration")
     host.run(["update-grub"], timeout=300)
     longest = _BOOT_S + (network_guard.WITHIN_S + _BOOT_S if on_trial else 0.0)
