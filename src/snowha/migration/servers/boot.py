@@ -72,6 +72,7 @@ def _bridge_missing(ground: Ground, host: Host) -> str | None:
 
 # As grub-mkconfig reads its defaults: one file after the other, in a shell. A line a setting: its name, its value in base64.
 _GRUB_SETTINGS = looking("""\
+set -e
 names='GRUB_CMDLINE_XEN GRUB_CMDLINE_XEN_DEFAULT GRUB_CMDLINE_LINUX_XEN_REPLACE GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT'
 unset $names
 for file in /etc/default/grub /etc/default/grub.d/*.cfg; do
