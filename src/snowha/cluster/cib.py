@@ -16,7 +16,7 @@ from lxml import etree
 
 from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
-from snowha.cluster.fencing import IPMI_AGENTS, device_of
+from snowha.cluster.fencing import IPMI_AGENTS, device_of, ipmi_options
 from snowha.errors import InputError
 from snowha.site.model import Domain, FloatingIp, Server, Site
 
@@ -156,7 +156,8 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
     }
     if device.agent in IPMI_AGENTS:
         # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
-        parameters |= {"lanplus": "1", "method": "onoff", "power_wait": "2"}
+        parameters |= {key: value or "1" for key, value in ipmi_options(device).items()}
+        parameters |= {"method": "onoff", "power_wait": "2"}
     if two and first and options.split_delay_s:
         # With the server's name: for a bare number Pacemaker 3.0 logs an error each time, though it takes it.
         parameters["pcmk_delay_base"] = f"{server.name}:{options.split_delay_s}s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
 from snowha.errors import InputError, SiteError
@@ -14,7 +15,7 @@ from snowha.hosts.many import each
 from snowha.migration import snow_conf
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import look_at_domains
-from snowha.site import active_domains, apart
+from snowha.site import active_domains, apart, fstab, ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_server_name
@@ -67,7 +68,13 @@ def look(
             name=name,
             address=addresses.get(name, name),
             links=_common_links(name, links),
-            fence=FenceDevice("fence_ipmilan", _bmc_address(first, name, conf), conf.ipmi_user(), secret_path),
+            fence=FenceDevice(
+                "fence_ipmilan",
+                _bmc_address(first, name, conf),
+                conf.ipmi_user(),
+                secret_path,
+                lanplus=conf.ipmi_is_lanplus(),
+            ),
         )
         for name in names
     )
@@ -81,6 +88,8 @@ def look(
         apart=apart.pairs([domain.name for domain in domains], _roles(first, conf_path)),
         ssh=ssh,
     )
+    # what is written must be what the next verb reads
+    ha_toml.parse(ha_toml.render(ha), where="ha.toml, as it would be written")
     return Found(ha, secret, tuple(notes))
 
 
@@ -112,7 +121,9 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
     for target in SHARED:
         words = ["findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target", target]
         completed = host.run(words, check=False)
-        entry = json.loads(completed.stdout)["filesystems"][0] if completed.ok and completed.stdout else {}
+        # the topmost: an automounter's own is below what it has mounted
+        mounted = json.loads(completed.stdout)["filesystems"] if completed.ok and completed.stdout else [{}]
+        entry = next((one for one in reversed(mounted) if one.get("fstype") != "autofs"), mounted[-1])
         if entry.get("fstype") not in ("nfs", "nfs4"):
             if target == "/sNow":
                 raise SiteError(
@@ -126,26 +137,42 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
 
 
 def _fstab_options(host: Host, target: str) -> str:
-    for line in (read_text(host, "/etc/fstab") or "").splitlines():
-        fields = line.split()
-        if len(fields) >= 4 and not line.startswith("#") and fields[1] == target:
-            return fields[3]
-    return "vers=4.2,hard,_netdev"
+    entry = fstab.entry_of(read_text(host, "/etc/fstab") or "", target)
+    return entry.options if entry else "vers=4.2,hard,_netdev"
 
 
 def _common_links(name: str, links: Mapping[str, tuple[Card, ...]]) -> tuple[str, ...]:
-    """The server's address on each network that all servers are on: a Corosync link each."""
-    common = [
-        card.address.network
-        for card in next(iter(links.values()))
-        if all(any(other.address.network == card.address.network for other in theirs) for theirs in links.values())
-    ]
+    """The server's address on each network that all servers are on: a Corosync link each. See ``link_networks``."""
+    common = link_networks(links)
     if not common:
         raise SiteError(
             "the servers share no network", where=name, remedy="give every server an address on one network"
         )
     order = {card.address.network: str(card.address.ip) for card in links[name]}
     return tuple(order[network] for network in common)
+
+
+def link_networks(links: Mapping[str, tuple[Card, ...]]) -> list[IPv4Network]:
+    """The networks that all servers are on, each with an address of its own that stays, over a card of its own.
+
+    Left out: what a server has for itself (docker0, virbr0, dummy cards), an address that DHCP may change, a second one on a
+    card that a link has already: it fails with the first.
+    """
+    found: list[IPv4Network] = []
+    used: set[tuple[str, str]] = set()
+    for card in next(iter(links.values())):
+        network = card.address.network
+        members = {
+            name: next((one for one in theirs if one.is_link and one.address.network == network), None)
+            for name, theirs in links.items()
+        }
+        cards_of = {(name, one.device) for name, one in members.items() if one is not None}
+        addresses = {one.address.ip for one in members.values() if one is not None}
+        if network in found or len(addresses) < len(links) or cards_of & used:
+            continue
+        found.append(network)
+        used |= cards_of
+    return found
 
 
 def _floating_ip(

@@ -116,6 +116,14 @@ class FenceDevice:
     address: str
     username: str
     secret: str
+    cipher: int | None = None
+    """IPMI's cipher suite, where the BMC does not take the one that ipmitool asks for."""
+    privilege: str = ""
+    """``operator`` where the user has no more; empty for ``administrator``."""
+    port: int | None = None
+    """UDP, 623 unless the BMC has another."""
+    lanplus: bool = True
+    """IPMI 2.0; False for old BMCs that speak 1.5 only."""
 
 
 WARM_FROM_MIB = 4096

@@ -133,6 +133,17 @@ class SnowConf:
         """For a 0600 file and nothing else."""
         return self.scalar("IPMI_PASSWORD")
 
+    def ipmi_is_lanplus(self) -> bool:
+        """``IPMI_TYPE``: ``lanplus`` (IPMI 2.0) unless the file says ``lan``. InputError for what no fence device speaks."""
+        kind = self.scalar("IPMI_TYPE", "") or "lanplus"
+        if kind not in ("lanplus", "lan"):
+            raise InputError(
+                f"IPMI_TYPE is {show(kind)}: a BMC is asked over the network, with lanplus or lan",
+                where=self.at("IPMI_TYPE"),
+                remedy="write IPMI_TYPE=lanplus, or give each [[server]] of ha.toml the fence agent of its BMC",
+            )
+        return kind == "lanplus"
+
     def nfs_server(self) -> str:
         """``NFS_SERVER``, empty when the file sets none."""
         server = self.scalar("NFS_SERVER", "")

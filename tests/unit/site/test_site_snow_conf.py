@@ -367,3 +367,14 @@ def test_variables_of_snow_2_are_known() -> None:
 def test_bash_reads_back_what_was_set(tmp_path: Path, value: str, values: list[str], style: str) -> None:
     text = set_array(set_scalar(style, "X", value), "Y", values)
     assert _bash_says(text, "X Y", tmp_path) == ["1", value, str(len(values)), *values]
+
+
+@pytest.mark.parametrize(("text", "lanplus"), [("", True), ("IPMI_TYPE=lanplus\n", True), ("IPMI_TYPE='lan'\n", False)])
+def test_the_type_of_ipmi_is_what_the_file_says(text: str, lanplus: bool) -> None:
+    assert parse(text, where="snow.conf").ipmi_is_lanplus() == lanplus
+
+
+def test_a_type_of_ipmi_that_no_fence_device_speaks_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        parse("\nIPMI_TYPE=open\n", where="snow.conf").ipmi_is_lanplus()
+    assert caught.value.where == "snow.conf:2"

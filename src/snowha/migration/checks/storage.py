@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 from snowha.errors import InputError
@@ -47,6 +47,8 @@ def _not_nfs(facts: Facts) -> Iterator[Finding]:
 
 def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
     for wanted in site.mounts:
+        if gives_up := _gives_up(wanted.options.split(",")):
+            yield found("mount-soft", "ha.toml", f"{wanted.target} is to be mounted with {gives_up}")
         reference: tuple[ServerFacts, Mounted] | None = None
         for server in facts.answering:
             here = server.mount_of(wanted.target)
@@ -59,8 +61,8 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
                     f"{wanted.target} is {here.source} there, and ha.toml says {wanted.source}",
                 )
                 continue
-            if "soft" in here.options:
-                yield found("mount-soft", server.name, f"{wanted.target} is mounted soft")
+            if gives_up := _gives_up(here.options):
+                yield found("mount-soft", server.name, f"{wanted.target} is mounted with {gives_up}")
             if wanted.target == "/sNow" and wanted.target not in server.writable:
                 yield found("not-writable", server.name, f"root cannot write in {wanted.target}")
             if reference is None:
@@ -83,6 +85,19 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
         }
         if len(set(inodes.values())) > 1:
             yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")
+
+
+def _gives_up(options: Collection[str]) -> str:
+    """The option with which the client gives up waiting for its server, and a guest gets an error (nfs(5)); empty if none is."""
+    words = ("soft", "softerr")
+    return next(
+        (
+            option
+            for option in sorted(options)
+            if option in words or (option.startswith("fatal_neterrors=") and option[16:] not in ("none", "default"))
+        ),
+        "",
+    )
 
 
 def _compared(mount: Mounted) -> frozenset[str]:

@@ -316,3 +316,47 @@ def test_a_migration_that_ends_between_two_looks_is_none_that_broke() -> None:
     for real, code in ((first, "half-migrated"), (next_one, "runs-twice")):
         facts = replace(healthy(), servers=look.settled(real, real))
         assert code in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+@pytest.mark.parametrize("option", ["soft", "softerr", "fatal_neterrors=ENETDOWN:ENETUNREACH"])
+def test_an_option_with_which_a_guest_gets_errors_is_a_stop(option: str) -> None:
+    """Every domain's file system goes read-only when the storage is away for a minute."""
+    facts = change(healthy(), "snow02", mounts=mounts(f"rw,vers=4.2,{option},proto=tcp"))
+    assert "mount-soft" in {finding.code for finding in judge.judge(SITE, facts)}
+    planned = replace(SITE, mounts=(replace(SITE.mounts[0], options=f"vers=4.2,{option}"),))
+    assert "mount-soft" in {finding.code for finding in judge.judge(planned, healthy())}
+
+
+@pytest.mark.parametrize("option", ["hard", "softreval", "fatal_neterrors=none", "fatal_neterrors=default"])
+def test_an_option_with_which_it_waits_is_none(option: str) -> None:
+    facts = change(healthy(), "snow02", mounts=mounts(f"rw,vers=4.2,{option},proto=tcp"))
+    assert "mount-soft" not in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+MULTICAST = """totem {
+  version: 2
+  cluster_name: web
+  interface {
+    ringnumber: 0
+    bindnetaddr: 10.9.9.0
+    mcastaddr: 239.255.1.1
+    mcastport: 5405
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_somebodys"),
+    [
+        (MULTICAST, True),
+        (MULTICAST.replace("    bindnetaddr: 10.9.9.0\n", ""), True),
+        ("totem {\n version: 2\n cluster_name: web\n}\n", True),
+        (MULTICAST.replace("10.9.9.0", "127.0.0.1"), False),
+        (PACKAGED_CONF, False),
+    ],
+)
+def test_a_configuration_without_a_nodelist_is_not_the_packages_example(text: str, is_somebodys: bool) -> None:
+    """Somebody else's cluster was replaced without asking."""
+    findings = judge.judge(SITE, change(healthy(), "snow02", corosync_conf=text))
+    assert ("corosync-foreign" in {finding.code for finding in findings}) == is_somebodys
