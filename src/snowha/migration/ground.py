@@ -105,9 +105,13 @@ def look_at_domains(
 
 def _names(path: str, content: bytes) -> set[str]:
     """What a domain may be called whose config cannot be read: by the file's name, and by what looks like a setting."""
+    return {PurePosixPath(path).name.removesuffix(".cfg").lower()} | names_in(content)
+
+
+def names_in(content: bytes) -> set[str]:
+    """What looks like the name of a domain in a config that cannot be read, in small letters."""
     said = re.findall(rb"^[ \t]*name[ \t]*=[ \t]*[\"']([^\"'\n]*)", content, re.MULTILINE)
-    names = {PurePosixPath(path).name.removesuffix(".cfg"), *(name.decode("latin-1") for name in said)}
-    return {name.lower() for name in names}
+    return {name.decode("latin-1").lower() for name in said}
 
 
 def release_of(host: Host) -> str:

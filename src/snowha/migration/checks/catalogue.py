@@ -354,7 +354,7 @@ ENTRIES: dict[str, Entry] = {
         "A domain of Pacemaker's starts at boot as well",
         "warn",
         "A server that comes back would start it beside the one that runs elsewhere.",
-        "remove its link from /etc/xen/auto",
+        "remove it from the folder of xendomains, /etc/xen/auto",
         fix="pacemaker.autostart",
     ),
     # cluster

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snowha.cluster import placement
+from snowha.migration import autostart
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, ServerFacts, half_migrated
 from snowha.site import rules as site_rules
@@ -164,8 +165,7 @@ def _autostart(site: Site, facts: Facts) -> Iterator[Finding]:
     """Only where Pacemaker runs: before that the links are what starts the domains."""
     if not facts.has_cluster:
         return
-    configs = {domain.config: domain.name for domain in site.domains}
     for server in facts.answering:
-        for path, target in server.autostart:
-            if target in configs:
-                yield found("autostart", server.name, f"{path} starts {configs[target]} at boot")
+        for entry in server.autostart.entries:
+            if name := autostart.name_of(entry, site.domains):
+                yield found("autostart", server.name, f"{entry.path} starts {name} at boot")

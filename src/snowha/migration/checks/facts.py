@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from snowha.migration import autostart
+from snowha.migration.autostart import Autostart
 from snowha.xen import xl
 
 Locks = Literal["work", "broken", "unknown"]
@@ -87,8 +89,8 @@ class ServerFacts:
     space: int | None = None
     """Bytes free where the images belong; None where it could not be told."""
     xendomains: str | None = None
-    autostart: tuple[tuple[str, str], ...] = ()
-    """Links in /etc/xen/auto: path and target."""
+    autostart: Autostart = field(default_factory=Autostart)
+    """What xendomains would start."""
     corosync_conf: str | None = None
     cib: bytes = field(default=b"", repr=False)
     snow_conf: str | None = field(default=None, repr=False)
@@ -231,11 +233,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         paths=_paths(sections.get("paths", "")),
         space=int(space[1]) * int(space[2]) if space else None,
         xendomains=sections.get("xendomains"),
-        autostart=tuple(
-            (path, target)
-            for path, _, target in (line.partition(" ") for line in sections.get("auto", "").splitlines())
-            if target
-        ),
+        autostart=autostart.parse(sections.get("auto", "")),
         corosync_conf=sections.get("corosync.conf"),
         cib=_cib(sections.get("cib", "")),
         snow_conf=sections.get("snow.conf"),

@@ -36,7 +36,12 @@ for unit in corosync.service pacemaker.service; do
 done
 end 0
 show xendomains /etc/default/xendomains
-[ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
+begin auto
+(
+    set --
+@autostart@
+)
+end 0
 show corosync.conf /etc/corosync/corosync.conf
 if command -v cibadmin > /dev/null; then
     begin cib

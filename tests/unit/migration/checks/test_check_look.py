@@ -12,6 +12,7 @@ from snowha.errors import CommandError, UnreachableError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.local import LocalHost
+from snowha.migration.autostart import Entry
 from snowha.migration.checks import bmc, bundle, look
 from snowha.migration.checks.facts import parse_server
 from snowha.migration.ground import Ground
@@ -106,7 +107,7 @@ def test_what_a_server_under_xen_answers() -> None:
         "packages": "corosync 3.1.9-2 installed\npacemaker  not-installed\ndpkg-query: no packages found\n",
         "address": '[{"ifname":"xsnow0","mtu":1500,"addr_info":[{"local":"192.168.8.1"}]}]',
         "mounts": "nfs01:/export/my\\040files /sNow nfs4 rw,hard,vers=4.2 0 0\n",
-        "auto": "/etc/xen/auto/slurm01 /sNow/etc/domains/slurm01.cfg\n",
+        "auto": "folder L2V0Yy94ZW4vYXV0bw== L2V0Yy94ZW4vYXV0bw==\nentry L2V0Yy94ZW4vYXV0by94 L3NOb3cveC5jZmc= bmFtZT0neCcK\n",
         "lan": "IP Address Source       : Static Address\nIP Address              : 10.0.0.101\n",
     }
     facts = parse_server("snow01", sections, (-1.0, 1.0))
@@ -118,7 +119,7 @@ def test_what_a_server_under_xen_answers() -> None:
     mount = facts.mount_of("/sNow/etc/snow.conf")
     assert mount is not None and mount.source == "nfs01:/export/my files" and mount.is_nfs
     assert facts.mount_of("/sNowball") is None
-    assert facts.autostart == (("/etc/xen/auto/slurm01", "/sNow/etc/domains/slurm01.cfg"),)
+    assert facts.autostart.entries == (Entry("/etc/xen/auto/x", "/sNow/x.cfg", b"name='x'\n"),)
     assert facts.lan_address == "10.0.0.101"
 
 

@@ -10,6 +10,7 @@ import pytest
 from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
+from snowha.migration.autostart import Autostart, Entry
 from snowha.migration.checks import catalogue, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
 from snowha.site.disk_spec import parse_disk
@@ -65,6 +66,7 @@ def _twin(**changes: object) -> Broken:
     return _site(domains=(deploy, replace(slurm, **changes)))  # type: ignore[arg-type]
 
 
+STARTED = Autostart("/etc/xen/auto", "/etc/xen/auto", (), (Entry("/etc/xen/auto/slurm01", SITE.domains[1].config),))
 OTHER_XEN = Hypervisor("4.17.7", frozenset({"pv", "pvh", "hap"}), 2560, 1000)
 NO_PAGING = Hypervisor("4.20.5", frozenset({"pv"}), 2560, 1000)
 SMALL = Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 1300, 100)
@@ -135,9 +137,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "crashed": lambda: _facts(change(healthy(), "snow02", running=running("deploy01", state="----c-"))),
     "no-live-migration": lambda: _facts(change(healthy(), "snow02", xen=NO_PAGING)),
     "no-room-after-loss": lambda: _facts(change(healthy(), "snow02", xen=SMALL)),
-    "autostart": lambda: _facts(
-        change(clustered(healthy()), "snow01", autostart=(("/etc/xen/auto/slurm01", SITE.domains[1].config),))
-    ),
+    "autostart": lambda: _facts(change(clustered(healthy()), "snow01", autostart=STARTED)),
     "corosync-foreign": lambda: _facts(change(healthy(), "snow02", corosync_conf=FOREIGN_CONF)),
     "corosync-running": lambda: _facts(change(healthy(), "snow02", corosync_conf=FOREIGN_CONF, units=IN_CLUSTER)),
     "cib-foreign-resources": lambda: _facts(change(healthy(), "snow02", cib=FOREIGN_CIB)),
@@ -271,7 +271,7 @@ def test_only_safe_remedies_are_carried_out_and_only_where_they_apply() -> None:
         clustered(healthy()),
         "snow02",
         xendomains="",
-        autostart=(("/etc/xen/auto/slurm01", SITE.domains[1].config),),
+        autostart=STARTED,
         running=running("slurm01"),
     )
     findings = judge.judge(SITE, facts)
