@@ -158,7 +158,9 @@ def lost(host: Host, ground: Ground) -> dict[str, str | bytes]:
 
 def give_back(host: Host, path: str, what: str | bytes) -> None:
     """Put a link or a file back."""
-    if isinstance(what, str):
+    if isinstance(what, str) and what.startswith("/"):
         make_link(host, path, what)
+    elif isinstance(what, str):
+        host.run(["ln", "-s", "--", what, path])
     else:
         write_file(host, path, what, mode=0o644)

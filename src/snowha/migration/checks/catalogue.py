@@ -96,7 +96,22 @@ ENTRIES: dict[str, Entry] = {
         "systemctl disable corosync pacemaker",
         fix="servers.settings.{server}",
     ),
+    "unattended-upgrades": Entry(
+        "Packages that are replaced, or services restarted, by themselves",
+        "warn",
+        "A restart of Corosync or Pacemaker at a time that nobody chose can get a server fenced, on all servers in the same "
+        "night; xl of another version than the hypervisor under it may not manage its domains.",
+        'add "xen", "corosync", "pacemaker" and "libxen" to Unattended-Upgrade::Package-Blacklist, and drain a server before '
+        "it is upgraded",
+    ),
     # storage
+    "writable-by-others": Entry(
+        "Configs or images that others than root can write",
+        "stop",
+        "A domain's config names scripts and files that root uses on every server: who can write it is root there. Who can "
+        "write a folder can replace what is in it.",
+        "chown root:root PATH; chmod go-w PATH",
+    ),
     "not-nfs": Entry(
         "/sNow is not on NFS",
         "stop",

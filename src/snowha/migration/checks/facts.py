@@ -57,6 +57,26 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Right:
+    """Who may write a file or folder: its mode, as of stat(2), and whose it is."""
+
+    mode: int
+    owner: str
+    group: str
+    path: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than root may write it."""
+        return self.owner != "root" or bool(self.mode & 0o002) or (bool(self.mode & 0o020) and self.group != "root")
+
+    @property
+    def is_sticky(self) -> bool:
+        """Of a folder: what is root's in it stays root's."""
+        return self.owner == "root" and bool(self.mode & 0o1000)
+
+
+@dataclass(frozen=True)
 class ServerFacts:
     """One server. ``trouble``: why it could not be asked; all the rest is empty then."""
 
@@ -101,6 +121,10 @@ class ServerFacts:
     """Of its BMC, asked in-band; empty where it could not be asked."""
     undone: tuple[tuple[str, int], ...] = ()
     """Images that `snow ha undo` moved aside, with their size in bytes."""
+    rights: tuple[Right, ...] = ()
+    """Of the folders of configs and images, those above them, the configs and snow.conf."""
+    upgrades: str = ""
+    """What apt does by itself, and needrestart: their settings as they stand."""
     clock: tuple[float, float] | None = None
     """Between which two seconds its clock is ahead of ours."""
 
@@ -244,6 +268,14 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
             for size, _, path in (line.partition(" ") for line in sections.get("undone", "").splitlines())
             if size.isdigit()
         ),
+        rights=tuple(
+            dict.fromkeys(
+                Right(int(words[0], 8), words[1], words[2], words[3])
+                for line in sections.get("rights", "").split("\n")
+                if len(words := line.split(" ", 3)) == 4
+            )
+        ),
+        upgrades=sections.get("upgrades", ""),
         clock=clock,
     )
 

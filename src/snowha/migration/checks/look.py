@@ -145,6 +145,7 @@ def _gather(ground: Ground, host: Host) -> ServerFacts:
         boundary,
         snow_conf=site.paths.snow_conf if host is ground.first else "",
         images=site.paths.images,
+        configs=site.paths.domain_configs,
         names=asked_names(ground),
         tools=asked_tools(ground),
         paths=asked_paths(ground),

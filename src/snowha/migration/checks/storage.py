@@ -23,6 +23,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     """Mounts, locks, room, and where sNow! would put the next image."""
     yield from _not_nfs(facts)
     yield from _mounts(site, facts)
+    yield from _rights(site, facts)
     yield from _locks(site, facts)
     yield from _space(site, facts)
     if facts.first.undone:
@@ -32,6 +33,19 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
             "undone-images", f"{facts.first.name}:{where}", f"{len(facts.first.undone)} images take {size >> 20} MiB"
         )
     yield from _destination(site, facts)
+
+
+def _rights(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A config names scripts and files that root uses on every server; whoever can write a folder can replace what is in it."""
+    itself = {site.paths.domain_configs, site.paths.images}
+    for server in facts.answering:
+        for right in server.rights:
+            if right.is_open and not (right.is_sticky and right.path not in itself):
+                yield found(
+                    "writable-by-others",
+                    f"{server.name}:{right.path}",
+                    f"mode {right.mode:o}, {right.owner}:{right.group}: others than root can write it",
+                )
 
 
 def _not_nfs(facts: Facts) -> Iterator[Finding]:

@@ -63,6 +63,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     (tmp_path / "images/deploy01/deploy01-disk.undone").write_bytes(b"i" * 99)
     words = bundle.gather_argv(
         B,
+        configs=str(tmp_path),
         snow_conf=str(conf),
         images=str(tmp_path / "images"),
         names=["localhost", "no-such-name.invalid"],

@@ -12,7 +12,7 @@ from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.autostart import Autostart, Entry
 from snowha.migration.checks import catalogue, judge, look
-from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
+from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Right, Unit
 from snowha.site.disk_spec import parse_disk
 from snowha.site.model import Disk, Site
 from snowha.xen.xl import Hypervisor
@@ -86,6 +86,12 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "root-ssh": lambda: _facts(replace(healthy(), logins=(LoginFact("snow01", "snow02", False, "denied"),))),
     "xendomains-save": lambda: _facts(change(healthy(), "snow01", xendomains="XENDOMAINS_SAVE=/var/lib/xen/save\n")),
     "starts-at-boot": lambda: _facts(change(healthy(), "snow01", units=AT_BOOT)),
+    "writable-by-others": lambda: _facts(
+        change(healthy(), "snow02", rights=(Right(0o775, "root", "snow", "/sNow/etc/domains"),))
+    ),
+    "unattended-upgrades": lambda: _facts(
+        change(healthy(), "snow02", upgrades='APT::Periodic::Unattended-Upgrade "1";\n')
+    ),
     "not-nfs": lambda: _facts(change(healthy(), "snow01", mounts=mounts()[:1])),
     "mount-differs": lambda: _facts(change(healthy(), "snow02", mounts=OTHER_MOUNT)),
     "mount-options": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.1,hard,proto=tcp"))),
@@ -360,3 +366,44 @@ def test_a_configuration_without_a_nodelist_is_not_the_packages_example(text: st
     """Somebody else's cluster was replaced without asking."""
     findings = judge.judge(SITE, change(healthy(), "snow02", corosync_conf=text))
     assert ("corosync-foreign" in {finding.code for finding in findings}) == is_somebodys
+
+
+@pytest.mark.parametrize(
+    ("right", "is_stop"),
+    [
+        (Right(0o755, "root", "root", "/sNow"), False),
+        (Right(0o775, "root", "root", "/sNow/etc/domains"), False),
+        (Right(0o1777, "root", "root", "/srv"), False),
+        (Right(0o1777, "root", "root", "/sNow/domains"), True),
+        (Right(0o755, "snow", "snow", "/sNow"), True),
+        (Right(0o757, "root", "root", "/sNow/etc"), True),
+        (Right(0o664, "root", "users", "/sNow/etc/domains/deploy01.cfg"), True),
+        (Right(0o644, "root", "users", "/sNow/etc/domains/deploy01.cfg"), False),
+        (Right(0o644, "deploy", "root", "/sNow/etc/domains/deploy01.cfg"), True),
+    ],
+)
+def test_who_can_write_a_config_is_root_on_every_server(right: Right, is_stop: bool) -> None:
+    findings = judge.judge(SITE, change(healthy(), "snow01", rights=(right,)))
+    assert ("writable-by-others" in {finding.code for finding in findings}) == is_stop
+
+
+SPARED = "".join(f'Unattended-Upgrade::Package-Blacklist:: "{name}";\n' for name in ("xen", "corosync", "pacemaker$"))
+PERIODIC = 'APT::Periodic::Unattended-Upgrade "1";\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        (PERIODIC, True),
+        (PERIODIC + SPARED, False),
+        (PERIODIC + SPARED.replace("corosync", "nginx"), True),
+        (PERIODIC + SPARED.replace("xen", "xen-hyper"), True),
+        (PERIODIC.replace("1", "0"), False),
+        ("$nrconf{restart} = 'a';\n", True),
+        ("$nrconf{restart} = 'a';\n$nrconf{restart} = 'l';\n", False),
+        ("", False),
+    ],
+)
+def test_what_replaces_packages_by_itself_is_said(text: str, is_said: bool) -> None:
+    findings = judge.judge(SITE, change(healthy(), "snow01", upgrades=text))
+    assert ("unattended-upgrades" in {finding.code for finding in findings}) == is_said
