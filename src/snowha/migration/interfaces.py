@@ -143,12 +143,18 @@ class _Edit:
             self.refuse(f"{self.card} has no static address there, so {self.bridge} cannot be put in its place")
         for stanza in everything:
             self.look(stanza)
+        if any(line.words for before, _ in parsed.values() for line in _lines(before)):
+            self.refuse("it begins with an option that belongs to no interface, for which ifupdown refuses the file")
         self.kept = [line.raw for one in own for line in one.options if self.stays(line)]
         return {path: before + "".join(map(self.written, stanzas)) for path, (before, stanzas) in parsed.items()}
 
     def look(self, stanza: _Stanza) -> None:
         """Refuse what says something of the card that is not understood."""
         kind, words = stanza.head.keyword, stanza.head.words
+        if kind not in ("iface", "mapping", "template") and stanza.options:
+            self.refuse(
+                f"{' '.join(stanza.options[0].words)!r} belongs to no interface, for which ifupdown refuses the file"
+            )
         if kind in ("source", "source-directory"):
             return
         for name in words[1:]:

@@ -22,6 +22,8 @@ _SUBSCRIPT = re.compile(r"\[((?:'[^'\n]*'|\"[^\"\n]*\"|[^\]\s\"'])+)\]\+?=")
 _KEYWORD = re.compile(r"(?:if|while|until|for|select|case|then|do|else|elif|fi|done|esac|time|[!{}])(?=[\s;)&|]|\Z)")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(['\"]?)(\w+)\2")
 
+READONLY = "it is readonly"
+"""Reason of what sets nothing, but keeps others from it: bash gives up where one tries."""
 ANYTHING = "*"
 """Stands for the name of every variable, in an assignment by what is not followed."""
 _ATTRIBUTES = frozenset("ilun")
@@ -126,7 +128,7 @@ class _Scanner(Words):
             self.assignments(declared=False)
         elif match := _DECLARE.match(self.text, self.pos):
             self.pos = match.end()
-            self.assignments(declared=True)
+            self.assignments(declared=True, options="r" if match[0] == "readonly" else "")
         elif match := _UNSET.match(self.text, self.pos):
             for name in match[1].split():
                 empty = Word(self.pos, self.pos, ())
@@ -191,10 +193,9 @@ class _Scanner(Words):
         names = _NAMES.findall(raw)
         self.unknown([ANYTHING] if "$" in raw and name != "printf" and name != "let" else names, f"{name} may set it")
 
-    def assignments(self, *, declared: bool) -> None:
+    def assignments(self, *, declared: bool, options: str = "") -> None:
         """``A=1 B=2``. With a command behind them they hold for that command alone, and are none of ours."""
         batch: list[Assignment] = []
-        options = ""
         declared_names: list[str] = []
         while True:
             self.skip_blanks()
@@ -203,6 +204,8 @@ class _Scanner(Words):
                 # In a pipe or in the background they happen in another process, and change nothing here.
                 if not char or char not in "&|" or self.peek(2) in ("&&", "||"):
                     self.add(*batch)
+                    if "r" in options:
+                        self.unknown([*declared_names, *(one.name for one in batch)], READONLY)
                     if set(options) & _ATTRIBUTES:
                         names = [*declared_names, *(one.name for one in batch)]
                         self.unknown(names, f"declare -{options} changes what is assigned")

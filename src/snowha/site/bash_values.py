@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from snowha.site.bash import ANYTHING, Assignment
+from snowha.site.bash import ANYTHING, READONLY, Assignment
 from snowha.site.bash_words import Array, Piece, Word
 
 
@@ -15,6 +15,8 @@ class NotUnderstood:
 
     reason: str
     line: int
+    is_array: bool = False
+    """It is one, or may be: ``X=1`` sets its first element then, and leaves the others."""
 
 
 Value = str | dict[str, str] | NotUnderstood
@@ -22,6 +24,7 @@ Value = str | dict[str, str] | NotUnderstood
 
 
 _IFS = " \t\n"
+_MAKES_ARRAYS = ("read", "mapfile")
 _DEEPEST = 8
 """Files that source one another."""
 
@@ -39,20 +42,32 @@ def evaluate(
     set any variable that is not named itself.
     """
     values: dict[str, Value] = dict(environment or {})
+    readonly: set[str] = set()
     fixed: set[str] = set()
     """Names with an attribute: what is assigned to them from then on is changed."""
     for assignment in assignments:
         name = assignment.name
-        if assignment.operator == "source":
+        was_array = _is_array(values.get(name))
+        if assignment.reason == READONLY:
+            readonly.add(name)
+        elif name in readonly:
+            values = _spoiled(replace(assignment, reason=f"{name} is readonly, and set again"), values)
+        elif assignment.operator == "source":
             values = _sourced(assignment, values, follow, depth)
         elif name == ANYTHING:
             values = _spoiled(assignment, values)
         elif assignment.operator == "?" or name in fixed:
-            values[name] = NotUnderstood(assignment.reason or "declare changes what is assigned to it", assignment.line)
+            reason = assignment.reason or "declare changes what is assigned to it"
+            values[name] = NotUnderstood(
+                reason, assignment.line, is_array=was_array or reason.startswith(_MAKES_ARRAYS)
+            )
             if assignment.reason.startswith("declare"):
                 fixed.add(name)
         elif not assignment.certain:
-            values[name] = NotUnderstood("it is set only under a condition, or in a function", assignment.line)
+            is_array = was_array or isinstance(assignment.value, Array)
+            values[name] = NotUnderstood(
+                "it is set only under a condition, or in a function", assignment.line, is_array=is_array
+            )
         elif assignment.operator == "unset":
             values.pop(name, None)
         else:
@@ -74,8 +89,15 @@ def _sourced(
 
 def _spoiled(assignment: Assignment, values: Mapping[str, Value]) -> dict[str, Value]:
     """Any variable may have been set by something that is not followed."""
-    why = NotUnderstood(assignment.reason, assignment.line)
-    return dict.fromkeys((*values, ANYTHING), why)
+    made = assignment.reason.startswith(_MAKES_ARRAYS)
+    return {
+        name: NotUnderstood(assignment.reason, assignment.line, is_array=made or _is_array(values.get(name)))
+        for name in (*values, ANYTHING)
+    }
+
+
+def _is_array(value: Value | None) -> bool:
+    return isinstance(value, dict) or (isinstance(value, NotUnderstood) and value.is_array)
 
 
 def fields(word: Word, values: Mapping[str, Value], line: int) -> list[str] | NotUnderstood:
@@ -111,16 +133,18 @@ def ordered(array: Mapping[str, str]) -> dict[str, str]:
 
 
 def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
-    old = values.get(assignment.name)
+    old = values.get(assignment.name, values.get(ANYTHING))
     line = assignment.line
     append = assignment.operator == "+="
-    if isinstance(old, NotUnderstood) and (append or assignment.subscript is not None):
+    whole = isinstance(assignment.value, Array) and not append
+    if isinstance(old, NotUnderstood) and (append or assignment.subscript is not None or (old.is_array and not whole)):
         return old
     if isinstance(assignment.value, Array):
         start: dict[str, str] = {}
         if append and old is not None and not isinstance(old, NotUnderstood):
             start = dict(old) if isinstance(old, dict) else {"0": old}
-        return _array(assignment.value, start, values, line)
+        found = _array(assignment.value, start, values, line)
+        return replace(found, is_array=True) if isinstance(found, NotUnderstood) else found
     text = _join(assignment.value, values, line)
     if isinstance(text, NotUnderstood):
         return text

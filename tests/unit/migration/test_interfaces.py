@@ -129,6 +129,8 @@ REFUSED = {
     "own script": STOCK.replace("    gateway", "    up /usr/local/sbin/net $IFACE\n    gateway"),
     "two commands": STOCK.replace("    gateway", "    up ip route add 10.9.0.0/16 dev ens3; reboot\n    gateway"),
     "wireless": STOCK.replace("    gateway", "    wpa-ssid x\n    gateway"),
+    "misplaced option": STOCK.replace("auto ens4\n", "auto ens4\n    mtu 9000\n"),
+    "option first": "mtu 9000\n" + STOCK,
     "unknown": STOCK.replace("    gateway", "    frobnicate 1\n    gateway"),
     "long alias": STOCK + "\niface ens3:management inet static\n    address 10.7.0.2/24\n",
 }

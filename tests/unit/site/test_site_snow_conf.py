@@ -287,6 +287,8 @@ def test_bash_reads_the_same_from_the_sample(tmp_path: Path, conf: SnowConf) -> 
 
 
 COMMANDS = [
+    "IFS=,\nA=a,b\nX=( $A )\nX=1\n", "mapfile -t X <<< $'a\\nb'\nX=1\n", "X=( $(echo a b) )\nX=1\n",
+    "X=( a b )\nf() {\n X=2\n}\nX=1\n",
     "let X=1\n", "let 'X = 1 + 1' Y=2\n", "eval X=1\n", "eval 'X=2; Y=3'\nY=9\n", "read X <<< 5\n",
     "read -r X Y <<< '5 6'\n", "printf -v X '%s' 7\n", "mapfile -t X <<< a\n", "((X = 3))\n", "((X++))\nY=1\n",
     "f() { X=2; }\nf\n", "function f { X=2; }\nX=1\nf\n", "f() {\n X=2\n}\nX=1\n", "f() ( X=2 )\nf\n",
