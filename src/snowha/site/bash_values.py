@@ -147,7 +147,7 @@ def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
         return replace(found, is_array=True) if isinstance(found, NotUnderstood) else found
     text = _join(assignment.value, values, line)
     if isinstance(text, NotUnderstood):
-        return text
+        return replace(text, is_array=_is_array(old) or assignment.subscript is not None)
     if assignment.subscript is not None or isinstance(old, dict):
         # ``A=x`` on an array sets its first element.
         key = _key(assignment.subscript if assignment.subscript is not None else "0")
