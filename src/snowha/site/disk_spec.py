@@ -277,7 +277,7 @@ class _Reader:
             return
         kind, colon, _ = target.partition(":")
         if script is not None or (colon and "/" not in kind):
-            what = f"script {script}" if script else f"target {show(kind + ':…')}"
+            what = f"script {script}" if script else f"target {show(kind)}:"
             self.fail(
                 f"its {what} names storage that is no volume or file of this server, so it cannot be copied",
                 "take the domain out of ha.toml, or copy the disk to a logical volume or a file by hand first",
