@@ -5,6 +5,44 @@ The exit code of ``snow`` is the class of the error, so that a script can tell a
 
 from __future__ import annotations
 
+import errno
+
+_WITHOUT_PATH = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EIO,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+    }
+)
+"""What the kernel says of the machine, whatever was asked (errno(3)): full, read-only, broken, exhausted."""
+_WITH_PATH = _WITHOUT_PATH | {
+    *(
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    ),
+    *(errno.ESTALE, errno.EBUSY, errno.ETXTBSY, errno.ENXIO, errno.ENODEV, errno.ENOTEMPTY, errno.EXDEV, errno.EMLINK),
+}
+"""What it says of a file that it names."""
+_REMEDIES = {
+    errno.ENOSPC: "make room there, and run it again",
+    errno.EDQUOT: "make room there, and run it again",
+    errno.EROFS: "name a place that can be written",
+    errno.EACCES: "run it as a user who may, or name another place",
+    errno.EPERM: "run it as a user who may, or name another place",
+}
+
 
 class SnowError(Exception):
     """An error with a remedy. ``where`` is a file and line, a host, or a domain."""
@@ -40,6 +78,13 @@ class SiteError(SnowError):
     exit_code = 4
 
 
+class LostLockError(SiteError):
+    """Another run may have taken over: a command was not carried out, and nothing more may be done to any server."""
+
+    command: tuple[str, ...] = ()
+    """The one that was not carried out."""
+
+
 class CommandError(SnowError):
     """A command on a server failed. The message shows it once, ready to paste."""
 
@@ -50,3 +95,18 @@ class ProofError(SnowError):
     """A step was carried out and its result, looked at on the real thing, is not what it must be."""
 
     exit_code = 6
+
+
+class MachineError(SnowError):
+    """The machine that `snow` runs on cannot do what it must: a full disk, a folder that cannot be written."""
+
+
+def explained(error: BaseException) -> BaseException:
+    """What the kernel says of this machine as one message; everything else, which may be a bug of ours, as it is."""
+    if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+        return error
+    known = _WITHOUT_PATH if error.filename is None else _WITH_PATH
+    if error.errno not in known:
+        return error
+    where = "" if error.filename is None else str(error.filename)
+    return MachineError(error.strerror or str(error), where=where, remedy=_REMEDIES.get(error.errno, ""))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from snowha.cli.options import FILE, journal_path
+from snowha.cli.options import FILE, journal_path, waiting
 from snowha.cli.session import carry_out, session
 from snowha.errors import InputError
 from snowha.migration import load, planning, preflight
@@ -50,22 +50,28 @@ def _chosen(ground: Ground, passwords: dict[str, str], until: str, only: str, do
 @FILE
 @_selecting
 @click.option(
-    "--save", type=click.Path(path_type=Path), help="Write the plan to this file, for `snow ha apply --plan`."
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the plan to this file, for `snow ha apply --plan`.",
 )
 @click.option("--short", is_flag=True, help="Only which steps, without what each would change.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as data.")
 def plan(
     file: Path, until: str, only: str, domains: tuple[str, ...], save: Path | None, short: bool, as_json: bool
 ) -> None:
-    """Show what `snow ha apply` would do now: steps in order, files as diffs, commands, reboots, times. Changes nothing."""
-    ground = load.load(file, remember=True)
+    """Show what `snow ha apply` would do now. Changes nothing.
+
+    The steps in order, files as diffs, commands, reboots, and times.
+    """
+    ground = load.load(file, remember=True, say=waiting)
     passwords = load.passwords(ground, file)
     steps = _chosen(ground, passwords, until, only, domains)
     _warn(preflight.check(ground, passwords))
     path = journal_path()
     journal = Journal(path) if path.exists() else None
     try:
-        made = planning.make(ground, passwords, steps, journal=journal, say=_say)
+        made = planning.make(ground, passwords, steps, journal=journal, say=waiting)
     finally:
         if journal is not None:
             journal.close()
@@ -84,17 +90,21 @@ def plan(
 @FILE
 @_selecting
 @click.option(
-    "--plan", "plan_file", type=click.Path(path_type=Path), help="Do what this plan says, if the site is as it was."
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Do what this plan says, if the site is as it was.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 def apply(
     file: Path, until: str, only: str, domains: tuple[str, ...], plan_file: Path | None, yes: bool, as_json: bool
 ) -> None:
-    """Carry out the migration: every step looks before it acts, and proves itself after.
+    """Carry out the migration, or what is left of it.
 
-    Run it again at any time: what is done is left alone, what was interrupted is carried on. Ctrl-C ends it at the next
-    safe point.
+    Every step looks before it acts, and proves itself after. Run it again at any time: what is done is left alone,
+    what was interrupted is carried on. Ctrl-C ends it at the next safe point.
     """
     saved = saved_plans.read(plan_file) if plan_file is not None else None
     if saved is not None:
@@ -110,7 +120,7 @@ def apply(
         if due:
             _warn(preflight.check(here.ground, here.passwords))
         if saved is not None:
-            made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=_say)
+            made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=waiting)
             differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
             saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
@@ -123,8 +133,3 @@ def _warn(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         if finding.severity == "warn":
             click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)
-
-
-def _say(text: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(text, err=True)

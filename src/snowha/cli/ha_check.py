@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, waiting
 from snowha.cli.session import carry_out, session
-from snowha.migration import load
+from snowha.migration import load, view
 from snowha.migration.checks import judge, look
 from snowha.migration.steps import all_steps
 from snowha.site.rules import Finding
@@ -23,9 +23,10 @@ from snowha.site.rules import Finding
 @click.option("--fix", is_flag=True, help="Carry out the remedies that are safe, then look again.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as data.")
 def check(file: Path, fix: bool, as_json: bool) -> None:
-    """Look at everything that must hold, on every server at once. Changes nothing, unless --fix is given.
+    """Look at everything that must hold, on every server at once.
 
-    Exits with 4 if something forbids `snow ha apply`. docs/checks.md explains every finding.
+    Changes nothing, unless --fix is given. Each finding has a code, a severity (stop, warn, note), a place and a remedy;
+    docs/checks.md explains them all. Exits with 4 if something forbids `snow ha apply`.
     """
     wanted: tuple[str, ...] = ()
     failed = 0
@@ -41,9 +42,9 @@ def check(file: Path, fix: bool, as_json: bool) -> None:
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
                 findings = judge.judge(here.ground.site, look.look(here.ground, here.passwords), shared)
     else:
-        ground = load.load(file, found=shared)
-        seen = look.look(ground, load.passwords(ground, file, all_fenced=False))
-        findings = judge.judge(ground.site, seen, shared)
+        site = view.look(file, waiting)
+        seen = look.look(site.ground, load.passwords(site.ground, file, all_fenced=False))
+        findings = judge.judge(site.ground.site, seen, site.findings, names=site.domains)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.options import FILE, journal_path
-from snowha.errors import InputError
-from snowha.migration import load
+from snowha.cli.options import FILE, journal_path, waiting
+from snowha.errors import InputError, UnreachableError
+from snowha.migration import load, view
 from snowha.plan import mirror
 from snowha.plan.journal import Done, Entry, Journal, Run
 
@@ -22,16 +22,18 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 
 @click.command()
 @FILE
-@click.option("--run", "number", type=int, help="This run only (its number); by default all.")
+@click.option("--run", "number", type=int, metavar="N", help="This run only (its number); by default all.")
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
 def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
-    """Show what was done to the site: runs, their steps, and the exact commands.
+    """Show what was done to the site: runs, steps, and commands.
 
     Where there is no journal on this machine, the newest copy that a server has is shown. What was given to a command on
-    its standard input is never recorded: it may be a secret.
+    its standard input is never recorded: it may be a secret. Exits with 3, after that, if a server does not answer that may have
+    a newer one.
     """
-    with _journal(file) as journal:
+    lost: dict[str, UnreachableError] = {}
+    with _journal(file, lost) as journal:
         runs = [run for run in journal.runs() if number in (None, run.id)]
         if number is not None and not runs:
             raise InputError(f"there is no run {number}", where=str(journal.path), remedy="`snow ha log` shows all")
@@ -45,15 +47,17 @@ def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
                 ]
             )
         )
+        view.raise_for_lost(lost)
         return
     for run, entries, done in data:
         for line in lines(run, entries, done if commands else ()):
             click.echo(line)
+    view.raise_for_lost(lost)
 
 
 @contextmanager
-def _journal(file: Path) -> Iterator[Journal]:
-    """This machine's, else a copy of a server's."""
+def _journal(file: Path, lost: dict[str, UnreachableError]) -> Iterator[Journal]:
+    """This machine's, else the newest copy that a server has. ``lost`` gets the servers that do not answer."""
     path = journal_path()
     if path.exists():
         with Journal(path) as journal:
@@ -61,8 +65,11 @@ def _journal(file: Path) -> Iterator[Journal]:
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
         copy = Path(folder) / "journal.sqlite"
-        ground = load.load(file)
-        if mirror.adopt(copy, list(ground.hosts.values()), ground.site.name) is None:
+        there = load.reach(file)
+        hosts, silent = view.answering(there.hosts, waiting)
+        lost.update(silent)
+        if mirror.adopt(copy, list(hosts.values()), there.name) is None:
+            view.raise_for_lost(lost)
             raise InputError(
                 "there is no journal, here or on a server", where=str(path), remedy="`snow ha apply` writes it"
             )

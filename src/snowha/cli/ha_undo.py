@@ -18,11 +18,11 @@ from snowha.migration import undo as undoing
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 def undo(file: Path, to: str, yes: bool, as_json: bool) -> None:
-    """Take the migration back: without --to down to the single server, its domains on their volumes.
+    """Take the migration back, down to the single server.
 
-    Domains keep everything they wrote since: each is shut down, its images are copied back and compared, and it is
-    started from its volumes. Configurations are put back as they were kept. Packages stay. `snow ha apply` does it all
-    again.
+    With --to only to what it was after that step. Domains keep everything they wrote since: each is shut down, its
+    images are copied back and compared, and it is started from its volumes. Configurations are put back as they were
+    kept. Packages stay. `snow ha apply` does it all again.
     """
     with session(file) as here:
         here.ground.on_all(lambda host: host.run(["true"], timeout=30))

@@ -11,60 +11,59 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.ha import journal_path
+from snowha.cli.options import FILE, journal_path, waiting
 from snowha.cli.progress import display
 from snowha.cli.session import say
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, warm
+from snowha.migration import image_verbs, load, view, warm
 from snowha.migration.ground import Ground
 from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.plan.step import Reporter, Step
 
-_FILE = click.option(
-    "--file",
-    "-f",
-    type=click.Path(path_type=Path),
-    default=Path("ha.toml"),
-    show_default=True,
-    help="What the cluster is.",
-)
 _JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: events as JSON lines.")
+_VOLUME = {True: "", False: " (gone)", None: " (not known)"}
 _DOMAIN = click.argument("domain")
 
 
-@click.group()
-def images() -> None:
-    """Domains' disks as images on the shared storage."""
-
-
-@images.command("list")
-@_FILE
+@click.command("list")
+@FILE
 @_JSON
 def list_(file: Path, as_json: bool) -> None:
-    """Every image: its size, what it takes, its state, and the volume that it came from."""
-    found = image_verbs.images(load.load(file))
+    """Show every image: its size, its state, and its old volume.
+
+    From any server that answers. Exits with 3, after it has shown what it can, if one does not.
+    """
+    site = view.look(file, waiting)
+    if site.reader is None:
+        site.raise_for_missing()
+    found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
+        site.raise_for_missing()
         return
     rows = [("DOMAIN", "DISK", "SIZE", "TAKES", "STATE", "IMAGE", "OLD VOLUME")]
     for one in found:
-        volume = f"{one.volume}{'' if one.volume_there else ' (gone)'}" if one.volume else "-"
+        volume = f"{one.volume}{_VOLUME[one.volume_there]}" if one.volume else "-"
         rows.append(
             (one.domain, one.vdev, _mib(one.size), _mib(one.allocated), one.state, one.path, volume),
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    site.raise_for_missing()
 
 
-@images.command()
+@click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @click.option("--cold", "is_cold", is_flag=True, help="Shut it down first, and copy then.")
 @click.option("--max-away", type=float, metavar="SECONDS", help="Do not shut it down if it would be away longer.")
 @click.option(
-    "--snapshot-size", type=int, metavar="MIB", help="Of each volume's snapshot. Default: a fifth of the volume."
+    "--snapshot-size",
+    type=int,
+    metavar="MIB",
+    help="Room for what is written meanwhile. Default: a fifth of each volume, at least 256.",
 )
 @click.option("--rate", type=float, metavar="MIB/S", help="Read no faster than this while the domain runs.")
 @_JSON
@@ -77,9 +76,13 @@ def copy(
     rate: float | None,
     as_json: bool,
 ) -> None:
-    """Move DOMAIN from its volumes to images. It runs meanwhile, and is only shut down for the last of it.
+    """Move DOMAIN from its volumes to images while it runs.
 
-    Says how long it will be away before it is shut down. The volumes stay.
+    It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay. If
+    anything fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots
+    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is.
+
+    A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """
     for value, name in ((max_away, "--max-away"), (snapshot_size, "--snapshot-size"), (rate, "--rate")):
         if value is not None and value <= 0:
@@ -89,7 +92,7 @@ def copy(
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(
-        file,
+        ground,
         Step(
             id=f"images.{domain}",
             title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
@@ -101,50 +104,61 @@ def copy(
     )
 
 
-@images.command()
+@click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @_JSON
 def verify(domain: str, file: Path, as_json: bool) -> None:
-    """Read DOMAIN's images from the storage and compare them with what was copied."""
+    """Compare DOMAIN's images with what was copied.
+
+    They are read back from the storage. Only before the domain runs from them: afterwards they differ.
+    """
     ground = _with(file, domain)
     _run(
-        file, _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)), as_json=as_json
+        ground,
+        _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
+        as_json=as_json,
     )
 
 
-@images.command()
+@click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @_JSON
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
 def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
-    """Bring DOMAIN's images, with everything written since, back into its volumes, and its earlier config with them.
+    """Bring DOMAIN's images back into its volumes.
 
-    DOMAIN must be off, and is not started.
+    With everything that was written since, and with the earlier config that names the volumes. DOMAIN must be off,
+    kept off by Pacemaker, and is not started.
     """
     ground = _with(file, domain)
     work = partial(image_verbs.restore, ground, domain)
     question = f"Write the images of {domain} over its old volumes?"
-    _run(file, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes)
+    _run(
+        ground, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes
+    )
 
 
-@images.command()
+@click.command()
 @_DOMAIN
-@_FILE
+@FILE
 @_JSON
 @click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
 def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
-    """Remove the volumes that DOMAIN ran from before, once its images have proven themselves."""
+    """Remove the volumes that DOMAIN ran from before.
+
+    Refused unless it runs from images that were verified at least a day ago; --now waives the day.
+    """
     ground = _with(file, domain)
     work = partial(image_verbs.discard, ground, domain, now=now)
     question = f"Remove the old volumes of {domain}? There is no way back to them."
-    _run(file, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
+    _run(ground, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
 
 
 def _with(file: Path, domain: str) -> Ground:
-    ground = load.load(file)
+    ground = load.load(file, say=waiting)
     known = [one.name for one in ground.site.domains]
     if domain not in known:
         raise InputError(f"there is no domain {domain}", where=str(file), remedy=f"there are {', '.join(known)}")
@@ -165,8 +179,8 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
     return Step(id=f"images.{verb}", title=title, section="images", check=check, apply=apply, asks=asks)
 
 
-def _run(file: Path, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with load.turn(file, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
+def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with load.turn(ground, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

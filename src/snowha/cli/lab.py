@@ -10,46 +10,54 @@ import termios
 import time
 import tty
 from pathlib import Path
+from typing import Any
 
 import click
 
-from snowha.lab import demo as story
-from snowha.lab import first_boot, layout, machines, network, rootfs, site
+from snowha.cli import verbosity
+from snowha.lab import first_boot, layout, machines, network, requirements, rootfs, site
+
+
+class LabVerb(click.Command):
+    """Says what is missing on this machine before the verb does anything."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        requirements.may_begin()
+        return super().invoke(ctx)
 
 
 def _say(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
+    if not verbosity.chosen.quiet:
+        click.echo(f"{time.strftime('%H:%M:%S')}  {text}")
 
 
-@click.group()
-def lab() -> None:
-    """A whole sNow! site on this machine: Xen servers, storage, BMCs and domains, emulated and real.
-
-    Needs root. Nothing in it can reach, or be reached from, any network.
-    """
-
-
-@lab.command()
+@click.command(cls=LabVerb)
 @click.option(
     "--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="Debian of the servers."
 )
 def up(release: str) -> None:
-    """Bring the site up; the first time it is built and booted (minutes), later it comes from the cache (seconds)."""
+    """Bring the site up; the first time it is built.
+
+    That takes minutes; from the cache it comes in seconds.
+    """
     start = time.monotonic()
     site.up(release, _say)
     _say(f"the lab is up after {time.monotonic() - start:.0f} s: `snow lab status`, `snow lab ssh snow01`")
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 def down() -> None:
-    """End everything the lab started. Built images stay in the cache."""
+    """End everything that the lab started.
+
+    Built images stay in the cache.
+    """
     site.down(_say)
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(as_json: bool) -> None:
-    """Machines and their power, snapshots, domains that answer."""
+    """Show machines, their power, snapshots, and domains."""
     facts = site.status()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
@@ -72,32 +80,32 @@ def status(as_json: bool) -> None:
         click.echo(f"not running: {', '.join(dead)}  → `snow lab restore {layout.PREPARED}` or down and up")
 
 
-@lab.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=LabVerb, context_settings={"ignore_unknown_options": True})
 @click.argument("host")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[CMD…]")
 def ssh(host: str, words: tuple[str, ...]) -> None:
-    """Log in to a machine of the lab as root, or run a command there."""
+    """Log in to a machine as root, or run a command there."""
     site.facts(layout.paths())
     argv = first_boot.ssh_words(host, list(words), paths=layout.paths())
     os.execvp(argv[0], argv)
 
 
-@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", cls=LabVerb, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD…")
 def exec_(words: tuple[str, ...]) -> None:
-    """Run a command of this machine inside the site's network: the administrator's workstation.
+    """Run a command of this machine inside the site's network.
 
-    For example: snow lab exec snow ha status
+    It is the administrator's workstation there. For example: snow lab exec snow ha status
     """
     site.facts(layout.paths())
     argv = network.inside(*words)
     os.execvp(argv[0], argv)
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 @click.argument("host")
 def console(host: str) -> None:
-    """The serial console of a machine. Ctrl-] leaves it."""
+    """Open a machine's serial console. Ctrl-] leaves it."""
     paths = layout.paths()
     site.facts(paths)
     connection = machines.console_socket(site.known(host), paths)
@@ -125,46 +133,62 @@ def console(host: str) -> None:
         connection.close()
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 @click.argument("name")
 def save(name: str) -> None:
-    """Save the whole site, running, under NAME."""
+    """Save the whole running site under NAME."""
     start = time.monotonic()
     site.save(name)
     _say(f"saved as {name} in {time.monotonic() - start:.1f} s")
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 @click.argument("name")
 def restore(name: str) -> None:
-    """Bring the whole site back to what it was when NAME was saved."""
+    """Bring the whole site back to what it was at NAME."""
     start = time.monotonic()
     site.restore(name)
     _say(f"back at {name} after {time.monotonic() - start:.1f} s")
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 @click.argument("host")
 @click.argument("action", type=click.Choice(["on", "off", "reset"]))
 def power(host: str, action: str) -> None:
-    """Cut or give a machine's power, as a hand on the cable would."""
+    """Cut a machine's power, or give it.
+
+    As a hand on the cable would.
+    """
     site.power(host, action)
 
 
-@lab.command()
+@click.command(cls=LabVerb)
 @click.argument("host")
 @click.argument("network_name", metavar="NETWORK")
 @click.argument("state", type=click.Choice(["up", "down"]))
 def cable(host: str, network_name: str, state: str) -> None:
-    """Plug or pull a machine's cable to a network (snow, mgmt)."""
+    """Plug or pull a machine's cable to a network.
+
+    NETWORK is snow or mgmt.
+    """
     site.cable(host, network_name, state == "up")
 
 
-@lab.command()
-@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES))
+@click.command(cls=LabVerb)
+@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="As of up.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True, help="For the report."
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("build/demo"),
+    show_default=True,
+    help="For the report.",
 )
 def demo(release: str, folder: Path) -> None:
-    """The whole story: a single server becomes a cluster, then loses a server. Ends with a report."""
+    """Carry out the whole story, and write a report of it.
+
+    A single server becomes a cluster, then loses a server.
+    """
+    from snowha.lab import demo as story  # all of the product, which no other verb here needs
+
     sys.exit(story.run(release, folder.resolve(), _say))

@@ -1,51 +1,74 @@
-"""The door: ``snow``. Errors of the user's leave as one message and an exit code by class."""
+"""The door: ``snow``. Errors of the user's, and of this machine's, leave as one message and an exit code by class."""
 
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from snowha import __version__
-from snowha.cli.ha import ha
-from snowha.cli.images import images
-from snowha.cli.lab import lab
-from snowha.errors import SnowError
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="snow")
-def snow() -> None:
-    """Highly available service domains for sNow! sites.
-
-    \b
-    Exit codes: 0 done · 1 other error · 2 wrong input · 3 a server, BMC or storage does not answer
-    4 the site forbids it · 5 a command failed · 6 a proof failed · 130 interrupted
-    """
-
-
-snow.add_command(lab)
-snow.add_command(ha)
-snow.add_command(images)
+from snowha.cli import streams, verbosity
+from snowha.cli.tree import snow
+from snowha.errors import SnowError, explained
 
 
 def main() -> None:
     try:
-        snow.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        streams.standard()
+        code = _words()
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _tell("interrupted")
+        code = 130
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except SnowError as error:
-        click.echo(f"snow: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        with _told():
+            error.show(sys.stderr)
+        code = 2
     except BrokenPipeError:
-        sys.exit(1)
+        streams.forget(sys.stdout)
+        code = 1
+    except (SnowError, OSError) as error:
+        if getattr(error, "filename", "") == streams.STDOUT:
+            streams.forget(sys.stdout)
+        known = explained(error)
+        if not isinstance(known, SnowError):
+            raise
+        if known is not error:
+            _log("".join(traceback.format_exception(error)))
+        _tell(f"snow: {known}")
+        code = known.exit_code
+    _log(f"exit code {code}")
+    sys.exit(code)
+
+
+def _log(text: str) -> None:
+    if verbosity.chosen.log is not None:
+        verbosity.chosen.log(text)
+
+
+def _words() -> int:
+    """The exit code of what the command line says."""
+    try:
+        return int(snow.main(standalone_mode=False) or 0)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+
+
+def _tell(text: str) -> None:
+    with _told():
+        click.echo(text, file=sys.stderr)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """On standard error; if nobody takes it there, the exit code has to do."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        streams.forget(sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
+
+from snowha.cli import verbosity
+from snowha.errors import InputError
 
 FILE = click.option(
     "--file",
@@ -13,14 +17,24 @@ FILE = click.option(
     type=click.Path(path_type=Path),
     default=Path("ha.toml"),
     show_default=True,
+    metavar="FILE",
     help="What the cluster shall be.",
 )
 
 
 def journal_path() -> Path:
-    """Where the journal is kept: /var/lib/snow-ha for root, else below the user's home."""
-    base = Path("/var/lib/snow-ha") if os.geteuid() == 0 else Path.home() / ".local/state/snow-ha"
+    """Where the journal is kept: $SNOW_JOURNAL, else /var/lib/snow-ha for root, else below the user's home. Nothing is made."""
     if named := os.environ.get("SNOW_JOURNAL"):
         return Path(named)
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return base / "journal.sqlite"
+    if os.geteuid() == 0:
+        return Path("/var/lib/snow-ha/journal.sqlite")
+    try:
+        return Path.home() / ".local/state/snow-ha/journal.sqlite"
+    except RuntimeError:  # neither HOME nor an entry in passwd(5)
+        raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
+
+
+def waiting(text: str) -> None:
+    """What is waited for, to whoever sits at a terminal."""
+    if sys.stderr.isatty():
+        verbosity.say(text)

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from snowha.errors import SnowError
+from snowha.cli import verbosity
+from snowha.errors import SnowError, explained
 from snowha.plan import events
 
 if TYPE_CHECKING:
@@ -44,10 +45,23 @@ class Display(Protocol):
 
 def display(*, json: bool = False, stream: TextIO | None = None) -> Display:
     """The display for ``stream`` (standard output): live on a terminal, plain lines elsewhere, or JSON lines."""
-    out = stream or sys.stdout
+    # with a log file the events go there by themselves, and not as a copy of what is drawn
+    shown = _display(json, stream or verbosity.raw(sys.stdout))
+    if verbosity.chosen.log is None:
+        return shown
+    from snowha.cli.quiet import LogDisplay
+
+    return LogDisplay(shown, verbosity.chosen.log)
+
+
+def _display(json: bool, out: TextIO) -> Display:
     if json:
         return JsonDisplay(out)
-    if not out.isatty():
+    if verbosity.chosen.quiet:
+        from snowha.cli.quiet import QuietDisplay
+
+        return QuietDisplay(out)
+    if verbosity.chosen.verbose or not out.isatty():
         return PlainDisplay(out)
     from rich.console import Console
 
@@ -111,6 +125,7 @@ def _summary(event: events.RunEnded, left: list[str]) -> Iterator[Line]:
 
 def error_text(error: BaseException) -> str:
     """The message and remedy of a user's error; the whole traceback of ours."""
+    error = explained(error)
     return str(error) if isinstance(error, SnowError) else "".join(traceback.format_exception(error)).rstrip()
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import verbosity
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.migration import comeback, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
-from snowha.plan.journal import Journal
+from snowha.plan.journal import Journal, prepare
 from snowha.plan.outcome import Outcome
 from snowha.plan.record import Recorder
 from snowha.plan.step import Step
@@ -43,19 +44,20 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
+    path = journal_path()
+    prepare(path)
     say("asking the servers what there is")
     recorder = Recorder()
-    path = journal_path()
     there = load.reach(file)
     said = mirror.adopt(path, list(there.hosts.values()), there.name)
     if said:
         say(said)
     unfinished = _unfinished(path)
     if comeback.concerns(unfinished):
-        with load.turn(file, say):
+        with load.turn(there, say):
             comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
     questions = _questions(path)
-    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
+    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found, say=say)
     passwords = load.passwords(ground, file, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:
@@ -81,7 +83,7 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
 
 def say(text: str) -> None:
     """To whoever watches, and not into what a script reads."""
-    click.echo(text, err=True)
+    verbosity.say(text)
 
 
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
@@ -89,7 +91,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with load.turn(here.file, say) if due else nullcontext(), display(json=as_json) as shown:
+    with load.turn(here.ground, say) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

@@ -16,7 +16,7 @@ from lxml import etree
 
 from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
-from snowha.cluster.fencing import IPMI_AGENTS, device_of, ipmi_options
+from snowha.cluster.fencing import device_of, ipmi_options
 from snowha.errors import InputError
 from snowha.site.model import Domain, FloatingIp, Server, Site
 
@@ -24,6 +24,9 @@ __all__ = ["FLOATING_IP", "Options", "compose", "differs", "fence_id", "foreign"
 
 FLOATING_IP = "xsnow-vip"
 """Resource id of the floating IP, as in the guide."""
+
+DOMAIN_AGENT = ("snow-ha", "domain")
+"""Provider and type of the resource agent for a domain: ocf:snow-ha:domain, which xen/server has."""
 
 STICKINESS = 100
 PREFERENCE = 25
@@ -49,9 +52,10 @@ class Options:
     """The agent asks the guest to shut down and destroys it after two thirds of this. A stop that fails gets the server
     fenced, with all that runs on it: better wait."""
     monitor_s: int = 90
-    """An ``xl list`` that is late is taken for a dead domain and restarted, so late must not come from load alone."""
+    """A look that is late counts as failed and the domain is restarted, so late must not come from load alone. The agent looks
+    again until shortly before this when ``xl`` cannot be used and nothing else shows that the domain runs."""
     monitor_interval_s: int = 60
-    """Each look starts some twenty processes on dom0, for every domain. The guide has 40 s. It matters only for a domain
+    """Each look starts two processes on dom0, for every domain. The guide has 40 s. It matters only for a domain
     that was shut down from inside: a lost server is noticed by Corosync, within its token, and a domain that crashes or
     reboots is started again by libxl itself, with the on_crash and on_reboot that sNow! writes."""
     migrate_s: int = 600
@@ -154,7 +158,7 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         # Off is not taken for granted: the agent reads the power back until it is off, for this many seconds.
         "power_timeout": "40",
     }
-    if device.agent in IPMI_AGENTS:
+    if device.is_ipmi:
         # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
         parameters |= {key: value or "1" for key, value in ipmi_options(device).items()}
         parameters |= {"method": "onoff", "power_wait": "2"}
@@ -181,9 +185,9 @@ def _floating_ip(floating_ip: FloatingIp) -> etree._Element:
 
 
 def _domain(domain: Domain, options: Options) -> etree._Element:
-    """A domain. ``name`` is given, since the agent takes the resource id for it when it cannot read the config.
+    """A domain. ``name`` is given, since the config may be on storage that does not answer.
 
-    ``allow_mem_management`` stays off (its default): it rewrites the config. No utilization: a capacity that is wrong
+    No utilization: a capacity that is wrong
     or out of date leaves a domain down in just the disaster it is for, xl refuses by itself what does not fit, and
     whether the others can hold a lost server's domains is told before (``placement.fits_after_loss``).
     """
@@ -191,7 +195,13 @@ def _domain(domain: Domain, options: Options) -> etree._Element:
     moving = _migrate_s(domain, options)
     return _element(
         "primitive",
-        {"id": domain.name, "class": "ocf", "provider": "heartbeat", "type": "Xen", "description": MARK},
+        {
+            "id": domain.name,
+            "class": "ocf",
+            "provider": DOMAIN_AGENT[0],
+            "type": DOMAIN_AGENT[1],
+            "description": MARK,
+        },
         _set("instance_attributes", f"{domain.name}.params", {"xmfile": domain.config, "name": domain.name}),
         *([_set("meta_attributes", f"{domain.name}.meta", migrate)] if migrate else []),
         _operations(

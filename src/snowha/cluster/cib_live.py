@@ -20,6 +20,9 @@ PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
 
 _OURS = (PLACE, APART, FENCE)
 
+TAKE_OVER = "snow-take-over"
+"""Id of the property set that switches maintenance-mode on while domains get another resource agent."""
+
 _OPERATOR_META = frozenset({"target-role", "is-managed", "maintenance"})
 """What an administrator sets on a resource for a while (``crm resource stop``, ``unmanage``). It is state and not
 configuration: kept as it is, and no difference."""
@@ -117,6 +120,33 @@ def merge(current: bytes, wanted: bytes) -> bytes:
     _merge_resources(_section(configuration, "resources"), _section(then, "resources"))
     _merge_constraints(_section(configuration, "constraints"), _section(then, "constraints"))
     return etree.tostring(root, pretty_print=True)
+
+
+def changes_agent(current: bytes, wanted: bytes) -> list[str]:
+    """Resources of ours that are there with another agent than the one wanted. Pacemaker would stop and start them."""
+    theirs, mine = _resources(_configuration(current)), _resources(_configuration(wanted))
+    return [
+        name
+        for name, element in mine.items()
+        if name in theirs and theirs[name].get("description") == MARK and _kind(theirs[name]) != _kind(element)
+    ]
+
+
+def suspended(cib: bytes) -> bytes:
+    """The CIB with the whole cluster in maintenance-mode, under an id that tells why (``is_suspended``)."""
+    root = _parse(cib)
+    section = _section(_configuration_in(root), "crm_config")
+    pairs = etree.SubElement(section, "cluster_property_set", {"id": TAKE_OVER, "score": "1000"})
+    etree.SubElement(pairs, "nvpair", {"id": f"{TAKE_OVER}.mode", "name": "maintenance-mode", "value": "true"})
+    return etree.tostring(root, pretty_print=True)
+
+
+def is_suspended(current: bytes) -> bool:
+    """Whether ``suspended`` was committed and not taken back."""
+    return any(
+        pair.get("value") == "true"
+        for pair in _configuration(current).iterfind(f"crm_config/*[@id='{TAKE_OVER}']/nvpair")
+    )
 
 
 def _merge_options(section: etree._Element, wanted: etree._Element | None) -> None:
@@ -256,7 +286,10 @@ def _kind(resource: etree._Element) -> str:
 
 
 def _configuration(text: bytes) -> etree._Element:
-    root = _parse(text)
+    return _configuration_in(_parse(text))
+
+
+def _configuration_in(root: etree._Element) -> etree._Element:
     found = root if root.tag == "configuration" else root.find("configuration")
     if found is None:
         raise SiteError("this is not a CIB: it has no configuration", remedy="cibadmin --query shows it")

@@ -13,15 +13,9 @@ import shlex
 from typing import Literal
 
 from snowha.errors import InputError, UnreachableError
-from snowha.site.model import FenceDevice as FenceDevice
-from snowha.site.model import Server
+from snowha.site.model import IPMI_AGENTS, FenceDevice, Server
 
 Power = Literal["on", "off"]
-
-IPMI_AGENTS = frozenset(
-    {"fence_ipmilan", "fence_ipmilanplus", "fence_idrac", "fence_ilo3", "fence_ilo4", "fence_ilo5", "fence_imm"}
-)
-"""One program under several names (fence_ipmilan(8)); it runs ipmitool."""
 
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
@@ -34,7 +28,7 @@ _STATUS = re.compile(r"^Status: (ON|OFF)\s*$", re.MULTILINE)
 
 def tools(device: FenceDevice) -> tuple[str, ...]:
     """Commands that a server must have to fence through ``device``. The packages only recommend ipmitool."""
-    return (device.agent, "ipmitool") if device.agent in IPMI_AGENTS else (device.agent,)
+    return (device.agent, "ipmitool") if device.is_ipmi else (device.agent,)
 
 
 def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "status") -> tuple[str, ...]:
@@ -50,7 +44,7 @@ def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "s
 
 def ipmi_options(device: FenceDevice) -> dict[str, str]:
     """How this BMC is spoken to, by the long names of fence_ipmilan(8)'s options; a value is empty for a switch."""
-    if device.agent not in IPMI_AGENTS:
+    if not device.is_ipmi:
         return {}
     options = {
         "lanplus": "" if device.lanplus else None,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
 from snowha.errors import SiteError
+
+_YES = ("true", "1", "yes")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,11 @@ class Node:
     unclean: bool
     """Lost, and not fenced yet: nothing of it is recovered before that."""
     pending: bool
+    """On its way into the cluster, or stuck there."""
     shutdown: bool
+    """It was asked to leave."""
+    id: str = ""
+    """Corosync's node id."""
 
     @property
     def is_usable(self) -> bool:
@@ -48,10 +54,23 @@ class Resource:
     orphaned: bool
     """Runs, and is not configured any more."""
     blocked: bool
+    """Pacemaker does nothing with it any more: a stop failed and could not be made good by fencing, say."""
+    target_role: str = ""
+    """What an administrator wants it to be (meta attribute target-role); empty where nobody said."""
+    task: str = ""
+    """What Pacemaker is doing with it just now: ``Starting``, ``Migrating``…; empty if nothing."""
 
     @property
     def is_fencing(self) -> bool:
         return self.agent.startswith("stonith:")
+
+    @property
+    def is_domain(self) -> bool:
+        return self.agent == "ocf:heartbeat:Xen"
+
+    @property
+    def is_off_on_purpose(self) -> bool:
+        return self.target_role.lower() == "stopped" and not self.servers
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,9 @@ class ClusterState:
     fencing: tuple[FenceEvent, ...]
     maintenance: bool
     """The whole cluster is left alone (property maintenance-mode)."""
+    fencing_enabled: bool = True
+    stops_everything: bool = False
+    """Property stop-all-resources."""
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
@@ -160,6 +182,9 @@ def parse_crm_mon(text: str | bytes) -> ClusterState:
         failures=tuple(_failure(failure) for failure in root.findall("failures/failure")),
         fencing=tuple(_fence_event(event) for event in root.findall("fence_history/fence_event")),
         maintenance=_true(options, "maintenance-mode"),
+        # the newer name first (xml/api/crm_mon-2.42.rng); on is what Pacemaker takes if neither is set
+        fencing_enabled=(_text(options, "fencing-enabled") or _text(options, "stonith-enabled") or "true") in _YES,
+        stops_everything=_true(options, "stop-all-resources"),
     )
 
 
@@ -214,6 +239,7 @@ def _node(node: etree._Element) -> Node:
         unclean=_true(node, "unclean"),
         pending=_true(node, "pending"),
         shutdown=_true(node, "shutdown"),
+        id=_text(node, "id"),
     )
 
 
@@ -223,17 +249,14 @@ def _resources(root: etree._Element) -> Iterator[Resource]:
     for element in root.iterfind(".//resource"):
         resource = _resource(element)
         known = seen.get(resource.id)
-        servers = tuple(dict.fromkeys((*known.servers, *resource.servers))) if known else resource.servers
-        seen[resource.id] = Resource(
-            id=resource.id,
-            agent=resource.agent,
-            role=resource.role,
-            servers=servers,
-            managed=resource.managed and (known is None or known.managed),
-            failed=resource.failed or (known is not None and known.failed),
-            orphaned=resource.orphaned,
-            blocked=resource.blocked,
-        )
+        if known is not None:
+            resource = replace(
+                resource,
+                servers=tuple(dict.fromkeys((*known.servers, *resource.servers))),
+                managed=resource.managed and known.managed,
+                failed=resource.failed or known.failed,
+            )
+        seen[resource.id] = resource
     yield from seen.values()
 
 
@@ -246,8 +269,10 @@ def _resource(element: etree._Element) -> Resource:
         servers=tuple(_text(node, "name") for node in element.findall("node")),
         managed=_true(element, "managed"),
         failed=_true(element, "failed"),
-        orphaned=_true(element, "orphaned"),
+        orphaned=_true(element, "orphaned") or _true(element, "removed"),  # its newer name (resources-2.41.rng)
         blocked=_true(element, "blocked"),
+        target_role=_text(element, "target_role"),
+        task=_text(element, "pending"),
     )
 
 
@@ -280,7 +305,7 @@ def _text(element: etree._Element | None, key: str) -> str:
 
 
 def _true(element: etree._Element | None, key: str) -> bool:
-    return _text(element, key) in ("true", "1", "yes")
+    return _text(element, key) in _YES
 
 
 def _int(text: str | None) -> int:

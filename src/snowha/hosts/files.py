@@ -262,9 +262,9 @@ def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
         raise CommandError(f"cannot read {path}: it did not arrive whole ({error})", where=host.name) from error
 
 
-def read_folder(host: Host, folder: str, suffix: str) -> dict[str, bytes]:
+def read_folder(host: Host, folder: str, suffix: str, *, timeout: float = 60.0) -> dict[str, bytes]:
     """Path and content of every file in ``folder`` whose name ends in ``suffix``, in one go. Empty if there is none."""
-    completed = host.run(["sh", "-c", _READ_FOLDER, "sh", _checked(folder), suffix])
+    completed = host.run(["sh", "-c", _READ_FOLDER, "sh", _checked(folder), suffix], timeout=timeout)
     found = {}
     for line in completed.stdout.splitlines():
         path, _, content = line.partition(" ")

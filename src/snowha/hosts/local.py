@@ -6,7 +6,9 @@ import os
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 
+from snowha.hosts import trace
 from snowha.hosts.api import Completed
+from snowha.hosts.guard import given
 from snowha.hosts.process import as_bytes, execute, failed, too_slow
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -16,8 +18,15 @@ def scrubbed_environment() -> dict[str, str]:
     """What every command gets: PATH (with the administrator's folders), HOME, LANG. No LC_*, no surprises."""
     path = os.environ.get("PATH", os.defpath)
     missing = [folder for folder in _SBIN if folder not in path.split(":")]
-    home = os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    home = os.environ.get("HOME") or _home()
     return {"PATH": ":".join([path, *missing]), "HOME": home, "LANG": "C.UTF-8"}
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a user that passwd(5) does not have, as in a container
+        return "/"
 
 
 class LocalHost:
@@ -42,24 +51,25 @@ class LocalHost:
     ) -> Completed:
         """See Host.run. A command that is not there ends with 127, one that cannot be run with 126, as in a shell."""
         words = tuple(argv)
-        try:
-            ended = execute(
-                words,
-                environment=scrubbed_environment() | self._environment,
-                input=as_bytes(input),
-                timeout=timeout,
-                on_line=on_line,
-            )
-        except FileNotFoundError:
-            completed = Completed(words, 127, "", f"{words[0]}: not found\n")
-        except PermissionError:
-            completed = Completed(words, 126, "", f"{words[0]}: permission denied\n")
-        else:
-            if ended.timed_out:
-                raise too_slow(self.name, words, timeout, ended)
-            completed = Completed(
-                words, ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
-            )
+        with trace.given(self.name, given(words), input) as command:
+            completed = self._run(words, as_bytes(input), timeout, on_line)
+            command.status = completed.returncode
         if check and not completed.ok:
             raise failed(self.name, completed)
         return completed
+
+    def _run(
+        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
+    ) -> Completed:
+        environment = scrubbed_environment() | self._environment
+        try:
+            ended = execute(words, environment=environment, input=input, timeout=timeout, on_line=on_line)
+        except FileNotFoundError:
+            return Completed(given(words), 127, "", f"{words[0]}: not found\n")
+        except PermissionError:
+            return Completed(given(words), 126, "", f"{words[0]}: permission denied\n")
+        if ended.timed_out:
+            raise too_slow(self.name, given(words), timeout, ended)
+        return Completed(
+            given(words), ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
+        )

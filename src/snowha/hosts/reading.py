@@ -25,6 +25,7 @@ _WORDS: dict[str, frozenset[str]] = {
     "cibadmin": frozenset({"--query"}),
     "dmsetup": frozenset({"info", "status", "table", "ls"}),
     "crm_resource": frozenset({"--wait"}),
+    "/usr/lib/snow-ha/snow-lease": frozenset({"list"}),
 }
 _ours: set[str] = set()
 _FIND_ACTS = ("-delete", "-exec", "-execdir", "-ok", "-fprint")

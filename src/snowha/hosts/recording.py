@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from snowha.errors import LostLockError
 from snowha.hosts.api import Completed
 from snowha.hosts.files import FileCall, call_of
 from snowha.hosts.process import failed
@@ -57,10 +58,14 @@ class RecordingHost:
             return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
         at, begin = time.time(), time.monotonic()
         completed: Completed | None = None
+        refused = False
         try:
             completed = self._host.run(argv, input=input, timeout=timeout, check=False, on_line=on_line)
+        except LostLockError as error:  # of this command, or of another that was to be run while this one goes on
+            refused = error.command == tuple(argv)
+            raise
         finally:
-            if not (completed and _left_as_it_was(argv, completed)):
+            if not (refused or (completed and _left_as_it_was(argv, completed))):
                 status = completed.returncode if completed else None
                 self._record(Command(self.name, text_of(argv, input), at, time.monotonic() - begin, status))
         if check and not completed.ok:
@@ -73,11 +78,12 @@ def _left_as_it_was(argv: Sequence[str], completed: Completed) -> bool:
     return call_of(argv) is not None and completed.stdout.strip() == "same"
 
 
-def text_of(argv: Sequence[str], input: str | bytes = b"") -> str:
-    """The command as a person may read it, without what came on stdin."""
+def text_of(argv: Sequence[str], input: str | bytes = b"", *, looks: bool = False) -> str:
+    """The command as a person may read it, without what came on stdin. Of many that are given at once, those that only look are
+    left out unless ``looks``."""
     batch = batch_of(argv, input)
     if batch is not None:
-        return "; ".join(text_of(one) for one in batch if not only_looks(one))
+        return "; ".join(text_of(one) for one in batch if looks or not only_looks(one))
     call = call_of(argv, input)
     return shlex.join(argv) if call is None else _file_text(call)
 

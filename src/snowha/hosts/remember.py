@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.batch import run_all
@@ -33,6 +33,7 @@ def looking() -> Iterator[None]:
         _looking.reset(token)
 
 
+@runtime_checkable
 class ResettableHost(Host, Protocol):
     """A host with a connection that can be dropped."""
 

@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from snowha.errors import SiteError, UnreachableError
+from snowha.errors import InputError, SiteError, UnreachableError
+from snowha.hosts import trace
 from snowha.hosts.api import Completed
+from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
 from snowha.hosts.trouble import ConnectionLostError, explain
@@ -79,9 +81,16 @@ class SshHost:
     """Commands on a server. Many threads may use one SshHost; the first command makes the connection."""
 
     def __init__(self, name: str, address: str, ssh: Ssh | None = None) -> None:
+        """Raises InputError if the ssh configuration is something that ssh would wait for without an end."""
         self._name = name
         self._address = address
         self._ssh = ssh or Ssh()
+        if self._ssh.config and Path(self._ssh.config).is_fifo():
+            raise InputError(
+                "the ssh configuration is a FIFO, not a file",
+                where=self._ssh.config,
+                remedy="name a file in the form of ssh_config(5)",
+            )
         identity = "\0".join((self._ssh.user, self._address, self._ssh.config)).encode()
         self._socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
         self._connecting = threading.Lock()
@@ -109,21 +118,29 @@ class SshHost:
         command ran: whether it was carried out must then be looked up.
         """
         words = tuple(argv)
+        with trace.given(self.name, given(words), input) as command:
+            completed = self._run(words, as_bytes(input), timeout, on_line)
+            command.status = completed.returncode
+        if check and not completed.ok:
+            raise failed(self.name, completed)
+        return completed
+
+    def _run(
+        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
+    ) -> Completed:
+        """``Completed`` and errors have the words without the guard, as they were given."""
         mark = f"snow-ha-{secrets.token_hex(12)}"
         with self._sessions:
             self._connect()
             ended = self._execute(
-                self._remote(words, mark, timeout),
-                input=as_bytes(input),
-                timeout=timeout,
-                on_line=_without(mark, on_line),
+                self._remote(words, mark, timeout), input=input, timeout=timeout, on_line=_without(mark, on_line)
             )
         if ended.timed_out:
             if self.reachable():
-                raise too_slow(self.name, words, timeout, ended)
+                raise too_slow(self.name, given(words), timeout, ended)
             self.reset()
-            raise UnreachableError(
-                f"it stopped answering while this ran: {shlex.join(words)}",
+            raise ConnectionLostError(
+                f"it stopped answering while this ran: {shlex.join(given(words))}",
                 where=self._where,
                 remedy="look at the server's console and power; what the command did must be looked up",
             )
@@ -131,12 +148,9 @@ class SshHost:
         if ended.returncode == 255:
             before, found, _ = stderr.rpartition(f"\n{mark}\n")
             if not found:
-                raise explain(stderr, address=self._address, where=self._where, ssh=self._ssh, running=words)
+                raise explain(stderr, address=self._address, where=self._where, ssh=self._ssh, running=given(words))
             stderr = before
-        completed = Completed(words, ended.returncode, stdout, stderr)
-        if check and not completed.ok:
-            raise failed(self.name, completed)
-        return completed
+        return Completed(given(words), ended.returncode, stdout, stderr)
 
     def reachable(self) -> bool:
         """Whether a command can be run now; the answer takes at most 10 s."""
@@ -190,7 +204,7 @@ class SshHost:
             words += ["-l", self._ssh.user]
         return words + [word for option in options for word in ("-o", option)]
 
-    def _remote(self, words: tuple[str, ...], mark: str, timeout: float) -> str:
+    def _remote(self, words: Sequence[str], mark: str, timeout: float) -> str:
         seconds = str(math.ceil(timeout) + _REMOTE_SLACK)
         return shlex.join(["sh", "-c", _REMOTE, "sh", _REMOTE_PATH, mark, seconds, *words])
 

@@ -21,9 +21,10 @@ def wait(path: str, report: Report) -> dict[str, Any]:
     It is ``path`` with the number of this process: an engine that waits on, because its connection broke without a sign, must
     not take the word that is meant for the next one. It has to be made after the first event.
 
-    Raises TargetError if it cannot be removed, Interrupted if nobody listens.
+    Raises TargetError if it cannot be removed or its folder is not there, Interrupted if nobody listens.
     """
     path = f"{path}.{os.getpid()}"
+    _check_folder(path)
     _remove(path)
     began = said = time.monotonic()
     report({"event": "waiting", "target": path, "seconds": 0.0})
@@ -31,8 +32,16 @@ def wait(path: str, report: Report) -> dict[str, Any]:
         time.sleep(_LOOK_EVERY)
         if time.monotonic() - said >= _SAY_EVERY:
             said = time.monotonic()
+            _check_folder(path)
             report({"event": "waiting", "target": path, "seconds": round(said - began, 3)})
     return {"event": "found", "target": path, "seconds": round(time.monotonic() - began, 3)}
+
+
+def _check_folder(path: str) -> None:
+    """A folder that is not there would be waited for without an end: nobody can make the file."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise TargetError("there is no such folder", where=str(folder), remedy="name a file in a folder that is there")
 
 
 def _remove(path: str) -> bool:

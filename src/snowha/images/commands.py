@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import await_word, check, engine, events, freshen, workers
+from . import await_word, check, engine, events, freshen, lease, workers
 from .bring import NOTHING_PROVEN, Proven
 from .errors import ImageError, Interrupted
 from .job import Options
@@ -34,7 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    return next((code for code in map(_run, verbs, range(len(verbs))) if code), 0)
+    targets = [words.target for words in verbs if getattr(words, "lease", "") and not getattr(words, "preview", False)]
+    try:
+        # for all verbs at once, ahead of the first: a domain may be off when the later ones are run
+        with lease.held(next((words.lease for words in verbs if getattr(words, "lease", "")), ""), targets):
+            return next((code for code in map(_run, verbs, range(len(verbs))) if code), 0)
+    except ImageError as error:
+        return _tell(error, json=verbs[0].json)
 
 
 def split(argv: Sequence[str]) -> list[list[str]]:
@@ -53,26 +59,31 @@ def _run(words: argparse.Namespace, number: int) -> int:
     try:
         report({**words.run(words, report), "number": number})
     except ImageError as error:
-        if words.json:
-            with contextlib.suppress(Interrupted):  # nobody listens: that may be this very error
-                events.as_json(
-                    {
-                        "event": "error",
-                        "kind": error.kind,
-                        "message": str(error),
-                        "remedy": error.remedy,
-                        "exit": error.exit_code,
-                        "ranges": [[start, end - start] for start, end in error.ranges],
-                    }
-                )
-        else:
-            print(error, file=sys.stderr)
-        return error.exit_code
+        return _tell(error, json=words.json)
     return 0
 
 
+def _tell(error: ImageError, *, json: bool) -> int:
+    if json:
+        with contextlib.suppress(Interrupted):  # nobody listens: that may be this very error
+            events.as_json(
+                {
+                    "event": "error",
+                    "kind": error.kind,
+                    "message": str(error),
+                    "remedy": error.remedy,
+                    "exit": error.exit_code,
+                    "ranges": [[start, end - start] for start, end in error.ranges],
+                }
+            )
+    else:
+        print(error, file=sys.stderr)
+    return error.exit_code
+
+
 def _copy(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
-    return engine.copy(words.source, words.target, report, _options(words))
+    with lease.held(words.lease, [], [words.source]):
+        return engine.copy(words.source, words.target, report, _options(words))
 
 
 def _verify(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
@@ -140,10 +151,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--threads", type=_count, default=workers.THREADS, help="how many reads at once (default %(default)s)"
     )
+    leasing = argparse.ArgumentParser(add_help=False)
+    leasing.add_argument(
+        "--lease", default="", metavar="PROGRAM", help="take the lease of TARGET with PROGRAM (snow-lease) meanwhile"
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     verb = verbs.add_parser(
-        "copy", parents=[common], help="copy a quiet source into a file or block device, then read it back"
+        "copy", parents=[common, leasing], help="copy a quiet source into a file or block device, then read it back"
     )
     verb.add_argument("source", help="a logical volume, partition or file that nobody writes to")
     verb.add_argument("target", help="a file (TARGET.manifest is written beside it), or a block device")
@@ -161,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser(
         "freshen",
-        parents=[common],
+        parents=[common, leasing],
         help="bring the image of a snapshot up to the state of its origin, and read that back",
     )
     verb.add_argument("source", help="the snapshot's origin, quiet; with --point a later snapshot of it")
@@ -180,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_freshen)
 
     verb = verbs.add_parser(
-        "verify", parents=[common], help="read an image from the storage and compare it with its manifest"
+        "verify", parents=[common, leasing], help="read an image from the storage and compare it with its manifest"
     )
     verb.add_argument("target")
     verb.add_argument("--manifest", default="", metavar="FILE", help="instead of TARGET.manifest")

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from qemu.qmp.legacy import QEMUMonitorProtocol
-
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
 from snowha.lab.layout import MACHINES, NETWORKS, QUICK_KERNEL, LabPaths, Machine
@@ -174,6 +172,9 @@ def _alive(number: int) -> bool:
 
 def command(machine: Machine, paths: LabPaths, name: str, **arguments: object) -> object:
     """One QMP command to a machine that is on."""
+    # here, so that the lab can tell what it is without the package that only it needs
+    from qemu.qmp.legacy import QEMUMonitorProtocol
+
     monitor = QEMUMonitorProtocol(str(paths.qmp(machine.name)))
     monitor.settimeout(120)
     monitor.connect(negotiate=True)

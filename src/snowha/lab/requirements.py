@@ -1,12 +1,13 @@
-"""What the lab needs of the machine it runs on: root, and Debian's packages."""
+"""What the lab needs of the machine it runs on: root, two Python packages that only it needs, and Debian's packages."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 
-from snowha.errors import SiteError
+from snowha.errors import InputError, SiteError
 from snowha.hosts.local import LocalHost
 
 PACKAGES = {
@@ -33,6 +34,9 @@ PACKAGES = {
 }
 """Command to Debian package."""
 
+PYTHON_PACKAGES = {"pyghmi": "pyghmi", "qemu": "qemu.qmp"}
+"""Module to Python package: the extra ``lab`` of pyproject.toml."""
+
 ALSO = ("libc6-dev", "seabios", "debian-archive-keyring")
 
 
@@ -41,10 +45,20 @@ def packages() -> tuple[str, ...]:
     return (*dict.fromkeys(PACKAGES.values()), *ALSO)
 
 
-def check() -> None:
-    """Raise SiteError in one line when the lab cannot run here."""
+def may_begin() -> None:
+    """Raise SiteError without root, InputError without the Python packages. To be asked before anything is written."""
     if os.geteuid() != 0:
         raise SiteError("the lab needs root: it makes a network namespace and loop devices", remedy="run it with sudo")
+    absent = [package for module, package in PYTHON_PACKAGES.items() if find_spec(module) is None]
+    if absent:
+        raise InputError(
+            f"the lab needs Python packages that are not installed: {', '.join(absent)}",
+            remedy=f"{sys.executable} -m pip install {' '.join(absent)}",
+        )
+
+
+def check() -> None:
+    """Raise SiteError in one line when the lab cannot run here."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = sorted({package for command, package in PACKAGES.items() if not shutil.which(command, path=path)})
     if missing:

@@ -6,9 +6,8 @@ It is seen to be off first, and starts again from its volumes if anything fails.
 
 from __future__ import annotations
 
-from snowha.errors import SiteError
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import image_engine, moving
+from snowha.migration import image_engine, moving, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -26,16 +25,13 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     image_engine.bring(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 
-    moving.refuse_pacemakers(ground, name)
-    where = moving.runs_on(ground, name)
-    if where not in (None, host.name):
-        raise SiteError(f"{name} runs on {where}", where=host.name, remedy=f"migrate it to {host.name} first")
+    starting.refuse_unless_here(ground, name)
     answering = [address for address in domain.addresses if live.answers(host, address)]
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
     disks = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
-    with moving.else_start_again([host], name, path, steady) as away:
+    with moving.else_start_again(ground, name, path, steady) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -58,7 +54,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
         if changed != text:
             write_file(host, path, changed)
     steady.say(f"starting {name} from its image")
-    moving.start_from_image(host, name, path, text, next(iter(targets.values()), ""))
+    moving.start_from_image(ground, name, path, (text, changed), next(iter(targets.values()), ""))
     live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
     reporter.fact("away_s", round(away.seconds, 1))
     reporter.fact("type", kind)

@@ -7,10 +7,9 @@ journal what was going on, and that the server is away for this reason and no ot
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 from snowha.cluster import fencing
-from snowha.errors import SnowError
+from snowha.errors import LostLockError, SnowError
 from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.pacemaker import secret_script
@@ -78,6 +77,10 @@ def _is_being_fenced(other: ResettableHost, server: str) -> bool:
 
 def _give_power(others: Sequence[ResettableHost], server: Server) -> None:
     for other in others:
-        with suppress(SnowError):  # it is waited for in any case, and then said
+        try:
             if other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok:
                 return
+        except LostLockError:
+            raise
+        except SnowError:
+            continue  # it is waited for in any case, and then said

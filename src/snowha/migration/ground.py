@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder, read_text
+from snowha.hosts.guarded import Guard
 from snowha.hosts.many import each
 from snowha.hosts.remember import RememberingHost
 from snowha.site import domain_config
@@ -25,6 +27,10 @@ class Ground:
 
     site: Site
     hosts: dict[str, Host]
+    guard: Guard | None = None
+    """The lock without which nothing is changed on them, once it was taken."""
+    restarted: set[str] = field(default_factory=set)
+    """Servers that this run is restarting now; no domain runs there."""
 
     @property
     def first(self) -> Host:
@@ -37,6 +43,20 @@ class Ground:
     def on_all(self, function: Callable[[Host], T]) -> dict[str, T]:
         """``function`` on every server at once."""
         return each(list(self.hosts.values()), function)
+
+    def verify_lock(self) -> None:
+        """Raise LostLockError if this run had the site's lock and lost it."""
+        if self.guard is not None:
+            self.guard.verify()
+
+    @contextmanager
+    def restarting(self, server: str) -> Iterator[None]:
+        """``server``, on which no domain runs, is restarted in this block: it need not be asked whether one does."""
+        self.restarted.add(server)
+        try:
+            yield
+        finally:
+            self.restarted.discard(server)
 
     def forget(self) -> None:
         """Something is about to be changed: what the servers answered before counts no more."""
@@ -74,6 +94,24 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
     return text, domain_config.parse(text, where=where, path=path)
 
 
+@dataclass(frozen=True)
+class Unusable:
+    """A config in the folder that cannot be used, and why."""
+
+    error: InputError
+    names: frozenset[str]
+    """What its domain may be called, in small letters: by the file's name, and by what looks like a setting."""
+
+    def is_of(self, named: Collection[str]) -> bool:
+        return bool(self.names & {name.lower() for name in named})
+
+
+def site_domains(ground: Ground) -> tuple[Domain, ...]:
+    """Every config in the site's folder that can be used, as it stands now. Raises InputError for one of the site's domains
+    that cannot."""
+    return read_domains(ground.first, ground.site.paths.domain_configs, [domain.name for domain in ground.site.domains])
+
+
 def read_domains(host: Host, folder: str, named: Collection[str] = ()) -> tuple[Domain, ...]:
     """Every domain config in ``folder`` that can be used, as it stands now.
 
@@ -86,26 +124,33 @@ def look_at_domains(
     host: Host, folder: str, named: Collection[str] = ()
 ) -> tuple[tuple[Domain, ...], tuple[InputError, ...]]:
     """The same, with what is wrong with the configs that are left alone."""
-    found, left = [], []
-    for path, content in sorted(read_folder(host, folder, ".cfg").items()):
-        where = f"{host.name}:{path}"
+    found, unusable = parse_configs(host, read_folder(host, folder, ".cfg"))
+    for one in unusable:
+        if one.is_of(named):
+            raise one.error
+    return found, tuple(one.error for one in unusable)
+
+
+def parse_configs(host: Host, files: Mapping[str, bytes]) -> tuple[tuple[Domain, ...], tuple[Unusable, ...]]:
+    """What was read of the folder, by path: the domains, and the configs that cannot be used."""
+    found, unusable = [], []
+    for path, content in sorted(files.items()):
         try:
-            try:
-                text = content.decode()
-            except UnicodeDecodeError as error:
-                remedy = "convert it: iconv -f ISO-8859-1 -t UTF-8"
-                raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy=remedy) from error
-            found.append(domain_config.parse(text, where=where, path=path))
+            found.append(_parse_config(host, path, content))
         except InputError as error:
-            if _names(path, content) & {name.lower() for name in named}:
-                raise
-            left.append(error)
-    return tuple(found), tuple(left)
+            names = {PurePosixPath(path).name.removesuffix(".cfg").lower()} | names_in(content)
+            unusable.append(Unusable(error, frozenset(names)))
+    return tuple(found), tuple(unusable)
 
 
-def _names(path: str, content: bytes) -> set[str]:
-    """What a domain may be called whose config cannot be read: by the file's name, and by what looks like a setting."""
-    return {PurePosixPath(path).name.removesuffix(".cfg").lower()} | names_in(content)
+def _parse_config(host: Host, path: str, content: bytes) -> Domain:
+    where = f"{host.name}:{path}"
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        remedy = "convert it: iconv -f ISO-8859-1 -t UTF-8"
+        raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy=remedy) from error
+    return domain_config.parse(text, where=where, path=path)
 
 
 def names_in(content: bytes) -> set[str]:

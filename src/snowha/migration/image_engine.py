@@ -13,17 +13,21 @@ from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.images import travel
 from snowha.images.commands import split
 from snowha.plan.step import Reporter
+from snowha.xen import server_program
 
 PATH = "/var/lib/snow-ha/images.pyz"
 _HEARS_WITHIN = 30.0
 """Seconds. The engine looks ten times a second, and says every five that it waits still."""
+_LEASING = frozenset({"copy", "freshen", "verify"})
 _LONGEST = 24 * 3600.0
 
 Event = Mapping[str, Any]
 
 
 def bring(host: Host) -> None:
-    """Put the engine of this version on ``host``."""
+    """Put the engine of this version on ``host``, and the program that it takes leases with."""
+    if server_program.missing(host):
+        server_program.install(host)
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
     write_file(host, PATH, travel.pack(), mode=0o700, keep=False)
 
@@ -124,7 +128,8 @@ def argv(verbs: Sequence[Sequence[str]]) -> list[str]:
     """The command that runs ``verbs``."""
     words = ["python3", PATH]
     for number, verb in enumerate(verbs):
-        words += [*(["+"] if number else []), *verb, "--json"]
+        lease = ["--lease", server_program.PATH] if verb[0] in _LEASING else []
+        words += [*(["+"] if number else []), *verb, *lease, "--json"]
     return words
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snowha.errors import InputError, SiteError
+from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, read_folder, write_file
 from snowha.hosts.wait import wait_for
-from snowha.migration import image_engine, snapshots
-from snowha.migration.ground import Ground, look_at_domains, read_domains
+from snowha.migration import image_engine, snapshots, starting
+from snowha.migration.ground import Ground, look_at_domains, site_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
 from snowha.site import domain_config
 from snowha.site.image_names import image_paths
+from snowha.site.model import Domain
 from snowha.site.names import check_path
 from snowha.site.rules import image_key
 
@@ -35,7 +36,8 @@ class Image:
     """Bytes that it takes on the storage."""
     volume: str
     """Where it was copied from; empty if that is not known."""
-    volume_there: bool
+    volume_there: bool | None
+    """None where the first server, whose volume it is, does not answer."""
     verified: str
     """UTC, when it was copied and verified; empty if there is no manifest."""
     in_use: bool
@@ -55,16 +57,21 @@ class Image:
         return "in use" if self.written else "verified"
 
 
-def images(ground: Ground) -> tuple[Image, ...]:
-    """Every disk of every domain, as image."""
-    host = ground.first
-    domains = read_domains(host, ground.site.paths.domain_configs, [domain.name for domain in ground.site.domains])
+def images(ground: Ground, *, host: Host | None = None, domains: Sequence[Domain] | None = None) -> tuple[Image, ...]:
+    """Every disk of every domain, as image. ``host``: the server that is asked, else the first one. ``domains``: what their
+    configs say, where they were read already."""
+    host = host or ground.first
+    if domains is None:
+        domains = site_domains(ground)
     disks = [(domain, disk) for domain in domains for disk in domain.moved_disks]
     paths = [image_paths(domain, ground.site.paths.images)[disk.vdev] for domain, disk in disks]
     if not disks:
         return ()
     stats = host.run(["sh", "-c", _STAT, "sh", *paths], timeout=60).stdout.splitlines()
-    there = snapshots.volumes(host)
+    try:
+        there = snapshots.volumes(ground.first)
+    except UnreachableError:
+        there = None
     found = []
     for (domain, disk), path, line in zip(disks, paths, stats, strict=True):
         record = image_engine.manifest(host, path) or {}
@@ -78,7 +85,7 @@ def images(ground: Ground) -> tuple[Image, ...]:
                 size=size,
                 allocated=blocks * 512,
                 volume=volume,
-                volume_there=snapshots.volume_of(there, volume) is not None,
+                volume_there=None if there is None else snapshots.volume_of(there, volume) is not None,
                 # the image of a snapshot was verified too, but is not what the domain has: a warm copy did not end
                 verified="" if record.get("point") else str(record.get("finished", "")),
                 in_use=disk.target == path,
@@ -231,17 +238,21 @@ def _of(ground: Ground, name: str) -> tuple[Image, ...]:
 
 def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
     def gone() -> bool:
-        found = {server: domains[name] for server, domains in live.running(ground.hosts).items() if name in domains}
-        where = [server for server, domain in found.items() if domain.is_alive]
+        seen = starting.whereabouts(ground, name)
+        where = [server for server, domain in seen.running.items() if domain.is_alive]
         if where:
             raise SiteError(f"{name} runs on {' and '.join(where)}", remedy="shut it down first")
-        return not found
+        if seen.unknown:
+            raise SiteError(seen.unsaid, remedy="see that every server answers: its images can be open on each of them")
+        return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off
     wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.say, error=SiteError)
-    state = live.cluster_state(ground.hosts)
-    if state is None or state.resource(name) is None:
+    hindered = starting.pacemakers(ground, name)
+    if hindered is None:
         return
+    if not hindered.is_there:
+        raise SiteError(hindered.reason, remedy="see that it answers: systemctl status pacemaker")
     words = ["crm_resource", f"--resource={name}", "--meta", "--get-parameter=target-role"]
     role = live.member(ground.hosts).run(words, check=False, timeout=60).stdout.strip()
     if role != "Stopped":

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
+from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
 from snowha.migration import snow_conf
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import look_at_domains
 from snowha.site import active_domains, apart, fstab, ha_toml
 from snowha.site.ha_file import HaFile
-from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import check_server_name
+from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.names import check_address, check_server_name, show
 from snowha.site.snow_conf import SnowConf
 
 SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
@@ -29,24 +30,55 @@ SHARED = ("/sNow", "/home")
 
 
 @dataclass(frozen=True)
+class Bmc:
+    """What the user says of the BMCs. What he does not say is in snow.conf, and in the names that sNow! gives them."""
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """By server, as it is named on the command line."""
+    user: str = ""
+    agent: str = "fence_ipmilan"
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Found:
     """What was found, ready to be written. ``secret`` is the BMCs' password, for a file of its own."""
 
     ha: HaFile
-    secret: str
+    secret: str = field(repr=False)
+    said: bool
+    """The password is the one that the user gave, not the one of snow.conf."""
     notes: tuple[str, ...]
 
 
-def look(
-    names: list[str], hosts: Mapping[str, Host], addresses: Mapping[str, str], ssh: Ssh, secret_path: str
-) -> Found:
-    """Everything for ``ha.toml``. The first of ``names`` is the single server. Raises InputError, SiteError, UnreachableError."""
-    for name in names:
-        check_server_name(name, where="the servers named")
-    if len(names) < 2:
+def check_words(words: Sequence[str], bmc: Bmc) -> None:
+    """Whether ``words`` can be servers: names, host names with dots, or addresses. Raises InputError. Nobody is asked."""
+    where = "the servers named"
+    if len(words) < 2:
         raise InputError("fewer than two servers named", remedy="for example: snow ha init snow01 snow02")
+    for word in words:
+        check_address(word, where=where)
+    twice = next((word for number, word in enumerate(words) if word.lower() in map(str.lower, words[:number])), None)
+    if twice is not None:
+        raise InputError(
+            f"{twice} is named twice", where=where, remedy="name each server once, the single server first"
+        )
+    for word, address in bmc.addresses.items():
+        if word not in words:
+            raise InputError(f"no server {show(word)} is named", where="--bmc", remedy=f"there are {', '.join(words)}")
+        check_address(address, where=f"--bmc {word}")
+
+
+def look(
+    words: Sequence[str], hosts: Mapping[str, Host], ssh: Ssh, secret_path: str, bmc: Bmc, ask: Callable[[], str]
+) -> Found:
+    """Everything for ``ha.toml``. The first of ``words`` is the single server; ``hosts`` are by word. ``ask``: for the BMCs'
+    password, if it is neither in ``bmc`` nor in snow.conf. Raises InputError, SiteError, UnreachableError."""
+    check_words(words, bmc)
+    by_word = _names(words, hosts)
+    names = [by_word[word] for word in words]
+    hosts = {by_word[word]: hosts[word] for word in words}
     first = hosts[names[0]]
-    each(list(hosts.values()), lambda host: host.run(["true"]))
     notes = []
     conf_path = next((path for path in SNOW_CONF if exists(first, path)), None)
     if conf_path is None:
@@ -61,22 +93,24 @@ def look(
     notes += [f"left alone: {error.where}: {error.message}" for error in left]
     mounts = shared_mounts(first)
     links = {name: cards(hosts[name]) for name in names}
-    floating = _floating_ip(first, conf, links, notes)
-    secret = conf.ipmi_password()
+    lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
+    floating = _floating_ip(names[0], conf, links, notes)
+    user = bmc.user or _bmc_user(conf)
+    secret = _secret(conf, bmc, ask)
     servers = tuple(
         Server(
             name=name,
-            address=addresses.get(name, name),
+            address=word,
             links=_common_links(name, links),
             fence=FenceDevice(
-                "fence_ipmilan",
-                _bmc_address(first, name, conf),
-                conf.ipmi_user(),
+                bmc.agent,
+                bmc.addresses.get(word) or _bmc_address(first, word, name, conf),
+                user,
                 secret_path,
-                lanplus=conf.ipmi_is_lanplus(),
+                lanplus=lanplus,
             ),
         )
-        for name in names
+        for word, name in by_word.items()
     )
     ha = HaFile(
         name="snow",
@@ -88,9 +122,41 @@ def look(
         apart=apart.pairs([domain.name for domain in domains], _roles(first, conf_path)),
         ssh=ssh,
     )
-    # what is written must be what the next verb reads
-    ha_toml.parse(ha_toml.render(ha), where="ha.toml, as it would be written")
-    return Found(ha, secret, tuple(notes))
+    return Found(ha, secret, secret != conf.scalar("IPMI_PASSWORD", ""), tuple(notes))
+
+
+def rendered(ha: HaFile) -> str:
+    """``ha.toml``, read back: what would be refused later is not written. Raises SiteError."""
+    text = ha_toml.render(ha)
+    try:
+        ha_toml.parse(text, where="ha.toml")
+    except InputError as error:
+        raise SiteError(
+            f"no cluster can be made of what was found, and nothing is written: {error.message}", remedy=error.remedy
+        ) from error
+    return text
+
+
+def _names(words: Sequence[str], hosts: Mapping[str, Host]) -> dict[str, str]:
+    """The servers' names by word. An address, or a word with dots, is where ssh goes: the server says what it is called."""
+    told = each(
+        [hosts[word] for word in words], lambda host: host.run(["uname", "-n"]).stdout.strip().partition(".")[0]
+    )
+    own = {word: told[hosts[word].name] for word in words}
+    for number, word in enumerate(words):
+        same = [other for other in words[:number] if own[other] == own[word]]
+        if same:
+            raise InputError(
+                f"{same[0]} and {word} are one server, or two that are called the same: {own[word]}",
+                where="the servers named",
+                remedy="name each server once; a cluster needs servers with names of their own (hostnamectl)",
+            )
+    return {
+        word: check_server_name(own[word], where=f"the name that {word} has (uname -n)")
+        if "." in word or ":" in word
+        else word
+        for word in words
+    }
 
 
 def _domain_folder(host: Host) -> str:
@@ -176,14 +242,14 @@ def link_networks(links: Mapping[str, tuple[Card, ...]]) -> list[IPv4Network]:
 
 
 def _floating_ip(
-    host: Host, conf: SnowConf, links: Mapping[str, tuple[Card, ...]], notes: list[str]
+    name: str, conf: SnowConf, links: Mapping[str, tuple[Card, ...]], notes: list[str]
 ) -> FloatingIp | None:
     """The last free address of NET_SNOW's network, unless its gateway already is an address of no server's."""
     network = conf.network("NET_SNOW")
-    card = next((card for card in links[host.name] if card.name == network.bridge), None)
+    card = next((card for card in links[name] if card.name == network.bridge), None)
     if card is None:
         raise SiteError(
-            f"no address on the bridge {network.bridge}", where=host.name, remedy="NET_SNOW in snow.conf names it"
+            f"no address on the bridge {network.bridge}", where=name, remedy="NET_SNOW in snow.conf names it"
         )
     own = {str(other.address.ip) for theirs in links.values() for other in theirs}
     subnet = card.address.network
@@ -196,14 +262,38 @@ def _floating_ip(
     return FloatingIp(address, subnet.prefixlen, network.bridge)
 
 
-def _bmc_address(host: Host, name: str, conf: SnowConf) -> str:
+def _bmc_user(conf: SnowConf) -> str:
+    user = conf.scalar("IPMI_USER", "")
+    if not user:
+        raise InputError(
+            "IPMI_USER is not set",
+            where=conf.where,
+            remedy="name the user of the BMCs: --bmc-user NAME, or set it there",
+        )
+    return user
+
+
+def _secret(conf: SnowConf, bmc: Bmc, ask: Callable[[], str]) -> str:
+    """The BMCs' password: one line, for one is what is read of the file."""
+    secret = hide(bmc.password or conf.scalar("IPMI_PASSWORD", "") or ask())
+    if not secret.isprintable():
+        raise InputError(
+            "the BMCs' password has a character that cannot be typed",
+            where="" if bmc.password else conf.at("IPMI_PASSWORD"),
+            remedy="give the BMCs another one",
+        )
+    return secret
+
+
+def _bmc_address(host: Host, word: str, name: str, conf: SnowConf) -> str:
     """The BMC is the server's name on NET_MGMT, as sNow! names it: snow01-mgmt."""
-    suffix = conf.network("NET_MGMT").suffix or "-mgmt"
+    suffix = (conf.network("NET_MGMT").suffix if "NET_MGMT" in conf else "") or "-mgmt"
     answer = host.run(["getent", "ahostsv4", f"{name}{suffix}"], check=False).stdout.split()
     if not answer:
         raise SiteError(
             f"{name}{suffix} is no known name, so the BMC of {name} is not known",
             where=host.name,
-            remedy=f"add {name}{suffix} to /etc/hosts or the DNS: without a fence device nothing is made highly available",
+            remedy=f"say it: --bmc {word}=ADDRESS, or add {name}{suffix} to /etc/hosts or the DNS: without a fence device "
+            "nothing is made highly available",
         )
     return answer[0]

@@ -1,4 +1,7 @@
-"""From ``ha.toml`` to the ground: the file read, the servers reached, the domain configs parsed."""
+"""From ``ha.toml`` to the ground: the file read, the servers reached, the domain configs parsed.
+
+For verbs that change something, and so need every server. Verbs that only look see what there is to see: ``view.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snowha.errors import InputError
+from snowha.hosts import user_file
 from snowha.hosts.api import Host
+from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost, ResettableHost, looking
 from snowha.hosts.ssh import SshHost
-from snowha.migration.ground import Ground, read_domains
+from snowha.migration import image_engine
+from snowha.migration.ground import Ground, look_at_domains
 from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
 from snowha.site.image_names import check_images
-from snowha.site.model import Server
+from snowha.site.model import Domain, Server
 from snowha.site.rules import Finding
 
 
 def read_ha_file(file: Path) -> HaFile:
     """``ha.toml``, checked. Raises InputError."""
-    try:
-        text = file.read_text()
-    except FileNotFoundError:
-        raise InputError(
-            "there is no such file",
-            where=str(file),
-            remedy="`snow ha init SERVER SERVER…` writes it, --file names another",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    text = user_file.read(file, remedy="`snow ha init SERVER SERVER…` writes it, --file names another")
     return ha_toml.parse(text, where=str(file))
+
+
+def of_site(ha: HaFile, configs: Sequence[Domain]) -> tuple[Finding, ...]:
+    """What two domains must not share, if one of them is named in ``ha.toml``."""
+    ours = {domain.config for domain in configs if domain.name in ha.domains}
+    shared = (*rules.check_domains(configs), *check_images(configs, ha.paths.images))
+    return tuple(finding for finding in shared if ours & set(finding.where.split(", ")))
+
+
+def left_alone(error: InputError) -> Finding:
+    """A config that cannot be used, of a domain that ``ha.toml`` does not name."""
+    remedy = error.remedy or "correct it, or move it out of the folder"
+    return Finding("config-left-alone", "note", error.where, error.message, remedy)
 
 
 def load(
@@ -45,38 +55,46 @@ def load(
     record: Callable[[Command], None] | None = None,
     questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
     found: list[Finding] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Ground:
-    """The site of ``file``, with its servers to talk to. Raises InputError, UnreachableError.
+    """The site of ``file``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
+    does not answer: all are waited for at once.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
     ``record`` is told of every command that may change something on a server.
     ``questions``: what an earlier run asked each server, and so is asked at once.
-    ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error.
+    ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error. It
+    gets which configs are left alone, too.
+    ``say`` is told whom it waits for.
     """
     ha = read_ha_file(file)
-    connected: dict[str, ResettableHost] = {**_over_ssh(ha)}
+    guard, connected = _guarded(ha)
     if record is not None:
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
     hosts: dict[str, Host] = dict(connected)
+    asked = (questions or {}) if remember else {}
     if remember:
-        remembering = {name: RememberingHost(host) for name, host in connected.items()}
-        asked = questions or {}
-        each(list(remembering.values()), lambda host: host.ask(asked.get(host.name, ())))
-        hosts = {**remembering}
-    with looking():
-        domains = read_domains(hosts[ha.servers[0].name], ha.paths.domain_configs, ha.domains)
-    ours = {domain.config for domain in domains if domain.name in ha.domains}
-    shared = [
-        finding
-        for finding in (*rules.check_domains(domains), *check_images(domains, ha.paths.images))
-        if ours & set(finding.where.split(", "))
-    ]
+        hosts = {name: RememberingHost(host) for name, host in connected.items()}
+    first = ha.servers[0].name
+
+    def ask(host: Host) -> tuple[tuple[Domain, ...], tuple[InputError, ...]]:
+        if isinstance(host, RememberingHost):
+            host.ask(asked.get(host.name, ()))
+        if host.name == first:
+            with looking():
+                return look_at_domains(host, ha.paths.domain_configs, ha.domains)
+        if not asked.get(host.name):
+            host.run(["true"], timeout=30)
+        return (), ()
+
+    domains, left = each(list(hosts.values()), ask, say=say)[first]
+    shared = of_site(ha, domains)
     if found is None:
         rules.raise_on_stop(shared)
     else:
-        found += shared
+        found += [*shared, *map(left_alone, left)]
         domains = tuple({domain.name: domain for domain in reversed(domains)}.values())
-    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts)
+    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts, guard)
 
 
 @dataclass(frozen=True)
@@ -87,17 +105,30 @@ class Reach:
     """The cluster's."""
     servers: tuple[Server, ...]
     hosts: Mapping[str, ResettableHost]
+    guard: Guard
 
 
 def reach(file: Path) -> Reach:
     """How to get at the servers of the site of ``file``. Raises InputError."""
-    ha = read_ha_file(file)
-    return Reach(ha.name, ha.servers, _over_ssh(ha))
+    return reach_of(read_ha_file(file))
 
 
-def turn(file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
-    """To be the only run on the site of ``file`` (see plan/turn.py)."""
-    return taken({**reach(file).hosts}, say)
+def reach_of(ha: HaFile) -> Reach:
+    """The same of a file that was read."""
+    guard, hosts = _guarded(ha)
+    return Reach(ha.name, ha.servers, hosts, guard)
+
+
+def turn(site: Ground | Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """To be the only run on ``site`` (see plan/turn.py). From then on its servers are changed only while that is so."""
+    assert site.guard is not None
+    return taken(site.guard, say, copies=" ".join(image_engine.argv([])))
+
+
+def _guarded(ha: HaFile) -> tuple[Guard, dict[str, ResettableHost]]:
+    """The servers, and the lock without which none is changed once it was taken. The lock has sessions of its own."""
+    guard = Guard({**_over_ssh(ha)})
+    return guard, {name: GuardedHost(host, guard) for name, host in _over_ssh(ha).items()}
 
 
 def _over_ssh(ha: HaFile) -> dict[str, SshHost]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from snowha.errors import CommandError, SiteError, SnowError
+from snowha.errors import CommandError, LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, write_file
-from snowha.migration.ground import Ground, read_domains
+from snowha.migration import starting
+from snowha.migration.ground import Ground, read_config, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
+from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk, unmovable
 from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.image_names import image_paths
 from snowha.site.model import Domain
-from snowha.xen import block_script, xl
+from snowha.xen import server_program, xl
 
 SHUTDOWN_TIMEOUT = 300.0
 """Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
@@ -39,7 +41,7 @@ def missing(ground: Ground, name: str) -> str | None:
         raise SiteError(f"the config of {name} is gone", where=ground.first.name, remedy="`snow ha init` again")
     images = image_paths(domain, ground.site.paths.images)
     for disk in domain.moved_disks:
-        if disk.script != block_script.NAME or disk.target != images[disk.vdev]:
+        if disk.script != server_program.SCRIPT or disk.target != images[disk.vdev]:
             return f"{disk.vdev} is {disk.target}"
     gone = absent(ground.first, list(images.values()))
     if gone:
@@ -70,39 +72,45 @@ def targets(ground: Ground, domain: Domain) -> dict[str, str]:
     return image_paths(domain, ground.site.paths.images)
 
 
-def refuse_pacemakers(ground: Ground, name: str) -> None:
-    """Raise SiteError for a domain that Pacemaker has: it must not be shut down behind its back."""
-    if is_pacemakers(ground, name):
-        raise SiteError(
-            f"Pacemaker already runs {name}, so it cannot be moved from LVM here",
-            where=ground.first.name,
-            remedy="take it out of the cluster's configuration first, or correct its config by hand",
-        )
-
-
 def on_images(text: str, domain: Domain, images: Mapping[str, str], kind: str) -> str:
     """The domain's config with its disks on ``images`` (by vdev), attached by our block script, and of type ``kind``."""
     for disk in domain.moved_disks:
-        if disk.script != block_script.NAME or disk.target != images[disk.vdev]:
-            text = replace_disk(text, disk.spec, render_disk(block_script.with_script(disk, images[disk.vdev])))
+        if disk.script != server_program.SCRIPT or disk.target != images[disk.vdev]:
+            text = replace_disk(text, disk.spec, render_disk(server_program.with_script(disk, images[disk.vdev])))
     return text if kind == domain.type else set_value(text, "type", kind)
 
 
-def start_from_image(host: Host, name: str, path: str, before: str, image: str) -> None:
-    """Start the domain from its new config. If xl refuses, its old config and volumes are what it runs from, as before.
+def start_from_image(ground: Ground, name: str, path: str, texts: tuple[str, str], image: str) -> None:
+    """Start the domain from its new config. If that may not be or xl refuses, its old config and volumes are what it runs from,
+    as before. ``texts``: the old config and the new one.
 
     Not after a timeout: the guest may have begun to write to the image. ``image``: one of its images, if it has any: a domain
-    that is there although xl refused may be one that somebody else started, from its volumes.
+    that is there although xl refused may be one that somebody else started, from its volumes. Raises SiteError for a domain that
+    is another server's or Pacemaker's by now: its config stays.
     """
-    done = host.run(["xl", "create", path], check=False, timeout=300)
-    is_there = not done.ok and name in xl.running(host)
-    if done.ok or (is_there and xl.uses(host, name, image)):
+    host = ground.first
+    before, after = (domain_config.parse(text, where=path, path=path) for text in texts)
+    hindered = starting.obstacle(ground, name, after)
+    reason = hindered.reason if hindered else ""
+    if not hindered:
+        done = host.run(["xl", "create", path], check=False, timeout=300)
+        if done.ok:
+            return
+        reason = done.stderr.strip()
+    is_here = name in xl.running(host)
+    if is_here and xl.uses(host, name, image):
         return
-    write_file(host, path, before)
-    if not is_there:
-        xl.create(host, path, timeout=300)
+    if hindered and hindered.is_there and not is_here:
+        raise SiteError(
+            f"{name} is not started from its image: {reason}",
+            where=host.name,
+            remedy="look what started it: `snow ha status`",
+        )
+    write_file(host, path, texts[0])
+    if not is_here:
+        starting.start(ground, name, path, before)
     raise CommandError(
-        f"{name} does not start from its image: {done.stderr.strip()}",
+        f"{name} does not start from its image: {reason}",
         where=host.name,
         remedy="it runs from its volumes as before; correct the cause and run this again",
     )
@@ -123,19 +131,24 @@ class Away:
 
 
 @contextmanager
-def else_start_again(servers: Sequence[Host], name: str, config: str, steady: Reporter) -> Iterator[Away]:
-    """Whatever ends the block, the domain is not left off: it is started again on the first of ``servers`` from what its config
-    still names. Was it asked to shut down already, and is there still, then it may be about to end: that is waited for."""
+def else_start_again(ground: Ground, name: str, config: str, steady: Reporter) -> Iterator[Away]:
+    """Whatever ends the block, the domain is not left off: it is started again on the first server from what its config still
+    names, if it may be (migration/starting.py). Was it asked to shut down already, and is there still, then it may be about to
+    end: that is waited for. A run that lost its lock starts nothing: whoever took it sees to the domain."""
     away = Away()
     try:
         yield away
+    except LostLockError:
+        raise
     except BaseException as error:
         try:
-            if not _stays(servers, name, steady, patience=0.0 if away.since is None else _PATIENCE):
-                steady.say(f"starting {name} again from what its config names")
-                xl.create(servers[0], config, timeout=300)
+            ground.verify_lock()  # the other run may have ended what failed, and moves the domain itself
+            _start_again(ground, name, config, steady, patience=0.0 if away.since is None else _PATIENCE)
+        except LostLockError as lost:
+            raise lost from error
         except SnowError as second:
-            note = f"{name} may be off, and could not be started again: {second.message}; xl create {config}"
+            by_hand = second.remedy if isinstance(second, SiteError) else f"xl create {config}"
+            note = f"{name} may be off, and could not be started again: {second.message}; {by_hand}"
             if isinstance(error, SnowError):
                 error.message += f"\n{note}"
             else:
@@ -143,21 +156,22 @@ def else_start_again(servers: Sequence[Host], name: str, config: str, steady: Re
         raise
 
 
-def _stays(servers: Sequence[Host], name: str, steady: Reporter, *, patience: float) -> bool:
-    """Whether the domain runs on one of ``servers``, and still does after ``patience`` seconds. That the first cannot say is no
-    reason not to start it there: xl starts no domain twice. Another one that cannot say may run it."""
+def _start_again(ground: Ground, name: str, config: str, steady: Reporter, *, patience: float) -> None:
+    """Unless it stays for ``patience`` seconds. So long is waited, too, for a server that does not say whether it runs there."""
     began = time.monotonic()
-    while True:
-        there = False
-        for host in servers:
-            try:
-                there = there or name in xl.running(host)
-            except SnowError:
-                there = there or host is not servers[0]
-        if not there or time.monotonic() - began >= patience:
-            return there
-        steady.say(f"waiting for {name}, which was asked to shut down, to be gone or to stay")
+    _, domain = read_config(ground.first, name, config)
+    while hindered := starting.obstacle(ground, name, domain):
+        if time.monotonic() - began >= patience:
+            if hindered.is_there:
+                return
+            raise SiteError(hindered.reason, remedy=f"when it is certain that it runs nowhere: xl create {config}")
+        what = (
+            "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
+        )
+        steady.say(f"waiting for {name}, {what}")
         time.sleep(_LOOK_EVERY)
+    steady.say(f"starting {name} again from what its config names")
+    xl.create(ground.first, config, timeout=300)
 
 
 def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Reporter) -> str:

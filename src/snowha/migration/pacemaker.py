@@ -14,10 +14,10 @@ from snowha.errors import CommandError, ProofError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
 from snowha.hosts.many import each
-from snowha.hosts.wait import wait_for
-from snowha.migration import autostart
-from snowha.migration.ground import Ground, read_domains
-from snowha.operations import live
+from snowha.hosts.wait import NotYet, wait_for
+from snowha.migration import autostart, leases
+from snowha.migration.ground import Ground, site_domains
+from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import xl
@@ -62,12 +62,20 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             needs=("pacemaker.start", "pacemaker.fence", *images, *servers),
         ),
         Step(
+            id="pacemaker.leases",
+            title="Lease the images that are attached",
+            section="pacemaker",
+            check=partial(leases.missing, ground),
+            apply=partial(leases.adopt, ground),
+            needs=(*settings, *images),
+        ),
+        Step(
             id="pacemaker.cib",
             title="Hand fencing, floating IP and domains to Pacemaker",
             section="pacemaker",
             check=partial(_cib_missing, ground),
             apply=partial(_commit, ground),
-            needs=("pacemaker.autostart",),
+            needs=("pacemaker.autostart", "pacemaker.leases"),
         ),
     ]
 
@@ -175,7 +183,7 @@ def options(ground: Ground) -> cib.Options:
     migrating = set()
     pvh = all(info is not None and info.migrates_pvh for info in able)
     pv = all(info is not None and info.migrates_pv for info in able)
-    for domain in read_domains(ground.first, ground.site.paths.domain_configs):
+    for domain in site_domains(ground):
         if pv if domain.type == "pv" else pvh:
             migrating.add(domain.name)
     return cib.Options(
@@ -201,17 +209,52 @@ def _cib_missing(ground: Ground) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state is None:
         return "Pacemaker does not run"
-    if state.maintenance:
-        raise SiteError(
-            "Pacemaker was told to leave all resources alone (maintenance-mode)",
-            where=ground.first.name,
-            remedy="if `snow ha undo` was interrupted, run it again first; else: "
-            "crm_attribute --type=crm_config --name=maintenance-mode --delete",
-        )
+    if state.maintenance and cib_live.is_suspended(_query(live.member(ground.hosts))):
+        return "an earlier run has not finished replacing the domains' resource agent"
+    held = health.held(state, ())
+    if held is not None:
+        raise live.as_error(held)
     for host in ground.hosts.values():
         if live.state_from(host):
             return next(iter(cib_live.differs(_query(host), _wanted(ground))), None) or live.trouble(ground.hosts)
     return "Pacemaker does not run"
+
+
+def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
+    """Let Pacemaker look at the domains with their new agent, and then manage them again.
+
+    To Pacemaker another agent is another resource, which it would stop and start. So the cluster is told to leave everything
+    alone meanwhile, what it knows of the domains is forgotten, and they are looked at anew.
+    """
+    live.settle_idle(ground.hosts, reporter)
+    host.run(["crm_resource", "--refresh"], timeout=300)
+    reporter.say("waiting for Pacemaker to find the domains with their new agent")
+    before = {name: server for name, servers in live.places(ground.hosts).items() for server in servers}
+
+    def found() -> bool | None:
+        state = live.cluster_state(ground.hosts)
+        if state is None:
+            return None
+        lost = [
+            name
+            for name, server in before.items()
+            if state.resource(name) and live.servers_of(state, name) != (server,)
+        ]
+        if lost:
+            raise NotYet(f"{', '.join(lost)} not found yet")
+        return True
+
+    wait_for(found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.say)
+    live.settle_idle(ground.hosts, reporter)
+    host.run(
+        [
+            "crm_attribute",
+            "--type=crm_config",
+            "--name=maintenance-mode",
+            "--delete",
+            f"--set-name={cib_live.TAKE_OVER}",
+        ]
+    )
 
 
 def _epoch(text: bytes) -> tuple[str, ...]:
@@ -226,6 +269,8 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
     before = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
     current = _query(host)
     wanted = _wanted(ground)
+    if cib_live.is_suspended(current):
+        _finish_take_over(ground, host, reporter)
     if not cib_live.differs(current, wanted):
         state = live.cluster_state(ground.hosts)
         if state is not None and state.resource(cib.FLOATING_IP) and not live.servers_of(state, cib.FLOATING_IP):
@@ -241,6 +286,11 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
     checked = host.run(["crm_verify", "--verbose", f"--xml-file={path}"], check=False)
     if not checked.ok:  # also on warnings (78): all servers are online here, so there is nothing to warn of
         raise SiteError(f"crm_verify refuses the configuration:\n{checked.stderr.strip()}", where=f"{host.name}:{path}")
+    taking_over = cib_live.changes_agent(current, wanted)
+    if taking_over:
+        reporter.say(f"leaving {', '.join(taking_over)} alone while the resource agent is replaced")
+        merged = cib_live.suspended(merged)
+        write_file(host, path, merged, mode=0o600)
     reporter.say("committing the configuration")
     # the whole CIB would be refused as outdated as soon as any status changed, and would bring old status back
     if _epoch(_query(host)) != _epoch(current):
@@ -250,6 +300,8 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         raise CommandError(
             done.stderr.strip(), where=host.name, remedy=f"try it: cibadmin --replace --scope=configuration {path}"
         )
+    if taking_over:
+        _finish_take_over(ground, host, reporter)
     wait_for(
         lambda: live.well(ground.hosts),
         timeout=300,

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from snowha.hosts import user_file
 from snowha.hosts.files import read_file, read_folder
 from snowha.migration.ground import Ground
 from snowha.migration.rehearse import Rehearsal, secrets_of
@@ -32,7 +33,7 @@ def make(
 def inputs(ground: Ground, file: Path) -> dict[str, str]:
     """The files that a plan stands on, by name, as digests: ha.toml, snow.conf, every domain's config."""
     site = ground.site
-    found = {file.name: _digest(file.read_bytes())}
+    found = {file.name: _digest(user_file.read_bytes(file))}
     found[site.paths.snow_conf] = _digest(read_file(ground.first, site.paths.snow_conf) or b"")
     for path, content in read_folder(ground.first, site.paths.domain_configs, ".cfg").items():
         found[path] = _digest(content)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import stat as modes
 from collections.abc import Mapping
 from pathlib import Path
 
 from snowha.errors import InputError
+from snowha.hosts import user_file
+from snowha.hosts.hidden import hide
 from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
 from snowha.site.rules import Finding
 
 
 def read_secret(path: str, *, base: Path) -> str:
-    """A BMC's password from its file: mode 0600, one line. Raises InputError."""
-    file = base / path
-    try:
-        facts = file.stat()
-        text = file.read_text()
-    except OSError as error:
-        raise InputError(
-            f"cannot read a BMC's password: {error.strerror}", where=str(file), remedy="`snow ha init` writes it"
-        ) from error
-    if modes.S_IMODE(facts.st_mode) & 0o077:
-        raise InputError("a BMC's password that others can read", where=str(file), remedy=f"chmod 600 {file}")
-    password = text.split("\n", 1)[0]
+    """A BMC's password from its file: mode 0600, in a folder that is nobody else's, one line. Raises InputError."""
+    user_file.check_private_folder((base / path).parent)
+    return read_password(base / path)
+
+
+def read_password(file: Path) -> str:
+    """The first line of a file that nobody else can read. Raises InputError."""
+    text = user_file.read(file, what="a BMC's password", remedy="`snow ha init` writes it", private=True)
+    password = text.split("\n", 1)[0].removesuffix("\r")
     if not password:
         raise InputError("no password in it", where=str(file), remedy="write the BMC's password into its first line")
-    return password
+    return hide(password)
 
 
 def check(ground: Ground, passwords: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -221,6 +221,24 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     before = boot_id(host)
     with proving_migrations(ground, reporter):
         live.drain(ground.hosts, server.name, reporter)
+    with ground.restarting(server.name):
+        proved = _power_cut(ground, server, other, before, reporter)
+    wait_for(
+        lambda: mounts.missing(ground, host) is None,
+        timeout=300,
+        what=f"the shared file systems on {server.name}",
+        interval=3,
+        report=reporter.say,
+    )
+    join(ground, [server], reporter)
+    live.set_standby(ground.hosts, server.name, False)
+    live.settle(ground.hosts, reporter)
+    _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+
+
+def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporter: Reporter) -> float:
+    """Cut the power of a server, give it back, and see it boot; the seconds until it was read back as off."""
+    host = ground.hosts[server.name]
     reporter.say(f"cutting the power of {server.name}")
     # no safe point between off and on: whatever happens, the server gets its power back
     steady = Unstoppable(reporter)
@@ -242,17 +260,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     reporter.fact("off", [round(off_at + proved, 1), round(time.time(), 1)])
     wait_for_boot(host, reporter, before=before, what=f"{server.name} to boot")
     wait_for_xen(host, reporter)
-    wait_for(
-        lambda: mounts.missing(ground, host) is None,
-        timeout=300,
-        what=f"the shared file systems on {server.name}",
-        interval=3,
-        report=reporter.say,
-    )
-    join(ground, [server], reporter)
-    live.set_standby(ground.hosts, server.name, False)
-    live.settle(ground.hosts, reporter)
-    _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+    return proved
 
 
 def _power_on(other: Host, server: Server) -> bool:

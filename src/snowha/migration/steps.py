@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from snowha.errors import SnowError
 from snowha.hosts.remember import looking
 from snowha.migration import corosync, describe, images, pacemaker, placement, proofs, servers, snow_conf
 from snowha.migration.ground import Ground
@@ -29,7 +30,8 @@ def all_steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
 
 
 def carried_out(ground: Ground, step: Step) -> Step:
-    """``step`` such that the servers are asked anew from its first change on, and its commands are known as its own."""
+    """``step`` such that the servers are asked anew from its first change on, and its commands are known as its own.
+    What fails after the lock was lost fails for that reason, whatever it was."""
     proof = partial(_do, ground, step.id, step.proof) if step.proof else None
     return replace(step, check=partial(_look, step.check), apply=partial(_do, ground, step.id, step.apply), proof=proof)
 
@@ -42,4 +44,8 @@ def _look(check: Callable[[], str | None]) -> str | None:
 def _do(ground: Ground, name: str, work: Callable[[Reporter], None], reporter: Reporter) -> None:
     ground.forget()
     with on_behalf_of(name):
-        work(reporter)
+        try:
+            work(reporter)
+        except SnowError:
+            ground.verify_lock()
+            raise

@@ -23,7 +23,7 @@ from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Section, Step
 from snowha.site.model import Server
-from snowha.xen import block_script, dom0_weight
+from snowha.xen import dom0_weight, server_program
 
 XENDOMAINS = "/etc/default/xendomains"
 _SAVE = re.compile(r"^XENDOMAINS_SAVE=.*$", re.MULTILINE)
@@ -199,7 +199,9 @@ def _stripped(ground: Ground, host: Host) -> dict[str, str]:
 def _always_there(host: Host, path: str) -> set[str]:
     """Lines that every earlier version of the file had: they were not put there by us, and may be how we got in. All of them, if
     we never changed it."""
-    versions = [version.content.decode(errors="replace") for version in kept(host, path)] or [read_text(host, path) or ""]
+    versions = [version.content.decode(errors="replace") for version in kept(host, path)] or [
+        read_text(host, path) or ""
+    ]
     return set.intersection(*({line.strip() for line in text.splitlines()} for text in versions))
 
 
@@ -241,7 +243,12 @@ def _xendomains_before(host: Host) -> str | None:
     return _SAVE.sub(lambda _: line[0], text)
 
 
-_OURS = (block_script.PATH, f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}")
+_OURS = (
+    *server_program.LINKS,
+    server_program.PATH,
+    server_program.NAME,
+    f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}",
+)
 
 
 def _settings_missing(host: Host) -> str | None:

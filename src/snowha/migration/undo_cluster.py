@@ -232,12 +232,8 @@ def _domains(ground: Ground) -> dict[str, dict[str, xl.Running]]:
     return ground.on_all(lambda host: xl.running(host) if xl.is_under_xen(host) else {})
 
 
-def is_active(host: Host, unit: str) -> bool:
-    return host.run(["systemctl", "is-active", "--quiet", unit], check=False).ok
-
-
 def active(ground: Ground, unit: str) -> str | None:
-    return ground.first_missing(lambda host: f"{unit} runs" if is_active(host, unit) else None)
+    return ground.first_missing(lambda host: f"{unit} runs" if live.is_active(host, unit) else None)
 
 
 def stop(ground: Ground, unit: str, reporter: Reporter) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, exists, write_file
-from snowha.migration import image_engine
+from snowha.migration import image_engine, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again
 from snowha.migration.undo_files import before, not_kept
@@ -24,7 +24,7 @@ from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain
 from snowha.site.rules import image_key
-from snowha.xen import block_script, xl
+from snowha.xen import server_program, xl
 
 ASIDE = ".undone"
 """What is added to the name of an image that was copied back."""
@@ -47,7 +47,7 @@ class Way:
 
 def from_image(domain: Domain) -> bool:
     """Whether a disk of it is attached by our script."""
-    return any(disk.script == block_script.NAME for disk in domain.disks)
+    return any(disk.script == server_program.SCRIPT for disk in domain.disks)
 
 
 def way_back(ground: Ground, name: str) -> Way:
@@ -81,7 +81,7 @@ def back(domain: Domain, text: str, original: str, path: str) -> tuple[str, tupl
     old = domain_config.parse(original, where=path, path=path)
     volumes = []
     for disk in domain.disks:
-        if disk.script != block_script.NAME:
+        if disk.script != server_program.SCRIPT:
             continue
         volume = next((one for one in old.disks if one.vdev == disk.vdev), None)
         if volume is None:
@@ -130,8 +130,8 @@ def _ours_of(original: str, old: Domain, now: Domain) -> tuple[str, ...]:
     changed = original
     for disk in now.disks:
         volume = next((one for one in old.disks if one.vdev == disk.vdev), None)
-        if volume is not None and volume.script != block_script.NAME and disk.script == block_script.NAME:
-            changed = replace_disk(changed, volume.spec, render_disk(block_script.with_script(volume, disk.target)))
+        if volume is not None and volume.script != server_program.SCRIPT and disk.script == server_program.SCRIPT:
+            changed = replace_disk(changed, volume.spec, render_disk(server_program.with_script(volume, disk.target)))
     return changed, set_value(changed, "type", now.type)
 
 
@@ -183,9 +183,8 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
 
     # from here the domain is away, as in `images`
     steady = Unstoppable(reporter)
-    servers = [host, *(other for other in ground.hosts.values() if other is not host)]
     # from whichever config is there: the new one stands only if every copy was verified
-    with else_start_again(servers, name, path, steady) as away:
+    with else_start_again(ground, name, path, steady) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -208,7 +207,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             write_file(host, path, way.then)
     if name not in xl.running(host):
         steady.say(f"starting {name} from its volumes")
-        _start(host, name, path, way)
+        _start(ground, name, path, way)
     live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
     if way.is_due:
         reporter.fact("away_s", round(away.seconds, 1))
@@ -237,14 +236,15 @@ def _see_off(ground: Ground, name: str, reporter: Reporter, steady: Unstoppable)
         xl.shut_down(ground.hosts[server], name, timeout=SHUTDOWN_TIMEOUT, report=steady.say)
 
 
-def _start(host: Host, name: str, path: str, way: Way) -> None:
+def _start(ground: Ground, name: str, path: str, way: Way) -> None:
     """From its volumes; from its image as before if xl refuses. Not after a timeout: it may have begun to write."""
+    host = ground.first
     done = host.run(["xl", "create", path], check=False, timeout=300)
     if done.ok or name in xl.running(host):
         return
     if way.is_due:
         write_file(host, path, way.now)
-        xl.create(host, path, timeout=300)
+        starting.start(ground, name, path, domain_config.parse(way.now, where=path, path=path))
     raise CommandError(
         f"{name} does not start from its volumes: {done.stderr.strip()}",
         where=host.name,
@@ -260,4 +260,4 @@ def _put_aside(host: Host, images: tuple[str, ...], reporter: Reporter) -> None:
             continue
         reporter.say(f"moving {image} aside")
         host.run(["mv", "-f", "-T", "--", image, f"{image}{ASIDE}"], timeout=120)
-        host.run(["rm", "-f", "--", f"{image}.manifest"], timeout=120)
+        host.run(["rm", "-f", "--", f"{image}.manifest", f"{image}.lease"], timeout=120)

@@ -15,17 +15,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from snowha.errors import SiteError, SnowError
+from snowha.errors import LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import cold, image_engine, moving, snapshots
+from snowha.migration import cold, image_engine, moving, snapshots, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.migration.snapshots import Volume, Watch
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
 from snowha.site.model import Disk, Domain
 from snowha.site.rules import image_key
-from snowha.xen import block_script, xl
+from snowha.xen import server_program, xl
 
 _MOST_ROUNDS = 6
 _SHORT = 3.0
@@ -107,7 +107,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     """
     host = ground.first
     text, domain = read_config(host, name, ground.site.domain(name).config)
-    moving.refuse_pacemakers(ground, name)
+    starting.refuse_unless_here(ground, name)
     found = snapshots.volumes(host)
     targets = moving.targets(ground, domain)
     to_move = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
@@ -115,8 +115,6 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         reporter.say(f"removed {left}, which an earlier run had left")
     if not moving.missing(ground, name):
         return
-    if block_script.missing(host):
-        block_script.install(host)
     if wish.cold or name not in xl.running(host):
         reporter.say(f"copying {name} while it is off")
         cold.move(ground, name, {} if tried is None else tried, reporter)
@@ -134,7 +132,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
         image = next(iter(targets.values()), "")
-        away = _switch(host, name, config, (text, changed), warm, at_rest, image, rate, wish, reporter)
+        away = _switch(ground, name, config, (text, changed), warm, at_rest, image, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
         _let_it_start(host, name, reporter)
@@ -161,7 +159,7 @@ def _snapshots_of(host: Host, domain: Domain, found: Sequence[Volume]) -> list[V
     sources = {
         image_key(
             image_engine.source_of(image_engine.manifest(host, disk.target) or {})
-            if disk.script == block_script.NAME
+            if disk.script == server_program.SCRIPT
             else disk.target
         )
         for disk in domain.moved_disks
@@ -320,7 +318,7 @@ def _another_round(host: Host, one: Warm, number: int, wish: Wish, reporter: Rep
 
 
 def _switch(
-    host: Host,
+    ground: Ground,
     name: str,
     config: str,
     texts: tuple[str, str],
@@ -333,7 +331,7 @@ def _switch(
 ) -> moving.Away:
     """Shut the domain down, copy what is left, start it from its images (``image`` is one of them); from its volumes if anything
     fails."""
-    before, after = texts
+    host = ground.first
     steady = Unstoppable(reporter)
     watch = Watch(host, [one.snapshot.full_name for one in warm])
     ahead = [[*_freshen(one), "--ahead", *_rate(wish)] for one in warm]
@@ -361,7 +359,7 @@ def _switch(
                 remedy="it runs from its volumes as before; allow more with --max-away, or run it again when it writes less",
             )
 
-    with moving.else_start_again([host], name, config, steady) as away:
+    with moving.else_start_again(ground, name, config, steady) as away:
         reporter.say("copying what it wrote meanwhile, while it still runs")
         done = image_engine.run_when_off(
             host,
@@ -376,9 +374,9 @@ def _switch(
         names = [*(f"{one.disk.name}-rest" for one in warm), *(rest.disk.name for rest in at_rest)]
         for key, event in zip(names, done, strict=True):
             reporter.fact(key, image_engine.facts(event))
-        write_file(host, config, after)
+        write_file(host, config, texts[1])
     steady.say(f"starting {name} from its images")
-    moving.start_from_image(host, name, config, before, image)
+    moving.start_from_image(ground, name, config, texts, image)
     return away
 
 
@@ -402,5 +400,7 @@ def _remove_all(host: Host, domain: Domain, steady: Unstoppable) -> None:
     """Remove the snapshots, whatever happened. That it fails is said, and does not hide what happened before."""
     try:
         snapshots.remove_left(host, _snapshots_of(host, domain, snapshots.volumes(host)))
+    except LostLockError:
+        raise  # it says all: that they are left is no news for whoever goes on
     except SnowError as error:
         steady.say(f"snapshots could not be removed, the next run will: {error}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
-from snowha.cluster import cib, live
+from snowha.cluster import live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.reading import looking
 from snowha.hosts.wait import NotYet, wait_for
+from snowha.operations import health
+from snowha.operations.findings import KINDS, Finding
 from snowha.plan.step import Reporter
 from snowha.xen import xl
 
@@ -28,12 +30,26 @@ def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
     """The cluster as ``host`` sees it, with what was fenced if asked for; None when Pacemaker does not run there."""
     words = ["crm_mon", "-1", "--inactive", "--output-as=xml", *(["--fence-history=2"] if fencing else [])]
     completed = host.run(words, check=False, timeout=60)
-    if not completed.ok:
-        return None
+    return state_in(completed.stdout) if completed.ok else None
+
+
+def state_in(text: str) -> ClusterState | None:
+    """What crm_mon printed; None if that is no cluster."""
     try:
-        return live.parse_crm_mon(completed.stdout)
+        return live.parse_crm_mon(text)
     except SiteError:
         return None  # it runs, but its daemons are not connected yet, or no longer
+
+
+def chosen(states: Iterable[ClusterState | None]) -> ClusterState | None:
+    """Of what several servers see, the view with quorum and with most servers in it: one that has just joined knows of none."""
+    known = [state for state in states if state is not None]
+    return max(known, key=lambda state: (state.quorate, sum(node.online for node in state.nodes)), default=None)
+
+
+def is_active(host: Host, unit: str) -> bool:
+    """Whether a service runs."""
+    return host.run(["systemctl", "is-active", "--quiet", unit], check=False).ok
 
 
 def _asked(hosts: Hosts, *, but: str = "") -> tuple[Host, ClusterState] | None:
@@ -76,39 +92,44 @@ def member(hosts: Hosts, *, but: str = "") -> Host:
 
 
 def trouble(hosts: Hosts) -> str | None:
-    """What is not started, failed, or active in two places, as Pacemaker sees it; None if all is well."""
+    """What keeps Pacemaker from having everything running, in a line; None if nothing does."""
     state = cluster_state(hosts)
     return trouble_in(state) if state is not None else "Pacemaker does not run"
 
 
 def trouble_in(state: ClusterState) -> str | None:
     """The same of a state that was asked for."""
-    if state.maintenance:
-        return "Pacemaker was told to leave everything alone (maintenance-mode): nothing is recovered"
-    unclean = [node.name for node in state.nodes if node.unclean]
-    if unclean:
-        return f"{', '.join(unclean)} is lost and not fenced yet"
-    for resource in state.resources:
-        if resource.failed:
-            return f"{resource.id} has failed"
-        if resource.is_fencing and not resource.servers and not _may_run(state, resource.id):
-            continue
-        if len(resource.servers) != 1:
-            return f"{resource.id} runs on {' and '.join(resource.servers) or 'no server'}"
-    return None
-
-
-def _may_run(state: ClusterState, device: str) -> bool:
-    """Whether a fence device has somewhere to run. No server fences itself: if all others are lost or in standby, it has not."""
-    return any(node.online and not node.standby for node in state.nodes if device != cib.fence_id(node.name))
+    found = health.unsettled(state)
+    return found.message if found else None
 
 
 def well(hosts: Hosts) -> bool:
-    """True if Pacemaker sees no trouble. To be waited for: raises NotYet, which names the trouble."""
-    wrong = trouble(hosts)
-    if wrong:
-        raise NotYet(wrong)
+    """True if nothing does. To be waited for: raises NotYet, which names the trouble; SiteError for one that stays."""
+    _must_be_well(cluster_state(hosts))
     return True
+
+
+def _must_be_well(state: ClusterState | None) -> None:
+    if state is None:
+        raise NotYet("Pacemaker does not run")
+    found = health.unsettled(state)
+    if found is None:
+        return
+    if KINDS[found.code].settling == "refuse":
+        raise as_error(found)
+    raise NotYet(found.message)
+
+
+def as_error(finding: Finding) -> SiteError:
+    """What only a person can end, for whoever would wait for it in vain."""
+    return SiteError(finding.message, remedy=finding.remedy)
+
+
+def _refuse_if_held(state: ClusterState | None, resources: Collection[str]) -> None:
+    """Raise SiteError at once if Pacemaker would not move ``resources``, however long it is waited for."""
+    found = health.held(state, resources) if state else None
+    if found is not None:
+        raise as_error(found)
 
 
 def places(hosts: Hosts) -> dict[str, tuple[str, ...]]:
@@ -149,16 +170,26 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
 
 
 def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
-    """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not."""
+    """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not, and at once
+    SiteError for what does not go away by itself: maintenance, what is not managed, what is blocked."""
 
     def settled() -> bool | None:
         found = _asked(hosts)
-        wrong = trouble_in(found[1]) if found else "Pacemaker does not run"
-        if wrong:
-            raise NotYet(wrong)
+        _must_be_well(found[1] if found else None)
         return True if found and not _busy(found[0]) else None
 
     wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.say)
+
+
+def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
+    """Wait until Pacemaker has nothing left to do, whatever the resources are like. Raises ProofError."""
+    wait_for(
+        lambda: not _busy(member(hosts)) or None,
+        timeout=timeout,
+        what="Pacemaker to have nothing left to do",
+        interval=LOOK_EVERY_S,
+        report=reporter.say,
+    )
 
 
 def _busy(host: Host) -> bool:
@@ -170,9 +201,12 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
     """Move each resource to the server given for it and leave no constraint behind. Domains are live-migrated where they can be.
 
     ``crm_resource --move`` works by a constraint with score INFINITY; it is removed again whatever happens, and
-    expires by itself should this program be killed in between. ``timeout``: seconds for each of them.
+    expires by itself should this program be killed in between. ``timeout``: seconds for each of them. Raises SiteError if
+    Pacemaker was told to leave them alone.
     """
-    host = member(hosts)
+    found = _asked(hosts)
+    _refuse_if_held(found[1] if found else None, wanted)
+    host = found[0] if found else member(hosts)
     domains = {resource: server for resource, server in wanted.items() if resource in places(hosts)}
 
     def arrived() -> bool | None:
@@ -218,11 +252,16 @@ def set_standby(hosts: Hosts, server: str, on: bool) -> None:
 
 
 def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 1800) -> None:
-    """Put ``server`` in standby and wait until nothing runs there: its domains are live-migrated away."""
+    """Put ``server`` in standby and wait until nothing runs there: its domains are live-migrated away. Raises SiteError if
+    Pacemaker was told to leave them alone."""
+    now = cluster_state(hosts)
+    _refuse_if_held(now, [one.id for one in now.resources if server in one.servers] if now else [])
     set_standby(hosts, server, True)
 
     def empty() -> bool | None:
-        left = sorted(xl.running(hosts[server]))  # first: Pacemaker's own answer takes ten times as much from a busy server
+        left = sorted(
+            xl.running(hosts[server])
+        )  # first: Pacemaker's own answer takes ten times as much from a busy server
         if left:
             raise NotYet(f"{', '.join(left)} still there")
         state = cluster_state(hosts)

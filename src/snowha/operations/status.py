@@ -1,17 +1,24 @@
-"""What a running site looks like: servers, links, quorum, fence devices, and where every domain runs."""
+"""What a running site looks like: what is wrong, servers, links, quorum, fence devices, and where every domain runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from snowha.cluster import cib
 from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.operations import live
+from snowha.operations import findings, health, leases, live
+from snowha.operations.findings import Finding
+from snowha.operations.leases import ImageStatus
 from snowha.site.model import Site
+from snowha.site.rules import Finding as SiteFinding
+from snowha.xen import leases as leases_of
 from snowha.xen import xl
+from snowha.xen.leases import Lease, Leases
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class LinkStatus:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """One server as it says itself; ``cluster`` is what Pacemaker says of it."""
+    """One server as it says itself; ``cluster`` is what Pacemaker says of it (see ``health.word``), or ``no cluster``."""
 
     name: str
     reachable: bool
@@ -42,8 +49,11 @@ class DomainStatus:
     servers: tuple[str, ...]
     pacemaker: tuple[str, ...]
     managed: bool
+    """Pacemaker has it, and was not told to leave it alone."""
     state: str
     """``running``, ``off``, ``twice``, ``unknown`` (a server that could run it does not answer) or ``disagree``."""
+    on_purpose: bool = False
+    """It is off because somebody wants it to be."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +66,32 @@ class SiteStatus:
     floating_ip: str | None
     floating_ip_on: str | None
     stale: tuple[str, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
+    """The worst first."""
+    images: tuple[ImageStatus, ...] = ()
 
     @property
     def healthy(self) -> bool:
-        return (
-            all(server.cluster == "online" and server.quorate for server in self.servers)
-            and all(link.connected for server in self.servers for link in server.links)
-            and all(domain.state == "running" and domain.managed for domain in self.domains)
-            and all(state == "ready" for state in self.fencing.values())
-            and (self.floating_ip is None or self.floating_ip_on is not None)
-        )
+        """Nothing is red."""
+        return not health.is_alarm(self.findings)
 
 
 @dataclass(frozen=True)
 class _Seen:
     trouble: str = ""
+    remedy: str = ""
     hypervisor: xl.Hypervisor | None = None
     domains: Mapping[str, xl.Running] = field(default_factory=dict)
     quorate: bool | None = None
-    links: tuple[LinkStatus, ...] = ()
+    links: tuple[parse.Link, ...] = ()
     state: parse.ClusterState | None = None
+    leases: Leases | None = None
+
+    @property
+    def answer(self) -> health.Answer:
+        alive = frozenset(name for name, domain in self.domains.items() if domain.is_alive)
+        under_xen = self.hypervisor is not None
+        return health.Answer(self.trouble, self.remedy, under_xen, alive, self.quorate, self.links)
 
 
 def _look(host: Host) -> _Seen:
@@ -88,97 +104,88 @@ def _look(host: Host) -> _Seen:
             hypervisor=hypervisor,
             domains=domains,
             quorate=parse.parse_quorum(quorum).quorate if links else None,
-            links=tuple(LinkStatus(link.number, link.connected) for link in parse.parse_links(links)) if links else (),
-            state=live.state_from(host),
+            links=parse.parse_links(links) if links else (),
+            state=live.state_from(host, fencing=True),
+            leases=leases_of.ask(host, ()),
         )
     except SnowError as error:
-        return _Seen(trouble=error.message.splitlines()[0])
+        return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
 
 
-def look(site: Site, hosts: live.Hosts) -> SiteStatus:
-    """Ask every server at once. A server that does not answer is said to be so, never taken for one without domains."""
+def look(
+    site: Site, hosts: live.Hosts, *, domains: Iterable[str] | None = None, known: Iterable[SiteFinding] = ()
+) -> SiteStatus:
+    """Ask every server at once. A server that does not answer is said to be so, never taken for one without domains.
+
+    ``domains``: their names, where not every config could be read. ``known``: what was found wrong before.
+    """
     seen = each(list(hosts.values()), _look)
-    state = next((one.state for one in seen.values() if one.state), None)
-    servers = tuple(_server(name, one, state) for name, one in seen.items())
-    blind = any(one.trouble for one in seen.values())
-    domains = tuple(_domain(domain.name, seen, state, blind) for domain in site.domains)
+    state = live.chosen(one.state for one in seen.values())
+    wanted = health.wanted(site, domains)
+    answers = {name: one.answer for name, one in seen.items()}
+    images = leases.images_of(site)
+    attached = {name: one.leases for name, one in seen.items()}
+    records = _records(hosts, attached, images)
+    judged = (
+        *map(findings.of_site, known),
+        *health.judge(wanted, answers, state),
+        *leases.judge(images, attached, records),
+    )
     return SiteStatus(
         name=site.name,
-        servers=servers,
-        domains=domains,
-        fencing={server.name: _fencing(server.name, state) for server in site.servers if server.fence},
+        servers=tuple(_server(name, one, state) for name, one in seen.items()),
+        domains=tuple(_domain(name, answers, state) for name in wanted.domains),
+        fencing={server: _fencing(server, state) for server in wanted.fenced},
         floating_ip=site.floating_ip.address if site.floating_ip else None,
-        floating_ip_on=next(iter(live.servers_of(state, "xsnow-vip")), None) if state else None,
+        floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
+        findings=tuple(sorted(judged, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
+        images=leases.status(images, attached, records),
     )
 
 
+def _records(hosts: live.Hosts, attached: Mapping[str, Leases | None], images: Mapping[str, str]) -> tuple[Lease, ...]:
+    """The leases' records, as the first server reads them that has our program: they are on storage that all share."""
+    for name, answer in attached.items():
+        if images and answer is not None:
+            with suppress(SnowError):
+                again = leases_of.ask(hosts[name], tuple(images))
+                return again.records if again else ()
+    return ()
+
+
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:
-    if state is None:
-        cluster = "no cluster"
-    elif live.is_standby(state, name):
-        cluster = "standby"
-    else:
-        cluster = "online" if state.is_online(name) else "offline"
     return ServerStatus(
         name=name,
         reachable=not seen.trouble,
-        cluster=cluster,
+        cluster=health.word(state.node(name)) if state else "no cluster",
         xen=seen.hypervisor.version if seen.hypervisor else None,
         free_memory_mib=seen.hypervisor.free_memory if seen.hypervisor else None,
         quorate=seen.quorate,
-        links=seen.links,
+        links=tuple(LinkStatus(link.number, link.connected) for link in seen.links),
         trouble=seen.trouble,
     )
 
 
-def _domain(name: str, seen: Mapping[str, _Seen], state: parse.ClusterState | None, blind: bool) -> DomainStatus:
-    where = tuple(server for server, one in seen.items() if name in one.domains and one.domains[name].is_alive)
-    believed = live.servers_of(state, name) if state else ()
+def _domain(name: str, answers: Mapping[str, health.Answer], state: parse.ClusterState | None) -> DomainStatus:
+    where = tuple(server for server, answer in answers.items() if name in answer.running)
+    resource = state.resource(name) if state else None
+    believed = resource.servers if resource else ()
+    on_purpose = not where and resource is not None and resource.is_off_on_purpose
     if len(where) > 1:
         word = "twice"
-    elif where and state and believed != where:
+    elif where and state and set(believed) != set(where):
         word = "disagree"
     elif where:
         word = "running"
     else:
-        word = "unknown" if blind else "off"
-    return DomainStatus(name, where, believed, managed=bool(believed), state=word)
+        word = "unknown" if any(answer.trouble for answer in answers.values()) and not on_purpose else "off"
+    return DomainStatus(name, where, believed, resource is not None and resource.managed, word, on_purpose)
 
 
 def _fencing(server: str, state: parse.ClusterState | None) -> str:
-    if state is None:
+    device = state.resource(cib.fence_id(server)) if state else None
+    if device is None:
         return "not running"
-    for resource in state.resources:
-        if resource.is_fencing and resource.id.endswith(f"-{server}"):
-            if resource.failed:
-                return "failed"
-            return "ready" if resource.servers else "not running"
-    return "not running"
-
-
-def lines(status: SiteStatus) -> list[str]:
-    """The status for a terminal."""
-    rows: list[tuple[str, ...]] = [("SERVER", "CLUSTER", "QUORUM", "LINKS", "FENCING", "XEN", "FREE")]
-    for server in status.servers:
-        links = " ".join(f"{link.number}:{'up' if link.connected else 'DOWN'}" for link in server.links) or "-"
-        quorum = {True: "yes", False: "NO", None: "-"}[server.quorate]
-        free = f"{server.free_memory_mib} MiB" if server.free_memory_mib is not None else "-"
-        fence = status.fencing.get(server.name, "none")
-        rows.append((server.name, server.cluster, quorum, links, fence, server.xen or "-", free))
-    text = _table(rows)
-    text += [f"  {server.name}: {server.trouble}" for server in status.servers if server.trouble]
-    domain_rows: list[tuple[str, ...]] = [("DOMAIN", "STATE", "SERVER", "PACEMAKER")]
-    for domain in status.domains:
-        domain_rows.append(
-            (domain.name, domain.state, ", ".join(domain.servers) or "-", ", ".join(domain.pacemaker) or "not managed")
-        )
-    text += ["", *_table(domain_rows)]
-    if status.floating_ip:
-        text += ["", f"floating IP {status.floating_ip}: {status.floating_ip_on or 'on no server'}"]
-    text += ["", "all is well" if status.healthy else "NOT well: see above"]
-    return text
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if device.failed:
+        return "failed"
+    return "ready" if device.servers else "not running"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
-from snowha.errors import ProofError, SiteError, SnowError
+from snowha.errors import LostLockError, ProofError, SiteError, SnowError
 from snowha.plan import events
 from snowha.plan.events import names
 from snowha.plan.journal import Journal
@@ -43,8 +43,9 @@ def run(
     """Make every step so, ``workers`` at once, in an order that their ``needs`` allow.
 
     A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
-    running steps end at their next safe point; a second one leaves at once. ``confirm`` is asked in this thread. ``since``:
-    when it began for whoever waits (time.monotonic), for the time that it took in all.
+    running steps end at their next safe point; a second one leaves at once. So it is, once the lock of the site is lost: the
+    first step that finds out fails, all others are left. ``confirm`` is asked in this thread. ``since``: when it began for
+    whoever waits (time.monotonic), for the time that it took in all.
     Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
     """
     ordered = in_order(steps)
@@ -52,7 +53,9 @@ def run(
         number = journal.begin()
         word = "broken"
         try:
-            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go(time.monotonic() if since is None else since)
+            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go(
+                time.monotonic() if since is None else since
+            )
             word = "cancelled" if outcome.cancelled else "done" if outcome.ok else "failed"
         finally:
             journal.end(number, word)
@@ -93,6 +96,8 @@ class _Run:
         self.queue: SimpleQueue[Look | End | None] = SimpleQueue()
         self.interrupts = Interrupts(lambda: self.queue.put(None))
         self.stopping = threading.Event()
+        self.lost = False
+        """The lock of the site: nothing may be done any more."""
         self.looking = 0
         # apart from the others: an early look that hangs must not keep a real one waiting
         self.early_in_flight: set[str] = set()
@@ -264,7 +269,7 @@ class _Run:
             track.settle(State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
             self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
-        elif isinstance(end.error, Cancelled):
+        elif isinstance(end.error, Cancelled) or (self.lost and isinstance(end.error, LostLockError)):
             track.state = State.LEFT
             self.journal.note(self.number, track.step.id, "cancelled", seconds=end.seconds)
             self.emit(events.StepLeft(**names(track.step), begun=True))
@@ -277,6 +282,9 @@ class _Run:
         detail = f"{type(error).__name__}: {error}"
         self.journal.note(self.number, track.step.id, "failed", seconds=track.seconds, detail=detail)
         self.emit(events.StepFailed(**names(track.step), error=error, seconds=track.seconds))
+        if isinstance(error, LostLockError):
+            self.lost = True
+            self.stopping.set()
 
     def _stop(self) -> None:
         if not self.stopping.is_set():
@@ -300,7 +308,7 @@ class _Run:
             failed={track.step.id: track.error for track in self._in(State.FAILED) if track.error is not None},
             blocked=ids(State.BLOCKED),
             left=ids(State.LEFT),
-            cancelled=self.stopping.is_set(),
+            cancelled=self.stopping.is_set() and not self.lost,
             seconds=seconds,
             timings={track.step.id: track.seconds for track in self.tracks.values() if track.begun},
             facts={track.step.id: dict(track.facts) for track in self.tracks.values() if track.facts},

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypedDict
 
-from snowha.errors import SnowError
+from snowha.errors import SnowError, explained
 from snowha.plan.step import Fact, Step
 
 
@@ -140,6 +140,7 @@ def to_json(event: Event) -> str:
 
 
 def error_json(error: BaseException) -> dict[str, object]:
+    error = explained(error)
     kind = type(error).__name__
     if isinstance(error, SnowError):
         return {"kind": kind, "message": error.message, "where": error.where, "remedy": error.remedy}

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from snowha.errors import InputError, SiteError
+from snowha.errors import InputError, MachineError, SiteError
 from snowha.plan.step import Fact
 
 _VERSION = 2
@@ -92,15 +92,35 @@ class Done:
     status: int | None
 
 
+def prepare(path: Path) -> None:
+    """Make the folder of a journal at ``path``. Raises InputError if none can be written there: to be known before anything is
+    done."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        writable = os.access(path.parent, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+    if not writable:
+        raise _unusable(path, "it cannot be written")
+
+
+def _unusable(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"the journal cannot be used: {reason}",
+        where=str(path),
+        remedy="correct or move what is there, or name another file: SNOW_JOURNAL=FILE",
+    )
+
+
 class Journal:
-    """Safe to use from many threads. Raises InputError if the file cannot be used."""
+    """Safe to use from many threads. Raises InputError if the file cannot be used, MachineError if it cannot be written later."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._run = 0
+        prepare(path)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             path.chmod(0o600)  # sqlite gives its own files beside it the same mode
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
@@ -110,9 +130,7 @@ class Journal:
             if version < _VERSION:
                 self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
         except (OSError, sqlite3.Error) as error:
-            raise InputError(
-                f"the journal cannot be used: {error}", where=str(path), remedy="correct or move it"
-            ) from error
+            raise _unusable(path, str(error)) from error
         if version > _VERSION:
             raise InputError("the journal is from a newer snow-ha", where=str(path), remedy="update snow-ha here")
 
@@ -193,7 +211,7 @@ class Journal:
     def keep_questions(self, questions: Mapping[str, Iterable[tuple[str, ...]]]) -> None:
         """Keep these in place of those of earlier runs."""
         rows = [(server, json.dumps(argv)) for server, asked in questions.items() for argv in asked]
-        with self._lock, self._db:
+        with self._lock, self._told(), self._db:
             self._db.execute("BEGIN")
             self._db.execute("DELETE FROM question")
             self._db.executemany("INSERT INTO question (server, argv) VALUES (?, ?)", rows)
@@ -268,12 +286,26 @@ class Journal:
         return tuple(Entry(*row) for row in rows)
 
     def _write(self, statement: str, *values: object) -> int:
-        with self._lock:
+        with self._lock, self._told():
             return self._db.execute(statement, values).lastrowid or 0
 
     def _read(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._lock, self._told():
             return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the disk refuses is nobody's bug. The names of sqlite's own mistakes stay what they are."""
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError):
+                raise
+            raise MachineError(
+                f"the journal cannot be used: {error}",
+                where=str(self.path),
+                remedy="make room or correct it; run it again",
+            ) from error
 
 
 def _busy(note: bytes) -> SiteError:

@@ -6,7 +6,6 @@ in it: which proofs are owed, how long things took, what was done. A server that
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 import threading
@@ -16,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from snowha.errors import SnowError
+from snowha.errors import LostLockError, SnowError
+from snowha.hosts import user_file
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_file, write_file
 from snowha.hosts.many import each
@@ -34,7 +34,8 @@ def path_of(site: str) -> str:
 class Mirror:
     """A Monitor in front of another one: it passes every event on, and sends the journal after each step that ended.
 
-    Sending is done by a thread of its own, the newest state only. Leaving ``with`` waits for the last one.
+    Sending is done by a thread of its own, the newest state only. Leaving ``with`` waits for the last one. Nothing is sent
+    any more once a step found that the lock of the site is lost.
     """
 
     def __init__(self, monitor: events.Monitor, journal: Journal, hosts: Mapping[str, Host], site: str) -> None:
@@ -44,7 +45,7 @@ class Mirror:
         self._path = path_of(site)
         self._busy: dict[str, frozenset[str]] = {}
         self._queue: SimpleQueue[bool] = SimpleQueue()
-        self._begun = False
+        self._begun = self._over = False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self._prepared: set[str] = set()
         self.refused: dict[str, str] = {}
@@ -55,7 +56,7 @@ class Mirror:
         return self
 
     def __exit__(self, *details: object) -> None:
-        if self._begun:
+        if self._begun and not self._over:
             self._queue.put(True)
         self._queue.put(False)
         self._thread.join(120)
@@ -66,7 +67,8 @@ class Mirror:
             self._busy[event.step] = _servers_of(event, self._hosts)
         elif isinstance(event, events.StepDone | events.StepFailed | events.StepLeft):
             self._busy.pop(event.step, None)
-            if self._begun:
+            self._over |= isinstance(event, events.StepFailed) and isinstance(event.error, LostLockError)
+            if self._begun and not self._over:
                 self._queue.put(True)
         self._monitor(event)
 
@@ -80,13 +82,14 @@ class Mirror:
                     going_on = self._queue.get_nowait() and going_on
                 except Empty:
                     break
-            if wanted:
+            if wanted and not self._over:
                 self._send()
 
     def _send(self) -> None:
         busy = frozenset[str]().union(*list(self._busy.values()))
         free = [host for name, host in self._hosts.items() if name not in busy]
-        self.refused = send(self._journal, free, self._path, self._prepared)
+        refused = send(self._journal, free, self._path, self._prepared)
+        self.refused = {} if self._over else refused
 
 
 def _servers_of(event: events.StepStarted, hosts: Mapping[str, Host]) -> frozenset[str]:
@@ -182,13 +185,9 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
         if found.position <= own.position:
             return None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(found.data)
-        file.flush()
-        os.fsync(file.fileno())
+    beside = user_file.beside(path, found.data, mode=0o600)
     for leftover in ("-wal", "-shm"):
         path.with_name(path.name + leftover).unlink(missing_ok=True)
-    beside.replace(path)
+    user_file.put(beside, path)
     known = f"{found.position[0]} runs, the last noted at {found.changed}"
     return f"going on with the journal that {found.server} has: {known}{still}"

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from snowha.hosts.hidden import blot
 from snowha.hosts.recording import Command
 from snowha.plan.journal import Journal
 
 _step: ContextVar[str] = ContextVar("step", default="")
-HIDDEN = "***"
 
 
 @contextmanager
@@ -38,9 +38,7 @@ class Recorder:
     def __call__(self, command: Command) -> None:
         if self.journal is None:
             return
-        text = command.text
-        for secret in self.secrets:
-            text = text.replace(secret, HIDDEN)
+        text = blot(command.text, self.secrets)
         self.journal.command(
             _step.get(), command.host, text, at=command.at, seconds=command.seconds, status=command.status
         )

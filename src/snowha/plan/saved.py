@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from snowha.errors import InputError, SiteError
+from snowha.hosts import user_file
 from snowha.plan.change import Change
 from snowha.plan.plan import Planned
 
 FORMAT, VERSION = "snow-ha plan", 1
 _SHOWN = 8
 """Differences that a message names."""
+_LIMIT = 64 << 20
+"""Bytes: a plan has every file that it would write."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,8 @@ def write(
         "seen": seen_of(plan, inputs),
         "steps": [asdict(planned) for planned in plan],
     }
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
-        beside.replace(path)
+        user_file.write(path, f"{json.dumps(content, indent=1)}\n", mode=0o600)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
@@ -78,7 +76,7 @@ def write(
 def read(path: Path) -> Saved:
     """Raises InputError."""
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(user_file.read_bytes(path, limit=_LIMIT))
         if data["format"] != FORMAT or data["version"] != VERSION:
             raise ValueError("it is of another kind or version")
         chosen = data["selection"]
@@ -90,9 +88,7 @@ def read(path: Path) -> Saved:
             only=str(chosen["only"]),
             domains=tuple(map(str, chosen["domains"])),
         )
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"it is not a plan: {error}", where=str(path), remedy="`snow ha plan --save FILE` makes one"
         ) from error

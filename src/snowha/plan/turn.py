@@ -3,150 +3,250 @@
 Every server holds a lock for the run, with a process that lives as long as the connection to it. So there is no lock that
 somebody has to remove: a run that is killed gives its turn back within two beats of ``BEAT_S`` (the first ends the ssh
 that outlived it, the second finds the connection gone); of a machine that lost its power or its network it is back when
-the servers' TCP gives up (kernel: ip-sysctl, tcp_retries2).
+the servers' TCP gives up (kernel: ip-sysctl, tcp_retries2). A machine that stands still while its kernel answers keeps it
+until somebody ends that process: the run that is refused is told how.
+
+Every command of the run that changes something looks whether the lock is still its own (hosts/guard.py). Whoever takes the lock
+waits for the commands of an earlier run that are under way, and ends its copies of images: these may take hours, and go on
+later where they were.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
+from typing import Literal
 
 from snowha.errors import CommandError, SiteError, SnowError, UnreachableError
+from snowha.hosts import guard as guards
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text
+from snowha.hosts.guarded import Guard
 from snowha.hosts.many import each
 from snowha.plan.journal import who
 
-LOCK = "/run/snow-ha.lock"
 BEAT_S = 5.0
 """Seconds between two signs of life of the process that holds the lock: it ends when nobody reads them any more."""
 PATIENCE_S = 2 * BEAT_S + 20.0
 """Seconds to wait for a lock: a run that was killed has given it back by then, also on servers that are busy."""
 
-_TAKEN = "taken"
+_TAKEN, _LOST, _BUSY = 75, 76, 77
+"""Exit statuses instead of a lock: another owner has it; this run may not take it again; commands of an earlier run go on."""
 _LONGEST_S = 48 * 3600.0
+_NAME = "snow-ha-lock"
 
+_End = Literal["taken", "away", "ended", "lost"]
+"""Why a lock is not held, or no longer: another owner has it; there is no way to the server; its process was ended; this run has
+lost it."""
+Since = Literal["begin", "loss", "restart"]
+"""When a lock may be taken: at the begin of a run; after the connection broke, if nobody had it since; or, if somebody ended it,
+only after the server was restarted."""
+
+# Parameters: the lock, seconds between two beats, owner, token, since (as above), seconds to wait for commands of an earlier run,
+# how commands begin that are ended where an earlier run has left them. `[ ]` in a pattern does not match itself among the words
+# of this process.
 # A read that nobody answers is its sleep. Writing fails once whoever started the run is gone, and that ends it.
-_HOLD = """\
-printf '%s\\n' "$3" > "$1"
+_HOLD = f"""\
+{{ read -r owner; read -r token; read -r ended; }} < "$1"
+case $5 in
+    loss) [ -z "$token" ] || [ "$token $ended" = "$4 " ] ;;
+    restart) [ -z "$token" ] ;;
+esac || {{ [ "$token" = "$4" ] || echo "lost $owner"; exit 76; }}
+printf '%s\\n%s\\n' "$3" "$4" > "$1"
+trap 'echo ended >> "$1"; exit 143' TERM
+if [ "$5" = begin ]; then
+    left=$(pgrep -d , -f "{guards.NAME}[ ]$1 [0-9a-f]* $7") && pkill -P "$left"
+    exec 4>> "$1{guards.ACTING}"
+    if ! flock --nonblock 4; then
+        echo "waits $6"
+        if ! flock --wait "$6" 4; then
+            left=$(pgrep -d , -f "{guards.NAME}[ ]$1 ") || left=0
+            echo "busy $(ps -o args= --ppid "$left" | grep -v -F {guards.NAME} | head -n 1)"
+            echo ended >> "$1"
+            exit 77
+        fi
+    fi
+    exec 4>&-
+fi
 echo "held $$"
 exec 3<> <(:)
 while read -r -t "$2" -u 3 || echo; do :; done"""
 
 _END = 'grep -qzFx -- "$2" "/proc/$1/cmdline" && kill "$1"'
-"""For a process with this owner among its arguments, and for no other."""
+"""For a process with this token among its arguments, and for no other."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the locks of all servers have in common."""
+
+    guard: Guard
+    say: Callable[[str], None]
+    owner: str
+    token: str
+    copies: str
+    beat_s: float
+    patience_s: float
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
 def taken(
-    hosts: Mapping[str, Host],
+    guard: Guard,
     say: Callable[[str], None],
     *,
-    path: str = LOCK,
+    copies: str = "-",
     beat_s: float = BEAT_S,
     patience_s: float = PATIENCE_S,
 ) -> Iterator[None]:
-    """Be the only run on these servers until the end of ``with``, or of this process, however it ends.
+    """Be the only run on the servers of ``guard`` until the end of ``with``, or of this process, however it ends.
 
-    A server that cannot be reached is left out, as long as another one can be. Waits for as long as a run that was killed
-    needs to give its turn back, and tells ``say`` so. Raises SiteError, which names the owner, if another run has its turn.
+    A server that cannot be reached is left out, as long as another one can be, and locked when it answers. Waits for as long as a
+    run that was killed needs to give its turn back, and tells ``say`` so. ``copies``: how commands begin that are ended where an
+    earlier run has left them. Raises SiteError, which names the owner if another run has its turn, else what is still under way.
     """
-    over = threading.Event()
     owner = f"{who()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    held: dict[str, str] = {}
+    run = _Run(guard, say, owner, secrets.token_hex(12), copies, beat_s, patience_s)
+    holds = {name: _Hold(host, run) for name, host in guard.hosts.items()}
+    guard.taken(run.token)
 
-    def take(servers: Iterable[Host], wait_s: float) -> list[Host]:
+    def take(some: Iterable[_Hold], wait_s: float) -> list[_Hold]:
         """Those on which somebody else holds it."""
-        answers = each(list(servers), lambda host: _Hold(host, path, beat_s, owner, over, held).take(wait_s))
-        held.update({name: process for name, process in answers.items() if process not in ("", _TAKEN)})
-        return [hosts[name] for name, process in answers.items() if process == _TAKEN]
+        free = each([hold.host for hold in some], lambda host: holds[host.name].take(wait_s))
+        return [holds[name] for name, is_free in free.items() if not is_free]
 
-    first, *rest = hosts.values()
+    first, *rest = holds.values()
     try:
         # the first server before the others: of two runs that start at the same time one gets all of them
         others = take([first], 0) or take(rest, 0)
         if others:
-            say(f"waiting up to {patience_s:g} s for the end of another run: {_owner(others[0], path)}")
-            others = take(others, patience_s) or take([host for host in rest if host.name not in held], patience_s)
+            say(f"waiting up to {patience_s:g} s for the end of another run: {_owner(others[0].host, guard.path)}")
+            others = take(others, patience_s) or take([hold for hold in rest if not hold.is_kept], patience_s)
         if others:
             raise SiteError(
-                f"another run has its turn: {_owner(others[0], path)}",
-                where=others[0].name,
-                remedy="wait until it has ended, or end it there with Ctrl-C; if that machine is lost for good, on every "
-                f"server: pkill -f {path}",
+                f"another run has its turn: {_owner(others[0].host, guard.path)}",
+                where=others[0].host.name,
+                remedy="wait until it has ended, or end it there with Ctrl-C; if that machine is lost or stands still, on every "
+                f"server: pkill -f {_name(guard.path)} (that run does nothing more then, should it go on)",
             )
-        if not held:
-            raise UnreachableError("no server can be reached", where=", ".join(hosts))
+        if not any(hold.process for hold in holds.values()):
+            raise UnreachableError("no server can be reached", where=", ".join(holds))
         yield
     finally:
-        over.set()
-        each([hosts[name] for name in held], lambda host: _give(host, held[host.name], owner))
+        run.over.set()
+        guard.nudge(*holds)
+        each([hold.host for hold in holds.values() if hold.process], lambda host: holds[host.name].give())
 
 
-@dataclass(frozen=True)
 class _Hold:
-    """The lock of one server, held until ``over``; taken anew when the server was restarted meanwhile. ``held``: the process that
-    holds it, by server."""
+    """The lock of one server, held until the run is over; taken anew when the server was restarted meanwhile, or when the
+    connection broke and nobody else had it since."""
 
-    host: Host
-    path: str
-    beat_s: float
-    owner: str
-    over: threading.Event
-    held: dict[str, str]
+    def __init__(self, host: Host, run: _Run) -> None:
+        self.host = host
+        self.process = ""
+        """The one that holds it, or held it last; empty if none did."""
+        self.is_kept = False
+        """It is held, or is taken as soon as the server answers."""
+        self._run = run
+        self._since: Since = "begin"
 
-    def take(self, wait_s: float) -> str:
-        """The process that holds the lock; _TAKEN if another owner's does, nothing if there is no way to the server."""
-        answers: SimpleQueue[str] = SimpleQueue()
+    def take(self, wait_s: float) -> bool:
+        """Whether no other owner has it: it is held now, or will be, since there is no way to the server yet."""
+        answers: SimpleQueue[_End | SnowError | None] = SimpleQueue()
 
         def keep() -> None:
-            answers.put(self._hold(wait_s, answers.put))
-            while self.host.name in self.held and not self.over.wait(self.beat_s):
-                self._hold(0, self._again)
+            end = self._hold(wait_s, lambda: answers.put(None))
+            answers.put(end)
+            self._keep(end)
 
         threading.Thread(target=keep, name=f"turn {self.host.name}", daemon=True).start()
         answer = answers.get()
-        if answer.startswith("failed "):
-            reason = answer.removeprefix("failed ")
-            raise CommandError(f"no lock for this run: {reason}", where=f"{self.host.name}:{self.path}")
-        return answer
+        if isinstance(answer, SnowError):
+            raise answer
+        self.is_kept = answer in (None, "away")
+        return self.is_kept
 
-    def _again(self, process: str) -> None:
-        self.held[self.host.name] = process
-        if self.over.is_set():  # the run ended just now, and knew only of the process before
-            _give(self.host, process, self.owner)
+    def give(self) -> None:
+        _give(self.host, self.process, self._run.token)
 
-    def _hold(self, wait_s: float, begun: Callable[[str], None]) -> str:
-        """Hold it for as long as the connection lives, and call ``begun`` with the process once it is held; why it ended."""
+    def _keep(self, end: _End | SnowError) -> None:
+        """Take it again whenever it has ended, as long as that is right."""
+        run, server = self._run, self.host.name
+        while (self.process or end == "away") and not run.over.is_set():
+            if end == "ended":
+                self._since = "restart"
+                run.guard.ended(server)
+            elif end == "lost":
+                return
+            run.guard.pause(server, run.beat_s)
+            if not run.over.is_set():
+                end = self._hold(0, lambda: None)
+
+    def _hold(self, wait_s: float, begun: Callable[[], None]) -> _End | SnowError:
+        """Hold it for as long as the connection lives, and call ``begun`` once it is held; why it ended."""
+        run, server = self._run, self.host.name
+        said = ""
 
         def line(text: str) -> None:
-            if text.startswith("held "):
-                begun(text.removeprefix("held "))
+            nonlocal said
+            word, _, rest = text.partition(" ")
+            if word == "held":
+                self.process, self._since = rest, "loss"
+                run.guard.held(server)
+                begun()
+                if run.over.is_set():  # the run ended just now, and knew only of the process before
+                    self.give()
+            elif word == "waits":
+                run.say(f"waiting up to {rest} s for what an earlier run still does on {server}")
+            elif word in ("busy", "lost"):
+                said = rest
 
-        words = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", "75", self.path, "bash", "-c", _HOLD, "snow-ha"]
+        before = self.process
+        words = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", str(_TAKEN), run.guard.path]
+        words += ["bash", "-c", _HOLD, _name(run.guard.path), run.guard.path, f"{run.beat_s:g}", run.owner, run.token]
+        words += [self._since, f"{run.patience_s:g}", run.copies]
         try:
-            done = self.host.run(
-                [*words, self.path, f"{self.beat_s:g}", self.owner], timeout=_LONGEST_S, check=False, on_line=line
-            )
+            done = self.host.run(words, timeout=_LONGEST_S, check=False, on_line=line)
         except UnreachableError:
-            return ""
+            return "away"
         except SnowError as error:
-            return f"failed {error}"
-        return _TAKEN if done.returncode == 75 else f"failed {done.stderr.strip()}"
+            return error
+        if done.returncode == _TAKEN:
+            return "taken"
+        if done.returncode == _BUSY:
+            return SiteError(
+                f"a command of an earlier run still runs there: {said}",
+                where=server,
+                remedy="wait until it has ended, or end it there; then run this again",
+            )
+        if done.returncode == _LOST and said:
+            run.guard.lose(server, said)
+            return "lost"
+        if done.returncode == _LOST or self.process != before:
+            return "ended"
+        return CommandError(f"no lock for this run: {done.stderr.strip()}", where=f"{server}:{run.guard.path}")
 
 
-def _give(host: Host, process: str, owner: str) -> None:
-    """End the process that holds the lock for ``owner``. Only that one: the server may have been restarted meanwhile, and another
+def _name(path: str) -> str:
+    """What the process that holds the lock is called."""
+    return f"{_NAME}:{path}"
+
+
+def _give(host: Host, process: str, token: str) -> None:
+    """End the process that holds the lock for ``token``. Only that one: the server may have been restarted meanwhile, and another
     process have its number."""
     with suppress(SnowError):  # it ends by itself
-        host.run(["sh", "-c", _END, "sh", process, owner], check=False, timeout=20)
+        host.run(["sh", "-c", _END, "sh", process, token], check=False, timeout=20)
 
 
 def _owner(host: Host, path: str) -> str:
-    return (read_text(host, path) or "").strip() or "it does not say whose"
+    text = (read_text(host, path) or "").strip()
+    return text.splitlines()[0] if text else "it does not say whose"

@@ -16,7 +16,7 @@ from snowha.site.names import check_path, did_you_mean, show
 from snowha.site.vdev import device_number
 
 OUR_SCRIPT = "block-snow"
-"""The hotplug script that attaches images (xen/block_script.py)."""
+"""The hotplug script that attaches images (xen/server_program.py)."""
 
 _FORMATS = ("raw", "qcow", "qcow2", "qed", "vhd", "empty")
 _ACCESS: dict[str, Literal["r", "w"]] = {"r": "r", "ro": "r", "w": "w", "rw": "w", "": "w"}

@@ -27,6 +27,8 @@ PRIVILEGES = ("callback", "user", "operator", "administrator")
 """As fence_ipmilan(8) names them."""
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
 _SECRET = re.compile(r"(?:\.{0,2}/)?(?:[A-Za-z0-9_.-]+/)+[A-Za-z0-9_.-]+", re.ASCII)
+_MOST_MIB = 1 << 40
+"""An exbibyte."""
 _MAX_LINKS = 8
 """knet (corosync.conf(5)): linknumber 0 to 7."""
 
@@ -60,13 +62,13 @@ def check(ha: HaFile, *, at: At) -> HaFile:
         )
     if not 1000 <= ha.token_ms <= 300_000:
         raise InputError(
-            f"token_ms cannot be {ha.token_ms}",
+            f"token_ms cannot be {_shown(ha.token_ms)}",
             where=at("cluster", "token_ms"),
             remedy="write milliseconds between 1000 and 300000; 6000 is good",
         )
-    if ha.warm_from_mib < 0:
+    if not 0 <= ha.warm_from_mib <= _MOST_MIB:
         raise InputError(
-            f"warm_from_mib cannot be {ha.warm_from_mib}",
+            f"warm_from_mib cannot be {_shown(ha.warm_from_mib)}",
             where=at("images", "warm_from_mib"),
             remedy=f"write MiB; 0 copies every domain while it runs, {WARM_FROM_MIB} is good",
         )
@@ -180,9 +182,19 @@ def _check_fence(fence: FenceDevice, *, at: At) -> None:
             where=at("privilege"),
             remedy=f"write one of {', '.join(PRIVILEGES)}",
         )
-    for key, value, largest in (("cipher", fence.cipher, 255), ("port", fence.port, 65535)):
-        if value is not None and not 0 <= value <= largest:
-            raise InputError(f"{key} is {value}", where=at(key), remedy=f"write a number up to {largest}")
+    for key, value, least, most in (("cipher", fence.cipher, 0, 255), ("port", fence.port, 1, 65535)):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{key} is {value}", where=at(key), remedy=f"write a number from {least} to {most}")
+    of_ipmi = {
+        "cipher": fence.cipher is not None,
+        "privilege": fence.privilege != "",
+        "port": fence.port is not None,
+        "lanplus": not fence.lanplus,
+    }
+    if not fence.is_ipmi and (key := next((key for key, is_set in of_ipmi.items() if is_set), "")):
+        raise InputError(
+            f"{fence.agent} does not speak IPMI, and {key} is an option of that", where=at(key), remedy=f"remove {key}"
+        )
     if not fence.username or not fence.username.isprintable():
         raise InputError(
             "the username of a fence device is empty or not printable", where=at("username"), remedy="write it out"
@@ -245,15 +257,26 @@ def _check_domains(ha: HaFile, *, at: At) -> None:
 
 
 def _same_address(one: str, other: str) -> bool:
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(address: str) -> str:
+    """The same for two ways to write one address or name."""
     try:
-        return ipaddress.ip_address(one) == ipaddress.ip_address(other)
+        return str(ipaddress.ip_address(address))
     except ValueError:
-        return one.lower() == other.lower()
+        return address.lower()
 
 
 def _unique(things: Iterable[tuple[str, str]], message: str) -> None:
-    seen: list[str] = []
+    seen: set[str] = set()
     for thing, where in things:
-        if any(_same_address(thing, other) for other in seen):
+        key = _comparable(thing)
+        if key in seen:
             raise InputError(message.format(thing), where=where, remedy="give each one of its own")
-        seen.append(thing)
+        seen.add(key)
+
+
+def _shown(number: int) -> str:
+    """``number``, or its size where it has more digits than anybody reads (and than Python writes, at 4300)."""
+    return str(number) if abs(number) < 10**20 else "a number of more than 20 digits"

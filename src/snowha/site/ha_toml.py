@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
-from snowha.site.model import WARM_FROM_MIB, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.ha_tables import TABLES, Cluster, File
+from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import did_you_mean, show
 
 __all__ = ["HaFile", "compose", "parse", "render"]
@@ -24,91 +26,9 @@ _MESSAGES = {
     "missing": "is missing",
     "string_type": "must be a string in quotes",
     "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false, without quotes",
     "list_type": "must be a list, [ … ]",
     "model_type": "must be a table",
-}
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Cluster(_Table):
-    name: str
-    floating_ip: str = ""
-    floating_nic: str = ""
-    token_ms: int = 6000
-
-
-class _Paths(_Table):
-    snow_conf: str
-    domain_configs: str
-    images: str
-
-
-class _Images(_Table):
-    warm_from_mib: int = WARM_FROM_MIB
-
-
-class _Ssh(_Table):
-    user: str = "root"
-    config: str = ""
-
-
-class _Fence(_Table):
-    agent: str
-    address: str
-    username: str
-    secret: str
-    cipher: int | None = None
-    privilege: str = ""
-    port: int | None = None
-    lanplus: bool = True
-
-
-class _Server(_Table):
-    name: str
-    address: str
-    links: list[str]
-    fence: _Fence | None = None
-
-
-class _Mount(_Table):
-    source: str
-    target: str
-    fstype: str
-    options: str = "defaults"
-
-
-class _Domain(_Table):
-    name: str
-
-
-class _Apart(_Table):
-    domains: list[str]
-
-
-class _File(_Table):
-    cluster: _Cluster
-    paths: _Paths
-    images: _Images = Field(default_factory=_Images)
-    ssh: _Ssh = Field(default_factory=_Ssh)
-    server: list[_Server] = []
-    mount: list[_Mount] = []
-    domain: list[_Domain] = []
-    apart: list[_Apart] = []
-
-
-_MODELS: dict[str, type[_Table]] = {
-    "cluster": _Cluster,
-    "paths": _Paths,
-    "images": _Images,
-    "ssh": _Ssh,
-    "server": _Server,
-    "mount": _Mount,
-    "domain": _Domain,
-    "apart": _Apart,
-    "fence": _Fence,
 }
 
 
@@ -118,9 +38,13 @@ def parse(text: str, *, where: str) -> HaFile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(str(error), text, where=where) from None
+    except (ValueError, RecursionError) as error:
+        # what int() refuses, and what tomllib and Python have no room for: nothing that this file can mean
+        problem = "brackets too deep" if isinstance(error, RecursionError) else "a number with too many digits"
+        raise InputError(f"not TOML that can be read: {problem}", where=where, remedy="correct it") from None
     at = _locator(text, where)
     try:
-        file = _File.model_validate(data)
+        file = File.model_validate(data)
     except ValidationError as error:
         # Values stay out of the message: one of them may be a password.
         raise _shape_error(error, at) from None
@@ -132,7 +56,7 @@ def render(ha: HaFile) -> str:
     return "\n".join(_lines(ha)) + "\n"
 
 
-def _ha_file(file: _File, at: At) -> HaFile:
+def _ha_file(file: File, at: At) -> HaFile:
     return HaFile(
         name=file.cluster.name,
         paths=Paths(**file.paths.model_dump()),
@@ -155,7 +79,7 @@ def _ha_file(file: _File, at: At) -> HaFile:
     )
 
 
-def _floating_ip(cluster: _Cluster, at: At) -> FloatingIp | None:
+def _floating_ip(cluster: Cluster, at: At) -> FloatingIp | None:
     if not cluster.floating_ip and not cluster.floating_nic:
         return None
     address, slash, length = cluster.floating_ip.partition("/")
@@ -200,7 +124,7 @@ def _shape_error(error: ValidationError, at: At) -> InputError:
             remedy = 'put it into a file of mode 0600 and name that file with secret = "secrets/…"'
         else:
             parents = [part for part in location[:-1] if isinstance(part, str)]
-            known = (_MODELS[parents[-1]] if parents else _File).model_fields
+            known = (TABLES[parents[-1]] if parents else File).model_fields
             problems.append(f"unknown key {show(shown)[1:-1]}{did_you_mean(key, known)}")
             remedy = f"known here: {', '.join(known)}"
     return InputError("; ".join(problems), where=first, remedy=remedy)
@@ -210,11 +134,16 @@ def _locator(text: str, where: str) -> At:
     """Finds the line of a key by its table's header. Good enough for a message, in any usual layout; else the file."""
     lines = text.split("\n")
 
+    @cache
+    def headers_of(table: str) -> list[int]:
+        header = re.compile(rf"\s*\[\[?\s*{table}\s*\]\]?\s*(#|$)")
+        return [number for number, line in enumerate(lines) if header.match(line)]
+
     def at(*location: str | int) -> str:
         if not location:
             return where
         table = re.escape(str(location[0]))
-        headers = [n for n, line in enumerate(lines) if re.match(rf"\s*\[\[?\s*{table}\s*\]\]?\s*(#|$)", line)]
+        headers = headers_of(table)
         index = location[1] if len(location) > 1 and isinstance(location[1], int) else 0
         if index >= len(headers):
             plain = [n for n, line in enumerate(lines) if re.match(rf"\s*{table}\s*=", line)]
@@ -237,7 +166,7 @@ def _locator(text: str, where: str) -> At:
 
 def _lines(ha: HaFile) -> Iterator[str]:
     yield "# What the cluster shall be. `snow ha apply` makes the servers so; it never changes this file."
-    yield "# No password stands here: `secret` names a file (mode 0600) that holds one."
+    yield "# No password stands here: `secret` names a file (mode 0600) that holds one. docs/ha-toml.md explains every key."
     yield ""
     yield "[cluster]"
     yield f"name = {_string(ha.name)}"

@@ -108,6 +108,12 @@ class Network:
     suffix: str
 
 
+IPMI_AGENTS = frozenset(
+    {"fence_ipmilan", "fence_ipmilanplus", "fence_idrac", "fence_ilo3", "fence_ilo4", "fence_ilo5", "fence_imm"}
+)
+"""One program under several names (fence_ipmilan(8)); it runs ipmitool."""
+
+
 @dataclass(frozen=True)
 class FenceDevice:
     """How one server's power is cut. The secret stays in its file (mode 0600), here is only the path."""
@@ -124,6 +130,10 @@ class FenceDevice:
     """UDP, 623 unless the BMC has another."""
     lanplus: bool = True
     """IPMI 2.0; False for old BMCs that speak 1.5 only."""
+
+    @property
+    def is_ipmi(self) -> bool:
+        return self.agent in IPMI_AGENTS
 
 
 WARM_FROM_MIB = 4096

@@ -126,13 +126,6 @@ class SnowConf:
             check_path(path, where=where)
         return ImageDestination(cast(Literal["lvm", "dir", "nfs"], kind), value)
 
-    def ipmi_user(self) -> str:
-        return self.scalar("IPMI_USER")
-
-    def ipmi_password(self) -> str:
-        """For a 0600 file and nothing else."""
-        return self.scalar("IPMI_PASSWORD")
-
     def ipmi_is_lanplus(self) -> bool:
         """``IPMI_TYPE``: ``lanplus`` (IPMI 2.0) unless the file says ``lan``. InputError for what no fence device speaks."""
         kind = self.scalar("IPMI_TYPE", "") or "lanplus"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from snowha.cli.images import images
+from snowha.cli.tree import images
 from snowha.errors import InputError
 
 

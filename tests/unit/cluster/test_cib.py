@@ -174,7 +174,7 @@ def test_once_merged_nothing_differs_and_a_second_merge_changes_nothing() -> Non
 
 def test_an_empty_cluster_differs_in_everything() -> None:
     lines = cib.differs(fresh_cib(site()), composed(site()))
-    assert "deploy01: not there, wanted ocf:heartbeat:Xen" in lines
+    assert "deploy01: not there, wanted ocf:snow-ha:domain" in lines
     assert "property stonith-enabled: not set, wanted true" in lines
 
 
@@ -185,7 +185,7 @@ def test_an_empty_cluster_differs_in_everything() -> None:
         ('value="stop"', 'value="ignore"', "property no-quorum-policy: ignore, wanted stop"),
         ('score="25"', 'score="INFINITY"', "snow-place-deploy01-on-snow02: rsc_location"),
         ('interval="30s"', 'interval="40s"', "xsnow-vip: operation monitor: interval=40s timeout=60s, wanted"),
-        ('type="Xen"', 'type="Dummy"', "deploy01: is ocf:heartbeat:Dummy, wanted ocf:heartbeat:Xen"),
+        ('type="domain"', 'type="Dummy"', "deploy01: is ocf:snow-ha:Dummy, wanted ocf:snow-ha:domain"),
     ],
 )
 def test_a_change_made_by_hand_is_told(old: str, new: str, line: str) -> None:

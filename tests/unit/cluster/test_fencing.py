@@ -10,8 +10,9 @@ from cluster_sites import server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snowha.cluster.fencing import FenceDevice, parse_status, probe_argv, reason_in, secret_script, tools
+from snowha.cluster.fencing import parse_status, probe_argv, reason_in, secret_script, tools
 from snowha.errors import InputError, UnreachableError
+from snowha.site.model import FenceDevice
 
 SCRIPT = "/etc/snow-ha/fence/snow01"
 

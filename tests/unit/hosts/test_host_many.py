@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from snowha.errors import CommandError, ProofError, SiteError, UnreachableError
+from snowha.errors import CommandError, LostLockError, ProofError, SiteError, UnreachableError
+from snowha.hosts import many
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.playback import Call, PlaybackHost
@@ -23,6 +24,25 @@ def test_all_hosts_are_asked_at_once() -> None:
     assert each([], lambda host: host) == {}
 
 
+def test_whoever_keeps_us_waiting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds without a word, and nobody would know which server it is."""
+    said: list[str] = []
+    told = threading.Event()
+
+    def slow(host: LocalHost) -> None:
+        if host.name != "snow01":
+            assert told.wait(30)
+
+    def say(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(many, "PATIENCE_S", 0.05)
+    each(HOSTS, slow, say=say)
+    assert len(said) == 1 and said[0].startswith("waiting for ") and said[0].endswith("snow02, snow03")
+    each(HOSTS, lambda host: None, say=said.append)
+
+
 def test_the_first_failure_is_raised_and_the_others_named() -> None:
     """The user would repair one server, run again, and only then hear of the next."""
 
@@ -34,6 +54,19 @@ def test_the_first_failure_is_raised_and_the_others_named() -> None:
     with pytest.raises(SiteError) as caught:
         each(HOSTS, fail)
     assert str(caught.value) == "snow02: clock is wrong\n  also snow03: clock is wrong\n  → set it"
+
+
+def test_a_lost_lock_goes_before_all_else() -> None:
+    """The one error that ends the run would be a remark in another one, or said once for each server."""
+
+    def fail(host: LocalHost) -> str:
+        if host.name == "snow01":
+            raise SiteError("clock is wrong", where=host.name, remedy="set it")
+        raise LostLockError("this run lost the lock on snow02 to bob", where="snow02", remedy="snow ha status")
+
+    with pytest.raises(LostLockError) as caught:
+        each(HOSTS, fail)
+    assert str(caught.value) == "snow02: this run lost the lock on snow02 to bob\n  → snow ha status"
 
 
 def test_a_bug_stays_a_traceback() -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from snowha.errors import CommandError, UnreachableError
+from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts import files
+from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.ssh import SshHost, runtime_folder
 from snowha.hosts.trouble import ConnectionLostError, explain
+from snowha.plan.turn import taken
 from snowha.site.model import Ssh
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -352,3 +358,108 @@ def test_a_users_own_configuration_opens_no_door(tmp_path: Path) -> None:
         "verifyhostkeydns",
     )
     assert {settings[name] for name in off} <= {"no", "false"}
+
+
+@contextlib.contextmanager
+def frozen_run(
+    words: list[str], folder: Path
+) -> Iterator[tuple[subprocess.Popen[str], Callable[[signal.Signals], None]]]:
+    """A run in a process of its own, and how to signal it and all that speaks for it: its ssh, and the shared connection, which
+    is no child of it. ``folder`` is where that has its socket."""
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
+
+        def all_of_it(number: signal.Signals) -> None:
+            found = subprocess.run(
+                ["pgrep", "-f", str(folder)], stdout=subprocess.PIPE, text=True, check=False
+            ).stdout.split()
+            for pid in {process.pid, *descendants(process.pid), *map(int, found)}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+        try:
+            yield process, all_of_it
+        finally:
+            all_of_it(signal.SIGKILL)
+
+
+FROZEN = """
+import sys, threading
+from snowha.errors import SnowError
+from snowha.hosts.guarded import Guard, GuardedHost
+from snowha.hosts.ssh import SshHost
+from snowha.plan.turn import taken
+from snowha.site.model import Ssh
+
+config, user, lock, file = sys.argv[1:]
+def host(): return SshHost("snow02", "snow02.test", Ssh(user=user, config=config))
+guard = Guard({"snow02": host()}, path=lock)
+with taken(guard, print, beat_s=0.2, patience_s=30):
+    server = GuardedHost(host(), guard)
+    server.run(["touch", file + ".before"])
+    def heard(line):
+        print(line, flush=True)
+    try:
+        server.run(["sh", "-c", "echo copying; sleep 600; true"], timeout=3600, on_line=heard)
+    except SnowError as error:
+        print("ended:", type(error).__name__, flush=True)
+    try:
+        server.run(["touch", file])
+    except SnowError as error:
+        print("refused:", error.message, flush=True)
+"""
+
+
+@needs_sshd
+def test_a_run_that_stood_still_while_another_one_took_over_does_nothing_more(sshd: Sshd, tmp_path: Path) -> None:
+    """A machine was suspended while a domain was down for its copy. Somebody ended its lock, as the message says, and finished
+    the job from another machine; then the first one goes on, and starts the domain a second time."""
+    lock, file = tmp_path / "lock", tmp_path / "file"
+    config = sshd.config("frozen_config")
+    words = [sys.executable, "-c", FROZEN, config.config, config.user, str(lock), str(file)]
+    with tempfile.TemporaryDirectory(prefix="frozen-") as folder, frozen_run(words, Path(folder)) as (first, send):
+        assert first.stdout is not None
+        assert first.stdout.readline() == "copying\n"
+        send(signal.SIGSTOP)
+
+        host = SshHost("snow02", "snow02.test", sshd.config("second_config"))
+        guard = Guard({"snow02": host}, path=str(lock))
+        with pytest.raises(SiteError) as refused, taken(guard, print, beat_s=0.2, patience_s=0.1):
+            pytest.fail("the first one holds it: its connection lives")
+        command = re.search(r"pkill -f \S+", refused.value.remedy)
+        assert command is not None
+        subprocess.run(shlex.split(command[0]), check=True)
+        with taken(guard, print, copies="sh -c echo copying", beat_s=0.2, patience_s=30):
+            GuardedHost(host, guard).run(["touch", f"{file}.second"])
+        host.reset()
+
+        send(signal.SIGCONT)
+        rest = first.stdout.read()
+    assert "refused: this run lost the lock on snow02 to " in rest
+    assert Path(f"{file}.before").exists() and Path(f"{file}.second").exists() and not file.exists()
+
+
+@needs_sshd
+def test_over_ssh_a_guarded_command_ends_as_it_would_without(host: SshHost, tmp_path: Path) -> None:
+    """A step would take a failure for another one, or a command that was given up would go on for ever."""
+    guard = Guard({"snow02": host}, path=str(tmp_path / "lock"))
+    pid = tmp_path / "pid"
+    with taken(guard, print, beat_s=0.2, patience_s=30):
+        ours = GuardedHost(host, guard)
+        for script in ("echo out; echo err >&2; exit 3", "exit 255", "exit 94", "kill -TERM $$", "kill -KILL $$"):
+            with_it, without = (one.run(["sh", "-c", script], check=False) for one in (ours, host))
+            assert (with_it.argv, with_it.returncode, with_it.stdout) == (
+                without.argv,
+                without.returncode,
+                without.stdout,
+            )
+        data = bytes(range(256)) * 1000
+        assert ours.run(["sh", "-c", "cksum; :"], input=data) == host.run(["sh", "-c", "cksum; :"], input=data)
+        with pytest.raises(CommandError, match="not finished after 1 s, ended: sh -c") as slow:
+            ours.run(["sh", "-c", f"echo $$ > {pid}; exec sleep 600"], timeout=1)
+        assert "flock" not in slow.value.message
+        command = Path(f"/proc/{pid.read_text().strip()}/cmdline")
+        deadline = time.monotonic() + 30
+        while running(command):
+            assert time.monotonic() < deadline, "it goes on on the server"
+            time.sleep(0.05)

@@ -229,3 +229,20 @@ def test_a_word_that_cannot_be_removed_is_an_error(tmp_path: Path) -> None:
     (tmp_path / f"word.{os.getpid()}").mkdir()
     with pytest.raises(TargetError, match="cannot be removed"):
         wait(str(tmp_path / "word"), silent)
+
+
+def test_a_word_in_a_folder_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody can make it: the engine would stand there for ever, and its snapshot fill up. Nor once the folder is gone."""
+    with pytest.raises(TargetError, match="no such folder"):
+        wait(str(tmp_path / "nowhere/word"), silent)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    soon = "import sys; from snowha.images import await_word, commands; await_word._SAY_EVERY = 0.2; sys.exit(commands.main())"
+    words = [sys.executable, "-c", soon, "wait", str(folder / "word"), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "waiting"
+        folder.rmdir()
+        *_, last = process.stdout
+    assert "no such folder" in json.loads(last)["message"]
+    assert process.returncode == 4

@@ -16,7 +16,7 @@ from snowha.migration.snapshots import _AS_JSON, _COLUMNS
 from snowha.plan.step import Fact
 from snowha.site import domain_config
 from snowha.site.model import Paths, Server, Site
-from snowha.xen import block_script
+from snowha.xen import server_program
 
 MIB = 1 << 20
 CONFIG = "/sNow/etc/domains/deploy01.cfg"
@@ -82,14 +82,21 @@ def make_dir(path: str) -> Call:
     return Call(("sh", "-c", files._MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
 
 
-def no_cluster() -> Call:
-    return Call(("crm_mon", "-1", "--inactive", "--output-as=xml"), returncode=102)
+def no_cluster() -> list[Call]:
+    """Pacemaker does not run."""
+    asked = Call(("crm_mon", "-1", "--inactive", "--output-as=xml"), returncode=102)
+    return [asked, Call(("systemctl", "is-active", "--quiet", "pacemaker"), returncode=3)]
+
+
+def places(*names: str) -> list[Call]:
+    """The domains that the hypervisor runs."""
+    return [Call(("test", "-e", "/proc/xen/capabilities")), xl_list(*names)]
 
 
 def script_is_there() -> list[Call]:
     return [
-        read(block_script.PATH, block_script.text()),
-        Call(("sh", "-c", files._STAT, "sh", block_script.PATH), stdout="755 root root 900 regular file\n"),
+        read(server_program.PATH, server_program.text()),
+        Call(("sh", "-c", files._STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
     ]
 
 

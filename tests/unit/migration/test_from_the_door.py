@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
 
-from snowha.cli.ha import ha
+from snowha.cli.tree import ha
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
+from snowha.hosts.guarded import Guard
 from snowha.hosts.local import LocalHost
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost
@@ -50,11 +51,16 @@ class Door:
         """Work from this machine from now on."""
         self.monkeypatch.setenv("SNOW_JOURNAL", str(self.folder / name / "journal.sqlite"))
 
-    def _turn(self, file: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
-        return taken({"localhost": LocalHost()}, say, path=self.lock, beat_s=0.1, patience_s=0.1)
+    def _guard(self) -> Guard:
+        return Guard({"localhost": LocalHost()}, path=self.lock)
+
+    def _turn(self, site: Ground | load.Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        assert site.guard is not None
+        return taken(site.guard, say, beat_s=0.1, patience_s=0.1)
 
     def _reach(self, file: Path) -> load.Reach:
-        return load.Reach(self.ground.site.name, self.ground.site.servers, {host.name: host for host in self.hosts})
+        hosts = {host.name: host for host in self.hosts}
+        return load.Reach(self.ground.site.name, self.ground.site.servers, hosts, self._guard())
 
     def _load(
         self,
@@ -64,6 +70,7 @@ class Door:
         record: Callable[[Command], None] | None = None,
         questions: object = None,
         found: list[Finding] | None = None,
+        say: object = None,
     ) -> Ground:
         if found is not None:
             found += self.shared
@@ -71,7 +78,7 @@ class Door:
         for host in self.hosts:
             recorded = host if record is None else RecordingHost(host, record)
             hosts[host.name] = RememberingHost(recorded) if remember else recorded
-        return Ground(self.ground.site, hosts)
+        return Ground(self.ground.site, hosts, self._guard())
 
     def snow(self, *words: str, answer: str = "") -> Result:
         return CliRunner().invoke(ha, list(words), input=answer)
@@ -119,7 +126,9 @@ def test_one_domain_alone(door: Door) -> None:
     assert [what for _, what in door.world.log if what.startswith("shutdown")] == ["shutdown slurm01"]
 
 
-def test_remedies_are_carried_out_although_two_domains_share_something(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remedies_are_carried_out_although_two_domains_share_something(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
     door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
     monkeypatch.setattr(look, "look", lambda ground, passwords: None)
@@ -209,7 +218,7 @@ def test_a_log_of_nothing_is_one_message(door: Door) -> None:
 
 def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
     before = everything(door.world, door.hosts)
-    with load.turn(Path("ha.toml"), print):
+    with load.turn(load.reach(Path("ha.toml")), print):
         door.machine("laptop")
         ended = door.snow("apply", "--yes")
         assert isinstance(ended.exception, SnowError)
@@ -222,7 +231,7 @@ def test_what_another_run_is_just_restarting_is_not_switched_on_by_a_second_one(
     with Journal(door.folder / "here" / "journal.sqlite") as journal:
         journal.note(journal.begin(), f"proofs.fence.{door.hosts[0].name}", "started")
     before = everything(door.world, door.hosts)
-    with load.turn(Path("ha.toml"), print):
+    with load.turn(load.reach(Path("ha.toml")), print):
         ended = door.snow("apply", "--yes")
         assert "another run has its turn" in str(ended.exception)
     assert everything(door.world, door.hosts) == before

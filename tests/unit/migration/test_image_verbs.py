@@ -19,12 +19,12 @@ from recorded import (
     lvs,
     make_dir,
     no_cluster,
+    places,
     read,
     read_configs,
     snapshot,
     text_of,
     volume,
-    xl_list,
 )
 from test_warm import Host, write
 
@@ -59,10 +59,6 @@ def look(*, config: str = AFTER, changed: int = VERIFIED, there: bool = True, go
         read(f"{IMAGES['xvda2']}.manifest", record(DISK) if there else None),
         read(f"{IMAGES['xvda1']}.manifest", record(SWAP) if there else None),
     ]
-
-
-def places(*names: str) -> list[Call]:
-    return [Call(("test", "-e", "/proc/xen/capabilities")), xl_list(*names)]
 
 
 def bring() -> list[Call]:
@@ -120,7 +116,7 @@ def test_the_way_back_writes_the_volumes_and_then_the_config() -> None:
     """The newest kept config that names the volumes, not one that names the images."""
     calls = [
         *places(),
-        no_cluster(),
+        *no_cluster(),
         *look(changed=VERIFIED + 60),
         lvs(),
         kept(("1", BEFORE.replace("128", "64")), ("2", BEFORE), ("3", AFTER), ("4", "no config at all [")),
@@ -138,7 +134,7 @@ def test_a_domain_that_has_shut_down_is_waited_for_until_its_disks_are_free() ->
     under_xen, listed = places("deploy01")
     dying = replace(listed, stdout=listed.stdout.replace("-b----", "---s--"))
     heard = Heard()
-    calls = [under_xen, dying, *places(), no_cluster(), *look(), lvs(), kept(("1", AFTER))]
+    calls = [under_xen, dying, *places(), *no_cluster(), *look(), lvs(), kept(("1", AFTER))]
     with Host("snow01", calls) as host, pytest.raises(InputError, match="no earlier config"):
         image_verbs.restore(ground_on(host), "deploy01", heard)
 
@@ -147,8 +143,8 @@ def test_a_domain_that_has_shut_down_is_waited_for_until_its_disks_are_free() ->
     ("calls", "says"),
     [
         (places("deploy01"), "deploy01 runs on snow01"),
-        ([*places(), no_cluster(), *look(there=False), lvs()], "is not there"),
-        ([*places(), no_cluster(), *look(gone="deploy01-disk"), lvs(but="deploy01-disk")], "deploy01-disk is gone"),
+        ([*places(), *no_cluster(), *look(there=False), lvs()], "is not there"),
+        ([*places(), *no_cluster(), *look(gone="deploy01-disk"), lvs(but="deploy01-disk")], "deploy01-disk is gone"),
     ],
 )
 def test_the_way_back_is_refused_before_anything_is_written(calls: list[Call], says: str) -> None:
@@ -157,7 +153,7 @@ def test_the_way_back_is_refused_before_anything_is_written(calls: list[Call], s
 
 
 def test_without_a_config_that_names_the_volumes_nothing_is_written() -> None:
-    calls = [*places(), no_cluster(), *look(), lvs(), kept(("1", AFTER))]
+    calls = [*places(), *no_cluster(), *look(), lvs(), kept(("1", AFTER))]
     with Host("snow01", calls) as host, pytest.raises(InputError, match="no earlier config"):
         image_verbs.restore(ground_on(host), "deploy01", Heard())
 

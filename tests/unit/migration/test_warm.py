@@ -22,6 +22,7 @@ from recorded import (
     lvs,
     make_dir,
     no_cluster,
+    places,
     read,
     read_configs,
     script_is_there,
@@ -43,6 +44,8 @@ SNAPSHOT = "/dev/snow_vg/snow-ha-1-deploy01-disk"
 STORE = "/dev/mapper/snow_vg-snow--ha--1--deploy01--disk-cow"
 ORIGIN = "/dev/snow_vg/deploy01-disk"
 SWAP = "/dev/snow_vg/deploy01-swap"
+CONFIG_READ = read(CONFIG, BEFORE)
+"""Which disks a domain would be started again from."""
 
 
 class Clock:
@@ -94,7 +97,8 @@ def until_running(*left: dict[str, str]) -> list[Call]:
     """What is looked at before anything is done; ``left``: snapshots that an earlier run left."""
     return [
         read(CONFIG, BEFORE),
-        no_cluster(),
+        *no_cluster(),
+        *places("deploy01"),
         lvs(*left),
         *(Call(("lvremove", "--yes", f"snow_vg/{one['lv_name']}")) for one in left),
         read_configs(BEFORE),
@@ -188,6 +192,8 @@ def switch(number: int = 1) -> list[Call]:
         lvs(snapshot(number)),
         *SHUTDOWN,
         write(CONFIG, AFTER),
+        *places(),
+        *no_cluster(),
         Call(("xl", "create", CONFIG)),
         xl_list("deploy01"),
         xl_list("deploy01"),
@@ -265,7 +271,7 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
     failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
-    back = [xl_list(), Call(("xl", "create", CONFIG))]
+    back = [CONFIG_READ, xl_list(), Call(("xl", "create", CONFIG))]
     calls = [
         *until_running(),
         *first_round(),
@@ -300,7 +306,7 @@ def test_a_domain_that_reboots_instead_of_shutting_down_is_not_taken_for_off() -
     """It would come up from its volumes again, with a config that names its images: what it writes then would be lost."""
     said = "Shutting down domain 1\nDomain 1 has been shut down, reason code 1\n"
     halted = Call(("xl", "shutdown", "-w", "deploy01"), stderr=said)
-    _, error = ends_instead(halted, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"))
+    _, error = ends_instead(halted, CONFIG_READ, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"))
     assert "rebooted" in error.message
 
 
@@ -308,7 +314,7 @@ def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
     """Asked to shut down, it does so in the end, and would stay off."""
     slow = Call(("xl", "shutdown", "-w", "deploy01"), returncode=124, stderr="too slow")
     again = Call(("xl", "create", CONFIG))
-    heard, error = ends_instead(slow, xl_list("deploy01"), xl_list("deploy01"), xl_list(), again)
+    heard, error = ends_instead(slow, xl_list("deploy01"), CONFIG_READ, xl_list("deploy01"), xl_list(), again)
     assert "did not shut down" in error.message
     assert "starting deploy01 again from what its config names" in heard.said
 
@@ -316,7 +322,7 @@ def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
 def test_a_domain_that_cannot_be_started_again_is_named() -> None:
     slow = Call(("xl", "shutdown", "-w", "deploy01"), returncode=124, stderr="too slow")
     again = Call(("xl", "create", CONFIG), returncode=1, stderr="no memory")
-    _, error = ends_instead(slow, xl_list("deploy01"), xl_list(), again)
+    _, error = ends_instead(slow, xl_list("deploy01"), CONFIG_READ, xl_list(), again)
     assert "did not shut down" in error.message and "deploy01 may be off" in error.message
 
 
@@ -325,14 +331,14 @@ def test_a_domain_that_somebody_else_started_keeps_its_volumes() -> None:
     disks = json.dumps({"disks": [{"pdev_path": ORIGIN}]})
     refused = Call(("xl", "create", CONFIG), returncode=1, stderr="Domain with name deploy01 already exists.")
     listed = Call(("xl", "list", "-l", "deploy01"), stdout=disks)
-    with (
-        Host("snow01", [refused, xl_list("deploy01"), listed, write(CONFIG, BEFORE)]) as host,
-        pytest.raises(CommandError),
-    ):
-        moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
-    listed = replace(listed, stdout=disks.replace(ORIGIN, IMAGES["xvda2"]))
-    with Host("snow01", [refused, xl_list("deploy01"), listed]) as host:
-        moving.start_from_image(host, "deploy01", CONFIG, BEFORE, IMAGES["xvda2"])
+    tried = [*places(), *no_cluster(), refused, xl_list("deploy01")]
+    for begin in (tried, [*places("deploy01"), xl_list("deploy01")]):  # it was there before, or came between
+        calls = [*begin, listed, write(CONFIG, BEFORE)]
+        with Host("snow01", calls) as host, pytest.raises(CommandError):
+            moving.start_from_image(ground_on(host), "deploy01", CONFIG, (BEFORE, AFTER), IMAGES["xvda2"])
+        from_image = replace(listed, stdout=disks.replace(ORIGIN, IMAGES["xvda2"]))
+        with Host("snow01", [*begin, from_image]) as host:
+            moving.start_from_image(ground_on(host), "deploy01", CONFIG, (BEFORE, AFTER), IMAGES["xvda2"])
 
 
 def test_what_a_killed_run_left_is_removed_first() -> None:

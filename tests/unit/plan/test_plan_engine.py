@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snowha.errors import ProofError, SiteError, UnreachableError
+from snowha.errors import LostLockError, ProofError, SiteError, UnreachableError
 from snowha.plan import events
 from snowha.plan.engine import nothing_due, run
 from snowha.plan.journal import Journal
@@ -511,3 +511,35 @@ def test_order_keeps_what_was_given(world: World) -> None:
     """The plan would read in another order than the guide."""
     steps = [world.step("c", "z"), world.step("a"), world.step("z"), world.step("b", "a")]
     assert [step.id for step in in_order(steps)] == ["a", "z", "c", "b"]
+
+
+def test_a_lost_lock_is_said_once_and_ends_the_run(world: World) -> None:
+    """Ten steps that each say that they were refused hide why; and what needs nothing of the failed step would go on."""
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    def refused(reporter: Reporter) -> None:
+        both.wait()
+        raise LostLockError("this run lost the lock on snow01 to bob")
+
+    def goes_on(reporter: Reporter) -> None:
+        both.wait()
+        while True:
+            reporter.say("waiting")
+            time.sleep(0.01)
+
+    outcome = world.run(world.step("a", apply=refused), world.step("b", apply=goes_on), world.step("c", "b"), workers=2)
+    assert list(outcome.failed) == ["a"] and outcome.left == ("b", "c") and outcome.blocked == ()
+    assert (outcome.exit_code, outcome.cancelled) == (4, False)
+    assert world.of(events.StepFailed) == ["a"]
+
+
+def test_of_two_steps_that_are_refused_one_says_so(world: World) -> None:
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    def refused(reporter: Reporter) -> None:
+        both.wait()
+        raise LostLockError("this run lost the lock on snow01 to bob")
+
+    outcome = world.run(world.step("a", apply=refused), world.step("b", apply=refused), world.step("c"), workers=2)
+    assert len(outcome.failed) == 1 and outcome.exit_code == 4
+    assert len(world.of(events.StepFailed)) == 1

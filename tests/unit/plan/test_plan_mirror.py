@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snowha.errors import UnreachableError
+from snowha.errors import LostLockError, UnreachableError
 from snowha.hosts.api import Completed
 from snowha.hosts.local import LocalHost
 from snowha.plan import engine, events, mirror
@@ -149,3 +149,15 @@ def test_a_copy_that_is_damaged_is_not_taken(tmp_path: Path, servers: list[Roote
         server.copy.write_bytes(server.copy.read_bytes()[:5000])
     assert mirror.adopt(tmp_path / "new.sqlite", list(servers), "snow") is None
     assert not (tmp_path / "new.sqlite").exists()
+
+
+def test_after_the_lock_was_lost_no_server_gets_a_copy(tmp_path: Path, servers: list[Rooted]) -> None:
+    """The journal of the run that took over would be replaced by one that knows nothing of it; or each server be named as one
+    that refused it."""
+
+    def lose() -> None:
+        raise LostLockError("this run lost the lock on snow01 to bob")
+
+    watching = run(tmp_path / "journal.sqlite", servers, [step("a", set(), seen=lose)])
+    assert watching.refused == {}
+    assert not any(server.copy.exists() for server in servers)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snowha.errors import InputError
+from snowha.site import ha_file
 from snowha.site.ha_toml import HaFile, compose, parse, render
 from snowha.site.model import Disk, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 
@@ -173,3 +174,42 @@ def test_what_no_bmc_can_be_told_is_refused_with_its_line(wrong: str) -> None:
             TEXT.replace('secret = "secrets/snow01.ipmi"', f'secret = "secrets/snow01.ipmi", {wrong}'), where="ha.toml"
         )
     assert caught.value.where.startswith("ha.toml:")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"x = {'9' * 5000}", "too many digits"),
+        (TEXT.replace("token_ms = 6000", f"token_ms = {'9' * 4000}"), "more than 20 digits"),
+        (TEXT.replace("token_ms = 6000", f"token_ms = 0x{'f' * 5000}"), "more than 20 digits"),
+        (TEXT.replace("token_ms = 6000", f"token_ms = -0b{'1' * 20000}"), "not TOML"),
+        (TEXT.replace("warm_from_mib = ", f"warm_from_mib = {'9' * 4000}"), "more than 20 digits"),
+        (f"x = {'[' * 3000}{']' * 3000}", "too deep"),
+        (f"x = {'{a=' * 3000}1{'}' * 3000}", "too deep"),
+        (f"{'.'.join('a' * 3000)} = 1", "unknown key"),
+        ("x = 1979-99-99", "not TOML"),
+        ("name = '\0'", "not TOML"),
+    ],
+)
+def test_numbers_and_brackets_beyond_what_python_reads_are_one_short_message(text: str, says: str) -> None:
+    """A stray key on the keyboard would be a traceback, or a screen full of nines."""
+    with pytest.raises(InputError) as caught:
+        parse(text, where="ha.toml")
+    assert says in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_many_domains_are_read_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a script wrote, or a wrong one, would stop everything for hours: each name compared with each."""
+    compared = 0
+    real = ha_file._comparable
+
+    def counted(address: str) -> str:
+        nonlocal compared
+        compared += 1
+        return real(address)
+
+    monkeypatch.setattr(ha_file, "_comparable", counted)
+    many = 500
+    text = TEXT + "".join(f'[[domain]]\nname = "d{number}"\n' for number in range(many))
+    assert len(parse(text, where="ha.toml").domains) == len(HA.domains) + many
+    assert compared < 3 * many

@@ -60,7 +60,7 @@ def test_the_variables_a_migration_needs_are_read(conf: SnowConf) -> None:
     assert conf.scalar("SNOW_TOOL") == "/sNow/snow-tools"
     assert conf.servers() == ("snow01",)
     assert conf.image_destination() == ImageDestination("lvm", "snow_vg")
-    assert (conf.ipmi_user(), conf.ipmi_password(), conf.nfs_server()) == ("admin", "admin", "snow01")
+    assert (conf.scalar("IPMI_USER"), conf.nfs_server()) == ("admin", "snow01")
     assert conf.array("GOLDEN_NODES") == ("knl-01", "hsw-01")
     assert conf.table("CLUSTERS") == {"mycluster01": "knl[01-99]", "mycluster02": "hsw[01-99]"}
     assert list(conf.table("MOUNT_NFS")) == ["1", "2"]
@@ -146,7 +146,7 @@ def test_what_only_running_could_tell_is_not_guessed(text: str) -> None:
 
 def test_a_missing_variable_says_what_to_add() -> None:
     with pytest.raises(InputError, match="IPMI_USER is not set"):
-        parse("", where="snow.conf").ipmi_user()
+        parse("", where="snow.conf").scalar("IPMI_USER")
 
 
 def test_the_image_destination_is_expanded_even_from_single_quotes() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.operations.findings import KINDS
 from snowha.site.rules import Finding, Severity
 
 
@@ -25,6 +26,18 @@ class Entry:
     fix: str = ""
     error: type[SnowError] | None = None
 
+
+OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note"}
+"""No stop: what is wrong with a running cluster is what `snow ha apply` is there for, or says by itself."""
+_SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown"})
+"""By rules about servers and domains, which know more."""
+
+HEALTH: dict[str, Entry] = {
+    code: Entry(kind.title, OF_HEALTH[kind.severity], kind.why, kind.remedy.replace("{where}", "NAME"))
+    for code, kind in KINDS.items()
+    if code not in _SAID_ALREADY
+}
+"""What `snow ha status` says of a running cluster (operations/findings.py)."""
 
 _NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
 
@@ -256,6 +269,20 @@ ENTRIES: dict[str, Entry] = {
         "let `snow ha apply` install them, or apt install ipmitool fence-agents",
     ),
     # domains
+    "config-unreadable": Entry(
+        "A domain's config cannot be read",
+        "stop",
+        "Of this domain it is not known what it needs, and it cannot be started again.",
+        "correct the file, or move it out of the folder",
+        error=InputError,
+    ),
+    "config-missing": Entry(
+        "A domain of ha.toml has no config",
+        "stop",
+        "It cannot be started again.",
+        "put its config into the folder, or remove its [[domain]] in ha.toml",
+        error=InputError,
+    ),
     "duplicate-name": Entry(
         "Two domains with one name",
         "stop",
@@ -403,6 +430,7 @@ ENTRIES: dict[str, Entry] = {
         "What is not understood is not overwritten.",
         "look at it: cibadmin --query",
     ),
+    **HEALTH,
 }
 
 
@@ -410,36 +438,3 @@ def found(code: str, where: str, message: str, *, remedy: str = "", severity: Se
     """A finding of a code that is listed. KeyError for one that is not."""
     entry = ENTRIES[code]
     return Finding(code, severity or entry.severity, where, message, remedy or entry.remedy)
-
-
-def document() -> str:
-    """docs/checks.md."""
-    lines = [
-        "# What `snow ha check` looks for",
-        "",
-        "`snow ha check` asks every server at once and changes nothing. A **stop** ends `snow ha apply` before it changes",
-        "anything, and makes `snow ha check` exit with 4. A **warn** is worth an evening, a **note** is worth knowing.",
-        "`snow ha check --fix` carries out the remedies that are safe, and looks again.",
-        "",
-        "This page is made from the code (`src/snowha/migration/checks/catalogue.py`).",
-        "",
-        "| code | severity | `--fix` |",
-        "|---|---|---|",
-        *(
-            f"| [{code}](#{code}) | {entry.severity} | {'yes' if entry.fix else ''} |"
-            for code, entry in sorted(ENTRIES.items())
-        ),
-        "",
-    ]
-    for code, entry in sorted(ENTRIES.items()):
-        lines += [
-            f"## {code}",
-            "",
-            f"{entry.title} ({entry.severity}). {entry.why}",
-            "",
-            f"**Do:** {entry.remedy}.",
-            "",
-        ]
-        if entry.fix:
-            lines += [f"`--fix` does it: step `{entry.fix.replace('{server}', 'SERVER')}`.", ""]
-    return "\n".join(lines).rstrip() + "\n"

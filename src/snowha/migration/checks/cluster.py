@@ -1,13 +1,14 @@
-"""Rules about a Corosync or Pacemaker that is there already: what is not ours is never overwritten."""
+"""Rules about a Corosync or Pacemaker that is there already: what is not ours is never overwritten, what is ours must be well."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import InputError, SiteError
-from snowha.migration.checks.catalogue import found
+from snowha.migration.checks.catalogue import HEALTH, OF_HEALTH, found
 from snowha.migration.checks.facts import Facts, ServerFacts
+from snowha.operations import health, live
 from snowha.site.model import Site
 from snowha.site.rules import Finding
 
@@ -15,8 +16,11 @@ _CONF = "/etc/corosync/corosync.conf"
 _LOOPBACK = ("127.", "::1")
 
 
-def rules(site: Site, facts: Facts) -> Iterator[Finding]:
-    """Corosync's configuration on each server, then Pacemaker's, once: it is the same on all."""
+def rules(site: Site, facts: Facts, names: Iterable[str] | None = None) -> Iterator[Finding]:
+    """Corosync's configuration on each server, then Pacemaker's, once: it is the same on all. Then whether all is well.
+
+    ``names``: of all domains that the cluster has, where not every config could be read.
+    """
     for server in facts.answering:
         yield from _corosync(site, server)
     seen: set[tuple[str, str]] = set()
@@ -25,6 +29,20 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
             if (finding.code, finding.message) not in seen:
                 seen.add((finding.code, finding.message))
                 yield finding
+    yield from _health(site, facts, names)
+
+
+def _health(site: Site, facts: Facts, names: Iterable[str] | None) -> Iterator[Finding]:
+    """What `snow ha status` says, once the domains were handed to Pacemaker. No stop: `snow ha apply` is what brings a server
+    back that is out of the cluster."""
+    if not any(cib_live.MARK.encode() in server.cib for server in facts.answering):
+        return
+    answers = {server.name: server.answer for server in facts.servers}
+    state = live.chosen(server.state for server in facts.answering)
+    for finding in health.judge(health.wanted(site, names), answers, state):
+        if finding.code in HEALTH:
+            severity = OF_HEALTH[finding.severity]
+            yield found(finding.code, finding.where, finding.message, remedy=finding.remedy, severity=severity)
 
 
 def _corosync(site: Site, server: ServerFacts) -> Iterator[Finding]:

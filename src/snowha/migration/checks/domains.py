@@ -20,7 +20,6 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     """Duplicates first: what two domains share is worse than what one lacks."""
     yield from site_rules.check_site(site, site.domains)
     yield from check_images(site.domains, site.paths.images)
-    yield from (found("config-left-alone", where, message) for where, message in facts.left_alone)
     yield from _disks(site, facts)
     yield from _one_volume_twice(site, facts)
     yield from _images_there(site, facts)
@@ -88,13 +87,15 @@ def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
 def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
     """By size: `snow ha apply` compares them by hash, which takes a busy server seconds."""
     first = facts.first
+    if not first.answers:
+        return
     needed: dict[str, list[str]] = {}
     for domain in site.domains:
         for path in (domain.kernel, domain.ramdisk):
             if path:
                 needed.setdefault(path, []).append(domain.name)
     for path, names in needed.items():
-        if first.answers and path not in first.paths:
+        if path not in first.paths:
             yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")
             continue
         for server in facts.answering:

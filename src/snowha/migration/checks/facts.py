@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from snowha.cluster import live as cluster
 from snowha.migration import autostart
 from snowha.migration.autostart import Autostart
+from snowha.operations.health import Answer
+from snowha.operations.live import state_in
 from snowha.xen import xl
 
 Locks = Literal["work", "broken", "unknown"]
@@ -113,8 +116,13 @@ class ServerFacts:
     """What xendomains would start."""
     corosync_conf: str | None = None
     cib: bytes = field(default=b"", repr=False)
+    state: cluster.ClusterState | None = None
+    """The cluster as it sees it; None where Pacemaker does not run."""
+    quorate: bool | None = None
+    links: tuple[cluster.Link, ...] = ()
+    """Corosync's, with what has become of them."""
     snow_conf: str | None = field(default=None, repr=False)
-    """Asked of the first server only; holds passwords."""
+    """Asked of the first server that answers only; holds passwords."""
     snow_env: str = ""
     """The variables that sNow! 2.0 sets at each login."""
     lan_address: str = ""
@@ -131,6 +139,12 @@ class ServerFacts:
     @property
     def answers(self) -> bool:
         return not self.trouble
+
+    @property
+    def answer(self) -> Answer:
+        """The same as whoever judges the cluster wants it."""
+        alive = frozenset(name for name, domain in self.running.items() if domain.is_alive)
+        return Answer(self.trouble, self.remedy, self.xen is not None, alive, self.quorate, self.links)
 
     def is_active(self, unit: str) -> bool:
         return unit in self.units and self.units[unit].active == "active"
@@ -188,12 +202,12 @@ class Facts:
     bmcs: Mapping[str, BmcFact] = field(default_factory=dict)
     locks: Locks = "unknown"
     locks_said: str = ""
-    left_alone: tuple[tuple[str, str], ...] = ()
-    """Domain configs in the folder that cannot be used, and that ha.toml does not name: where, and what is wrong."""
 
     @property
     def first(self) -> ServerFacts:
-        return self.servers[0]
+        """The server on which is looked up what there is once: the first one. In a cluster every server has it, so it is the
+        first one that answers."""
+        return self.answering[0] if self.has_cluster else self.servers[0]
 
     def server(self, name: str) -> ServerFacts:
         return next(server for server in self.servers if server.name == name)
@@ -260,6 +274,9 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         autostart=autostart.parse(sections.get("auto", "")),
         corosync_conf=sections.get("corosync.conf"),
         cib=_cib(sections.get("cib", "")),
+        state=state_in(sections.get("crm_mon", "")),
+        quorate=_quorate(sections.get("quorum", "")),
+        links=cluster.parse_links(sections.get("links", "")),
         snow_conf=sections.get("snow.conf"),
         snow_env=sections.get("snow-env", ""),
         lan_address=_lan_address(sections.get("lan", "")),
@@ -339,6 +356,10 @@ def _paths(text: str) -> dict[str, PathFact]:
 def _cib(text: str) -> bytes:
     """Nothing, if it is no XML: what the tool says where Pacemaker does not run."""
     return text.strip().encode() if text.lstrip().startswith("<") else b""
+
+
+def _quorate(text: str) -> bool | None:
+    return cluster.parse_quorum(text).quorate if "Quorum information" in text else None
 
 
 def _lan_address(text: str) -> str:

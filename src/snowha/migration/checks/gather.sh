@@ -48,6 +48,11 @@ if command -v cibadmin > /dev/null; then
     timeout 20 cibadmin --query 2> /dev/null || cat /var/lib/pacemaker/cib/cib.xml 2> /dev/null
     end $?
 fi
+if command -v crm_mon > /dev/null; then
+    begin crm_mon; timeout 20 crm_mon -1 --inactive --output-as=xml --fence-history=2 2> /dev/null; end $?
+    begin quorum; timeout 20 corosync-quorumtool -s 2> /dev/null; end $?
+    begin links; timeout 20 corosync-cfgtool -s 2> /dev/null; end $?
+fi
 [ -z "$conf" ] || show snow.conf "$conf"
 [ -z "$conf" ] || show snow-env /etc/profile.d/00-snow-env.sh
 begin rights

@@ -14,15 +14,18 @@ from snowha.site.rules import Finding
 _ORDER = {"stop": 0, "warn": 1, "note": 2}
 
 
-def judge(site: Site, facts: Facts, known: Iterable[Finding] = ()) -> tuple[Finding, ...]:
-    """Findings, the worst first, each once. ``known``: what was found before the servers were asked."""
+def judge(
+    site: Site, facts: Facts, known: Iterable[Finding] = (), *, names: Iterable[str] | None = None
+) -> tuple[Finding, ...]:
+    """Findings, the worst first, each once. ``known``: what was found before the servers were asked. ``names``: of all domains
+    that the cluster has, where not every config could be read."""
     found = [
         *known,
         *servers.rules(site, facts),
         *domains.rules(site, facts),
         *storage.rules(site, facts),
         *network.rules(site, facts),
-        *cluster.rules(site, facts),
+        *cluster.rules(site, facts, names),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity]))
 

@@ -26,7 +26,7 @@ from snowha.migration.checks.facts import (
     in_two_places,
     parse_server,
 )
-from snowha.migration.ground import Ground, look_at_domains
+from snowha.migration.ground import Ground
 from snowha.site.image_names import image_paths
 
 HOLD_S = 3
@@ -50,16 +50,18 @@ case $? in 0) echo got ;; 1) echo held ;; esac
 def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:
     """Everything that the rules need. A server that does not answer is a fact, not an error.
 
-    ``passwords``: of the BMCs, by server. ``askers``: who asks the BMCs; this machine, then the first server.
+    ``passwords``: of the BMCs, by server. ``askers``: who asks the BMCs; this machine, then the first server that answers.
     """
     hosts = ground.hosts
-    asking = askers if askers is not None else [LocalHost(), ground.first]
     names = list(hosts)
     with ThreadPoolExecutor(max(4, 4 * len(names)), thread_name_prefix="check") as pool:
         # one connection first: each of the questions below would wait for a dead server by itself
         dead = {name: facts for name, facts in zip(names, pool.map(_dead, hosts.values()), strict=True) if facts}
         alive = [name for name in names if name not in dead]
-        gathered = {name: pool.submit(_gather, ground, hosts[name]) for name in alive}
+        asking = askers if askers is not None else [LocalHost(), *(hosts[name] for name in alive[:1])]
+        # snow.conf is on the shared storage, and asked for once
+        confs = {name: ground.site.paths.snow_conf if name in alive[:1] else "" for name in names}
+        gathered = {name: pool.submit(_gather, ground, hosts[name], confs[name]) for name in alive}
         reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
         holders = [hosts[name] for name in names[:2] if name in alive]
         locked = pool.submit(locks, holders, ground.site.paths.snow_conf)
@@ -71,21 +73,14 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         lock, said = locked.result()
         servers = tuple(dead[name] if name in dead else gathered[name].result() for name in names)
         if half_migrated(servers) | in_two_places(servers):
-            again = pool.map(lambda server: _gather(ground, hosts[server.name]) if server.answers else server, servers)
+            again = pool.map(
+                lambda one: _gather(ground, hosts[one.name], confs[one.name]) if one.answers else one, servers
+            )
             servers = settled(servers, tuple(again))
         reaches = [reach for future in reached.values() for reach in future.result()[0]]
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, _left_alone(ground) if alive else ())
-
-
-def _left_alone(ground: Ground) -> tuple[tuple[str, str], ...]:
-    """The configs that cannot be used and that ha.toml does not name."""
-    try:
-        _, left = look_at_domains(ground.first, ground.site.paths.domain_configs)
-    except SnowError:
-        return ()  # that the first server cannot be asked is said by the other questions
-    return tuple((error.where, error.message) for error in left)
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
@@ -138,12 +133,12 @@ def asked_tools(ground: Ground) -> list[str]:
     )
 
 
-def _gather(ground: Ground, host: Host) -> ServerFacts:
+def _gather(ground: Ground, host: Host, conf: str) -> ServerFacts:
     boundary = f"snow-ha-{secrets.token_hex(12)}"
     site = ground.site
     words = bundle.gather_argv(
         boundary,
-        snow_conf=site.paths.snow_conf if host is ground.first else "",
+        snow_conf=conf,
         images=site.paths.images,
         configs=site.paths.domain_configs,
         names=asked_names(ground),

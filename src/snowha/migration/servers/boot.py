@@ -9,8 +9,7 @@ from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
 from snowha.hosts.reading import looking
-from snowha.hosts.remember import RememberingHost
-from snowha.hosts.ssh import SshHost
+from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.cards import cards, named, network_of, on_network
 from snowha.migration.ground import Ground
@@ -111,10 +110,11 @@ def bring_up(ground: Ground, server: Server, reporter: Reporter) -> None:
     reporter.say(f"{server.name} writes its GRUB configuration")
     host.run(["update-grub"], timeout=300)
     longest = _BOOT_S + (network_guard.WITHIN_S + _BOOT_S if on_trial else 0.0)
-    reboot(host, reporter, what=f"{server.name} to come back", timeout=longest)
-    if on_trial:
-        _trusted(host, reporter)
-    wait_for_xen(host, reporter)
+    with ground.restarting(server.name):
+        reboot(host, reporter, what=f"{server.name} to come back", timeout=longest)
+        if on_trial:
+            _trusted(host, reporter)
+        wait_for_xen(host, reporter)
 
 
 def _make_bridges(ground: Ground, host: Host) -> bool:
@@ -210,7 +210,7 @@ def wait_for_boot(host: Host, reporter: Reporter, *, before: str, what: str, tim
         try:
             return boot_id(host) != before or None
         except Exception:
-            if isinstance(host, SshHost | RememberingHost):
+            if isinstance(host, ResettableHost):
                 host.reset()
             raise
 

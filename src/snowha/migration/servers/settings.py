@@ -8,7 +8,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
 from snowha.plan.step import Reporter
 from snowha.site.bash_edit import set_scalar
-from snowha.xen import block_script, dom0_weight
+from snowha.xen import dom0_weight, server_program
 
 NOT_AT_BOOT = ("corosync", "pacemaker")
 """A fenced server comes back out of the cluster until somebody has looked at it (guide: "death match")."""
@@ -29,7 +29,7 @@ def _enabled(host: Host) -> list[str]:
 
 
 def missing(host: Host) -> str | None:
-    wrong = block_script.missing(host) or dom0_weight.missing(host)
+    wrong = server_program.missing(host) or dom0_weight.missing(host)
     if wrong:
         return wrong
     text = read_text(host, "/etc/default/xendomains") or ""
@@ -40,7 +40,7 @@ def missing(host: Host) -> str | None:
 
 
 def apply(host: Host, reporter: Reporter) -> None:
-    block_script.install(host)
+    server_program.install(host)
     dom0_weight.install(host)
     text = read_text(host, "/etc/default/xendomains") or ""
     write_file(host, "/etc/default/xendomains", with_save_empty(text), mode=0o644)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snowha.cluster import corosync_conf
+import broken_clusters
+
+from snowha.cluster import cib_live, corosync_conf
 from snowha.migration.checks.facts import (
     BmcFact,
     Card,
@@ -128,9 +130,26 @@ def change(facts: Facts, name: str, **changes: object) -> Facts:
     return replace(facts, servers=servers)
 
 
-def clustered(facts: Facts) -> Facts:
-    """The same with Corosync and Pacemaker running, configured by us."""
+CIB = f"""<cib><configuration><crm_config/><nodes/><resources><primitive id="deploy01" class="ocf" provider="heartbeat"
+type="Xen" description="{cib_live.MARK}"/></resources><constraints/></configuration></cib>""".encode()
+"""As much as tells that Pacemaker has our domains."""
+
+
+def clustered(facts: Facts, case: broken_clusters.Case | None = None) -> Facts:
+    """The same with Corosync and Pacemaker running, configured by us; with what is broken in ``case``."""
+    case = case or broken_clusters.Case(broken_clusters.cluster())
     up = {"corosync.service": Unit("active", "disabled"), "pacemaker.service": Unit("active", "disabled")}
     for one in facts.servers:
-        facts = change(facts, one.name, units=up, corosync_conf=corosync_conf.compose(SITE))
+        facts = change(
+            facts,
+            one.name,
+            units=up,
+            corosync_conf=corosync_conf.compose(SITE),
+            cib=CIB,
+            state=case.state,
+            quorate=True,
+            links=case.links.get(one.name, broken_clusters.links(one.name[-1])),
+            running=running(*case.running[one.name]) if one.name in case.running else one.running,
+            xen=None if one.name in case.bare else one.xen,
+        )
     return facts

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from broken_clusters import RECORDED
 from check_sites import SITE
 
 from snowha.errors import CommandError, UnreachableError
@@ -109,6 +110,9 @@ def test_what_a_server_under_xen_answers() -> None:
         "address": '[{"ifname":"xsnow0","mtu":1500,"addr_info":[{"local":"192.168.8.1"}]}]',
         "mounts": "nfs01:/export/my\\040files /sNow nfs4 rw,hard,vers=4.2 0 0\n",
         "auto": "folder L2V0Yy94ZW4vYXV0bw== L2V0Yy94ZW4vYXV0bw==\nentry L2V0Yy94ZW4vYXV0by94 L3NOb3cveC5jZmc= bmFtZT0neCcK\n",
+        "crm_mon": (RECORDED / "crm_mon-2.1-lost.xml").read_text(),
+        "quorum": (RECORDED / "corosync-quorumtool-s.trixie.txt").read_text(),
+        "links": (RECORDED / "corosync-cfgtool-s.trixie.txt").read_text(),
         "lan": "IP Address Source       : Static Address\nIP Address              : 10.0.0.101\n",
     }
     facts = parse_server("snow01", sections, (-1.0, 1.0))
@@ -122,6 +126,9 @@ def test_what_a_server_under_xen_answers() -> None:
     assert facts.mount_of("/sNowball") is None
     assert facts.autostart.entries == (Entry("/etc/xen/auto/x", "/sNow/x.cfg", b"name='x'\n"),)
     assert facts.lan_address == "10.0.0.101"
+    assert facts.state is not None and not facts.state.is_online("snow02")
+    assert facts.quorate is True and [link.connected for link in facts.links] == [True, True]
+    assert facts.answer.running == {"slurm01"} and facts.answer.under_xen
 
 
 def test_what_a_server_sees_of_the_others() -> None:
@@ -211,6 +218,24 @@ def test_a_lock_that_both_servers_get_is_a_stop_only_if_it_was_held_for_certain(
     holder, other = Scripted("snow01", hold), Scripted("snow02", said("got\n"))
     assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=60)[0] == "broken"
     assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=0)[0] == "unknown"
+
+
+def test_the_first_server_that_answers_is_asked_for_what_there_is_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the first server dead nobody asked the BMCs (and they were said to refuse), and nobody read snow.conf."""
+    asked: list[Sequence[str]] = []
+
+    def dead(argv: Sequence[str], input: str | bytes) -> Completed:
+        raise UnreachableError("no route to host", where="snow01", remedy="look at it")
+
+    def alive(argv: Sequence[str], input: str | bytes) -> Completed:
+        asked.append(argv)
+        return Completed(tuple(argv), 0, IPMITOOL if bmc._ASK in argv else "", "")
+
+    hosts: dict[str, Host] = {"snow01": Scripted("snow01", dead), "snow02": Scripted("snow02", alive)}
+    monkeypatch.setattr(look, "LocalHost", lambda: Scripted("here", said("", 127)))
+    facts = look.look(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"})
+    assert {fact.power for fact in facts.bmcs.values()} == {"on"}
+    assert any(SITE.paths.snow_conf in words for words in asked)
 
 
 def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() -> None:

@@ -1,0 +1,101 @@
+"""``snow ha init``: look at the site and write ha.toml."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from snowha.errors import InputError
+from snowha.hosts.ssh import SshHost
+from snowha.migration import init as initial
+from snowha.migration import init_files
+from snowha.migration.preflight import read_password
+from snowha.site.model import Ssh
+
+
+@click.command()
+@click.argument("servers", nargs=-1, required=True, metavar="SERVER SERVER…")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("ha.toml"),
+    show_default=True,
+    metavar="FILE",
+    help="What is written.",
+)
+@click.option("--ssh-config", default="", metavar="FILE", help="OpenSSH configuration to reach the servers with.")
+@click.option("--force", is_flag=True, help="Replace an existing file (the old one is kept beside it).")
+@click.option(
+    "--bmc",
+    "bmcs",
+    multiple=True,
+    metavar="SERVER=ADDRESS",
+    help="The BMC of a server, where it is not its name with NET_MGMT's suffix; repeatable.",
+)
+@click.option("--bmc-user", default="", metavar="NAME", help="The BMCs' user. Default: IPMI_USER of snow.conf.")
+@click.option("--bmc-agent", default="fence_ipmilan", show_default=True, metavar="AGENT", help="Their fence agent.")
+@click.option(
+    "--bmc-password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Holds the BMCs' password, mode 0600. Default: IPMI_PASSWORD of snow.conf; else it is asked for.",
+)
+def init(
+    servers: tuple[str, ...],
+    output: Path,
+    ssh_config: str,
+    force: bool,
+    bmcs: tuple[str, ...],
+    bmc_user: str,
+    bmc_agent: str,
+    bmc_password_file: Path | None,
+) -> None:
+    """Look at the site and write ha.toml.
+
+    The first SERVER is the one that runs the domains today. A name is also where ssh goes; of an address, or a name with
+    dots, the server itself is asked what it is called. Nothing is changed on any server. The BMCs' password goes into a
+    file of its own that only you can read.
+    """
+    password = "" if bmc_password_file is None else read_password(bmc_password_file)
+    bmc = initial.Bmc(_addresses(bmcs), bmc_user, bmc_agent, password)
+    initial.check_words(servers, bmc)
+    to = init_files.target(output, replace=force)
+    ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
+    hosts = {word: SshHost(word, word, ssh) for word in servers}
+    found = initial.look(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
+    notes = list(init_files.write(to, initial.rendered(found.ha), found.secret, said=found.said))
+    for note in (*found.notes, *notes):
+        click.echo(note)
+    click.echo(f"\nwrote {output}: {len(found.ha.servers)} servers, {len(found.ha.domains)} domains.")
+    click.echo("Read it, correct it, then: snow ha check")
+
+
+def _addresses(bmcs: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in bmcs:
+        server, equals, address = word.partition("=")
+        if not equals or server in found:
+            raise InputError(
+                f"cannot be {word!r}" if not equals else f"{server} is named twice",
+                where="--bmc",
+                remedy="write --bmc SERVER=ADDRESS once for each server, for example --bmc snow01=10.0.0.101",
+            )
+        found[server] = address
+    return found
+
+
+def _ask_password() -> str:
+    """Typed, and not shown. Never an argument: everybody on this machine could read it there."""
+    if not _is_terminal():
+        raise InputError(
+            "the BMCs' password is neither in snow.conf nor was it given, and there is no terminal to ask on",
+            remedy="put it into a file of mode 0600: --bmc-password-file FILE",
+        )
+    return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,89 @@
+"""What ``snow`` has: its groups and their verbs, each with its one line of help. Nothing else is imported to show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snowha import __version__
+from snowha.cli import verbosity
+from snowha.cli.lazy import LazyGroup, Verb
+
+HA = {
+    "init": Verb("ha_init:init", "Look at the site and write ha.toml."),
+    "check": Verb("ha_check:check", "Look at everything that must hold, on every server at once."),
+    "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
+    "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
+    "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
+    "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
+    "undo": Verb("ha_undo:undo", "Take the migration back, down to the single server."),
+}
+IMAGES = {
+    "list": Verb("images:list_", "Show every image: its size, its state, and its old volume."),
+    "copy": Verb("images:copy", "Move DOMAIN from its volumes to images while it runs."),
+    "verify": Verb("images:verify", "Compare DOMAIN's images with what was copied."),
+    "restore": Verb("images:restore", "Bring DOMAIN's images back into its volumes."),
+    "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
+}
+LAB = {
+    "up": Verb("lab:up", "Bring the site up; the first time it is built."),
+    "down": Verb("lab:down", "End everything that the lab started."),
+    "status": Verb("lab:status", "Show machines, their power, snapshots, and domains."),
+    "ssh": Verb("lab:ssh", "Log in to a machine as root, or run a command there."),
+    "exec": Verb("lab:exec_", "Run a command of this machine inside the site's network."),
+    "console": Verb("lab:console", "Open a machine's serial console. Ctrl-] leaves it."),
+    "save": Verb("lab:save", "Save the whole running site under NAME."),
+    "restore": Verb("lab:restore", "Bring the whole site back to what it was at NAME."),
+    "power": Verb("lab:power", "Cut a machine's power, or give it."),
+    "cable": Verb("lab:cable", "Plug or pull a machine's cable to a network."),
+    "demo": Verb("lab:demo", "Carry out the whole story, and write a report of it."),
+}
+
+
+@click.group(cls=LazyGroup, verbs=HA)
+def ha() -> None:
+    """Make a single sNow! server a highly available cluster."""
+
+
+@click.group(cls=LazyGroup, verbs=IMAGES)
+def images() -> None:
+    """Domains' disks as images on the shared storage."""
+
+
+@click.group(cls=LazyGroup, verbs=LAB)
+def lab() -> None:
+    """A whole sNow! site on this machine, to rehearse on and to break.
+
+    Xen servers, storage, BMCs and domains, emulated and real. Needs root. Nothing in it can reach, or be reached from, any
+    network.
+    """
+
+
+@click.group(
+    cls=LazyGroup,
+    verbs={
+        "ha": Verb("tree:ha", "Make a single sNow! server a highly available cluster."),
+        "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
+        "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
+    },
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show each command on a server as it begins.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors and results, no progress.")
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add everything to FILE, with each command and its time.",
+)
+@click.version_option(__version__, prog_name="snow")
+def snow(verbose: bool, quiet: bool, log_file: Path | None) -> None:
+    """Highly available service domains for sNow! sites.
+
+    \b
+    Exit codes: 0 done · 1 other error · 2 wrong input
+    3 a server, BMC or storage does not answer · 4 the site forbids it
+    5 a command failed · 6 a proof failed · 130 interrupted
+    """
+    verbosity.choose(verbose, quiet, log_file)

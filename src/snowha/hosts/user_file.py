@@ -1,0 +1,170 @@
+"""Files of this machine that the user has: read only if they are what they should be, written whole or not at all.
+
+A FIFO would be waited for without an end, a device never ends, and a folder in which others can write is theirs: whatever
+comes from the user comes through here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from snowha.errors import InputError
+
+LIMIT = 1 << 20
+"""Bytes of the largest file that is read. No configuration, password or plan comes near it."""
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def read(path: Path, *, what: str = "", remedy: str = "", private: bool = False) -> str:
+    """The text of a regular file of at most 1 MiB, UTF-8, without a byte order mark. Else as ``read_bytes``."""
+    content = read_bytes(path, what=what, remedy=remedy, private=private)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            _about(what, "it is not UTF-8 text"),
+            where=f"{path}:{line}",
+            remedy="save it as UTF-8, or correct this line",
+        ) from None
+
+
+def read_bytes(path: Path, *, what: str = "", remedy: str = "", private: bool = False, limit: int = LIMIT) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes.
+
+    ``private``: refused unless nobody else owns it, or can read or write it. ``what`` it is and the ``remedy`` if it is not
+    there are for the message. Raises InputError.
+    """
+    where = str(path)
+    try:
+        check_regular(path)
+        # a FIFO that came here after that look does not hold it up either
+        with open(path, "rb", opener=_open_now) as file:
+            facts = os.fstat(file.fileno())
+            if private:
+                _check_private(path, facts, what)
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise InputError(_about(what, "there is no such file"), where=where, remedy=remedy) from None
+    except OSError as error:
+        raise InputError(_about(what or "it", error.strerror or str(error)), where=where) from error
+    if len(content) > limit:
+        raise InputError(
+            _about(what, f"it is larger than {limit >> 20} MiB"), where=where, remedy="name the file that is meant"
+        )
+    return content
+
+
+def _about(what: str, problem: str) -> str:
+    return f"{what} cannot be read: {problem}" if what else problem
+
+
+def check_regular(path: Path) -> None:
+    """Raise InputError if ``path`` is there and is no regular file, OSError if that cannot be said or nothing is there."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((name for matches, name in _KINDS if matches(mode)), "something else")
+        raise InputError(f"it is {kind}, not a regular file", where=str(path), remedy="name a file")
+
+
+def check_private_folder(folder: Path) -> None:
+    """Raise InputError if somebody else can write into ``folder``, or owns it: what is in it may be theirs. One that is not there
+    is nobody's."""
+    if not folder.is_dir():
+        return
+    facts = folder.stat()
+    if facts.st_uid not in _owners():
+        raise InputError(
+            "this folder of passwords belongs to somebody else",
+            where=str(folder),
+            remedy=f"look at what is in it, then: chown {os.geteuid()} {folder}",
+        )
+    if stat.S_IMODE(facts.st_mode) & 0o022:
+        raise InputError(
+            f"others can write into this folder of passwords (mode {stat.S_IMODE(facts.st_mode):04o})",
+            where=str(folder),
+            remedy=f"look at what is in it, then: chmod 700 {folder}",
+        )
+
+
+def write(path: Path, content: str | bytes, *, mode: int) -> None:
+    """Make ``path`` have ``content``: written beside it, synced, and renamed. Raises OSError, and leaves nothing then."""
+    put(beside(path, content, mode=mode), path)
+
+
+def beside(path: Path, content: str | bytes, *, mode: int) -> Path:
+    """A new file beside ``path`` with ``content``, to be put there. Raises OSError, and leaves nothing then."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        new.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
+    return new
+
+
+def put(new: Path, path: Path, *, keep: bool = False) -> Path | None:
+    """Rename ``new`` to ``path``. With ``keep`` an earlier version stays beside it, and is returned."""
+    earlier = None
+    if keep and path.exists():
+        earlier = _free(path)
+        path.rename(earlier)
+    try:
+        new.replace(path)
+    except BaseException:
+        if earlier is not None:
+            earlier.rename(path)
+        raise
+    return earlier
+
+
+def like(new: Path, path: Path) -> None:
+    """Give ``new`` the mode and owner of ``path``, if that is there."""
+    with suppress(FileNotFoundError):
+        facts = path.stat()
+        new.chmod(stat.S_IMODE(facts.st_mode))
+        with suppress(PermissionError):
+            os.chown(new, facts.st_uid, facts.st_gid)
+
+
+def _free(path: Path) -> Path:
+    """``NAME.old``, or ``NAME.old.2`` and so on where there are such already."""
+    candidate, number = path.with_name(f"{path.name}.old"), 1
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.name}.old.{number}")
+    return candidate
+
+
+def _check_private(path: Path, facts: os.stat_result, what: str) -> None:
+    what = what or "a file"
+    if facts.st_uid not in _owners():
+        raise InputError(f"{what} that belongs to somebody else", where=str(path), remedy="write it anew")
+    if stat.S_IMODE(facts.st_mode) & 0o077:
+        raise InputError(f"{what} that others can read", where=str(path), remedy=f"chmod 600 {path}")
+
+
+def _owners() -> set[int]:
+    """Whose files may be believed: ours, root's, and those of whoever became root by sudo."""
+    caller = os.environ.get("SUDO_UID", "")
+    return {os.geteuid(), 0} | ({int(caller)} if os.geteuid() == 0 and caller.isdecimal() else set())
+
+
+def _open_now(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

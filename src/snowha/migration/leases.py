@@ -1,0 +1,63 @@
+"""A lease for each image that was attached before there were leases: nothing is restarted for it.
+
+From then on the record beside the image says who has it, and a process on that server has its lock. The lease itself comes with
+the domain's next start or migration.
+"""
+
+from __future__ import annotations
+
+from snowha.errors import SiteError
+from snowha.migration.ground import Ground, site_domains
+from snowha.plan.step import Reporter
+from snowha.xen import leases, server_program
+from snowha.xen.leases import Leases
+
+
+def images(ground: Ground) -> list[str]:
+    """Every image that a domain's config names to be written to by our block script."""
+    disks = [disk for domain in site_domains(ground) for disk in domain.disks]
+    return [disk.target for disk in disks if disk.script == server_program.SCRIPT and disk.access != "r"]
+
+
+def missing(ground: Ground) -> str | None:
+    """The first image without a record, or attached without one."""
+    wanted = images(ground)
+    if not wanted:
+        return None
+    answers = ground.on_all(lambda host: leases.ask(host, wanted))
+    for server, answer in answers.items():
+        if answer is None:
+            return f"{server}: {server_program.PATH} is not there"
+        bare = _without_lease(answer, wanted)
+        if bare:
+            return f"{bare[0]} is attached on {server} without a lease"
+    first = answers[ground.first.name]
+    none = [lease.image for lease in first.records if lease.state == "none"] if first else []
+    return f"{none[0]} has no record of who has it open" if none else None
+
+
+def _without_lease(answer: Leases, wanted: list[str]) -> list[str]:
+    return [one.image for one in answer.attached if one.image in wanted and not one.is_leased]
+
+
+def adopt(ground: Ground, reporter: Reporter) -> None:
+    """Write the records. Raises SiteError for an image that is attached on two servers."""
+    wanted = images(ground)
+    answers = ground.on_all(lambda host: leases.ask(host, wanted))
+    records = {lease.image: lease for answer in answers.values() if answer for lease in answer.records}
+    for image in wanted:
+        attached = [
+            server for server, answer in answers.items() if answer and image in [one.image for one in answer.attached]
+        ]
+        if len(attached) > 1:
+            raise SiteError(
+                f"{image} is attached on {' and '.join(attached)}: its domain runs twice",
+                where=image,
+                remedy="shut the domain down on all of them but one (xl shutdown), then run this again",
+            )
+        if attached and image in _without_lease(answers[attached[0]] or Leases("", ""), wanted):
+            reporter.say(f"leasing {image} to {attached[0]}, where it is attached")
+            ground.hosts[attached[0]].run([server_program.PATH, "adopt", image])
+        elif not attached and records[image].state == "none":
+            reporter.say(f"writing the first record of {image}, which is attached nowhere")
+            ground.first.run([server_program.PATH, "new", image])

@@ -1,0 +1,138 @@
+"""Whether a domain may be started: the one rule for every start of ours.
+
+A logical volume can only be opened on its own server, so that server alone is asked. An image can be opened on every server:
+none of them may run the domain, and Pacemaker, which may start it at any time, must not have it. A server that cannot say counts
+as one that runs it, unless this very run is restarting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from snowha.errors import SiteError, SnowError
+from snowha.hosts.api import Host
+from snowha.hosts.many import each
+from snowha.migration.ground import Ground
+from snowha.operations import live
+from snowha.site.model import Domain
+from snowha.xen import xl
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a domain is, as the hypervisors say."""
+
+    name: str
+    running: Mapping[str, xl.Running]
+    """By server."""
+    unknown: Mapping[str, str]
+    """Servers that cannot say, with the reason."""
+
+    @property
+    def unsaid(self) -> str:
+        return "; ".join(
+            f"{server} does not say whether it runs {self.name}: {why}" for server, why in self.unknown.items()
+        )
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a domain may not be started."""
+
+    reason: str
+    is_there: bool
+    """It runs, or Pacemaker sees to it; else nobody knows."""
+
+
+def from_volumes(domain: Domain) -> bool:
+    """Whether all its disks are devices of one server."""
+    disks = domain.moved_disks
+    return bool(disks) and all(disk.target.startswith("/dev/") and not disk.script for disk in disks)
+
+
+def obstacle(ground: Ground, name: str, domain: Domain) -> Obstacle | None:
+    """Why the first server may not start the domain with the disks that ``domain`` has; None if it may."""
+    if from_volumes(domain):
+        return _elsewhere(whereabouts(ground, name, [ground.first]))
+    return _elsewhere(whereabouts(ground, name)) or pacemakers(ground, name)
+
+
+def start(ground: Ground, name: str, config: str, domain: Domain) -> None:
+    """Start the domain on the first server. Raises SiteError if that may not be, CommandError if xl refuses."""
+    hindered = obstacle(ground, name, domain)
+    if hindered:
+        raise SiteError(
+            f"{name} is not started: {hindered.reason}",
+            where=ground.first.name,
+            remedy="look where it runs: `snow ha status`, and `xl list` on every server",
+        )
+    xl.create(ground.first, config, timeout=300)
+
+
+def refuse_unless_here(ground: Ground, name: str) -> None:
+    """Raise SiteError unless the domain is off, or runs on the first server alone, and Pacemaker does not have it: before it is
+    shut down, since it could not be started from its image else."""
+    first = ground.first.name
+    hindered = pacemakers(ground, name)
+    if hindered and hindered.is_there:
+        raise SiteError(
+            f"{hindered.reason}, so it cannot be moved from LVM here",
+            where=first,
+            remedy="take it out of the cluster's configuration first, or correct its config by hand",
+        )
+    seen = whereabouts(ground, name)
+    elsewhere = [server for server in seen.running if server != first]
+    if elsewhere:
+        raise SiteError(f"{name} runs on {' and '.join(elsewhere)}", where=first, remedy=f"migrate it to {first} first")
+    unsaid = seen.unsaid or (hindered.reason if hindered else "")
+    if unsaid:
+        raise SiteError(unsaid, remedy="see that every server answers: an image can be opened by each of them")
+
+
+def whereabouts(ground: Ground, name: str, servers: Sequence[Host] = ()) -> Whereabouts:
+    """Where the domain is on ``servers``, else on all that this run is not restarting. They are asked at once."""
+
+    def look(host: Host) -> xl.Running | SnowError | None:
+        try:
+            return xl.running(host).get(name) if host in servers or xl.is_under_xen(host) else None
+        except SnowError as error:
+            return error
+
+    answers = each(list(servers) or _to_be_asked(ground), look)
+    return Whereabouts(
+        name,
+        {server: answer for server, answer in answers.items() if isinstance(answer, xl.Running)},
+        {server: answer.message.splitlines()[0] for server, answer in answers.items() if isinstance(answer, SnowError)},
+    )
+
+
+def pacemakers(ground: Ground, name: str) -> Obstacle | None:
+    """That Pacemaker has the domain, or may: then nobody else starts or stops it, whatever it does with it just now."""
+
+    def look(host: Host) -> str:
+        try:
+            state = live.state_from(host)
+            if state is None:
+                return "unsaid" if live.is_active(host, "pacemaker") else ""
+            return "has" if state.resource(name) is not None else ""
+        except SnowError:
+            return "unsaid"
+
+    answers = each(_to_be_asked(ground), look)
+    if "has" in answers.values():
+        return Obstacle(f"Pacemaker has {name}", is_there=True)
+    unsaid = [server for server, answer in answers.items() if answer]
+    if unsaid:
+        return Obstacle(f"Pacemaker on {' and '.join(unsaid)} does not say whether it has {name}", is_there=False)
+    return None
+
+
+def _to_be_asked(ground: Ground) -> list[Host]:
+    return [host for server, host in ground.hosts.items() if server not in ground.restarted]
+
+
+def _elsewhere(seen: Whereabouts) -> Obstacle | None:
+    if seen.running:
+        return Obstacle(f"{seen.name} runs on {' and '.join(seen.running)}", is_there=True)
+    return Obstacle(seen.unsaid, is_there=False) if seen.unknown else None

@@ -1,0 +1,162 @@
+"""From ``ha.toml`` to what can be seen of the site, for verbs that only look: whatever server lives, whatever can be read.
+
+A server that does not answer, or a config that cannot be read, is reported; the rest is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from snowha.errors import SnowError, UnreachableError
+from snowha.hosts.api import Host
+from snowha.hosts.files import read_folder
+from snowha.hosts.lost import LostHost
+from snowha.hosts.many import each
+from snowha.hosts.trouble import ConnectionLostError
+from snowha.migration import load
+from snowha.migration.ground import Ground, Unusable, parse_configs
+from snowha.site import ha_toml, rules
+from snowha.site.ha_file import HaFile
+from snowha.site.model import Domain, Site
+from snowha.site.names import did_you_mean
+from snowha.site.rules import Finding
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+_STORAGE_S = 20.0
+"""Seconds for the domains' configs: where the storage hangs, whoever looks must hear of it soon."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What can be seen of a site."""
+
+    ground: Ground
+    """With the domains whose config could be read. A server that does not answer says so at once when it is asked again."""
+    domains: tuple[str, ...]
+    """All that ``ha.toml`` names."""
+    configs: tuple[Domain, ...]
+    """Every config that could be read, also of domains that ``ha.toml`` does not name."""
+    reader: Host | None
+    """The server that the configs were read from; None if there was none."""
+    lost: Mapping[str, UnreachableError]
+    """Servers that do not answer."""
+    findings: tuple[Finding, ...]
+    """What is wrong with the configs."""
+
+    def raise_for_missing(self) -> None:
+        """One error for what could not be shown. Raises UnreachableError for a server, InputError for a config."""
+        raise_for_lost(self.lost)
+        rules.raise_on_stop(
+            [finding for finding in self.findings if finding.code in ("config-unreadable", "config-missing")]
+        )
+
+
+def look(file: Path, say: Say | None = None) -> View:
+    """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
+
+    ``say`` is told whom it waits for. Raises InputError for ``file`` itself.
+    """
+    ha = load.read_ha_file(file)
+    reached = load.reach_of(ha).hosts
+    asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S), say)
+    hosts, lost = _without_lost(reached, asked)
+    files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}
+    reader = next((hosts[name] for name, found in files.items() if found), None)
+    configs: tuple[Domain, ...] = ()
+    if reader is None:
+        findings = [_nowhere(ha, asked)]
+    else:
+        configs, unusable = parse_configs(reader, files[reader.name])
+        findings = [
+            *(_unusable(ha, one) for one in unusable),
+            *_missing(ha, configs, unusable, str(file)),
+            *load.of_site(ha, configs),
+        ]
+    return View(Ground(_site(ha, configs, str(file)), hosts), ha.domains, configs, reader, lost, tuple(findings))
+
+
+def answering(hosts: Mapping[str, Host], say: Say | None = None) -> tuple[dict[str, Host], dict[str, UnreachableError]]:
+    """``hosts`` for a run that goes on without those that do not answer, and these. All are waited for at once."""
+    return _without_lost(hosts, _ask(hosts, lambda host: host.run(["true"], timeout=30), say))
+
+
+def raise_for_lost(lost: Mapping[str, UnreachableError]) -> None:
+    """Raise one UnreachableError that names every server of ``lost``, if there is one."""
+    if not lost:
+        return
+    first, *others = lost.values()
+    lines = [first.message, *(f"  also {error.where}: {error.message.splitlines()[0]}" for error in others)]
+    raise UnreachableError("\n".join(lines), where=first.where, remedy=first.remedy)
+
+
+def _ask(hosts: Mapping[str, Host], question: Callable[[Host], T], say: Say | None) -> dict[str, T | SnowError]:
+    def one(host: Host) -> T | SnowError:
+        try:
+            return question(host)
+        except ConnectionLostError as error:
+            # a connection of before, to a server that has lost its power: what was just asked of it helps nobody
+            remedy = f"is it switched on? Look at its console, and try: ssh root@{host.name}"
+            return UnreachableError("it does not answer any more", where=error.where, remedy=remedy)
+        except SnowError as error:
+            return error
+
+    return each(list(hosts.values()), one, say=say)
+
+
+def _without_lost(
+    hosts: Mapping[str, Host], asked: Mapping[str, object]
+) -> tuple[dict[str, Host], dict[str, UnreachableError]]:
+    lost = {name: answer for name, answer in asked.items() if isinstance(answer, UnreachableError)}
+    return {name: LostHost(name, lost[name]) if name in lost else host for name, host in hosts.items()}, lost
+
+
+def _nowhere(ha: HaFile, asked: Mapping[str, object]) -> Finding:
+    said = [
+        f"{name}: {answer.message.splitlines()[0] if isinstance(answer, SnowError) else 'no config is there'}"
+        for name, answer in asked.items()
+    ]
+    return Finding(
+        "config-unreadable",
+        "stop",
+        ha.paths.domain_configs,
+        f"no server has the domains' configs ({'; '.join(said)})",
+        f"look on a server that answers whether it is mounted: findmnt -T {ha.paths.domain_configs}",
+    )
+
+
+def _unusable(ha: HaFile, config: Unusable) -> Finding:
+    """A config that cannot be used: of a domain that ``ha.toml`` names, or of one that is left alone."""
+    error = config.error
+    if not config.is_of(ha.domains):
+        return load.left_alone(error)
+    return Finding("config-unreadable", "stop", error.where, error.message, error.remedy or "correct it")
+
+
+def _missing(ha: HaFile, configs: Sequence[Domain], unusable: Sequence[Unusable], file: str) -> list[Finding]:
+    """Domains of ``ha.toml`` without a config, but for those whose file is there and cannot be used."""
+    names = [domain.name for domain in configs]
+    return [
+        Finding(
+            "config-missing",
+            "stop",
+            file,
+            f"there is no config of domain {name}{did_you_mean(name, names)}",
+            f"put its config into {ha.paths.domain_configs}, or remove its [[domain]] here",
+        )
+        for name in ha.domains
+        if name not in names and not any(one.is_of([name]) for one in unusable)
+    ]
+
+
+def _site(ha: HaFile, configs: Sequence[Domain], file: str) -> Site:
+    """Of the domains that could be read, the first of each name."""
+    known = {domain.name: domain for domain in reversed(configs)}
+    names = tuple(name for name in ha.domains if name in known)
+    apart = (tuple(name for name in group if name in known) for group in ha.apart)
+    readable = replace(ha, domains=names, apart=tuple(group for group in apart if len(group) > 1))
+    return ha_toml.compose(readable, known.values(), where=file)

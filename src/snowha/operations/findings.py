@@ -1,0 +1,328 @@
+"""What can be wrong with a running site: a code, how bad it is, why it matters, and what to type.
+
+Whoever adds to this adds a ``Kind`` here and makes the finding in ``health.py``; ``snow ha status`` and ``snow ha check`` then
+show it, and docs/checks.md explains it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snowha.site.rules import Finding as SiteFinding
+
+Severity = Literal["red", "yellow", "note"]
+"""``red``: something is down, or would not be recovered. ``yellow``: worth an evening. ``note``: worth knowing."""
+Settling = Literal["wait", "refuse", "ignore"]
+"""What somebody does who waits until the cluster has settled: wait for this to go away; give up at once, since it stays until a
+person ends it; or not care, since servers that are kept out of the cluster are no reason to wait."""
+
+SEVERITIES: tuple[Severity, ...] = ("red", "yellow", "note")
+"""The worst first."""
+_OF_A_SITE: dict[str, Severity] = {"stop": "red", "warn": "yellow", "note": "note"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``{where}`` in ``remedy``: the server or resource that it is about."""
+
+    title: str
+    severity: Severity
+    why: str
+    remedy: str
+    settling: Settling = "wait"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it must be, or that somebody should know."""
+
+    code: str
+    severity: Severity
+    where: str
+    """Server, resource, or ``the cluster``; several are separated by ``, ``."""
+    message: str
+    """A sentence that can stand alone."""
+    remedy: str
+
+
+CLUSTER = "the cluster"
+
+KINDS: dict[str, Kind] = {
+    # servers
+    "unreachable": Kind(
+        "A server does not answer",
+        "red",
+        "Nothing can be said of it.",
+        "log in to it by hand: ssh root@{where}",
+        settling="ignore",
+    ),
+    "no-cluster": Kind(
+        "Pacemaker runs on no server",
+        "red",
+        "No domain is recovered when it or its server is lost.",
+        "snow ha apply",
+    ),
+    "server-unclean": Kind(
+        "A server is lost and not fenced yet",
+        "red",
+        "What ran there is started elsewhere only after its power was seen to be off.",
+        "`snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
+    ),
+    "server-out": Kind(
+        "A server is out of the cluster",
+        "red",
+        "Nothing runs there, and another server that is lost could not be replaced. A server that was fenced stays out until "
+        "somebody has looked at it.",
+        "look why it was lost (journalctl on {where}), then: snow ha apply",
+        settling="ignore",
+    ),
+    "server-pending": Kind(
+        "A server is on its way into the cluster",
+        "red",
+        "Nothing runs there until it has arrived. It takes seconds; if it stays so, it is stuck.",
+        "wait a minute and look again; then look there: systemctl status pacemaker",
+        settling="ignore",
+    ),
+    "server-standby": Kind(
+        "A server is in standby",
+        "red",
+        "Nothing runs there, also not when another server is lost.",
+        "crm_attribute --node={where} --name=standby --lifetime=forever --delete",
+        settling="ignore",
+    ),
+    "server-maintenance": Kind(
+        "A server is in maintenance",
+        "red",
+        "What runs there is left alone: a domain that dies is not started again.",
+        "crm_attribute --node={where} --name=maintenance --lifetime=forever --delete",
+        settling="refuse",
+    ),
+    "not-under-xen": Kind(
+        "A server of the cluster does not run under Xen",
+        "red",
+        "No domain can run there.",
+        "look what it has booted: xl info; then reboot it into Xen",
+        settling="ignore",
+    ),
+    "link-lost": Kind(
+        "Corosync has lost a link",
+        "red",
+        "The next network that fails gets a server fenced.",
+        "look at cable, switch, address and firewall on both sides: snow ha check",
+        settling="ignore",
+    ),
+    # the cluster
+    "maintenance-mode": Kind(
+        "Pacemaker was told to leave everything alone",
+        "red",
+        "Nothing is recovered, whatever is lost.",
+        "if `snow ha undo` was interrupted, run it again; else: "
+        "crm_attribute --type=crm_config --name=maintenance-mode --delete",
+        settling="refuse",
+    ),
+    "all-stopped": Kind(
+        "Pacemaker was told to stop everything",
+        "red",
+        "No domain runs, and none is started.",
+        "crm_attribute --type=crm_config --name=stop-all-resources --delete",
+        settling="refuse",
+    ),
+    "no-quorum": Kind(
+        "The servers that see each other are too few",
+        "red",
+        "Without quorum nothing is started.",
+        "bring the other servers back: snow ha apply",
+    ),
+    "fencing-disabled": Kind(
+        "Fencing is switched off",
+        "red",
+        "Two servers that lose sight of each other end up writing one image.",
+        "snow ha apply",
+        settling="ignore",
+    ),
+    "fence-device": Kind(
+        "A fence device does not run",
+        "red",
+        "Its server cannot be fenced when it is lost, and its domains stay down.",
+        "ask the BMCs: snow ha check; then: crm_resource --cleanup --resource={where}",
+    ),
+    "fencing-failed": Kind(
+        "A server could not be fenced",
+        "yellow",
+        "It is back since; the next time it may not be.",
+        "ask the BMCs: snow ha check; forget it: stonith_admin --cleanup --history={where}",
+    ),
+    # what runs
+    "not-managed": Kind(
+        "Pacemaker does not have something that it must run",
+        "red",
+        "It is not started again when it or its server is lost.",
+        "snow ha apply",
+    ),
+    "resource-unmanaged": Kind(
+        "Pacemaker was told to leave something alone",
+        "red",
+        "It is not started again when it or its server is lost.",
+        "crm_resource --resource={where} --meta --delete-parameter=is-managed (or =maintenance, whichever is set)",
+        settling="refuse",
+    ),
+    "resource-blocked": Kind(
+        "Pacemaker can do nothing with something",
+        "red",
+        "A stop has failed, most likely. It is left as it is until somebody has looked at it.",
+        "look whether it really runs (xl list), end what is left of it, then: crm_resource --cleanup --resource={where}",
+        settling="refuse",
+    ),
+    "resource-failed": Kind(
+        "Something has failed",
+        "red",
+        "Pacemaker starts it again, or has given up.",
+        "look at /var/log/xen and /var/log/pacemaker there, then: crm_resource --cleanup --resource={where}",
+    ),
+    "resource-stopped": Kind(
+        "Something runs on no server",
+        "red",
+        "It is down, and nobody has asked for that.",
+        "see why it is not started: crm_mon -1 --inactive; then: crm_resource --cleanup --resource={where}",
+    ),
+    "resource-twice": Kind(
+        "Pacemaker has something on two servers",
+        "red",
+        "Two domains would write one image.",
+        "look where it really runs (xl list on each server), then: crm_resource --refresh --resource={where}",
+    ),
+    "resource-orphaned": Kind(
+        "Something runs that is not configured any more",
+        "red",
+        "Pacemaker does not start it again.",
+        "if it is a domain of ha.toml: snow ha apply; if not: crm_resource --cleanup --resource={where}",
+    ),
+    "failed-action": Kind(
+        "An action has failed and was made good",
+        "yellow",
+        "It counts: after enough of them Pacemaker runs it elsewhere, or nowhere.",
+        "look at its reason, then: crm_resource --cleanup --resource={where}",
+    ),
+    "runs-twice": Kind(
+        "A domain runs on two servers",
+        "red",
+        "Both write one image. Every minute makes it worse.",
+        "shut one of them down now: xl shutdown {where}, and check its file system",
+    ),
+    "domain-differs": Kind(
+        "A domain is not where Pacemaker has it",
+        "red",
+        "Somebody started, stopped or moved it by hand, and Pacemaker would act on what is not so.",
+        "let Pacemaker look again: crm_resource --refresh --resource={where}",
+    ),
+    "domain-unknown": Kind(
+        "It is not known whether a domain runs",
+        "red",
+        "The server that may have it does not answer.",
+        "bring that server back, or see it fenced",
+    ),
+    "domain-moving": Kind(
+        "A domain is being moved",
+        "yellow",
+        "Until it has arrived, the servers say different things of it.",
+        "wait, and look again",
+    ),
+    # images
+    "image-twice": Kind(
+        "An image is attached on two servers",
+        "red",
+        "Both can write to it.",
+        "see which server runs the domain (xl list), and end what is left on the other: snow-lease list",
+        settling="ignore",
+    ),
+    "image-without-lease": Kind(
+        "An image is attached without a lease",
+        "red",
+        "Nothing refuses to attach it on another server as well. Xen's own block script, or losetup by hand, did that.",
+        "let its config name script=block-snow (`snow ha apply` writes it), then restart the domain",
+        settling="ignore",
+    ),
+    "lease-unexplained": Kind(
+        "A lease that nobody can explain",
+        "red",
+        "Record and servers say different things of who has the image open. Its domain cannot be started elsewhere.",
+        "look on every server: snow-lease list; if the image is attached nowhere: snow-lease break {where}",
+        settling="ignore",
+    ),
+    "lease-unreadable": Kind(
+        "The record of a lease is missing or cannot be read",
+        "red",
+        "The image is attached nowhere anew until it is known that nobody has it.",
+        "look on every server whether it is attached (snow-lease list), then: snow ha apply, or snow-lease break {where}",
+        settling="ignore",
+    ),
+    "lease-adopted": Kind(
+        "An image was attached before there were leases",
+        "yellow",
+        "A process holds its lease, and not its device yet. The device has it from the domain's next start or migration on.",
+        "migrate the domain, or restart it, when it suits",
+        settling="ignore",
+    ),
+    "lease-pending": Kind(
+        "A server that was lost holds a lock still",
+        "yellow",
+        "It was fenced, and the storage has not forgotten its locks yet. That takes up to two minutes. If it stays so, the "
+        "server may be running: its BMC said that it is off.",
+        "look at that server's console and power; on the storage: /proc/fs/nfsd/clients/*/states",
+        settling="ignore",
+    ),
+    "lease-without-lock": Kind(
+        "The storage has no locks",
+        "yellow",
+        "A domain that is started by hand on the wrong server is refused by the lease's record alone.",
+        "mount the images with NFS 4.1 or later, without local_lock or nolock",
+        settling="ignore",
+    ),
+    "lease-holder-gone": Kind(
+        "The process that hands a lease over has died",
+        "yellow",
+        "The lease stays where it is. The domain cannot be migrated live: Pacemaker restarts it on the other server instead.",
+        "restart the domain when it suits",
+        settling="ignore",
+    ),
+    "image-frozen": Kind(
+        "A domain's disk is held back",
+        "yellow",
+        "It is being migrated, or a migration broke. If it stays so, the domain hangs.",
+        "wait, and look again; then see what is left of the migration: xl list on each server",
+        settling="ignore",
+    ),
+    "xl-unusable": Kind(
+        "xl cannot be used on a server",
+        "red",
+        "What runs there goes on. Nothing can be started or stopped there: a server on which that is needed is fenced.",
+        "look what xl says there: xl list; after an upgrade of Xen, reboot the server",
+        settling="ignore",
+    ),
+    "domain-paused": Kind(
+        "A domain is paused",
+        "yellow",
+        "It does nothing until somebody lets it go on.",
+        "if that is not meant: xl unpause {where}",
+        settling="ignore",
+    ),
+    "off-on-purpose": Kind(
+        "A domain was shut down on purpose",
+        "note",
+        "Pacemaker was told to keep it off (target-role).",
+        "to start it: crm_resource --resource={where} --meta --delete-parameter=target-role",
+    ),
+}
+
+
+def found(code: str, where: str, message: str, *, remedy: str = "", severity: Severity | None = None) -> Finding:
+    """A finding of a code that is listed. KeyError for one that is not."""
+    kind = KINDS[code]
+    return Finding(code, severity or kind.severity, where, message, remedy or kind.remedy.format(where=where))
+
+
+def of_site(finding: SiteFinding) -> Finding:
+    """What was found in the site's files, beside what was found on its servers."""
+    message = f"{finding.where}: {finding.message}"
+    return Finding(finding.code, _OF_A_SITE[finding.severity], finding.where, message, finding.remedy)

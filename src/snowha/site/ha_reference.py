@@ -1,0 +1,128 @@
+"""docs/ha-toml.md, made from the tables of ``ha.toml``: ``python -m snowha.site.ha_reference > docs/ha-toml.md``"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from snowha.site.ha_tables import TABLES, File, Key, Table
+
+_HEAD = """\
+# ha.toml
+
+`ha.toml` says what the cluster shall be. `snow ha init` writes it from what it finds, you read and correct it, and all
+other verbs read it. None of them changes it. It is looked for in the folder that you are in; `--file FILE` names another.
+It is TOML 1.0 in UTF-8.
+
+- What is not known here is refused: a key that is mistyped is an error, with the name that was probably meant.
+- Strings stand in quotes, numbers do not. `"6000"` is not a number.
+- No password stands in the file. `secret` names a file (mode 0600) that holds one.
+- `[name]` stands in the file once, `[[name]]` once for each server, mount, domain or group.
+- The order of `[[server]]` has a meaning: the first one is the single server of today.
+
+What is wrong is said with file, line and remedy, before any server is asked. What the file says of the world, `snow ha check`
+compares with the servers: see [checks.md](checks.md). A whole file with comments is [ha.toml.sample](ha.toml.sample).
+
+This page is made from the code (`src/snowha/site/ha_tables.py`).
+"""
+
+_LATER = (
+    (
+        "`floating_ip`, `floating_nic`",
+        "changes Pacemaker's configuration, moves the address to another server and back as a proof, and writes the new "
+        "gateway into `snow.conf`",
+    ),
+    ("`[[apart]]`", "changes Pacemaker's configuration, and moves domains where a group is together"),
+    (
+        "`agent`, `address`, `username` of a fence, and what IPMI needs beside them",
+        "changes the fence device, and proves it anew: it asks, drains the server and cuts its power",
+    ),
+    ("the password in the file of `secret`", "brings it to the servers"),
+    ("a new `[[mount]]`", "mounts it on every server but the first, and writes it into `/etc/fstab` there"),
+    ("a new `[[domain]]`", "copies it from its volumes, and hands it to Pacemaker"),
+    (
+        "a `[[domain]]` less",
+        "takes it out of Pacemaker's configuration. **Pacemaker then shuts the domain down** (its property "
+        "`stop-orphan-resources`). Its images and its config stay",
+    ),
+    ("`warm_from_mib`", "nothing by itself: it counts for domains that are still to be copied"),
+    (
+        "`name` of the cluster, `token_ms`, `links`, a server more or less",
+        "refuses, while Corosync runs with the old configuration ([corosync-running](checks.md#corosync-running)). Stopping "
+        "the cluster on all servers stops all its domains: do it when they may be down",
+    ),
+)
+"""What is changed in the file, and what ``snow ha apply`` does on a finished site."""
+
+_PLAIN: dict[object, str] = {
+    str: "string",
+    int: "whole number",
+    bool: "`true` or `false`",
+    list[str]: "list of strings",
+}
+
+
+def document() -> str:
+    """The page. Raises KeyError for a type that it has no word for."""
+    return "\n".join([_HEAD, *(_section(name, table) for name, table in TABLES.items()), *_later()])
+
+
+def fields(table: type[Table]) -> Iterator[tuple[str, FieldInfo, Key]]:
+    """The keys of a table with what is said of each. Raises ValueError for a key that nothing is said of."""
+    for name, field in table.model_fields.items():
+        said = [one for one in field.metadata if isinstance(one, Key)]
+        if len(said) != 1:
+            raise ValueError(f"{table.__name__}.{name}: say what it does: Annotated[…, Key(…)]")
+        yield name, field, said[0]
+
+
+def _section(name: str, table: type[Table]) -> str:
+    rows = [
+        f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {_cell(said.does)} | {_cell(said.refused)} |"
+        for key, field, said in fields(table)
+    ]
+    head = ["| key | type | default | what it does | what is refused |", "|---|---|---|---|---|"]
+    return "\n".join([f"## {_title(name)}", "", table.__doc__ or "", "", *head, *rows, ""])
+
+
+def _later() -> Iterator[str]:
+    yield from ("## Changing it later", "", "Change the file, read `snow ha plan`, then `snow ha apply`.", "")
+    yield from ("| what you change | what `snow ha apply` does |", "|---|---|")
+    yield from (f"| {what} | {does} |" for what, does in _LATER)
+    yield ""
+
+
+def _title(name: str) -> str:
+    field = File.model_fields.get(name)
+    if field is None:
+        return name
+    return f"[[{name}]]" if get_origin(field.annotation) is list else f"[{name}]"
+
+
+def _type(annotation: object) -> str:
+    if isinstance(annotation, types.UnionType):
+        (annotation,) = (one for one in get_args(annotation) if one is not type(None))
+    if isinstance(annotation, type) and annotation in TABLES.values():
+        return "table"
+    return _PLAIN[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    if field.default is None:
+        return "none"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
+    return f'`"{field.default}"`' if isinstance(field.default, str) else f"`{field.default}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -1,0 +1,287 @@
+"""The tables and keys of ``ha.toml``: their types and defaults, and what each is for. docs/ha-toml.md is made from this.
+
+Only the shape is checked here, by pydantic; the rules between values are in ``ha_file.check``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from snowha.site.model import WARM_FROM_MIB
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a reader of docs/ha-toml.md must know of a key, beside its type and default. Pydantic leaves it alone."""
+
+    does: str
+    refused: str
+    """Values that are refused, beside those of another type."""
+
+
+_PATH_RULE = (
+    "a path that does not begin with `/`, has `..` in it, or a character other than letters, digits, `/._+:@%=~-`"
+)
+_WORD_RULE = "a space, a character that is not printable ASCII, a leading `-`, an empty value"
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Cluster(Table):
+    """The cluster as a whole."""
+
+    name: Annotated[
+        str,
+        Key(
+            "Name of the cluster, in Corosync's configuration.",
+            refused="anything but 1 to 15 letters, digits, `-` and `_`, of which the first is a letter or digit",
+        ),
+    ]
+    floating_ip: Annotated[
+        str,
+        Key(
+            "IPv4 address with its prefix length, as in `192.168.8.254/24`. It is always on one server, and moves when that "
+            "server is lost. It becomes the gateway of `NET_SNOW` and `NET_COMP` in `snow.conf`. Empty: no floating IP.",
+            refused="no prefix length; an address of a server; a value here without `floating_nic`",
+        ),
+    ] = ""
+    floating_nic: Annotated[
+        str,
+        Key(
+            "The bridge that carries the floating IP, on every server.",
+            refused="what cannot be the name of a network interface (at most 15 characters); a value here without "
+            "`floating_ip`",
+        ),
+    ] = ""
+    token_ms: Annotated[
+        int,
+        Key(
+            "Milliseconds of silence after which Corosync takes a server for lost. It is fenced then. Smaller is faster; too "
+            "small, and a server that is only busy is fenced.",
+            refused="less than 1000, more than 300000",
+        ),
+    ] = 6000
+
+
+class Paths(Table):
+    """Where things are, on the servers."""
+
+    snow_conf: Annotated[str, Key("sNow!'s configuration, on the first server.", refused=_PATH_RULE)]
+    domain_configs: Annotated[
+        str,
+        Key(
+            "Folder of the domains' Xen configs (`*.cfg`). It must be the same folder on all servers, so it lies on shared "
+            "storage.",
+            refused=_PATH_RULE,
+        ),
+    ]
+    images: Annotated[
+        str,
+        Key(
+            "Folder of the images, on shared storage. The image of the volume `deploy01-disk` becomes "
+            "`IMAGES/deploy01/deploy01-disk`.",
+            refused=_PATH_RULE,
+        ),
+    ]
+
+
+class Images(Table):
+    """How the domains' volumes are copied. The table can be left out."""
+
+    warm_from_mib: Annotated[
+        int,
+        Key(
+            "MiB. A running domain with more than this on its logical volumes is copied while it runs: it is off only for "
+            "the last changes. This takes room for a snapshot in its volume group, a fifth of each volume and at least "
+            "256 MiB. Other domains are copied while they are off. 0: every running domain on logical volumes is copied "
+            "while it runs.",
+            refused="less than 0",
+        ),
+    ] = WARM_FROM_MIB
+
+
+class Ssh(Table):
+    """How the servers are reached. The table can be left out."""
+
+    user: Annotated[
+        str,
+        Key(
+            "Who logs in. This must be root, or an account with all of root's rights: `sudo` is not used.",
+            refused=_WORD_RULE,
+        ),
+    ] = "root"
+    config: Annotated[
+        str,
+        Key(
+            "An OpenSSH configuration (ssh_config(5)) to use in place of yours: port, keys, jump hosts. Write it from `/` on: "
+            "another path is taken from the folder that `snow` is started in, and `~` has no meaning. Empty: OpenSSH's own.",
+            refused="a character that does not print, a leading `-`",
+        ),
+    ] = ""
+
+
+class Fence(Table):
+    """How the power of this server is cut: `fence = { … }` in its `[[server]]`."""
+
+    agent: Annotated[
+        str,
+        Key(
+            "Fence agent. `fence_ipmilan` and its relatives (`fence_idrac`, `fence_ilo4`, …) speak IPMI. Only "
+            "IPMI was tried. Another agent must be installed by you on every server, and take `--ip`, `--username` and "
+            "`--password-script`.",
+            refused="what is not the name of an agent, `fence_…`",
+        ),
+    ]
+    address: Annotated[
+        str,
+        Key(
+            "The BMC: an IP address or a host name that every server knows.",
+            refused="neither an IP address nor a host name; an address that another server's fence has",
+        ),
+    ]
+    username: Annotated[str, Key("User on the BMC.", refused="an empty value, a character that does not print")]
+    secret: Annotated[
+        str,
+        Key(
+            "File with the BMC's password in its first line, on the machine that you work from. A relative path begins at the "
+            "folder of `ha.toml`. The file must have mode 0600. Several servers can name one file.",
+            refused="a path without a `/`, so that a password written here by mistake is not taken; `/../`; when it is read: a "
+            "file that others can read, a missing or empty one; when `snow ha apply` brings it to the servers: more than 20 "
+            "bytes for IPMI, a character that does not print, a space at its end",
+        ),
+    ]
+    cipher: Annotated[
+        int | None,
+        Key(
+            "IPMI only. Cipher suite, for a BMC that does not take the one that ipmitool asks for: 3 or 17 with most. None: "
+            "ipmitool's own.",
+            refused="less than 0, more than 255; a value with an agent that does not speak IPMI",
+        ),
+    ] = None
+    privilege: Annotated[
+        str,
+        Key(
+            "IPMI only. Privilege level to log in with, for a user that has no more: `operator` may cut the power, too. "
+            "Empty: `administrator`.",
+            refused="anything but `callback`, `user`, `operator`, `administrator`; a value with an agent that does not speak "
+            "IPMI",
+        ),
+    ] = ""
+    port: Annotated[
+        int | None,
+        Key(
+            "IPMI only. UDP port of the BMC. None: 623.",
+            refused="less than 1, more than 65535; a value with an agent that does not speak IPMI",
+        ),
+    ] = None
+    lanplus: Annotated[
+        bool,
+        Key(
+            "IPMI only. `true`: IPMI 2.0. `false`: IPMI 1.5, for an old BMC; `snow ha init` writes it where `snow.conf` has "
+            "`IPMI_TYPE=lan`.",
+            refused="`false` with an agent that does not speak IPMI",
+        ),
+    ] = True
+
+
+class Server(Table):
+    """A sNow! server, at least two. The first one is the single server of today, which runs all domains."""
+
+    name: Annotated[
+        str,
+        Key(
+            "Host name of the server. Its name in the cluster, too. All servers must know it.",
+            refused="anything but letters, digits and `-`, more than 63 of them; a name that another server or a domain has",
+        ),
+    ]
+    address: Annotated[
+        str,
+        Key(
+            "Where ssh goes: IP address or host name.",
+            refused="neither an IP address nor a host name; an address that another server has",
+        ),
+    ]
+    links: Annotated[
+        list[str],
+        Key(
+            "This server's address on each network that Corosync uses. The same networks in the same order for every server. "
+            "Two networks are advised: with one, one cable or switch that fails costs a server.",
+            refused="a host name; another number of addresses than the other servers have; none, or more than 8; an address "
+            "that is written twice",
+        ),
+    ]
+    fence: Annotated[
+        Fence | None,
+        Key(
+            "How its power is cut. It can be left out for `snow ha check`, which then says so; `snow ha apply` and "
+            "`snow ha plan` refuse a server without it.",
+            refused="see below",
+        ),
+    ] = None
+
+
+class Mount(Table):
+    """A shared file system that every server must have. New servers get it mounted, and written into `/etc/fstab`."""
+
+    source: Annotated[str, Key("What is mounted, as in `nfs01:/sNow`.", refused=_WORD_RULE)]
+    target: Annotated[str, Key("Where it is mounted.", refused=f"{_PATH_RULE}; a target that another mount has")]
+    fstype: Annotated[str, Key("Type for mount(8): `nfs4`, `nfs`.", refused=_WORD_RULE)]
+    options: Annotated[
+        str,
+        Key("Options for mount(8), with commas. For NFS `hard` belongs in it, `soft` is a stop.", refused=_WORD_RULE),
+    ] = "defaults"
+
+
+class Domain(Table):
+    """A domain that the cluster runs. One that is not named in the file is left alone."""
+
+    name: Annotated[
+        str,
+        Key(
+            "Its `name` in its Xen config.",
+            refused="anything but letters, digits and `-`, more than 63 of them; digits alone; `Domain-0`, "
+            "`…--incoming`, `…--migratedaway`; "
+            "a name that a server or another `[[domain]]` has; a name of which there is no config, or more than one",
+        ),
+    ]
+
+
+class Apart(Table):
+    """Domains that stand in for each other, and so are kept on different servers as long as there are enough servers."""
+
+    domains: Annotated[
+        list[str],
+        Key("Names of the domains.", refused="fewer than two; a name twice; a name that has no `[[domain]]`"),
+    ]
+
+
+class File(Table):
+    """The whole file. `snow ha init` writes it; every table comes in it once unless it is a list, `[[…]]`."""
+
+    cluster: Cluster
+    paths: Paths
+    images: Images = Field(default_factory=Images)
+    ssh: Ssh = Field(default_factory=Ssh)
+    server: list[Server] = []
+    mount: list[Mount] = []
+    domain: list[Domain] = []
+    apart: list[Apart] = []
+
+
+TABLES: dict[str, type[Table]] = {
+    "cluster": Cluster,
+    "paths": Paths,
+    "images": Images,
+    "ssh": Ssh,
+    "server": Server,
+    "fence": Fence,
+    "mount": Mount,
+    "domain": Domain,
+    "apart": Apart,
+}
+"""Every table by the key that opens it."""

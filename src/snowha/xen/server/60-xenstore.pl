@@ -1,0 +1,102 @@
+package Snow::Xenstore;
+# xenstore's wire protocol (Xen docs/misc/xenstore.txt, xen/include/public/io/xs_wire.h), since each xenstore-read(1) is a process.
+use strict;
+use warnings;
+use Fcntl qw(:DEFAULT);
+use Socket;
+
+my %TYPE = (directory => 1, read => 2, watch => 4, write => 11, rm => 13);
+my ($EVENT, $ERROR) = (15, 16);
+
+sub connect {
+    my ($class, $limit) = @_;
+    my $self = bless { limit => $limit // 10, events => [], number => 0 }, $class;
+    for my $path ('/run/xenstored/socket', '/var/run/xenstored/socket') {
+        next unless -S $path;
+        socket(my $socket, PF_UNIX, SOCK_STREAM, 0) or next;
+        next unless connect $socket, pack_sockaddr_un($path);
+        $self->{file} = $socket;
+        return $self;
+    }
+    sysopen(my $device, '/dev/xen/xenbus', O_RDWR) or die "xenstore cannot be reached: $!\n";
+    $self->{file} = $device;
+    return $self;
+}
+
+sub fileno { return fileno $_[0]{file} }
+
+sub _exactly {
+    my ($self, $size, $end) = @_;
+    my $text = '';
+    while (length $text < $size) {
+        my $left = $end - Snow::Common::uptime();
+        my $ready = '';
+        vec($ready, CORE::fileno($self->{file}), 1) = 1;
+        die "xenstore does not answer\n" if $left <= 0 || !select $ready, undef, undef, $left;
+        my $got = sysread $self->{file}, $text, $size - length $text, length $text;
+        die "xenstore ended the connection\n" unless $got;
+    }
+    return $text;
+}
+
+sub _message {
+    my ($self, $end) = @_;
+    my ($type, $number, undef, $length) = unpack 'L4', $self->_exactly(16, $end);
+    return ($type, $number, $length ? $self->_exactly($length, $end) : '');
+}
+
+# The answer; nothing if xenstore refused, with its word for why (ENOENT) in $self->{error}.
+sub ask {
+    my ($self, $verb, $payload) = @_;
+    my $number = ++$self->{number};
+    my $text = pack('L4', $TYPE{$verb}, $number, 0, length $payload) . $payload;
+    local $SIG{PIPE} = 'IGNORE';
+    (syswrite($self->{file}, $text) // 0) == length $text or die "xenstore cannot be asked: $!\n";
+    my $end = Snow::Common::uptime() + $self->{limit};
+    while (1) {
+        my ($type, $of, $answer) = $self->_message($end);
+        if ($type == $EVENT) {
+            push @{ $self->{events} }, (split /\0/, $answer)[0];
+            next;
+        }
+        next if $of != $number;
+        if ($type == $ERROR) {
+            ($self->{error}) = $answer =~ /\A([A-Z0-9]+)/;
+            return;
+        }
+        return $answer;
+    }
+}
+
+sub read { return $_[0]->ask('read', "$_[1]\0") }
+sub write { return defined $_[0]->ask('write', "$_[1]\0$_[2]") ? 1 : die "xenstore: $_[1] cannot be written ($_[0]{error})\n" }
+sub rm { return $_[0]->ask('rm', "$_[1]\0") }
+sub watch { return defined $_[0]->ask('watch', "$_[1]\0snow\0") ? 1 : 0 }
+sub list { return split /\0/, $_[0]->ask('directory', "$_[1]\0") // '' }
+
+# The paths that changed, waiting for up to `limit` seconds; none if nothing did.
+sub changes {
+    my ($self, $limit) = @_;
+    my $end = Snow::Common::uptime() + $limit;
+    until (@{ $self->{events} }) {
+        my $left = $end - Snow::Common::uptime();
+        last if $left < 0;
+        my $ready = '';
+        vec($ready, CORE::fileno($self->{file}), 1) = 1;
+        last unless select $ready, undef, undef, $left;
+        my ($type, undef, $answer) = $self->_message(Snow::Common::uptime() + $self->{limit});
+        push @{ $self->{events} }, (split /\0/, $answer)[0] if $type == $EVENT;
+    }
+    return splice @{ $self->{events} };
+}
+
+# Domain id => name, of all but dom0.
+sub domains {
+    my ($self) = @_;
+    my %found;
+    for my $domid ($self->list('/local/domain')) {
+        my $name = $domid ? $self->read("/local/domain/$domid/name") : undef;
+        $found{$domid} = $name if defined $name;
+    }
+    return \%found;
+}

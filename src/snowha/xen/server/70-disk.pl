@@ -1,0 +1,214 @@
+package Snow::Disk;
+# A disk of a domain on this server: its image leased and attached, handed over in a live migration, given back. What is attached is
+# noted in /run/snow-lease/disks/DOMID-DEVID; what stands there is gone with the server's boot, as the devices are.
+use strict;
+use warnings;
+use Fcntl qw(:DEFAULT :flock);
+
+our ($MIGRATION_S, $RESTART_S) = (25, 3);    # seconds to wait for a lease: of libxl's 40 s for a script something must be left
+
+sub folder { return "$Snow::Common::RUN/disks" }
+
+# What is noted of a disk: image, domain, mode (w, r), loop, dm, holder (a process).
+sub noted {
+    my ($id) = @_;
+    my $text = Snow::Common::read_file(folder() . "/$id") // return;
+    my %disk = map { /\A(\w+)=(.*)\z/ ? ($1 => $2) : () } split /\n/, $text;
+    return { %disk, id => $id };
+}
+
+sub all_noted { return grep { defined } map { m{/(\d+-\d+)\z} ? noted($1) : () } glob folder() . '/*' }
+
+sub note {
+    my ($disk) = @_;
+    my @lines = map { "$_=" . ($disk->{$_} // '') } qw(image domain mode loop dm holder);
+    die "a name has a line break\n" if grep { /\n/ } @lines;
+    return Snow::Common::write_file(folder() . "/$disk->{id}", join "\n", @lines, '');
+}
+
+# Who on this server has an image attached: a domain of ours, or a loop device that somebody else made.
+sub attached {
+    my ($image) = @_;
+    for my $disk (all_noted()) {
+        return $disk->{domain} if $disk->{image} eq $image && is_there($disk);
+    }
+    my $loops = Snow::Loop::all();
+    for my $loop (sort keys %$loops) {
+        return "/dev/$loop" if $loops->{$loop} eq $image;
+    }
+    return;
+}
+
+# A disk of before the leases has no device-mapper device: its domain has the loop device itself.
+sub is_there {
+    my ($disk) = @_;
+    return Snow::Mapper::status($disk->{dm}) ? 1 : 0 if $disk->{dm} ne '';
+    return (Snow::Loop::all()->{ $disk->{loop} } // '') eq $disk->{image} ? 1 : 0;
+}
+
+# Waits for what is under way; then nothing more reaches the storage, until `thaw`. Of a disk of before the leases only the waiting.
+sub freeze {
+    my ($disk) = @_;
+    return Snow::Mapper::freeze($disk->{dm}) if $disk->{dm} ne '';
+    my $quiet = 0;
+    until ($quiet >= 3) {
+        my $under_way = Snow::Common::read_file("/sys/block/$disk->{loop}/inflight") // '0 0';
+        $quiet = $under_way =~ /\A\s*0\s+0\z/ ? $quiet + 1 : 0;
+        Snow::Common::pause(0.05);
+    }
+    return 1;
+}
+
+sub thaw { return $_[0]{dm} eq '' || Snow::Mapper::thaw($_[0]{dm}) }
+sub cut_off { return $_[0]{dm} eq '' || Snow::Mapper::cut_off($_[0]{dm}) }
+
+sub me { return { server => Snow::Common::server(), boot => Snow::Common::boot() } }
+
+# Open an image and take its lease. The open file, and what was done: taken, inherited or tentative. Dies with who has it.
+sub lease {
+    my ($image, %how) = @_;
+    my $me = me();
+    my $writable = $how{mode} ne 'r';
+    -f $image or die "no image $image\n";
+    sysopen(my $file, $image, ($writable ? O_RDWR : O_RDONLY) | O_DIRECT) or die "$image cannot be opened: $!\n";
+    if (!$writable) {
+        flock($file, LOCK_SH | LOCK_NB) || $!{ENOLCK} || $!{EOPNOTSUPP} or die "$image is open for writing somewhere\n";
+        return ($file, 'shared');
+    }
+    my $began = Snow::Common::uptime();
+    my $patience = $how{incoming} ? $MIGRATION_S : $RESTART_S;
+    my $known;    # the record that was asked about outside of its lock: asking takes seconds
+    while (1) {
+        my ($word, $why) = Snow::Record::with(
+            $image,
+            10,
+            sub {
+                my ($record, $write) = @_;
+                my $over = sub {
+                    return Snow::Evidence::boot_is_over($_[0], $_[1], $record, $image) if $known && $known eq $record->{gen};
+                    die { ask => 1 } unless $how{incoming};
+                    return 0;
+                };
+                my ($word, $why) = eval {
+                    Snow::Rules::decide($record, $me,
+                        { incoming => $how{incoming}, here => $how{incoming} ? undef : scalar attached($image), over => $over });
+                };
+                if (ref $@ eq 'HASH') {
+                    $known = $record->{gen};
+                    return ('ask', $record);
+                }
+                die $@ if $@;
+                return ($word, $why) if $word eq 'wait' || $word eq 'refuse';
+                my $lock = flock($file, LOCK_EX | LOCK_NB) ? 'yes' : $!{ENOLCK} || $!{EOPNOTSUPP} ? 'none' : 'pending';
+                return ('wait', "it is locked, and its record says that nobody has it ($record->{state})")
+                    if $lock eq 'pending' && $word ne 'inherit';
+                my %claim = (kind => 'disk', lock => $lock, disk => $how{id}, domain => $how{domain});
+                if ($word eq 'tentative') {
+                    my $claimed = $record->{claim} || $record->{mtime};
+                    $write->(state => 'tentative', to => $me->{server}, toboot => $me->{boot}, disk => $how{id}, lock => $lock,
+                        claim => $claimed);
+                } else {
+                    $write->(%claim, state => 'held', %$me, to => '', toboot => '', claim => '');
+                }
+                return ($word, $lock);
+            }
+        );
+        if ($word eq 'ask') {
+            my $record = $why;
+            Snow::Evidence::boot_is_over($record->{$_->[0]}, $record->{$_->[1]}, $record, $image)
+                for grep { ($record->{$_->[0]} // '') =~ /\w/ } ['server', 'boot'], ['to', 'toboot'];
+            next;
+        }
+        return ($file, $word, $why) if $word ne 'wait' && $word ne 'refuse';
+        die "$why\n" if $word eq 'refuse' || Snow::Common::uptime() - $began >= $patience;
+        Snow::Common::pause(0.2);
+    }
+}
+
+# Attach an image for a disk: its number (major, minor), the open image, and what was done to have it.
+sub attach {
+    my ($disk) = @_;
+    my ($file, $word, $lock) = lease($disk->{image}, %$disk);
+    my ($device, @number);
+    my $done = eval {
+        ($device, $disk->{loop}) = Snow::Loop::configure($file, $disk->{image}, $disk->{mode} ne 'r');
+        $disk->{dm} = "snow-$disk->{id}";
+        @number = Snow::Mapper::create($disk->{dm}, $disk->{loop}, $disk->{mode} ne 'r');
+        Snow::Mapper::freeze($disk->{dm}) if $word eq 'tentative';
+        1;
+    };
+    if (!$done) {
+        my $why = $@;
+        eval { Snow::Mapper::remove($disk->{dm}) } if @number;
+        eval { release($disk) } if $disk->{mode} ne 'r';
+        die $why;
+    }
+    return ($file, $word, $lock, @number);
+}
+
+# Write into the record that this disk has the image no more.
+sub release {
+    my ($disk) = @_;
+    my $me = me();
+    return Snow::Record::with(
+        $disk->{image},
+        10,
+        sub {
+            my ($record, $write) = @_;
+            my $is_source = $record->{server} eq $me->{server} && $record->{boot} eq $me->{boot};
+            my $is_target = ($record->{to} // '') eq $me->{server} && ($record->{toboot} // '') eq $me->{boot};
+            my $state = $record->{state};
+            my %free = (state => 'free', domain => '', disk => '', lock => '', to => '', toboot => '', claim => '');
+            if ($state eq 'tentative' && $is_target && $record->{disk} eq $disk->{id}) {
+                # without its source nobody has it any more
+                return $record->{server} eq '-' ? $write->(%free, server => '') : $write->(state => 'offered', disk => '');
+            }
+            return $write->(server => '-', boot => '-') if $state eq 'tentative' && $is_source;
+            return $write->(%free) if $state eq 'offered' && $is_source;
+            return $write->(%free) if $state eq 'held' && $is_source && $record->{disk} eq $disk->{id};
+            return;
+        }
+    );
+}
+
+# Take a disk's devices away and give its lease back. What else has the device open keeps it; then the lease stays, too.
+sub detach {
+    my ($disk, $limit) = @_;
+    stop_holder($disk);
+    my $end = Snow::Common::uptime() + $limit;
+    Snow::Mapper::cut_off($disk->{dm}) if $disk->{dm} ne '' && Snow::Mapper::is_suspended($disk->{dm});
+    until (_take_away($disk)) {
+        if (Snow::Common::uptime() >= $end) {
+            Snow::Mapper::remove($disk->{dm}, 1) if $disk->{dm} ne '';
+            die "$disk->{image} is attached still: something has " . ($disk->{dm} || $disk->{loop}) . " open\n";
+        }
+        Snow::Common::pause(0.1);
+    }
+    release($disk) if $disk->{mode} ne 'r';
+    unlink folder() . "/$disk->{id}";
+    return;
+}
+
+sub _take_away {
+    my ($disk) = @_;
+    return Snow::Mapper::remove($disk->{dm}) if $disk->{dm} ne '';
+    Snow::Loop::detach($disk->{loop}) if is_there($disk);
+    return !is_there($disk);
+}
+
+sub stop_holder {
+    my ($disk) = @_;
+    return unless holder_lives($disk);
+    kill 'TERM', $disk->{holder};
+    for (1 .. 100) {
+        return unless holder_lives($disk);
+        Snow::Common::pause(0.02);
+    }
+    return;
+}
+
+sub holder_lives {
+    my ($disk) = @_;
+    return 0 unless ($disk->{holder} // '') =~ /\A\d+\z/;
+    return (Snow::Common::read_file("/proc/$disk->{holder}/cmdline") // '') =~ /\Asnow-lease: \Q$disk->{id}\E / ? 1 : 0;
+}

@@ -1,0 +1,99 @@
+package Snow::Block;
+# block-snow: called by libxl with add or remove and XENBUS_PATH (xl-disk-configuration(5), script=; Xen's docs/misc/block-scripts.txt).
+use strict;
+use warnings;
+
+# libxl ends a script after 40 s (LIBXL_HOTPLUG_TIMEOUT), and nothing can end a process that waits for storage: so what may wait is
+# done by another process, which stays for the disk afterwards.
+my $LIMIT = 34;
+
+sub main {
+    my (@words) = @_;
+    my $backend = $ENV{XENBUS_PATH} // '';
+    my ($domid, $devid) = $backend =~ m{backend/vbd/(\d+)/(\d+)\z} or die "block-snow: called without XENBUS_PATH of a disk\n";
+    my $id = "$domid-$devid";
+    Snow::Common::make_run(qw(disks errors migrate));
+    return _add($backend, $id) if ($words[0] // '') eq 'add';
+    return _remove($backend, $id) if ($words[0] // '') eq 'remove';
+    die "block-snow: called with @words\n";
+}
+
+sub _add {
+    my ($backend, $id) = @_;
+    my $xenstore = Snow::Xenstore->connect;
+    my $image = $xenstore->read("$backend/params") // '';
+    my $mode = $xenstore->read("$backend/mode") // '';
+    my $name = $xenstore->read('/local/domain/' . ($id =~ s/-.*//r) . '/name') // '';
+    my $incoming = $name =~ s/--incoming\z//;
+    my %disk = (id => $id, image => $image, mode => $mode =~ /w/ ? 'w' : 'r', domain => $name, incoming => $incoming);
+    my $answer = $image =~ m{\A/} ? _attached(\%disk) : "Ein image is named by its whole path, not by \"$image\"";
+    if ($answer =~ /\AO(\d+):(\d+)\z/) {
+        my ($major, $minor) = ($1, $2);
+        $xenstore->write("$backend/node", "/dev/dm-$minor");
+        $xenstore->write("$backend/physical-device-path", "/dev/dm-$minor");
+        $xenstore->write("$backend/physical-device", sprintf '%x:%x', $major, $minor);
+        $xenstore->write("$backend/hotplug-status", 'connected');
+        unlink "$Snow::Common::RUN/errors/$name";
+        return 0;
+    }
+    my $why = "$image is not attached for $name: " . substr $answer, 1;
+    $xenstore->write("$backend/hotplug-error", $why);
+    $xenstore->write("$backend/hotplug-status", 'error');
+    eval { Snow::Common::write_file("$Snow::Common::RUN/errors/$name", "$why\n") } if $name =~ m{\A[^/]+\z};
+    Snow::Common::note("block-snow: $why");
+    return 1;
+}
+
+# O and a device's number, or E and why there is none.
+sub _attached {
+    my ($disk) = @_;
+    pipe(my $from, my $to) or return "Eno pipe: $!";
+    my $pid = fork // return "Ecannot fork: $!";
+    if (!$pid) {
+        close $from;
+        my ($file, $word, $lock, @number) = eval { Snow::Disk::attach($disk) };
+        if ($@) {
+            print {$to} "E$@";
+            close $to;
+            require POSIX;
+            POSIX::_exit(1);
+        }
+        $disk->{holder} = $disk->{mode} eq 'w' ? $$ : '';
+        Snow::Disk::note($disk);
+        print {$to} "O$number[0]:$number[1]";
+        close $to;
+        eval { Snow::Holder::stay($disk, $file, $word, $lock) if $disk->{mode} eq 'w' };
+        Snow::Common::note("the holder of $disk->{image}'s lease ended: $@") if $@;
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    close $to;
+    my $text = '';
+    my $end = Snow::Common::uptime() + $LIMIT;
+    while ((my $left = $end - Snow::Common::uptime()) > 0) {
+        my $ready = '';
+        vec($ready, fileno $from, 1) = 1;
+        next unless select $ready, undef, undef, $left;
+        next if sysread $from, $text, 4096, length $text;
+        $text =~ s/\s+\z//;
+        return $text || 'Ethe process that was to attach it ended without a word';
+    }
+    kill 'KILL', $pid;
+    return "Eit cannot be opened within $LIMIT s: does the storage answer?";
+}
+
+sub _remove {
+    my ($backend, $id) = @_;
+    my $disk = Snow::Disk::noted($id);
+    if ($disk) {
+        my (undef, $why) = Snow::Common::guarded($LIMIT, sub { Snow::Disk::detach($disk, 10); return '' });
+        Snow::Common::note("block-snow: $why") if defined $why;
+        return 0;
+    }
+    # attached by the script of before the leases, to a loop device: only if that is still this image's
+    my $xenstore = Snow::Xenstore->connect;
+    my ($node, $image) = map { $xenstore->read("$backend/$_") // '' } qw(node params);
+    my ($loop) = $node =~ m{\A/dev/(loop\d+)\z} or return 0;
+    Snow::Loop::detach($loop) if (Snow::Loop::all()->{$loop} // '') eq $image;
+    return 0;
+}

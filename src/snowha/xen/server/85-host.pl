@@ -1,0 +1,51 @@
+package Snow::Host;
+# What this server runs, as the hypervisor says, and as its kernel shows where xl(1) cannot be asked.
+use strict;
+use warnings;
+
+# Every domain: name, id, state (xl's letters). Nothing, and why, if the hypervisor was not asked or did not answer.
+sub domains {
+    my ($limit) = @_;
+    my ($text, $code, $why) = Snow::Common::run($limit, 'xl', 'list');
+    return (undef, $why || (split /\n/, $text)[-1] || "xl list ended with $code") if $code;
+    return (undef, 'xl list did not list dom0') unless $text =~ /^Name\s+ID\s.*^Domain-0\s/ms;
+    my @rows;
+    for my $line (split /\n/, $text) {
+        push @rows, { name => $1, id => $2, state => $3 }
+            if $line =~ /\A(\S.*?)\s+(\d+)\s+\d+\s+\d+\s+([-rbpscd]{6})\s+[\d.]+\s*\z/ && $2 ne '0';
+    }
+    return (\@rows, undef);
+}
+
+# The files behind a block device: through device-mapper to what its loop devices have open.
+sub files_behind {
+    my ($number) = @_;
+    my $folder = "/sys/dev/block/$number";
+    my $file = Snow::Common::read_file("$folder/loop/backing_file");
+    return ($file) if defined $file;
+    return map { files_behind(Snow::Common::read_file("$_/dev") // '') } glob "$folder/slaves/*";
+}
+
+# Files that a domain has open through this server's block backends: file => domain id (Linux drivers/block/xen-blkback).
+sub files_of_backends {
+    my %found;
+    for my $device (glob '/sys/bus/xen-backend/devices/vbd-*') {
+        my ($domid) = $device =~ /vbd-(\d+)-\d+\z/ or next;
+        my $number = Snow::Common::read_file("$device/physical_device") // next;
+        my ($major, $minor) = map { hex } $number =~ /\A([0-9a-f]+):([0-9a-f]+)\z/ or next;
+        $found{$_} = $domid for files_behind("$major:$minor");
+    }
+    return \%found;
+}
+
+# The images that a domain's config names, and the domain's name. Read by another process: the config is on storage that may be gone.
+sub config {
+    my ($path) = @_;
+    my ($text, $why) = Snow::Common::guarded(10, sub { Snow::Common::read_file($path) // die "$path cannot be read: $!\n" });
+    return (undef, $why) unless defined $text;
+    $text =~ s/^\s*#.*$//mg;
+    my ($name) = $text =~ /^\s*name\s*=\s*["']([^"']+)["']/m;
+    my ($disks) = $text =~ /^\s*disk\s*=\s*\[(.*?)\]/ms;
+    my @images = ($disks // '') =~ m{(?:target=|\b(?:file|phy|aio|tap|tap2):)(/[^,'"\s]+)}g;
+    return ({ name => $name, images => \@images }, undef);
+}

@@ -1,0 +1,314 @@
+package Snow::Agent;
+# The OCF resource agent ocf:snow-ha:domain (OCF resource agent API 1.1; Pacemaker Administration, "Resource Agents").
+# It never takes "cannot tell" for "does not run": then Pacemaker would start the domain a second time.
+use strict;
+use warnings;
+
+my ($OK, $ERROR, $ARGS, $UNIMPLEMENTED, $INSTALLED, $CONFIGURED, $NOT_RUNNING) = (0, 1, 2, 3, 5, 6, 7);
+my $LOOK_S = 15;       # for one answer of xl
+my $ENDING_S = 30;     # a domain that has halted is taken away by xl within seconds
+my $REBOOT_S = 15;     # between a domain that rebooted and the one that takes its place
+
+my ($name, $config, $end);
+
+sub main {
+    my ($action) = @_;
+    if ($action eq 'meta-data') { print _metadata(); return $OK }
+    if ($action !~ /\A(?:start|stop|monitor|status|migrate_to|migrate_from|validate-all)\z/) {
+        print STDERR "usage: $0 {start|stop|monitor|migrate_to|migrate_from|validate-all|meta-data}\n";
+        return $UNIMPLEMENTED;
+    }
+    $config = $ENV{OCF_RESKEY_xmfile} // '';
+    return _fail($CONFIGURED, 'the parameter xmfile is not set') unless $config =~ m{\A/};
+    $name = $ENV{OCF_RESKEY_name} // '';
+    if ($name eq '') {
+        my ($read, $why) = Snow::Host::config($config);
+        $name = $read && $read->{name} // '';
+        return _fail($action eq 'stop' ? $ERROR : $INSTALLED, "the domain's name is not known: " . ($why // "$config has none"))
+            if $name eq '';
+    }
+    my $seconds = ($ENV{OCF_RESKEY_CRM_meta_timeout} // 60_000) / 1000;
+    $end = Snow::Common::uptime() + ($seconds > 40 ? $seconds - 15 : $seconds * 0.6);
+    Snow::Common::make_run(qw(disks errors migrate agent));
+    return _monitor(($ENV{OCF_RESKEY_CRM_meta_interval} // 0) == 0) if $action eq 'monitor' || $action eq 'status';
+    return _validate() if $action eq 'validate-all';
+    return __PACKAGE__->can("_$action")->();
+}
+
+sub _look {
+    my $left = _left();
+    return Snow::Host::domains($left > $LOOK_S ? $LOOK_S : $left > 1 ? $left : 1);
+}
+
+sub _left { return $end - Snow::Common::uptime() }
+
+# What crm_mon shows as the reason (pacemaker's lib/services and lib/lrmd: a line on standard error that begins so).
+sub _fail {
+    my ($code, $why) = @_;
+    $why =~ s/\s+/ /g;
+    print STDERR "ocf-exit-reason:$why\n";
+    return $code;
+}
+
+# For `snow ha status`, which shows it until it is no longer so.
+sub _remember {
+    my ($why) = @_;
+    my $path = "$Snow::Common::RUN/agent/$name";
+    return unlink $path unless defined $why;
+    my $before = Snow::Common::read_file($path) // '';
+    my ($since) = $before =~ /\A(\S+) \Q$why\E\z/;
+    return eval { Snow::Common::write_file($path, ($since // Snow::Common::now()) . " $why\n") };
+}
+
+# The domain and what a broken migration left of it: by role (here, incoming, away).
+sub _found {
+    my ($rows) = @_;
+    my %role = ($name => 'here', "$name--incoming" => 'incoming', "$name--migratedaway" => 'away');
+    my %found;
+    for my $row (@$rows) {
+        my $role = $role{ $row->{name} } or next;
+        $found{$role} = $row;
+    }
+    return \%found;
+}
+
+sub _images {
+    my ($read) = Snow::Host::config($config);
+    my %images = map { $_ => 1 } $read ? @{ $read->{images} } : ();
+    $images{ $_->{image} } = 1 for grep { $_->{domain} eq $name } Snow::Disk::all_noted();
+    return sort keys %images;
+}
+
+sub _kernel_shows_it {
+    my $open = Snow::Host::files_of_backends();
+    for my $disk (grep { $_->{domain} eq $name } Snow::Disk::all_noted()) {
+        return 1 if -e "/sys/bus/xen-backend/devices/vbd-$disk->{id}";
+    }
+    return 1 if grep { defined $open->{$_} } _images();
+    my $domains = eval { Snow::Xenstore->connect(5)->domains } or return 0;
+    return (grep { $_ eq $name } values %$domains) ? 1 : 0;
+}
+
+# xl creates the next one of a domain that rebooted from a process that is called as it was started.
+sub _is_rebooting {
+    for my $path (glob '/proc/[0-9]*/cmdline') {
+        my @words = split /\0/, Snow::Common::read_file($path) // '';
+        return 1 if @words > 2 && $words[0] =~ m{(?:\A|/)xl\z} && (grep { $_ eq $config } @words);
+    }
+    return 0;
+}
+
+sub _monitor {
+    my ($is_probe) = @_;
+    my ($ending, $away) = (0, 0);
+    while (1) {
+        my ($rows, $why) = _look();
+        if (!$rows) {
+            if (_kernel_shows_it()) {
+                _remember("xl cannot be used: $why");
+                return $OK;
+            }
+            if (_left() <= $LOOK_S) {
+                _remember("xl cannot be used: $why");
+                my $text = "it cannot be told whether $name runs here: $why";
+                return _fail($is_probe ? $INSTALLED : $ERROR, $text);
+            }
+            Snow::Common::pause(2);
+            next;
+        }
+        my $found = _found($rows);
+        my $state = $found->{here} ? $found->{here}{state} : '';
+        if ($state && $state !~ /[scd]/) {
+            _remember($state =~ /p/ ? "$name is paused" : undef);
+            return $OK;
+        }
+        return _fail($ERROR, "$name has crashed") if $state =~ /c/;
+        my $now = Snow::Common::uptime();
+        my $is_left = grep { $found->{$_} } qw(here incoming away);
+        if ($is_left) {
+            $ending ||= $now;
+            if ($now - $ending >= $ENDING_S || _left() <= $LOOK_S) {
+                return _fail($ERROR, "$name is ending for $ENDING_S s (state $state)") if $state;
+                return _fail($ERROR, 'a broken live migration has left ' . join ' and ', map { $_->{name} } values %$found);
+            }
+        } elsif (!$is_probe && _is_rebooting() && ($away ||= $now) && $now - $away < $REBOOT_S && _left() > $LOOK_S) {
+            # looked at again
+        } else {
+            _remember();
+            return $NOT_RUNNING;
+        }
+        Snow::Common::pause(1);
+    }
+    return $ERROR;
+}
+
+sub _start {
+    my ($rows, $why) = _look();
+    return _fail($ERROR, "the hypervisor cannot be asked: $why") unless $rows;
+    my $found = _found($rows);
+    return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
+    return _fail($ERROR, "there is $_->{name} here, which has to be stopped first") for values %$found;
+    unlink "$Snow::Common::RUN/errors/$name";
+    my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'create', $config);
+    if ($code) {
+        my $reason = Snow::Common::read_file("$Snow::Common::RUN/errors/$name");
+        $reason //= $failed || _last_error($text) || "xl create ended with $code";
+        print STDERR $text;
+        return _fail($ERROR, $reason);
+    }
+    ($rows, $why) = _look();
+    return _fail($ERROR, "$name was started, and cannot be looked at: $why") unless $rows;
+    return _found($rows)->{here} ? $OK : _fail($ERROR, "$name was started, and is gone: see /var/log/xen/xl-$name.log");
+}
+
+sub _last_error {
+    my ($text) = @_;
+    my @lines = grep { /error|fail|cannot|denied/i } split /\n/, $text;
+    return $lines[0] // (split /\n/, $text)[-1];
+}
+
+sub _stop {
+    my $asked;
+    my $destroy_at = Snow::Common::uptime() + _left() * 2 / 3;
+    while (1) {
+        my ($rows, $why) = _look();
+        if (!$rows) {
+            return _fail($ERROR, "it cannot be told whether $name runs here, so it is not stopped: $why") if _left() <= 2;
+            Snow::Common::pause(2);
+            next;
+        }
+        my $found = _found($rows);
+        last unless %$found;
+        return _fail($ERROR, join(' and ', map { "$_->{name} (state $_->{state})" } values %$found) . ' does not go away')
+            if _left() <= 2;
+        my $here = $found->{here};
+        # a domain that runs is asked; one that is paused or crashed, and half of a migration, cannot hear it
+        if ($here && $here->{state} !~ /[pscd]/ && Snow::Common::uptime() < $destroy_at) {
+            $asked ||= do { Snow::Common::run($LOOK_S, 'xl', 'shutdown', $here->{id}); 1 };
+            _wait_until_gone($here->{id}, 5);
+        } elsif ($here && $here->{state} =~ /[sd]/ && $asked && Snow::Common::uptime() < $destroy_at) {
+            _wait_until_gone($here->{id}, 2);
+        } else {
+            for my $row (values %$found) {
+                Snow::Common::run(_left() > 60 ? 60 : _left(), 'xl', 'destroy', $row->{id});
+                _wait_until_gone($row->{id}, 5);
+            }
+        }
+    }
+    return _give_back();
+}
+
+# xl takes a domain's path out of xenstore when its devices are released: asking xl itself again and again takes from the domain.
+sub _wait_until_gone {
+    my ($domid, $limit) = @_;
+    my $until = Snow::Common::uptime() + $limit;
+    my $xenstore = eval { Snow::Xenstore->connect(5) };
+    while (Snow::Common::uptime() < $until) {
+        return if $xenstore && !defined eval { $xenstore->read("/local/domain/$domid") };
+        Snow::Common::pause(0.25);
+    }
+    return;
+}
+
+# The domain is gone. Its images must be attached on this server no more, by whatever made it so.
+sub _give_back {
+    my $why = '';
+    while (1) {
+        $why = '';
+        for my $disk (grep { $_->{domain} eq $name } Snow::Disk::all_noted()) {
+            next if -e "/sys/bus/xen-backend/devices/vbd-$disk->{id}";    # libxl's own `remove` comes, or it is held
+            my (undef, $failed) = Snow::Common::guarded(20, sub { Snow::Disk::detach($disk, 5); return '' });
+            $why = $failed if defined $failed;
+        }
+        my $open = Snow::Host::files_of_backends();
+        for my $image (_images()) {
+            $why = "domain $open->{$image} of this server has $image attached" if defined $open->{$image};
+            my $by = Snow::Disk::attached($image) // next;
+            $why ||= "$image is attached on this server still, by $by";
+        }
+        last if $why eq '' || _left() <= 2;
+        Snow::Common::pause(1);
+    }
+    return _fail($ERROR, $why) if $why ne '';
+    _remember();
+    return $OK;
+}
+
+sub _migrate_to {
+    my $target = $ENV{OCF_RESKEY_CRM_meta_migrate_target} // '';
+    return _fail($ARGS, 'Pacemaker named no server to migrate to') unless $target =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
+    my ($rows, $why) = _look();
+    return _fail($ERROR, "the hypervisor cannot be asked: $why") unless $rows;
+    my $here = _found($rows)->{here};
+    return _fail($ERROR, "$name does not run here") unless $here && $here->{state} !~ /[scd]/;
+    for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' } Snow::Disk::all_noted()) {
+        return _fail($ERROR, "the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
+            unless Snow::Disk::holder_lives($disk);
+    }
+    my ($intent, $log) = map { "$Snow::Common::RUN/migrate/$name.$_" } qw(to log);
+    Snow::Common::write_file($intent, "$target\n");
+    my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'migrate', $name, $target);
+    eval { Snow::Common::write_file($log, $text) };
+    unlink $intent;
+    return $OK if $code == 0;
+    print STDERR $text;
+    my ($refused) = $text =~ /^.*?(\S+ is not attached for .*)$/m;
+    return _fail($ERROR, "$name was not migrated to $target: " . ($refused // ($failed || _last_error($text))));
+}
+
+sub _migrate_from {
+    while (1) {
+        my ($rows, $why) = _look();
+        if ($rows) {
+            my $found = _found($rows);
+            return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
+            $why = $found->{incoming} ? "$name has not arrived: $name--incoming is here" : "$name has not arrived";
+        }
+        return _fail($ERROR, $why) if _left() <= 2;
+        Snow::Common::pause(1);
+    }
+    return $ERROR;
+}
+
+sub _validate {
+    my ($read, $why) = Snow::Host::config($config);
+    return _fail($INSTALLED, $why) unless $read;
+    return _fail($CONFIGURED, "$config is the config of $read->{name}, not of $name") if ($read->{name} // $name) ne $name;
+    return $OK;
+}
+
+sub _metadata {
+    my @parameters = (
+        ['xmfile', 1, 'Config of the domain', 'Path of the xl.cfg(5) file that the domain is started from. The same on all servers.'],
+        ['name', 0, 'Name of the domain', 'The name that the config gives the domain. Read from the config if it is not set.'],
+    );
+    my $parameters = join "\n", map {
+        my ($key, $required, $short, $long) = @$_;
+        my $unique = $key eq 'xmfile' ? 1 : 0;
+        qq{<parameter name="$key" unique="$unique" required="$required">\n<longdesc lang="en">$long</longdesc>\n}
+            . qq{<shortdesc lang="en">$short</shortdesc>\n<content type="string" default=""/>\n</parameter>}
+    } @parameters;
+    my @actions = (
+        [start => 180], [stop => 240], ['monitor', 90, ' depth="0" interval="60s"'], [migrate_to => 600], [migrate_from => 180],
+        ['meta-data', 5], ['validate-all', 30],
+    );
+    my $actions = join "\n", map { qq{<action name="$_->[0]" timeout="$_->[1]s"} . ($_->[2] // '') . '/>' } @actions;
+    return <<"XML";
+<?xml version="1.0"?>
+<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
+<resource-agent name="domain" version="1.0">
+<version>1.0</version>
+<longdesc lang="en">
+A Xen domain whose images several servers share. "Does not run" is said only when the hypervisor answered so. A stop succeeds only when
+the domain is gone and none of its images is attached on this server. Images are attached with a lease, which a live migration hands over.
+</longdesc>
+<shortdesc lang="en">A Xen domain with a lease on each of its images</shortdesc>
+<parameters>
+$parameters
+</parameters>
+<actions>
+$actions
+</actions>
+</resource-agent>
+XML
+}

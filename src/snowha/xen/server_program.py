@@ -1,0 +1,62 @@
+"""Our program on a server: block script, resource agent and leases in one file of Perl, under three names.
+
+It is kept in parts (``server/``), and brought as one file, so that no part of it is ever of another version than the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+
+from snowha.hosts.api import Host
+from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.site.disk_spec import OUR_SCRIPT
+from snowha.site.model import Disk
+
+PATH = "/usr/lib/snow-ha/snow-lease"
+SCRIPT = OUR_SCRIPT
+"""The name of the block script in a domain's config."""
+PROVIDER, AGENT = "snow-ha", "domain"
+"""Of the resource agent: ocf:snow-ha:domain."""
+LINKS = (f"/etc/xen/scripts/{SCRIPT}", f"/usr/lib/ocf/resource.d/{PROVIDER}/{AGENT}", "/usr/sbin/snow-lease")
+NAME = "/etc/snow-ha/server"
+"""Has the server's name as ha.toml, and so the cluster, calls it: what a lease's record says."""
+
+# Renamed into its place: libxl may look for the script at any moment.
+_LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
+
+
+def text() -> str:
+    """The program. Each part is a block, so that its variables are its own."""
+    parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
+    head, *rest = (part.read_text() for part in sorted(parts, key=lambda part: part.name))
+    return head + "".join(f"\n{{\n{part}}}\n" for part in rest)
+
+
+def missing(host: Host) -> str | None:
+    """What is wrong with the program on ``host``, None if nothing is."""
+    if read_text(host, PATH) != text():
+        return f"{PATH} is not there or differs"
+    if read_text(host, NAME) != f"{host.name}\n":
+        return f"{NAME} is not there or has another name"
+    facts = stat(host, PATH)
+    if facts is None or not facts.mode & 0o100:
+        return f"{PATH} cannot be executed"
+    leads = host.run(["readlink", "--", *LINKS], check=False).stdout.split()
+    return None if leads == [PATH] * len(LINKS) else f"not all of {', '.join(LINKS)} lead to {PATH}"
+
+
+def install(host: Host) -> None:
+    """Put the program where libxl, Pacemaker and an administrator look for it."""
+    for folder in ("/usr/lib/snow-ha", "/etc/snow-ha"):
+        make_dir(host, folder, mode=0o755, owner="root:root")
+    write_file(host, NAME, f"{host.name}\n", mode=0o644, owner="root:root", keep=False)
+    write_file(host, PATH, text(), mode=0o755, owner="root:root")
+    for link in LINKS:
+        host.run(["rm", "-f", f"{link}.new"])
+        host.run(["sh", "-c", _LINK, "sh", PATH, link])
+
+
+def with_script(disk: Disk, target: str) -> Disk:
+    """``disk`` backed by the image ``target`` and attached by our script."""
+    return replace(disk, spec="", target=target, format="raw", backend="", script=SCRIPT)

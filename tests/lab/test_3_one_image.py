@@ -1,0 +1,75 @@
+"""One image, one server: what is tried here must never make a domain run twice. The longer ones are in long/test_one_image.py."""
+
+from __future__ import annotations
+
+import time
+
+from conftest import Administrator, on, shell, wait_until
+from test_2_migration import nothing_lost
+
+from snowha.lab import layout, sightings
+from snowha.lab.layout import DOMAINS
+
+XL = "/usr/lib/xen-*/bin/xl"
+
+
+def holder_of(domain: str) -> str:
+    """The server that runs it."""
+    return next(host for host in ("snow01", "snow02") if domain in shell(host, "xl list", check=False))
+
+
+def other(host: str) -> str:
+    return "snow02" if host == "snow01" else "snow01"
+
+
+def at_once() -> object:
+    return sightings.at_once(sightings.stays(layout.paths().sightings_log.read_text().splitlines()))
+
+
+def test_a_domain_cannot_be_started_by_hand_on_the_wrong_server(cluster: Administrator) -> None:
+    """What would be lost: the image, written to by two servers. It was so for as long as anybody looked."""
+    here = holder_of("proxy01")
+    began = time.monotonic()
+    said = shell(other(here), "xl create /sNow/etc/domains/proxy01.cfg 2>&1", check=False)
+    print(f"refused after {time.monotonic() - began:.1f} s:\n{said}")
+    assert f"{here} has it open for proxy01" in said
+    assert "proxy01" not in shell(other(here), "xl list")
+    # not even by somebody who calls the script himself
+    assert here in shell(other(here), "snow-lease list /sNow/domains/proxy01/proxy01-disk")
+    assert at_once() == []
+    status = cluster.status()
+    assert status["healthy"], status
+
+
+def test_a_server_without_xl_keeps_its_domains_and_is_not_fenced(cluster: Administrator) -> None:
+    """Its agent asks the kernel. The stock one said that nothing ran there, and everything was started a second time."""
+    here = holder_of("proxy01")
+    booted = on(here, "cat", "/proc/sys/kernel/random/boot_id")
+    shell(here, f"for file in {XL}; do mv $file $file.away; done")
+    # two looks of Pacemaker: one a minute
+    shell(here, "crm_resource --wait --timeout=150s || true", timeout=300)
+    seen = "journalctl --no-pager --since=-5min -u pacemaker | grep -c 'monitor.*proxy01' || true"
+    wait_until(lambda: noted(here, "proxy01"), timeout=180, what="the agent has found that xl cannot be used")
+    first = noted(here, "proxy01")
+    time_of_look = time.monotonic()
+    print(first, seen)
+    wait_until(lambda: time.monotonic() - time_of_look > 70, timeout=80, what="another look")
+    assert on(here, "cat", "/proc/sys/kernel/random/boot_id") == booted, "it was fenced"
+    assert "proxy01" not in shell(other(here), "xl list")
+    assert at_once() == []
+    shell(here, f"for file in {XL}.away; do mv $file ${{file%.away}}; done")
+    wait_until(lambda: not noted(here, "proxy01"), timeout=180, what="the agent has found that xl can be used again")
+    assert "proxy01" in shell(here, "xl list")
+    nothing_lost(records_each=10, stale_checks=0)
+
+
+def noted(host: str, domain: str) -> str:
+    """What the agent has to say of a domain, for status."""
+    return shell(host, f"cat /run/snow-lease/agent/{domain} 2>/dev/null || true").strip()
+
+
+def test_every_disk_has_a_lease(cluster: Administrator) -> None:
+    """What is attached without one can be attached twice."""
+    for plan in DOMAINS:
+        found = shell(holder_of(plan.name), f"snow-lease list /sNow/domains/{plan.name}/{plan.name}-disk")
+        assert '"state": "held"' in found and '"lock": "yes"' in found, found

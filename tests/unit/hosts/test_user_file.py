@@ -1,0 +1,153 @@
+"""What a user may give us as a file: each of these hung, ended in a traceback, or was believed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snowha.errors import InputError
+from snowha.hosts import user_file
+from snowha.hosts.ssh import SshHost
+from snowha.migration.load import read_ha_file
+from snowha.migration.preflight import read_secret
+from snowha.plan import saved
+from snowha.site.model import Ssh
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "a FIFO, not a regular file"),
+        (lambda path: path.mkdir(), "a folder, not a regular file"),
+        (a_socket, "a socket, not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device, not a regular file"),
+        (lambda path: path.symlink_to("nowhere"), "no such file"),
+        (lambda path: path.symlink_to(path.name), "symbolic links"),
+        (lambda path: path.write_bytes(b"#" * (user_file.LIMIT + 1)), "larger than 1 MiB"),
+        (lambda path: path.write_bytes(b"a = 1\nb = '\xff'\n"), ":2: it is not UTF-8 text"),
+    ],
+)
+def test_what_is_no_text_of_a_sane_size_is_one_message(
+    tmp_path: Path, make: Callable[[Path], object], said: str
+) -> None:
+    path = tmp_path / "ha.toml"
+    make(path)
+    with pytest.raises(InputError) as caught:
+        read_ha_file(path)
+    assert said in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_path_that_no_kernel_takes_is_one_message() -> None:
+    with pytest.raises(InputError, match="too long"):
+        read_ha_file(Path("a" * 5000))
+
+
+@pytest.mark.parametrize("kind", ["plan", "secret", "ssh"])
+def test_nothing_waits_for_a_fifo(tmp_path: Path, kind: str) -> None:
+    """Nobody writes into it: `snow` would stand there without a word, for ever."""
+    (tmp_path / "s").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "s/fifo", 0o600)
+    path = str(tmp_path / "s/fifo")
+    with pytest.raises(InputError, match="a FIFO"):
+        if kind == "plan":
+            saved.read(Path(path))
+        elif kind == "secret":
+            read_secret("s/fifo", base=tmp_path)
+        else:
+            SshHost("snow01", "snow01", Ssh(config=path))
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    """Some editors write one, and show it nowhere."""
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbfa\r\nb")
+    assert user_file.read(tmp_path / "x") == "a\r\nb"
+
+
+def secret(folder: Path, content: bytes = b"geheim\n") -> Path:
+    (folder / "s").mkdir(mode=0o700)
+    path = folder / "s/ipmi"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+def test_a_password_is_read_as_its_first_line(tmp_path: Path) -> None:
+    secret(tmp_path, b"ge heim\r\nmore\n")
+    assert read_secret("s/ipmi", base=tmp_path) == "ge heim"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_password_from_a_folder_in_which_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """They put their own there, and a server is fenced through their BMC; or they read it on the way."""
+    secret(tmp_path).parent.chmod(mode)
+    with pytest.raises(InputError) as caught:
+        read_secret("s/ipmi", base=tmp_path)
+    assert f"mode {mode:04o}" in str(caught.value) and "chmod 700" in caught.value.remedy
+
+
+def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    secret(tmp_path).chmod(0o640)
+    with pytest.raises(InputError, match="others can read"):
+        read_secret("s/ipmi", base=tmp_path)
+
+
+def test_a_password_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever owns the file or its folder decides what is in it. Root's, and the caller's of sudo, are not somebody else's."""
+    path = secret(tmp_path)
+    owner = os.geteuid()
+    monkeypatch.setattr(user_file, "_owners", lambda: {owner + 1})
+    with pytest.raises(InputError, match="belongs to somebody else"):
+        read_secret("s/ipmi", base=tmp_path)
+    with pytest.raises(InputError, match="belongs to somebody else"):
+        user_file.check_private_folder(path.parent)
+    monkeypatch.undo()
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert user_file._owners() == {0, 1234}
+    monkeypatch.setattr(os, "geteuid", lambda: 77)
+    assert user_file._owners() == {0, 77}
+
+
+def test_what_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    """Half a password, or half a plan, would be found by somebody."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from snowha.hosts import user_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (4, {resource.RLIM_INFINITY}))
+try: user_file.write(Path({str(tmp_path)!r}) / "x", "more than four", mode=0o600)
+except OSError as error: print(error.strerror)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "too large" in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_earlier_version_stays_with_its_mode(tmp_path: Path) -> None:
+    """The second --force would throw away what was edited before the first."""
+    path = tmp_path / "ha.toml"
+    path.write_text("one")
+    path.chmod(0o640)
+    for text, name in (("two", "ha.toml.old"), ("three", "ha.toml.old.2")):
+        new = user_file.beside(path, text, mode=0o600)
+        user_file.like(new, path)
+        assert user_file.put(new, path, keep=True) == tmp_path / name
+    assert [(tmp_path / name).read_text() for name in ("ha.toml.old", "ha.toml.old.2", "ha.toml")] == [
+        "one",
+        "two",
+        "three",
+    ]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o640}

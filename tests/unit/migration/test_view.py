@@ -1,0 +1,298 @@
+"""The verbs that only look, when a server is lost or a config cannot be read: they show the rest, and their exit code says so."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from broken_clusters import RECORDED, WHERE
+from click.testing import CliRunner, Result
+from simulated import DOMAINS, SECRET, SimulatedHost, World, single_server
+
+from snowha.cli.tree import ha, images
+from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.hosts.api import Completed
+from snowha.hosts.trouble import ConnectionLostError
+from snowha.migration import image_verbs, load, view
+from snowha.migration.checks import bmc
+from snowha.migration.checks.facts import BmcFact
+from snowha.plan import mirror
+from snowha.plan.journal import Journal
+from snowha.site import ha_toml
+from snowha.site.ha_file import HaFile
+
+NAMES = ("deploy01", "proxy01", "slurm01", "slurm02")
+OTHER = {"snow01": "snow02", "snow02": "snow01"}
+
+
+class Server(SimulatedHost):
+    """With what only verbs that look ask for."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        words = list(argv)
+        if words[:1] == ["lvs"]:
+            return Completed(tuple(argv), 0, '{"report": [{"lv": []}]}', "")
+        if words[:3] == ["sh", "-c", image_verbs._STAT]:
+            return Completed(tuple(argv), 0, "absent\n" * len(words[4:]), "")
+        if words[:2] == ["sh", "-c"] and len(words) > 4 and words[4].startswith("snow-ha-"):
+            self.world.fail(self.name, words)
+            text = "B clock 5.0\n\nB < os\nVERSION_CODENAME=sid\n\nB > 0\n\nB end\n".replace("B ", f"{words[4]} ")
+            return Completed(tuple(argv), 0, text, "")
+        return super().run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
+
+
+class Site:
+    """A cluster of two servers, and somebody at a terminal."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ground, self.world, _ = single_server(NAMES)
+        self.hosts = {name: Server(name, self.world) for name in WHERE}
+        self.asked: list[str] = []
+        self.lost = ""
+        self.world.fail = self._fail
+        self.world.active = {(name, "pacemaker") for name in WHERE}
+        self.world.running = {name: server for server, names in WHERE.items() for name in names}
+        monkeypatch.setattr(World, "crm_mon", lambda world: self._crm_mon())
+        monkeypatch.setattr(load, "_over_ssh", lambda ha: dict(self.hosts))
+        monkeypatch.setattr(bmc, "ask", lambda *_: BmcFact("unasked"))
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("SNOW_JOURNAL", str(folder / "here" / "journal.sqlite"))
+        site = ground.site
+        text = ha_toml.render(HaFile(site.name, site.paths, site.servers, NAMES, site.floating_ip, site.mounts))
+        (folder / "ha.toml").write_text(text)
+        (folder / "ha.secrets").mkdir(mode=0o700)
+        (folder / "ha.secrets" / "ipmi").write_text(SECRET)
+        (folder / "ha.secrets" / "ipmi").chmod(0o600)
+
+    def _fail(self, host: str, argv: Sequence[str]) -> str | None:
+        if host == self.lost:
+            self.asked.append(host)
+            raise UnreachableError("it does not answer", where=host, remedy="is it switched on?")
+        return None
+
+    def lose(self, name: str) -> None:
+        """The server has lost its power, and is not fenced yet. It had proxy01 and slurm02."""
+        self.lost = name
+        self.world.running = dict.fromkeys(WHERE["snow01"], OTHER[name])
+
+    def _crm_mon(self) -> str:
+        """As it was recorded when snow02 was lost, or with the servers' names exchanged; all is well before."""
+        if not self.lost:
+            text = (RECORDED / "crm_mon-3.0-standby.xml").read_text()
+            return text.replace('standby="true"', 'standby="false"')
+        text = (RECORDED / "crm_mon-2.1-lost.xml").read_text()
+        return (
+            text
+            if self.lost == "snow02"
+            else text.replace("snow01", "@").replace("snow02", "snow01").replace("@", "snow02")
+        )
+
+    def config(self, name: str, content: bytes | None) -> None:
+        path = f"{DOMAINS}/{name}.cfg"
+        if content is None:
+            del self.world.shared[path]
+        else:
+            self.world.shared[path] = (content, 0o644)
+
+    def snow(self, *words: str) -> Result:
+        group = images if words[0] == "list" else ha
+        return CliRunner().invoke(group, list(words))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def code_of(ended: Result) -> int:
+    return ended.exception.exit_code if isinstance(ended.exception, SnowError) else ended.exit_code
+
+
+def test_a_well_site(site: Site) -> None:
+    ended = site.snow("status")
+    assert ended.output.startswith("all is well\n"), ended.output
+    assert ended.exit_code == 0
+
+
+@pytest.mark.parametrize("lost", ["snow01", "snow02"])
+def test_status_shows_what_is_wrong_and_the_rest_whichever_server_is_lost(site: Site, lost: str) -> None:
+    """Of the night in which the first server is lost one line was left: "snow01: it does not answer"."""
+    site.lose(lost)
+    ended = site.snow("status")
+    assert ended.exit_code == 4
+    head, *rest = ended.output.splitlines()
+    assert head.startswith("NOT well: 4 wrong")
+    assert f"WRONG  {lost}: it does not answer" in rest[0] and "is it switched on?" in rest[1]
+    assert rest.index(next(line for line in rest if line.startswith("SERVER"))) > 1
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["healthy"] is False
+    assert {"unreachable", "server-unclean", "domain-unknown"} == {one["code"] for one in data["findings"]}
+    where = {row["name"]: (row["servers"], row["state"], row["managed"]) for row in data["domains"]}
+    assert set(where) == set(NAMES)
+    for name in NAMES:
+        assert where[name] == (([], "unknown", True) if name in WHERE["snow02"] else ([OTHER[lost]], "running", True))
+    servers = {row["name"]: row for row in data["servers"]}
+    assert (servers[lost]["reachable"], servers[lost]["cluster"]) == (False, "unclean")
+    assert (servers[OTHER[lost]]["reachable"], servers[OTHER[lost]]["cluster"]) == (True, "online")
+
+
+def test_a_connection_that_broke_is_told_without_what_was_asked_over_it(site: Site) -> None:
+    """ssh keeps a connection for minutes: of a server that has just lost its power, a script of ten lines was shown."""
+
+    def broken(host: str, argv: Sequence[str]) -> str | None:
+        if host == "snow01":
+            raise ConnectionLostError("the connection broke while this ran: sh -c 'export LC_ALL=C\n…'", where=host)
+        return None
+
+    site.world.fail = broken
+    lines = site.snow("status").output.splitlines()
+    assert lines[1] == "WRONG  snow01: it does not answer any more"
+    assert lines[2].startswith("       → is it switched on?")
+
+
+def test_the_keys_that_scripts_know(site: Site) -> None:
+    data = json.loads(site.snow("status", "--json").output)
+    assert {"name", "servers", "domains", "fencing", "floating_ip", "floating_ip_on", "stale", "healthy"} <= set(data)
+    assert {"name", "servers", "pacemaker", "managed", "state"} <= set(data["domains"][0])
+    known = {"name", "reachable", "cluster", "xen", "free_memory_mib", "quorate", "links", "trouble"}
+    assert known <= set(data["servers"][0])
+
+
+def test_a_lost_server_is_waited_for_once(site: Site) -> None:
+    """Ten seconds for its configs, ten more for its state: `watch` would show the site of before."""
+    for lost in OTHER:
+        site.lose(lost)
+        site.asked.clear()
+        site.snow("status")
+        assert site.asked == [lost]
+
+
+@pytest.mark.parametrize("lost", ["snow01", "snow02"])
+def test_check_shows_what_it_can_find(site: Site, lost: str) -> None:
+    """It ended with the first server that does not answer."""
+    site.lose(lost)
+    ended = site.snow("check", "--json")
+    found = {(one["code"], one["where"]): one["severity"] for one in json.loads(ended.output)["findings"]}
+    assert ended.exit_code == 4
+    assert found["unreachable", lost] == "stop"
+    assert found["release", OTHER[lost]] == "stop"  # what is wrong with the other one
+
+
+@pytest.mark.parametrize("lost", ["snow01", "snow02"])
+def test_images_are_listed_by_the_server_that_lives(site: Site, lost: str) -> None:
+    site.lose(lost)
+    ended = site.snow("list")
+    assert code_of(ended) == 3
+    assert lost in str(ended.exception)
+    for name in NAMES:
+        assert f"/sNow/domains/{name}/{name}-disk" in ended.output
+    assert code_of(site.snow("list", "--json")) == 3
+    rows = json.loads(site.snow("list", "--json").output)
+    assert {row["domain"] for row in rows} == set(NAMES)
+    assert {row["volume_there"] for row in rows} == ({None} if lost == "snow01" else {False})
+
+
+@pytest.mark.parametrize("lost", ["snow01", "snow02"])
+def test_the_log_comes_from_the_server_that_lives(site: Site, tmp_path: Path, lost: str) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        journal.note(journal.begin(), "images.deploy01", "done")
+        mirror.send(journal, list(site.hosts.values()), mirror.path_of("snow"), set())
+    assert site.snow("log").exit_code == 0
+    site.lose(lost)
+    ended = site.snow("log")
+    assert code_of(ended) == 3 and lost in str(ended.exception)
+    assert "images.deploy01 done" in ended.output
+    ended = site.snow("log", "--json")
+    assert code_of(ended) == 3 and json.loads(ended.output)
+
+
+@pytest.mark.parametrize("lost", ["snow01", "snow02"])
+def test_a_verb_that_plans_names_the_server_that_it_misses(site: Site, lost: str) -> None:
+    """Half a site would be planned for, or changed."""
+    site.lose(lost)
+    for words in (("plan",), ("apply", "--yes"), ("check", "--fix")):
+        ended = site.snow(*words)
+        assert code_of(ended) == 3, words
+        assert isinstance(ended.exception, SnowError) and ended.exception.where == lost
+
+
+def test_every_server_that_is_missed_is_named_and_all_are_waited_for_at_once(site: Site) -> None:
+    """With three dead servers it would take three times as long, and each run would name one of them."""
+    together = threading.Barrier(2, timeout=10)
+
+    def dead(host: str, argv: Sequence[str]) -> str | None:
+        together.wait()
+        raise UnreachableError("it does not answer", where=host, remedy="is it switched on?")
+
+    site.world.fail = dead
+    with pytest.raises(UnreachableError, match=r"snow01: it does not answer\n  also snow02: it does not answer"):
+        load.load(Path("ha.toml"))
+
+
+def test_no_server_at_all_is_shown_too(site: Site) -> None:
+    site.hosts = {name: site.hosts[name] for name in OTHER}
+    site.world.fail = lambda host, argv: (_ for _ in ()).throw(
+        UnreachableError("no route to host", where=host, remedy="x")
+    )
+    ended = site.snow("status")
+    assert ended.exit_code == 4
+    assert "snow01: no route to host" in ended.output and "snow02: no route to host" in ended.output
+    for name in NAMES:
+        assert f"whether {name} runs is not known" in ended.output
+    assert code_of(site.snow("list")) == 3 and code_of(site.snow("log")) == 3
+
+
+@pytest.mark.parametrize("content", [b"disk = [\n", b"\xff\xfe", b"name = 'proxy01'\n"])
+def test_a_config_that_cannot_be_read_is_told_and_the_rest_is_shown(site: Site, content: bytes) -> None:
+    """One slip in one file, and nobody could see where any domain runs."""
+    site.config("proxy01", content)
+    ended = site.snow("status")
+    assert ended.exit_code == 4
+    assert f"{DOMAINS}/proxy01.cfg" in ended.output
+    data = json.loads(site.snow("status", "--json").output)
+    assert [one["code"] for one in data["findings"]] == ["config-unreadable"]
+    assert {row["name"]: row["state"] for row in data["domains"]} == dict.fromkeys(NAMES, "running")
+    ended = site.snow("list")
+    assert isinstance(ended.exception, InputError) and "proxy01.cfg" in ended.exception.where
+    assert "/sNow/domains/slurm01/slurm01-disk" in ended.output
+    found = json.loads(site.snow("check", "--json").output)["findings"]
+    assert {"config-unreadable", "release"} <= {one["code"] for one in found}
+
+
+def test_a_domain_without_a_config_is_told_and_the_rest_is_shown(site: Site) -> None:
+    site.config("proxy01", None)
+    data = json.loads(site.snow("status", "--json").output)
+    assert [(one["code"], one["where"]) for one in data["findings"]] == [("config-missing", "ha.toml")]
+    assert {row["name"]: row["state"] for row in data["domains"]} == dict.fromkeys(NAMES, "running")
+    assert code_of(site.snow("list")) == 2
+
+
+def test_storage_that_no_server_has_hides_no_domain(site: Site) -> None:
+    """The hypervisors know where they run, whatever has become of the shared folder."""
+    for name in NAMES:
+        site.config(name, None)
+    data = json.loads(site.snow("status", "--json").output)
+    assert [one["code"] for one in data["findings"]] == ["config-unreadable"]
+    assert "snow01: no config is there; snow02: no config is there" in data["findings"][0]["message"]
+    assert {row["name"]: row["state"] for row in data["domains"]} == dict.fromkeys(NAMES, "running")
+
+
+def test_configs_come_from_a_server_that_has_the_folder_mounted(site: Site) -> None:
+    """The first one answers, without its storage."""
+    there = site.hosts["snow01"].place
+    site.hosts["snow01"].place = lambda path: {} if path.startswith("/sNow") else there(path)  # type: ignore[method-assign]
+    seen = view.look(Path("ha.toml"))
+    assert seen.reader is site.hosts["snow02"]
+    assert [domain.name for domain in seen.configs] == list(NAMES)
+    assert not seen.findings and not seen.lost

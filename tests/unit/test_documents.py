@@ -1,0 +1,53 @@
+"""The documents: an administrator follows their links, and plans an evening by their figures."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "bench" / "README.md"]
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_TIME = re.compile(r"(?:\d+ min )?\d+(?:\.\d+)?(?: to \d+(?:\.\d+)?)? (?:s|min)\b")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Who is in trouble at night finds the page that explains it."""
+    for link in _LINK.findall(document.read_text()):
+        if link.startswith(("http:", "https:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(target.read_text()), link
+
+
+def test_times_to_plan_by_are_times_that_were_measured() -> None:
+    """Users would be told of a downtime that nobody has seen. performance.md names the machine of each figure."""
+    measured = (ROOT / "docs" / "performance.md").read_text()
+    said = _TIME.findall((ROOT / "docs" / "before-you-start.md").read_text())
+    assert len(said) > 20
+    assert [time for time in said if time not in measured] == []
+
+
+def test_what_init_writes_beside_the_sources_is_no_part_of_them(tmp_path: Path) -> None:
+    """The README's way writes ha.toml and the BMCs' password into the checkout: `git add -A` would publish the password."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True, timeout=30)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    written = ["ha.toml", "ha.toml.old", "ha.secrets/ipmi", "other.secrets/ipmi"]
+    done = subprocess.run(
+        ["git", "-C", tmp_path, "check-ignore", *written], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout.split() == written
+
+
+def _anchors(text: str) -> set[str]:
+    """Of the headings, as GitHub makes them: lower case, no punctuation, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

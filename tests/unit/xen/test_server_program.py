@@ -1,0 +1,373 @@
+"""The program on the servers, run as it is by the real perl, with real locks: who may have an image, and what is said of it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from snowha.xen import leases, server_program
+
+BOOT = {"snow01": "11111111-1111-1111-1111-111111111111", "snow02": "22222222-2222-2222-2222-222222222222"}
+NEXT_BOOT = "33333333-3333-3333-3333-333333333333"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Two servers that share ``folder``; each is the program with another name and boot id."""
+
+    folder: Path
+    program: Path
+
+    def run(self, server: str, *words: str, boot: str = "", fd: int = -1, name: str = "") -> Ended:
+        environment = {
+            "PATH": str(self.folder / "bin") + ":/usr/bin:/bin",
+            "SNOW_TEST_PATH": "1",
+            "SNOW_SERVER": server,
+            "SNOW_BOOT": boot or BOOT[server],
+            "SNOW_RUN": str(self.folder / f"run-{server}"),
+        }
+        done = subprocess.run(
+            [str(self.program.with_name(name) if name else self.program), *words],
+            env=environment,
+            pass_fds=(fd,) if fd >= 0 else (),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def image(self) -> Path:
+        return self.folder / "deploy01-disk"
+
+    def record(self, server: str = "snow01") -> leases.Lease:
+        return leases.parse(self.run(server, "list", str(self.image)).out).records[0]
+
+    @contextmanager
+    def taken(self, server: str, **how: str) -> Iterator[Ended]:
+        """``take`` for an open file of this process, as the image engine does; the lock is held until the block ends."""
+        with self.image.open("r+b") as file:
+            yield self.run(server, "take", str(self.image), "--fd", str(file.fileno()), fd=file.fileno(), **how)
+
+    def says(self, program: str, text: str) -> None:
+        """Put a program in PATH that prints ``text``: what Pacemaker's or ssh's answer is."""
+        path = self.folder / "bin" / program
+        path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+        path.chmod(0o755)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Servers:
+    program = tmp_path / "snow-lease"
+    program.write_text(server_program.text())
+    program.chmod(0o755)
+    (tmp_path / "domain").symlink_to(program)
+    (tmp_path / "bin").mkdir()
+    both = Servers(tmp_path, program)
+    both.image.write_bytes(bytes(4096))
+    assert both.run("snow01", "new", str(both.image)).code == 0
+    return both
+
+
+def test_the_program_has_no_warnings(tmp_path: Path) -> None:
+    path = tmp_path / "snow-lease"
+    path.write_text(server_program.text())
+    done = subprocess.run(["perl", "-wc", str(path)], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == f"{path} syntax OK"
+
+
+def test_one_server_has_an_image_and_the_other_is_told_who(servers: Servers) -> None:
+    """Without it two servers write to one image."""
+    with servers.taken("snow01") as first, servers.taken("snow02") as second:
+        assert first.code == 0, first.err
+        assert second.code == 7
+        assert "snow01 has it open" in second.err
+        assert servers.record("snow02").server == "snow01"
+
+
+def test_a_lease_given_back_is_free_for_everybody(servers: Servers) -> None:
+    with servers.taken("snow01"):
+        pass
+    assert servers.run("snow01", "give", str(servers.image)).code == 0
+    with servers.taken("snow02") as taken:
+        assert taken.code == 0, taken.err
+
+
+def test_a_process_that_was_killed_keeps_nobody_from_its_own_server(servers: Servers) -> None:
+    """The record says that it has the image; its lock is gone with it."""
+    with servers.taken("snow01"):
+        pass
+    with servers.taken("snow01") as again:
+        assert again.code == 0, again.err
+
+
+def test_a_live_process_of_the_same_server_is_not_overlooked(servers: Servers) -> None:
+    with servers.taken("snow01"), servers.taken("snow01") as second:
+        assert second.code == 7
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("unlink", "there is no record"),
+        ("garbage", "cannot be read"),
+        ("empty", "cannot be read"),
+        ("backup", "was replaced"),
+    ],
+)
+def test_a_record_that_is_lost_or_came_back_is_no_licence(servers: Servers, damage: str, says: str) -> None:
+    """A backup of the folder that is put back says who had the image then, not now."""
+    record = Path(f"{servers.image}.lease")
+    if damage == "unlink":
+        record.unlink()
+    elif damage == "garbage":
+        record.write_bytes(os.urandom(1024))
+    elif damage == "empty":
+        record.write_bytes(b"")
+    else:
+        copy = record.with_name("copy")
+        copy.write_bytes(record.read_bytes())
+        copy.replace(record)
+    with servers.taken("snow02") as taken:
+        assert taken.code == 7
+        assert says in taken.err
+
+
+def test_a_write_that_broke_off_leaves_the_record_of_before(servers: Servers) -> None:
+    """A server loses its power in the middle of a write: nobody may be locked out for ever, or let in."""
+    with servers.taken("snow01"):
+        pass
+    record = Path(f"{servers.image}.lease")
+    content = bytearray(record.read_bytes())
+    newest = 512 if b"gen=2" in content[512:] else 0
+    content[newest + 100 : newest + 200] = bytes(100)
+    record.write_bytes(bytes(content))
+    assert servers.record().state == "free"
+
+
+def test_a_record_of_a_later_version_is_not_passed_over(servers: Servers) -> None:
+    """Two servers can have programs of two versions for a while: the older one must not go by the older half of the record."""
+    with servers.taken("snow01"):
+        pass
+    record = Path(f"{servers.image}.lease")
+    content = record.read_bytes()
+    newest = 512 if b"gen=2" in content[512:] else 0
+    record.write_bytes(content[:newest] + content[newest:].replace(b"snow-lease 1 ", b"snow-lease 2 ", 1))
+    with servers.taken("snow01") as taken:
+        assert taken.code == 7
+        assert "cannot be read" in taken.err
+
+
+FENCED = """<pacemaker-result api-version="2.38" request="stonith_admin --history snow01 --output-as=xml">
+  <list name="fencing history" count="1">
+    <fence_event action="{action}" target="{target}" client="pacemaker-controld.1" origin="snow02" status="{status}"
+      delegate="snow02" completed="{when}"/>
+  </list>
+  <status code="0" message="OK"/>
+</pacemaker-result>"""
+
+
+def stamp(offset: int = 0) -> str:
+    done = subprocess.run(
+        ["date", "-u", "-d", f"{offset} seconds", "+%F %T.000000Z"], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_fenced_server_loses_its_lease(servers: Servers) -> None:
+    """Else its domains stay down."""
+    with servers.taken("snow01"):
+        pass
+    servers.says("stonith_admin", FENCED.format(action="reboot", target="snow01", status="success", when=stamp()))
+    with servers.taken("snow02") as taken:
+        assert taken.code == 0, taken.err
+    assert servers.record().server == "snow02"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"status": "failed"},
+        {"status": "pending"},
+        {"action": "on"},
+        {"target": "snow02"},
+        {"target": "snow011"},
+    ],
+)
+def test_what_is_no_confirmed_fencing_of_the_holder_takes_nothing_away(servers: Servers, event: dict[str, str]) -> None:
+    with servers.taken("snow01"):
+        pass
+    facts = {"action": "reboot", "target": "snow01", "status": "success", "when": stamp()} | event
+    servers.says("stonith_admin", FENCED.format(**facts))
+    with servers.taken("snow02") as taken:
+        assert taken.code == 7, taken.err
+
+
+def test_a_fencing_of_before_the_lease_takes_nothing_away(servers: Servers) -> None:
+    """The server was fenced, came back, and has the image again: its domain would run twice."""
+    servers.says("stonith_admin", FENCED.format(action="reboot", target="snow01", status="success", when=stamp(-60)))
+    with servers.taken("snow01"):
+        pass
+    with servers.taken("snow02") as taken:
+        assert taken.code == 7, taken.err
+
+
+@pytest.mark.parametrize(("zone", "offset"), [("+01:00", 3600), ("-0530", -19800), (" +02:00", 7200)])
+def test_a_fencing_is_read_in_any_time_zone(servers: Servers, zone: str, offset: int) -> None:
+    """Pacemaker tells it in the server's local time."""
+    with servers.taken("snow01"):
+        pass
+    when = stamp(offset).removesuffix("Z") + zone
+    servers.says("stonith_admin", FENCED.format(action="off", target="snow01", status="success", when=when))
+    with servers.taken("snow02") as taken:
+        assert taken.code == 0, taken.err
+
+
+def test_a_server_that_has_booted_since_loses_its_lease(servers: Servers) -> None:
+    with servers.taken("snow01"):
+        pass
+    servers.says("ssh", NEXT_BOOT)
+    with servers.taken("snow02") as taken:
+        assert taken.code == 0, taken.err
+
+
+def test_a_server_that_answers_from_the_same_boot_keeps_it(servers: Servers) -> None:
+    with servers.taken("snow01"):
+        pass
+    servers.says("ssh", BOOT["snow01"])
+    with servers.taken("snow02") as taken:
+        assert taken.code == 7
+
+
+def test_the_next_boot_of_the_holder_itself_has_it_at_once(servers: Servers) -> None:
+    with servers.taken("snow01"):
+        pass
+    with servers.taken("snow01", boot=NEXT_BOOT) as taken:
+        assert taken.code == 0, taken.err
+
+
+def test_a_lease_is_broken_by_hand_only_when_asked_for(servers: Servers) -> None:
+    with servers.taken("snow01"):
+        pass
+    asked = servers.run("snow02", "break", str(servers.image))
+    assert asked.code == 7
+    assert "nobody can be asked" in asked.err
+    assert servers.record().server == "snow01"
+    assert servers.run("snow02", "break", str(servers.image), "--yes").code == 0
+    assert servers.record().state == "free"
+
+
+def test_a_locked_image_gets_no_first_record(servers: Servers) -> None:
+    """It was attached by something that knows of no leases."""
+    Path(f"{servers.image}.lease").unlink()
+    with servers.image.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused = servers.run("snow01", "new", str(servers.image))
+    assert refused.code == 7
+    assert "is locked" in refused.err
+
+
+def test_the_list_is_json_whatever_a_file_is_called(servers: Servers) -> None:
+    strange = servers.folder / 'a "quoted"\\name'
+    strange.write_bytes(b"")
+    found = json.loads(servers.run("snow01", "list", str(strange)).out)
+    assert found["records"] == [{"image": str(strange), "record": None}]
+
+
+# the resource agent
+
+
+def agent(servers: Servers, action: str, **how: str) -> Ended:
+    program = servers.folder / "agent"
+    program.write_text(
+        f"#!/bin/sh\nexport OCF_RESKEY_xmfile={servers.folder}/deploy01.cfg OCF_RESKEY_name=deploy01\n"
+        f"export OCF_RESKEY_CRM_meta_timeout={how.get('timeout', '2000')}\n"
+        f"export OCF_RESKEY_CRM_meta_interval={how.get('interval', '0')}\n"
+        f'exec {servers.folder}/domain "$@"\n'
+    )
+    program.chmod(0o755)
+    return servers.run("snow01", action, name="agent")
+
+
+def xl_list(*rows: str) -> str:
+    head = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
+    return "\n".join([head, "Domain-0                                     0  1024     1     r-----     572.5", *rows])
+
+
+def row(name: str, state: str) -> str:
+    return f"{name:<40} {3:>5} {128:>5} {1:>5}     {state}      46.6"
+
+
+@pytest.mark.parametrize(("state", "code"), [("-b----", 0), ("r-----", 0), ("------", 0), ("--p---", 0), ("----c-", 1)])
+def test_monitor_says_what_the_hypervisor_says(servers: Servers, state: str, code: int) -> None:
+    servers.says("xl", xl_list(row("deploy01", state)))
+    assert agent(servers, "monitor").code == code
+
+
+def test_monitor_says_not_running_only_when_the_hypervisor_answered(servers: Servers) -> None:
+    servers.says("xl", xl_list(row("proxy01", "-b----")))
+    assert agent(servers, "monitor").code == 7
+
+
+@pytest.mark.parametrize(
+    "xl", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nexec sleep 600\n", "#!/bin/sh\nexit 0\n", "#!/bin/sh\necho Name ID\n", ""]
+)
+def test_a_broken_xl_is_never_not_running(servers: Servers, xl: str) -> None:
+    """Pacemaker would start the domain on another server while it runs here."""
+    if xl:
+        (servers.folder / "bin" / "xl").write_text(xl)
+        (servers.folder / "bin" / "xl").chmod(0o755)
+    for interval in ("0", "60000"):
+        ended = agent(servers, "monitor", interval=interval)
+        assert ended.code not in (0, 7), ended
+        assert "ocf-exit-reason:it cannot be told whether deploy01 runs here" in ended.err
+
+
+def test_a_stop_that_cannot_be_proven_fails(servers: Servers) -> None:
+    """Pacemaker fences then, and does not start a domain that may run."""
+    (servers.folder / "bin" / "xl").write_text("#!/bin/sh\nexit 1\n")
+    (servers.folder / "bin" / "xl").chmod(0o755)
+    ended = agent(servers, "stop")
+    assert ended.code == 1
+    assert "ocf-exit-reason:it cannot be told whether deploy01 runs here, so it is not stopped" in ended.err
+
+
+def test_half_a_migration_is_not_not_running(servers: Servers) -> None:
+    servers.says("xl", xl_list(row("deploy01--incoming", "--p---")))
+    ended = agent(servers, "monitor")
+    assert ended.code == 1
+    assert "deploy01--incoming" in ended.err
+
+
+def test_the_metadata_are_what_the_api_asks_for(servers: Servers) -> None:
+    """Pacemaker refuses a resource whose agent's metadata it cannot read."""
+    from lxml import etree
+
+    root = etree.fromstring(agent(servers, "meta-data").out.encode())
+    assert [parameter.get("name") for parameter in root.iterfind("parameters/parameter")] == ["xmfile", "name"]
+    assert {action.get("name") for action in root.iterfind("actions/action")} >= {
+        "start",
+        "stop",
+        "monitor",
+        "migrate_to",
+        "migrate_from",
+        "meta-data",
+        "validate-all",
+    }
