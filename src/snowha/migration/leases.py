@@ -6,7 +6,11 @@ the domain's next start or migration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from snowha.errors import SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.many import each
 from snowha.migration.ground import Ground, site_domains
 from snowha.plan.step import Reporter
 from snowha.xen import leases, server_program
@@ -36,28 +40,41 @@ def missing(ground: Ground) -> str | None:
     return f"{none[0]} has no record of who has it open" if none else None
 
 
-def _without_lease(answer: Leases, wanted: list[str]) -> list[str]:
+def _without_lease(answer: Leases, wanted: Sequence[str]) -> list[str]:
     return [one.image for one in answer.attached if one.image in wanted and not one.is_leased]
 
 
 def adopt(ground: Ground, reporter: Reporter) -> None:
-    """Write the records. Raises SiteError for an image that is attached on two servers."""
-    wanted = images(ground)
-    answers = ground.on_all(lambda host: leases.ask(host, wanted))
-    records = {lease.image: lease for answer in answers.values() if answer for lease in answer.records}
+    """Write the records. Raises SiteError for an image that is attached on two servers, or a server that cannot be asked."""
+    record(ground.hosts, images(ground), reporter, every=True)
+
+
+def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter, *, every: bool = False) -> None:
+    """Write the records of ``wanted`` that are missing. ``every``: each server must say what it has attached.
+
+    Raises SiteError for an image that is attached on two of ``hosts``, or a server without the program if ``every``.
+    """
+    if not wanted:
+        return
+    asked = each(list(hosts.values()), lambda host: leases.ask(host, wanted))
+    answers = {server: answer for server, answer in asked.items() if answer is not None}
+    silent = [server for server in asked if server not in answers]
+    if every and silent:
+        raise SiteError(
+            f"{server_program.PATH} is not there", where=silent[0], remedy="`snow ha apply` installs it: run it again"
+        )
+    records = {lease.image: lease for answer in answers.values() for lease in answer.records}
     for image in wanted:
-        attached = [
-            server for server, answer in answers.items() if answer and image in [one.image for one in answer.attached]
-        ]
+        attached = [server for server, answer in answers.items() if image in [one.image for one in answer.attached]]
         if len(attached) > 1:
             raise SiteError(
                 f"{image} is attached on {' and '.join(attached)}: its domain runs twice",
                 where=image,
                 remedy="shut the domain down on all of them but one (xl shutdown), then run this again",
             )
-        if attached and image in _without_lease(answers[attached[0]] or Leases("", ""), wanted):
+        if attached and image in _without_lease(answers[attached[0]], wanted):
             reporter.say(f"leasing {image} to {attached[0]}, where it is attached")
-            ground.hosts[attached[0]].run([server_program.PATH, "adopt", image])
-        elif not attached and records[image].state == "none":
+            hosts[attached[0]].run([server_program.PATH, "adopt", image])
+        elif answers and not attached and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")
-            ground.first.run([server_program.PATH, "new", image])
+            hosts[next(iter(answers))].run([server_program.PATH, "new", image])

@@ -10,6 +10,9 @@ from snowha.site.model import Site
 from snowha.xen import server_program
 from snowha.xen.leases import Lease, Leases
 
+_MIGRATION = ".migration"
+"""What the agent adds to a domain's name for what it has to say of its last migration."""
+
 
 @dataclass(frozen=True)
 class ImageStatus:
@@ -73,13 +76,18 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
         since, _, why = unusable[0].partition(" ")
         yield found("xl-unusable", server, f"{server}: {why} (since {since})")
     for domain, note in answer.notes.items():
-        if "is paused" in note:
+        if domain.endswith(_MIGRATION):
+            since, _, why = note.partition(" ")
+            yield found("migration-failed", domain.removesuffix(_MIGRATION), f"{why} ({since})")
+        elif "is paused" in note:
             yield found("domain-paused", domain, f"{domain} is paused on {server} (since {note.partition(' ')[0]})")
 
 
 def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:
-    if len(row.attached) > 1 and row.state not in ("offered", "tentative"):
-        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(row.attached)}")
+    # of a live migration one end is held back until the other one has let go
+    able = [server for server in row.attached if not _is_frozen(row.image, answers[server])]
+    if len(able) > 1:
+        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(able)}")
     for server in row.attached:
         answer = answers[server]
         for one in answer.attached if answer else ():
@@ -101,6 +109,10 @@ def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterato
                 yield found(
                     "image-frozen", row.image, f"{row.image} is held back on {server}: nothing of it is written"
                 )
+
+
+def _is_frozen(image: str, answer: Leases | None) -> bool:
+    return answer is not None and all(one.is_frozen for one in answer.attached if one.image == image)
 
 
 def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:

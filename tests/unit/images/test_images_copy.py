@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from image_files import MIB, make_image, noise, silent, tool
+from lease_program import LeaseProgram
 
 from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
-from snowha.images import travel
+from snowha.images import storage, travel
 from snowha.images.check import verify
 from snowha.images.commands import main
 from snowha.images.engine import copy
@@ -28,13 +29,7 @@ from snowha.images.ranges import gaps, intersect, total
 from snowha.images.storage import Storage
 from snowha.images.survey import survey
 from snowha.migration import image_engine
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("packed") / "images.pyz"
-    path.write_bytes(travel.pack())
-    return path
+from snowha.xen import server_program
 
 
 def test_a_file_system_is_copied_used_blocks_only_and_is_sound(tree: Path, tmp_path: Path) -> None:
@@ -69,13 +64,14 @@ def test_an_unclean_file_system_is_copied_whole_and_the_manifest_says_why(tree: 
 
 
 def test_several_verbs_in_one_process_up_to_the_first_that_fails(
-    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    packed: Path, lease_program: LeaseProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A domain waits for all its disks; what comes after a failure must not be done, and not be called done."""
     for name in ("root", "other"):
         noise(tmp_path / name, MIB)
     verbs = [["copy", str(tmp_path / name), str(tmp_path / f"image-{name}")] for name in ("root", "missing", "other")]
     monkeypatch.setattr(image_engine, "PATH", str(packed))
+    monkeypatch.setattr(server_program, "PATH", lease_program.of("snow01"))
     host = LocalHost()
     with pytest.raises(CommandError, match="cannot be opened"):
         image_engine.run_all(host, verbs)
@@ -94,12 +90,70 @@ def test_sizes_that_are_no_multiple_of_anything(size: int, tmp_path: Path) -> No
     verify(str(tmp_path / "image"), silent)
 
 
-def test_zeros_become_holes(tmp_path: Path) -> None:
-    source = noise(tmp_path / "source", 9 * MIB, zeros=[(MIB, 3 * MIB), (6 * MIB + 70_000, 400_000), (8 * MIB, MIB)])
+def test_an_image_that_is_gone_does_not_differ(tmp_path: Path) -> None:
+    """ "Do not trust this storage" would be said of a typing mistake."""
+    source = noise(tmp_path / "source", MIB)
     done = copy(str(source), str(tmp_path / "image"), silent)
-    assert (tmp_path / "image").read_bytes() == source.read_bytes()
+    (tmp_path / "image").unlink()
+    with pytest.raises(UsageError, match="no such image"):
+        verify(str(tmp_path / "image"), silent)
+    assert done["hash"].startswith("sha256-of-windows:")
+
+
+def zeros_between(path: Path) -> Path:
+    return noise(path, 9 * MIB, zeros=[(MIB, 3 * MIB), (6 * MIB + 70_000, 400_000), (8 * MIB, MIB)])
+
+
+def test_zeros_are_not_written_and_have_their_room(tmp_path: Path) -> None:
+    """The storage may fill up later: a domain's write into a hole would be an error of its disk."""
+    source, image = zeros_between(tmp_path / "source"), tmp_path / "image"
+    done = copy(str(source), str(image), silent)
+    with Storage(str(image)) as there:  # before the kernel has pages of it in memory, which count as data
+        assert total(there.data_ranges()) <= done["written"] + 64 * 1024, "zeros would be read back"
+    assert image.read_bytes() == source.read_bytes()
     assert done["written"] < 5 * MIB
-    assert (tmp_path / "image").stat().st_blocks * 512 <= done["written"] + 64 * 1024
+    assert image.stat().st_blocks * 512 >= 9 * MIB
+
+
+def without_fallocate(descriptor: int, mode: int, at: int, size: int) -> int:
+    return errno.EOPNOTSUPP if mode == 0 else real_fallocate(descriptor, mode, at, size)
+
+
+real_fallocate = storage._fallocate
+
+
+def test_where_the_storage_cannot_allocate_zeros_become_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS before 4.2. Zeros are not written instead: that would cost the copy its speed."""
+    monkeypatch.setattr(storage, "_fallocate", without_fallocate)
+    source, image = zeros_between(tmp_path / "source"), tmp_path / "image"
+    done = copy(str(source), str(image), silent)
+    assert image.read_bytes() == source.read_bytes()
+    assert done["written"] < 5 * MIB
+    assert image.stat().st_blocks * 512 <= done["written"] + 64 * 1024
+
+
+def test_what_does_not_fit_takes_no_room_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quota ends the allocation half-way: what it had taken is given back, for the copy itself."""
+
+    def half(descriptor: int, mode: int, at: int, size: int) -> int:
+        if mode:
+            return real_fallocate(descriptor, mode, at, size)
+        return real_fallocate(descriptor, 0, at, size // 2) or errno.EDQUOT
+
+    monkeypatch.setattr(storage, "_fallocate", half)
+    source, image = zeros_between(tmp_path / "source"), tmp_path / "image"
+    done = copy(str(source), str(image), silent)
+    assert image.read_bytes() == source.read_bytes()
+    assert image.stat().st_blocks * 512 <= done["written"] + 64 * 1024
+
+
+def test_swap_and_what_was_killed_have_their_room_as_well(tmp_path: Path) -> None:
+    """Nothing of swap is copied; the domain fills all of it later."""
+    source, image = tmp_path / "source", tmp_path / "image"
+    noise(source, 4 * MIB)
+    tool("mkswap", "-q", source)
+    copy(str(source), str(image), silent)
+    assert image.stat().st_blocks * 512 >= 4 * MIB
 
 
 def test_swap_is_made_anew_with_the_same_identity(tmp_path: Path) -> None:

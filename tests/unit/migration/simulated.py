@@ -9,13 +9,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from simulated_leases import Leases
+
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
 from snowha.migration import autostart, undo_cluster
 from snowha.migration.ground import Ground, read_domains
+from snowha.site import domain_config
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
-from snowha.xen import xl
+from snowha.xen import server_program, xl
 
 CONF = "/sNow/etc/snow.conf"
 DOMAINS = "/sNow/etc/domains"
@@ -60,8 +63,7 @@ class World:
     """Pacemaker's resources with the server that each is on."""
     maintenance: bool = False
     standby: set[str] = field(default_factory=set)
-    attached: dict[str, str] = field(default_factory=dict)
-    """Files that a loop device has open, with the server."""
+    leases: Leases = field(default_factory=Leases)
 
     def crm_mon(self) -> str:
         nodes = "".join(
@@ -119,6 +121,11 @@ class SimulatedHost:
         found = self.place(path).get(path)
         return found[0].decode() if found else None
 
+    @property
+    def has_leases(self) -> bool:
+        """Whether snow-lease is there and can be executed."""
+        return self.own.get(server_program.PATH, (b"", 0))[1] & 0o111 != 0
+
     def run(
         self,
         argv: Sequence[str],
@@ -134,9 +141,12 @@ class SimulatedHost:
             completed = Completed(tuple(argv), 1, "", said)
         else:
             if words[0] == "python3":
-                return Completed(tuple(argv), 0, self._engine(words[2:], on_line), "")
-            status, out = self._answer(words, input)
-            completed = Completed(tuple(argv), status, out, "")
+                return Completed(tuple(argv), *self._engine(words[2:], on_line), "")
+            if words[0] == server_program.PATH and self.has_leases:
+                answer = self.world.leases.call(self.name, words[1:], self.world.running)
+            else:
+                answer = (*self._answer(words, input), "")
+            completed = Completed(tuple(argv), *answer)
         for line in completed.stdout.splitlines() if on_line else ():
             assert on_line is not None
             on_line(line)
@@ -151,6 +161,8 @@ class SimulatedHost:
         if words[0] == "env":
             words = words[2:]
         if words[:2] == ["sh", "-c"]:
+            if words[2] == server_program._LINK:
+                self.links[words[5]] = words[4]
             if words[2] == undo_cluster._EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
@@ -169,6 +181,8 @@ class SimulatedHost:
             case ["ln", "-sfn", target, path]:
                 self.links[path] = target
                 return 0, ""
+            case ["readlink", "--", *paths]:
+                return 0, "".join(f"{self.links[path]}\n" for path in paths if path in self.links)
             case ["xl", "info"]:
                 return 0, INFO
             case ["xl", "list"]:
@@ -186,6 +200,10 @@ class SimulatedHost:
                     return 0, ""
                 name = path.rpartition("/")[2].removesuffix(".cfg")
                 assert name not in world.running, f"{name} is started a second time"
+                domain = domain_config.parse(self.text(path) or "", where=here, path=path)
+                has_script = self.has_leases and self.links.get(server_program.LINKS[0]) == server_program.PATH
+                if not world.leases.attach(domain, has_script, world.running):
+                    return 1, ""
                 world.log.append((here, f"create {name}"))
                 world.running[name] = here
                 return 0, ""
@@ -224,7 +242,8 @@ class SimulatedHost:
                 world.active |= {(here, unit) for unit in units}
                 return 0, ""
             case ["losetup", "--list", *_]:
-                return 0, "".join(f"{file}\n" for file, server in world.attached.items() if server == here)
+                open_here = [file for file, server, _ in world.leases.attached(world.running) if server == here]
+                return 0, "".join(f"{file}\n" for file in open_here)
             case ["find", folder, *rest] if "-printf" in rest and rest[-1] == "%f\\n":
                 prefix = folder.removeprefix(files.KEPT) + "/"
                 return 0, "".join(f"{path.removeprefix(prefix)}\n" for path in self.kept if path.startswith(prefix))
@@ -232,31 +251,45 @@ class SimulatedHost:
                 return 0, "".join(f"{path} {target}\n" for path, target in self.links.items())
             case ["find", folder, *_]:
                 return 0, "".join(f"{path}\n" for path in self.own if path.startswith(f"{folder}/"))
-            case ["rm", "-f", "--", _] | ["systemctl", *_] | ["xl", "destroy", _]:
+            case ["rm", "-f", "--", *paths]:
+                world.leases.records -= {path.removesuffix(".lease") for path in paths if path.endswith(".lease")}
                 return 0, ""
+            case ["rm", "-f", _] | ["systemctl", *_] | ["xl", "destroy", _]:
+                return 0, ""
+            case [server_program.PATH, *_]:
+                return 127, ""
             case _:
                 return 1, ""  # Pacemaker, Corosync: not there
 
-    def _engine(self, words: Sequence[str], on_line: Callable[[str], None] | None) -> str:
+    def _engine(self, words: Sequence[str], on_line: Callable[[str], None] | None) -> tuple[int, str]:
         """The image engine; what it says is heard while it runs."""
         lines = []
+        code = 0
         for number, verb in enumerate(" ".join(words).split(" + ")):
             match verb.split(" "):
                 case ["wait", _, _]:
-                    events = [{"event": "waiting"}, {"event": "found", "number": number}]
-                case ["copy", source, target, _]:
-                    self.world.log.append((self.name, f"copy {source} {target}"))
-                    assert not any(name in source for name in self.world.running), "a disk in use is copied"
-                    self.world.disks[target] = self.world.disks[source]
-                    size = len(self.world.disks[source])
-                    events = [{"event": "done", "verified": True, "bytes": size, "number": number}]
+                    events: list[dict[str, object]] = [{"event": "waiting"}, {"event": "found", "number": number}]
+                case ["copy", source, target, "--lease", server_program.PATH, "--json"]:
+                    assert self.has_leases, "the engine takes leases with a program that is not there"
+                    is_new = target not in self.world.disks
+                    busy = self.world.leases.take(source, target, is_new, self.world.running)
+                    if busy:
+                        code, events = 7, [{"event": "error", "message": busy, "remedy": "", "exit": 7}]
+                    else:
+                        self.world.log.append((self.name, f"copy {source} {target}"))
+                        assert not any(name in source for name in self.world.running), "a disk in use is copied"
+                        self.world.disks[target] = self.world.disks[source]
+                        size = len(self.world.disks[source])
+                        events = [{"event": "done", "verified": True, "bytes": size, "number": number}]
                 case _:
                     raise AssertionError(verb)
             for event in events:
                 lines.append(json.dumps(event))
                 if on_line is not None:
                     on_line(lines[-1])
-        return "".join(f"{line}\n" for line in lines)
+            if code:
+                break
+        return code, "".join(f"{line}\n" for line in lines)
 
     def _autostart(self, configs: list[str]) -> str:
         """What autostart.sh prints: links in /etc/xen/auto."""

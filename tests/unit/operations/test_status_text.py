@@ -59,9 +59,9 @@ def test_notes_are_no_reason_to_say_that_it_is_not_well() -> None:
 
 def test_what_is_off_on_purpose_and_what_is_not_managed_is_shown_as_that() -> None:
     rows = {line.split()[0]: re.split(r"  +", line) for line in lines(status()) if line}
-    assert rows["proxy01"] == ["proxy01", "off on purpose", "-", "on no server"]
-    assert rows["slurm01"] == ["slurm01", "running", "snow01", "snow01 (not managed)"]
-    assert rows["slurm02"] == ["slurm02", "off", "-", "on no server"]
+    assert rows["proxy01"] == ["proxy01", "off on purpose", "-", "on no server", "-"]
+    assert rows["slurm01"] == ["slurm01", "running", "snow01", "snow01 (not managed)", "-"]
+    assert rows["slurm02"] == ["slurm02", "off", "-", "on no server", "-"]
 
 
 def test_what_is_down_is_red_and_nothing_else_moves() -> None:

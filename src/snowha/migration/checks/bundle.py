@@ -12,6 +12,7 @@ from snowha.errors import CommandError
 from snowha.hosts.reading import looking
 from snowha.migration import autostart
 from snowha.migration.checks.facts import LoginFact, Reach
+from snowha.xen import saved
 
 _MISSING_COMMAND = (126, 127)
 
@@ -30,7 +31,7 @@ def gather_argv(
     return [
         "sh",
         "-c",
-        _script("gather.sh"),
+        looking(saved.FUNCTION + _script("gather.sh")),
         "sh",
         boundary,
         snow_conf,

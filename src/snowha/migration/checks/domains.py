@@ -13,7 +13,7 @@ from snowha.site.disk_spec import unmovable
 from snowha.site.image_names import check_images, image_paths
 from snowha.site.model import Site
 from snowha.site.rules import Finding
-from snowha.xen import xl
+from snowha.xen import saved, xl
 
 
 def rules(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -25,6 +25,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _images_there(site, facts)
     yield from _kernels(site, facts)
     yield from _running(site, facts)
+    yield from _saved(site, facts)
     yield from _migration(site, facts)
     yield from _memory(site, facts)
     yield from _autostart(site, facts)
@@ -130,6 +131,16 @@ def _running(site: Site, facts: Facts) -> Iterator[Finding]:
     for name, servers in alive.items():
         if len(servers) > 1:
             yield found("runs-twice", ", ".join(servers), f"{name} runs on {' and '.join(servers)} at once")
+
+
+def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Of one that runs the file is old: it was restored, or started anew."""
+    running = {name for server in facts.answering for name in server.running}
+    names = {domain.name for domain in site.domains} - running
+    for server in facts.answering:
+        for name, path in server.saved.items():
+            if name in names:
+                yield found("saved", server.name, f"{name} is saved in {path}", remedy=saved.remedy(path))
 
 
 def _migration(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from snowha.errors import SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.reading import looking
+from snowha.hosts.waiting import waiting_for
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import (
     BmcFact,
@@ -114,7 +115,7 @@ def asked_names(ground: Ground) -> list[str]:
 
 
 def asked_paths(ground: Ground) -> list[str]:
-    """Shared folders; kernels, ramdisks, volumes and images of all domains."""
+    """Shared folders; kernels, ramdisks, volumes and images of all domains, also those that a run was in the middle of."""
     site = ground.site
     found = [mount.target for mount in site.mounts]
     for domain in site.domains:
@@ -122,7 +123,7 @@ def asked_paths(ground: Ground) -> list[str]:
         for disk in domain.disks:
             found += [disk.target] if disk.target.startswith("/") else []
         for image in image_paths(domain, site.paths.images).values():
-            found += [image, f"{image}.manifest"]
+            found += [image, f"{image}.manifest", f"{image}.partial"]
     return list(dict.fromkeys(found))
 
 
@@ -185,7 +186,8 @@ def _reach(ground: Ground, host: Host) -> tuple[tuple[Reach, ...], tuple[LoginFa
 
 def _ask_bmc(askers: list[Host], name: str, ground: Ground, passwords: Mapping[str, str]) -> BmcFact:
     try:
-        return bmc.ask(askers, ground.site.server(name), passwords[name])
+        with waiting_for(f"the BMC of {name}"):
+            return bmc.ask(askers, ground.site.server(name), passwords[name])
     except SnowError as error:
         return BmcFact("refused", error.message.splitlines()[0])
 

@@ -3,6 +3,7 @@ package Snow::Evidence;
 # with another boot id, or Pacemaker fenced it after it wrote its record (its power was read back as off).
 use strict;
 use warnings;
+use Fcntl qw(:DEFAULT :flock);
 
 # No two clocks are compared. The record's time was given by the storage, and so is "now" (a new file's time); how long ago the
 # fencing ended is told by this server's own clock alone. A server needs longer than this to boot, so what a fenced server wrote
@@ -10,9 +11,28 @@ use warnings;
 our $TOLERANCE = 3;
 my %said;
 
+# What was proven once stays true, and is noted: a disk that is attached has no time to ask, since asking takes seconds.
+sub is_known_to_be_over {
+    my ($server, $boot) = @_;
+    return "$server.$boot" =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/ && -e "$Snow::Common::RUN/over/$server.$boot" ? 1 : 0;
+}
+
+# Of several domains that are started at once, as when a server was lost, one asks Pacemaker.
 sub boot_is_over {
     my ($server, $boot, $record, $image) = @_;
-    return $said{"$server $boot $record->{gen}"} //= _fenced_since($server, $record, $image) || _has_booted($server, $boot);
+    return 0 unless "$server.$boot" =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
+    my $key = "$server $boot $record->{gen}";
+    return $said{$key} if defined $said{$key};
+    Snow::Common::make_run('over');
+    my $folder = "$Snow::Common::RUN/over";
+    my $noted = "$folder/$server.$boot";
+    return $said{$key} = 1 if -e $noted;
+    sysopen(my $turn, "$folder/.lock", O_RDWR | O_CREAT, 0600) or die "$folder/.lock: $!\n";
+    flock $turn, LOCK_EX;
+    return $said{$key} = 1 if -e $noted;
+    my $over = _fenced_since($server, $record, $image) || _has_booted($server, $boot);
+    Snow::Common::write_file($noted, "proven for $image at " . Snow::Common::now() . "\n") if $over;
+    return $said{$key} = $over;
 }
 
 sub _fenced_since {
@@ -24,7 +44,8 @@ sub _fenced_since {
     my $age = time - $ended;
     my $now = Snow::Record::storage_time($image);
     return 0 if $age < 0 || !defined $now;
-    my $claimed = $record->{claim} || $record->{mtime};
+    # what a migration's target wrote last says nothing of when its source had it
+    my $claimed = $server eq $record->{server} && $record->{claim} ? $record->{claim} : $record->{mtime};
     return $now - $age >= $claimed - $TOLERANCE ? 1 : 0;
 }
 
@@ -58,6 +79,14 @@ sub seconds {
         $at -= $1 eq '+' ? $offset : -$offset;
     }
     return $at;
+}
+
+# Whoever must be gone before `me` may have an image that it does not have: pairs of server and boot id.
+sub others {
+    my ($record, $me) = @_;
+    return () if $record->{state} eq 'free';
+    my @pairs = (['server', 'boot'], $record->{state} eq 'tentative' ? ['to', 'toboot'] : ());
+    return grep { $_->[0] =~ /\w/ && $_->[0] ne $me->{server} } map { [@{$record}{@$_}] } @pairs;
 }
 
 # Asked of the server itself, over the logins that live migration uses.
