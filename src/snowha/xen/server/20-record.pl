@@ -78,8 +78,7 @@ sub with {
     my $path = path($image);
     my $flags = O_RDWR | ($how{new} ? O_CREAT | O_EXCL : 0);
     Snow::Record::exists($image) unless $how{new};
-    sysopen(my $file, $path, $flags, 0600)
-        or die $how{new} && $!{EEXIST} ? "$path is there already\n"
+    my $file = _open($path, $flags) or die $how{new} && $!{EEXIST} ? "$path is there already\n"
         : $!{ENOENT} ? "there is no record of who has $image open ($path)"
             . " - if it is attached on no server: snow-lease new $image\n"
         : "$path cannot be opened: $!\n";
@@ -123,6 +122,20 @@ sub with {
     my @answer = $work->($record, $write);
     close $file;
     return wantarray ? @answer : $answer[0];
+}
+
+# An NFS 4.1 client asks for no delegation of a file that it opens with O_DIRECT (Linux fs/nfs/nfs4proc.c). Had a server that was lost one
+# of the record, nobody else could open it before its NFS lease ends, 90 s later. It is read and written without the flag.
+sub _open {
+    my ($path, $flags) = @_;
+    my $file;
+    if (sysopen $file, $path, $flags | O_DIRECT, 0600) {
+        my $now = fcntl $file, F_GETFL, 0;
+        fcntl $file, F_SETFL, $now & ~O_DIRECT or die "$path: $!\n";
+        return $file;
+    }
+    return unless $!{EINVAL};    # a file system without it
+    return sysopen($file, $path, $flags & ~O_EXCL, 0600) ? $file : undef;
 }
 
 sub fsync {
