@@ -1,14 +1,17 @@
-"""Whether every image has one holder, and the right one. Pure: from what each server says of its leases to findings."""
+"""Whether every image has one holder, and the right one: what each server says of its leases, and the findings in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from snowha.errors import CommandError, SnowError
+from snowha.hosts.api import Host
 from snowha.operations.findings import Finding, found
 from snowha.site.model import Site
-from snowha.xen import server_program
-from snowha.xen.leases import Lease, Leases
+from snowha.xen import leases, server_program
+from snowha.xen.leases import Attached, Lease, Leases
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,29 @@ def images_of(site: Site) -> dict[str, str]:
     }
 
 
+def ask(host: Host) -> Leases | None:
+    """What ``host`` has attached, for whoever only looks: a program that fails is told, and all else of the server is shown.
+
+    None if the program is not there. Raises UnreachableError.
+    """
+    try:
+        return leases.ask(host, ())
+    except CommandError as error:
+        return Leases(host.name, "", trouble=error.message)
+
+
+def records(
+    hosts: Mapping[str, Host], answers: Mapping[str, Leases | None], images: Mapping[str, str]
+) -> tuple[Lease, ...]:
+    """The leases' records, as the first server reads them that has our program: they are on storage that all share."""
+    for name, answer in answers.items():
+        if images and answer is not None and not answer.trouble:
+            with suppress(SnowError):
+                again = leases.ask(hosts[name], tuple(images))
+                return again.records if again else ()
+    return ()
+
+
 def status(
     images: Mapping[str, str], answers: Mapping[str, Leases | None], records: Sequence[Lease]
 ) -> tuple[ImageStatus, ...]:
@@ -57,8 +83,12 @@ def judge(
 ) -> Iterator[Finding]:
     """What is wrong with the leases. ``answers``: of every server, None for one that could not be asked or has no leases."""
     for name, answer in answers.items():
-        if answer is not None:
+        if answer is not None and answer.trouble:
+            remedy = "`snow ha apply` installs it anew"
+            yield found("lease-unreadable", name, f"{name}: {answer.trouble}", remedy=remedy)
+        elif answer is not None:
             yield from _notes(name, answer)
+    answers = {name: None if answer is None or answer.trouble else answer for name, answer in answers.items()}
     by_image = {record.image: record for record in records}
     for row in status(images, answers, records):
         record = by_image.get(row.image)
@@ -78,35 +108,33 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
 
 
 def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:
-    # of a live migration one end is held back until the other one has let go
-    able = [server for server in row.attached if not _is_frozen(row.image, answers[server])]
-    if len(able) > 1:
-        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(able)}")
-    for server in row.attached:
-        answer = answers[server]
-        for one in answer.attached if answer else ():
-            if one.image != row.image:
-                continue
-            if not one.is_leased:
-                yield found(
-                    "image-without-lease",
-                    row.image,
-                    f"{row.image} is attached on {server} without a lease ({one.device})",
-                )
-            elif not one.holder_lives:
-                yield found(
-                    "lease-holder-gone",
-                    row.image,
-                    f"the process that hands over the lease of {row.image} on {server} has died",
-                )
-            if one.is_frozen:
-                yield found(
-                    "image-frozen", row.image, f"{row.image} is held back on {server}: nothing of it is written"
-                )
+    here = [
+        (server, one)
+        for server, answer in answers.items()
+        for one in (answer.attached if answer else ())
+        if one.image == row.image
+    ]
+    writers = dict.fromkeys(server for server, one in here if _may_write(row, server, one))
+    if len(writers) > 1 and row.state not in ("offered", "tentative"):
+        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(writers)}")
+    for server, one in here:
+        if not one.is_leased:
+            message = f"{row.image} is attached on {server} without a lease ({one.device})"
+            yield found("image-without-lease", row.image, message)
+        elif not one.holder_lives and row.holder in ("", server):
+            message = f"the process that hands over the lease of {row.image} on {server} has died"
+            yield found("lease-holder-gone", row.image, message)
+        elif not one.holder_lives:
+            message = f"{row.image} was handed over to {row.holder}, and is attached on {server} still, cut off"
+            yield found("image-frozen", row.image, message)
+        if one.is_frozen:
+            yield found("image-frozen", row.image, f"{row.image} is held back on {server}: nothing of it is written")
 
 
-def _is_frozen(image: str, answer: Leases | None) -> bool:
-    return answer is not None and all(one.is_frozen for one in answer.attached if one.image == image)
+def _may_write(row: ImageStatus, server: str, one: Attached) -> bool:
+    """Not while its device is frozen, nor as the source of a live migration whose lease the target has: then it was cut off, and
+    its holder has ended. libxl takes it away some seconds later (75-holder.pl)."""
+    return not one.is_frozen and (not one.is_leased or one.holder_lives or row.holder in ("", server))
 
 
 def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from snowha.cluster import cib
@@ -16,9 +15,8 @@ from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
 from snowha.site.model import Site
 from snowha.site.rules import Finding as SiteFinding
-from snowha.xen import leases as leases_of
 from snowha.xen import xl
-from snowha.xen.leases import Lease, Leases
+from snowha.xen.leases import Leases
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def _look(host: Host) -> _Seen:
             quorate=parse.parse_quorum(quorum).quorate if links else None,
             links=parse.parse_links(links) if links else (),
             state=live.state_from(host, fencing=True),
-            leases=leases_of.ask(host, ()),
+            leases=leases.ask(host),
         )
     except SnowError as error:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
@@ -125,7 +123,7 @@ def look(
     answers = {name: one.answer for name, one in seen.items()}
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
-    records = _records(hosts, attached, images)
+    records = leases.records(hosts, attached, images)
     judged = (
         *map(findings.of_site, known),
         *health.judge(wanted, answers, state),
@@ -141,16 +139,6 @@ def look(
         findings=tuple(sorted(judged, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
         images=leases.status(images, attached, records),
     )
-
-
-def _records(hosts: live.Hosts, attached: Mapping[str, Leases | None], images: Mapping[str, str]) -> tuple[Lease, ...]:
-    """The leases' records, as the first server reads them that has our program: they are on storage that all share."""
-    for name, answer in attached.items():
-        if images and answer is not None:
-            with suppress(SnowError):
-                again = leases_of.ask(hosts[name], tuple(images))
-                return again.records if again else ()
-    return ()
 
 
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:

@@ -46,13 +46,17 @@ class Attached:
 
 @dataclass(frozen=True)
 class Leases:
-    """What one server says: the records it was asked for, what it has attached, and the agent's notes by domain."""
+    """What one server says: the records it was asked for, what it has attached, and the agent's notes by domain.
+
+    ``trouble``: why its program could not say it; all the rest is empty then.
+    """
 
     server: str
     boot: str
     records: tuple[Lease, ...] = ()
     attached: tuple[Attached, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
 
 def argv(images: Sequence[str]) -> list[str]:

@@ -96,6 +96,7 @@ def places(*names: str) -> list[Call]:
 def script_is_there() -> list[Call]:
     return [
         read(server_program.PATH, server_program.text()),
+        read(server_program.NAME, "snow01\n"),
         Call(("sh", "-c", files._STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
         Call(("readlink", "--", *server_program.LINKS), stdout=f"{server_program.PATH}\n" * len(server_program.LINKS)),
     ]

@@ -8,7 +8,7 @@ from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import InputError, SiteError
 from snowha.migration.checks.catalogue import HEALTH, OF_HEALTH, found
 from snowha.migration.checks.facts import Facts, ServerFacts
-from snowha.operations import health, live
+from snowha.operations import health, leases, live
 from snowha.site.model import Site
 from snowha.site.rules import Finding
 
@@ -39,7 +39,11 @@ def _health(site: Site, facts: Facts, names: Iterable[str] | None) -> Iterator[F
         return
     answers = {server.name: server.answer for server in facts.servers}
     state = live.chosen(server.state for server in facts.answering)
-    for finding in health.judge(health.wanted(site, names), answers, state):
+    judged = (
+        *health.judge(health.wanted(site, names), answers, state),
+        *leases.judge(leases.images_of(site), facts.leases, facts.records),
+    )
+    for finding in judged:
         if finding.code in HEALTH:
             severity = OF_HEALTH[finding.severity]
             yield found(finding.code, finding.where, finding.message, remedy=finding.remedy, severity=severity)

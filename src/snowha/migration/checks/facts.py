@@ -13,6 +13,7 @@ from snowha.cluster import live as cluster
 from snowha.operations.health import Answer
 from snowha.operations.live import state_in
 from snowha.xen import xl
+from snowha.xen.leases import Lease, Leases
 
 Locks = Literal["work", "broken", "unknown"]
 Login = Literal["yes", "no"]
@@ -174,6 +175,10 @@ class Facts:
     bmcs: Mapping[str, BmcFact] = field(default_factory=dict)
     locks: Locks = "unknown"
     locks_said: str = ""
+    leases: Mapping[str, Leases | None] = field(default_factory=dict)
+    """By server; None where there are none yet."""
+    records: tuple[Lease, ...] = ()
+    """Of the leases, as one server reads them."""
 
     @property
     def first(self) -> ServerFacts:

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 from snowha.cluster import fencing
 from snowha.errors import SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
+from snowha.hosts.many import each
 from snowha.hosts.reading import looking
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import (
@@ -27,6 +29,8 @@ from snowha.migration.checks.facts import (
     parse_server,
 )
 from snowha.migration.ground import Ground, image_path
+from snowha.operations import leases
+from snowha.xen.leases import Lease, Leases
 
 HOLD_S = 3
 """Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
@@ -60,6 +64,7 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         asking = askers if askers is not None else [LocalHost(), *(hosts[name] for name in alive[:1])]
         # snow.conf is on the shared storage, and asked for once
         confs = {name: ground.site.paths.snow_conf if name in alive[:1] else "" for name in names}
+        leased = pool.submit(_leases, ground, {name: hosts[name] for name in alive})
         gathered = {name: pool.submit(_gather, ground, hosts[name], confs[name]) for name in alive}
         reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
         holders = [hosts[name] for name in names[:2] if name in alive]
@@ -79,7 +84,8 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         reaches = [reach for future in reached.values() for reach in future.result()[0]]
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said)
+        answers, records = leased.result()
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
@@ -164,6 +170,28 @@ def _gather(ground: Ground, host: Host, conf: str) -> ServerFacts:
             remedy="look whether the shared file systems answer there: ls /sNow",
         )
     return parse_server(host.name, sections, clock[0] if clock else None)
+
+
+def _leases(ground: Ground, hosts: Mapping[str, Host]) -> tuple[dict[str, Leases | None], tuple[Lease, ...]]:
+    """What the servers have attached, and the records of the images; nothing where no image has a lease yet.
+
+    It is asked again if anything is wrong: a live migration that ends between the two servers' answers looks like a broken one.
+    """
+    images = leases.images_of(ground.site)
+    answers: dict[str, Leases | None] = {}
+    records: tuple[Lease, ...] = ()
+    for _ in range(2 if images else 0):
+        answers = each(list(hosts.values()), _leases_of)
+        records = leases.records(hosts, answers, images)
+        if not any(leases.judge(images, answers, records)):
+            break
+    return answers, records
+
+
+def _leases_of(host: Host) -> Leases | None:
+    with suppress(SnowError):  # that it does not answer is said by the other question
+        return leases.ask(host)
+    return None
 
 
 def _reach(ground: Ground, host: Host) -> tuple[tuple[Reach, ...], tuple[LoginFact, ...]]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import broken_leases
 import pytest
 from broken_clusters import CASES
-from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
+from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.checks import catalogue, document, judge, look
@@ -52,6 +53,8 @@ def _facts(facts: Facts) -> Broken:
 
 
 def _case(code: str) -> Broken:
+    if code in broken_leases.CASES:
+        return leased(broken_leases.CASES[code])
     return SITE, clustered(healthy(), CASES[code])
 
 
@@ -145,6 +148,7 @@ def test_a_healthy_site_has_no_finding() -> None:
     """Findings that are always there are read by nobody."""
     assert judge.judge(SITE, healthy()) == ()
     assert judge.judge(SITE, clustered(healthy())) == ()
+    assert judge.judge(*leased(broken_leases.well())) == ()
 
 
 @pytest.mark.parametrize("code", sorted(set(catalogue.ENTRIES) - FROM_FILES))
@@ -201,6 +205,14 @@ def test_domains_that_were_not_handed_over_yet_are_not_missed_in_a_cluster() -> 
     for name in ("snow01", "snow02"):
         facts = change(facts, name, cib=b"<cib><configuration><resources/></configuration></cib>")
     assert judge.judge(SITE, facts) == ()
+
+
+def test_leases_of_a_site_without_a_cluster_are_not_judged() -> None:
+    """In the middle of the migration each image is attached that has no lease yet."""
+    site, facts = leased(broken_leases.CASES["image-without-lease"])
+    for name in ("snow01", "snow02"):
+        facts = change(facts, name, cib=b"")
+    assert judge.judge(site, facts) == ()
 
 
 def test_the_errors_that_scripts_know() -> None:
