@@ -23,8 +23,21 @@ demo: $(VENV)/installed packages
 # Unit and lab tests.
 test: unit lab-test
 
+# The Debian packages that the command $(1) names.
+define install
+@missing="$$($(1))"; \
+if [ -n "$$missing" ]; then \
+	echo "installing $$missing"; \
+	$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y install --no-install-recommends $$missing; \
+fi
+endef
+
+# What only the tests need and what brings services with it (sshd, Pacemaker) is unpacked below build/, not installed.
 # more at once than processors: half of their time is spent waiting for a disk to have synced
 unit: $(VENV)/installed
+	$(call install,$(BIN)/python tests/unit/machine.py --missing)
+	@$(BIN)/python tests/unit/machine.py --unpack build/test-tools
 	$(BIN)/pytest tests/unit -q -n 5 --dist worksteal
 
 lab-test: $(VENV)/installed packages
@@ -46,22 +59,12 @@ lab: $(VENV)/installed packages
 # The figures of docs/performance.md about copying images. A quick look: make bench BENCH="--size 256M --rounds 1"
 BENCH ?=
 bench: $(VENV)/installed
-	@missing="$$($(BIN)/python bench/run.py --missing)"; \
-	if [ -n "$$missing" ]; then \
-		echo "installing $$missing"; \
-		$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
-			apt-get -q -y install --no-install-recommends $$missing; \
-	fi
+	$(call install,$(BIN)/python bench/run.py --missing)
 	@$(BIN)/python bench/run.py $(BENCH)
 
 .PHONY: packages
 packages: $(VENV)/installed
-	@missing="$$($(BIN)/python -m snowha.lab.requirements --missing)"; \
-	if [ -n "$$missing" ]; then \
-		echo "installing $$missing"; \
-		$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
-			apt-get -q -y install --no-install-recommends $$missing; \
-	fi
+	$(call install,$(BIN)/python -m snowha.lab.requirements --missing)
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -m venv --help >/dev/null 2>&1 && $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \

@@ -6,6 +6,7 @@ The exit code of ``snow`` is the class of the error, so that a script can tell a
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping, Sequence
 
 _WITHOUT_PATH = frozenset(
     {
@@ -45,15 +46,21 @@ _REMEDIES = {
 
 
 class SnowError(Exception):
-    """An error with a remedy. ``where`` is a file and line, a host, or a domain."""
+    """An error with a remedy. ``where`` is a file and line, a host, or a domain. ``findings``: what it is made of, as data, if it
+    stands for several."""
 
     exit_code = 1
+    answered = False
+    """What could be shown stands on stdout already."""
 
-    def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, message: str, *, where: str = "", remedy: str = "", findings: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.remedy = remedy
+        self.findings = tuple(findings)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from snowha.cli.options import FILE, journal_path, waiting
+from snowha.cli import waiting
+from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import carry_out, session
 from snowha.errors import InputError
 from snowha.migration import load, planning, preflight
@@ -64,19 +65,22 @@ def plan(
 
     The steps in order, files as diffs, commands, reboots, and times.
     """
-    ground = load.load(file, remember=True, say=waiting)
-    passwords = load.passwords(ground, file)
-    steps = _chosen(ground, passwords, until, only, domains)
-    _warn(preflight.check(ground, passwords))
-    path = journal_path()
-    journal = Journal(path) if path.exists() else None
-    try:
-        made = planning.make(ground, passwords, steps, journal=journal, say=waiting)
-    finally:
-        if journal is not None:
-            journal.close()
+    with waiting.shown() as doing:
+        ground = load.load(file, remember=True)
+        passwords = load.passwords(ground, file)
+        steps = _chosen(ground, passwords, until, only, domains)
+        _warn(preflight.check(ground, passwords))
+        path = journal_path()
+        journal = Journal(path) if path.exists() else None
+        try:
+            made = planning.make(ground, passwords, steps, journal=journal, say=doing)
+        finally:
+            if journal is not None:
+                journal.close()
     if save is not None:
-        saved_plans.write(save, made, planning.inputs(ground, file), until=until, only=only, domains=domains)
+        with waiting.shown():
+            inputs = planning.inputs(ground, file)
+        saved_plans.write(save, made, inputs, until=until, only=only, domains=domains)
     if as_json:
         click.echo(json.dumps({"steps": [{**asdict(one), "due": one.is_due} for one in made]}))
         return
@@ -116,13 +120,14 @@ def apply(
     with session(file) as here:
         steps = _chosen(here.ground, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
-        due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
-        if due:
-            _warn(preflight.check(here.ground, here.passwords))
-        if saved is not None:
-            made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=waiting)
-            differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
-            saved_plans.refuse(saved, differences, str(plan_file))
+        with waiting.shown() as doing:
+            due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
+            if due:
+                _warn(preflight.check(here.ground, here.passwords))
+            if saved is not None:
+                made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=doing)
+                differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
+                saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
         if not (until or only or domains):
             here.journal.keep_questions(here.ground.asked())
@@ -130,6 +135,7 @@ def apply(
 
 
 def _warn(findings: tuple[Finding, ...]) -> None:
-    for finding in findings:
-        if finding.severity == "warn":
-            click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)
+    with waiting.paused():
+        for finding in findings:
+            if finding.severity == "warn":
+                click.echo(f"warning: {finding.where}: {finding.message} ({finding.code})", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
@@ -65,7 +66,8 @@ def init(
     to = init_files.target(output, replace=force)
     ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
     hosts = {word: SshHost(word, word, ssh) for word in servers}
-    found = initial.look(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
+    with waiting.shown():
+        found = initial.look(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
     notes = list(init_files.write(to, initial.rendered(found.ha), found.secret, said=found.said))
     for note in (*found.notes, *notes):
         click.echo(note)
@@ -94,7 +96,8 @@ def _ask_password() -> str:
             "the BMCs' password is neither in snow.conf nor was it given, and there is no terminal to ask on",
             remedy="put it into a file of mode 0600: --bmc-password-file FILE",
         )
-    return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
+    with waiting.paused():
+        return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
 
 
 def _is_terminal() -> bool:

@@ -10,8 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from snowha.cli.options import FILE, journal_path, waiting
+from snowha.cli import waiting
+from snowha.cli.failure import after_the_answer
+from snowha.cli.options import FILE, journal_path
+from snowha.cli.session import say
 from snowha.errors import InputError, UnreachableError
 from snowha.migration import load, view
 from snowha.plan import mirror
@@ -25,15 +29,17 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 @click.option("--run", "number", type=int, metavar="N", help="This run only (its number); by default all.")
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
-def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
+@click.pass_context
+def log(context: click.Context, file: Path, number: int | None, commands: bool, as_json: bool) -> None:
     """Show what was done to the site: runs, steps, and commands.
 
-    Where there is no journal on this machine, the newest copy that a server has is shown. What was given to a command on
-    its standard input is never recorded: it may be a secret. Exits with 3, after that, if a server does not answer that may have
-    a newer one.
+    This machine's journal is shown. Where there is none, or with --file, it is the newest that the servers of that site
+    have, or this machine's if that is a later state of it. What was given to a command on its standard input is never
+    recorded: it may be a secret. Exits with 3, after that, if a server does not answer that may have a newer one.
     """
     lost: dict[str, UnreachableError] = {}
-    with _journal(file, lost) as journal:
+    of_site = context.get_parameter_source("file") is not ParameterSource.DEFAULT
+    with _journal(file, lost, of_site=of_site) as journal:
         runs = [run for run in journal.runs() if number in (None, run.id)]
         if number is not None and not runs:
             raise InputError(f"there is no run {number}", where=str(journal.path), remedy="`snow ha log` shows all")
@@ -47,32 +53,45 @@ def log(file: Path, number: int | None, commands: bool, as_json: bool) -> None:
                 ]
             )
         )
-        view.raise_for_lost(lost)
+        with after_the_answer():
+            view.raise_for_lost(lost)
         return
     for run, entries, done in data:
         for line in lines(run, entries, done if commands else ()):
             click.echo(line)
-    view.raise_for_lost(lost)
+    with after_the_answer():
+        view.raise_for_lost(lost)
 
 
 @contextmanager
-def _journal(file: Path, lost: dict[str, UnreachableError]) -> Iterator[Journal]:
-    """This machine's, else the newest copy that a server has. ``lost`` gets the servers that do not answer."""
+def _journal(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> Iterator[Journal]:
+    """This machine's; else, or if ``of_site`` asks for the site of ``file``, the newest copy that its servers have. ``lost`` gets
+    the servers that do not answer."""
     path = journal_path()
-    if path.exists():
+    if path.exists() and not of_site:
         with Journal(path) as journal:
             yield journal
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
-        copy = Path(folder) / "journal.sqlite"
         there = load.reach(file)
-        hosts, silent = view.answering(there.hosts, waiting)
-        lost.update(silent)
-        if mirror.adopt(copy, list(hosts.values()), there.name) is None:
+        with waiting.shown():
+            hosts, silent = view.answering(there.hosts)
+            lost.update(silent)
+            found = mirror.find(list(hosts.values()), there.name)
+        if found is None:
             view.raise_for_lost(lost)
-            raise InputError(
-                "there is no journal, here or on a server", where=str(path), remedy="`snow ha apply` writes it"
+            what = (
+                "no server of this site has a journal" if path.exists() else "there is no journal, here or on a server"
             )
+            raise InputError(what, where=str(file if path.exists() else path), remedy="`snow ha apply` writes it")
+        if path.exists():
+            with Journal(path) as own:
+                if own.identity == found.identity and own.position() >= found.position:
+                    yield own
+                    return
+        say(f"this is the journal that {found.server} has")
+        copy = Path(folder) / "journal.sqlite"
+        copy.write_bytes(found.data)
         with Journal(copy) as journal:
             yield journal
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.options import FILE, waiting
+from snowha.cli import waiting
+from snowha.cli.options import FILE
 from snowha.migration import view
 from snowha.operations import status as running
 from snowha.operations import status_text
@@ -26,8 +27,9 @@ def status(file: Path, as_json: bool) -> None:
     reported, and its domains are unknown. For every domain the server that has its images open is shown (snow-lease).
     Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but warnings (WARN) and notes (NOTE).
     """
-    site = view.look(file, waiting)
-    seen = running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
+    with waiting.shown():
+        site = view.look(file)
+        seen = running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
     if as_json:
         click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
     else:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
 
+from snowha.cli import waiting
+from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.options import FILE
-from snowha.cli.session import carry_out, session
+from snowha.cli.progress import display
+from snowha.cli.session import carry_out, say, session
+from snowha.errors import SiteError
 from snowha.migration import undo as undoing
+from snowha.plan import events
 
 
 @click.command()
@@ -22,20 +28,32 @@ def undo(file: Path, to: str, yes: bool, as_json: bool) -> None:
 
     With --to only to what it was after that step. Domains keep everything they wrote since: each is shut down, its
     images are copied back and compared, and it is started from its volumes. Configurations are put back as they were
-    kept. Packages stay. `snow ha apply` does it all again.
+    kept. Packages stay. Every way back is looked at before the first step: sizes of volumes, room for files, the kept
+    configs, and whether xl reads them. A domain that is off stays off. `snow ha apply` does it all again.
     """
     with session(file) as here:
-        here.ground.on_all(lambda host: host.run(["true"], timeout=30))
-        steps = undoing.steps(here.ground, here.passwords, to=to)
-        due = undoing.titles(steps)
+        with waiting.shown():
+            here.ground.on_all(lambda host: host.run(["true"], timeout=30))
+            steps = undoing.steps(here.ground, here.passwords, to=to)
+            due = undoing.titles(steps)
         if not due:
-            click.echo("nothing to undo")
+            _nothing(here.since, as_json=as_json)
             return
         if not yes:
             for title in due:
-                click.echo(title, err=True)
-            if not sys.stdin.isatty() or not click.confirm("Undo this?", err=True):
-                click.echo("nothing was undone: the answer was no (--yes answers for you)", err=True)
-                sys.exit(4)
+                say(title)
+            if not ask("Undo this?"):
+                raise SiteError("nothing was undone, since the answer was no", remedy=f"say yes; {ANSWERS}")
         outcome = carry_out(here, steps, yes=True, as_json=as_json)
     sys.exit(outcome.exit_code)
+
+
+def _nothing(since: float, *, as_json: bool) -> None:
+    """Tell of a run that had no steps."""
+    if not as_json:
+        click.echo("nothing to undo")
+        return
+    with display(json=True) as shown:
+        took = time.monotonic() - since
+        shown(events.RunStarted(steps=0, passed=took))
+        shown(events.RunEnded(done=0, skipped=0, failed=0, blocked=0, left=0, cancelled=False, seconds=took))

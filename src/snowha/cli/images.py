@@ -11,9 +11,11 @@ from pathlib import Path
 
 import click
 
-from snowha.cli.options import FILE, journal_path, waiting
+from snowha.cli import waiting
+from snowha.cli.failure import after_the_answer
+from snowha.cli.options import FILE, journal_path
 from snowha.cli.progress import display
-from snowha.cli.session import say
+from snowha.cli.session import bring_back, its_turn
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, view, warm
 from snowha.migration.ground import Ground
@@ -21,26 +23,28 @@ from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.plan.step import Reporter, Step
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="The same as data: events as JSON lines.")
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
+_JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 _DOMAIN = click.argument("domain")
 
 
 @click.command("list")
 @FILE
-@_JSON
+@click.option("--json", "as_json", is_flag=True, help="The same as data: one array.")
 def list_(file: Path, as_json: bool) -> None:
     """Show every image: its size, its state, and its old volume.
 
     From any server that answers. Exits with 3, after it has shown what it can, if one does not.
     """
-    site = view.look(file, waiting)
-    if site.reader is None:
-        site.raise_for_missing()
-    found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
+    with waiting.shown():
+        site = view.look(file)
+        if site.reader is None:
+            site.raise_for_missing()
+        found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
-        site.raise_for_missing()
+        with after_the_answer():
+            site.raise_for_missing()
         return
     rows = [("DOMAIN", "DISK", "SIZE", "TAKES", "STATE", "IMAGE", "OLD VOLUME")]
     for one in found:
@@ -51,7 +55,8 @@ def list_(file: Path, as_json: bool) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
-    site.raise_for_missing()
+    with after_the_answer():
+        site.raise_for_missing()
 
 
 @click.command()
@@ -80,7 +85,8 @@ def copy(
 
     It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay. If
     anything fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots
-    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is.
+    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is, and
+    stays off, unless an earlier run had left it down. One that is saved (`xl save`) is refused.
 
     A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """
@@ -89,6 +95,7 @@ def copy(
             raise InputError(f"{name} must be more than 0")
     if is_cold and max_away is not None:
         raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
+    bring_back(file)
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     _run(
@@ -158,7 +165,8 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
 
 
 def _with(file: Path, domain: str) -> Ground:
-    ground = load.load(file, say=waiting)
+    with waiting.shown():
+        ground = load.load(file)
     known = [one.name for one in ground.site.domains]
     if domain not in known:
         raise InputError(f"there is no domain {domain}", where=str(file), remedy=f"there are {', '.join(known)}")
@@ -180,7 +188,7 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
 
 
 def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with load.turn(ground, say), display(json=as_json) as monitor, Journal(journal_path()) as journal:
+    with its_turn(ground), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
     sys.exit(outcome.exit_code)

@@ -6,10 +6,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
-from snowha.cli import streams, verbosity
+from snowha.cli import failure, streams, verbosity
 from snowha.cli.tree import snow
 from snowha.errors import SnowError, explained
 
@@ -20,12 +21,9 @@ def main() -> None:
         code = _words()
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _tell("interrupted")
-        code = 130
+        code = _failed("interrupted", 130)
     except click.ClickException as error:
-        with _told():
-            error.show(sys.stderr)
-        code = 2
+        code = _failed(error, 2)
     except BrokenPipeError:
         streams.forget(sys.stdout)
         code = 1
@@ -37,8 +35,7 @@ def main() -> None:
             raise
         if known is not error:
             _log("".join(traceback.format_exception(error)))
-        _tell(f"snow: {known}")
-        code = known.exit_code
+        code = _failed(known, known.exit_code)
     _log(f"exit code {code}")
     sys.exit(code)
 
@@ -56,19 +53,23 @@ def _words() -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
 
 
-def _tell(text: str) -> None:
-    with _told():
-        click.echo(text, file=sys.stderr)
+def _failed(error: failure.Failure, code: int) -> int:
+    """Tell of it, for a person and for a script; its exit code."""
+    with _taken(sys.stderr):
+        failure.say(error)
+    with _taken(sys.stdout):
+        failure.answer(error, exit_code=code, words=sys.argv[1:])
+    return code
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """On standard error; if nobody takes it there, the exit code has to do."""
+def _taken(stream: TextIO) -> Iterator[None]:
+    """If nobody takes it there, the exit code has to do."""
     try:
         yield
-        sys.stderr.flush()
+        stream.flush()
     except OSError:
-        streams.forget(sys.stderr)
+        streams.forget(stream)
 
 
 if __name__ == "__main__":

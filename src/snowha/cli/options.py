@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
-from snowha.cli import verbosity
 from snowha.errors import InputError
 
 FILE = click.option(
@@ -32,9 +30,3 @@ def journal_path() -> Path:
         return Path.home() / ".local/state/snow-ha/journal.sqlite"
     except RuntimeError:  # neither HOME nor an entry in passwd(5)
         raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
-
-
-def waiting(text: str) -> None:
-    """What is waited for, to whoever sits at a terminal."""
-    if sys.stderr.isatty():
-        verbosity.say(text)

@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from snowha.cli import verbosity
+from snowha.cli.asking import ask
+from snowha.cli.pace import Pace, about
 from snowha.errors import SnowError, explained
 from snowha.plan import events
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+_BAR, _WIDE = 16, 100
+"""Columns of a bar of progress, and of a terminal above which it has all of them."""
 _QUIET = 15.0
 """Seconds between two lines of progress of one step in a log."""
 
@@ -35,7 +39,7 @@ class Display(Protocol):
     def __call__(self, event: events.Event, /) -> None: ...
 
     def confirm(self, question: str) -> bool:
-        """Ask for a yes; without a terminal to ask on the answer is no."""
+        """Ask for a yes. Raises SiteError without a terminal to ask on."""
         ...
 
     def __enter__(self) -> Display: ...
@@ -162,7 +166,7 @@ class JsonDisplay:
             self._stream.flush()
 
     def confirm(self, question: str) -> bool:
-        return False
+        return ask(question)
 
     def __enter__(self) -> JsonDisplay:
         return self
@@ -180,6 +184,7 @@ class PlainDisplay:
         self._begin: float | None = None
         self._left: list[str] = []
         self._quiet_until: dict[str, float] = {}
+        self._paces: dict[str, Pace] = {}
         self._encoding = stream.encoding or "utf-8"
         try:
             "✓→".encode(self._encoding)
@@ -196,7 +201,7 @@ class PlainDisplay:
             self._stream.flush()
 
     def confirm(self, question: str) -> bool:
-        return _ask(question) if sys.stdin.isatty() else False
+        return ask(question)
 
     def __enter__(self) -> PlainDisplay:
         return self
@@ -205,9 +210,13 @@ class PlainDisplay:
         pass
 
     def _lines(self, event: events.Event) -> Iterator[Line]:
+        if isinstance(event, events.StepProgress):
+            self._paces.setdefault(event.step, Pace()).at(event.at, event.done, event.total)
         match event:
             case events.RunStarted():
-                yield Line(" ", f"looking at the servers for {event.steps} " + ("step" if event.steps == 1 else "steps"))
+                yield Line(
+                    " ", f"looking at the servers for {event.steps} " + ("step" if event.steps == 1 else "steps")
+                )
             case events.StepStarted():
                 self._quiet_until[event.step] = event.at + _QUIET
                 yield Line("▸", f"{event.title}: {event.reason}")
@@ -215,7 +224,9 @@ class PlainDisplay:
                 yield Line(" ", f"{event.title}: {event.text}")
             case events.StepProgress() if event.at >= self._quiet_until.get(event.step, 0):
                 self._quiet_until[event.step] = event.at + _QUIET
-                yield Line(" ", f"{event.title}: {amount(event.done, event.total, event.unit)}")
+                left = self._paces[event.step].left
+                left_text = f", {about(left)}" if left is not None else ""
+                yield Line(" ", f"{event.title}: {amount(event.done, event.total, event.unit)}{left_text}")
             case _:
                 yield from lines_of(event, self._left)
 
@@ -237,6 +248,7 @@ class _Running:
     done: float = 0.0
     total: float = 0.0
     unit: str = ""
+    pace: Pace = field(default_factory=Pace)
     spinner: object = field(default=None, repr=False)
 
 
@@ -252,6 +264,8 @@ class LiveDisplay:
         self._left: list[str] = []
         self._steps = self._over = 0
         self._begin = time.monotonic()
+        self._ends: float | None = None
+        """When the run is expected to end (time.monotonic), if that is known."""
         self._live = Live(
             console=console, get_renderable=self._render, refresh_per_second=8, transient=True, redirect_stderr=False
         )
@@ -266,7 +280,7 @@ class LiveDisplay:
 
     def confirm(self, question: str) -> bool:
         with self._paused():
-            return _ask(question)
+            return ask(question)
 
     def __enter__(self) -> LiveDisplay:
         self._live.start()
@@ -301,6 +315,9 @@ class LiveDisplay:
             case events.StepProgress():
                 if running := self._running.get(event.step):
                     running.done, running.total, running.unit = event.done, event.total, event.unit
+                    running.pace.at(event.at, event.done, event.total)
+            case events.RunLeft():
+                self._ends = None if event.left_s is None else time.monotonic() + event.left_s
             case events.StepDone() | events.StepSkipped() | events.StepFailed() | events.StepBlocked():
                 self._running.pop(event.step, None)
                 self._over += 1
@@ -339,22 +356,21 @@ class LiveDisplay:
                     running.spinner = Spinner("dots", style="cyan")
                 said: RenderableType = Text(running.text, style="dim", no_wrap=True, overflow="ellipsis")
                 if running.total > 0:
-                    bar = ProgressBar(total=running.total, completed=min(running.done, running.total), width=16)
+                    width = _BAR if self._console.width > _WIDE else _BAR // 2
+                    bar = ProgressBar(total=running.total, completed=min(running.done, running.total), width=width)
+                    figures = [amount(running.done, running.total, running.unit)]
+                    if (left := running.pace.left) is not None:
+                        figures.append(about(left))
+                    # one text, cut at its end: how far it is is worth more than the words behind it
+                    words = Text(f"{' · '.join(figures)} ", no_wrap=True, overflow="ellipsis")
                     row = Table.grid(padding=(0, 1))
-                    row.add_row(bar, Text(amount(running.done, running.total, running.unit), no_wrap=True), said)
+                    row.add_row(bar, words.append(running.text, style="dim"))
                     said = row
                 elapsed = Text(duration(now - running.since), style="dim")
                 table.add_row(running.spinner, Text(running.title), elapsed, said)  # type: ignore[arg-type]
             if not self._steps:
                 return Group()
             doing = "" if self._running else " · looking at the servers"
-            footer = Text(f"{self._over}/{self._steps} steps · {duration(now - self._begin)}{doing}", style="dim")
+            rest = f" · {about(self._ends - now)}" if self._ends is not None and self._ends > now else ""
+            footer = Text(f"{self._over}/{self._steps} steps · {duration(now - self._begin)}{rest}{doing}", style="dim")
             return Group(table, footer)
-
-
-def _ask(question: str) -> bool:
-    """Only a typed yes is one."""
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from snowha.cli import verbosity
+from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
-from snowha.migration import comeback, load
+from snowha.errors import UnreachableError
+from snowha.migration import comeback, left_down, load
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
 from snowha.plan.journal import Journal, prepare
@@ -49,20 +50,35 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     say("asking the servers what there is")
     recorder = Recorder()
     there = load.reach(file)
-    said = mirror.adopt(path, list(there.hosts.values()), there.name)
-    if said:
-        say(said)
-    unfinished = _unfinished(path)
-    if comeback.concerns(unfinished):
-        with load.turn(there, say):
-            comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
-    questions = _questions(path)
-    ground = load.load(file, remember=True, record=recorder, questions=questions, found=found, say=say)
+    with waiting.shown():
+        _bring_back(there)
+        said = mirror.adopt(path, list(there.hosts.values()), there.name)
+        if said:
+            say(said)
+        unfinished = _unfinished(path)
+        if comeback.concerns(unfinished):
+            with load.turn(there, say):
+                comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
+            _bring_back(there)
+        questions = _questions(path)
+        ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
     passwords = load.passwords(ground, file, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
+
+
+def bring_back(file: Path) -> None:
+    """Start what an earlier run shut down and could not start again, before anything else is looked at."""
+    _bring_back(load.reach(file))
+
+
+def _bring_back(there: load.Reach) -> None:
+    with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
+        if left_down.noted(there.first):
+            with load.turn(there, say):
+                left_down.bring_back(there, say)
 
 
 def _unfinished(path: Path) -> Sequence[str]:
@@ -83,7 +99,17 @@ def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
 
 def say(text: str) -> None:
     """To whoever watches, and not into what a script reads."""
-    verbosity.say(text)
+    with waiting.paused():
+        verbosity.say(text)
+
+
+@contextmanager
+def its_turn(site: Ground | load.Reach) -> Iterator[None]:
+    """To be the only run on ``site``. Raises SiteError, which names another one."""
+    with ExitStack() as held:
+        with waiting.shown():
+            held.enter_context(load.turn(site, say))
+        yield
 
 
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
@@ -91,7 +117,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
     """
-    with load.turn(here.ground, say) if due else nullcontext(), display(json=as_json) as shown:
+    with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
         watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)

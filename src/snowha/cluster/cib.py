@@ -43,6 +43,8 @@ class Options:
 
     live_migration: frozenset[str] = frozenset()
     """Domains that can live-migrate; the others are stopped and started when they are moved."""
+    off: frozenset[str] = frozenset()
+    """Domains that are off on purpose: Pacemaker gets them, and leaves them off until somebody starts them."""
     secret_scripts: Mapping[str, str] = field(default_factory=dict)
     """Server → path, on the servers, of the script that prints its BMC's password."""
     start_s: int = 180
@@ -189,6 +191,7 @@ def _domain(domain: Domain, options: Options) -> etree._Element:
     whether the others can hold a lost server's domains is told before (``placement.fits_after_loss``).
     """
     migrate = {"allow-migrate": "true"} if domain.name in options.live_migration else {}
+    meta = {**migrate, **({"target-role": "Stopped"} if domain.name in options.off else {})}
     moving = _migrate_s(domain, options)
     return _element(
         "primitive",
@@ -200,7 +203,7 @@ def _domain(domain: Domain, options: Options) -> etree._Element:
             "description": MARK,
         },
         _set("instance_attributes", f"{domain.name}.params", {"xmfile": domain.config, "name": domain.name}),
-        *([_set("meta_attributes", f"{domain.name}.meta", migrate)] if migrate else []),
+        *([_set("meta_attributes", f"{domain.name}.meta", meta)] if meta else []),
         _operations(
             domain.name,
             {

@@ -170,6 +170,11 @@ def _merge_resources(section: etree._Element, wanted: etree._Element) -> None:
     for element in wanted:
         resource = deepcopy(element)
         name = resource.get("id", "")
+        if name in kept:  # whether it runs is Pacemaker's business by now, and its administrator's
+            for pair in [
+                pair for pair in resource.iterfind("meta_attributes/nvpair") if pair.get("name") in _OPERATOR_META
+            ]:
+                _remove(pair)
         if kept.get(name):
             attributes = resource.find("meta_attributes")
             if attributes is None:

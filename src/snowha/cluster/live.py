@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
+from snowha.cluster import cib
 from snowha.errors import SiteError
 
 _YES = ("true", "1", "yes")
+_DOMAIN_AGENTS = (f"ocf:{':'.join(cib.DOMAIN_AGENT)}", "ocf:heartbeat:Xen")
+"""Ours, and the one that a cluster has until ours takes over."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Resource:
 
     id: str
     agent: str
-    """``ocf:heartbeat:Xen``; pacemaker 1.1 wrote it with two colons in front."""
+    """``ocf:snow-ha:domain``; pacemaker 1.1 wrote it with two colons in front."""
     role: str
     """``Started``, ``Stopped``, ``Starting``, ``Migrating``…: the task that is going on, where there is one."""
     servers: tuple[str, ...]
@@ -66,7 +69,7 @@ class Resource:
 
     @property
     def is_domain(self) -> bool:
-        return self.agent == "ocf:heartbeat:Xen"
+        return self.agent in _DOMAIN_AGENTS
 
     @property
     def is_off_on_purpose(self) -> bool:

@@ -20,13 +20,12 @@ from snowha.errors import CommandError, InputError
 from snowha.hosts.api import Completed, Host
 
 KEPT = "/var/lib/snow-ha/kept"
-"""Where earlier versions go: KEPT/PATH/TIME, folders mode 0700."""
+"""Where earlier versions go: KEPT/PATH/vNUMBER-TIME, folders mode 0700. The number counts: no clock says which one is newer."""
 
 _ABSENT = 44
 """Exit status of the scripts for: there is no such file."""
 
-# `[ -e ]` is also false where the answer is "permission denied" or "stale file handle": only these two messages of
-# stat(1) mean that there is nothing.
+# `[ -e ]` is also false for "permission denied" and "stale file handle": only these two messages of stat(1) mean "nothing".
 _LOOK = """\
 export LC_ALL=C; set -u
 look() {
@@ -48,7 +47,11 @@ kept=
 keep() {
     [ -n "$2" ] || return 0
     [ -d "$2$1" ] || mkdir -p -- "$2$1"
-    kept=$2$1/$3
+    last=v00000000
+    for kept in "$2$1"/v[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]-*; do
+        if [ -e "$kept" ] || [ -L "$kept" ]; then last=${kept##*/}; last=${last%%-*}; fi
+    done
+    kept=$2$1/$(printf 'v%08d-%s' "$((1${last#v} - 100000000 + 1))" "$3")
     cp -pP -- "$1" "$kept"
     [ ! -L "$kept" ] || kept=${kept%/*}
 }
@@ -87,8 +90,7 @@ echo changed
 """
 # Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
 # stdin: size and sha256 of the content, and a name for the new file that nobody can know before, a newline, the content.
-# A connection that breaks half way leaves less than its size.
-# Processes are few: on a busy server each costs more than what it does.
+# A connection that breaks half way leaves less than its size. Processes are few: each costs more than what it does.
 _WRITE = (
     _KEEP
     + """\
@@ -292,8 +294,8 @@ def read_text(host: Host, path: str, *, timeout: float = 60.0) -> str | None:
 
 def sha256(host: Host, path: str, *, timeout: float = 600.0) -> str | None:
     """The hash of the content in hex, None if the file is not there."""
-    completed = _script(host, "hash", _SHA256, path, timeout=timeout)
-    return None if completed is None else completed.stdout.split()[0]
+    done = _script(host, "hash", _SHA256, path, timeout=timeout)
+    return None if done is None else done.stdout.split()[0]
 
 
 def write_file(
@@ -324,7 +326,7 @@ class Kept:
     """An earlier version of a file, or of a link (``target``, else empty)."""
 
     name: str
-    """When it was kept: names sort by time."""
+    """Names sort by their number. One without (a time instead, of an earlier version of this program) is older than any with."""
     content: bytes
     target: str = ""
 

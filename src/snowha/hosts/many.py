@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -13,32 +13,21 @@ from snowha.hosts.api import Host
 T = TypeVar("T")
 H = TypeVar("H", bound=Host)
 
-PATIENCE_S = 1.0
-"""Seconds after which it is said which hosts are waited for."""
 
-
-def each(
-    hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16, say: Callable[[str], None] | None = None
-) -> dict[str, T]:
+def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -> dict[str, T]:
     """``function`` of every host, in threads; the results by name, in the order of ``hosts``.
 
-    ``say`` is told which hosts are waited for, if any keeps us waiting.
     All are tried, whatever happens to the others. Raises the error of the first host (in that order) that failed; it
     names the others that failed, too. A lock that is lost goes before all else.
     """
     if not hosts:
         return {}
-    if len(hosts) == 1 and say is None:
+    if len(hosts) == 1:
         return {hosts[0].name: function(hosts[0])}
     pool = ThreadPoolExecutor(min(workers, len(hosts)), thread_name_prefix="host")
     try:
         # a thread of its own context: whoever asks on behalf of a step still does (see plan/record.py)
         futures = {host.name: pool.submit(copy_context().run, function, host) for host in hosts}
-        if say is not None:
-            late = wait(futures.values(), timeout=PATIENCE_S).not_done
-            names = [name for name, future in futures.items() if future in late]
-            if names:
-                say(f"waiting for {', '.join(names)}")
         failures = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C nobody waits for a server that hangs

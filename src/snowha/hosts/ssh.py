@@ -20,6 +20,7 @@ from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
 from snowha.hosts.trouble import ConnectionLostError, explain
+from snowha.hosts.waiting import waiting_for
 from snowha.site.model import Ssh
 
 CONNECT_TIMEOUT = 10
@@ -130,7 +131,7 @@ class SshHost:
     ) -> Completed:
         """``Completed`` and errors have the words without the guard, as they were given."""
         mark = f"snow-ha-{secrets.token_hex(12)}"
-        with self._sessions:
+        with waiting_for(self.name), self._sessions:
             self._connect()
             ended = self._execute(
                 self._remote(words, mark, timeout), input=input, timeout=timeout, on_line=_without(mark, on_line)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from . import manifest as manifests
-from .errors import VerifyError
+from .errors import UsageError, VerifyError
 from .events import Progress, Report
 from .job import DEFAULTS, Options
 from .manifest import Manifest
@@ -22,7 +22,7 @@ Entries = tuple[tuple[Piece, str], ...]
 def verify(target_path: str, report: Report, options: Options = DEFAULTS) -> dict[str, Any]:
     """Read an image again from the storage and compare it with its manifest; the ``done`` event.
 
-    Raises VerifyError naming every range that differs, UsageError if there is no manifest that can be used.
+    Raises VerifyError naming every range that differs, UsageError if there is no image, or no manifest that can be used.
     """
     began = time.monotonic()
     saved = options.manifest or manifests.path_for(target_path)
@@ -96,16 +96,19 @@ def raise_on_difference(differing: list[Range], path: str) -> None:
 
 
 def root_hash(record: Manifest) -> str:
-    """One hash for the whole image: over its length, and every window's ranges and hash."""
+    """One hash for the whole image: over its length, and every window's ranges and hash. Not the file's own sha256, for which all
+    of it would have to be read in order: docs/internals/image-manifest.md says how it is made of the manifest."""
     digest = hashlib.sha256(b"%d\n" % record.length)
     for piece, value in record.entries:
         digest.update(f"{piece.ranges!r} {value}\n".encode())
-    return f"{manifests.ALGORITHM}:{digest.hexdigest()}"
+    return f"{manifests.ALGORITHM}-of-windows:{digest.hexdigest()}"
 
 
 def open_to_look(path: str) -> Storage:
     """Not exclusively: an image may be looked at while it is in use (and will then differ)."""
     try:
         return Storage(path)
+    except FileNotFoundError:
+        raise UsageError("there is no such image", where=path, remedy="name an image, or copy it again") from None
     except OSError as error:
         raise VerifyError(f"cannot be read: {error.strerror}", where=path, remedy="name an image") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from .errors import SourceError
 from .manifest import Manifest
 from .ranges import Piece, Range, aligned, bounded, cut, merge, total, without
 from .storage import Storage
-from .survey import survey
+from .survey import Survey, survey
 from .used import MOST_RANGES
 
 
@@ -26,6 +27,8 @@ class Delta:
     """How many chunks the snapshot's store named."""
     missed: int
     """Bytes that the origin uses, and that were neither copied from the snapshot nor written since."""
+    instead: Survey | None = None
+    """What the source is now, if the image is one of a swap space and the source is none any more."""
 
 
 def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also: Sequence[Range] = ()) -> Delta:
@@ -47,8 +50,16 @@ def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also
     had = merge(span for piece, _ in record.entries for span in piece.ranges)
     write = bounded(merge([*aligned(found.ranges, record.length), *also]), MOST_RANGES)
     missed: list[Range] = []
+    instead = None
     if record.kind == "swap":
-        write = []  # what was swapped out is worth nothing once the domain is off
+        now = survey(source, unclean=not last)
+        if now.kind == "swap" and _is_header(record, now.header) and not also:
+            write = []  # what was swapped out is worth nothing once the domain is off
+        else:
+            # of what it is now nothing was copied: the image has a header of our making, which is no copy of the source's bytes
+            instead, had = now, []
+            missed = list(now.ranges) if now.kind != "swap" else [(0, len(now.header))]
+            write = bounded(merge([*missed, *also]), MOST_RANGES)
     elif last:
         used = list(survey(source).ranges)
         missed = without(used, merge([*had, *write]))
@@ -56,5 +67,14 @@ def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also
     touched = {piece.index for piece in cut(write, record.window)}
     everything = cut(merge([*had, *write]), record.window)
     return Delta(
-        tuple(write), tuple(piece for piece in everything if piece.index in touched), found.chunks, total(missed)
+        tuple(write),
+        tuple(piece for piece in everything if piece.index in touched),
+        found.chunks,
+        total(missed),
+        instead,
     )
+
+
+def _is_header(record: Manifest, header: bytes) -> bool:
+    """Whether the image begins with this header of a swap space."""
+    return [digest for _, digest in record.entries] == [hashlib.sha256(header).hexdigest()]

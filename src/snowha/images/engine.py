@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from . import manifest as manifests
+from . import signatures
 from .belt import Belt
 from .check import Entries, raise_on_difference, read_back, root_hash
-from .errors import SourceError, SpaceError, UsageError, VerifyError
+from .errors import SectorError, SourceError, SpaceError, UsageError, VerifyError
 from .events import Progress, Report
 from .job import DEFAULTS, Job, Options
 from .manifest import Manifest
@@ -67,6 +68,7 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
         )
         report(_plan_event(source_path, plan) | {"target": target_path})
         try:
+            _check_sectors(source, source_path, target, target_path)
             _bulk(job, dirty=prepare(job))
             if _is_changed(source, source_path, plan, options):
                 raise SourceError(
@@ -76,13 +78,23 @@ def copy(source_path: str, target_path: str, report: Report, options: Options = 
                 )
             entries = _entries(job)
             read_back(target, target_path, _unproven(job, entries), entries, plan.length, report, options)
-        except (SpaceError, VerifyError):
+        except (SpaceError, VerifyError, SectorError):
             discard(job)
             raise
         record = _record(job, entries, started)
         _finish(job, record, saved)
     kept = sum(piece.bytes for piece in job.done.kept)
     return _done_event(source_path, target_path, plan, record, saved, began, written=job.done.written, kept=kept)
+
+
+def _check_sectors(source: Storage, source_path: str, target: Storage, target_path: str) -> None:
+    """A partition table counts in sectors: on a disk with others it names other places. Raises SectorError."""
+    if source.sector != target.sector and signatures.has_partitions(source.read_bytes, source.length):
+        raise SectorError(
+            f"its partition table counts in sectors of {source.sector} bytes, and {target_path} has sectors of {target.sector}",
+            where=source_path,
+            remedy="copy its file systems into volumes without a partition table, or use storage with the same sectors",
+        )
 
 
 def _is_it_already(source_path: str, target_path: str, saved: str, plan: Survey, point: str) -> Manifest | None:
@@ -212,6 +224,7 @@ def _finish(job: Job, record: Manifest, saved: str) -> None:
         if saved:
             manifests.write(saved, record)
         if not job.target.is_block:
+            job.target.look_like(job.target_name)
             Path(job.target.path).replace(job.target_name)
             manifests.sync_folder(job.target_name)
     except OSError as error:
@@ -224,6 +237,7 @@ def _record(job: Job, entries: Entries, started: str) -> Manifest:
     stamp = time.time_ns() // 10**9 * 10**9  # whole seconds: what every file system can keep
     if not job.target.is_block:
         try:
+            job.target.allocate()  # what was made holes on the way
             job.target.settle(stamp)
             job.target.sync()
         except OSError as error:

@@ -42,6 +42,10 @@ class SourceError(ImageError):
     kind = "source"
 
 
+class SectorError(SourceError):
+    """What it holds depends on the size of its sectors, and the target has others."""
+
+
 class TargetError(ImageError):
     """The target cannot be written, or must not be."""
 

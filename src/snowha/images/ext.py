@@ -27,8 +27,10 @@ class _Group:
     inode_bitmap: int
     inode_table: int
     free: int
+    free_inodes: int
     flags: int
     bitmap_checksum: int
+    inode_bitmap_checksum: int
     unused_inodes: int
     """At the end of the inode table, never used since mkfs: read as zeros by everybody. 0 if that cannot be relied on."""
 
@@ -52,6 +54,7 @@ def used_ranges(read: Read, length: int, *, unclean: bool = False) -> tuple[str,
     free_clusters = 0
     pattern = re.compile(f"1+(?:0{{1,{READ_OVER // fs.cluster}}}1+)*" if fs.cluster <= READ_OVER else "1+")
     for group in groups:
+        _check_inodes(read, fs, group)
         free_clusters += group.free
         if group.flags & _BLOCK_UNINIT:
             _check_uninit(fs, group, metadata)
@@ -63,6 +66,9 @@ def used_ranges(read: Read, length: int, *, unclean: bool = False) -> tuple[str,
             used = bounded(used, MOST_RANGES)
     if not unclean and free_clusters * fs.ratio - fs.free not in range(fs.ratio):
         raise NotTrusted(f"the groups count {free_clusters * fs.ratio} free blocks, the superblock {fs.free}")
+    free_inodes = sum(group.free_inodes for group in groups)
+    if not unclean and free_inodes != fs.free_inodes:
+        raise NotTrusted(f"the groups count {free_inodes} free inodes, the superblock {fs.free_inodes}")
     used += [(start * fs.block, end * fs.block) for start, end in metadata]
     used += [(0, min(length, HEAD)), (fs.blocks * fs.block, length)]
     wanted = bounded(aligned(merge(used, gap=GRAIN), length), MOST_RANGES)
@@ -95,8 +101,10 @@ def _parse_group(fs: Super, number: int, raw: bytes) -> _Group:
         inode_bitmap=field(0x4, 4, 0x24),
         inode_table=field(0x8, 4, 0x28),
         free=field(0xC, 2, 0x2C),
+        free_inodes=free_inodes,
         flags=flags,
         bitmap_checksum=field(0x18, 2, 0x38),
+        inode_bitmap_checksum=field(0x1A, 2, 0x3A),
         unused_inodes=unused_inodes if fs.has_descriptor_checksums else 0,
     )
     places = ((group.block_bitmap, 1), (group.inode_bitmap, 1), (group.inode_table, fs.table_blocks))
@@ -105,6 +113,9 @@ def _parse_group(fs: Super, number: int, raw: bytes) -> _Group:
             raise NotTrusted(f"group {number} has metadata at block {start}, outside the file system")
         if not fs.flex and not fs.group_start(number) <= start < fs.group_start(number) + fs.per_group:
             raise NotTrusted(f"group {number} has metadata at block {start}, in another group, without flex_bg")
+    # the first group has the reserved inodes, the root folder among them
+    if flags & _INODE_UNINIT and (number == 0 or free_inodes != fs.inodes_per_group or field(0x10, 2, 0x30)):
+        raise NotTrusted(f"group {number} is marked as without inodes, and has some")
     if group.flags & (_BLOCK_UNINIT | _INODE_UNINIT) and not fs.has_descriptor_checksums:
         raise NotTrusted(
             f"group {number} is marked uninitialised, but the file system has no checksums to trust that by"
@@ -137,6 +148,26 @@ def _bitmap(read: Read, fs: Super, group: _Group) -> bytes:
         if crc32c(fs.seed, data) & mask != group.bitmap_checksum:
             raise NotTrusted(f"the block bitmap of group {group.number} does not match its checksum")
     return data
+
+
+def _check_inodes(read: Read, fs: Super, group: _Group) -> None:
+    """Inodes that the group calls unused are not copied, so its bitmap of inodes must say the same: that is what goes on being
+    read. Of a group that is marked as without inodes the bitmap was mostly never written; where its checksum is right, it was."""
+    data = read(group.inode_bitmap * fs.block, fs.block)[: fs.inodes_per_group // 8]
+    mask = 0xFFFFFFFF if fs.descriptor >= 64 else 0xFFFF
+    is_right = fs.metadata_csum and crc32c(fs.seed, data) & mask == group.inode_bitmap_checksum
+    if group.flags & _INODE_UNINIT:
+        if is_right and any(data):
+            raise NotTrusted(f"group {group.number} is marked as without inodes, and its bitmap has some")
+        return
+    if fs.metadata_csum and not is_right:
+        raise NotTrusted(f"the inode bitmap of group {group.number} does not match its checksum")
+    bits = int.from_bytes(data, "little")
+    free = fs.inodes_per_group - bits.bit_count()
+    if free != group.free_inodes:
+        raise NotTrusted(f"group {group.number} says {group.free_inodes} inodes free, its bitmap {free}")
+    if bits.bit_length() > fs.inodes_per_group - group.unused_inodes:
+        raise NotTrusted(f"group {group.number} calls inodes unused that its bitmap calls used")
 
 
 def _runs(bitmap: bytes, fs: Super, group: _Group, pattern: re.Pattern[str]) -> list[Range]:

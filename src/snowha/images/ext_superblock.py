@@ -41,6 +41,7 @@ class Super:
     """Bytes; what one bit of a bitmap stands for."""
     blocks: int
     free: int
+    free_inodes: int
     first_data_block: int
     per_group: int
     clusters_per_group: int
@@ -145,7 +146,7 @@ def parse_super(raw: bytes, length: int, *, unclean: bool = False) -> Super:
     (magic, state) = struct.unpack_from("<HH", raw, 0x38)
     if magic != MAGIC:
         raise NotTrusted("no file system that is known here")
-    _inodes, blocks, _, free = struct.unpack_from("<IIII", raw, 0)
+    _inodes, blocks, _, free, free_inodes = struct.unpack_from("<5I", raw, 0)
     first_data_block, log_block, log_cluster, per_group, clusters_per_group, inodes_per_group = struct.unpack_from(
         "<6I", raw, 0x14
     )
@@ -196,6 +197,7 @@ def parse_super(raw: bytes, length: int, *, unclean: bool = False) -> Super:
         cluster=cluster,
         blocks=blocks,
         free=free,
+        free_inodes=free_inodes,
         first_data_block=first_data_block,
         per_group=per_group,
         clusters_per_group=clusters_per_group,
@@ -240,7 +242,7 @@ def _check_geometry(fs: Super, length: int) -> None:
         fs.clusters_per_group % 8 == 0,
         fs.per_group >= 256,
         fs.descriptor in (32, 64, 128, 256, 512, 1024),
-        0 < fs.inodes_per_group <= fs.block * 8,
+        0 < fs.inodes_per_group <= fs.block * 8 and fs.inodes_per_group % 8 == 0,
         128 <= fs.inode_size <= fs.block and fs.inode_size & (fs.inode_size - 1) == 0,
         fs.reserved_descriptors <= fs.block // 4,
         fs.mmp_block < fs.blocks,

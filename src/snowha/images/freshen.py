@@ -90,6 +90,7 @@ def freshen(
                 where=source_path,
                 remedy="shut its domain down, and run this again",
             )
+        record = _as_it_is_now(record, delta)
         entries = _merged(record.entries, delta.pieces, brought.hashes)
         if not known:
             raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
@@ -131,6 +132,7 @@ def ahead(
         stack.enter_context(contextlib.closing(_take(target_path, record, base)))
         target = stack.enter_context(open_target(f"{target_path}.partial", create=True))
         brought = bring(source, source_path, target, target_path, delta, report, options, known={})
+        record = _as_it_is_now(record, delta)
         entries = _merged(record.entries, delta.pieces, brought.hashes)
         raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
         try:
@@ -204,6 +206,7 @@ def _check_length(source: Storage, path: str, record: Manifest) -> None:
 def _settle(target: Storage) -> int:
     """Set the image's time of last change, so that a later change shows; that time, in ns. Raises OSError."""
     stamp = time.time_ns() // 10**9 * 10**9
+    target.allocate()  # what was made holes on the way
     target.settle(stamp)
     target.sync()
     return stamp
@@ -258,6 +261,12 @@ def _take(target_path: str, record: Manifest, base: str) -> Journal:
             f"cannot be written: {error.strerror}", where=target_path, remedy="look at the folder and its rights"
         ) from None
     raise TargetError("there is no image to bring up to date", where=target_path, remedy="copy the snapshot first")
+
+
+def _as_it_is_now(record: Manifest, delta: Delta) -> Manifest:
+    """The manifest as it was; of a swap space that is something else now, as of that, without the header of our making."""
+    now = delta.instead
+    return replace(record, kind=now.kind, method=now.method, reason=now.reason, entries=()) if now else record
 
 
 def _merged(entries: Entries, pieces: tuple[Piece, ...], hashes: dict[int, str]) -> Entries:

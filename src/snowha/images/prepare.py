@@ -13,8 +13,8 @@ from .events import Progress
 from .job import Job
 from .journal import Journal
 from .ranges import gaps, intersect
-from .survey import Survey
-from .transfer import counter, write_error
+from .survey import Survey, survey
+from .transfer import check_zeros, counter, write_error
 from .workers import Pace, run
 
 
@@ -88,6 +88,8 @@ def prepare(job: Job) -> bool:
                     where=job.target_name,
                     remedy="enlarge the volume first (lvextend)",
                 )
+            if plan.header and not job.options.replace:
+                _check_holds_swap(job)
             for start, end in gaps(plan.ranges, plan.length):
                 target.clear(start, end - start)
             return True
@@ -106,6 +108,20 @@ def prepare(job: Job) -> bool:
     except OSError as error:
         raise write_error(error, job.target_name, (0, plan.length)) from None
     return False
+
+
+def _check_holds_swap(job: Job) -> None:
+    """A volume is cleared for a swap space only if it is one itself, or empty: its signature may have hidden something else when
+    it was copied. Raises TargetError."""
+    found = survey(job.target)
+    if found.kind == "swap" or not check_zeros(job.target, job.target.data_ranges()):
+        return
+    why = f" ({found.reason})" if found.reason else ""
+    raise TargetError(
+        f"it is to become an empty swap space, and holds something else: {found.method}{why}",
+        where=job.target_name,
+        remedy="look at it (blkid -p, wipefs -n); if nothing of it is needed, wipefs -a it and clear it (blkdiscard -z)",
+    )
 
 
 def discard(job: Job) -> None:

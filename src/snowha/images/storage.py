@@ -17,12 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from . import device_writes
 from .errors import BusyError, SourceError, TargetError
-from .ranges import GRAIN, Range
+from .ranges import GRAIN, Range, gaps
 
 IO_SIZE = 1 << 20
 """Bytes read or written at once."""
 _BLKGETSIZE64 = 0x80081272
+_BLKSSZGET = 0x1268
 _BLKZEROOUT = 0x127F
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 ZEROS = bytes(IO_SIZE)
@@ -64,6 +66,14 @@ class Storage:
             self.length: int = struct.unpack("Q", fcntl.ioctl(self._plain, _BLKGETSIZE64, bytes(8)))[0]
         else:
             self.length = os.fstat(self._plain).st_size
+
+    @property
+    def sector(self) -> int:
+        """Bytes of a logical block: what a partition table counts in. A file is attached with 512."""
+        if not self.is_block:
+            return 512
+        size: int = struct.unpack("i", fcntl.ioctl(self._plain, _BLKSSZGET, bytes(4)))[0]
+        return size
 
     def close(self) -> None:
         for descriptor in (self._plain, self._direct):
@@ -156,14 +166,22 @@ class Storage:
     def sync(self) -> None:
         os.fsync(self._plain)
 
+    def look_like(self, path: str) -> None:
+        """Take mode and owner of the file that is to be replaced, if there is one. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            before, now = Path(path).stat(), os.fstat(self._plain)
+            if (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+                os.fchown(self._plain, before.st_uid, before.st_gid)
+            if before.st_mode != now.st_mode:
+                os.fchmod(self._plain, stat.S_IMODE(before.st_mode))
+
     def settle(self, stamp_ns: int) -> None:
         """Set the time of the last change, so that any later change shows."""
         os.utime(self._plain, ns=(stamp_ns, stamp_ns))
 
     def changed(self) -> str:
-        """When a file was last written. A device does not say."""
-        found = os.fstat(self._plain)
-        return "" if self.is_block else f"{found.st_mtime_ns} {found.st_size}"
+        """A stamp that is another one once it was written. Raises SourceError, OSError."""
+        return device_writes.stamp(self._plain, self.path)
 
     def data_ranges(self) -> list[Range]:
         """Where a file is not a hole; all of it for a block device, or where the file system does not say."""
@@ -181,6 +199,23 @@ class Storage:
                 return [(0, self.length)]
             found.append((start, min(at, self.length)))
         return found
+
+    def allocate(self) -> None:
+        """Give a file the room for all of its length, without writing it: a write into a hole must not find the storage full.
+
+        Where the storage cannot (NFS before 4.2), or has not that much room, holes stay, and none of the room that others need is
+        taken in vain. Raises OSError.
+        """
+        room, found = os.fstatvfs(self._plain), os.fstat(self._plain)
+        missing = self.length - found.st_blocks * 512
+        if self.is_block or not self.length or missing > room.f_bavail * room.f_frsize:
+            return
+        failed = _fallocate(self._plain, 0, 0, self.length)
+        if failed in (errno.ENOSPC, errno.EDQUOT):
+            for start, end in gaps(self.data_ranges(), self.length):
+                _punch(self._plain, start, end - start)
+        elif failed and failed not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+            raise OSError(failed, os.strerror(failed), self.path)
 
     def clear(self, at: int, size: int) -> None:
         """Make a range read as zeros: a hole in a file, BLKZEROOUT on a device, else zeros written."""
@@ -201,13 +236,18 @@ class Storage:
 
 
 def _punch(descriptor: int, at: int, size: int) -> bool:
-    """fallocate(2) with FALLOC_FL_PUNCH_HOLE, which os does not have. False where the file system has no such thing."""
+    """False where the file system has no such thing."""
+    return _fallocate(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0
+
+
+def _fallocate(descriptor: int, mode: int, at: int, size: int) -> int:
+    """fallocate(2), which os does not have: 0, or its errno. (posix_fallocate(3) writes zeros where the file system cannot.)"""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     call = getattr(libc, "fallocate64", None) or libc.fallocate
     call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    return bool(call(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0)
+    return 0 if call(descriptor, mode, at, size) == 0 else ctypes.get_errno()
 
 
 def open_source(path: str, *, quiet: bool = True) -> Storage:

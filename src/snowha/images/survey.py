@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from . import ext, swap, xfs
-from .ranges import GRAIN, Range, aligned, bounded, intersect, merge, total
+from . import ext, signatures, swap, xfs
+from .ranges import Range, aligned, bounded, intersect, merge, total
 from .storage import Storage
-from .used import MOST_RANGES, NotTrusted
+from .used import HEAD, MOST_RANGES, NotTrusted
 
 EVERY_BLOCK = "every block"
 _SMALLEST_WINDOW = 4 << 20
@@ -46,7 +46,7 @@ class Survey:
 
 
 def survey(source: Storage, *, every_block: bool = False, unclean: bool = False) -> Survey:
-    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises OSError.
+    """Look at a source. Never raises for what is on it: what cannot be trusted is read whole. Raises as ``seal``.
 
     ``unclean``: a snapshot of a file system in use. What is found is a guess that ``freshen`` makes good (see there). Of XFS
     there is none: only a kernel can replay its log, which may hold minutes of writes, so too much would be left for the end.
@@ -54,21 +54,23 @@ def survey(source: Storage, *, every_block: bool = False, unclean: bool = False)
     length = source.length
     before = seal(source)
     whole = merge([(0, length)])
-    head = source.read_bytes(0, min(length, GRAIN))
     if every_block:
         return _survey(source, before, "unknown", EVERY_BLOCK, "asked for", whole)
-    found = swap.parse(head)
-    if found:
-        header = swap.render(found, length)
-        if header:
-            return Survey(length, "swap", "new swap header", "", (), header, before)
+    head = source.read_bytes(0, min(length, HEAD))
     try:
         if length < 4096:
             raise NotTrusted("too small for a file system")
+        found = swap.parse(head, length)
+        if found:
+            signatures.only(source.read_bytes, length, "swap")
+            signatures.agrees(source.path, "swap")
+            return Survey(length, "swap", "new swap header", "", (), swap.render(found, length), before)
         if head.startswith(xfs.MAGIC):
             kind, used = xfs.used_ranges(source.read_bytes, length)
+            signatures.only(source.read_bytes, length, "xfs")
         else:
             kind, used = ext.used_ranges(source.read_bytes, length, unclean=unclean)
+            signatures.only(source.read_bytes, length, "ext")
     except NotTrusted as reason:
         return _survey(source, before, "unknown", EVERY_BLOCK, str(reason), whole)
     return _survey(source, before, kind, f"{kind} used blocks", "", used)
@@ -83,10 +85,11 @@ def _survey(source: Storage, before: str, kind: str, method: str, reason: str, r
 
 
 def seal(source: Storage) -> str:
-    """Over the beginning of the source, where a mount changes ext's superblock, and over a file's time of last change.
+    """Over the beginning of the source, where a mount changes ext's superblock, and over what the kernel counts of writes to a
+    device, or a file's times and size.
 
-    Another one after the copy means that somebody wrote. Raises OSError.
+    Another one after the copy means that somebody wrote. Raises SourceError if that cannot be known, OSError.
     """
-    digest = hashlib.sha256(source.read_bytes(0, min(source.length, 64 * 1024)))
+    digest = hashlib.sha256(source.read_bytes(0, min(source.length, HEAD)))
     digest.update(source.changed().encode())
     return digest.hexdigest()

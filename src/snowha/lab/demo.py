@@ -106,7 +106,9 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
     where = live.places(ground.hosts)
     by_server = {name: [domain for domain, servers in where.items() if servers == (name,)] for name in ground.hosts}
     victim = max(by_server, key=lambda name: len(by_server[name]))
-    restarted = min(by_server[victim], key=lambda name: (ground.site.domain(name).memory_mib, name))  # the quickest to boot
+    restarted = min(
+        by_server[victim], key=lambda name: (ground.site.domain(name).memory_mib, name)
+    )  # the quickest to boot
     print(
         f"\nRestarting {restarted} on {victim}: with the guide's own configuration that server then holds a delegation of its "
         "image, and the domain never comes back when the server is lost."
@@ -281,6 +283,27 @@ def collect(
     }
 
 
+def why_away(domain: str, start: float, end: float, windows: Mapping[str, tuple[float, float]], loss: Loss) -> str:
+    """Why ``domain`` did not answer from ``start`` to ``end``: one of timeline.REASONS.
+
+    A time without an answer begins with the last one, which came before whatever ended them. ``windows``: when each step was
+    carried out.
+    """
+    copy = windows.get(f"images.{domain}")
+    if copy and copy[0] - NETWORK <= start <= copy[1] + NETWORK:
+        return "copy"
+    if start <= loss.at + loss.back + NETWORK and end >= loss.at:
+        return "power loss"
+    if domain == loss.restarted and loss.restarted_at - NETWORK <= start < loss.at:
+        return "restart"
+    moved = any(
+        a - NETWORK <= start <= b + NETWORK
+        for step, (a, b) in windows.items()
+        if step.startswith(("placement.", "proofs."))
+    )
+    return "live migration" if moved else ""
+
+
 def _timeline(
     log: client.Log,
     stays: list[sightings.Stay],
@@ -291,21 +314,6 @@ def _timeline(
     now: float,
     titles: Mapping[str, tuple[str, str]],
 ) -> dict[str, Any]:
-    def why(domain: str, start: float) -> str:
-        copy = windows.get(f"images.{domain}")
-        if copy and copy[0] - NETWORK <= start <= copy[1] + NETWORK:
-            return "copy"
-        if domain == loss.restarted and loss.restarted_at - NETWORK <= start < loss.at:
-            return "restart"
-        if loss.at - NETWORK <= start <= loss.at + loss.back + NETWORK:
-            return "power loss"
-        moved = any(
-            a - NETWORK <= start <= b + NETWORK
-            for step, (a, b) in windows.items()
-            if step.startswith(("placement.", "proofs."))
-        )
-        return "live migration" if moved else ""
-
     servers: dict[str, Any] = {}
     for step in windows:
         off: Any = journal.last_facts(step).get("off") if step.startswith("proofs.fence.") else None
@@ -319,7 +327,7 @@ def _timeline(
             plan.name: {
                 "stays": [{"server": s.server, "from": s.first, "to": s.last} for s in stays if s.domain == plan.name],
                 "away": [
-                    {"from": a, "to": b, "why": why(plan.name, a)}
+                    {"from": a, "to": b, "why": why_away(plan.name, a, b, windows, loss)}
                     for a, b in client.gaps(log, plan.name, AWAY_S)
                     if a >= began
                 ],

@@ -60,7 +60,8 @@ def _watch(server: str, ssh_config: Path, log: Path, lock: threading.Lock) -> No
             assert ssh.stdout is not None
             for line in ssh.stdout:
                 fields = line.split()
-                if len(fields) >= 6 and fields[0] in names and fields[1].isdigit():
+                # one that is paused is being built, and may be refused its disks: it does not run
+                if len(fields) >= 6 and fields[0] in names and fields[1].isdigit() and "p" not in fields[4]:
                     seen = {
                         "t": round(time.time(), 3),
                         "server": server,

@@ -2,7 +2,7 @@
 
 Nothing in it is rounded away: what is shorter than a pixel is still drawn a pixel wide, every time without an answer
 has its seconds written to it, and a domain seen on two servers is drawn on both. Servers differ by pattern as well as
-by colour (Okabe and Ito's, which colour-blind readers can tell apart), reasons by the shape of their mark.
+by colour, reasons by the shape of their mark.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from snowha.lab.timeline_layout import Axis, Label, merged, overlaps, seconds_text, shortened, spread, text_width
+from snowha.lab.timeline_colours import FONT_FAMILY, HATCHES, PATTERNS, STYLE, look
+from snowha.lab.timeline_layout import FONT, Axis, Label, merged, overlaps, seconds_text, shortened, spread, text_width
 from snowha.plan.step import SECTIONS
 
 WIDTH = 1120
@@ -20,34 +21,8 @@ _RIGHT = 18
 _BAR, _STRIP, _LABELS, _GAP = 15, 5, 14, 7
 """Heights in pixels: where a domain ran, when it did not answer, the seconds below, and the space to the next lane."""
 _STEP_ROW = 15
-_PATTERNS = 6
 REASONS = ("copy", "live migration", "restart", "power loss", "")
 _WORDS = {"copy": "image copied", "restart": "restarted on purpose", "": "other"}
-
-_STYLE = """
-.tl{--bg:#fff;--fg:#1b2330;--muted:#5b6676;--grid:#e3e7ec;--lane:#f4f6f8;--step:#7d8b9d;--bad:#c1121f;--good:#0b7a4b;
---s0:#56b4e9;--s1:#e69f00;--s2:#2fb58c;--s3:#cc79a7;--s4:#d9cf3c;--s5:#e0784a;--ink:#14202e;
-font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;font-size:11px}
-@media screen and (prefers-color-scheme:dark){.tl{--bg:#12161c;--fg:#e6eaf0;--muted:#9aa6b5;--grid:#262d37;
---lane:#1a2029;--step:#77869a;--bad:#ff6b6b;--good:#4cc38a;--s0:#4aa3d8;--s1:#d99a14;--s2:#35a883;--s3:#c277a1;
---s4:#c9bf3a;--s5:#d0714a}}
-.tl text{fill:var(--fg)}.tl .muted{fill:var(--muted)}.tl .head{font-weight:600;letter-spacing:.02em}
-.tl .on{fill:var(--ink)}.tl .grid{stroke:var(--grid)}.tl .lane{fill:var(--lane)}.tl .step{fill:var(--step)}
-.tl .away{fill:var(--fg)}.tl .badfill{fill:var(--bad)}.tl .goodfill{fill:var(--good)}.tl .under{fill:var(--bg)}
-.tl .leader{stroke:var(--muted);fill:none}.tl .twice{fill:none;stroke:var(--bad);stroke-width:2.5}
-.tl .mark{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:4 3}.tl .marktext{fill:var(--bad);font-weight:600}
-.tl .p{stroke:var(--ink);stroke-opacity:.42;fill:none}
-""" + "".join(f".tl .s{n}{{fill:var(--s{n})}}" for n in range(_PATTERNS))
-
-# Over the colour: nothing, stripes, dots, upright lines, the other stripes, squares.
-_HATCHES = (
-    "",
-    '<path class="p" stroke-width="1.6" d="M-2 2l4-4M0 8l8-8M6 10l4-4"/>',
-    '<circle cx="3" cy="3" r="1.2" style="fill:var(--ink);fill-opacity:.5"/>',
-    '<path class="p" stroke-width="1.4" d="M4 0v8"/>',
-    '<path class="p" stroke-width="1.6" d="M-2 6l4 4M0 0l8 8M6-2l4 4"/>',
-    '<path class="p" stroke-width="1" d="M0 4h8M4 0v8"/>',
-)
 
 
 def timeline_svg(report: Mapping[str, Any], *, headline: str = "", good: bool = True) -> str:
@@ -93,16 +68,15 @@ class _Drawing:
 
     def _text(self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start", title: str = "") -> None:
         inner = escape(text) + (f"<title>{escape(title)}</title>" if title else "")
-        name = f' class="{kind}"' if kind else ""
         anchored = f' text-anchor="{anchor}"' if anchor != "start" else ""
-        self.body.append(f'<text x="{x:.1f}" y="{y:.1f}"{name}{anchored}>{inner}</text>')
+        self.body.append(f'<text x="{x:.1f}" y="{y:.1f}" {look(kind or "word")}{anchored}>{inner}</text>')
 
     def _rect(
         self, x: float, y: float, width: float, height: float, kind: str, title: str = "", fill: str = ""
     ) -> None:
-        look = f'style="fill:{fill}"' if fill else f'class="{kind}"'
+        paint = f'fill="{fill}"' if fill else look(kind)
         inner = f"><title>{escape(title)}</title></rect>" if title else "/>"
-        self.body.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {look}{inner}')
+        self.body.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {paint}{inner}')
 
     def _clock(self, t: float) -> str:
         """Minutes and seconds since the start."""
@@ -116,8 +90,8 @@ class _Drawing:
         text = f"{'✓' if good else '✗'} {text}"
         size = min(15.0, 15 * (WIDTH - 60) / text_width(text, 15))
         self._rect(16, self.y + 2, 5, 18, "goodfill" if good else "badfill")
-        style = f"font-size:{size:.1f}px;font-weight:600"
-        self.body.append(f'<text x="28" y="{self.y + 16:.1f}" style="{style}">{escape(text)}</text>')
+        font = f'font-size="{size:.1f}" font-weight="600"'
+        self.body.append(f'<text x="28" y="{self.y + 16:.1f}" {look("word")} {font}>{escape(text)}</text>')
         self.y += 32
 
     def heading(self, text: str) -> None:
@@ -182,9 +156,9 @@ class _Drawing:
         self._text(x, self.y + 12, shown, kind="head", title=name if shown != name else "")
 
     def _swatch(self, x: float, y: float, server: str, width: float = 10, height: float = 10, title: str = "") -> None:
-        number = self.servers.index(server) % _PATTERNS
+        number = self.servers.index(server) % PATTERNS
         self._rect(x, y, width, height, f"s{number}", title)
-        if _HATCHES[number]:
+        if HATCHES[number]:
             self._rect(x, y, width, height, "", title, fill=f"url(#tl-p{number})")
 
     def domain(self, name: str, row: Mapping[str, Any]) -> None:
@@ -199,7 +173,7 @@ class _Drawing:
         for start, end in both:
             x, width = axis.span(start, end, least=6)
             self.body.append(
-                f'<rect x="{x:.1f}" y="{self.y - 1.5:.1f}" width="{width:.1f}" height="{_BAR + 3}" class="twice">'
+                f'<rect x="{x:.1f}" y="{self.y - 1.5:.1f}" width="{width:.1f}" height="{_BAR + 3}" {look("twice")}>'
                 f"<title>{escape(f'{name} on two servers at once: {self._during(start, end)}')}</title></rect>"
             )
         labels = []
@@ -225,7 +199,7 @@ class _Drawing:
         self._swatch(x, top, stay["server"], width, height, title)
         if not halved and width > text_width(stay["server"]) + 10:
             room = text_width(stay["server"]) + 6
-            self._rect(x + 3, top + 2, room, height - 4, f"s{number % _PATTERNS}")
+            self._rect(x + 3, top + 2, room, height - 4, f"s{number % PATTERNS}")
             self._text(x + 6, top + 11.5, stay["server"], kind="on")
 
     def _labels(self, labels: list[Label]) -> None:
@@ -241,7 +215,7 @@ class _Drawing:
                 middle = x + label.width / 2
                 if abs(middle - label.at) > 3:
                     path = f"M{label.at:.1f} {self.y:.1f}L{middle:.1f} {self.y + 3:.1f}"
-                    self.body.append(f'<path class="leader" d="{path}"/>')
+                    self.body.append(f'<path {look("leader")} d="{path}"/>')
                 self._rect(x - 2, self.y + 3, label.width + 3, 11, "under")  # the marks' lines end behind it
                 if label.reason is not None:
                     self._shape(x, self.y + 4, label.reason)
@@ -254,15 +228,15 @@ class _Drawing:
         if reason == "copy":
             self._rect(x, y, 8, 8, "away")
         elif reason == "live migration":
-            self.body.append(f'<path class="away" d="M{x:.1f} {y + 4:.1f}l4-4v8zM{x + 9:.1f} {y + 4:.1f}l-4-4v8z"/>')
+            self.body.append(f'<path {look("away")} d="M{x:.1f} {y + 4:.1f}l4-4v8zM{x + 9:.1f} {y + 4:.1f}l-4-4v8z"/>')
         elif reason == "restart":
-            self.body.append(f'<path class="away" d="M{x:.1f} {y + 8:.1f}h8l-4-8z"/>')
+            self.body.append(f'<path {look("away")} d="M{x:.1f} {y + 8:.1f}h8l-4-8z"/>')
         elif reason == "power loss":
             path = f"M{x + 1:.1f} {y + 1:.1f}l7 7m0-7l-7 7"
-            self.body.append(f'<path d="{path}" style="stroke:var(--bad);stroke-width:2.4"/>')
+            self.body.append(f'<path {look("cross")} d="{path}"/>')
         else:
             ring = f'cx="{x + 4:.1f}" cy="{y + 4:.1f}" r="3"'
-            self.body.append(f'<circle {ring} style="fill:none;stroke:var(--bad);stroke-width:2"/>')
+            self.body.append(f"<circle {look('ring')} {ring}/>")
 
     def server(self, name: str, row: Mapping[str, Any]) -> None:
         """A lane: a line while the server had power, a block while it had none."""
@@ -285,7 +259,7 @@ class _Drawing:
         every = next((n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240) if length / n <= 14), 480)
         for minute in range(0, int(length) + 1, every):
             x = self.axis.x(self.axis.start + 60 * minute)
-            self.body.insert(0, f'<path class="grid" d="M{x:.1f} 44V{y:.1f}"/>')
+            self.body.insert(0, f'<path {look("grid")} d="M{x:.1f} 44V{y:.1f}"/>')
             anchor = "middle" if x + 20 < self.axis.right else "end"
             self._text(x, y + 13, f"{minute} min" if minute == 0 else str(minute), kind="muted", anchor=anchor)
         self.y = y + 24
@@ -310,18 +284,19 @@ class _Drawing:
 
     def render(self, marks: Sequence[Mapping[str, Any]], tops: Mapping[int, float], bottom: float) -> str:
         lines = "".join(
-            f'<path class="mark" d="M{self.axis.x(mark["t"]):.1f} {tops[number]:.1f}V{bottom:.1f}"/>'
+            f'<path {look("mark")} d="M{self.axis.x(mark["t"]):.1f} {tops[number]:.1f}V{bottom:.1f}"/>'
             for number, mark in enumerate(marks)
         )
         patterns = "".join(
             f'<pattern id="tl-p{number}" width="{size}" height="{size}" patternUnits="userSpaceOnUse">{hatch}</pattern>'
-            for number, (hatch, size) in enumerate(zip(_HATCHES, (8, 8, 6, 8, 8, 8), strict=True))
+            for number, (hatch, size) in enumerate(zip(HATCHES, (8, 8, 6, 8, 8, 8), strict=True))
             if hatch
         )
         size = f"0 0 {WIDTH} {self.y:.0f}"
         what = quoteattr("Timeline: where every domain ran, when it did not answer, and when a server had no power")
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="tl" viewBox="{size}" width="{WIDTH}" '
-            f'height="{self.y:.0f}" role="img" aria-label={what}><style>{_STYLE}</style><defs>{patterns}</defs>'
-            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" class="under"/>{lines}{"".join(self.body)}</svg>'
+            f'height="{self.y:.0f}" font-family="{FONT_FAMILY}" font-size="{FONT}" role="img" aria-label={what}>'
+            f"<style>{STYLE}</style><defs>{patterns}</defs>"
+            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" {look("under")}/>{lines}{"".join(self.body)}</svg>'
         )

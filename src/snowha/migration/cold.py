@@ -6,33 +6,47 @@ It is seen to be off first, and starts again from its volumes if anything fails.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import image_engine, moving, starting
+from snowha.migration import file_systems, image_engine, left_down, moving, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
+from snowha.site.model import Disk
 from snowha.xen import xl
 
 
 def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> None:
-    """Shut the domain down, copy its volumes, start it from the images. If anything fails, it is started from its volumes."""
+    """Shut the domain down, copy its volumes, start it from the images. If anything fails, it is started from its volumes.
+
+    One that was off before, and not because a run of ours left it down, stays off. Raises SiteError if it is saved.
+    """
     host = ground.first
     path = ground.site.domain(name).config
     text, domain = read_config(host, name, path)
     targets = moving.targets(ground, domain)
     kind = moving.type_for_migration(host, domain, tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
+    moving.check_xl_reads(host, name, path, text, changed)
     image_engine.bring(host)
     make_dir(host, f"{ground.site.paths.images}/{name}", mode=0o700)
 
     starting.refuse_unless_here(ground, name)
     moving.lease_in_place(host, domain, targets, reporter)
-    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
+    runs = name in xl.running(host)
+    stays_off = not runs and not left_down.is_noted(host, name)
+    if stays_off:
+        moving.refuse_saved(host, name)
+        reporter.say(f"{name} is off, and stays off")
+    answering = [vif.ip for vif in domain.vifs if runs and vif.ip and live.answers(host, vif.ip)]
+    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+    every = _every_block(host, disks, reporter) if not runs else dict.fromkeys(targets, ())
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
     steady = Unstoppable(reporter)
-    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
-    with moving.else_start_again(ground, name, path, steady) as away:
+    with moving.else_start_again(ground, name, path, steady, answering=answering, stays_off=stays_off) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -45,7 +59,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             host,
             name,
             [],
-            [["copy", disk.target, targets[disk.vdev]] for disk in disks],
+            [["copy", disk.target, targets[disk.vdev], *every[disk.vdev]] for disk in disks],
             shut_down,
             reporter=reporter,
             remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
@@ -54,8 +68,23 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             reporter.fact(disk.name, {**image_engine.facts(event), "image": targets[disk.vdev]})
         if changed != text:
             write_file(host, path, changed)
-    steady.say(f"starting {name} from its image")
-    moving.start_from_image(ground, name, path, (text, changed), next(iter(targets.values()), ""))
-    live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
-    reporter.fact("away_s", round(away.seconds, 1))
+    if not stays_off:
+        steady.say(f"starting {name} from its image")
+        moving.start_from_image(ground, name, path, (text, changed), next(iter(targets.values()), ""))
+        live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
+        reporter.fact("away_s", round(away.seconds, 1))
     reporter.fact("type", kind)
+
+
+def _every_block(host: Host, disks: Sequence[Disk], reporter: Reporter) -> dict[str, tuple[str, ...]]:
+    """What to tell the engine of each disk (by vdev) of a domain that is off: nobody waits while its file systems are checked."""
+    found: dict[str, tuple[str, ...]] = {}
+    for disk in disks:
+        reporter.say(f"checking the file system of {disk.name}")
+        sound = file_systems.is_sound(host, disk.target)
+        found[disk.vdev] = () if sound else (file_systems.EVERY_BLOCK,)
+        if not sound:
+            reporter.say(
+                f"the file system of {disk.name} has errors, so every block is copied: e2fsck -f {disk.target}"
+            )
+    return found

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from snowha.errors import CommandError
+from snowha.errors import CommandError, ProofError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.images import travel
@@ -55,7 +55,8 @@ def run_all(
     """Run verbs one after the other, in one process: a domain may be waiting. The last event of each.
 
     Progress goes to ``reporter``; ``look`` is called with each event and may raise, which ends the engine.
-    Raises CommandError with the engine's own message and remedy, unless another ``remedy`` is given, at the first that fails.
+    Raises CommandError (ProofError if what was read back differs) with the engine's own message and remedy, unless another
+    ``remedy`` is given, at the first that fails.
     """
     if not verbs:
         return []
@@ -81,7 +82,9 @@ def run_all(
     completed = host.run(argv(verbs), timeout=_LONGEST, check=False, on_line=line)
     if not completed.ok or len(results) < len(verbs):
         said = str(failure.get("message", "")).split("\n", 1)[0]
-        raise CommandError(
+        # of the engine's errors (images/errors.py) this one says that the result is not what it must be
+        kind = ProofError if failure.get("kind") == "verify" else CommandError
+        raise kind(
             said or completed.stderr.strip() or f"the image engine ended with {completed.returncode}",
             where=host.name,
             remedy=remedy or str(failure.get("remedy", "")),

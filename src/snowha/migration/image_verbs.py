@@ -106,9 +106,16 @@ def _source(record: Mapping[str, Any]) -> str:
 
 
 def verify(ground: Ground, name: str, reporter: Reporter) -> None:
-    """Read the domain's images from the storage and compare them with their manifests. Raises SiteError if one is in use
-    (it then differs, rightly), CommandError if one differs or has no manifest."""
+    """Read the domain's images from the storage and compare them with their manifests. Raises SiteError if one is not there or
+    never was a whole copy, or is in use (it then differs, rightly); ProofError if one differs."""
     mine = _of(ground, name)
+    lacking = [one for one in mine if not (one.size and one.verified)]
+    if lacking:
+        raise SiteError(
+            "; ".join(f"{one.path} is {one.state}" for one in lacking) + ": there is nothing to compare",
+            where=ground.first.name,
+            remedy=f"`snow images list` shows all; `snow images copy {name}` makes what is missing from the volumes",
+        )
     used = next((one for one in mine if one.verified and one.written and one.size), None)
     if used:
         raise SiteError(

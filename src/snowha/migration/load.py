@@ -5,7 +5,7 @@ For verbs that change something, and so need every server. Verbs that only look 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,6 @@ def load(
     record: Callable[[Command], None] | None = None,
     questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
     found: list[Finding] | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> Ground:
     """The site of ``file``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
     does not answer: all are waited for at once.
@@ -50,7 +49,6 @@ def load(
     ``record`` is told of every command that may change something on a server.
     ``questions``: what an earlier run asked each server, and so is asked at once.
     ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error.
-    ``say`` is told whom it waits for.
     """
     ha = read_ha_file(file)
     guard, connected = _guarded(ha)
@@ -72,7 +70,7 @@ def load(
             host.run(["true"], timeout=30)
         return ()
 
-    domains = each(list(hosts.values()), ask, say=say)[first]
+    domains = each(list(hosts.values()), ask)[first]
     shared = rules.check_domains(domains)
     if found is None:
         rules.raise_on_stop(shared)
@@ -91,6 +89,15 @@ class Reach:
     servers: tuple[Server, ...]
     hosts: Mapping[str, ResettableHost]
     guard: Guard
+
+    @property
+    def first(self) -> Host:
+        return self.hosts[self.servers[0].name]
+
+    @property
+    def restarted(self) -> Collection[str]:
+        """None yet."""
+        return ()
 
 
 def reach(file: Path) -> Reach:

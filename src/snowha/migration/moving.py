@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from snowha.errors import CommandError, LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, write_file
-from snowha.migration import leases, starting
-from snowha.migration.ground import Ground, image_path, read_config, read_domains
+from snowha.migration import leases, left_down, starting
+from snowha.migration.ground import Ground, image_path, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
 from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.model import Domain
-from snowha.xen import server_program, xl
+from snowha.xen import saved, server_program, xl
 
 SHUTDOWN_TIMEOUT = 300.0
 """Seconds. A domain that does not shut down in this time is left running and the step fails: it is never destroyed."""
 BOOT_TIMEOUT = 300.0
 """Seconds. A domain that answered a ping before must answer again: a domain that is created is not yet one that has booted."""
-
-_PATIENCE, _LOOK_EVERY = 60.0, 2.0
-"""Seconds that a domain may take to end after its move was given up, and between two looks at it."""
 
 Tried = dict[tuple[str, str], str | None]
 """Kernel and ramdisk to why they do not boot as PVH, None if they do: most domains of a site share them."""
@@ -44,9 +42,26 @@ def missing(ground: Ground, name: str) -> str | None:
     gone = absent(ground.first, [disk.target for disk in domain.disks])
     if gone:
         return f"the image {gone[0]} is not there"
-    if is_pacemakers(ground, name) or runs_on(ground, name):
+    if is_pacemakers(ground, name) or runs_on(ground, name) or not left_down.is_noted(ground.first, name):
         return None
-    return f"{name} is not running"
+    return f"{name} was left down by an earlier run"
+
+
+def check_xl_reads(host: Host, name: str, path: str, now: str, then: str) -> None:
+    """Raise SiteError unless xl reads the config that the domain would be started from again, and the one that it will have.
+
+    Before the domain is shut down, and not while it waits.
+    """
+    xl.check_reads(host, name, now, what=path)
+    if then != now:
+        xl.check_reads(host, name, then, what=f"what {path} is to become")
+
+
+def refuse_saved(host: Host, name: str) -> None:
+    """Raise SiteError for a domain of which ``xl save`` has the memory: it would go on with disks that it does not know."""
+    path = saved.files(host).get(name)
+    if path:
+        raise SiteError(f"{name} is saved in {path}", where=host.name, remedy=saved.remedy(path))
 
 
 def runs_on(ground: Ground, name: str) -> str | None:
@@ -97,10 +112,12 @@ def start_from_image(ground: Ground, name: str, path: str, texts: tuple[str, str
     if not hindered:
         done = host.run(["xl", "create", path], check=False, timeout=300)
         if done.ok:
+            left_down.forget(host, name)
             return
         reason = done.stderr.strip()
     is_here = name in xl.running(host)
     if is_here and xl.uses(host, name, image):
+        left_down.forget(host, name)
         return
     if hindered and hindered.is_there and not is_here:
         raise SiteError(
@@ -111,6 +128,7 @@ def start_from_image(ground: Ground, name: str, path: str, texts: tuple[str, str
     write_file(host, path, texts[0])
     if not is_here:
         starting.start(ground, name, path, before)
+    left_down.forget(host, name)
     raise CommandError(
         f"{name} does not start from its image: {reason}",
         where=host.name,
@@ -120,11 +138,13 @@ def start_from_image(ground: Ground, name: str, path: str, texts: tuple[str, str
 
 @dataclass
 class Away:
-    """``since`` when the domain was asked to shut down (time.monotonic); None if it was not yet."""
+    """``since`` when the domain was asked to shut down (time.monotonic); None if it was not yet. ``before`` is called before."""
 
     since: float | None = None
+    before: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
+        self.before()
         self.since = time.monotonic()
 
     @property
@@ -133,11 +153,27 @@ class Away:
 
 
 @contextmanager
-def else_start_again(ground: Ground, name: str, config: str, steady: Reporter) -> Iterator[Away]:
+def else_start_again(
+    ground: Ground,
+    name: str,
+    config: str,
+    steady: Reporter,
+    *,
+    answering: Sequence[str] = (),
+    stays_off: bool = False,
+) -> Iterator[Away]:
     """Whatever ends the block, the domain is not left off: it is started again on the first server from what its config still
     names, if it may be (migration/starting.py). Was it asked to shut down already, and is there still, then it may be about to
-    end: that is waited for. A run that lost its lock starts nothing: whoever took it sees to the domain."""
-    away = Away()
+    end: that is waited for. A run that lost its lock starts nothing: whoever took it sees to the domain.
+
+    What this run cannot do any more when it is killed, the next one does: see ``left_down``. ``answering``: addresses that the
+    domain answered on. ``stays_off``: it was off before, on purpose, and is never started.
+    """
+    if stays_off:
+        yield Away()
+        return
+    note = left_down.Note(name, config, tuple(answering))
+    away = Away(before=partial(left_down.note, ground.first, note))
     try:
         yield away
     except LostLockError:
@@ -145,35 +181,23 @@ def else_start_again(ground: Ground, name: str, config: str, steady: Reporter) -
     except BaseException as error:
         try:
             ground.verify_lock()  # the other run may have ended what failed, and moves the domain itself
-            _start_again(ground, name, config, steady, patience=0.0 if away.since is None else _PATIENCE)
+            if starting.may_start(
+                ground, name, config, steady.say, patience=0.0 if away.since is None else starting.PATIENCE_S
+            ):
+                steady.say(f"starting {name} again from what its config names")
+                xl.create(ground.first, config, timeout=300)
+            if away.since is not None:
+                left_down.forget(ground.first, name)
         except LostLockError as lost:
             raise lost from error
         except SnowError as second:
             by_hand = second.remedy if isinstance(second, SiteError) else f"xl create {config}"
-            note = f"{name} may be off, and could not be started again: {second.message}; {by_hand}"
+            added = f"{name} may be off, and could not be started again: {second.message}; {by_hand}"
             if isinstance(error, SnowError):
-                error.message += f"\n{note}"
+                error.message += f"\n{added}"
             else:
-                error.add_note(note)
+                error.add_note(added)
         raise
-
-
-def _start_again(ground: Ground, name: str, config: str, steady: Reporter, *, patience: float) -> None:
-    """Unless it stays for ``patience`` seconds. So long is waited, too, for a server that does not say whether it runs there."""
-    began = time.monotonic()
-    _, domain = read_config(ground.first, name, config)
-    while hindered := starting.obstacle(ground, name, domain):
-        if time.monotonic() - began >= patience:
-            if hindered.is_there:
-                return
-            raise SiteError(hindered.reason, remedy=f"when it is certain that it runs nowhere: xl create {config}")
-        what = (
-            "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
-        )
-        steady.say(f"waiting for {name}, {what}")
-        time.sleep(_LOOK_EVERY)
-    steady.say(f"starting {name} again from what its config names")
-    xl.create(ground.first, config, timeout=300)
 
 
 def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Reporter) -> str:

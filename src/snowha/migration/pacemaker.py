@@ -6,7 +6,8 @@ Running domains are adopted: Pacemaker looks before it starts anything, finds th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 
 from snowha.cluster import cib, cib_live, fencing, placement
@@ -15,7 +16,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, remove_file, stat, write_file
 from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.migration import leases
+from snowha.migration import leases, left_down
 from snowha.migration.ground import Ground, read_domains
 from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
@@ -213,8 +214,18 @@ def planned(ground: Ground) -> dict[str, str]:
     return placement.spread(ground.site.domains, [server.name for server in ground.site.servers], ground.site.apart)
 
 
-def _wanted(ground: Ground) -> bytes:
-    return cib.compose(ground.site, planned(ground), options=options(ground))
+def _wanted(ground: Ground, *, off: Collection[str] = ()) -> bytes:
+    return cib.compose(ground.site, planned(ground), options=replace(options(ground), off=frozenset(off)))
+
+
+def _off(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
+    """Domains that are off on purpose: not left down by a run of ours."""
+    alive = {name for domains in running.values() for name in domains}
+    return {
+        domain.name
+        for domain in ground.site.domains
+        if domain.name not in alive and not left_down.is_noted(ground.first, domain.name)
+    }
 
 
 def _query(host: Host) -> bytes:
@@ -295,6 +306,10 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
             host.run(words, check=False)
         live.settle(ground.hosts, reporter)
         return
+    off = _off(ground, before)
+    if off:
+        reporter.say(f"off, and staying off: {', '.join(sorted(off))}")
+        wanted = _wanted(ground, off=off)
     merged = cib_live.merge(current, wanted)
     path = "/var/lib/snow-ha/cib.xml"
     make_dir(host, "/var/lib/snow-ha", mode=0o700)

@@ -43,7 +43,7 @@ def misplaced(ground: Ground) -> dict[str, str]:
     idle = set(ground.hosts) - set(now.values()) if len(now) >= len(ground.hosts) else set()
     if not together and not idle:
         return {}
-    return {name: server for name, server in plan.items() if now.get(name) != server}
+    return {name: server for name, server in plan.items() if name in where and now.get(name) != server}
 
 
 def _missing(ground: Ground) -> str | None:

@@ -123,8 +123,11 @@ def _migration_facts(ground: Ground, name: str) -> object:
 
 
 def _able(ground: Ground) -> list[str]:
+    """Domains that can migrate live; not one that is off on purpose."""
     able = options(ground).live_migration
-    return [domain.name for domain in ground.site.domains if domain.name in able]
+    state = live.cluster_state(ground.hosts)
+    off = {one.id for one in state.resources if one.is_off_on_purpose} if state is not None else set()
+    return [domain.name for domain in ground.site.domains if domain.name in able - off]
 
 
 def _unproven_migrations(ground: Ground) -> str | None:

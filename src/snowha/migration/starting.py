@@ -7,16 +7,37 @@ as one that runs it, unless this very run is restarting it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from snowha.errors import SiteError, SnowError
+from snowha.errors import InputError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.migration.ground import Ground
+from snowha.migration.ground import read_config
 from snowha.operations import live
 from snowha.site.model import Domain
 from snowha.xen import xl
+
+PATIENCE_S = 60.0
+"""Seconds that a domain may take to end after it was asked to, and a server to say whether it runs there."""
+_LOOK_EVERY = 2.0
+
+
+class Servers(Protocol):
+    """Where a domain can be: those of a site (``Ground``), or of ``ha.toml`` before anything is asked (``load.Reach``)."""
+
+    @property
+    def hosts(self) -> Mapping[str, Host]: ...
+
+    @property
+    def first(self) -> Host:
+        """The one that runs the domains until Pacemaker has them."""
+
+    @property
+    def restarted(self) -> Collection[str]:
+        """Those that this run is restarting now: no domain runs there."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +71,39 @@ def from_volumes(domain: Domain) -> bool:
     return all(disk.target.startswith("/dev/") and not disk.script for disk in domain.disks if disk.target)
 
 
-def obstacle(ground: Ground, name: str, domain: Domain) -> Obstacle | None:
-    """Why the first server may not start the domain with the disks that ``domain`` has; None if it may."""
-    if from_volumes(domain):
+def obstacle(ground: Servers, name: str, domain: Domain | None) -> Obstacle | None:
+    """Why the first server may not start the domain with the disks that ``domain`` has; None if it may. Where these are not
+    known, they count as images."""
+    if domain is not None and from_volumes(domain):
         return _elsewhere(whereabouts(ground, name, [ground.first]))
     return _elsewhere(whereabouts(ground, name)) or pacemakers(ground, name)
 
 
-def start(ground: Ground, name: str, config: str, domain: Domain) -> None:
+def may_start(ground: Servers, name: str, config: str, say: Callable[[str], None], *, patience: float) -> bool:
+    """Whether the first server may start the domain from what its config names now, after it was asked to shut down.
+
+    False if it is there, and still is after ``patience`` seconds. So long is waited, too, for a server that does not say whether
+    it runs there: then SiteError.
+    """
+    began = time.monotonic()
+    try:
+        _, domain = read_config(ground.first, name, config)
+    except InputError:
+        domain = None  # xl may know better what to make of it
+    while hindered := obstacle(ground, name, domain):
+        if time.monotonic() - began >= patience:
+            if hindered.is_there:
+                return False
+            raise SiteError(hindered.reason, remedy=f"when it is certain that it runs nowhere: xl create {config}")
+        what = (
+            "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
+        )
+        say(f"waiting for {name}, {what}")
+        time.sleep(_LOOK_EVERY)
+    return True
+
+
+def start(ground: Servers, name: str, config: str, domain: Domain) -> None:
     """Start the domain on the first server. Raises SiteError if that may not be, CommandError if xl refuses."""
     hindered = obstacle(ground, name, domain)
     if hindered:
@@ -69,7 +115,7 @@ def start(ground: Ground, name: str, config: str, domain: Domain) -> None:
     xl.create(ground.first, config, timeout=300)
 
 
-def refuse_unless_here(ground: Ground, name: str) -> None:
+def refuse_unless_here(ground: Servers, name: str) -> None:
     """Raise SiteError unless the domain is off, or runs on the first server alone, and Pacemaker does not have it: before it is
     shut down, since it could not be started from its image else."""
     first = ground.first.name
@@ -89,7 +135,7 @@ def refuse_unless_here(ground: Ground, name: str) -> None:
         raise SiteError(unsaid, remedy="see that every server answers: an image can be opened by each of them")
 
 
-def whereabouts(ground: Ground, name: str, servers: Sequence[Host] = ()) -> Whereabouts:
+def whereabouts(ground: Servers, name: str, servers: Sequence[Host] = ()) -> Whereabouts:
     """Where the domain is on ``servers``, else on all that this run is not restarting. They are asked at once."""
 
     def look(host: Host) -> xl.Running | SnowError | None:
@@ -106,7 +152,7 @@ def whereabouts(ground: Ground, name: str, servers: Sequence[Host] = ()) -> Wher
     )
 
 
-def pacemakers(ground: Ground, name: str) -> Obstacle | None:
+def pacemakers(ground: Servers, name: str) -> Obstacle | None:
     """That Pacemaker has the domain, or may: then nobody else starts or stops it, whatever it does with it just now."""
 
     def look(host: Host) -> str:
@@ -127,7 +173,7 @@ def pacemakers(ground: Ground, name: str) -> Obstacle | None:
     return None
 
 
-def _to_be_asked(ground: Ground) -> list[Host]:
+def _to_be_asked(ground: Servers) -> list[Host]:
     return [host for server, host in ground.hosts.items() if server not in ground.restarted]
 
 

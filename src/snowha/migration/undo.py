@@ -42,7 +42,8 @@ class Undo:
 def steps(ground: Ground, passwords: Mapping[str, str], *, to: str = "") -> list[Step]:
     """What takes the site back to what it was after the step or section ``to``; without it, to the single server.
 
-    Raises InputError for a name that is no step.
+    Every domain's way back is looked at here, before the first step of any is carried out: afterwards the cluster is dismantled.
+    Raises InputError for a name that is no step, SnowError for a domain that could not be brought back.
     """
     forward = all_steps(ground, passwords)
     place = {step.id: number for number, step in enumerate(forward)}
@@ -57,6 +58,8 @@ def steps(ground: Ground, passwords: Mapping[str, str], *, to: str = "") -> list
         found.append(carried_out(ground, replace(undo.step, needs=needs)))
         if not undo.alone:
             previous = (undo.step.id,)
+    ids = {step.id for step in found}
+    images.check_ways(ground, [domain.name for domain in ground.site.domains if f"undo.images.{domain.name}" in ids])
     return found
 
 

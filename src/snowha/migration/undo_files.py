@@ -13,10 +13,13 @@ from snowha.migration.ground import Ground
 def before(ground: Ground, path: str, is_ours: Callable[[str], bool]) -> str | None:
     """The newest kept version of a shared file that is not ours, wherever it was kept; None if there is none.
 
-    The newest and not the first: it may have been put back before, changed by its administrator, and changed by us again.
+    The newest and not the first: it may have been put back before, changed by its administrator, and changed by us again. Each
+    server counts for itself, so versions of two servers cannot be compared: the first one's count before those of others, since
+    it is the one that such files are changed through.
     """
-    found = [version for versions in ground.on_all(lambda host: kept(host, path)).values() for version in versions]
-    return _newest(found, is_ours)
+    by_server = ground.on_all(lambda host: kept(host, path))
+    found = (_newest(list(by_server[name]), is_ours) for name in ground.hosts)
+    return next((text for text in found if text is not None), None)
 
 
 def before_on(host: Host, path: str, is_ours: Callable[[str], bool]) -> str | None:
@@ -38,7 +41,9 @@ def _newest(versions: list[Kept], is_ours: Callable[[str], bool]) -> str | None:
 def not_kept(path: str, where: str, *, otherwise: str = "put the file back from your backup") -> SiteError:
     """The error for a file of which no earlier version is there. ``otherwise``: what to do if there is none anywhere."""
     return SiteError(
-        f"no earlier version of {path} was kept", where=where, remedy=f"look in {KEPT}{path} on every server; else {otherwise}"
+        f"no earlier version of {path} was kept",
+        where=where,
+        remedy=f"look in {KEPT}{path} on every server; else {otherwise}",
     )
 
 

@@ -6,14 +6,15 @@ copy is verified, and if anything fails it is started from its image as before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import KEPT, absent, exists, write_file
-from snowha.migration import image_engine, starting
+from snowha.hosts.files import KEPT, absent, stat, write_file
+from snowha.migration import image_engine, left_down, starting, way_check
 from snowha.migration.ground import Ground, image_path, read_config
-from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, else_start_again
+from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, check_xl_reads, else_start_again, refuse_saved
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
@@ -53,7 +54,16 @@ def way_back(ground: Ground, name: str) -> Way:
     text, domain = read_config(host, name, path)
     if not from_image(domain):
         return Way(text, text, (), _left_over(ground, domain, domain))
-    original = before(ground, path, lambda version: _is_ours(version, path))
+    sources = _sources(host, domain)
+    original = before(ground, path, lambda version: _is_ours(version, path) or not _names(version, path, sources))
+    if original is None and before(ground, path, lambda version: _is_ours(version, path)) is not None:
+        raise SiteError(
+            f"no kept config of {name} names what its images were copied from: "
+            + ", ".join(f"{vdev} {source}" for vdev, source in sources.items()),
+            where=f"{host.name}:{KEPT}{path}",
+            remedy="look in the images' manifests which volume each disk belongs into, and put a config that names these there, "
+            "under any name",
+        )
     if original is None:
         raise not_kept(
             path,
@@ -63,6 +73,23 @@ def way_back(ground: Ground, name: str) -> Way:
         )
     then, volumes = back(domain, text, original, path)
     return Way(text, then, volumes, _left_over(ground, domain, domain_config.parse(then, where=path, path=path)))
+
+
+def _sources(host: Host, domain: Domain) -> dict[str, str]:
+    """What each image was copied from, as its manifest says, by vdev. Where there is no manifest, nothing is known."""
+    found = {}
+    for disk in domain.disks:
+        record = image_engine.manifest(host, disk.target) if disk.script == server_program.SCRIPT else None
+        source = (record or {}).get("source")
+        if isinstance(source, dict) and source.get("path"):
+            found[disk.vdev] = str(source["path"])
+    return found
+
+
+def _names(text: str, path: str, sources: Mapping[str, str]) -> bool:
+    """Whether the config ``text`` names these volumes: kept versions may be of another time, or of another domain's disks."""
+    targets = {disk.vdev: disk.target for disk in domain_config.parse(text, where=path, path=path).disks}
+    return all(targets.get(vdev) == source for vdev, source in sources.items())
 
 
 def _left_over(ground: Ground, now: Domain, then: Domain) -> tuple[str, ...]:
@@ -137,27 +164,26 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
         raise SiteError(
             f"Pacemaker has {name}", where=host.name, remedy="snow ha undo takes it out first, without --to"
         )
-    for _, volume in way.volumes:
-        if not exists(host, volume.target):
-            raise SiteError(
-                f"the volume {volume.target} is not there",
-                where=host.name,
-                remedy="lvs, vgchange -ay; it is copied into",
-            )
+    way_check.check(host, name, [(disk.target, volume.target) for disk, volume in way.volumes])
     if not way.is_due and (where := live.places(ground.hosts).get(name, ())) not in ((), (host.name,)):
         raise SiteError(f"{name} runs on {' and '.join(where)}", where=host.name, remedy=f"xl shutdown {name} there")
     if not way.is_due:
         _refuse_in_use(ground, name, way.images)
+    check_xl_reads(host, name, path, way.now, way.then)
     if way.volumes:
         image_engine.bring(host)
 
-    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due else []
+    runs = bool(live.places(ground.hosts).get(name))
+    stays_off = not runs and not left_down.is_noted(host, name)
+    if stays_off:
+        refuse_saved(host, name)
+    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due and runs else []
     answering = [address for address in addresses if live.answers(host, address)]
 
     # from here the domain is away, as in `images`
     steady = Unstoppable(reporter)
     # from whichever config is there: the new one stands only if every copy was verified
-    with else_start_again(ground, name, path, steady) as away:
+    with else_start_again(ground, name, path, steady, answering=answering, stays_off=stays_off) as away:
 
         def shut_down() -> None:
             away.begin()
@@ -170,7 +196,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
                 host,
                 name,
                 [],
-                [["copy", disk.target, volume.target] for disk, volume in way.volumes],
+                [_copy(host, disk.target, volume.target) for disk, volume in way.volumes],
                 shut_down,
                 reporter=reporter,
                 remedy="the domain runs from its image as before; correct this and run it again",
@@ -178,13 +204,36 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             for (_, volume), event in zip(way.volumes, done, strict=True):
                 reporter.fact(volume.name, {**image_engine.facts(event), "volume": volume.target})
             write_file(host, path, way.then)
-    if name not in xl.running(host):
+    if stays_off:
+        reporter.say(f"{name} was off, and stays off")
+    elif name not in xl.running(host):
         steady.say(f"starting {name} from its volumes")
         _start(ground, name, path, way)
+    left_down.forget(host, name)
     live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
-    if way.is_due:
+    if way.is_due and not stays_off:
         reporter.fact("away_s", round(away.seconds, 1))
     _put_aside(host, way.images, reporter)
+
+
+def check_ways(ground: Ground, names: Sequence[str]) -> None:
+    """Look at every way back before the first step of it is taken: afterwards the cluster is dismantled, and a domain down.
+
+    Raises SnowError for the first of these domains that could not be brought back, and for what two of them would write.
+    """
+    ways = {name: way_back(ground, name) for name in names}
+    pairs = {name: [(disk.target, volume.target) for disk, volume in way.volumes] for name, way in ways.items()}
+    way_check.check_shared(ground.first.name, pairs)
+    for name, way in ways.items():
+        way_check.check(ground.first, name, pairs[name])
+        check_xl_reads(ground.first, name, ground.site.domain(name).config, way.now, way.then)
+
+
+def _copy(host: Host, image: str, source: str) -> list[str]:
+    """A file that the image was copied from is replaced when the copy is verified: it holds what the domain had before."""
+    facts = stat(host, source)
+    is_file = facts is not None and facts.kind.startswith("regular")
+    return ["copy", image, source, *(["--replace"] if is_file else [])]
 
 
 def _refuse_in_use(ground: Ground, name: str, images: tuple[str, ...]) -> None:
@@ -218,6 +267,7 @@ def _start(ground: Ground, name: str, path: str, way: Way) -> None:
     if way.is_due:
         write_file(host, path, way.now)
         starting.start(ground, name, path, domain_config.parse(way.now, where=path, path=path))
+        left_down.forget(host, name)
     raise CommandError(
         f"{name} does not start from its volumes: {done.stderr.strip()}",
         where=host.name,

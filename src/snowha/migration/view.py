@@ -25,7 +25,6 @@ from snowha.site.names import did_you_mean
 from snowha.site.rules import Finding
 
 T = TypeVar("T")
-Say = Callable[[str], None]
 
 _STORAGE_S = 20.0
 """Seconds for the domains' configs: where the storage hangs, whoever looks must hear of it soon."""
@@ -56,14 +55,14 @@ class View:
         )
 
 
-def look(file: Path, say: Say | None = None) -> View:
+def look(file: Path) -> View:
     """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
 
-    ``say`` is told whom it waits for. Raises InputError for ``file`` itself.
+    Raises InputError for ``file`` itself.
     """
     ha = load.read_ha_file(file)
     reached = load.reach_of(ha).hosts
-    asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S), say)
+    asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S))
     hosts, lost = _without_lost(reached, asked)
     files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}
     reader = next((hosts[name] for name, found in files.items() if found), None)
@@ -80,9 +79,9 @@ def look(file: Path, say: Say | None = None) -> View:
     return View(Ground(_site(ha, configs, str(file)), hosts), ha.domains, configs, reader, lost, tuple(findings))
 
 
-def answering(hosts: Mapping[str, Host], say: Say | None = None) -> tuple[dict[str, Host], dict[str, UnreachableError]]:
+def answering(hosts: Mapping[str, Host]) -> tuple[dict[str, Host], dict[str, UnreachableError]]:
     """``hosts`` for a run that goes on without those that do not answer, and these. All are waited for at once."""
-    return _without_lost(hosts, _ask(hosts, lambda host: host.run(["true"], timeout=30), say))
+    return _without_lost(hosts, _ask(hosts, lambda host: host.run(["true"], timeout=30)))
 
 
 def raise_for_lost(lost: Mapping[str, UnreachableError]) -> None:
@@ -94,7 +93,7 @@ def raise_for_lost(lost: Mapping[str, UnreachableError]) -> None:
     raise UnreachableError("\n".join(lines), where=first.where, remedy=first.remedy)
 
 
-def _ask(hosts: Mapping[str, Host], question: Callable[[Host], T], say: Say | None) -> dict[str, T | SnowError]:
+def _ask(hosts: Mapping[str, Host], question: Callable[[Host], T]) -> dict[str, T | SnowError]:
     def one(host: Host) -> T | SnowError:
         try:
             return question(host)
@@ -105,7 +104,7 @@ def _ask(hosts: Mapping[str, Host], question: Callable[[Host], T], say: Say | No
         except SnowError as error:
             return error
 
-    return each(list(hosts.values()), one, say=say)
+    return each(list(hosts.values()), one)
 
 
 def _without_lost(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from snowha.errors import LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import cold, image_engine, moving, snapshots, starting
+from snowha.migration import cold, file_systems, image_engine, moving, snapshots, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.migration.snapshots import Volume, Watch
 from snowha.operations import live
@@ -123,6 +123,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     kind = moving.type_for_migration(host, domain, {} if tried is None else tried, reporter)
     changed = moving.on_images(text, domain, targets, kind)
     moving.lease_in_place(host, domain, targets, reporter)
+    moving.check_xl_reads(host, name, ground.site.domain(name).config, text, changed)
 
     answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
     with_snapshot, at_rest = _sort(host, to_move, found, targets)
@@ -132,7 +133,7 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
         image = next(iter(targets.values()))
-        away = _switch(ground, name, config, (text, changed), warm, at_rest, image, rate, wish, reporter)
+        away = _switch(ground, name, config, (text, changed), warm, at_rest, image, answering, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
         _let_it_start(host, name, reporter)
@@ -165,7 +166,7 @@ def _sort(
     warm, rest = [], []
     for disk in disks:
         volume = snapshots.volume_of(found, disk.target)
-        is_swap = volume is not None and _type(host, disk.target) == "swap"
+        is_swap = volume is not None and _is_swap(host, disk.target)
         if volume is None or is_swap:
             rest.append(Rest(disk, targets[disk.vdev], is_swap))
         else:
@@ -191,9 +192,9 @@ def _first_round(
     watch = Watch(host, [one.snapshot.full_name for one in warm])
     copied, seconds = 0, 0.0
     for one in warm:
-        _replay(host, one.snapshot, reporter)
+        every = [] if _maps_agree(host, one, watch, reporter) else [file_systems.EVERY_BLOCK]
         reporter.say(f"copying {one.disk.name} to {one.target} while the domain runs")
-        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point, *_rate(wish)]
+        words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point, *every, *_rate(wish)]
         event = image_engine.run(
             host,
             words,
@@ -210,20 +211,22 @@ def _first_round(
     return warm, max(copied / max(seconds, 0.1), float(1 << 20))
 
 
-def _type(host: Host, device: str) -> str:
-    """What is on a device, as blkid(8) calls it; empty if that is not known."""
-    words = ["blkid", "-p", "-s", "TYPE", "-o", "value", device]
-    return host.run(words, check=False, timeout=60).stdout.strip()
+def _is_swap(host: Host, device: str) -> bool:
+    """Whether the engine takes it for swap, and for nothing else: it asks for more than a signature."""
+    return file_systems.kind(host, device) == "swap" and image_engine.run(host, ["map", device]).get("kind") == "swap"
 
 
-def _replay(host: Host, snapshot: Volume, reporter: Reporter) -> None:
-    """Replay the journal of the file system in a snapshot, so that its bitmaps agree with each other. What this writes is in the
-    snapshot's store and is copied again from the volume in the end. If it fails, every block is copied."""
-    if _type(host, snapshot.path) not in ("ext3", "ext4"):
-        return
-    done = host.run(["e2fsck", "-E", "journal_only", "-y", snapshot.path], check=False, timeout=600)
-    if done.returncode not in (0, 1):  # e2fsck(8): 1 is "errors corrected"
-        reporter.say(f"the journal of {snapshot.full_name} cannot be replayed: every block may have to be copied")
+def _maps_agree(host: Host, one: Warm, watch: Watch, reporter: Reporter) -> bool:
+    """Whether the maps in a snapshot may say what is copied from it, after what its file system's checker could mend there."""
+    if file_systems.kind(host, one.snapshot.path) not in file_systems.EXT:
+        return True  # the engine's to judge
+    reporter.say(f"checking the file system in {one.snapshot.full_name}")
+    if file_systems.mend(host, one.snapshot.path, watch):
+        return True
+    reporter.say(
+        f"the file system of {one.disk.name} has errors, so every block is copied: e2fsck -f {one.disk.target} while it is off"
+    )
+    return False
 
 
 def _rounds(
@@ -314,12 +317,13 @@ def _switch(
     warm: Sequence[Warm],
     at_rest: Sequence[Rest],
     image: str,
+    answering: Sequence[str],
     rate: float,
     wish: Wish,
     reporter: Reporter,
 ) -> moving.Away:
     """Shut the domain down, copy what is left, start it from its images (``image`` is one of them); from its volumes if anything
-    fails."""
+    fails. It was ``answering`` on these addresses."""
     host = ground.first
     steady = Unstoppable(reporter)
     watch = Watch(host, [one.snapshot.full_name for one in warm])
@@ -348,7 +352,7 @@ def _switch(
                 remedy="it runs from its volumes as before; allow more with --max-away, or run it again when it writes less",
             )
 
-    with moving.else_start_again(ground, name, config, steady) as away:
+    with moving.else_start_again(ground, name, config, steady, answering=answering) as away:
         reporter.say("copying what it wrote meanwhile, while it still runs")
         done = image_engine.run_when_off(
             host,

@@ -300,6 +300,13 @@ KINDS: dict[str, Kind] = {
         "look what xl says there: xl list; after an upgrade of Xen, reboot the server",
         settling="ignore",
     ),
+    "migration-failed": Kind(
+        "A live migration failed",
+        "yellow",
+        "Pacemaker has restarted the domain instead, or left it where it was. This stands until a migration of it succeeds.",
+        "correct the cause; what xl said is in /run/snow-lease/migrate/{where}.log on that server",
+        settling="ignore",
+    ),
     "domain-paused": Kind(
         "A domain is paused",
         "yellow",

@@ -13,6 +13,9 @@ from snowha.site.model import Site
 from snowha.xen import leases, server_program
 from snowha.xen.leases import Attached, Lease, Leases
 
+_MIGRATION = ".migration"
+"""What the agent adds to a domain's name for what it has to say of its last migration."""
+
 
 @dataclass(frozen=True)
 class ImageStatus:
@@ -103,7 +106,10 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
         since, _, why = unusable[0].partition(" ")
         yield found("xl-unusable", server, f"{server}: {why} (since {since})")
     for domain, note in answer.notes.items():
-        if "is paused" in note:
+        if domain.endswith(_MIGRATION):
+            since, _, why = note.partition(" ")
+            yield found("migration-failed", domain.removesuffix(_MIGRATION), f"{why} ({since})")
+        elif "is paused" in note:
             yield found("domain-paused", domain, f"{domain} is paused on {server} (since {note.partition(' ')[0]})")
 
 

@@ -21,6 +21,7 @@ from snowha.plan import events
 from snowha.plan.events import names
 from snowha.plan.journal import Journal
 from snowha.plan.outcome import Outcome
+from snowha.plan.remaining import Remaining
 from snowha.plan.reporter import StepReporter
 from snowha.plan.signals import Interrupts
 from snowha.plan.step import Cancelled, Fact, Step, in_order
@@ -44,8 +45,8 @@ def run(
 
     A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
     running steps end at their next safe point; a second one leaves at once. So it is, once the lock of the site is lost: the
-    first step that finds out fails, all others are left. ``confirm`` is asked in this thread. ``since``: when it began for
-    whoever waits (time.monotonic), for the time that it took in all.
+    first step that finds out fails, all others are left. ``confirm`` is asked in this thread; a SnowError that it raises is why
+    the step is not done. ``since``: when it began for whoever waits (time.monotonic), for the time that it took in all.
     Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
     """
     ordered = in_order(steps)
@@ -106,6 +107,8 @@ class _Run:
         self.applied = 0
         self.touched: dict[str, int] = {}
         self.speaking = threading.Lock()
+        self.remaining = Remaining(journal, workers)
+        self.told_left: float | None = None
 
     # -- the main thread
 
@@ -204,11 +207,11 @@ class _Run:
         if self._stale(look):
             track.state = State.WAITING
             return True
-        if step.asks is not None and not self._asked(step.asks):
+        if step.asks is not None and (refusal := self._asked(step.asks)) is not None:
             if not self.stopping.is_set():
-                self._failed(track, SiteError("not done, since the answer was no", remedy="say yes, or give --yes"))
+                self._failed(track, refusal)
             return True
-        track.state, track.begun = State.RUNNING, True
+        track.state, track.begun, track.began = State.RUNNING, True, time.monotonic()
         self.running[step.id] = track
         self.applied += 1
         for name in step.uses:
@@ -216,16 +219,27 @@ class _Run:
         reason = OWED if look.reason is None else look.reason
         self.journal.note(self.number, step.id, "started", detail=reason)
         self.emit(events.StepStarted(**names(step), reason=reason))
+        self._tell_left()
         self._thread(step.id, lambda: self._carry_out(track, proof_only=look.reason is None))
         return True
 
-    def _asked(self, question: str) -> bool:
+    def _tell_left(self) -> None:
+        left = None if self.stopping.is_set() else self.remaining.seconds(self.tracks)
+        if left is not None or self.told_left is not None:
+            self.emit(events.RunLeft(left_s=None if left is None else round(left, 1)))
+        self.told_left = left
+
+    def _asked(self, question: str) -> SnowError | None:
+        """None for a yes; else why the step is not done."""
+        no = SiteError("not done, since the answer was no", remedy="say yes, or give --yes")
         try:
             with self.interrupts.raised():
-                return self.confirm(question)
+                return None if self.confirm(question) else no
         except KeyboardInterrupt:
             self._stop()
-            return False
+            return no
+        except SnowError as error:
+            return error
 
     def _collides(self, track: Track) -> bool:
         return any(set(track.step.uses) & set(other.step.uses) for other in self.running.values())
@@ -269,6 +283,8 @@ class _Run:
             track.settle(State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
             self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
+            self.remaining.done()
+            self._tell_left()
         elif isinstance(end.error, Cancelled) or (self.lost and isinstance(end.error, LostLockError)):
             track.state = State.LEFT
             self.journal.note(self.number, track.step.id, "cancelled", seconds=end.seconds)

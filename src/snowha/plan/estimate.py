@@ -45,19 +45,29 @@ NOT_MEASURED = "not measured on this site"
 
 def of_step(step: str, journal: Journal | None) -> Estimate:
     """The median of what this step took here; else of its like (``servers.packages.*``); else the lab's figure."""
-    if journal is not None:
-        own = journal.seconds(step)
-        if own:
-            return Estimate(round(median(own), 1), f"this step, {len(own)} times here")
-        kind = step.rpartition(".")[0]
-        alike = [
-            entry.seconds
-            for entry in journal.entries()
-            if entry.what == "done" and entry.seconds is not None and entry.step.startswith(f"{kind}.")
-        ]
-        if alike and (kind == "images" or "." in kind):
-            return Estimate(round(median(alike), 1), f"{kind}.*, {len(alike)} times here")
-    return _lab(step)
+    kind = step.rpartition(".")[0]
+    found = measured(step, journal) if journal is not None else None
+    if found is None and journal is not None and kind == "images":
+        found = _alike(kind, journal)  # a domain's disks may be larger than those of the others: said to be of its like
+    return found or _lab(step)
+
+
+def measured(step: str, journal: Journal) -> Estimate | None:
+    """What this very step took here, or one that does the same to another server; None if neither was ever done here."""
+    own = journal.seconds(step)
+    if own:
+        return Estimate(round(median(own), 1), f"this step, {len(own)} times here")
+    kind = step.rpartition(".")[0]
+    return _alike(kind, journal) if "." in kind else None
+
+
+def _alike(kind: str, journal: Journal) -> Estimate | None:
+    alike = [
+        entry.seconds
+        for entry in journal.entries()
+        if entry.what == "done" and entry.seconds is not None and entry.step.startswith(f"{kind}.")
+    ]
+    return Estimate(round(median(alike), 1), f"{kind}.*, {len(alike)} times here") if alike else None
 
 
 def of_absence(domain: str, journal: Journal | None) -> Estimate:

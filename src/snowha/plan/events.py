@@ -97,6 +97,13 @@ class StepLeft(StepEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunLeft(Event):
+    """How long the run still takes, about. ``left_s`` None: that is not known any more."""
+
+    left_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
     done: int
     skipped: int

@@ -57,6 +57,8 @@ class Track:
     early: Look | None = None
     error: BaseException | None = None
     begun: bool = False
+    began: float = 0.0
+    """time.monotonic(), if it has."""
     seconds: float = 0.0
     facts: dict[str, Fact] = field(default_factory=dict)
     followers: list[Track] = field(default_factory=list)

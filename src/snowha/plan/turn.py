@@ -30,6 +30,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import read_text
 from snowha.hosts.guarded import Guard
 from snowha.hosts.many import each
+from snowha.hosts.waiting import waiting_for
 from snowha.plan.journal import who
 
 BEAT_S = 5.0
@@ -163,12 +164,14 @@ class _Hold:
         answers: SimpleQueue[_End | SnowError | None] = SimpleQueue()
 
         def keep() -> None:
-            end = self._hold(wait_s, lambda: answers.put(None))
-            answers.put(end)
-            self._keep(end)
+            with waiting_for(""):  # it lasts as long as the run: nobody waits for it
+                end = self._hold(wait_s, lambda: answers.put(None))
+                answers.put(end)
+                self._keep(end)
 
         threading.Thread(target=keep, name=f"turn {self.host.name}", daemon=True).start()
-        answer = answers.get()
+        with waiting_for(self.host.name):
+            answer = answers.get()
         if isinstance(answer, SnowError):
             raise answer
         self.is_kept = answer in (None, "away")

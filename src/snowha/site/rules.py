@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from posixpath import normpath
 from typing import Literal
 
-from snowha.errors import InputError
+from snowha.errors import InputError, SnowError
 from snowha.site.model import Disk, Domain, Site
 
 Severity = Literal["stop", "warn", "note"]
@@ -94,15 +94,32 @@ def check_domains(
     )
 
 
-def raise_on_stop(findings: Iterable[Finding]) -> None:
-    """One InputError for all findings that forbid going on, with the first one's place and remedy."""
+def raise_on_stop(
+    findings: Iterable[Finding], kind: Callable[[Finding], type[SnowError]] = lambda _: InputError
+) -> None:
+    """One error for all findings that forbid going on, of the ``kind`` of the first one: a single one with its place and
+    remedy, several as ``lines``."""
     stops = [finding for finding in findings if finding.severity == "stop"]
     if not stops:
         return
     first, *others = stops
-    message = "\n  ".join([first.message, *(f"{finding.where}: {finding.message}" for finding in others)])
-    remedies = dict.fromkeys(finding.remedy for finding in stops)
-    raise InputError(message, where=first.where, remedy="; ".join(remedies))
+    data = [asdict(finding) for finding in stops]
+    if not others:
+        raise kind(first)(first.message, where=first.where, remedy=first.remedy, findings=data)
+    text = "\n".join([f"{len(stops)} findings forbid going on", *lines(stops)])
+    raise kind(first)(text, remedy="correct these; `snow ha check` looks again", findings=data)
+
+
+def lines(findings: Iterable[Finding]) -> list[str]:
+    """Findings for a terminal: what, where, what to do."""
+    text = []
+    for finding in findings:
+        text += [
+            f"{finding.severity.upper():4}  {finding.code}  {finding.where}",
+            f"      {finding.message}",
+            f"      → {finding.remedy}",
+        ]
+    return text
 
 
 def image_key(target: str) -> str:

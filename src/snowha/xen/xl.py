@@ -23,6 +23,14 @@ xl list"""
 )
 """Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c), or 20 s;
 then what is there. Asking xl all the time would cost it half of a small dom0."""
+READS = looking(
+    """file=$(mktemp /run/snow-ha-read.XXXXXX) || exit 1
+trap 'rm -f -- "$file"' EXIT
+trap 'exit 1' HUP INT TERM
+cat > "$file" && xl create --quiet --dryrun "$file" > /dev/null
+"""
+)
+"""Whether xl can read the config on stdin. (It takes a regular file only, and it has to know it by name.)"""
 _REASONS = {"1": "rebooted", "2": "was suspended", "3": "crashed", "4": "was ended by a watchdog"}
 """Why a domain ended (Xen's public/sched.h, SHUTDOWN_*)."""
 INCOMING, AWAY = "--incoming", "--migratedaway"
@@ -136,7 +144,9 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
         raise SiteError(f"{name} did not shut down: {failure}", where=host.name, remedy=remedy)
     reason = re.search(r"reason code (\d+)", said)
     if reason and reason[1] != "0":
-        raise SiteError(f"{name} did not shut down: it {_REASONS.get(reason[1], reason[0])}", where=host.name, remedy=remedy)
+        raise SiteError(
+            f"{name} did not shut down: it {_REASONS.get(reason[1], reason[0])}", where=host.name, remedy=remedy
+        )
 
     def gone() -> bool:
         text = host.run(["sh", "-c", UNTIL_GONE, "sh", f"/local/domain/{found.domid}"], timeout=120).stdout
@@ -159,6 +169,21 @@ def uses(host: Host, name: str, path: str) -> bool:
     """Whether a running domain was started with ``path`` in its configuration, as for a disk."""
     done = host.run(["xl", "list", "-l", name], check=False, timeout=60)
     return done.ok and json.dumps(path) in done.stdout
+
+
+def check_reads(host: Host, name: str, text: str, *, what: str) -> None:
+    """Raise SiteError unless xl itself can read a config of ``text``: what it refuses starts no domain. Nothing is started.
+
+    ``what``: which config of the domain that is, for the message. Only xl knows its own grammar, whatever ours may be.
+    """
+    done = host.run(["sh", "-c", READS, "sh"], input=text, check=False, timeout=120)
+    if not done.ok:
+        said = re.sub(r"\S*/snow-ha-read\.\w+", "config", done.stderr.strip()) or f"exit status {done.returncode}"
+        raise SiteError(
+            f"xl cannot read {what}: {said}",
+            where=host.name,
+            remedy=f"correct the config of {name}, then run this again; the domain was left as it is",
+        )
 
 
 def create(host: Host, config: str, *, timeout: float = 120) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 
+import pytest
 from rich.console import Console
 
 from snowha.cli.progress import JsonDisplay, LiveDisplay, PlainDisplay, amount, display, duration
@@ -45,7 +46,7 @@ def test_a_log_has_a_line_for_everything_and_not_more() -> None:
         "00:00   looking at the servers for 4 steps",
         "00:01 ▸ Copy the disks of deploy01 [red]: there is no image",
         "00:02   Copy the disks of deploy01 [red]: waiting for deploy01 to be off",
-        "00:30   Copy the disks of deploy01 [red]: 1.0/2.0 GiB",
+        "00:30   Copy the disks of deploy01 [red]: 1.0/2.0 GiB, about 54 s left",
         "01:01 ✓ Copy the disks of deploy01 [red]  1:00",
         "01:02 ✗ Start corosync",
         "01:02   /sNow: full",
@@ -75,7 +76,8 @@ def test_json_lines() -> None:
         show(event)
     kinds = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
     assert kinds[:3] == ["run-started", "step-started", "step-said"]
-    assert not show.confirm("Cut the power?")
+    with pytest.raises(SiteError, match="nobody could be asked: Cut the power"):
+        show.confirm("Cut the power?")
 
 
 def test_the_terminal_shows_what_is_waited_for_and_keeps_what_is_finished() -> None:
@@ -88,11 +90,17 @@ def test_the_terminal_shows_what_is_waited_for_and_keeps_what_is_finished() -> N
             show(event)
         with console.capture() as capture:
             console.print(show._render())
-        for event in a_run()[4:]:
+        for event in (a_run()[4], events.RunLeft(left_s=7200)):
+            show(event)
+        with console.capture() as later:
+            console.print(show._render())
+        for event in a_run()[5:]:
             show(event)
     running = capture.get()
     assert "waiting for deploy01 to be off" in running
     assert "0.5/2.0 GiB" in running
+    assert "1.0/2.0 GiB · about 54 s left" in later.get()
+    assert "about 1:59:" in later.get() or "about 2:00:00 left" in later.get()
     assert "0/4 steps" in running
     text = out.getvalue()
     assert "✓ Copy the disks of deploy01 [red]  1:00" in text

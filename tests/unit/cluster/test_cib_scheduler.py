@@ -1,22 +1,19 @@
-"""The CIB before Pacemaker's own tools, where they are installed (pacemaker-cli-utils): its schema, and what its
-scheduler would do. No daemon runs: crm_simulate(8) works on a file.
+"""The CIB before Pacemaker's own tools (pacemaker-cli-utils): its schema, and what its scheduler would do. No daemon runs:
+crm_simulate(8) works on a file.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from cluster_sites import composed, fresh_cib, site
+from cluster_sites import composed, fresh_cib, options, site
 
-from snowha.cluster import cib
+from snowha.cluster import cib, placement
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("crm_verify") and shutil.which("crm_simulate")), reason="pacemaker-cli-utils is not installed"
-)
+pytestmark = pytest.mark.needs("crm_verify", "crm_simulate")
 
 
 def simulate(file: Path, *words: str) -> dict[str, str]:
@@ -47,12 +44,20 @@ def test_pacemaker_accepts_it(running: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_domain_starts_where_it_is_preferred(tmp_path: Path) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_every_domain_starts_where_it_is_preferred(tmp_path: Path, turned: bool) -> None:
+    """Else the servers' memory is not shared out as it was worked out. Turned round, so that it is the preference that
+    counts and not an order in which Pacemaker takes servers."""
+    here = site()
+    wanted = placement.spread(here.domains, [server.name for server in here.servers], here.apart)
+    if turned:
+        other = {"snow01": "snow02", "snow02": "snow01"}
+        wanted = {name: other[server] for name, server in wanted.items()}
+    assert sorted(wanted.values()) == ["snow01", "snow01", "snow02", "snow02"]
     file = tmp_path / "cib.xml"
-    file.write_bytes(cib.merge(fresh_cib(site()), composed(site())))
+    file.write_bytes(cib.merge(fresh_cib(here), cib.compose(here, wanted, options=options(here))))
     where = simulate(file, "--node-up", "snow01", "--node-up", "snow02")
-    assert (where["deploy01"], where["slurm01"]) == ("snow01", "snow01")
-    assert (where["proxy01"], where["slurm02"]) == ("snow02", "snow02")
+    assert {name: where[name] for name in wanted} == wanted
     assert (where["fence-snow01"], where["fence-snow02"]) == ("snow02", "snow01")
 
 

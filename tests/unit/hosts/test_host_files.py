@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import machine
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -238,7 +240,7 @@ def test_folders(tmp_path: Path) -> None:
     assert (facts.mode, facts.kind) == (0o750, "directory")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@machine.only_if(os.geteuid() == 0, "only root can give a file away")
 def test_the_owner_is_kept_and_can_be_given(tmp_path: Path, kept: str) -> None:
     """Pacemaker's daemons could not read their own files after we touched them."""
     nobody = pwd.getpwnam("nobody")
@@ -254,3 +256,33 @@ def test_the_owner_is_kept_and_can_be_given(tmp_path: Path, kept: str) -> None:
     facts = files.stat(HOST, str(path))
     assert facts is not None
     assert (facts.owner, facts.group, facts.size, facts.mode) == ("root", "root", 3, 0o644)
+
+
+def test_versions_are_numbered_whatever_the_clock_says(tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workstation whose clock was set back, or a second one: undo would put back a config of before the last change."""
+    path = tmp_path / "file"
+    path.write_text("0")
+    old = Path(kept + str(path))
+    old.mkdir(parents=True)
+    (old / "20991231T235959.000000Z-abcd").write_text("of a version that went by the clock")
+    (old / "v-not-ours").write_text("somebody else's")
+    years = iter(range(2030, 2030 - 12, -1))
+
+    class Backwards(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime(next(years), 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr(files, "datetime", Backwards)
+    for number in range(1, 12):
+        files.write_file(HOST, str(path), str(number), kept=kept)
+    found = [version.content.decode() for version in files.kept(HOST, str(path), root=kept) if version.name != "v-not-ours"]
+    assert found == [*map(str, range(10, -1, -1)), "of a version that went by the clock"]
+
+
+def test_links_are_numbered_with_files(tmp_path: Path, kept: str) -> None:
+    path = tmp_path / "link"
+    for target in ("nowhere", "elsewhere"):
+        path.symlink_to(target)
+        files.remove_file(HOST, str(path), kept=kept)
+    assert [version.target for version in files.kept(HOST, str(path), root=kept)] == ["elsewhere", "nowhere"]

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from snowha.errors import CommandError, LostLockError, ProofError, SiteError, UnreachableError
-from snowha.hosts import many
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.playback import Call, PlaybackHost
@@ -22,25 +21,6 @@ def test_all_hosts_are_asked_at_once() -> None:
     result = each(HOSTS, lambda host: (together.wait(), host.name)[1])
     assert list(result.items()) == [(host.name, host.name) for host in HOSTS]
     assert each([], lambda host: host) == {}
-
-
-def test_whoever_keeps_us_waiting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds without a word, and nobody would know which server it is."""
-    said: list[str] = []
-    told = threading.Event()
-
-    def slow(host: LocalHost) -> None:
-        if host.name != "snow01":
-            assert told.wait(30)
-
-    def say(text: str) -> None:
-        said.append(text)
-        told.set()
-
-    monkeypatch.setattr(many, "PATIENCE_S", 0.05)
-    each(HOSTS, slow, say=say)
-    assert len(said) == 1 and said[0].startswith("waiting for ") and said[0].endswith("snow02, snow03")
-    each(HOSTS, lambda host: None, say=said.append)
 
 
 def test_the_first_failure_is_raised_and_the_others_named() -> None:

@@ -29,9 +29,8 @@ from snowha.hosts.trouble import ConnectionLostError, explain
 from snowha.plan.turn import taken
 from snowha.site.model import Ssh
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-needs_sshd = pytest.mark.skipif(SSHD is None, reason="no sshd on this machine (Debian: openssh-server)")
-needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh on this machine (Debian: openssh-client)")
+needs_sshd = pytest.mark.needs("sshd")
+needs_ssh = pytest.mark.needs("ssh")
 
 
 @dataclass
@@ -41,10 +40,11 @@ class Sshd:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        assert SSHD is not None
+        program = shutil.which("sshd")
+        assert program is not None
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # systemd makes it where there is one
-        command = [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        command = [program, "-D", "-e", "-f", str(self.folder / "sshd_config")]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 20
         while True:
@@ -57,9 +57,12 @@ class Sshd:
     def stop(self) -> None:
         """Like a power cut of the server, but for the packets that say goodbye."""
         if self.process is not None:
-            for pid in [*descendants(self.process.pid), self.process.pid]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            everything = [*descendants(self.process.pid), self.process.pid]
+            # all of them stand still before the first one is gone: else its parent tells the client how it ended
+            for what in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in everything:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, what)
             self.process.wait()
             self.process = None
 

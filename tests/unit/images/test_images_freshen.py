@@ -333,3 +333,16 @@ def test_bitmaps_of_a_file_system_in_use_are_a_guess_and_only_with_a_last_round(
     site.last()
     same_where_used(site)
     verify(str(site.image), silent)
+
+
+def test_after_the_last_round_the_image_has_all_of_its_room(site: Site) -> None:
+    """Zeros that a round copies are made holes: the storage may be full when the domain writes into one."""
+    data = site.origin.read_bytes()
+    site.take_snapshot()
+    site.bulk()
+    with site.origin.open("r+b") as file:
+        file.seek(8 * MIB)
+        file.write(bytes(2 * MIB))
+    site.see_changes()
+    site.last()
+    assert site.image.stat().st_blocks * 512 >= len(data)

@@ -116,3 +116,11 @@ def test_a_window_about_to_be_written_anew_is_not_believed_any_more(tmp_path: Pa
     third = Journal(path, header)
     assert third.synced[3] == (fingerprint(piece), "bb")
     third.close()
+
+
+def test_an_image_that_was_killed_on_the_way_has_all_of_its_room(tmp_path: Path) -> None:
+    """What is cleared when a run goes on becomes holes, into which a domain would write when the storage is full."""
+    source, target = begin(tmp_path, 20 * MIB, 9 * MIB)
+    copy(str(source), str(target), silent)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_blocks * 512 >= 20 * MIB

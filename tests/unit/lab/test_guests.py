@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
-import shutil
 import stat
 import subprocess
 from pathlib import Path
 
+import machine
 import pytest
 
 from snowha.errors import InputError
@@ -24,7 +24,7 @@ def busybox() -> Path:
     try:
         check_busybox(BUSYBOX, (*guests.ROOT_APPLETS, *initramfs.APPLETS))
     except InputError:
-        pytest.skip("needs busybox-static")
+        machine.lack("no static busybox", "busybox-static")
     return BUSYBOX
 
 
@@ -78,8 +78,7 @@ def test_a_kernel_without_xens_disk_is_refused_before_a_domain_hangs_at_boot(mod
 
 def test_the_initramfs_unpacks_to_loadable_modules_in_their_order(tmp_path: Path, modules: Path, busybox: Path) -> None:
     """busybox's insmod loads no xz: a compressed module would leave the domain without a disk."""
-    if not shutil.which("cpio"):
-        pytest.skip("needs cpio")
+    machine.need("cpio")
     image, root = tmp_path / "initrd", tmp_path / "unpacked"
     initramfs.write(image, modules=modules, busybox=busybox)
     root.mkdir()

@@ -7,11 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import machine
 import pytest
 
 from snowha.lab import leftovers
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+pytestmark = machine.only_if(os.geteuid() == 0, "only root can mount")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def test_only_an_absolute_path_is_given_to_debugfs() -> None:
         dump_argv("-w")
 
 
-@pytest.mark.skipif(not (shutil.which("mke2fs") and shutil.which("debugfs")), reason="needs e2fsprogs")
+@pytest.mark.needs("mke2fs", "debugfs")
 def test_the_records_come_out_of_an_ext4_image_byte_for_byte(tmp_path: Path) -> None:
     data = file_of(record(1), record(2), size=1 << 16)
     source = tmp_path / "root" / records.RECORDS_FILE.lstrip("/")

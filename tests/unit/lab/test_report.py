@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from snowha.errors import InputError
 from snowha.lab import report, timeline, timeline_layout
+from snowha.lab.demo import Loss, why_away
 
 START = 1_760_000_000.0
+DEMO_SVG = Path(__file__).parents[3] / "docs" / "demo.svg"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -313,7 +315,7 @@ def test_a_gap_shorter_than_a_pixel_can_still_be_seen() -> None:
     data = example()
     data["timeline"]["domains"]["deploy01"]["away"] = [{"from": START + 300, "to": START + 300.4, "why": ""}]
     svg = report.timeline_svg(data)
-    rect = re.search(r'<rect [^>]*width="([0-9.]+)"[^>]*class="away"><title>deploy01 did not answer', svg)
+    rect = re.search(r'<rect [^>]*width="([0-9.]+)"[^>]*class="away" [^>]*><title>deploy01 did not answer', svg)
     assert rect and float(rect[1]) >= 2
 
 
@@ -357,3 +359,40 @@ def test_labels_never_touch_and_keep_their_order(wanted: list[tuple[float, float
 )
 def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> None:
     assert timeline_layout.seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize("source", ["report", "docs/demo.svg"])
+def test_the_picture_has_its_colours_where_no_css_is_understood(source: str) -> None:
+    """It was black in viewers without CSS variables: a page of somebody who looks at the project for the first time."""
+    drawn = report.timeline_svg(example()) if source == "report" else DEMO_SVG.read_text()
+    assert "var(" not in drawn and "style=" not in drawn
+    root = ElementTree.fromstring(drawn)
+    painted = [one for one in root.iter() if one.tag.rpartition("}")[2] in ("rect", "text", "path", "circle")]
+    assert len(painted) > 100
+    for one in painted:
+        colours = [one.get("fill"), one.get("stroke")]
+        assert any(colour and re.fullmatch(r"#[0-9a-f]{6}|url\(#tl-p[0-9]\)", colour) for colour in colours), one.attrib
+    assert "prefers-color-scheme:dark" in drawn
+
+
+LOSS = Loss("snow01", restarted="proxy01", restarted_at=875, at=910, fenced=31, back=80)
+WINDOWS = {"images.proxy01": (200.0, 260.0), "proofs.fence.snow01": (550.0, 780.0)}
+
+
+@pytest.mark.parametrize(
+    ("domain", "start", "end", "why"),
+    [
+        ("proxy01", 204, 256, "copy"),
+        ("proxy01", 596, 603, "live migration"),
+        ("proxy01", 877, 909, "restart"),
+        ("proxy01", 909, 989, "power loss"),  # the last answer came a second before the power went
+        ("slurm01", 908, 990, "power loss"),
+        ("slurm01", 877, 880, ""),
+        ("slurm02", 915, 920, "power loss"),
+    ],
+)
+def test_the_loss_of_a_server_is_not_called_a_restart_on_purpose(
+    domain: str, start: float, end: float, why: str
+) -> None:
+    """The longest time that the demonstration is about was explained by what had come before it."""
+    assert why_away(domain, start, end, WINDOWS, LOSS) == why

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import machine
 import pytest
 
 from snowha.lab.client import Caller, ask
 from snowha.lab.guests import compile_service
 from snowha.lab.records import compare, read_records
 
-pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+pytestmark = pytest.mark.needs("gcc")
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def supports_direct_io(folder: Path) -> bool:
 def test_a_write_that_is_gone_when_read_back_is_counted_as_stale(running: Running, tmp_path: Path) -> None:
     """The one number that shows that a live migration loses completed writes must not stay 0 when it happens."""
     if not supports_direct_io(tmp_path):
-        pytest.skip("no O_DIRECT here")
+        machine.unable("its file system has no O_DIRECT")
 
     def counts() -> dict[str, int]:
         said = running.status()["stale"]

@@ -7,10 +7,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from simulated_leases import Leases
 
+from snowha.errors import InputError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
@@ -121,6 +123,12 @@ class SimulatedHost:
         found = self.place(path).get(path)
         return found[0].decode() if found else None
 
+    def install_leases(self) -> None:
+        """As `snow ha apply` leaves a server."""
+        self.own[server_program.PATH] = (server_program.text().encode(), 0o755)
+        self.own[server_program.NAME] = (f"{self.name}\n".encode(), 0o644)
+        self.links |= dict.fromkeys(server_program.LINKS, server_program.PATH)
+
     @property
     def has_leases(self) -> bool:
         """Whether snow-lease is there and can be executed."""
@@ -198,10 +206,11 @@ class SimulatedHost:
                     return 0, ""
                 name = path.rpartition("/")[2].removesuffix(".cfg")
                 assert name not in world.running, f"{name} is started a second time"
-                domain = domain_config.parse(self.text(path) or "", where=here, path=path)
-                has_script = self.has_leases and self.links.get(server_program.LINKS[0]) == server_program.PATH
-                if not world.leases.attach(domain, has_script, world.running):
-                    return 1, ""
+                with suppress(InputError):  # of a config that only xl can read nothing is known
+                    domain = domain_config.parse(self.text(path) or "", where=here, path=path)
+                    has_script = self.has_leases and self.links.get(server_program.LINKS[0]) == server_program.PATH
+                    if not world.leases.attach(domain, has_script, world.running):
+                        return 1, ""
                 world.log.append((here, f"create {name}"))
                 world.running[name] = here
                 return 0, ""

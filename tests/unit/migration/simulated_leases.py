@@ -1,5 +1,6 @@
-"""snow-lease on the servers of a site in memory: which image has a record, and which domain has it attached. What it says and
-refuses is what the program says and refuses (test_migration_leases.py compares them); the program itself is tried in tests/unit/xen.
+"""snow-lease on the servers of a site in memory: which image has a record, and which domain has it attached.
+
+It says and refuses what the program does (test_migration_leases.py compares them). The program itself is tried in tests/unit/xen.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def boot_of(server: str) -> str:
 @dataclass
 class Leases:
     """``records``: images that have one. ``opened``: what each domain has attached since it was started, by our script.
-    ``bare``: images that a loop device has open that knows of no leases, each with its server; ``adopted``: what of it was leased.
+
+    ``bare``: images that a loop device has open without a lease, each with its server. ``adopted``: what of these was leased.
     """
 
     records: set[str] = field(default_factory=set)

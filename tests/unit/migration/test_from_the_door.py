@@ -111,12 +111,16 @@ def test_up_to_the_images_then_the_log_then_back(door: Door) -> None:
     assert data[0]["outcome"] == "done"
 
     refused = door.snow("undo")
-    assert refused.exit_code == 4 and "Move deploy01 back" in refused.output
+    assert isinstance(refused.exception, SnowError) and refused.exception.exit_code == 4
+    assert "nobody could be asked" in str(refused.exception) and "--yes" in refused.exception.remedy
+    assert "Move deploy01 back" in refused.output
     assert b"block-snow" in door.world.shared[f"{DOMAINS}/deploy01.cfg"][0]
     undone = door.snow("undo", "--yes")
     assert undone.exit_code == 0, undone.output
     assert door.world.shared == before
     assert "nothing to undo" in door.snow("undo").output
+    told = [json.loads(line)["event"] for line in door.snow("undo", "--json").stdout.splitlines()]
+    assert told == ["run-started", "run-ended"]
     assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
 
 
@@ -132,7 +136,7 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
     """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
     door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
     monkeypatch.setattr(look, "look", lambda ground, passwords: None)
-    monkeypatch.setattr(judge, "judge", lambda site, facts, known: (*known, *door.findings))
+    monkeypatch.setattr(judge, "judge", lambda site, facts, known, **_: (*known, *door.findings))
     door.findings = (Finding("xendomains-save", "warn", "snow01", "saves domains", "run `snow ha check --fix`"),)
     ended = door.snow("check", "--fix")
     assert ended.exit_code == 4, ended.output
@@ -170,10 +174,27 @@ def test_another_machine_goes_on_when_the_first_is_lost(door: Door) -> None:
     assert copy[1] == 0o600
     door.machine("there")
     seen = door.snow("log")
-    assert "images.deploy01 done" in seen.output
+    assert "images.deploy01 done" in seen.output and "the journal that snow0" in seen.output
     ended = door.snow("apply", "--domain", "slurm01", "--yes")
     assert ended.exit_code == 0 and "going on with the journal that snow0" in ended.output
     assert [run["outcome"] for run in json.loads(door.snow("log", "--json").output)] == ["done", "done"]
+
+
+def test_the_journal_of_the_site_that_was_named_is_shown(door: Door) -> None:
+    """`log --file` showed what this machine had done to another site, and said nothing of it."""
+    door.snow("apply", "--domain", "deploy01", "--yes")
+    here = door.snow("log", "--file", "ha.toml")
+    assert "images.deploy01 done" in here.output and "the journal that" not in here.output
+    door.machine("elsewhere")
+    with Journal(door.folder / "elsewhere/journal.sqlite") as other:
+        other.note(other.begin(), "images.of-another-site", "started")
+    assert "of-another-site" in door.snow("log").output
+    named = door.snow("log", "--file", "ha.toml")
+    assert "images.deploy01 done" in named.output and "of-another-site" not in named.output
+    for host in door.hosts:
+        host.own.clear()
+    missing = door.snow("log", "--file", "ha.toml")
+    assert "no server of this site has a journal" in str(missing.exception)
 
 
 def test_no_password_is_anywhere_that_we_write(door: Door) -> None:

@@ -29,7 +29,7 @@ from recorded import (
 )
 from test_warm import Host, write
 
-from snowha.errors import InputError, SiteError
+from snowha.errors import InputError, ProofError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call
 from snowha.images import travel
@@ -110,6 +110,36 @@ def test_images_are_verified_before_they_are_used_and_not_after() -> None:
         image_verbs.verify(ground_on(host), "deploy01", heard)
     assert set(heard.facts) == set(IMAGES.values())
     with Host("snow01", look(changed=VERIFIED + 60)) as host, pytest.raises(SiteError, match="was written since"):
+        image_verbs.verify(ground_on(host), "deploy01", Heard())
+
+
+def test_an_image_that_is_not_there_does_not_differ() -> None:
+    """A script would take a typing mistake, or a copy that was never made, for a storage that loses data."""
+    with Host("snow01", look(there=False, config=BEFORE)) as host, pytest.raises(SiteError) as caught:
+        image_verbs.verify(ground_on(host), "deploy01", Heard())
+    assert f"{IMAGES['xvda2']} is not there" in caught.value.message
+    assert "snow images copy deploy01" in caught.value.remedy
+    calls = look(config=BEFORE)
+    calls[3] = read(f"{IMAGES['xvda2']}.manifest", None)
+    with Host("snow01", calls) as host, pytest.raises(SiteError, match="is not verified"):
+        image_verbs.verify(ground_on(host), "deploy01", Heard())
+
+
+def test_an_image_that_differs_is_a_proof_that_failed() -> None:
+    calls = [
+        *look(config=BEFORE),
+        *bring(),
+        engine(
+            "verify",
+            IMAGES["xvda2"],
+            returncode=6,
+            event="error",
+            kind="verify",
+            message="1 ranges differ",
+            remedy="look",
+        ),
+    ]
+    with Host("snow01", calls) as host, pytest.raises(ProofError, match="1 ranges differ"):
         image_verbs.verify(ground_on(host), "deploy01", Heard())
 
 

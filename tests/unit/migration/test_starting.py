@@ -13,7 +13,7 @@ from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_se
 from snowha.errors import CommandError, LostLockError, SiteError, UnreachableError
 from snowha.hosts.guarded import Guard
 from snowha.hosts.local import LocalHost
-from snowha.migration import cold, moving, starting
+from snowha.migration import cold, left_down, moving, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.site.model import Domain
 
@@ -43,6 +43,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(moving, "time", clock)
+    monkeypatch.setattr(starting, "time", clock)
     return clock
 
 
@@ -62,9 +63,12 @@ def without_xl(server: str) -> Fail:
     return lambda host, argv: "xl: not found" if host == server and argv[0] == "xl" else None
 
 
-def on_images(world: World) -> None:
-    """Somebody finished the job: the config names the images."""
+def on_images(world: World, hosts: Sequence[SimulatedHost] = ()) -> None:
+    """Somebody finished the job: the config names the images, and each has a record of its lease."""
     world.shared[DEPLOY] = (ON_IMAGES.encode(), 0o644)
+    world.leases.records |= {f"/sNow/domains/deploy01/deploy01-{kind}" for kind in ("disk", "swap")}
+    for host in hosts:
+        host.install_leases()
 
 
 def off(*, images: bool) -> tuple[Ground, World, list[SimulatedHost], Domain]:
@@ -72,7 +76,7 @@ def off(*, images: bool) -> tuple[Ground, World, list[SimulatedHost], Domain]:
     ground, world, hosts = single_server(("deploy01",))
     del world.running["deploy01"]
     if images:
-        on_images(world)
+        on_images(world, hosts)
     return ground, world, hosts, read_config(ground.first, "deploy01", DEPLOY)[1]
 
 
@@ -164,7 +168,7 @@ def test_where_nobody_knows_the_domain_stays_off_and_that_is_said(clock: Clock) 
     ground, world, _, _ = off(images=True)
     world.fail = away("snow02")
     error, listener = given_up(ground)
-    assert world.log == [] and clock.now >= moving._PATIENCE
+    assert world.log == [] and clock.now >= starting.PATIENCE_S
     assert "deploy01 may be off" in str(error) and "snow02 does not say whether it runs deploy01" in str(error)
     assert f"when it is certain that it runs nowhere: xl create {DEPLOY}" in str(error)
     assert "waiting for deploy01, since snow02 does not say" in listener.said[0]
@@ -177,7 +181,8 @@ def test_a_run_that_lost_its_lock_asks_and_starts_nothing() -> None:
     world.fail = lambda host, argv: asked.append(argv)
     error, listener = given_up(ground, error=LOST)
     assert error is LOST and str(error) == str(LOST)
-    assert asked == [] and world.log == [] and listener.said == []
+    assert all(left_down.FOLDER in " ".join(argv) for argv in asked) and world.log == [] and listener.said == []
+    assert left_down.is_noted(ground.first, "deploy01"), "whoever has the lock could not know that it was left down"
 
 
 def test_what_the_run_that_took_over_ended_is_not_taken_for_a_failure(tmp_path: Path) -> None:
@@ -247,3 +252,32 @@ def test_a_domain_that_another_one_started_keeps_its_config_and_is_not_started()
     with pytest.raises(SiteError, match="not started from its image: Pacemaker has deploy01"):
         from_image(ground)
     assert hosts[0].text(DEPLOY) == ON_IMAGES and world.log == [] and world.running == {}
+
+
+def test_what_an_earlier_run_left_down_on_its_image_is_not_started_where_nobody_knows(clock: Clock) -> None:
+    """The config names the image already: the server that does not answer may have started the domain from it."""
+    ground, world, _, _ = off(images=True)
+    left_down.note(ground.first, left_down.Note("deploy01", DEPLOY))
+    world.fail = away("snow02")
+    said: list[str] = []
+    left_down.bring_back(ground, said.append)
+    assert world.log == [] and clock.now >= starting.PATIENCE_S
+    assert "deploy01, which an earlier run had left down, is not started yet" in said[-1]
+    assert "snow02 does not say whether it runs deploy01" in said[-1]
+    assert left_down.is_noted(ground.first, "deploy01"), "the next run would take it for off on purpose"
+    world.fail = lambda host, argv: None
+    left_down.bring_back(ground, said.append)
+    assert world.log == [("snow01", "create deploy01")] and left_down.noted(ground.first) == ()
+
+
+def test_a_config_that_only_xl_can_read_counts_as_one_of_images() -> None:
+    """It comes back all the same, but not while it may run elsewhere."""
+    ground, world, _, _ = off(images=False)
+    world.shared[DEPLOY] = (b"disk = [\n", 0o644)
+    left_down.note(ground.first, left_down.Note("deploy01", DEPLOY))
+    world.fail = away("snow02")
+    left_down.bring_back(ground, print)
+    assert world.log == []
+    world.fail = lambda host, argv: None
+    left_down.bring_back(ground, print)
+    assert world.log == [("snow01", "create deploy01")]

@@ -21,10 +21,11 @@ from simulated import (
 from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import CommandError, InputError, ProofError, SiteError
 from snowha.hosts.files import read_text, write_file
-from snowha.migration import undo, undo_images
+from snowha.migration import left_down, undo, undo_images
 from snowha.migration.ground import Ground, image_path
 from snowha.migration.steps import all_steps
 from snowha.plan.step import Step, in_order
+from snowha.xen import xl
 
 PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
 DEPLOY = f"{DOMAINS}/deploy01.cfg"
@@ -157,6 +158,7 @@ def test_a_run_that_was_killed_after_the_config_was_put_back_goes_on() -> None:
     migrate(ground)
     way = undo_images.way_back(ground, "deploy01")
     world.shared[DEPLOY] = (way.then.encode(), 0o644)
+    left_down.note(ground.first, left_down.Note("deploy01", DEPLOY))  # as it did before it shut it down
     del world.running["deploy01"]
     world.disks["/dev/snow_vg/deploy01-disk"] = b"verified copy"
     world.log.clear()
@@ -398,3 +400,20 @@ def test_images_are_where_the_migration_puts_them() -> None:
     ground, _, _ = single_server(("deploy01",))
     domain = ground.site.domain("deploy01")
     assert image_path(ground.site, domain, domain.disks[0]) == "/sNow/domains/deploy01/deploy01-disk"
+
+
+@pytest.mark.parametrize("verb", ["apply", "undo"])
+def test_what_xl_cannot_read_shuts_no_domain_down(verb: str) -> None:
+    """A comment without a newline, CRLF, an escape: only xl knows its grammar."""
+    ground, world, _ = single_server(("deploy01",))
+    if verb == "undo":
+        migrate(ground)
+    before = (dict(world.shared), dict(world.disks), dict(world.running))
+    world.log.clear()
+    world.fail = lambda host, argv: "config parsing error" if xl.READS in argv else None
+    with pytest.raises(SiteError, match="xl cannot read"):
+        if verb == "apply":
+            migrate(ground)
+        else:
+            undo_images.move_back(ground, "deploy01", Listener())
+    assert (dict(world.shared), dict(world.disks), dict(world.running)) == before and world.log == []

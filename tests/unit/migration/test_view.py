@@ -214,7 +214,7 @@ def test_the_log_comes_from_the_server_that_lives(site: Site, tmp_path: Path, lo
     assert code_of(ended) == 3 and lost in str(ended.exception)
     assert "images.deploy01 done" in ended.output
     ended = site.snow("log", "--json")
-    assert code_of(ended) == 3 and json.loads(ended.output)
+    assert code_of(ended) == 3 and json.loads(ended.stdout)
 
 
 @pytest.mark.parametrize("lost", ["snow01", "snow02"])

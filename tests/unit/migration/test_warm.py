@@ -36,7 +36,7 @@ from snowha.errors import CommandError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.images import travel
-from snowha.migration import image_engine, images, moving, snapshots, warm
+from snowha.migration import image_engine, images, left_down, moving, snapshots, starting, warm
 from snowha.migration.snapshots import Watch, parse_lvs
 from snowha.xen import xl
 
@@ -64,8 +64,8 @@ class Clock:
 def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A domain that was given up is looked at three times."""
     monkeypatch.setattr(warm, "_LOOK_EVERY", 0.1)
-    monkeypatch.setattr(moving, "time", Clock())
-    monkeypatch.setattr(moving, "_PATIENCE", 1.5 * moving._LOOK_EVERY)
+    monkeypatch.setattr(starting, "time", Clock())
+    monkeypatch.setattr(starting, "PATIENCE_S", 1.5 * starting._LOOK_EVERY)
 
 
 def point(number: int) -> str:
@@ -108,28 +108,39 @@ def until_running(*left: dict[str, str]) -> list[Call]:
         write(image_engine.PATH, travel.pack()),
         make_dir("/sNow/domains/deploy01"),
         Call(("xl", "info"), stdout="xen_version : 4.20.0\nvirt_caps : pv hvm hap\nfree_memory : 100\n"),
+        xl_reads(BEFORE),
+        xl_reads(AFTER),
         blkid(ORIGIN, "ext4"),
         blkid(SWAP, "swap"),
+        engine("map", SWAP, event="plan", kind="swap", bytes=0),
     ]
+
+
+def xl_reads(text: str, **more: Any) -> Call:
+    """What xl refuses to read starts no domain: it is asked before one is shut down."""
+    return Call(("sh", "-c", xl.READS, "sh"), stdin=text.encode(), **more)
 
 
 def blkid(device: str, kind: str) -> Call:
     return Call(("blkid", "-p", "-s", "TYPE", "-o", "value", device), stdout=f"{kind}\n")
 
 
-def first_round(fill: str = "3.00", attributes: str = "swi-a-s---") -> list[Call]:
+def first_round(
+    fill: str = "3.00", attributes: str = "swi-a-s---", *, e2fsck: int = 1, every: Sequence[str] = ()
+) -> list[Call]:
     return [
         vgs(4096 * MIB),
         create(1),
         lvs(snapshot(1)),
         blkid(SNAPSHOT, "ext4"),
-        Call(("e2fsck", "-E", "journal_only", "-y", SNAPSHOT), returncode=1),
+        Call(("e2fsck", "-f", "-p", "-C", "1", SNAPSHOT), returncode=e2fsck),
         engine(
             "copy",
             SNAPSHOT,
             IMAGES["xvda2"],
             "--point",
             point(1),
+            *every,
             event="done",
             copied=300 * MIB,
             seconds=3.0,
@@ -169,8 +180,17 @@ def removal(number: int = 1) -> list[Call]:
     return [lvs(snapshot(number)), Call(("lvremove", "--yes", f"snow_vg/snow-ha-{number}-deploy01-disk"))]
 
 
+NOTE = f"{left_down.FOLDER}/deploy01.json"
+NOTED = [
+    make_dir(left_down.FOLDER),
+    write(NOTE, json.dumps({"name": "deploy01", "config": CONFIG, "addresses": []}) + "\n"),
+]
+"""Before it is shut down: the next run must know that this one did it."""
+FORGOTTEN = Call(("sh", "-c", files._REMOVE, "sh", NOTE, "", ""), stdout="changed\n")
+
 WORD = "/run/snow-ha-deploy01-is-off"
 SHUTDOWN = [
+    *NOTED,
     xl_list("deploy01"),
     Call(("xl", "shutdown", "-w", "deploy01")),
     replace(xl_list(), argv=("sh", "-c", xl.UNTIL_GONE, "sh", "/local/domain/1")),
@@ -195,6 +215,7 @@ def switch(number: int = 1) -> list[Call]:
         *places(),
         *no_cluster(),
         Call(("xl", "create", CONFIG)),
+        FORGOTTEN,
         xl_list("deploy01"),
         xl_list("deploy01"),
     ]
@@ -207,6 +228,35 @@ def test_the_domain_is_down_only_for_what_is_left() -> None:
     assert heard.facts["type"] == "pvh" and "away_s" in heard.facts and "estimate_s" in heard.facts
     said = "\n".join(heard.said)
     assert said.index("it would be away about") < said.index("shutting down deploy01")
+
+
+def test_of_a_file_system_with_errors_every_block_is_copied() -> None:
+    """A file whose blocks are called free would not be in the image, and the kernel would have gone on reading it."""
+    heard = Heard()
+    first = first_round(e2fsck=4, every=["--every-block"])
+    with Host("snow01", [*until_running(), *first, *estimate(1, 8 * MIB), *switch(), *removal()]) as host:
+        warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
+    assert any("has errors" in line for line in heard.said)
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_config_that_xl_does_not_read_ends_it_before_anything_else(which: str) -> None:
+    """Ours was accepted, and xl refused the old config and the new one: the domain was down, with nothing to start it from."""
+    refused: dict[str, Any] = {
+        "returncode": 1,
+        "stderr": "/run/snow-ha-read.a1B2c3:7: config parsing error near `Extra': lexical error\n",
+    }
+    until = until_running()
+    at = next(number for number, call in enumerate(until) if xl.READS in call.argv)
+    reads = [xl_reads(BEFORE, **(refused if which == "old" else {}))]
+    if which == "new":
+        reads.append(xl_reads(AFTER, **refused))
+    with (
+        Host("snow01", [*until[:at], *reads]) as host,
+        pytest.raises(SiteError, match=r"xl cannot read .*config:7: .*lexical error") as raised,
+    ):
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+    assert ("is to become" in raised.value.message) is (which == "new") and CONFIG in raised.value.message
 
 
 def test_if_much_is_left_another_round_goes_before() -> None:
@@ -271,7 +321,7 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
 
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
     failed = last_copies(returncode=6, event="error", message="2 ranges differ", remedy="look")
-    back = [CONFIG_READ, xl_list(), Call(("xl", "create", CONFIG))]
+    back = [CONFIG_READ, xl_list(), Call(("xl", "create", CONFIG)), FORGOTTEN]
     calls = [
         *until_running(),
         *first_round(),
@@ -295,6 +345,7 @@ def ends_instead(*shutdown: Call) -> tuple[Heard, SiteError]:
         *estimate(1, 8 * MIB),
         last_copies(**DONE),
         lvs(snapshot(1)),
+        *NOTED,
         xl_list("deploy01"),
     ]
     with Host("snow01", [*calls, *shutdown, *removal()]) as host, pytest.raises(SiteError) as raised:
@@ -306,7 +357,9 @@ def test_a_domain_that_reboots_instead_of_shutting_down_is_not_taken_for_off() -
     """It would come up from its volumes again, with a config that names its images: what it writes then would be lost."""
     said = "Shutting down domain 1\nDomain 1 has been shut down, reason code 1\n"
     halted = Call(("xl", "shutdown", "-w", "deploy01"), stderr=said)
-    _, error = ends_instead(halted, CONFIG_READ, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"))
+    _, error = ends_instead(
+        halted, CONFIG_READ, xl_list("deploy01"), xl_list("deploy01"), xl_list("deploy01"), FORGOTTEN
+    )
     assert "rebooted" in error.message
 
 
@@ -314,7 +367,9 @@ def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
     """Asked to shut down, it does so in the end, and would stay off."""
     slow = Call(("xl", "shutdown", "-w", "deploy01"), returncode=124, stderr="too slow")
     again = Call(("xl", "create", CONFIG))
-    heard, error = ends_instead(slow, xl_list("deploy01"), CONFIG_READ, xl_list("deploy01"), xl_list(), again)
+    heard, error = ends_instead(
+        slow, xl_list("deploy01"), CONFIG_READ, xl_list("deploy01"), xl_list(), again, FORGOTTEN
+    )
     assert "did not shut down" in error.message
     assert "starting deploy01 again from what its config names" in heard.said
 
@@ -333,11 +388,11 @@ def test_a_domain_that_somebody_else_started_keeps_its_volumes() -> None:
     listed = Call(("xl", "list", "-l", "deploy01"), stdout=disks)
     tried = [*places(), *no_cluster(), refused, xl_list("deploy01")]
     for begin in (tried, [*places("deploy01"), xl_list("deploy01")]):  # it was there before, or came between
-        calls = [*begin, listed, write(CONFIG, BEFORE)]
+        calls = [*begin, listed, write(CONFIG, BEFORE), FORGOTTEN]
         with Host("snow01", calls) as host, pytest.raises(CommandError):
             moving.start_from_image(ground_on(host), "deploy01", CONFIG, (BEFORE, AFTER), IMAGES["xvda2"])
         from_image = replace(listed, stdout=disks.replace(ORIGIN, IMAGES["xvda2"]))
-        with Host("snow01", [*begin, from_image]) as host:
+        with Host("snow01", [*begin, from_image, FORGOTTEN]) as host:
             moving.start_from_image(ground_on(host), "deploy01", CONFIG, (BEFORE, AFTER), IMAGES["xvda2"])
 
 

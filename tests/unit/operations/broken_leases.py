@@ -34,7 +34,7 @@ def attached(image: str, /, **changes: bool | str) -> Attached:
     return replace(one, **changes)  # type: ignore[arg-type]
 
 
-def server(name: str, /, *disks: Attached, **changes: object) -> Leases:
+def server(name: str, *disks: Attached, **changes: object) -> Leases:
     return replace(Leases(name, BOOT[name], (), disks), **changes)  # type: ignore[arg-type]
 
 
@@ -69,6 +69,11 @@ CASES: dict[str, Case] = {
     "image-frozen": case(snow01=server("snow01", attached(DEPLOY, is_frozen=True))),
     "xl-unusable": case(
         snow01=server("snow01", attached(DEPLOY), notes={"deploy01": f"{SINCE} xl cannot be used: xl: not found"})
+    ),
+    "migration-failed": case(
+        snow01=server(
+            "snow01", attached(DEPLOY), notes={"deploy01.migration": f"{SINCE} deploy01 was not migrated to snow02: its lease"}
+        )
     ),
     "domain-paused": case(snow01=server("snow01", attached(DEPLOY), notes={"deploy01": f"{SINCE} deploy01 is paused"})),
 }

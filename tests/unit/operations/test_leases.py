@@ -30,7 +30,11 @@ from snowha.operations.findings import KINDS, Finding
 from snowha.xen import server_program
 from snowha.xen.leases import Lease, Leases
 
-OF_LEASES = {code for code in KINDS if code.startswith(("image-", "lease-"))} | {"xl-unusable", "domain-paused"}
+OF_LEASES = {code for code in KINDS if code.startswith(("image-", "lease-"))} | {
+    "xl-unusable",
+    "domain-paused",
+    "migration-failed",
+}
 
 
 def judged(case: Case) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from snowha.cluster.live import ClusterState, Node, Resource
 from snowha.operations.live import trouble_in
 
@@ -39,3 +41,26 @@ def test_a_fence_device_that_could_run_and_does_not_is_trouble() -> None:
     )
     three = node("snow01"), node("snow02", standby=True), node("snow03")
     assert trouble_in(cluster(*three, device("snow01"))) == "fence-snow01 runs on no server"
+
+
+@pytest.mark.parametrize("agent", ["ocf:snow-ha:domain", "ocf:heartbeat:Xen"])
+def test_a_domain_that_was_told_to_be_off_is_no_trouble(agent: str) -> None:
+    """It would be waited for until every run failed. One that is merely off is trouble, and so is one that runs all the same."""
+
+    def domain(*on: str, target_role: str = "", failed: bool = False) -> Resource:
+        role = "Started" if on else "Stopped"
+        return Resource("deploy01", agent, role, on, True, failed, False, False, target_role)
+
+    servers = node("snow01"), node("snow02")
+    assert trouble_in(cluster(*servers, domain(target_role="Stopped"))) is None
+    assert trouble_in(cluster(*servers, domain())) == "deploy01 runs on no server"
+    twice = domain("snow01", "snow02", target_role="Stopped")
+    assert trouble_in(cluster(*servers, twice)) == "deploy01 runs on snow01 and snow02"
+    failed = domain(target_role="Stopped", failed=True)
+    assert trouble_in(cluster(*servers, failed)) == "deploy01 has failed"
+
+
+def test_a_floating_ip_that_was_told_to_be_off_is_trouble() -> None:
+    """An undo that was interrupted stops it: the next run has to let it start again."""
+    address = Resource("xsnow-vip", "ocf:heartbeat:IPaddr2", "Stopped", (), True, False, False, False, "Stopped")
+    assert trouble_in(cluster(node("snow01"), address)) == "xsnow-vip runs on no server: it was stopped on purpose"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
+import machine
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -266,13 +266,11 @@ def test_no_file_makes_the_reader_loop_or_crash(text: str) -> None:
 
 
 def _bash_says(text: str, names: str, folder: Path) -> list[str]:
-    bash = shutil.which("bash")
-    if not bash:
-        pytest.skip("no bash here to compare with")
+    machine.need("bash")
     file = folder / "snow.conf"
     file.write_text(text, newline="")
     script = f'source "$1"; for n in {names}; do declare -n r="$n"; printf "%s\\0" "${{#r[@]}}" "${{r[@]}}"; done'
-    done = subprocess.run([bash, "-c", script, "bash", str(file)], capture_output=True, check=True, env={})
+    done = subprocess.run(["bash", "-c", script, "bash", str(file)], capture_output=True, check=True, env={})
     return done.stdout.decode().split("\0")[:-1]
 
 

@@ -1,5 +1,5 @@
 """``python -m snowha.migration.checks > docs/checks.md``"""
 
-from snowha.migration.checks.document import document
+from snowha.migration.checks.explained import document
 
 print(document(), end="")

@@ -11,6 +11,7 @@ from importlib import resources
 from snowha.errors import CommandError
 from snowha.hosts.reading import looking
 from snowha.migration.checks.facts import LoginFact, Reach
+from snowha.xen import saved
 
 _MISSING_COMMAND = (126, 127)
 
@@ -19,7 +20,8 @@ def gather_argv(
     boundary: str, *, snow_conf: str, images: str, names: Sequence[str], tools: Sequence[str], paths: Sequence[str]
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
-    return ["sh", "-c", _script("gather.sh"), "sh", boundary, snow_conf, images, *names, "--", *tools, "--", *paths]
+    script = looking(saved.FUNCTION + _script("gather.sh"))
+    return ["sh", "-c", script, "sh", boundary, snow_conf, images, *names, "--", *tools, "--", *paths]
 
 
 def reach_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:

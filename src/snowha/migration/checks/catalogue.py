@@ -5,27 +5,11 @@ docs/checks.md is made from this; a finding that is not listed here cannot be ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.errors import InputError, UnreachableError
+from snowha.migration.checks.catalogue_images import IMAGE_ENTRIES
+from snowha.migration.checks.entry import Entry
 from snowha.operations.findings import KINDS
 from snowha.site.rules import Finding, Severity
-
-
-@dataclass(frozen=True)
-class Entry:
-    """``fix``: the id of the step, with ``{server}`` in it, that ``--fix`` carries out; empty where a person must.
-
-    ``error``: what ``snow ha apply`` ends with if this is a stop.
-    """
-
-    title: str
-    severity: Severity
-    why: str
-    remedy: str
-    fix: str = ""
-    error: type[SnowError] | None = None
-
 
 OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note"}
 """No stop: what is wrong with a running cluster is what `snow ha apply` is there for, or says by itself."""
@@ -153,24 +137,7 @@ ENTRIES: dict[str, Entry] = {
         "One server locks snow.conf for 3 seconds and the other one tries it meanwhile; this time it did not come to that.",
         "run it again",
     ),
-    "space": Entry(
-        "Not enough room for the images",
-        "stop",
-        "Images are counted in full: a later write into a hole must not find the file system full.",
-        "free some space there",
-    ),
-    "undone-images": Entry(
-        "Images that an undo has moved aside",
-        "note",
-        "They take room. The domains run from their volumes.",
-        "remove them when nobody needs them any more",
-    ),
-    "image-destination": Entry(
-        "IMG_DST says something else than the domains' configs",
-        "warn",
-        "sNow! would deploy the next domain in another place than those that are there.",
-        "correct IMG_DST in snow.conf, or the configs",
-    ),
+    **IMAGE_ENTRIES,
     # network
     "link-down": Entry(
         "A link does not carry traffic",

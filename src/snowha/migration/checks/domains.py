@@ -10,7 +10,7 @@ from snowha.migration.checks.facts import Facts, ServerFacts, half_migrated
 from snowha.site import rules as site_rules
 from snowha.site.model import Site
 from snowha.site.rules import Finding
-from snowha.xen import xl
+from snowha.xen import saved, xl
 
 
 def rules(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -19,6 +19,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _disks(site, facts)
     yield from _kernels(site, facts)
     yield from _running(site, facts)
+    yield from _saved(site, facts)
     yield from _migration(site, facts)
     yield from _memory(site, facts)
     yield from _autostart(site, facts)
@@ -84,6 +85,16 @@ def _running(site: Site, facts: Facts) -> Iterator[Finding]:
     for name, servers in alive.items():
         if len(servers) > 1:
             yield found("runs-twice", ", ".join(servers), f"{name} runs on {' and '.join(servers)} at once")
+
+
+def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Of one that runs the file is old: it was restored, or started anew."""
+    running = {name for server in facts.answering for name in server.running}
+    names = {domain.name for domain in site.domains} - running
+    for server in facts.answering:
+        for name, path in server.saved.items():
+            if name in names:
+                yield found("saved", server.name, f"{name} is saved in {path}", remedy=saved.remedy(path))
 
 
 def _migration(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Literal
 from snowha.cluster import live as cluster
 from snowha.operations.health import Answer
 from snowha.operations.live import state_in
-from snowha.xen import xl
+from snowha.xen import saved, xl
 from snowha.xen.leases import Lease, Leases
 
 Locks = Literal["work", "broken", "unknown"]
@@ -40,6 +40,12 @@ class PathFact:
     kind: Literal["block", "file", "other"]
     size: int
     inode: int
+    allocated: int = 0
+    """Bytes that a file takes; less than its size if it has holes."""
+    sector: int = 512
+    """Bytes of a device's logical block."""
+    table: str = ""
+    """The partition table of a device, as blkid(8) calls it. Asked for only where sectors are not of 512 bytes."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class ServerFacts:
     """Asked of the first server that answers only; holds passwords."""
     lan_address: str = ""
     """Of its BMC, asked in-band; empty where it could not be asked."""
+    saved: Mapping[str, str] = field(default_factory=dict)
+    """Domains whose memory lies in a file (``xl save``), with that file."""
     undone: tuple[tuple[str, int], ...] = ()
     """Images that `snow ha undo` moved aside, with their size in bytes."""
     clock: tuple[float, float] | None = None
@@ -260,6 +268,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         links=cluster.parse_links(sections.get("links", "")),
         snow_conf=sections.get("snow.conf"),
         lan_address=_lan_address(sections.get("lan", "")),
+        saved=saved.parse(sections.get("saved", "")),
         undone=tuple(
             (path, int(size))
             for size, _, path in (line.partition(" ") for line in sections.get("undone", "").splitlines())
@@ -319,9 +328,11 @@ def _addresses(text: str) -> dict[str, Card]:
 
 def _paths(text: str) -> dict[str, PathFact]:
     found = {}
-    for match in re.finditer(r"^(block|file|other) (\d+) (\d+) (/.*)$", text, re.MULTILINE):
+    for match in re.finditer(r"^(block|file|other) (\d+) (\d+) (\d+) (\d+) (\S+) (/.*)$", text, re.MULTILINE):
         kind: Literal["block", "file", "other"] = "block" if match[1] == "block" else "other"
-        found[match[4]] = PathFact("file" if match[1] == "file" else kind, int(match[2]), int(match[3]))
+        size, inode, allocated, sector = (int(match[number]) for number in range(2, 6))
+        table = "" if match[6] == "-" else match[6]
+        found[match[7]] = PathFact("file" if match[1] == "file" else kind, size, inode, allocated, sector, table)
     return found
 
 

@@ -55,6 +55,7 @@ folder=$images
 [ -d "$folder" ] || folder=${folder%/*}
 stat -f -c '%a %S %n' -- "${folder:-/}" 2>&1
 end $?
+take saved saved
 begin undone
 for file in "$images"/*/*.undone; do [ ! -e "$file" ] || stat -c '%s %n' -- "$file"; done
 end 0
@@ -74,15 +75,24 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 end 0
 shift
+# kind, size, inode, bytes that it takes, bytes of a sector, partition table (asked for only where sectors are not of 512 bytes)
 begin paths
-[ $# -eq 0 ] || stat -L -c '%t %T %s %i %n' -- "$@" 2> /dev/null | while read -r major minor size inode path; do
+[ $# -eq 0 ] || stat -L -c '%t %T %s %i %b %n' -- "$@" 2> /dev/null | while read -r major minor size inode blocks path; do
     if [ -b "$path" ]; then
-        read -r size < "/sys/dev/block/$((0x$major)):$((0x$minor))/size" || size=0
-        printf 'block %s %s %s\n' "$((size * 512))" "$inode" "$path"
+        device=/sys/dev/block/$((0x$major)):$((0x$minor))
+        read -r size < "$device/size" || size=0
+        { read -r sector < "$device/queue/logical_block_size" ||
+            read -r sector < "$device/../queue/logical_block_size" || sector=512; } 2> /dev/null
+        table=-
+        if [ "$sector" != 512 ]; then
+            table=$(blkid -p -s PTTYPE -o value -- "$path" 2> /dev/null)
+            [ $? -ne 8 ] || table=several
+        fi
+        printf 'block %s %s 0 %s %s %s\n' "$((size * 512))" "$inode" "$sector" "${table:--}" "$path"
     elif [ -f "$path" ]; then
-        printf 'file %s %s %s\n' "$size" "$inode" "$path"
+        printf 'file %s %s %s 512 - %s\n' "$size" "$inode" "$((blocks * 512))" "$path"
     else
-        printf 'other 0 %s %s\n' "$inode" "$path"
+        printf 'other 0 %s 0 512 - %s\n' "$inode" "$path"
     fi
 done
 end 0

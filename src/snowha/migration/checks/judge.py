@@ -8,6 +8,7 @@ from snowha.errors import SiteError
 from snowha.migration.checks import cluster, domains, network, servers, storage
 from snowha.migration.checks.catalogue import ENTRIES
 from snowha.migration.checks.facts import Facts
+from snowha.site import rules as site_rules
 from snowha.site.model import Site
 from snowha.site.rules import Finding
 
@@ -31,14 +32,8 @@ def judge(
 
 
 def raise_on_stop(findings: Iterable[Finding]) -> None:
-    """One error for all findings that forbid going on: of the first one's class, with its place; all remedies."""
-    stops = [finding for finding in findings if finding.severity == "stop"]
-    if not stops:
-        return
-    first, *others = stops
-    message = "\n  ".join([first.message, *(f"{finding.where}: {finding.message}" for finding in others)])
-    remedies = dict.fromkeys(finding.remedy for finding in stops)
-    raise (ENTRIES[first.code].error or SiteError)(message, where=first.where, remedy="; ".join(remedies))
+    """One error for all findings that forbid going on, of the first one's class."""
+    site_rules.raise_on_stop(findings, lambda finding: ENTRIES[finding.code].error or SiteError)
 
 
 def fixes(findings: Iterable[Finding], servers_known: Iterable[str]) -> tuple[str, ...]:

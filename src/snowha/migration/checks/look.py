@@ -16,6 +16,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.reading import looking
+from snowha.hosts.waiting import waiting_for
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import (
     BmcFact,
@@ -119,14 +120,15 @@ def asked_names(ground: Ground) -> list[str]:
 
 
 def asked_paths(ground: Ground) -> list[str]:
-    """Shared folders; kernels, ramdisks, volumes and images of all domains."""
+    """Shared folders; kernels, ramdisks, volumes and images of all domains, also those that a run was in the middle of."""
     site = ground.site
     found = [mount.target for mount in site.mounts]
     for domain in site.domains:
         found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:
             if disk.target:
-                found += [disk.target, image_path(site, domain, disk)]
+                image = image_path(site, domain, disk)
+                found += [disk.target, image, f"{image}.partial"]
     return list(dict.fromkeys(found))
 
 
@@ -210,7 +212,8 @@ def _reach(ground: Ground, host: Host) -> tuple[tuple[Reach, ...], tuple[LoginFa
 
 def _ask_bmc(askers: list[Host], name: str, ground: Ground, passwords: Mapping[str, str]) -> BmcFact:
     try:
-        return bmc.ask(askers, ground.site.server(name), passwords[name])
+        with waiting_for(f"the BMC of {name}"):
+            return bmc.ask(askers, ground.site.server(name), passwords[name])
     except SnowError as error:
         return BmcFact("refused", error.message.splitlines()[0])
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from snowha.errors import InputError
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, Mounted, ServerFacts
+from snowha.operations import image_room
 from snowha.site import snow_conf
 from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding
@@ -24,6 +25,8 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _mounts(site, facts)
     yield from _locks(site, facts)
     yield from _space(site, facts)
+    yield from _holes(site, facts)
+    yield from _sectors(site, facts)
     if facts.first.undone:
         size = sum(size for _, size in facts.first.undone)
         where = str(PurePosixPath(facts.first.undone[0][0]).parent.parent)
@@ -121,7 +124,7 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
         if disk.target and (image := _image(site, domain, disk.name)) != disk.target
     }
     needed = sum(
-        first.paths[source].size
+        max(0, first.paths[source].size - _begun(first, image))
         for image, source in sources.items()
         if image not in first.paths and source in first.paths
     )
@@ -135,6 +138,50 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
             f"the images need {needed >> 20} MiB and {first.space >> 20} MiB are free",
             remedy=f"free {missing} MiB there{hint}",
         )
+
+
+def _begun(first: ServerFacts, image: str) -> int:
+    """Bytes that the part of an image takes which a run was in the middle of: the next goes on with it, or frees it first."""
+    partial = first.paths.get(f"{image}.partial")
+    return partial.allocated if partial else 0
+
+
+def _holes(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Images that are there, and that the storage would not give their room in full (NFS before 4.2)."""
+    first = facts.first
+    if first.space is None:
+        return
+    names = {
+        path
+        for domain in site.domains
+        for disk in domain.disks
+        for path in (disk.target, _image(site, domain, disk.name))
+    }
+    there = {
+        path: first.paths[path] for path in sorted(names) if path in first.paths and first.paths[path].kind == "file"
+    }
+    images = [
+        image_room.Image(path, fact.size, fact.allocated)
+        for path, fact in there.items()
+        if path.startswith(f"{site.paths.images}/")
+    ]
+    said = image_room.short(images, first.space)
+    if said:
+        yield found("holes", f"{first.name}:{site.paths.images}", said)
+
+
+def _sectors(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A partition table counts in sectors, and a file's are of 512 bytes. A file system on the whole volume does not mind."""
+    for domain in site.domains:
+        for disk in domain.disks:
+            fact = facts.first.paths.get(disk.target)
+            if fact and fact.sector != 512 and fact.table:
+                yield found(
+                    "sector-size",
+                    f"{facts.first.name}:{domain.config}",
+                    f"{domain.name}'s {disk.vdev} ({disk.target}) has partitions ({fact.table}) that count in sectors of "
+                    f"{fact.sector} bytes, and its image would have sectors of 512",
+                )
 
 
 def _destination(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -11,8 +11,13 @@ use Fcntl qw(:DEFAULT :flock);
 our $TOLERANCE = 3;
 my %said;
 
-# What was proven once stays true, and is noted. Of several disks that ask at once, as when a server's domains are started elsewhere,
-# one asks Pacemaker, which takes seconds.
+# What was proven once stays true, and is noted: a disk that is attached has no time to ask, since asking takes seconds.
+sub is_known_to_be_over {
+    my ($server, $boot) = @_;
+    return "$server.$boot" =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/ && -e "$Snow::Common::RUN/over/$server.$boot" ? 1 : 0;
+}
+
+# Of several domains that are started at once, as when a server was lost, one asks Pacemaker.
 sub boot_is_over {
     my ($server, $boot, $record, $image) = @_;
     return 0 unless "$server.$boot" =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
@@ -39,7 +44,8 @@ sub _fenced_since {
     my $age = time - $ended;
     my $now = Snow::Record::storage_time($image);
     return 0 if $age < 0 || !defined $now;
-    my $claimed = $record->{claim} || $record->{mtime};
+    # what a migration's target wrote last says nothing of when its source had it
+    my $claimed = $server eq $record->{server} && $record->{claim} ? $record->{claim} : $record->{mtime};
     return $now - $age >= $claimed - $TOLERANCE ? 1 : 0;
 }
 
@@ -73,6 +79,14 @@ sub seconds {
         $at -= $1 eq '+' ? $offset : -$offset;
     }
     return $at;
+}
+
+# Whoever must be gone before `me` may have an image that it does not have: pairs of server and boot id.
+sub others {
+    my ($record, $me) = @_;
+    return () if $record->{state} eq 'free';
+    my @pairs = (['server', 'boot'], $record->{state} eq 'tentative' ? ['to', 'toboot'] : ());
+    return grep { $_->[0] =~ /\w/ && $_->[0] ne $me->{server} } map { [@{$record}{@$_}] } @pairs;
 }
 
 # Asked of the server itself, over the logins that live migration uses.

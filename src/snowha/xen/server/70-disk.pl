@@ -77,27 +77,20 @@ sub lease {
     }
     my $began = Snow::Common::uptime();
     my $patience = $how{incoming} ? $MIGRATION_S : $RESTART_S;
-    my $known;    # the record that was asked about outside of its lock: asking takes seconds
     while (1) {
         my ($word, $why) = Snow::Record::with(
             $image,
             10,
             sub {
                 my ($record, $write) = @_;
-                my $over = sub {
-                    return Snow::Evidence::boot_is_over($_[0], $_[1], $record, $image) if $known && $known eq $record->{gen};
-                    die { ask => 1 } unless $how{incoming};
-                    return 0;
-                };
-                my ($word, $why) = eval {
-                    Snow::Rules::decide($record, $me,
-                        { incoming => $how{incoming}, here => $how{incoming} ? undef : scalar attached($image), over => $over });
-                };
-                if (ref $@ eq 'HASH') {
-                    $known = $record->{gen};
-                    return ('ask', $record);
-                }
-                die $@ if $@;
+                my ($word, $why) = Snow::Rules::decide(
+                    $record, $me,
+                    {
+                        incoming => $how{incoming},
+                        here => $how{incoming} ? undef : scalar attached($image),
+                        over => \&Snow::Evidence::is_known_to_be_over,
+                    }
+                );
                 return ($word, $why) if $word eq 'wait' || $word eq 'refuse';
                 my $lock = flock($file, LOCK_EX | LOCK_NB) ? 'yes' : $!{ENOLCK} || $!{EOPNOTSUPP} ? 'none' : 'pending';
                 return ('wait', "it is locked, and its record says that nobody has it ($record->{state})")
@@ -113,13 +106,9 @@ sub lease {
                 return ($word, $lock);
             }
         );
-        if ($word eq 'ask') {
-            my $record = $why;
-            Snow::Evidence::boot_is_over($record->{$_->[0]}, $record->{$_->[1]}, $record, $image)
-                for grep { ($record->{$_->[0]} // '') =~ /\w/ } ['server', 'boot'], ['to', 'toboot'];
-            next;
-        }
         return ($file, $word, $why) if $word ne 'wait' && $word ne 'refuse';
+        $why .= " - if that server is gone for good: snow-lease fenced $image; then start it again"
+            if $word eq 'refuse' && $why !~ /of this server/;
         die "$why\n" if $word eq 'refuse' || Snow::Common::uptime() - $began >= $patience;
         Snow::Common::pause(0.2);
     }

@@ -27,7 +27,7 @@ sub stay {
     }
     $xenstore->watch("$domain/control/shutdown");
     $xenstore->watch('@releaseDomain');
-    my ($armed, $seen);    # xenstore says once of each path that it is watched
+    my ($armed, $seen, $told) = (undef, 0, 0);    # xenstore says once of each path that it is watched
     while (1) {
         my @paths = $xenstore->changes($lock eq 'pending' ? 1 : 3600);
         if ($lock eq 'pending' && flock $file, LOCK_EX | LOCK_NB) {
@@ -36,14 +36,19 @@ sub stay {
         }
         for my $path (@paths) {
             if ($path =~ /shutdown\z/) {
-                # the guest takes the word away when it has heard it, which may be before it is read here
                 my $word = $xenstore->read($path) // '';
                 $armed = $seen++ && $word =~ /\A(?:suspend)?\z/ ? Snow::Common::uptime() : undef;
+                $told = $word eq 'suspend' ? 1 : $told && defined $armed;
                 next;
             }
             next unless $path eq '@releaseDomain';
             return unless Snow::Disk::is_there($disk);
             next unless defined $armed && Snow::Common::uptime() - $armed < $ARMED_S && $lock ne 'pending';
+            # The guest takes the word away when it has heard it, which may be before it is read here; and the path changes for other
+            # reasons while a domain starts. Then the hypervisor is asked.
+            my $suspended = $told || (domain_state($domain =~ s{.*/}{}r) // '') eq 'suspended';
+            $told = 0;
+            next unless $suspended;
             undef $armed;
             $lock = _hand_over($disk, $file, $domain) // return;
         }

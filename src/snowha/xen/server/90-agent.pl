@@ -149,6 +149,11 @@ sub _start {
     return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
     return _fail($ERROR, "there is $_->{name} here, which has to be stopped first") for values %$found;
     unlink "$Snow::Common::RUN/errors/$name";
+    my ($read) = Snow::Host::config($config);
+    for my $image ($read ? @{ $read->{images} } : ()) {
+        my (undef, $held) = Snow::Common::guarded(30, sub { return _must_be_gone($image) });
+        return _fail($ERROR, $held) if defined $held;
+    }
     my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'create', $config);
     if ($code) {
         my $reason = Snow::Common::read_file("$Snow::Common::RUN/errors/$name");
@@ -159,6 +164,18 @@ sub _start {
     ($rows, $why) = _look();
     return _fail($ERROR, "$name was started, and cannot be looked at: $why") unless $rows;
     return _found($rows)->{here} ? $OK : _fail($ERROR, "$name was started, and is gone: see /var/log/xen/xl-$name.log");
+}
+
+# Dies unless everybody else who may have the image open is proven to be gone; what is proven is noted for the block script.
+sub _must_be_gone {
+    my ($image) = @_;
+    return '' unless Snow::Record::exists($image);
+    my $record = Snow::Record::read_only($image, 10);
+    for my $other (Snow::Evidence::others($record, Snow::Disk::me())) {
+        next if Snow::Evidence::boot_is_over(@$other, $record, $image);
+        die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone\n";
+    }
+    return '';
 }
 
 sub _last_error {
@@ -234,15 +251,31 @@ sub _give_back {
     return $OK;
 }
 
+# Pacemaker does not keep the reason of a failed migrate_to for crm_mon: `snow ha status` shows it until a migration succeeds.
+sub _not_migrated {
+    my ($why) = @_;
+    my $text = "$name was not migrated to $ENV{OCF_RESKEY_CRM_meta_migrate_target}: $why";
+    _remember_migration($text);
+    return _fail($ERROR, $text);
+}
+
+sub _remember_migration {
+    my ($text) = @_;
+    my $path = "$Snow::Common::RUN/agent/$name.migration";
+    return unlink $path unless defined $text;
+    $text =~ s/\s+/ /g;
+    return eval { Snow::Common::write_file($path, Snow::Common::now() . " $text\n") };
+}
+
 sub _migrate_to {
     my $target = $ENV{OCF_RESKEY_CRM_meta_migrate_target} // '';
     return _fail($ARGS, 'Pacemaker named no server to migrate to') unless $target =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/;
     my ($rows, $why) = _look();
-    return _fail($ERROR, "the hypervisor cannot be asked: $why") unless $rows;
+    return _not_migrated("the hypervisor cannot be asked: $why") unless $rows;
     my $here = _found($rows)->{here};
-    return _fail($ERROR, "$name does not run here") unless $here && $here->{state} !~ /[scd]/;
+    return _not_migrated("$name does not run here") unless $here && $here->{state} !~ /[scd]/;
     for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' } Snow::Disk::all_noted()) {
-        return _fail($ERROR, "the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
+        return _not_migrated("the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
             unless Snow::Disk::holder_lives($disk);
     }
     my ($intent, $log) = map { "$Snow::Common::RUN/migrate/$name.$_" } qw(to log);
@@ -250,19 +283,25 @@ sub _migrate_to {
     my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'migrate', $name, $target);
     eval { Snow::Common::write_file($log, $text) };
     unlink $intent;
-    return $OK if $code == 0;
+    if ($code == 0) {
+        _remember_migration();
+        return $OK;
+    }
     print STDERR $text;
     my ($refused) = $text =~ /^.*?(\S+ is not attached for .*)$/m;
-    return _fail($ERROR, "$name was not migrated to $target: " . ($refused // ($failed || _last_error($text))));
+    return _not_migrated($refused // ($failed || _last_error($text)));
 }
 
 sub _migrate_from {
+    my $began = Snow::Common::uptime();
     while (1) {
         my ($rows, $why) = _look();
         if ($rows) {
             my $found = _found($rows);
             return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
             $why = $found->{incoming} ? "$name has not arrived: $name--incoming is here" : "$name has not arrived";
+            # xl on the source has ended: a domain of which there is nothing here does not come any more
+            return _fail($ERROR, $why) if !%$found && Snow::Common::uptime() - $began > 5;
         }
         return _fail($ERROR, $why) if _left() <= 2;
         Snow::Common::pause(1);

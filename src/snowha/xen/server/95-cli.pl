@@ -14,6 +14,7 @@ usage: snow-lease list [IMAGE…]        who has which image open, and what is a
        snow-lease new IMAGE            write the first record of an image that is attached on no server
        snow-lease adopt IMAGE          lease an image that is attached on this server without a lease
        snow-lease break IMAGE [--yes]  take the lease away from whoever has it, or replace a record that cannot be read
+       snow-lease fenced IMAGE         prove that the server that has it is gone, so that it can be attached here
        snow-lease take IMAGE --fd N …  lease IMAGE for the process that has it open as descriptor N
        snow-lease give IMAGE…          end such a lease
 TEXT
@@ -54,36 +55,23 @@ sub _take_one {
     open(my $file, '+<&=', $descriptor) or die "descriptor $descriptor: $!\n";
     my $me = Snow::Disk::me();
     Snow::Record::with($image, 10, sub { $_[1]->(state => 'free', server => '') }, new => 1) if !-e $image && !Snow::Record::exists($image);
-    my %known;
-    for (1 .. 2) {
-        my ($word, $why) = Snow::Record::with(
-            $image,
-            10,
-            sub {
-                my ($record, $write) = @_;
-                my $over = sub { return $known{"$_[0] $_[1]"} // die { ask => $record } };
-                my ($word, $why) = eval {
-                    Snow::Rules::decide($record, $me, { here => scalar Snow::Disk::attached($image), over => $over });
-                };
-                return ('ask', $record) if ref $@ eq 'HASH';
-                die $@ if $@;
-                return ($word, $why) if $word eq 'refuse';
-                flock($file, LOCK_EX | LOCK_NB) || $!{ENOLCK} || $!{EOPNOTSUPP} || $word eq 'inherit'
-                    or return ('refuse', "it is locked by somebody, though its record says that nobody has it");
-                $write->(%$me, state => 'held', kind => 'copy', lock => 'yes', domain => '', disk => '', to => '', toboot => '',
-                    claim => '');
-                return ($word, '');
-            }
-        );
-        return 0 if $word ne 'ask' && $word ne 'refuse';
-        die "$image: $why\n" if $word eq 'refuse';
-        for my $pair (['server', 'boot'], ['to', 'toboot']) {
-            my ($server, $boot) = @{$why}{@$pair};
-            next unless ($server // '') =~ /\w/;
-            $known{"$server $boot"} = Snow::Evidence::boot_is_over($server, $boot, $why, $image);
+    my $before = Snow::Record::read_only($image, 10);
+    Snow::Evidence::boot_is_over(@$_, $before, $image) for Snow::Evidence::others($before, $me);
+    Snow::Record::with(
+        $image,
+        10,
+        sub {
+            my ($record, $write) = @_;
+            my ($word, $why) = Snow::Rules::decide($record, $me,
+                { here => scalar Snow::Disk::attached($image), over => \&Snow::Evidence::is_known_to_be_over });
+            die "$image: $why\n" if $word eq 'refuse';
+            flock($file, LOCK_EX | LOCK_NB) || $!{ENOLCK} || $!{EOPNOTSUPP} || $word eq 'inherit'
+                or die "$image is locked by somebody, though its record says that nobody has it\n";
+            $write->(%$me, state => 'held', kind => 'copy', lock => 'yes', domain => '', disk => '', to => '', toboot => '',
+                claim => '');
         }
-    }
-    die "$image: its record changes all the time\n";
+    );
+    return 0;
 }
 
 sub _give {
@@ -193,13 +181,18 @@ sub _break {
     return 0;
 }
 
-# Whether a boot of a server is known to be over; for tests and for who wants to know why a lease is not inherited.
+# Whether everybody who may have an image open is proven to be gone. What is proven is noted, and the image can be attached then.
 sub _fenced {
     my ($image) = @_;
     my $record = Snow::Record::read_only(_image($image), 10);
-    my $over = Snow::Evidence::boot_is_over($record->{server}, $record->{boot}, $record, $image);
-    print $over ? "its boot is over\n" : "nothing proves that its boot is over\n";
-    return $over ? 0 : 1;
+    my @others = Snow::Evidence::others($record, Snow::Disk::me());
+    for my $other (@others) {
+        next if Snow::Evidence::boot_is_over(@$other, $record, $image);
+        print "nothing proves that $other->[0] is gone: it was not fenced since $record->{since}, and has not booted\n";
+        return 1;
+    }
+    print @others ? 'gone: ' . join(', ', map { $_->[0] } @others) . "\n" : "no other server has $image\n";
+    return 0;
 }
 
 sub _said {

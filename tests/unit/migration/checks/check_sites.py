@@ -163,6 +163,7 @@ def leased(case: broken_leases.Case) -> tuple[Site, Facts]:
     for domain in SITE.domains:
         image = f"/sNow/domains/{domain.name}/{domain.name}-disk"
         domains.append(replace(domain, disks=tuple(server_program.with_script(disk, image) for disk in domain.disks)))
+        size = VOLUMES[domain.name]
         for one in facts.servers:
-            facts = change(facts, one.name, paths={**one.paths, image: PathFact("file", VOLUMES[domain.name], 9)})
+            facts = change(facts, one.name, paths={**one.paths, image: PathFact("file", size, 9, size)})
     return replace(SITE, domains=tuple(domains)), replace(facts, leases=case.answers, records=case.records)

@@ -81,11 +81,33 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
         str(kernel): ("file", 1234),
         str(tmp_path): ("other", 0),
     }
+    assert facts.paths[str(kernel)].allocated == kernel.stat().st_blocks * 512
     assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
     assert facts.space and facts.space > 1 << 20
     root = facts.mount_of("/")
     assert root is not None and root.target == "/"
     assert (facts.under_xen, facts.xen, facts.running) == (False, None, {})
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_the_sectors_of_a_partitioned_disk(sector: int, tmp_path: Path) -> None:
+    """Its partition table means something else in an image, where sectors are of 512 bytes."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(8 << 20))
+    words = ["losetup", "--find", "--show", "--sector-size", str(sector), str(path)]
+    attached = LocalHost().run(words, check=False)
+    if not attached.ok:
+        pytest.skip(f"no loop device can be attached here: {attached.stderr.strip()}")
+    device = attached.stdout.strip()
+    try:
+        LocalHost().run(["sfdisk", "-q", "--label", "gpt", device], input=",,L\n")
+        words = bundle.gather_argv(B, snow_conf="", images=str(tmp_path), names=[], tools=[], paths=[device])
+        done = LocalHost().run(words, check=False, timeout=30)
+    finally:
+        LocalHost().run(["losetup", "--detach", device])
+    fact = parse_server("snow01", bundle.parse_sections(done.stdout, B, where="snow01"), None).paths[device]
+    assert (fact.kind, fact.size, fact.sector) == ("block", 8 << 20, sector)
+    assert fact.table == ("gpt" if sector == 4096 else "")
 
 
 def test_an_answer_that_broke_off_is_an_error() -> None:

@@ -13,9 +13,9 @@ from broken_clusters import CASES
 from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
-from snowha.migration.checks import catalogue, document, judge, look
+from snowha.migration.checks import catalogue, explained, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
-from snowha.site.model import Site
+from snowha.site.model import Domain, Site
 from snowha.xen.xl import Hypervisor
 
 Broken = tuple[Site, Facts]
@@ -73,6 +73,14 @@ def _twin(**changes: object) -> Broken:
     return _site(domains=(deploy, replace(slurm, **changes)))  # type: ignore[arg-type]
 
 
+IMAGE = "/sNow/domains/deploy01/deploy01-disk"
+
+
+def from_image(name: str) -> Domain:
+    domain = next(one for one in SITE.domains if one.name == name)
+    return replace(domain, disks=(replace(domain.disks[0], target=IMAGE),))
+
+
 OTHER_XEN = Hypervisor("4.17.7", frozenset({"pv", "pvh", "hap"}), 2560, 1000)
 NO_PAGING = Hypervisor("4.20.5", frozenset({"pv"}), 2560, 1000)
 SMALL = Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 1300, 100)
@@ -101,6 +109,16 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "locks": lambda: _facts(replace(healthy(), locks="broken", locks_said="snow02 got it")),
     "locks-unknown": lambda: _facts(replace(healthy(), locks="unknown", locks_said="too slow")),
     "space": lambda: _facts(change(healthy(), "snow01", space=1 << 30)),
+    "holes": lambda: (
+        replace(SITE, domains=(from_image("deploy01"), SITE.domains[1])),
+        _path(healthy(), "snow01", IMAGE, PathFact("file", 10 << 30, 3, 1 << 30)),
+    ),
+    "sector-size": lambda: _facts(
+        _path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", PathFact("block", 1 << 29, 9, 0, 4096, "gpt"))
+    ),
+    "saved": lambda: _facts(
+        change(healthy(), "snow01", running=running("slurm01"), saved={"deploy01": "/var/lib/xen/save/deploy01"})
+    ),
     "undone-images": lambda: _facts(change(healthy(), "snow01", undone=(("/sNow/domains/a/a-disk.undone", 1 << 20),))),
     "image-destination": lambda: _facts(change(healthy(), "snow01", snow_conf="IMG_DST='lvm=other_vg'\n")),
     "link-down": lambda: _facts(_reach(small=False, large=False)),
@@ -173,7 +191,7 @@ def test_a_stop_ends_an_apply_with_the_class_of_its_error(code: str) -> None:
 @pytest.mark.parametrize("code", sorted(catalogue.HEALTH))
 def test_what_is_wrong_with_a_running_cluster_never_forbids_an_apply(code: str) -> None:
     """The very run that brings a server back would be refused."""
-    findings = judge.judge(*_case(code))
+    findings = judge.judge(*_health(code))
     # without a hypervisor there is no room for domains either
     assert {finding.code for finding in findings} - {"no-room-after-loss"} == {code}
     assert "stop" not in {finding.severity for finding in findings}
@@ -322,7 +340,7 @@ def test_every_fix_is_a_step_that_an_apply_has_too() -> None:
 
 def test_the_page_about_findings_is_made_from_the_code() -> None:
     """It would tell of findings that there are not: python -m snowha.migration.checks > docs/checks.md."""
-    assert DOCUMENT.read_text() == document.document()
+    assert DOCUMENT.read_text() == explained.document()
 
 
 def test_a_migration_that_is_going_on_is_none_that_broke() -> None:
@@ -345,3 +363,56 @@ def test_a_migration_that_ends_between_two_looks_is_none_that_broke() -> None:
     for real, code in ((first, "half-migrated"), (next_one, "runs-twice")):
         facts = replace(healthy(), servers=look.settled(real, real))
         assert code in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+def test_the_terminal_explains_a_finding_in_the_words_of_the_document() -> None:
+    """Who reads a code in a log would have to look for a page that is not installed."""
+    text = "\n".join(explained.explain("root-ssh"))
+    entry = catalogue.ENTRIES["root-ssh"]
+    assert entry.title in text and entry.why in text and entry.remedy in text and "step `servers.ssh`" in text
+    assert explained.data("root-ssh")["remedy"] == entry.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("root_ssh", "did you mean root-ssh"),
+        ("Locks", "locks, "),
+        ("bmc", "bmc-refused"),
+        ("zzz", "there are "),
+        ("", "there are "),
+    ],
+)
+def test_of_a_code_that_is_none_those_like_it_are_named(code: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        explained.explain(code)
+    assert says in caught.value.remedy
+
+
+def codes(site: Site, facts: Facts) -> set[str]:
+    return {finding.code for finding in judge.judge(site, facts)}
+
+
+def test_what_a_run_has_copied_already_counts_as_room() -> None:
+    """Killed at nine tenths of a copy, on storage with room for one image, it could not go on."""
+    half = change(healthy(), "snow01", space=1 << 30)
+    assert "space" in codes(SITE, half)
+    begun = _path(half, "snow01", f"{IMAGE}.partial", PathFact("file", 1 << 30, 3, 700 << 20))
+    assert "space" not in codes(SITE, begun)
+    nothing = _path(half, "snow01", f"{IMAGE}.partial", PathFact("file", 1 << 30, 3, 0))
+    assert "space" in codes(SITE, nothing), "a file of that length may take nothing"
+
+
+def test_images_with_all_of_their_room_and_holes_that_fit_are_no_finding() -> None:
+    site = replace(SITE, domains=(from_image("deploy01"), SITE.domains[1]))
+    for allocated, space in ((10 << 30, 1 << 30), (8 << 30, 8 << 30)):
+        facts = _path(
+            change(healthy(), "snow01", space=space), "snow01", IMAGE, PathFact("file", 10 << 30, 3, allocated)
+        )
+        assert "holes" not in codes(site, facts)
+
+
+def test_a_file_system_on_large_sectors_and_a_saved_file_of_a_domain_that_runs_are_no_stops() -> None:
+    facts = _path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", PathFact("block", 1 << 29, 9, 0, 4096, ""))
+    assert "sector-size" not in codes(SITE, facts)
+    assert "saved" not in codes(SITE, change(healthy(), "snow02", saved={"deploy01": "/var/lib/xen/save/deploy01"}))

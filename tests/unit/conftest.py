@@ -1,21 +1,26 @@
-"""What a domain's disk holds, for file systems to be made from."""
+"""What rooms share."""
 
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
+import machine
 import pytest
-from image_files import ENVIRONMENT
 from lease_program import LeaseProgram
+from machine_hooks import (  # noqa: F401
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+    pytest_terminal_summary,
+)
 
 from snowha.images import travel
 
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine as it travels."""
+    """The image engine as it travels."""
     path = tmp_path_factory.mktemp("packed") / "images.pyz"
     path.write_bytes(travel.pack())
     return path
@@ -23,14 +28,14 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lease_program(tmp_path_factory: pytest.TempPathFactory) -> LeaseProgram:
+    """The program that takes leases, as it is on the servers."""
     return LeaseProgram(tmp_path_factory.mktemp("lease"))
 
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of every kind that matters for blocks: empty, small, large, sparse, many, linked."""
-    if not all(shutil.which(name, path=ENVIRONMENT["PATH"]) for name in ("mkfs.ext4", "e2fsck", "dumpe2fs")):
-        pytest.skip("needs e2fsprogs")
+    machine.need("mkfs.ext4", "e2fsck", "dumpe2fs")
     top = tmp_path_factory.mktemp("tree")
     source = random.Random(1)
     (top / "empty").touch()

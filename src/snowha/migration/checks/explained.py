@@ -1,0 +1,68 @@
+"""The catalogue in words: of one finding for ``snow ha check --explain``, of all for docs/checks.md."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from difflib import get_close_matches
+
+from snowha.errors import InputError
+from snowha.migration.checks.catalogue import ENTRIES
+from snowha.migration.checks.entry import Entry
+
+
+def paragraphs(entry: Entry) -> list[str]:
+    """What it is and why it matters; what to do; and, if there is one, the step that does it."""
+    text = [f"{entry.title} ({entry.severity}). {entry.why}", f"{entry.remedy}."]
+    if entry.fix:
+        text.append(f"`--fix` does it: step `{entry.fix.replace('{server}', 'SERVER')}`.")
+    return text
+
+
+def explain(code: str) -> list[str]:
+    """One finding for a terminal. Raises InputError for a code that is none, with those that are like it."""
+    what, do, *fix = paragraphs(entry(code))
+    return [code, f"  {what}", f"  → {do}", *(f"  {line}" for line in fix)]
+
+
+def data(code: str) -> dict[str, object]:
+    """One finding as data. Raises InputError as ``explain``."""
+    found = asdict(entry(code))
+    del found["error"]
+    return {"code": code, **found}
+
+
+def entry(code: str) -> Entry:
+    """Raises InputError for a code that is none, with those that are like it."""
+    if code in ENTRIES:
+        return ENTRIES[code]
+    asked = code.lower()
+    like = dict.fromkeys(
+        [*get_close_matches(asked, ENTRIES, n=5), *(known for known in ENTRIES if asked and asked in known)]
+    )
+    remedy = f"did you mean {', '.join(like)}?" if like else f"there are {', '.join(sorted(ENTRIES))}"
+    raise InputError(f"there is no finding {code!r}", where="--explain", remedy=remedy)
+
+
+def document() -> str:
+    """docs/checks.md."""
+    lines = [
+        "# What `snow ha check` looks for",
+        "",
+        "`snow ha check` asks every server at once and changes nothing. A **stop** ends `snow ha apply` before it changes",
+        "anything, and makes `snow ha check` exit with 4. A **warn** is worth an evening, a **note** is worth knowing.",
+        "`snow ha check --fix` carries out the remedies that are safe, and looks again.",
+        "",
+        "This page is made from the code (`src/snowha/migration/checks/catalogue.py`).",
+        "",
+        "| code | severity | `--fix` |",
+        "|---|---|---|",
+        *(
+            f"| [{code}](#{code}) | {entry.severity} | {'yes' if entry.fix else ''} |"
+            for code, entry in sorted(ENTRIES.items())
+        ),
+        "",
+    ]
+    for code, entry in sorted(ENTRIES.items()):
+        what, do, *fix = paragraphs(entry)
+        lines += [f"## {code}", "", what, "", f"**Do:** {do}", "", *(line for text in fix for line in (text, ""))]
+    return "\n".join(lines).rstrip() + "\n"
