@@ -191,7 +191,7 @@ def test_a_stop_ends_an_apply_with_the_class_of_its_error(code: str) -> None:
 @pytest.mark.parametrize("code", sorted(catalogue.HEALTH))
 def test_what_is_wrong_with_a_running_cluster_never_forbids_an_apply(code: str) -> None:
     """The very run that brings a server back would be refused."""
-    findings = judge.judge(*_health(code))
+    findings = judge.judge(*_case(code))
     # without a hypervisor there is no room for domains either
     assert {finding.code for finding in findings} - {"no-room-after-loss"} == {code}
     assert "stop" not in {finding.severity for finding in findings}
