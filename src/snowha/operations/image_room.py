@@ -13,7 +13,7 @@ _LOOK = looking("""\
 export LC_ALL=C
 stat -f -c '%a %S' -- "$1" || exit 1
 for file in "$1"/*/*; do
-    case $file in *.manifest | *.journal | *.partial | *.undone | *.new) continue ;; esac
+    case $file in *.manifest | *.journal | *.partial | *.undone | *.new | *.lease) continue ;; esac
     [ ! -f "$file" ] || stat -c '%s %b %B %n' -- "$file"
 done
 """)

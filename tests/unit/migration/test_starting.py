@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
 
-from snowha.errors import CommandError, LostLockError, SiteError, UnreachableError
+from snowha.errors import CommandError, InputError, LostLockError, SiteError, UnreachableError
 from snowha.hosts.guarded import Guard
 from snowha.hosts.local import LocalHost
 from snowha.migration import cold, left_down, moving, starting
 from snowha.migration.ground import Ground, read_config
 from snowha.site.model import Domain
+from snowha.xen import server_program
 
 DEPLOY = f"{DOMAINS}/deploy01.cfg"
 ON_IMAGES = re.sub(
@@ -256,7 +257,9 @@ def test_a_domain_that_another_one_started_keeps_its_config_and_is_not_started()
 
 def test_what_an_earlier_run_left_down_on_its_image_is_not_started_where_nobody_knows(clock: Clock) -> None:
     """The config names the image already: the server that does not answer may have started the domain from it."""
-    ground, world, _, _ = off(images=True)
+    ground, world, _, domain = off(images=True)
+    server_program.install(ground.first)
+    world.leases.records |= {disk.target for disk in domain.disks}
     left_down.note(ground.first, left_down.Note("deploy01", DEPLOY))
     world.fail = away("snow02")
     said: list[str] = []
@@ -270,10 +273,14 @@ def test_what_an_earlier_run_left_down_on_its_image_is_not_started_where_nobody_
     assert world.log == [("snow01", "create deploy01")] and left_down.noted(ground.first) == ()
 
 
-def test_a_config_that_only_xl_can_read_counts_as_one_of_images() -> None:
+def test_a_config_that_only_xl_can_read_counts_as_one_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes back all the same, but not while it may run elsewhere."""
     ground, world, _, _ = off(images=False)
-    world.shared[DEPLOY] = (b"disk = [\n", 0o644)
+
+    def refuse(*words: object) -> None:
+        raise InputError("a device_model_args of a kind that we do not know")
+
+    monkeypatch.setattr(starting, "read_config", refuse)
     left_down.note(ground.first, left_down.Note("deploy01", DEPLOY))
     world.fail = away("snow02")
     left_down.bring_back(ground, print)

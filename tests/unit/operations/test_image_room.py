@@ -11,7 +11,13 @@ from snowha.operations import image_room
 def test_the_images_of_a_folder_in_a_real_shell(tmp_path: Path) -> None:
     folder = tmp_path / "deploy 01"
     folder.mkdir()
-    for name in ("deploy01-disk", "deploy01-swap.partial", "deploy01-disk.manifest", "deploy01-old.undone"):
+    for name in (
+        "deploy01-disk",
+        "deploy01-swap.partial",
+        "deploy01-disk.manifest",
+        "deploy01-disk.lease",
+        "deploy01-old.undone",
+    ):
         with (folder / name).open("wb") as file:
             file.truncate(1 << 42)
     (folder / "small").write_bytes(b"x" * 4096)
