@@ -99,6 +99,12 @@ def test_a_killed_engine_keeps_nobody_from_its_own_server(
     assert main(["copy", str(source), str(target), "--lease", lease_program.of("snow02")]) == 7
     assert main(["copy", str(source), str(target), "--lease", lease_program.of("snow01")]) == 0
     assert lease_program.record(target).state == "free"
+    with target.open("r+b") as file:  # a lease whose process is gone, and that no next run takes
+        number = str(file.fileno())
+        lease_program.run("snow01", "take", str(target), "--fd", number, descriptors=(file.fileno(),))
+    assert taken(lease_program, "snow02", target).returncode == 7
+    assert lease_program.run("snow01", "give", str(target)).returncode == 0
+    assert taken(lease_program, "snow02", target).returncode == 0
     verify(str(target), silent)
 
 
