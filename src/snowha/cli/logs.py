@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -89,6 +90,7 @@ def _opened(path: Path) -> TextIO:
     try:
         if path.exists():
             user_file.check_regular(path)
+            _check_is_log(path)
         number = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600
         )
@@ -98,6 +100,16 @@ def _opened(path: Path) -> TextIO:
             f"the log cannot be written: {error.strerror}", where=str(path), remedy="name another file: --log-file FILE"
         ) from error
     return os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace")
+
+
+def _check_is_log(path: Path) -> None:
+    """Raise InputError for a file of the user's: lines of a log would be added to it, and its mode would be changed."""
+    with path.open("rb") as file:
+        begin = file.read(4096).split(b"\n", 1)[0]
+    if begin and not re.search(rb"Z snow \S+, pid \d+, user \d+: ", begin):
+        raise InputError(
+            "this is not a log of snow, and is left alone", where=str(path), remedy="name another file: --log-file FILE"
+        )
 
 
 class _Lines:

@@ -30,7 +30,10 @@ class Target:
 
 def target(output: Path, *, replace: bool) -> Target:
     """Where things go if ``output`` is to be ha.toml. What can be known of it before anybody is asked is an InputError."""
-    file = Path(os.path.realpath(output))
+    try:
+        file = Path(os.path.realpath(output))
+    except FileNotFoundError:
+        raise InputError("this folder was removed", where=str(output), remedy="go to one that is there") from None
     folder = file.parent
     if not folder.is_dir():
         raise InputError("there is no such folder", where=str(folder), remedy="make it, or name another file with -o")

@@ -57,7 +57,7 @@ def judge(wanted: Wanted, answers: Mapping[str, Answer], state: ClusterState | N
             for name, a in answers.items()
             if a.trouble
         ),
-        *(of_cluster(state, but=wanted.domains) if state else _no_cluster(wanted)),
+        *(of_cluster(state, but=wanted.domains) if state else _no_cluster(wanted, answers)),
         *_quorum(answers, state),
         *(_links(answers, state) if state else ()),
         *(_servers(wanted, answers, state) if state else ()),
@@ -215,7 +215,10 @@ def _failures(state: ClusterState) -> Iterator[Finding]:
 # what every server says
 
 
-def _no_cluster(wanted: Wanted) -> Iterator[Finding]:
+def _no_cluster(wanted: Wanted, answers: Mapping[str, Answer]) -> Iterator[Finding]:
+    """Of servers none of which answers it is not known."""
+    if answers and all(answer.trouble for answer in answers.values()):
+        return
     yield found("no-cluster", ", ".join(wanted.servers), "Pacemaker runs on no server that answers")
 
 

@@ -121,6 +121,7 @@ def look(
     state = live.chosen(one.state for one in seen.values())
     wanted = health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
+    known_to_some = not all(answer.trouble for answer in answers.values())
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
     records = leases.records(hosts, attached, images)
@@ -133,7 +134,7 @@ def look(
         name=site.name,
         servers=tuple(_server(name, one, state) for name, one in seen.items()),
         domains=tuple(_domain(name, answers, state) for name in wanted.domains),
-        fencing={server: _fencing(server, state) for server in wanted.fenced},
+        fencing={server: _fencing(server, state) if known_to_some else "unknown" for server in wanted.fenced},
         floating_ip=site.floating_ip.address if site.floating_ip else None,
         floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
         findings=tuple(sorted(judged, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
@@ -145,7 +146,7 @@ def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerS
     return ServerStatus(
         name=name,
         reachable=not seen.trouble,
-        cluster=health.word(state.node(name)) if state else "no cluster",
+        cluster=health.word(state.node(name)) if state else "unknown" if seen.trouble else "no cluster",
         xen=seen.hypervisor.version if seen.hypervisor else None,
         free_memory_mib=seen.hypervisor.free_memory if seen.hypervisor else None,
         quorate=seen.quorate,

@@ -68,13 +68,14 @@ def test_each_command_on_a_server_is_shown_as_it_begins(tmp_path: Path) -> None:
 
 def test_a_log_file_has_everything_with_times_for_its_owner_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("from before\n")
+    before = "2026-01-31T12:00:00.000Z snow 0.1.0, pid 7, user 0: ha check"
+    log.write_text(f"{before}\n")
     log.chmod(0o644)
     ended = snow(tmp_path, "--log-file log ha init 127.0.0.1 localhost")
     assert ended.returncode == 2 and "uname" not in ended.stderr
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     first, *lines = log.read_text().splitlines()
-    assert first == "from before"
+    assert first == before
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z "
     said = [re.sub(stamp, "", line, count=1) for line in lines if re.match(stamp, line)]
     assert said[0].endswith(": --log-file log ha init 127.0.0.1 localhost")
@@ -206,3 +207,16 @@ def test_the_log_has_every_event_also_quietly_and_as_json(chosen: verbosity.Chos
 def test_a_log_in_a_place_that_nobody_can_write_to_is_the_users_mistake() -> None:
     with pytest.raises(InputError):
         logs._opened(Path("/proc/self/nothing"))
+
+
+def test_a_file_of_the_users_is_not_taken_for_a_log(tmp_path: Path) -> None:
+    """One word mistyped, and ha.toml ended in log lines that no verb could read."""
+    mine = tmp_path / "ha.toml"
+    mine.write_text("# mine\n")
+    mine.chmod(0o644)
+    ended = snow(tmp_path, "--log-file ha.toml ha check")
+    assert ended.returncode == 2 and "not a log of snow" in ended.stderr
+    assert mine.read_text() == "# mine\n" and mine.stat().st_mode & 0o777 == 0o644
+    for _ in range(2):
+        snow(tmp_path, "--log-file log ha check -f none")
+    assert (tmp_path / "log").read_text().count(", pid ") == 2
