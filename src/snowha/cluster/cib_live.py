@@ -133,6 +133,8 @@ def suspended(cib: bytes) -> bytes:
     """The CIB with the whole cluster in maintenance-mode, under an id that tells why (``is_suspended``)."""
     root = _parse(cib)
     section = _section(_configuration_in(root), "crm_config")
+    for left in section.findall(f"*[@id='{TAKE_OVER}']"):
+        section.remove(left)  # of an earlier time: crm_attribute deletes the pair, and leaves its set
     pairs = etree.SubElement(section, "cluster_property_set", {"id": TAKE_OVER, "score": "1000"})
     etree.SubElement(pairs, "nvpair", {"id": f"{TAKE_OVER}.mode", "name": "maintenance-mode", "value": "true"})
     return etree.tostring(root, pretty_print=True)

@@ -7,6 +7,7 @@ lease ends with this process, however that ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -34,7 +35,7 @@ def held(program: str, targets: Iterable[str], sources: Iterable[str] = ()) -> I
             for number, descriptor in enumerate(_open(image)):
                 stack.callback(os.close, descriptor)
                 if number:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _lock(descriptor, f"{image}.partial")
                     continue
                 words += [image, "--fd", str(descriptor)]
                 descriptors.append(descriptor)
@@ -67,6 +68,18 @@ def _open(image: str) -> list[int]:
         ) from None
 
 
+def _lock(descriptor: int, path: str) -> None:
+    """Where the storage has no locks, the record is what is left (20-record.pl)."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
+            return
+        raise BusyError(
+            "it is locked: another copy to this target is under way", where=path, remedy="wait for it, or end it"
+        ) from None
+
+
 def _run(words: Sequence[str], descriptors: Sequence[int] = ()) -> None:
     try:
         done = subprocess.run(
@@ -80,10 +93,14 @@ def _run(words: Sequence[str], descriptors: Sequence[int] = ()) -> None:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise TargetError(f"the lease cannot be taken: {error}", where=words[0], remedy="`snow ha apply` installs it") from None
+        raise TargetError(
+            f"the lease cannot be taken: {error}", where=words[0], remedy="`snow ha apply` installs it"
+        ) from None
     if done.returncode:
         said = done.stderr.strip().removeprefix("snow-lease: ")
-        raise BusyError(said or f"{words[0]} ended with {done.returncode}", remedy="see who has it: snow-lease list IMAGE")
+        raise BusyError(
+            said or f"{words[0]} ended with {done.returncode}", remedy="see who has it: snow-lease list IMAGE"
+        )
 
 
 def _give(program: str, images: Sequence[str]) -> None:

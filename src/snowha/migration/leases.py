@@ -65,17 +65,22 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
             f"{server_program.PATH} is not there", where=silent[0], remedy="`snow ha apply` installs it: run it again"
         )
     records = {lease.image: lease for answer in answers.values() for lease in answer.records}
-    for image in wanted:
-        attached = [server for server, answer in answers.items() if image in [one.image for one in answer.attached]]
-        if len(attached) > 1:
+    attached = {image: _attached_on(image, answers) for image in wanted}
+    for image, servers in attached.items():
+        if len(servers) > 1:
             raise SiteError(
-                f"{image} is attached on {' and '.join(attached)}: its domain runs twice",
+                f"{image} is attached on {' and '.join(servers)}: its domain runs twice",
                 where=image,
                 remedy="shut the domain down on all of them but one (xl shutdown), then run this again",
             )
-        if attached and image in _without_lease(answers[attached[0]], wanted):
-            reporter.say(f"leasing {image} to {attached[0]}, where it is attached")
-            hosts[attached[0]].run([server_program.PATH, "adopt", image])
-        elif answers and not attached and records[image].state == "none":
+    for image, servers in attached.items():
+        if servers and image in _without_lease(answers[servers[0]], wanted):
+            reporter.say(f"leasing {image} to {servers[0]}, where it is attached")
+            hosts[servers[0]].run([server_program.PATH, "adopt", image])
+        elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")
             hosts[next(iter(answers))].run([server_program.PATH, "new", image])
+
+
+def _attached_on(image: str, answers: Mapping[str, Leases]) -> list[str]:
+    return [server for server, answer in answers.items() if image in [one.image for one in answer.attached]]

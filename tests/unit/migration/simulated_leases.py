@@ -1,5 +1,6 @@
-"""snow-lease on the servers of a site in memory: which image has a record, and which domain has it attached. What it says and
-refuses is what the program says and refuses (test_leases.py compares them); the program itself is tried in tests/unit/xen.
+"""snow-lease on the servers of a site in memory: which image has a record, and which domain has it attached.
+
+It says and refuses what the program does (test_migration_leases.py compares them). The program itself is tried in tests/unit/xen.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ def boot_of(server: str) -> str:
 @dataclass
 class Leases:
     """``records``: images that have one. ``opened``: what each domain has attached since it was started, by our script.
-    ``bare``: what a loop device that knows of no leases has open, with its server; ``adopted``: which of these were leased since.
+
+    ``bare``: images that a loop device has open without a lease, each with its server. ``adopted``: what of these was leased.
     """
 
     records: set[str] = field(default_factory=set)
     opened: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    bare: dict[str, str] = field(default_factory=dict)
+    bare: set[tuple[str, str]] = field(default_factory=set)
     adopted: set[str] = field(default_factory=set)
 
     def attached(self, running: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -36,7 +38,7 @@ class Leases:
         leased = [
             (image, running[name], name) for name, images in self.opened.items() if name in running for image in images
         ]
-        return [*leased, *((image, server, "") for image, server in self.bare.items())]
+        return [*leased, *((image, server, "") for image, server in sorted(self.bare))]
 
     def busy(self, image: str, running: Mapping[str, str]) -> str | None:
         """Why nobody else can have the image now."""
@@ -74,7 +76,7 @@ class Leases:
             case ["new", image]:
                 self.records.add(image)
                 return 0, "", ""
-            case ["adopt", image] if self.bare.get(image) == server:
+            case ["adopt", image] if (image, server) in self.bare:
                 self.records.add(image)
                 self.adopted.add(image)
                 return 0, "", ""

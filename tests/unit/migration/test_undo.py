@@ -333,7 +333,7 @@ def test_an_image_that_is_written_is_not_moved_aside_whatever_the_config_says() 
     ground, world, _ = single_server(("deploy01",))
     migrate(ground)
     world.shared[DEPLOY] = (config("deploy01", 11).encode(), 0o644)
-    world.leases.bare["/sNow/domains/deploy01/deploy01-disk"] = "snow01"
+    world.leases.bare.add(("/sNow/domains/deploy01/deploy01-disk", "snow01"))
     with pytest.raises(SiteError, match="runs from /sNow/domains/deploy01/deploy01-disk, though its config"):
         undo_images.move_back(ground, "deploy01", Listener())
     assert "/sNow/domains/deploy01/deploy01-disk" in world.disks

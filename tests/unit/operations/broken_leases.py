@@ -72,7 +72,9 @@ CASES: dict[str, Case] = {
     ),
     "migration-failed": case(
         snow01=server(
-            "snow01", attached(DEPLOY), notes={"deploy01.migration": f"{SINCE} deploy01 was not migrated to snow02: its lease"}
+            "snow01",
+            attached(DEPLOY),
+            notes={"deploy01.migration": f"{SINCE} deploy01 was not migrated to snow02: its lease"},
         )
     ),
     "domain-paused": case(snow01=server("snow01", attached(DEPLOY), notes={"deploy01": f"{SINCE} deploy01 is paused"})),

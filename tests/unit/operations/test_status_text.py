@@ -6,6 +6,7 @@ import re
 
 from snowha.operations import findings
 from snowha.operations.findings import Finding
+from snowha.operations.leases import ImageStatus
 from snowha.operations.status import DomainStatus, LinkStatus, ServerStatus, SiteStatus
 from snowha.operations.status_text import lines
 
@@ -62,6 +63,40 @@ def test_what_is_off_on_purpose_and_what_is_not_managed_is_shown_as_that() -> No
     assert rows["proxy01"] == ["proxy01", "off on purpose", "-", "on no server", "-"]
     assert rows["slurm01"] == ["slurm01", "running", "snow01", "snow01 (not managed)", "-"]
     assert rows["slurm02"] == ["slurm02", "off", "-", "on no server", "-"]
+
+
+def image(domain: str, state: str = "held", holder: str = "snow01", disk: str = "disk") -> ImageStatus:
+    path = f"/sNow/domains/{domain}/{domain}-{disk}"
+    return ImageStatus(path, domain, state, holder, "yes", "2026-11-27T04:55:05Z", (holder,) if holder else ())
+
+
+def test_who_has_the_images_of_a_domain_is_shown_once_however_many_they_are() -> None:
+    """With two disks a domain would take two lines, or name a server twice."""
+    shown = status(
+        images=(
+            image("deploy01"),
+            image("deploy01", disk="swap"),
+            image("proxy01", "free", ""),
+            image("slurm02", "none", ""),
+        )
+    )
+    rows = {line.split()[0]: re.split(r"  +", line)[-1] for line in lines(shown) if line}
+    assert rows["DOMAIN"] == "IMAGES HELD BY"
+    assert (rows["deploy01"], rows["proxy01"], rows["slurm02"]) == ("snow01", "nobody", "no record")
+    two = status(
+        images=(image("deploy01"), image("deploy01", "tentative", "snow02", "swap"), image("slurm01", "unknown", ""))
+    )
+    rows = {line.split()[0]: re.split(r"  +", line)[-1] for line in lines(two) if line}
+    assert (rows["deploy01"], rows["slurm01"]) == ("snow01, snow02", "not known")
+
+
+def test_an_image_that_another_server_has_than_the_one_that_runs_the_domain_is_red() -> None:
+    """It is what tells that a domain writes without its lease; a domain that is off and free is no reason for it."""
+    shown = status(images=(image("deploy01", holder="snow02"), image("proxy01", "free", ""), image("slurm01")))
+    coloured = lines(shown, colour=True)
+    assert any(line.startswith("deploy01") and line.endswith("\x1b[1;31msnow02\x1b[0m") for line in coloured)
+    assert any(line.startswith("proxy01") and line.endswith("nobody") for line in coloured)
+    assert any(line.startswith("slurm01") and line.endswith("  snow01") for line in coloured)
 
 
 def test_what_is_down_is_red_and_nothing_else_moves() -> None:

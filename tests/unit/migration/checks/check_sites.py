@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import broken_clusters
+import broken_leases
 
 from snowha.cluster import cib_live, corosync_conf
 from snowha.migration.checks.facts import (
@@ -19,6 +20,7 @@ from snowha.migration.checks.facts import (
     Unit,
 )
 from snowha.site.model import Disk, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Vif
+from snowha.xen import server_program
 from snowha.xen.xl import Hypervisor, Running
 
 UUIDS = {"snow01": "6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4e01", "snow02": "6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4e02"}
@@ -152,3 +154,16 @@ def clustered(facts: Facts, case: broken_clusters.Case | None = None) -> Facts:
             xen=None if one.name in case.bare else one.xen,
         )
     return facts
+
+
+def leased(case: broken_leases.Case) -> tuple[Site, Facts]:
+    """The site in the end: its domains run from images, with what is said of their leases in ``case``."""
+    domains = []
+    facts = change(clustered(healthy()), "snow01", snow_conf="IMG_DST='dir=/sNow/domains'\n")
+    for domain in SITE.domains:
+        image = f"/sNow/domains/{domain.name}/{domain.name}-disk"
+        domains.append(replace(domain, disks=tuple(server_program.with_script(disk, image) for disk in domain.disks)))
+        size = VOLUMES[domain.name]
+        for one in facts.servers:
+            facts = change(facts, one.name, paths={**one.paths, image: PathFact("file", size, 9, size)})
+    return replace(SITE, domains=tuple(domains)), replace(facts, leases=case.answers, records=case.records)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import broken_leases
 import pytest
 from broken_clusters import RECORDED
-from check_sites import SITE
+from check_sites import SITE, leased
 
 from snowha.errors import CommandError, UnreachableError
 from snowha.hosts.api import Completed, Host
@@ -277,3 +279,33 @@ def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() 
     assert facts.server("snow02").trouble == "no route to host"
     assert facts.bmcs["snow01"].power == "unasked"
     assert facts.server("snow01").clock is not None
+
+
+def listing(name: str, *disks: str) -> str:
+    """What `snow-lease list` prints on a server that has ``disks`` attached without a lease; records of all that is asked for."""
+    rows = [
+        {"id": "", "image": image, "domain": "", "loop": "loop3", "dm": "", "holder": "none", "frozen": "no"}
+        for image in disks
+    ]
+    return json.dumps({"server": name, "boot": "b", "records": [], "attached": rows, "notes": {}})
+
+
+def test_nothing_is_asked_about_leases_where_no_image_has_one() -> None:
+    """A server that is still to be migrated to would be asked for a program that it does not have."""
+    host = Scripted("snow01", said("", 127))
+    assert look._leases(Ground(SITE, {"snow01": host}), {"snow01": host}) == ({}, ())
+    assert host.words == []
+
+
+def test_what_is_wrong_with_a_lease_is_looked_at_twice() -> None:
+    """A live migration that ends while the servers are asked looks like an image that is attached twice."""
+    site, _ = leased(broken_leases.well())
+    image = site.domains[0].disks[0].target
+    answers = [listing("snow01", image), listing("snow01"), listing("snow01"), listing("snow01")]
+    moving = Scripted("snow01", lambda argv, input: Completed(tuple(argv), 0, answers.pop(0), ""))
+    lost = Scripted("snow02", said("", 127))
+    hosts: dict[str, Host] = {"snow01": moving, "snow02": lost}
+    found, records = look._leases(Ground(site, hosts), hosts)
+    assert found["snow02"] is None and records == ()
+    assert found["snow01"] is not None and found["snow01"].attached == ()
+    assert [list(words[2:]) for words in moving.words] == [[], [one.disks[0].target for one in site.domains]] * 2

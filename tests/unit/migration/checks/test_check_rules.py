@@ -10,7 +10,7 @@ from pathlib import Path
 import broken_leases
 import pytest
 from broken_clusters import CASES
-from check_sites import SITE, UUIDS, change, clustered, healthy, mounts, running, server
+from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.checks import catalogue, explained, judge, look
@@ -53,6 +53,8 @@ def _facts(facts: Facts) -> Broken:
 
 
 def _case(code: str) -> Broken:
+    if code in broken_leases.CASES:
+        return leased(broken_leases.CASES[code])
     return SITE, clustered(healthy(), CASES[code])
 
 
@@ -87,25 +89,6 @@ UP = {"pacemaker.service": Unit("active", "disabled")}
 AT_BOOT = {"corosync.service": Unit("inactive", "enabled"), "pacemaker.service": Unit("inactive", "disabled")}
 NAMES = server(2).names
 OTHER_MOUNT = (mounts()[0], Mounted("nfs02:/export/sNow", "/sNow", "nfs4", mounts()[1].options), mounts()[2])
-
-
-
-def _leases(code: str) -> Broken:
-    """Of the site's own domains, whose images are leased; what is broken in ``code``'s case."""
-    case = broken_leases.CASES[code]
-    disks = {name: image for image, name in broken_leases.IMAGES.items()}
-    domains = tuple(
-        replace(one, disks=(replace(one.disks[0], target=disks[one.name], script="block-snow"),)) for one in SITE.domains
-    )
-    facts = change(clustered(healthy()), "snow01", snow_conf="IMG_DST='dir=/sNow'\n")
-    for image in disks.values():
-        facts = _path(facts, "snow01", image, PathFact("file", 1 << 29, 9, 1 << 29))
-    return replace(SITE, domains=domains), replace(facts, leases=case.answers, records=case.records)
-
-
-def _health(code: str) -> Broken:
-    return _leases(code) if code in broken_leases.CASES else _case(code)
-
 
 BREAKS: dict[str, Callable[[], Broken]] = {
     "unreachable": lambda: _facts(change(healthy(), "snow02", trouble="it does not answer")),
@@ -174,7 +157,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "cib-leftover-move": lambda: _facts(change(healthy(), "snow02", cib=FOREIGN_CIB)),
     "cib-unreadable": lambda: _facts(change(healthy(), "snow02", cib=b"<cib")),
 }
-BREAKS |= {code: partial(_health, code) for code in catalogue.HEALTH}
+BREAKS |= {code: partial(_case, code) for code in catalogue.HEALTH}
 FROM_FILES = {"config-unreadable", "config-missing"}
 """Found before the servers are asked: see test_view.py."""
 
@@ -183,6 +166,7 @@ def test_a_healthy_site_has_no_finding() -> None:
     """Findings that are always there are read by nobody."""
     assert judge.judge(SITE, healthy()) == ()
     assert judge.judge(SITE, clustered(healthy())) == ()
+    assert judge.judge(*leased(broken_leases.well())) == ()
 
 
 @pytest.mark.parametrize("code", sorted(set(catalogue.ENTRIES) - FROM_FILES))
@@ -207,7 +191,7 @@ def test_a_stop_ends_an_apply_with_the_class_of_its_error(code: str) -> None:
 @pytest.mark.parametrize("code", sorted(catalogue.HEALTH))
 def test_what_is_wrong_with_a_running_cluster_never_forbids_an_apply(code: str) -> None:
     """The very run that brings a server back would be refused."""
-    findings = judge.judge(*_health(code))
+    findings = judge.judge(*_case(code))
     # without a hypervisor there is no room for domains either
     assert {finding.code for finding in findings} - {"no-room-after-loss"} == {code}
     assert "stop" not in {finding.severity for finding in findings}
@@ -239,6 +223,14 @@ def test_domains_that_were_not_handed_over_yet_are_not_missed_in_a_cluster() -> 
     for name in ("snow01", "snow02"):
         facts = change(facts, name, cib=b"<cib><configuration><resources/></configuration></cib>")
     assert judge.judge(SITE, facts) == ()
+
+
+def test_leases_of_a_site_without_a_cluster_are_not_judged() -> None:
+    """In the middle of the migration each image is attached that has no lease yet."""
+    site, facts = leased(broken_leases.CASES["image-without-lease"])
+    for name in ("snow01", "snow02"):
+        facts = change(facts, name, cib=b"")
+    assert judge.judge(site, facts) == ()
 
 
 def test_the_errors_that_scripts_know() -> None:

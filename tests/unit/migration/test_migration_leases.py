@@ -1,0 +1,160 @@
+"""Images that are attached already get their leases, and nothing is restarted for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from lease_program import LeaseProgram
+from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
+from simulated_leases import Leases
+
+from snowha.errors import CommandError, SiteError
+from snowha.migration import cold, leases
+from snowha.migration.ground import Ground
+from snowha.xen import leases as leases_of
+from snowha.xen import server_program
+
+DISK, SWAP = "/sNow/domains/deploy01/deploy01-disk", "/sNow/domains/deploy01/deploy01-swap"
+FORMAT = "format=raw,vdev={},access={},script=block-snow,target={}"
+
+
+def migrated(*servers: str) -> tuple[Ground, World, list[SimulatedHost]]:
+    """deploy01 runs on snow01 from images, attached by the block script of before; the program is on ``servers`` (all)."""
+    ground, world, hosts = single_server(("deploy01",))
+    text = config("deploy01", 11)
+    for disk, vdev in ((DISK, "xvda2"), (SWAP, "xvda1")):
+        name = disk.rpartition("/")[2]
+        text = text.replace(f"phy:/dev/snow_vg/{name},{vdev},w", FORMAT.format(vdev, "rw", disk))
+        world.disks[disk] = b"what it wrote"
+    world.shared[f"{DOMAINS}/deploy01.cfg"] = (text.encode(), 0o644)
+    world.leases.bare = {(DISK, "snow01"), (SWAP, "snow01")}
+    for host in hosts:
+        if host.name in (servers or ("snow01", "snow02")):
+            server_program.install(host)
+    return ground, world, hosts
+
+
+def test_an_image_is_leased_to_the_server_on_which_it_is_attached() -> None:
+    """Nothing else refuses it on the other one; and the domain is not restarted for it."""
+    ground, world, _ = migrated()
+    assert leases.missing(ground) == f"{DISK} is attached on snow01 without a lease"
+    listener = Listener()
+    leases.adopt(ground, listener)
+    assert leases.missing(ground) is None
+    assert world.leases.adopted == {DISK, SWAP}
+    assert world.log == [] and world.running == {"deploy01": "snow01"}
+    assert listener.said == [f"leasing {image} to snow01, where it is attached" for image in (DISK, SWAP)]
+
+
+def test_it_is_the_server_that_has_it_and_not_the_first_one() -> None:
+    ground, world, _ = migrated()
+    world.leases.bare = {(DISK, "snow02"), (SWAP, "snow02")}
+    leases.adopt(ground, Listener())
+    answer = leases_of.ask(ground.first, [DISK])
+    assert answer is not None
+    assert (answer.records[0].server, answer.records[0].kind) == ("snow02", "adopted")
+
+
+def test_an_image_that_is_attached_nowhere_gets_its_first_record() -> None:
+    """Its domain could not be started: nothing attaches an image of which nobody knows who has it."""
+    ground, world, _ = migrated()
+    world.leases.bare = {(DISK, "snow01")}
+    world.leases.records = {DISK}
+    world.leases.adopted = {DISK}
+    assert leases.missing(ground) == f"{SWAP} has no record of who has it open"
+    leases.adopt(ground, Listener())
+    assert leases.missing(ground) is None
+    assert world.leases.records == {DISK, SWAP} and world.leases.adopted == {DISK}
+
+
+@pytest.mark.parametrize("twice", [DISK, SWAP])
+def test_an_image_that_is_attached_twice_is_refused_before_anything_is_leased(twice: str) -> None:
+    """One of two writers would get the lease, and the other go on writing."""
+    ground, world, _ = migrated()
+    world.leases.bare = {(DISK, "snow01"), (SWAP, "snow01"), (twice, "snow02")}
+    with pytest.raises(SiteError, match="is attached on snow01 and snow02: its domain runs twice") as caught:
+        leases.adopt(ground, Listener())
+    assert caught.value.where == twice and "xl shutdown" in caught.value.remedy
+    assert world.leases.records == set()
+
+
+def test_a_server_that_cannot_be_asked_may_have_it_attached() -> None:
+    """The record would say that nobody has an image that another server writes to."""
+    ground, world, _ = migrated("snow01")
+    world.leases.bare = {(DISK, "snow02")}
+    assert leases.missing(ground) == f"snow02: {server_program.PATH} is not there"
+    with pytest.raises(SiteError) as caught:
+        leases.adopt(ground, Listener())
+    assert caught.value.where == "snow02"
+    assert world.leases.records == set()
+
+
+def test_a_program_that_fails_is_not_one_that_has_nothing_attached() -> None:
+    ground, world, _ = migrated()
+    world.fail = lambda host, argv: "perl: not found" if list(argv[:2]) == [server_program.PATH, "list"] else None
+    with pytest.raises(CommandError, match="perl: not found"):
+        leases.missing(ground)
+    with pytest.raises(CommandError, match="perl: not found"):
+        leases.adopt(ground, Listener())
+    assert world.leases.records == set()
+
+
+def test_disks_that_are_only_read_and_volumes_have_no_lease() -> None:
+    """A site in the middle of the migration would never be done with them."""
+    ground, world, _ = migrated()
+    text, mode = world.shared[f"{DOMAINS}/deploy01.cfg"]
+    world.shared[f"{DOMAINS}/deploy01.cfg"] = (text.replace(b"access=rw", b"access=ro"), mode)
+    assert leases.images(ground) == [] and leases.missing(ground) is None
+    single, _, _ = single_server()
+    assert leases.images(single) == [] and leases.missing(single) is None
+    leases.adopt(single, Listener())
+
+
+def test_a_domain_that_runs_from_its_file_already_is_leased_before_it_is_shut_down() -> None:
+    """It is not copied, so no copy wrote a record: it would come back on its old config, after a time away for nothing."""
+    ground, world, _ = migrated()
+    text = config("deploy01", 11).replace("phy:/dev/snow_vg", "file:/sNow/domains/deploy01")
+    world.shared[f"{DOMAINS}/deploy01.cfg"] = (text.encode(), 0o644)
+    leased: list[bool] = []
+
+    def note(host: str, argv: list[str]) -> None:
+        if argv[:2] == ["xl", "shutdown"]:
+            leased.append(world.leases.adopted == {DISK, SWAP})
+            world.leases.bare.clear()  # Xen's own script takes the devices away
+
+    world.fail = note  # type: ignore[assignment]
+    cold.move(ground, "deploy01", {}, Listener())
+    assert leased == [True]
+    assert world.running == {"deploy01": "snow01"}
+    assert world.leases.opened == {"deploy01": (DISK, SWAP)}
+
+
+def test_what_is_said_in_memory_is_what_the_program_says(lease_program: LeaseProgram, tmp_path: Path) -> None:
+    """Tests of steps would go on passing after the program has changed."""
+    image, none = tmp_path / "image", tmp_path / "none"
+    image.write_bytes(bytes(4096))
+    model = Leases()
+
+    def both(*words: str) -> tuple[subprocess.CompletedProcess[str], tuple[int, str, str]]:
+        real = lease_program.run("snow01", *words)
+        said = model.call("snow01", list(words), {})
+        assert real.returncode == said[0], (real, said)
+        return real, said
+
+    both("new", str(image))
+    real, said = both("new", str(image))
+    assert said[2] == real.stderr
+    real, said = both("adopt", str(image))
+    assert said[2] == real.stderr
+    real, said = both("list", str(image), str(none))
+    (truth, made) = (json.loads(text) for text in (real.stdout, said[1]))
+    assert truth.keys() == made.keys()
+    (record, nothing), (made_record, made_nothing) = truth["records"], made["records"]
+    assert nothing == made_nothing == {"image": str(none), "record": None}
+    assert record["record"].keys() == made_record["record"].keys()
+    assert (truth["attached"], record["record"]["state"]) == (made["attached"], made_record["record"]["state"])
+    assert os.fspath(image) == record["image"]
