@@ -38,6 +38,10 @@ def test_what_is_mounted_in_it_is_not_removed(killed: Path) -> None:
 
 def test_who_still_writes_there_is_ended(killed: Path) -> None:
     """The next build would be mixed with the one before."""
-    writer = subprocess.Popen(["tail", "-f", "/dev/null", killed / "x.work/log"], stderr=subprocess.DEVNULL)
-    leftovers.remove(killed / "x.work")
-    assert writer.wait(timeout=10) != 0
+    with subprocess.Popen(
+        ["sh", "-c", "echo began; read line", killed / "x.work/log"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"began\n"  # before that, /proc may not have its words yet
+        leftovers.remove(killed / "x.work")
+        assert writer.wait(timeout=30) != 0
