@@ -1,27 +1,34 @@
-# Everything that this project needs is installed by these targets: Debian packages for the lab, and a virtual environment.
+# These targets install what they need: Debian packages for the lab, and a virtual environment.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
-# a release given on the command line is for the lab: make demo RELEASE=bookworm
+# the Debian release of the lab: make demo RELEASE=bookworm
 RELEASE ?= trixie
 # lab tests to run: make lab-test TESTS=tests/lab/test_1_bad_input.py
 TESTS ?= --ignore tests/lab/long tests/lab
 
-# What Python compiles is kept beside the environment, also where the shell says not to keep it beside the sources: tests are
-# collected in a third of the time.
+# Compiled Python is kept beside the environment, even if the shell disables it: pytest then collects in a third of the time.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit lab-test lab-long check lab bench clean
+.PHONY: help demo test unit lab-test lab-long check lab bench clean
 
-# The whole story on this machine: a single server becomes a cluster, then loses a server. Ends with build/demo/report.html.
-demo: $(VENV)/installed packages
+help: ## Show the targets.
+	@echo 'make TARGET [VARIABLE=VALUE]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  %-10s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo '  RELEASE    Debian release of the lab: trixie (default) or bookworm'
+	@echo '  TESTS      lab tests to run, for lab-test: tests/lab/test_1_bad_input.py'
+	@echo '  BENCH      options for bench: "--size 256M --rounds 1"'
+
+demo: $(VENV)/installed packages ## Migrate an emulated site and cut a server's power; report in build/demo/report.html.
 	$(SUDO) $(BIN)/snow lab demo --release $(RELEASE) --folder build/demo
 
-# Unit and lab tests.
-test: unit lab-test
+test: unit lab-test ## Run the unit tests and the lab tests.
 
 # The Debian packages that the command $(1) names.
 define install
@@ -33,32 +40,29 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-# What only the tests need and what brings services with it (sshd, Pacemaker) is unpacked below build/, not installed.
-# more at once than processors: half of their time is spent waiting for a disk to have synced
-unit: $(VENV)/installed
+# Packages that start services (sshd, Pacemaker) are unpacked below build/, not installed.
+# More processes than processors: half of the tests' time is spent waiting for a disk to sync.
+unit: $(VENV)/installed ## Run the unit tests.
 	$(call install,$(BIN)/python tests/unit/machine.py --missing)
 	@$(BIN)/python tests/unit/machine.py --unpack build/test-tools
 	$(BIN)/pytest tests/unit -q -n 5 --dist worksteal
 
-lab-test: $(VENV)/installed packages
+lab-test: $(VENV)/installed packages ## Run lab tests, by default all but the long ones. Needs root.
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
 
-# All lab tests, with those that take too long for each change: disasters, warm copies, plans, undo, a run killed in every step.
-lab-long:
+lab-long: ## Run all lab tests: also disasters, warm copies, plans, undo, a kill in every step.
 	$(MAKE) lab-test TESTS=tests/lab
 
-check: $(VENV)/installed
+check: $(VENV)/installed ## Run ruff, mypy and import-linter.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A site to play with: afterwards `snow lab status`.
-lab: $(VENV)/installed packages
+lab: $(VENV)/installed packages ## Start the lab, an emulated site to try things on. Needs root.
 	$(SUDO) $(BIN)/snow lab up --release $(RELEASE)
 
-# The figures of docs/performance.md about copying images. A quick look: make bench BENCH="--size 256M --rounds 1"
 BENCH ?=
-bench: $(VENV)/installed
+bench: $(VENV)/installed ## Measure copying images against other programs (docs/performance.md).
 	$(call install,$(BIN)/python bench/run.py --missing)
 	@$(BIN)/python bench/run.py $(BENCH)
 
@@ -73,5 +77,5 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lab,dev]'
 	touch $@
 
-clean:
+clean: ## Remove build/ and .venv/.
 	rm -rf build $(VENV)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "bench" / "README.md"]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "bench" / "README.md"]
+INDEX = ROOT / "docs" / "README.md"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _TIME = re.compile(r"(?:\d+ min )?\d+(?:\.\d+)?(?: to \d+(?:\.\d+)?)? (?:s|min)\b")
 
@@ -26,6 +27,17 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in _anchors(target.read_text()), link
+
+
+def test_the_index_names_every_page() -> None:
+    """A page that no other page leads to is read by nobody."""
+    linked = {(INDEX.parent / link.partition("#")[0]).resolve() for link in _LINK.findall(INDEX.read_text())}
+    assert [str(page) for page in DOCUMENTS if page.parent != ROOT and page != INDEX and page not in linked] == []
+
+
+def test_the_readme_can_be_read_at_once() -> None:
+    """Who meets the project first would not find what it refuses among what it does."""
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
 
 
 def test_times_to_plan_by_are_times_that_were_measured() -> None:
