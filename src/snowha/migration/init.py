@@ -15,7 +15,7 @@ from snowha.hosts.many import each
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import read_domains
 from snowha.site import active_domains, apart, ha_toml, snow_conf
-from snowha.site.ha_file import HaFile
+from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_address, check_server_name, show
 from snowha.site.snow_conf import SnowConf
@@ -33,7 +33,7 @@ class Bmc:
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By server, as it is named on the command line."""
-    user: str = ""
+    user: str | None = None
     agent: str = "fence_ipmilan"
     password: str = field(default="", repr=False)
 
@@ -61,10 +61,23 @@ def check_words(words: Sequence[str], bmc: Bmc) -> None:
         raise InputError(
             f"{twice} is named twice", where=where, remedy="name each server once, the single server first"
         )
+    servers: dict[str, str] = {}
     for word, address in bmc.addresses.items():
         if word not in words:
             raise InputError(f"no server {show(word)} is named", where="--bmc", remedy=f"there are {', '.join(words)}")
         check_address(address, where=f"--bmc {word}")
+        other = servers.setdefault(address.lower(), word)
+        if other != word or address in words:
+            raise InputError(
+                f"{address} is named for {other} and {word}"
+                if other != word
+                else f"{address} is a server, not its BMC",
+                where="--bmc",
+                remedy="give each server's own BMC: fencing one server would cut the power of the other",
+            )
+    check_agent(bmc.agent, where="--bmc-agent")
+    if bmc.user is not None:
+        check_fence_user(bmc.user, where="--bmc-user")
 
 
 def look(

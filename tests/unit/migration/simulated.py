@@ -18,7 +18,8 @@ from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
 from snowha.migration import undo_cluster
 from snowha.migration.ground import Ground, read_domains
-from snowha.site import domain_config
+from snowha.site import domain_config, ha_toml
+from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
 from snowha.xen import server_program, xl
 
@@ -392,6 +393,12 @@ def single_server(names: Sequence[str] = ("deploy01", "slurm01")) -> tuple[Groun
         apart=(),
     )
     return Ground(site, by_name), world, hosts
+
+
+def rendered(site: Site) -> str:
+    """The ha.toml of ``site``."""
+    names = tuple(domain.name for domain in site.domains)
+    return ha_toml.render(HaFile(site.name, site.paths, site.servers, names, site.floating_ip, site.mounts))
 
 
 class Listener:

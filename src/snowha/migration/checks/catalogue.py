@@ -16,12 +16,12 @@ OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note
 _SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown"})
 """By rules about servers and domains, which know more."""
 
-HEALTH: dict[str, Entry] = {
+_OF_STATUS = {
     code: Entry(kind.title, OF_HEALTH[kind.severity], kind.why, kind.remedy.replace("{where}", "NAME"))
     for code, kind in KINDS.items()
-    if code not in _SAID_ALREADY
 }
-"""What `snow ha status` says of a running cluster (operations/findings.py)."""
+HEALTH = {code: entry for code, entry in _OF_STATUS.items() if code not in _SAID_ALREADY}
+"""What `snow ha status` says of a running cluster (operations/findings.py), and `snow ha check` with it."""
 
 _NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
 
@@ -352,6 +352,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     **HEALTH,
 }
+ONLY_STATUS = {code: entry for code, entry in _OF_STATUS.items() if code not in ENTRIES}
+"""What `snow ha status` finds and `snow ha check` says in other words."""
 
 
 def found(code: str, where: str, message: str, *, remedy: str = "", severity: Severity | None = None) -> Finding:
