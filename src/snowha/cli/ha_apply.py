@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from snowha.cli import waiting
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import FILE_NAME, NAME
-from snowha.errors import InputError
-from snowha.migration import load, planning, preflight, words
+from snowha.errors import InputError, SiteError
+from snowha.migration import load, own_machine, planning, preflight, words
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
 from snowha.plan import engine
@@ -86,6 +86,7 @@ def plan(
         ground = load.load(file, remember=True)
         steps = _chosen(ground, passwords, until, only, domains)
         _warn(preflight.check(ground, passwords))
+        _warn_of_own_end(ground, steps)
         path = journal_path()
         journal = Journal(path) if path.exists() else None
         try:
@@ -156,6 +157,15 @@ def apply(
         if not (until or only or domains):
             here.journal.keep_questions(here.ground.asked())
     sys.exit(outcome.exit_code)
+
+
+def _warn_of_own_end(ground: Ground, steps: Sequence[Step]) -> None:
+    """A plan may be made anywhere."""
+    try:
+        own_machine.refuse(ground.hosts, steps)
+    except SiteError as error:
+        with waiting.paused():
+            click.echo(f"warning: {error.message}", err=True)
 
 
 def _warn(findings: tuple[Finding, ...]) -> None:

@@ -18,7 +18,7 @@ from snowha.cli.progress import display
 from snowha.cli.session import bring_back, its_turn
 from snowha.cli.values import Amount
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, view, warm, words
+from snowha.migration import image_verbs, load, own_machine, view, warm, words
 from snowha.migration.ground import Ground
 from snowha.plan import engine
 from snowha.plan.journal import Journal
@@ -115,6 +115,7 @@ def copy(
             section="images",
             check=partial(warm.missing, ground, domain),
             apply=partial(warm.move, ground, domain, wish),
+            interrupts=(domain,),
         ),
         as_json=as_json,
     )
@@ -194,6 +195,8 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
 
 
 def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with waiting.shown():
+        own_machine.refuse(ground.hosts, [step])
     with its_turn(ground), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)

@@ -14,7 +14,7 @@ from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.errors import InputError, UnreachableError
-from snowha.migration import comeback, left_down, load
+from snowha.migration import comeback, left_down, load, own_machine
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
 from snowha.plan.journal import Journal, prepare
@@ -120,8 +120,12 @@ def its_turn(site: Ground | load.Reach) -> Iterator[None]:
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
     """Carry out ``steps`` and show it; the journal goes to every server after each of them.
 
-    ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
+    ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is; and for a step
+    that would restart what ``snow`` itself runs on.
     """
+    if due:
+        with waiting.shown():
+            own_machine.refuse(here.ground.hosts, steps)
     with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()

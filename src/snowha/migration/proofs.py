@@ -35,6 +35,7 @@ def steps(ground: Ground) -> list[Step]:
     """The section's steps, one after the other: each moves domains."""
     found = []
     before = "pacemaker.cib"
+    domains = tuple(domain.name for domain in ground.site.domains)
     if ground.site.floating_ip:
         found.append(
             Step(
@@ -60,6 +61,7 @@ def steps(ground: Ground) -> list[Step]:
                 apply=partial(_prove_fence, ground, server),
                 needs=(before,),
                 uses=("placement",),
+                interrupts=(server.name, *domains),
                 asks=f"{server.name} will be drained of its domains and its power cut, to prove its fencing. Now?",
             )
         )
@@ -73,6 +75,7 @@ def steps(ground: Ground) -> list[Step]:
             apply=partial(_prove_migrations, ground),
             needs=(before,),
             uses=("placement",),
+            interrupts=domains,
         )
     )
     return found

@@ -36,7 +36,7 @@ def only(steps: Sequence[Step], name: str) -> list[Step]:
     """The steps that ``name`` means alone. What they need is looked at, and must be done already."""
     wanted = set(named(steps, name, option="--only"))
     return [
-        step if step.id in wanted else replace(step, apply=_Refused(step), proof=None, asks=None)
+        step if step.id in wanted else replace(step, apply=_Refused(step), proof=None, asks=None, interrupts=())
         for step in _with_needs(steps, tuple(wanted))
     ]
 

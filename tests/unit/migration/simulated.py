@@ -198,6 +198,12 @@ class SimulatedHost:
                 return 0, f"Name ID Mem VCPUs State Time(s)\nDomain-0 0 1024 1 r----- 9.9\n{rows}"
             case ["touch", _]:
                 return 0, ""
+            case ["cat", "/proc/sys/kernel/random/boot_id"]:
+                return 0, f"boot of {here}\n"
+            case ["xl", "vm-list"]:
+                ids = {name: f"5eed0000-0000-4000-8000-{number:012}" for number, name in enumerate(world.running)}
+                rows = "".join(f"{ids[name]}  {5} {name}\n" for name, server in world.running.items() if server == here)
+                return 0, f"UUID                                  ID    name\n{rows}"
             case ["xl", "shutdown", "-w", name]:
                 world.log.append((here, f"shutdown {name}"))
                 del world.running[name]
