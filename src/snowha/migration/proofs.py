@@ -25,6 +25,7 @@ from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
+from snowha.site.names import listed
 from snowha.xen import xl
 
 PROOFS = "/var/lib/snow-ha/proofs"
@@ -147,7 +148,7 @@ def _prove_migrations(ground: Ground, reporter: Reporter) -> None:
             continue
         before = live.places(ground.hosts).get(name, ())
         if len(before) != 1:
-            raise ProofError(f"{name} runs on {' and '.join(before) or 'no server'}", remedy="look at `snow ha status`")
+            raise ProofError(f"{name} runs on {listed(before) or 'no server'}", remedy="look at `snow ha status`")
         target = next(server for server in ground.hosts if server not in before)
         with proving_migrations(ground, reporter):
             live.move(ground.hosts, {name: target}, reporter)
@@ -187,7 +188,7 @@ def _holder(ground: Ground) -> str | None:
     words = ["ip", "-o", "-4", "address", "show", "dev", floating.nic, "to", f"{floating.address}/32"]
     holders = [name for name, host in ground.hosts.items() if host.run(words, check=False).stdout.strip()]
     if len(holders) > 1:
-        raise ProofError(f"{floating.address} is on {' and '.join(holders)}", remedy="look at `snow ha status`")
+        raise ProofError(f"{floating.address} is on {listed(holders)}", remedy="look at `snow ha status`")
     return holders[0] if holders else None
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from snowha.errors import InputError, SiteError
 from snowha.plan.step import SECTIONS, Reporter, Step
-from snowha.site.names import show
+from snowha.site.names import listed, show
 
 
 def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     if found:
         return found
     close = get_close_matches(name, [*ids, *SECTIONS], n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"name a section ({', '.join(SECTIONS)}) or a step."
+    hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(SECTIONS)}) or a step."
     raise InputError(f"there is no step {show(name)}", where=option, remedy=f"{hint} `snow ha plan --short` shows all")
 
 

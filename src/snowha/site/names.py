@@ -130,9 +130,9 @@ def show(text: str) -> str:
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
-def listed(words: Sequence[str], joined: str = "and") -> str:
+def listed(words: Iterable[str], joined: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``: for a message."""
-    *most, last = words or ("",)
+    *most, last = [*words] or [""]
     return f"{', '.join(most)} {joined} {last}" if most else last
 
 
