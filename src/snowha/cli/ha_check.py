@@ -83,7 +83,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
 
 def _explain(code: str, *, as_json: bool) -> None:
     if code == explained.ALL:
-        click.echo(json.dumps(explained.all_data()) if as_json else "\n".join(explained.listed()))
+        click.echo(json.dumps(explained.all_data()) if as_json else "\n".join(explained.all_lines()))
     else:
         click.echo(json.dumps(explained.data(code)) if as_json else "\n".join(explained.explain(code)))
 

@@ -16,7 +16,7 @@ from snowha.errors import InputError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
-from snowha.migration import undo_cluster
+from snowha.migration import address_use, undo_cluster
 from snowha.migration.ground import Ground, read_domains
 from snowha.site import domain_config, ha_toml
 from snowha.site.ha_file import HaFile
@@ -66,6 +66,8 @@ class World:
     """Pacemaker's resources with the server that each is on."""
     maintenance: bool = False
     standby: set[str] = field(default_factory=set)
+    answering: dict[str, str] = field(default_factory=dict)
+    """Who answers for an address on the servers' network."""
     leases: Leases = field(default_factory=Leases)
 
     def crm_mon(self) -> str:
@@ -172,6 +174,8 @@ class SimulatedHost:
         if words[:2] == ["sh", "-c"]:
             if words[2] == server_program._LINK:
                 self.links[words[5]] = words[4]
+            if words[2] == address_use._ASK:
+                return 0, self.world.answering.get(words[4], "")
             if words[2] == undo_cluster._EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))

@@ -305,6 +305,25 @@ def test_a_disk_that_is_full_leaves_no_password_behind(
     assert list(site.folder.iterdir()) == []
 
 
+def test_a_floating_ip_that_somebody_has_is_not_proposed(site: Site) -> None:
+    """The gateway of today is often a router: it would have been talked over, and every domain with it."""
+    conf = SNOW_CONF.replace("'192.168.8.1' '192.168.8.11'", "'192.168.8.100' '192.168.8.11'")
+    site.conf(f"{conf}IPMI_USER=admin\nNET_MGMT=( 'xmgmt0' '' '' '10.0.0.' '255.255.255.0' '-mgmt' )\n")
+    site.world.answering = {"192.168.8.100": "52:54:00:00:00:01", "192.168.8.254": "somebody"}
+    ended = site.init("snow01", "snow02")
+    assert "192.168.8.100, is another machine's (52:54:00:00:00:01)" in ended.output
+    found = site.written().floating_ip
+    assert found is not None and found.address == "192.168.8.253"
+    # one of the servers has it: the cluster is there already
+    site.world.answering = {"192.168.8.100": "own"}
+    assert site.init("snow01", "snow02", "--force").exit_code == 0
+    found = site.written().floating_ip
+    assert found is not None and found.address == "192.168.8.100"
+    # as many as are tried
+    site.world.answering = {f"192.168.8.{number}": "somebody" for number in (100, *range(240, 255))}
+    assert "no free address" in site.refused("snow01", "snow02", "--force", code=4)
+
+
 def test_a_password_of_two_lines_is_refused(site: Site) -> None:
     """Only its first would be read."""
     site.conf(SNOW_CONF.replace(f"IPMI_PASSWORD='{SECRET}'", "IPMI_PASSWORD='a\nb'") + "IPMI_USER=admin\n")

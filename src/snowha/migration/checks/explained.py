@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from snowha.errors import InputError
 from snowha.migration.checks.catalogue import ENTRIES, ONLY_STATUS
 from snowha.migration.checks.entry import Entry
-from snowha.site.names import show
+from snowha.site.names import listed, show
 
 ALL = "all"
 """In place of a code."""
@@ -29,7 +29,7 @@ def explain(code: str) -> list[str]:
     return [code, f"  {what}", f"  → {do}", *(f"  {line}" for line in fix)]
 
 
-def listed() -> list[str]:
+def all_lines() -> list[str]:
     """A line of each finding: its code, how severe it is, and what it is."""
     width = max(map(len, _KNOWN))
     return [f"{code.ljust(width)}  {entry.severity:4}  {entry.title}" for code, entry in sorted(_KNOWN.items())]
@@ -53,7 +53,7 @@ def entry(code: str) -> Entry:
         return _KNOWN[code]
     asked = code.lower()
     like = [*get_close_matches(asked, _KNOWN, n=3), *(known for known in _KNOWN if asked in known)]
-    hint = f"did you mean {' or '.join(list(dict.fromkeys(like))[:3])}? " if like else ""
+    hint = f"did you mean {listed(list(dict.fromkeys(like))[:3], 'or')}? " if like else ""
     raise InputError(
         f"there is no finding {show(code)}", where="--explain", remedy=f"{hint}`snow ha check --explain all` lists them"
     )
