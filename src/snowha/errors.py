@@ -42,6 +42,10 @@ _REMEDIES = {
     errno.EROFS: "name a place that can be written",
     errno.EACCES: "run it as a user who may, or name another place",
     errno.EPERM: "run it as a user who may, or name another place",
+    errno.ENOTDIR: "correct the path: what stands before the last / in it is a file, not a folder",
+    errno.ELOOP: "correct the links there: they lead in a circle (ls -l shows where each leads)",
+    errno.ENAMETOOLONG: "name it with fewer characters: most file systems take 255",
+    errno.EISDIR: "name a file, not a folder",
 }
 
 
@@ -116,4 +120,9 @@ def explained(error: BaseException) -> BaseException:
     if error.errno not in known:
         return error
     where = "" if error.filename is None else str(error.filename)
-    return MachineError(error.strerror or str(error), where=where, remedy=_REMEDIES.get(error.errno, ""))
+    return MachineError(error.strerror or str(error), where=where, remedy=remedy_of(error))
+
+
+def remedy_of(error: OSError) -> str:
+    """What can be done about what the kernel says of a file; empty where nothing general can be said."""
+    return _REMEDIES.get(error.errno or 0, "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +12,7 @@ import pytest
 from conftest import Administrator, on, wait_until
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import first_boot, layout, site
+from snowha.lab import first_boot, layout, network, site
 
 CONFIG = "/sNow/etc/domains/slurm02.cfg"
 
@@ -136,3 +138,41 @@ def test_snow_that_is_not_on_nfs_is_refused(unchanged: Administrator) -> None:
         on("snow01", "sh", "-c", "'rm -r /sNow/etc /root/etc && mount /sNow'")
     assert ended.code == 4
     assert "not on NFS" in ended.output
+
+
+def test_images_on_the_first_servers_own_disk_are_refused(unchanged: Administrator) -> None:
+    text = unchanged.ha_toml.read_text()
+    unchanged.ha_toml.write_text(text.replace('images = "/sNow/domains"', 'images = "/srv/domains"'))
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 4
+    assert re.search(r"paths\.images is on \S+ \(\S+\) of snow01 alone", ended.output)
+
+
+def test_a_floating_ip_that_the_storage_server_has_is_refused(unchanged: Administrator) -> None:
+    """It answers to ARP; whether it answers a ping does not matter."""
+    text = unchanged.ha_toml.read_text()
+    unchanged.ha_toml.write_text(text.replace(f'"{layout.FLOATING_IP}/24"', f'"{layout.NFS01.address}/24"'))
+    ended = unchanged.snow("ha", "apply", "--yes")
+    assert ended.code == 4
+    assert re.search(rf"{layout.NFS01.address} is answered for by [0-9a-f:]{{17}}, which is no server", ended.output)
+
+
+@pytest.mark.parametrize("place", ["snow01", "deploy01"])
+def test_snow_does_not_restart_what_it_runs_on(unchanged: Administrator, place: str) -> None:
+    """As if it ran there: the boot id of the server, the UUID that Xen has for the domain."""
+    boot = on("snow01", "cat", "/proc/sys/kernel/random/boot_id").strip()
+    found = re.search(r"^([0-9a-f-]{36})\s+\d+\s+deploy01\s*$", on("snow01", "xl", "vm-list"), re.MULTILINE)
+    assert found
+    machine = (boot, "") if place == "snow01" else ("another", found[1])
+    script = f"""
+from snowha.cli.main import main
+from snowha.migration import own_machine
+own_machine.here = lambda: own_machine.Machine(*{machine!r})
+main()
+"""
+    words = network.inside(
+        "env", f"SNOW_JOURNAL={unchanged.journal}", sys.executable, "-c", script, "ha", "apply", "--yes"
+    )
+    ended = subprocess.run(words, cwd=unchanged.folder, check=False, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 4, ended.stderr
+    assert "would end itself with" in ended.stderr and place in ended.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import click
 from snowha.cli import waiting
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import carry_out, session
-from snowha.errors import InputError
-from snowha.migration import load, planning, preflight
+from snowha.cli.values import FILE_NAME, NAME
+from snowha.errors import InputError, SiteError
+from snowha.migration import load, own_machine, planning, preflight, words
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
 from snowha.plan import engine
@@ -31,12 +32,17 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose steps."""
     for option in (
         click.option(
-            "--domain", "domains", multiple=True, metavar="NAME", help="Only what this domain needs; repeatable."
+            "--domain",
+            "domains",
+            type=NAME,
+            multiple=True,
+            metavar="NAME",
+            help="Only what this domain needs; repeatable.",
         ),
         click.option(
-            "--only", default="", metavar="STEP", help="This step or section alone; what it needs must be done."
+            "--only", type=NAME, metavar="STEP", help="This step or section alone; what it needs must be done."
         ),
-        click.option("--until", default="", metavar="STEP", help="Up to this step or section, with all that it needs."),
+        click.option("--until", type=NAME, metavar="STEP", help="Up to this step or section, with all that it needs."),
     ):
         command = option(command)
     return command
@@ -52,24 +58,35 @@ def _chosen(ground: Ground, passwords: dict[str, str], until: str, only: str, do
 @_selecting
 @click.option(
     "--save",
-    type=click.Path(path_type=Path),
+    type=FILE_NAME,
     metavar="FILE",
     help="Write the plan to this file, for `snow ha apply --plan`.",
 )
 @click.option("--short", is_flag=True, help="Only which steps, without what each would change.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as data.")
 def plan(
-    file: Path, until: str, only: str, domains: tuple[str, ...], save: Path | None, short: bool, as_json: bool
+    file: Path,
+    until: str | None,
+    only: str | None,
+    domains: tuple[str, ...],
+    save: Path | None,
+    short: bool,
+    as_json: bool,
 ) -> None:
     """Show what `snow ha apply` would do now. Changes nothing.
 
     The steps in order, files as diffs, commands, reboots, and times.
     """
+    until, only = until or "", only or ""
+    if save is not None:
+        saved_plans.check_target(save)
+    words.check_selection(file, until=until, only=only, domains=domains)
+    passwords = load.passwords(load.reach(file), file)
     with waiting.shown() as doing:
         ground = load.load(file, remember=True)
-        passwords = load.passwords(ground, file)
         steps = _chosen(ground, passwords, until, only, domains)
         _warn(preflight.check(ground, passwords))
+        _warn_of_own_end(ground, steps)
         path = journal_path()
         journal = Journal(path) if path.exists() else None
         try:
@@ -96,20 +113,27 @@ def plan(
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(path_type=Path),
+    type=FILE_NAME,
     metavar="FILE",
     help="Do what this plan says, if the site is as it was.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 def apply(
-    file: Path, until: str, only: str, domains: tuple[str, ...], plan_file: Path | None, yes: bool, as_json: bool
+    file: Path,
+    until: str | None,
+    only: str | None,
+    domains: tuple[str, ...],
+    plan_file: Path | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Carry out the migration, or what is left of it.
 
     Every step looks before it acts, and proves itself after. Run it again at any time: what is done is left alone,
     what was interrupted is carried on. Ctrl-C ends it at the next safe point.
     """
+    until, only = until or "", only or ""
     saved = saved_plans.read(plan_file) if plan_file is not None else None
     if saved is not None:
         if until or only or domains:
@@ -117,6 +141,7 @@ def apply(
                 "a saved plan says itself which steps it is about", remedy="leave --until, --only, --domain out"
             )
         until, only, domains = saved.until, saved.only, saved.domains
+    words.check_selection(file, until=until, only=only, domains=domains)
     with session(file) as here:
         steps = _chosen(here.ground, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
@@ -132,6 +157,15 @@ def apply(
         if not (until or only or domains):
             here.journal.keep_questions(here.ground.asked())
     sys.exit(outcome.exit_code)
+
+
+def _warn_of_own_end(ground: Ground, steps: Sequence[Step]) -> None:
+    """A plan may be made anywhere."""
+    try:
+        own_machine.refuse(ground.hosts, steps)
+    except SiteError as error:
+        with waiting.paused():
+            click.echo(f"warning: {error.message}", err=True)
 
 
 def _warn(findings: tuple[Finding, ...]) -> None:

@@ -14,6 +14,8 @@ import click
 from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out, session
+from snowha.cli.values import NAME
+from snowha.errors import InputError
 from snowha.migration import load, view
 from snowha.migration.checks import explained, judge, look
 from snowha.migration.ground import Ground
@@ -26,7 +28,11 @@ from snowha.site.rules import Finding
 @FILE
 @click.option("--fix", is_flag=True, help="Carry out the remedies that are safe, then look again.")
 @click.option(
-    "--explain", "code", metavar="CODE", help="Only tell what a finding means, why it matters, and what to do."
+    "--explain",
+    "code",
+    type=NAME,
+    metavar="CODE",
+    help="Only tell what a finding means, why it matters, and what to do; `--explain all` lists the codes.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="The findings as data; with --fix, events as JSON lines before them."
@@ -37,8 +43,10 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     Changes nothing, unless --fix is given. Each finding has a code, a severity (stop, warn, note), a place and a remedy;
     docs/checks.md explains them all, --explain one of them. Exits with 4 if something forbids `snow ha apply`.
     """
+    if code is not None and fix:
+        raise InputError("--explain and --fix exclude each other", remedy="leave one out: --explain asks no server")
     if code is not None:
-        click.echo(json.dumps(explained.data(code)) if as_json else "\n".join(explained.explain(code)))
+        _explain(code, as_json=as_json)
         return
     wanted: tuple[str, ...] = ()
     failed = 0
@@ -54,9 +62,9 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
                 findings = _findings(here.ground, here.passwords, shared)
     else:
+        passwords = load.passwords(load.reach(file), file, all_fenced=False)
         with waiting.shown():
             site = view.look(file)
-        passwords = load.passwords(site.ground, file, all_fenced=False)
         findings = _findings(site.ground, passwords, site.findings, names=site.domains)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
@@ -71,6 +79,13 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
         more = "; `snow ha check --explain CODE` says why one matters" if findings else ""
         click.echo(f"{len(findings)} findings in {seconds} s{more}")
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
+
+
+def _explain(code: str, *, as_json: bool) -> None:
+    if code == explained.ALL:
+        click.echo(json.dumps(explained.all_data()) if as_json else "\n".join(explained.all_lines()))
+    else:
+        click.echo(json.dumps(explained.data(code)) if as_json else "\n".join(explained.explain(code)))
 
 
 def _findings(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from snowha.cli import waiting
+from snowha.cli.values import FILE_NAME
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
@@ -21,13 +22,13 @@ from snowha.site.model import Ssh
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=FILE_NAME,
     default=Path("ha.toml"),
     show_default=True,
     metavar="FILE",
     help="What is written.",
 )
-@click.option("--ssh-config", default="", metavar="FILE", help="OpenSSH configuration to reach the servers with.")
+@click.option("--ssh-config", type=FILE_NAME, metavar="FILE", help="OpenSSH configuration to reach the servers with.")
 @click.option("--force", is_flag=True, help="Replace an existing file (the old one is kept beside it).")
 @click.option(
     "--bmc",
@@ -36,21 +37,21 @@ from snowha.site.model import Ssh
     metavar="SERVER=ADDRESS",
     help="The BMC of a server, where it is not its name with NET_MGMT's suffix; repeatable.",
 )
-@click.option("--bmc-user", default="", metavar="NAME", help="The BMCs' user. Default: IPMI_USER of snow.conf.")
+@click.option("--bmc-user", metavar="NAME", help="The BMCs' user. Default: IPMI_USER of snow.conf.")
 @click.option("--bmc-agent", default="fence_ipmilan", show_default=True, metavar="AGENT", help="Their fence agent.")
 @click.option(
     "--bmc-password-file",
-    type=click.Path(path_type=Path),
+    type=FILE_NAME,
     metavar="FILE",
     help="Holds the BMCs' password, mode 0600. Default: IPMI_PASSWORD of snow.conf; else it is asked for.",
 )
 def init(
     servers: tuple[str, ...],
     output: Path,
-    ssh_config: str,
+    ssh_config: Path | None,
     force: bool,
     bmcs: tuple[str, ...],
-    bmc_user: str,
+    bmc_user: str | None,
     bmc_agent: str,
     bmc_password_file: Path | None,
 ) -> None:
@@ -60,12 +61,12 @@ def init(
     dots, the server itself is asked what it is called. Nothing is changed on any server. The BMCs' password goes into a
     file of its own that only you can read.
     """
-    password = "" if bmc_password_file is None else read_password(bmc_password_file)
+    password = "" if bmc_password_file is None else read_password(bmc_password_file, remedy=_NO_PASSWORD_FILE)
     bmc = initial.Bmc(_addresses(bmcs), bmc_user, bmc_agent, password)
     initial.check_words(servers, bmc)
-    to = init_files.target(output, replace=force)
-    ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
+    ssh = Ssh(config=str(ssh_config.absolute()) if ssh_config else "")
     hosts = {word: SshHost(word, word, ssh) for word in servers}
+    to = init_files.target(output, replace=force)
     with waiting.shown():
         found = initial.look(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
     notes = list(init_files.write(to, initial.rendered(found.ha), found.secret, said=found.said))
@@ -75,10 +76,13 @@ def init(
     click.echo("Read it, correct it, then: snow ha check")
 
 
+_NO_PASSWORD_FILE = "write the BMCs' password into the first line of a file of mode 0600, and name that file"
+
+
 def _addresses(bmcs: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for word in bmcs:
-        server, equals, address = word.partition("=")
+        server, equals, address = (part.strip() for part in word.partition("="))
         if not equals or server in found:
             raise InputError(
                 f"cannot be {word!r}" if not equals else f"{server} is named twice",

@@ -16,6 +16,7 @@ from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import say
+from snowha.cli.values import Amount
 from snowha.errors import InputError, UnreachableError
 from snowha.migration import load, view
 from snowha.plan import mirror
@@ -26,7 +27,13 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
 
 @click.command()
 @FILE
-@click.option("--run", "number", type=int, metavar="N", help="This run only (its number); by default all.")
+@click.option(
+    "--run",
+    "number",
+    type=Amount("the number of a run", "3", whole=True),
+    metavar="N",
+    help="This run only (its number); by default all.",
+)
 @click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
 @click.pass_context
@@ -115,5 +122,11 @@ def lines(run: Run, entries: tuple[Entry, ...], commands: tuple[Done, ...]) -> I
 
 
 def _command(done: Done) -> str:
-    status = "" if done.status == 0 else " (no end seen)" if done.status is None else f" (exit status {done.status})"
+    status = (
+        ""
+        if done.status == 0
+        else " (how it ended is not known)"
+        if done.status is None
+        else f" (exit status {done.status})"
+    )
     return f"{done.host}$ {done.text}{status}  {done.seconds:.1f} s"

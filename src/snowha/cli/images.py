@@ -16,8 +16,9 @@ from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, journal_path
 from snowha.cli.progress import display
 from snowha.cli.session import bring_back, its_turn
+from snowha.cli.values import Amount
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, view, warm
+from snowha.migration import image_verbs, load, own_machine, view, warm, words
 from snowha.migration.ground import Ground
 from snowha.plan import engine
 from snowha.plan.journal import Journal
@@ -63,14 +64,24 @@ def list_(file: Path, as_json: bool) -> None:
 @_DOMAIN
 @FILE
 @click.option("--cold", "is_cold", is_flag=True, help="Shut it down first, and copy then.")
-@click.option("--max-away", type=float, metavar="SECONDS", help="Do not shut it down if it would be away longer.")
+@click.option(
+    "--max-away",
+    type=Amount("seconds", "30"),
+    metavar="SECONDS",
+    help="Do not shut it down if it would be away longer.",
+)
 @click.option(
     "--snapshot-size",
-    type=int,
+    type=Amount("MiB", "1024", whole=True),
     metavar="MIB",
     help="Room for what is written meanwhile. Default: a fifth of each volume, at least 256.",
 )
-@click.option("--rate", type=float, metavar="MIB/S", help="Read no faster than this while the domain runs.")
+@click.option(
+    "--rate",
+    type=Amount("MiB per second", "100"),
+    metavar="MIB/S",
+    help="Read no faster than this while the domain runs.",
+)
 @_JSON
 def copy(
     domain: str,
@@ -90,11 +101,9 @@ def copy(
 
     A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """
-    for value, name in ((max_away, "--max-away"), (snapshot_size, "--snapshot-size"), (rate, "--rate")):
-        if value is not None and value <= 0:
-            raise InputError(f"{name} must be more than 0")
     if is_cold and max_away is not None:
         raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
+    words.check_domain(file, domain)
     bring_back(file)
     ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
@@ -106,6 +115,7 @@ def copy(
             section="images",
             check=partial(warm.missing, ground, domain),
             apply=partial(warm.move, ground, domain, wish),
+            interrupts=(domain,),
         ),
         as_json=as_json,
     )
@@ -165,12 +175,9 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
 
 
 def _with(file: Path, domain: str) -> Ground:
+    words.check_domain(file, domain)
     with waiting.shown():
-        ground = load.load(file)
-    known = [one.name for one in ground.site.domains]
-    if domain not in known:
-        raise InputError(f"there is no domain {domain}", where=str(file), remedy=f"there are {', '.join(known)}")
-    return ground
+        return load.load(file)
 
 
 def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str | None = None) -> Step:
@@ -188,6 +195,8 @@ def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str 
 
 
 def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
+    with waiting.shown():
+        own_machine.refuse(ground.hosts, [step])
     with its_turn(ground), display(json=as_json) as monitor, Journal(journal_path()) as journal:
         confirm = (lambda question: True) if yes else monitor.confirm
         outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
+
+from snowha.cli import verbosity
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class LazyGroup(click.Group):
     def __init__(self, *words: Any, verbs: Mapping[str, Verb], **options: Any) -> None:
         super().__init__(*words, **options)
         self.verbs = verbs
+        self._imported: set[str] = set()
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.verbs]
@@ -37,7 +41,34 @@ class LazyGroup(click.Group):
         module, _, attribute = verb.where.partition(":")
         command = getattr(import_module(f"snowha.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
+        if cmd_name not in self._imported and not isinstance(command, click.Group):
+            verbosity.behind_the_verb(command)
+        self._imported.add(cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; a name that is no verb's is answered with those that are like it, here or one group away."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in self.verbs and not ctx.resilient_parsing:
+            ctx.fail(f"there is no {name!r} here. {self._hint(ctx, name)}")
+        return super().resolve_command(ctx, args)
+
+    def _hint(self, ctx: click.Context, name: str) -> str:
+        near = [f"{ctx.command_path} {verb}" for verb in get_close_matches(name.lower(), self.verbs, n=3)]
+        root = ctx.find_root().command
+        if isinstance(root, LazyGroup):
+            for group, verb in root.verbs.items():
+                # a group of the tree is there already; a verb's module would be imported for nothing
+                found = root.get_command(ctx, group) if verb.where.startswith("tree:") else None
+                if isinstance(found, LazyGroup) and found is not self and name.lower() in found.verbs:
+                    near.append(f"{ctx.find_root().command_path} {group} {name.lower()}")
+        return (
+            f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"
+            if near
+            else f"There are {', '.join(self.verbs)}."
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

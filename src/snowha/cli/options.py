@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from snowha.cli.values import FILE_NAME
 from snowha.errors import InputError
 
 FILE = click.option(
     "--file",
     "-f",
-    type=click.Path(path_type=Path),
+    type=FILE_NAME,
     default=Path("ha.toml"),
     show_default=True,
     metavar="FILE",

@@ -13,8 +13,8 @@ import click
 from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
-from snowha.errors import UnreachableError
-from snowha.migration import comeback, left_down, load
+from snowha.errors import InputError, UnreachableError
+from snowha.migration import comeback, left_down, load, own_machine
 from snowha.migration.ground import Ground
 from snowha.plan import engine, mirror
 from snowha.plan.journal import Journal, prepare
@@ -40,17 +40,24 @@ class Session:
 
 @contextmanager
 def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Session]:
-    """Everything that a run needs. A journal that the servers have is gone on with if there is none here.
+    """Everything that a run needs. A journal that the servers have is gone on with if there is none here. What can be known
+    without a server (``file``, the passwords) is known before one is asked.
 
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
     path = journal_path()
     prepare(path)
-    say("asking the servers what there is")
     recorder = Recorder()
     there = load.reach(file)
-    with waiting.shown():
+    try:
+        passwords = load.passwords(there, file, all_fenced=found is None)
+    except InputError:
+        _bring_back(there)  # no file of a password is worth a domain that stays down
+        raise
+    recorder.hide(passwords.values())
+    with waiting.shown() as doing:
+        doing("asking the servers what there is")
         _bring_back(there)
         said = mirror.adopt(path, list(there.hosts.values()), there.name)
         if said:
@@ -62,8 +69,6 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
             _bring_back(there)
         questions = _questions(path)
         ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
-    passwords = load.passwords(ground, file, all_fenced=found is None)
-    recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
@@ -115,8 +120,12 @@ def its_turn(site: Ground | load.Reach) -> Iterator[None]:
 def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
     """Carry out ``steps`` and show it; the journal goes to every server after each of them.
 
-    ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is.
+    ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is; and for a step
+    that would restart what ``snow`` itself runs on.
     """
+    if due:
+        with waiting.shown():
+            own_machine.refuse(here.ground.hosts, steps)
     with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()

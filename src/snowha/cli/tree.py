@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from snowha import __version__
@@ -69,16 +67,8 @@ def lab() -> None:
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show each command on a server as it begins.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors and results, no progress.")
-@click.option(
-    "--log-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Add everything to FILE, with each command and its time.",
-)
 @click.version_option(__version__, prog_name="snow")
-def snow(verbose: bool, quiet: bool, log_file: Path | None) -> None:
+def snow() -> None:
     """Highly available service domains for sNow! sites.
 
     \b
@@ -86,4 +76,6 @@ def snow(verbose: bool, quiet: bool, log_file: Path | None) -> None:
     3 a server, BMC or storage does not answer · 4 the site forbids it
     5 a command failed · 6 a proof failed · 130 interrupted
     """
-    verbosity.choose(verbose, quiet, log_file)
+
+
+snow.params[:0] = verbosity.options()

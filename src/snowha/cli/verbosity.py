@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
 from snowha.cli.streams import Stream
+from snowha.cli.values import FILE_NAME
+from snowha.errors import InputError
 
 
 @dataclass
@@ -25,18 +26,61 @@ class Chosen:
 chosen = Chosen()
 
 
-def choose(verbose: bool, quiet: bool, log_file: Path | None) -> None:
-    """Do as the options say, for the rest of this process. Raises InputError, click.UsageError."""
-    if verbose and quiet:
-        raise click.UsageError("-v and -q exclude each other")
-    chosen.verbose, chosen.quiet = verbose, quiet
-    if verbose or log_file is not None:
-        from snowha.cli import logs
+_ASKED = "snowha.verbosity"
+"""Key of what one command line asks for, in the context that its groups and its verb share (click.Context.meta)."""
 
-        if verbose:
-            logs.commands_to(raw(sys.stderr))
-        if log_file is not None:
-            chosen.log = logs.everything_to(log_file)
+
+def options(*, hidden: bool = False) -> list[click.Option]:
+    """The three options. Each takes effect as soon as it is read, before the verb or behind it."""
+
+    def option(*names: str, **more: Any) -> click.Option:
+        return click.Option(names, expose_value=False, hidden=hidden, callback=_take, **more)
+
+    return [
+        option("-v", "--verbose", is_flag=True, help="Show each command on a server as it begins."),
+        option("-q", "--quiet", is_flag=True, help="Only errors and results, no progress."),
+        option(
+            "--log-file", type=FILE_NAME, metavar="FILE", help="Add everything to FILE, with each command and its time."
+        ),
+    ]
+
+
+def behind_the_verb(command: click.Command) -> click.Command:
+    """``command`` with the three options, where they would not be words for another program."""
+    taken = {name for parameter in command.params for name in parameter.opts}
+    if not command.context_settings.get("ignore_unknown_options"):
+        command.params += [option for option in options(hidden=True) if not taken & set(option.opts)]
+        command.epilog = command.epilog or "-v, -q and --log-file FILE can stand here, too: see `snow --help`."
+    return command
+
+
+def _take(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Do as the option says, for the rest of this process. Raises InputError, click.UsageError."""
+    asked: set[str] | None = context.meta.get(_ASKED)
+    if asked is None:
+        asked = context.meta[_ASKED] = set()
+        chosen.verbose = chosen.quiet = False
+    name = str(parameter.name)
+    if value in (None, False):
+        return
+    if name == "log_file" and name in asked:
+        raise InputError("a log file is named twice", where="--log-file", remedy="name one")
+    again = name in asked
+    asked.add(name)
+    if {"verbose", "quiet"} <= asked:
+        raise click.UsageError("-v and -q exclude each other")
+    if again:
+        return
+    if name == "quiet":
+        chosen.quiet = True
+        return
+    from snowha.cli import logs
+
+    if name == "verbose":
+        chosen.verbose = True
+        logs.commands_to(raw(sys.stderr))
+    else:
+        chosen.log = logs.everything_to(value)
 
 
 def raw(stream: TextIO) -> TextIO:

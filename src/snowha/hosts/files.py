@@ -287,8 +287,9 @@ def read_text(host: Host, path: str, *, timeout: float = 60.0) -> str | None:
     try:
         return None if content is None else content.decode()
     except UnicodeDecodeError as error:
+        line = (content or b"").count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path} is not UTF-8 text: {error}", where=host.name, remedy="convert or correct it"
+            "it is not UTF-8 text", where=f"{host.name}:{path}:{line}", remedy="save it as UTF-8, or correct this line"
         ) from error
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from snowha.errors import InputError, SiteError, UnreachableError
-from snowha.hosts import trace
+from snowha.hosts import trace, user_file
 from snowha.hosts.api import Completed
 from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
@@ -82,16 +82,11 @@ class SshHost:
     """Commands on a server. Many threads may use one SshHost; the first command makes the connection."""
 
     def __init__(self, name: str, address: str, ssh: Ssh | None = None) -> None:
-        """Raises InputError if the ssh configuration is something that ssh would wait for without an end."""
+        """Raises InputError if the ssh configuration is not there, or is something that ssh would wait for without an end."""
         self._name = name
         self._address = address
         self._ssh = ssh or Ssh()
-        if self._ssh.config and Path(self._ssh.config).is_fifo():
-            raise InputError(
-                "the ssh configuration is a FIFO, not a file",
-                where=self._ssh.config,
-                remedy="name a file in the form of ssh_config(5)",
-            )
+        _check_config(self._ssh.config)
         identity = "\0".join((self._ssh.user, self._address, self._ssh.config)).encode()
         self._socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
         self._connecting = threading.Lock()
@@ -248,6 +243,20 @@ class SshHost:
             )
         # a master that hangs does not remove its socket; without it, it ends when its time without commands is up
         self._socket.unlink(missing_ok=True)
+
+
+def _check_config(config: str) -> None:
+    """``none`` and /dev/null are ssh's words for no configuration (ssh(1), -F)."""
+    if config in ("", "none", os.devnull):
+        return
+    try:
+        user_file.check_regular(Path(config))
+    except OSError as error:
+        raise InputError(
+            f"the ssh configuration cannot be read: {error.strerror}",
+            where=config,
+            remedy="name a file in the form of ssh_config(5): --ssh-config of `snow ha init`, config below [ssh] in ha.toml",
+        ) from error
 
 
 def _no_client(where: str) -> UnreachableError:

@@ -12,7 +12,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from snowha.errors import InputError
+from snowha.errors import InputError, remedy_of
 
 LIMIT = 1 << 20
 """Bytes of the largest file that is read. No configuration, password or plan comes near it."""
@@ -57,7 +57,11 @@ def read_bytes(path: Path, *, what: str = "", remedy: str = "", private: bool = 
     except FileNotFoundError:
         raise InputError(_about(what, "there is no such file"), where=where, remedy=remedy) from None
     except OSError as error:
-        raise InputError(_about(what or "it", error.strerror or str(error)), where=where) from error
+        raise InputError(
+            _about(what or "it", error.strerror or str(error)),
+            where=where,
+            remedy=remedy_of(error) or remedy or "name another file",
+        ) from error
     if len(content) > limit:
         raise InputError(
             _about(what, f"it is larger than {limit >> 20} MiB"), where=where, remedy="name the file that is meant"
@@ -80,8 +84,18 @@ def check_regular(path: Path) -> None:
 def check_private_folder(folder: Path) -> None:
     """Raise InputError if somebody else can write into ``folder``, or owns it: what is in it may be theirs. One that is not there
     is nobody's."""
-    if not folder.is_dir():
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
         return
+    except OSError as error:
+        raise _refused(folder, error, "this folder of passwords cannot be read") from error
+    if not stat.S_ISDIR(mode):
+        raise InputError(
+            "this is a file, and a folder of passwords is expected here",
+            where=str(folder),
+            remedy=f"move it away, make the folder (mkdir -m 700 {folder}), and put the password into a file in it",
+        )
     facts = folder.stat()
     if facts.st_uid not in _owners():
         raise InputError(
@@ -97,6 +111,46 @@ def check_private_folder(folder: Path) -> None:
         )
 
 
+PROBE = 16 << 10
+"""Bytes that are written where a file shall be, to see whether there is room for one."""
+
+
+def check_target(path: Path) -> None:
+    """Whether a file can be written at ``path``: one is, beside it, and is removed again. What is there is left alone.
+
+    Raises InputError: a folder that is not there, a full or read-only file system, a name that is too long, a place that takes
+    no files (/proc).
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise InputError(
+                "there is no such folder", where=str(path.parent), remedy=f"make it: mkdir -p {path.parent}"
+            ) from None
+    except OSError as error:
+        raise _refused(path, error) from error
+    else:
+        try:
+            check_regular(path)
+        except FileNotFoundError:
+            raise InputError("it is a link that leads nowhere", where=str(path), remedy="remove it") from None
+        except OSError as error:
+            raise _refused(path, error) from error
+    try:
+        beside(path, bytes(PROBE), mode=0o600).unlink()
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError, what: str = "nothing can be written here") -> InputError:
+    return InputError(
+        f"{what}: {error.strerror or error}",
+        where=str(path),
+        remedy=remedy_of(error) or "name another place",
+    )
+
+
 def write(path: Path, content: str | bytes, *, mode: int) -> None:
     """Make ``path`` have ``content``: written beside it, synced, and renamed. Raises OSError, and leaves nothing then."""
     put(beside(path, content, mode=mode), path)
@@ -104,7 +158,8 @@ def write(path: Path, content: str | bytes, *, mode: int) -> None:
 
 def beside(path: Path, content: str | bytes, *, mode: int) -> Path:
     """A new file beside ``path`` with ``content``, to be put there. Raises OSError, and leaves nothing then."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    # of a long name a part: with the rest it would be too long for a file system that takes the name itself
+    new = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.new")
     number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(number, "wb") as file:

@@ -10,8 +10,10 @@ from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_file, read_text, stat, write_file
 from snowha.hosts.wait import wait_for
+from snowha.migration.checks.catalogue import ENTRIES
 from snowha.migration.ground import Ground
 from snowha.plan.step import Reporter, Step
+from snowha.site.names import agreed
 
 KEY = "/etc/corosync/authkey"
 CONF = "/etc/corosync/corosync.conf"
@@ -82,7 +84,7 @@ def _write_conf(ground: Ground, reporter: Reporter) -> None:
         raise SiteError(
             "corosync runs with another configuration",
             where=", ".join(name for name, runs in running.items() if runs),
-            remedy="stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
+            remedy=ENTRIES["corosync-running"].remedy,
         )
     reporter.say(f"writing {CONF}")
     ground.on_all(lambda host: write_file(host, CONF, wanted, mode=0o644))
@@ -102,7 +104,7 @@ def membership_trouble(host: Host, ground: Ground) -> str | None:
     if len(links) != len(ground.site.servers[0].links):
         return f"{len(links)} links, not {len(ground.site.servers[0].links)}"
     down = [str(link.number) for link in links if not link.connected]
-    return f"link {', '.join(down)} is down" if down else None
+    return f"link{'s' if down[1:] else ''} {agreed(down, 'is', 'are')} down" if down else None
 
 
 def _membership_missing(ground: Ground) -> str | None:

@@ -105,7 +105,10 @@ def parse_config(host: Host, path: str, content: bytes) -> Domain:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"it is not UTF-8 text: {error}", where=where, remedy="convert or correct it") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            "it is not UTF-8 text", where=f"{where}:{line}", remedy="save it as UTF-8, or correct this line"
+        ) from error
     return domain_config.parse(text, where=where, path=path)
 
 

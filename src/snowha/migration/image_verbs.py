@@ -16,7 +16,7 @@ from snowha.operations import live
 from snowha.plan.step import Reporter
 from snowha.site import domain_config
 from snowha.site.model import Disk, Domain
-from snowha.site.names import check_path
+from snowha.site.names import check_path, listed
 
 _DAY = 86400
 _STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
@@ -245,7 +245,7 @@ def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
         seen = starting.whereabouts(ground, name)
         where = [server for server, domain in seen.running.items() if domain.is_alive]
         if where:
-            raise SiteError(f"{name} runs on {' and '.join(where)}", remedy="shut it down first")
+            raise SiteError(f"{name} runs on {listed(where)}", remedy="shut it down first")
         if seen.unknown:
             raise SiteError(seen.unsaid, remedy="see that every server answers: its images can be open on each of them")
         return not seen.running

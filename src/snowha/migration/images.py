@@ -28,6 +28,7 @@ def steps(ground: Ground) -> list[Step]:
             apply=partial(move, ground, domain.name, tried),
             needs=(f"servers.settings.{first}",),
             uses=("images",),
+            interrupts=(domain.name,),
         )
         for domain in ground.site.domains
     ]

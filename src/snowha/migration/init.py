@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,12 +13,13 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
 from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
+from snowha.migration import address_use
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import read_domains
 from snowha.site import active_domains, apart, ha_toml, snow_conf
-from snowha.site.ha_file import HaFile
+from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import check_address, check_server_name, show
+from snowha.site.names import check_address, check_server_name, is_ip, show
 from snowha.site.snow_conf import SnowConf
 
 SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
@@ -25,6 +27,8 @@ SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
 DOMAIN_CONFIGS = ("etc/domains", "srv/domains", "snow-tools/etc/domains")
 """Below /sNow: 2.0 as the guide says, 2.0 as its code reads, 1.x."""
 SHARED = ("/sNow", "/home")
+_TRIED = 8
+"""Addresses that are tried for the floating IP, from the last of the network down."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Bmc:
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By server, as it is named on the command line."""
-    user: str = ""
+    user: str | None = None
     agent: str = "fence_ipmilan"
     password: str = field(default="", repr=False)
 
@@ -61,10 +65,23 @@ def check_words(words: Sequence[str], bmc: Bmc) -> None:
         raise InputError(
             f"{twice} is named twice", where=where, remedy="name each server once, the single server first"
         )
+    servers: dict[str, str] = {}
     for word, address in bmc.addresses.items():
         if word not in words:
             raise InputError(f"no server {show(word)} is named", where="--bmc", remedy=f"there are {', '.join(words)}")
         check_address(address, where=f"--bmc {word}")
+        other = servers.setdefault(address.lower(), word)
+        if other != word or address in words:
+            raise InputError(
+                f"{address} is named for {other} and {word}"
+                if other != word
+                else f"{address} is a server, not its BMC",
+                where="--bmc",
+                remedy="give each server's own BMC: fencing one server would cut the power of the other",
+            )
+    check_agent(bmc.agent, where="--bmc-agent")
+    if bmc.user is not None:
+        check_fence_user(bmc.user, where="--bmc-user")
 
 
 def look(
@@ -90,7 +107,8 @@ def look(
     domains = read_domains(first, folder)
     mounts = shared_mounts(first)
     links = {name: cards(hosts[name]) for name in names}
-    floating = _floating_ip(names[0], conf, links, notes)
+    taken = {vif.ip for domain in domains for vif in domain.vifs}
+    floating = _floating_ip(hosts, conf, links, taken, notes)
     user = bmc.user or _bmc_user(conf)
     secret = _secret(conf, bmc, ask)
     servers = tuple(
@@ -216,23 +234,45 @@ def _common_links(name: str, links: Mapping[str, tuple[Card, ...]]) -> tuple[str
 
 
 def _floating_ip(
-    name: str, conf: SnowConf, links: Mapping[str, tuple[Card, ...]], notes: list[str]
-) -> FloatingIp | None:
-    """The last free address of NET_SNOW's network, unless its gateway already is an address of no server's."""
+    hosts: Mapping[str, Host],
+    conf: SnowConf,
+    links: Mapping[str, tuple[Card, ...]],
+    taken: Collection[str],
+    notes: list[str],
+) -> FloatingIp:
+    """NET_SNOW's gateway if that is in its network and nobody's, else the last free address of the network. ``taken``: by
+    domains. Raises SiteError."""
+    name = next(iter(hosts))
     network = conf.network("NET_SNOW")
     card = next((card for card in links[name] if card.name == network.bridge), None)
     if card is None:
         raise SiteError(
             f"no address on the bridge {network.bridge}", where=name, remedy="NET_SNOW in snow.conf names it"
         )
-    own = {str(other.address.ip) for theirs in links.values() for other in theirs}
+    taken = {str(other.address.ip) for theirs in links.values() for other in theirs} | set(taken)
     subnet = card.address.network
-    if network.gateway and network.gateway not in own:
-        address = network.gateway
-        notes.append(f"floating IP: {address}, the gateway of NET_SNOW today")
-    else:
-        address = str(subnet.broadcast_address - 1)
-        notes.append(f"floating IP: {address}, the last of {subnet}: change it in ha.toml if it is taken")
+
+    def used_by(address: str) -> str:
+        """Who has it; empty also for a server that has it as floating IP already."""
+        answers = each(list(hosts.values()), lambda host: address_use.holder(host, address, network.bridge))
+        return "" if address_use.OWN in answers.values() else next(filter(None, answers.values()), "")
+
+    gateway = network.gateway
+    if gateway and gateway not in taken and is_ip(gateway) and ipaddress.ip_address(gateway) in subnet:
+        who = used_by(gateway)
+        if not who:
+            notes.append(f"floating IP: {gateway}, the gateway of NET_SNOW today")
+            return FloatingIp(gateway, subnet.prefixlen, network.bridge)
+        notes.append(f"the gateway of NET_SNOW today, {gateway}, is another machine's ({who})")
+    last = [str(subnet.broadcast_address - 1 - back) for back in range(min(_TRIED, max(0, subnet.num_addresses - 2)))]
+    address = next((one for one in last if one not in taken and not used_by(one)), None)
+    if address is None:
+        raise SiteError(
+            f"no free address for the floating IP among the last {len(last)} of {subnet}",
+            where=name,
+            remedy="free one of them; another can be written as floating_ip into ha.toml afterwards",
+        )
+    notes.append(f"floating IP: {address}, which nobody answers for: change it in ha.toml if it is meant for a machine")
     return FloatingIp(address, subnet.prefixlen, network.bridge)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from snowha.errors import InputError
 from snowha.hosts import user_file
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}", re.ASCII)
+"""With `.secrets` behind it, it is a name that every file system takes (255 bytes)."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,11 @@ def target(output: Path, *, replace: bool) -> Target:
     folder = file.parent
     if not folder.is_dir():
         raise InputError("there is no such folder", where=str(folder), remedy="make it, or name another file with -o")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(
-            "nothing can be written into this folder", where=str(folder), remedy="name another file with -o"
-        )
     if not _NAME.fullmatch(file.stem):
         raise InputError(
             "the folder of the password is named after this file, and cannot be with this name",
             where=str(output),
-            remedy="use letters, digits, '.', '_' and '-' only, for example ha.toml",
+            remedy="use at most 200 letters, digits, '.', '_' and '-', for example ha.toml",
         )
     if os.path.lexists(file):
         user_file.check_regular(file)
@@ -55,6 +52,7 @@ def target(output: Path, *, replace: bool) -> Target:
             )
     found = Target(file, folder / f"{file.stem}.secrets" / "ipmi")
     _check_secret(found)
+    user_file.check_target(file)
     return found
 
 

@@ -13,6 +13,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.many import each
 from snowha.migration.ground import Ground, read_domains
 from snowha.plan.step import Reporter
+from snowha.site.names import listed
 from snowha.xen import leases, server_program
 from snowha.xen.leases import Leases
 
@@ -69,7 +70,7 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
     for image, servers in attached.items():
         if len(servers) > 1:
             raise SiteError(
-                f"{image} is attached on {' and '.join(servers)}: its domain runs twice",
+                f"{image} is attached on {listed(servers)}: its domain runs twice",
                 where=image,
                 remedy="shut the domain down on all of them but one (xl shutdown), then run this again",
             )

@@ -127,11 +127,11 @@ def _over_ssh(ha: HaFile) -> dict[str, SshHost]:
     return {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
 
 
-def passwords(ground: Ground, file: Path, *, all_fenced: bool = True) -> dict[str, str]:
+def passwords(site: Ground | Reach, file: Path, *, all_fenced: bool = True) -> dict[str, str]:
     """The BMCs' passwords by server, from their files beside ``file``. Raises InputError, also for a server without a fence
     device unless not ``all_fenced``."""
     found = {}
-    for server in ground.site.servers:
+    for server in site.site.servers if isinstance(site, Ground) else site.servers:
         if server.fence is None and not all_fenced:
             continue
         if server.fence is None:

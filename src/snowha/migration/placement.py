@@ -27,6 +27,7 @@ def steps(ground: Ground) -> list[Step]:
             apply=partial(_spread, ground),
             needs=("proofs.migration",),
             uses=("placement",),
+            interrupts=tuple(domain.name for domain in ground.site.domains),
         )
     ]
 

@@ -25,6 +25,7 @@ from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
+from snowha.site.names import listed
 from snowha.xen import xl
 
 PROOFS = "/var/lib/snow-ha/proofs"
@@ -35,6 +36,7 @@ def steps(ground: Ground) -> list[Step]:
     """The section's steps, one after the other: each moves domains."""
     found = []
     before = "pacemaker.cib"
+    domains = tuple(domain.name for domain in ground.site.domains)
     if ground.site.floating_ip:
         found.append(
             Step(
@@ -60,6 +62,7 @@ def steps(ground: Ground) -> list[Step]:
                 apply=partial(_prove_fence, ground, server),
                 needs=(before,),
                 uses=("placement",),
+                interrupts=(server.name, *domains),
                 asks=f"{server.name} will be drained of its domains and its power cut, to prove its fencing. Now?",
             )
         )
@@ -73,6 +76,7 @@ def steps(ground: Ground) -> list[Step]:
             apply=partial(_prove_migrations, ground),
             needs=(before,),
             uses=("placement",),
+            interrupts=domains,
         )
     )
     return found
@@ -144,7 +148,7 @@ def _prove_migrations(ground: Ground, reporter: Reporter) -> None:
             continue
         before = live.places(ground.hosts).get(name, ())
         if len(before) != 1:
-            raise ProofError(f"{name} runs on {' and '.join(before) or 'no server'}", remedy="look at `snow ha status`")
+            raise ProofError(f"{name} runs on {listed(before) or 'no server'}", remedy="look at `snow ha status`")
         target = next(server for server in ground.hosts if server not in before)
         with proving_migrations(ground, reporter):
             live.move(ground.hosts, {name: target}, reporter)
@@ -184,7 +188,7 @@ def _holder(ground: Ground) -> str | None:
     words = ["ip", "-o", "-4", "address", "show", "dev", floating.nic, "to", f"{floating.address}/32"]
     holders = [name for name, host in ground.hosts.items() if host.run(words, check=False).stdout.strip()]
     if len(holders) > 1:
-        raise ProofError(f"{floating.address} is on {' and '.join(holders)}", remedy="look at `snow ha status`")
+        raise ProofError(f"{floating.address} is on {listed(holders)}", remedy="look at `snow ha status`")
     return holders[0] if holders else None
 
 

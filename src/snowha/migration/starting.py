@@ -18,6 +18,7 @@ from snowha.hosts.many import each
 from snowha.migration.ground import read_config
 from snowha.operations import live
 from snowha.site.model import Domain
+from snowha.site.names import listed
 from snowha.xen import xl
 
 PATIENCE_S = 60.0
@@ -129,7 +130,7 @@ def refuse_unless_here(ground: Servers, name: str) -> None:
     seen = whereabouts(ground, name)
     elsewhere = [server for server in seen.running if server != first]
     if elsewhere:
-        raise SiteError(f"{name} runs on {' and '.join(elsewhere)}", where=first, remedy=f"migrate it to {first} first")
+        raise SiteError(f"{name} runs on {listed(elsewhere)}", where=first, remedy=f"migrate it to {first} first")
     unsaid = seen.unsaid or (hindered.reason if hindered else "")
     if unsaid:
         raise SiteError(unsaid, remedy="see that every server answers: an image can be opened by each of them")
@@ -169,7 +170,7 @@ def pacemakers(ground: Servers, name: str) -> Obstacle | None:
         return Obstacle(f"Pacemaker has {name}", is_there=True)
     unsaid = [server for server, answer in answers.items() if answer]
     if unsaid:
-        return Obstacle(f"Pacemaker on {' and '.join(unsaid)} does not say whether it has {name}", is_there=False)
+        return Obstacle(f"Pacemaker on {listed(unsaid)} does not say whether it has {name}", is_there=False)
     return None
 
 
@@ -179,5 +180,5 @@ def _to_be_asked(ground: Servers) -> list[Host]:
 
 def _elsewhere(seen: Whereabouts) -> Obstacle | None:
     if seen.running:
-        return Obstacle(f"{seen.name} runs on {' and '.join(seen.running)}", is_there=True)
+        return Obstacle(f"{seen.name} runs on {listed(seen.running)}", is_there=True)
     return Obstacle(seen.unsaid, is_there=False) if seen.unknown else None

@@ -76,9 +76,10 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
         *,
         name: str = "",
         alone: bool = False,
+        interrupts: tuple[str, ...] = (),
     ) -> Undo:
         ids = (of,) if isinstance(of, str) else of
-        return Undo(Step(f"undo.{name or ids[0]}", title, section, check, apply), ids, alone)
+        return Undo(Step(f"undo.{name or ids[0]}", title, section, check, apply, interrupts=interrupts), ids, alone)
 
     def plain(
         of: str,
@@ -110,6 +111,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
             partial(cluster.elsewhere, ground),
             partial(cluster.gather, ground),
             name="gather",
+            interrupts=tuple(domain.name for domain in site.domains),
         ),
         undo(
             "pacemaker.cib",
@@ -161,6 +163,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 "images",
                 partial(images.missing, ground, domain.name),
                 partial(images.move_back, ground, domain.name),
+                interrupts=(domain.name,),
             )
             for domain in site.domains
         ),

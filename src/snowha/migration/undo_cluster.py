@@ -17,6 +17,7 @@ from snowha.migration.ground import Ground
 from snowha.migration.undo_files import before, before_on, changed_since, not_kept
 from snowha.operations import live
 from snowha.plan.step import Reporter
+from snowha.site.names import listed
 from snowha.xen import xl
 
 CIB_FOLDER = "/var/lib/pacemaker/cib"
@@ -92,7 +93,7 @@ def elsewhere(ground: Ground) -> str | None:
     first = ground.first.name
     for name, servers in _ours(ground).items():
         if servers != (first,):
-            return f"{name} runs on {' and '.join(servers)}"
+            return f"{name} runs on {listed(servers)}"
     return None
 
 
@@ -113,7 +114,7 @@ def gather(ground: Ground, reporter: Reporter) -> None:
     for name, servers in running.items():
         if servers != (first.name,) and (state is None or state.resource(name) is None):
             raise SiteError(
-                f"{name} runs on {' and '.join(servers)}, and Pacemaker does not run or does not have it",
+                f"{name} runs on {listed(servers)}, and Pacemaker does not run or does not have it",
                 where=servers[0],
                 remedy=f"start Pacemaker there (systemctl start corosync pacemaker), or: xl shutdown {name}",
             )

@@ -22,6 +22,7 @@ from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
 from snowha.site.model import Disk, Domain
+from snowha.site.names import listed
 from snowha.xen import server_program, xl
 
 ASIDE = ".undone"
@@ -166,7 +167,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
         )
     way_check.check(host, name, [(disk.target, volume.target) for disk, volume in way.volumes])
     if not way.is_due and (where := live.places(ground.hosts).get(name, ())) not in ((), (host.name,)):
-        raise SiteError(f"{name} runs on {' and '.join(where)}", where=host.name, remedy=f"xl shutdown {name} there")
+        raise SiteError(f"{name} runs on {listed(where)}", where=host.name, remedy=f"xl shutdown {name} there")
     if not way.is_due:
         _refuse_in_use(ground, name, way.images)
     check_xl_reads(host, name, path, way.now, way.then)

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import FileFacts, stat
+from snowha.site.names import listed
 
 Pairs = Sequence[tuple[str, str]]
 """Image, and the volume or file that it belongs into."""
@@ -55,7 +56,7 @@ def check_shared(where: str, pairs: Mapping[str, Pairs]) -> None:
             for pair in mine:
                 if pair[number] in seen:
                     raise SiteError(
-                        f"{pair[number]} {what} two disks (of {' and '.join(dict.fromkeys((seen[pair[number]], name)))})",
+                        f"{pair[number]} {what} two disks (of {listed(dict.fromkeys((seen[pair[number]], name)))})",
                         where=where,
                         remedy="one would be written over the other: look in the manifests beside the images which is which, "
                         "and correct the domains' configs",

@@ -13,6 +13,7 @@ from snowha.cluster import cib
 from snowha.cluster.live import ClusterState, Link, Node, Resource
 from snowha.operations.findings import CLUSTER, KINDS, SEVERITIES, Finding, found
 from snowha.site.model import Site
+from snowha.site.names import agreed, listed
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _device(device: Resource, state: ClusterState) -> Iterator[Finding]:
 
 
 def _resource(resource: Resource, state: ClusterState, but: Collection[str]) -> Iterator[Finding]:
-    name, where = resource.id, " and ".join(resource.servers) or "no server"
+    name, where = resource.id, listed(resource.servers) or "no server"
     if resource.orphaned:
         yield found("resource-orphaned", name, f"{name} runs on {where} and is not configured any more")
         return
@@ -242,7 +243,7 @@ def _links(answers: Mapping[str, Answer], state: ClusterState) -> Iterator[Findi
                     down[link.number, frozenset((name, other))] = None
     for number, pair in down:
         where = sorted(pair)
-        yield found("link-lost", ", ".join(where), f"link {number} is down between {' and '.join(where)}")
+        yield found("link-lost", ", ".join(where), f"link {number} is down between {listed(where)}")
 
 
 def _servers(wanted: Wanted, answers: Mapping[str, Answer], state: ClusterState) -> Iterator[Finding]:
@@ -267,9 +268,9 @@ def _domain(name: str, answers: Mapping[str, Answer], state: ClusterState | None
     resource = state.resource(name) if state else None
     believed = resource.servers if resource else ()
     silent = [server for server, answer in answers.items() if answer.trouble]
-    has_it = f"Pacemaker has it on {' and '.join(believed) or 'no server'}"
+    has_it = f"Pacemaker has it on {listed(believed) or 'no server'}"
     if len(where) > 1:
-        yield found("runs-twice", name, f"{name} runs on {' and '.join(where)} at once")
+        yield found("runs-twice", name, f"{name} runs on {listed(where)} at once")
     elif where:
         if resource is None or set(believed) == set(where):
             return
@@ -281,7 +282,7 @@ def _domain(name: str, answers: Mapping[str, Answer], state: ClusterState | None
         yield _off_on_purpose(name)
     elif silent and not set(believed) - set(silent):
         doing = f", and Pacemaker says: {resource.task.lower()}" if resource and resource.task else ""
-        message = f"whether {name} runs is not known: {' and '.join(silent)} does not answer{doing}"
+        message = f"whether {name} runs is not known: {agreed(silent, 'does', 'do')} not answer{doing}"
         yield found("domain-unknown", name, message)
     elif believed:
         yield found("domain-differs", name, f"{name} runs on no server, and {has_it}")

@@ -10,6 +10,7 @@ from snowha.errors import CommandError, SnowError
 from snowha.hosts.api import Host
 from snowha.operations.findings import Finding, found
 from snowha.site.model import Site
+from snowha.site.names import listed
 from snowha.xen import leases, server_program
 from snowha.xen.leases import Attached, Lease, Leases
 
@@ -122,7 +123,7 @@ def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterato
     ]
     writers = dict.fromkeys(server for server, one in here if _may_write(row, server, one))
     if len(writers) > 1 and row.state not in ("offered", "tentative"):
-        yield found("image-twice", row.image, f"{row.image} is attached on {' and '.join(writers)}")
+        yield found("image-twice", row.image, f"{row.image} is attached on {listed(writers)}")
     for server, one in here:
         if not one.is_leased:
             message = f"{row.image} is attached on {server} without a lease ({one.device})"

@@ -14,6 +14,7 @@ from snowha.hosts.wait import NotYet, wait_for
 from snowha.operations import health
 from snowha.operations.findings import KINDS, Finding
 from snowha.plan.step import Reporter
+from snowha.site.names import listed
 from snowha.xen import xl
 
 LOOK_EVERY_S = 5.0
@@ -224,7 +225,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
         wait_for(
             arrived,
             timeout=timeout * len(wanted),
-            what=" and ".join(f"{resource} to run on {server}" for resource, server in wanted.items()),
+            what=listed([f"{resource} to run on {server}" for resource, server in wanted.items()]),
             interval=LOOK_EVERY_S,
             sparing=True,
             report=reporter.say,

@@ -11,6 +11,7 @@ from snowha.plan.change import Change
 from snowha.plan.estimate import Estimate, of_absence, of_step
 from snowha.plan.journal import Journal
 from snowha.plan.step import Step, in_order
+from snowha.site.names import agreed
 
 _LOOKS = 16
 
@@ -56,7 +57,7 @@ def make(
         error = looks[step.id].exception()
         if error is not None and not waits:
             raise error
-        reason = looks[step.id].result() if error is None else f"not known before {', '.join(waits)} is done"
+        reason = looks[step.id].result() if error is None else f"not known before {agreed(waits, 'is', 'are')} done"
         if reason is None and step.proof is not None and journal is not None and journal.owes_proof(step.id):
             reason = "carried out earlier, but its proof is still owed"
         planned = Planned(step.id, step.title, step.section, reason or "", asks=step.asks or "")

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from snowha.errors import InputError, SiteError
+from snowha.errors import InputError, SiteError, remedy_of
 from snowha.hosts import user_file
 from snowha.plan.change import Change
 from snowha.plan.plan import Planned
 
 FORMAT, VERSION = "snow-ha plan", 1
+_MAKE = "`snow ha plan --save FILE`"
 _SHOWN = 8
 """Differences that a message names."""
 _LIMIT = 64 << 20
@@ -67,18 +69,41 @@ def write(
         "seen": seen_of(plan, inputs),
         "steps": [asdict(planned) for planned in plan],
     }
+    check_target(path)  # again: the site was asked meanwhile
     try:
         user_file.write(path, f"{json.dumps(content, indent=1)}\n", mode=0o600)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise InputError(
+            f"the plan cannot be written: {error.strerror}",
+            where=str(path),
+            remedy=remedy_of(error) or "name another file with --save",
+        ) from error
+
+
+def check_target(path: Path) -> None:
+    """Whether a plan can be written to ``path``: nothing is there, or an earlier plan. Raises InputError for any other file of
+    the user's, which would be lost, and for a place where none can be written."""
+    user_file.check_target(path)
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        _data(path)
+    except InputError:
+        raise InputError(
+            "this file is there already, and is no saved plan: it is left alone",
+            where=str(path),
+            remedy="name another file with --save, for example ha.plan",
+        ) from None
 
 
 def read(path: Path) -> Saved:
     """Raises InputError."""
+    data = _data(path)
+    if data.get("version") != VERSION:
+        raise InputError(
+            "this plan was saved by another version of snow-ha", where=str(path), remedy=f"make a new one: {_MAKE}"
+        )
     try:
-        data = json.loads(user_file.read_bytes(path, limit=_LIMIT))
-        if data["format"] != FORMAT or data["version"] != VERSION:
-            raise ValueError("it is of another kind or version")
         chosen = data["selection"]
         return Saved(
             made=str(data["made"]),
@@ -88,10 +113,24 @@ def read(path: Path) -> Saved:
             only=str(chosen["only"]),
             domains=tuple(map(str, chosen["domains"])),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"it is not a plan: {error}", where=str(path), remedy="`snow ha plan --save FILE` makes one"
+            "this plan is damaged: a part of it is missing, or is not what it must be",
+            where=str(path),
+            remedy=f"make a new one: {_MAKE}",
         ) from error
+
+
+def _data(path: Path) -> dict[str, Any]:
+    """What is in a file that a plan was saved to, of any version. Raises InputError."""
+    content = user_file.read_bytes(path, what="a saved plan", remedy=f"{_MAKE} makes one", limit=_LIMIT)
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError("this file is not a saved plan", where=str(path), remedy=f"{_MAKE} makes one")
+    return data
 
 
 def compare(saved: Saved, plan: Sequence[Planned], inputs: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from snowha.errors import InputError, SiteError
 from snowha.plan.step import SECTIONS, Reporter, Step
+from snowha.site.names import listed, show
 
 
 def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
@@ -22,8 +23,8 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     if found:
         return found
     close = get_close_matches(name, [*ids, *SECTIONS], n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"one of: {', '.join(ids)}"
-    raise InputError(f"there is no step {name!r}", where=option, remedy=f"{hint} `snow ha plan` shows all")
+    hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(SECTIONS)}) or a step."
+    raise InputError(f"there is no step {show(name)}", where=option, remedy=f"{hint} `snow ha plan --short` shows all")
 
 
 def until(steps: Sequence[Step], name: str) -> list[Step]:
@@ -35,7 +36,7 @@ def only(steps: Sequence[Step], name: str) -> list[Step]:
     """The steps that ``name`` means alone. What they need is looked at, and must be done already."""
     wanted = set(named(steps, name, option="--only"))
     return [
-        step if step.id in wanted else replace(step, apply=_Refused(step), proof=None, asks=None)
+        step if step.id in wanted else replace(step, apply=_Refused(step), proof=None, asks=None, interrupts=())
         for step in _with_needs(steps, tuple(wanted))
     ]
 
@@ -47,7 +48,7 @@ def of_domains(steps: Sequence[Step], domains: Sequence[str], known: Sequence[st
         if domain not in known:
             close = get_close_matches(domain, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(known)}"
-            raise InputError(f"there is no domain {domain!r}", where="--domain", remedy=hint)
+            raise InputError(f"there is no domain {show(domain)}", where="--domain", remedy=hint)
         wanted += [step.id for step in steps if step.id == f"images.{domain}"]
     return _with_needs(steps, tuple(wanted))
 

@@ -59,6 +59,8 @@ class Step:
     """A proof that is too expensive for ``check``: made once after ``apply``, and owed until it succeeded."""
     asks: str | None = None
     """A question that needs a yes before ``apply``."""
+    interrupts: tuple[str, ...] = ()
+    """Servers that ``apply`` restarts or fences, and domains that it shuts down or moves: whoever runs there is ended."""
     describe: Callable[[], Change] | None = None
     """What ``apply`` would change; changes nothing itself. None: it is found out by a rehearsal (migration/rehearse.py)."""
 

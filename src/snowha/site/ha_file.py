@@ -167,17 +167,9 @@ def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:
 
 
 def _check_fence(fence: FenceDevice, *, at: At) -> None:
-    if not _AGENT.fullmatch(fence.agent):
-        raise InputError(
-            f"{show(fence.agent)} is no fence agent",
-            where=at("agent"),
-            remedy="write the name of an agent such as fence_ipmilan",
-        )
+    check_agent(fence.agent, where=at("agent"))
     check_address(fence.address, where=at("address"))
-    if not fence.username or not fence.username.isprintable():
-        raise InputError(
-            "the username of a fence device is empty or not printable", where=at("username"), remedy="write it out"
-        )
+    check_fence_user(fence.username, where=at("username"))
     # The value itself is never shown: it may be the password.
     if not _SECRET.fullmatch(fence.secret) or "/../" in fence.secret:
         raise InputError(
@@ -185,6 +177,20 @@ def _check_fence(fence: FenceDevice, *, at: At) -> None:
             where=at("secret"),
             remedy='put the password into a file of mode 0600 and write its path, e.g. secret = "secrets/snow01.ipmi"',
         )
+
+
+def check_agent(agent: str, *, where: str) -> None:
+    """Raise InputError unless ``agent`` can be a fence agent."""
+    if not _AGENT.fullmatch(agent):
+        raise InputError(
+            f"{show(agent)} is no fence agent", where=where, remedy="write the name of an agent such as fence_ipmilan"
+        )
+
+
+def check_fence_user(user: str, *, where: str) -> None:
+    """Raise InputError unless ``user`` can be a user of a fence device."""
+    if not user or not user.isprintable():
+        raise InputError("the username of a fence device is empty or not printable", where=where, remedy="write it out")
 
 
 def _check_floating_ip(floating_ip: FloatingIp, servers: tuple[Server, ...], *, at: At) -> None:

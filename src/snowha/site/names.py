@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from snowha.errors import InputError
@@ -128,6 +128,17 @@ def show(text: str) -> str:
     """``text`` for a message: escapes visible, long ones cut, so that no file can draw on the terminal."""
     shown = ascii(text)
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
+
+
+def listed(words: Iterable[str], joined: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``: for a message."""
+    *most, last = [*words] or [""]
+    return f"{', '.join(most)} {joined} {last}" if most else last
+
+
+def agreed(words: Sequence[str], one: str, many: str) -> str:
+    """The words as a subject with its verb: ``snow01 does``, ``snow01 and snow02 do``."""
+    return f"{listed(words)} {one if len(words) == 1 else many}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from snowha.errors import InputError, SnowError
 from snowha.site.model import Disk, Domain, Site
+from snowha.site.names import listed
 
 Severity = Literal["stop", "warn", "note"]
 
@@ -149,7 +150,7 @@ def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
             code="shared-disk",
             severity="stop",
             where=", ".join(configs),
-            message=f"{target} is a disk of {' and '.join(names)}: two writers destroy a file system",
+            message=f"{target} is a disk of {listed(names)}: two writers destroy a file system",
             remedy="give each domain a disk of its own",
         )
 

@@ -8,12 +8,18 @@ from click.testing import CliRunner
 from snowha.cli.tree import images
 from snowha.errors import InputError
 
+NUMBERS = ("--max-away", "--snapshot-size", "--rate")
+
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--max-away", "0"], "--max-away must be more than 0"),
-        (["--snapshot-size", "-5"], "--snapshot-size must be more than 0"),
+        *(
+            ([name, value], f"{name}: it cannot be")
+            for name in NUMBERS
+            for value in ("0", "-5", "nan", "inf", "-inf", "x", "1e99")
+        ),
+        (["--snapshot-size", "1.5"], "a whole number: MiB above 0, for example --snapshot-size 1024"),
         (["--cold", "--max-away", "60"], "while the domain runs"),
         ([], "there is no such file"),
     ],

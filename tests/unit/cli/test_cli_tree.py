@@ -113,6 +113,24 @@ def test_a_verb_of_the_lab_says_what_it_lacks_before_it_does_anything(monkeypatc
     assert "pyghmi, qemu.qmp" in str(ended.exception) and "pip install pyghmi qemu.qmp" in ended.exception.remedy
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ha chekc", "there is no 'chekc' here. Did you mean `snow ha check`?"),
+        ("ha STATUS", "`snow ha status`"),
+        ("check", "`snow ha check`"),
+        ("ha copy deploy01", "`snow images copy`"),
+        ("image list", "`snow images`"),
+        ("ha zzzz", "There are init, check, plan"),
+        ("ha check --jsn", "--json"),
+    ],
+)
+def test_a_verb_or_option_that_is_none_is_answered_with_those_like_it(line: str, said: str) -> None:
+    """Whoever mistypes at night would have to read the help of everything."""
+    told = CliRunner().invoke(snow, line.split(), prog_name="snow")
+    assert told.exit_code == 2 and said in told.output
+
+
 def test_the_manual_page_is_made_of_the_help_of_today() -> None:
     """It told of options that were refused, and not of others: python -m snowha.cli.man > docs/man/snow.1."""
     assert MANUAL.read_text(encoding="utf-8") == man.page()

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from snowha.cli import logs, verbosity
+from snowha.cli import logs, tree, verbosity
 from snowha.cli.progress import display
 from snowha.errors import InputError, SiteError
 from snowha.hosts import files, hidden
@@ -66,6 +67,26 @@ def test_each_command_on_a_server_is_shown_as_it_begins(tmp_path: Path) -> None:
     assert "uname" not in snow(tmp_path, "ha init 127.0.0.1 localhost").stderr
 
 
+def test_the_options_can_stand_behind_the_verb(tmp_path: Path) -> None:
+    """Everybody adds -v to the end of the line that he has just typed."""
+    ended = snow(tmp_path, "ha init 127.0.0.1 localhost -v --log-file log -v")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines().count("127.0.0.1$ uname -n") == 1
+    text = (tmp_path / "log").read_text()
+    assert "127.0.0.1$ uname -n" in text and text.endswith("exit code 2\n")
+    assert "uname" not in snow(tmp_path, "ha init 127.0.0.1 -q localhost").stderr
+
+
+def test_words_for_another_program_are_left_to_it() -> None:
+    """`snow lab ssh snow01 ls -v` would be without its -v."""
+    for words in (("lab", "ssh"), ("lab", "exec")):
+        command: click.Command | None = tree.snow
+        for word in words:
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(command), word)
+        assert command is not None and "-v" not in {name for one in command.params for name in one.opts}
+
+
 def test_a_log_file_has_everything_with_times_for_its_owner_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
     before = "2026-01-31T12:00:00.000Z snow 0.1.0, pid 7, user 0: ha check"
@@ -109,9 +130,13 @@ main.main()
     ("line", "said"),
     [
         ("--log-file nowhere/log ha check", "nowhere/log: the log cannot be written"),
-        ("--log-file . ha check", "it is a folder"),
+        ("--log-file . ha check", "the name of a folder"),
         ("--log-file fifo ha check", "it is a FIFO"),
+        ("--log-file= ha check", "no file is named"),
         ("-v -q ha check", "exclude each other"),
+        ("ha check -v -q", "exclude each other"),
+        ("-q ha check -v", "exclude each other"),
+        ("--log-file a ha check --log-file b", "named twice"),
     ],
 )
 def test_options_that_cannot_be_followed_are_said_first(tmp_path: Path, line: str, said: str) -> None:

@@ -83,6 +83,9 @@ def site(tmp_path: Path) -> Path:
     ssh.write_text(SILENT_SSH.replace("LET_GO", str(tmp_path / "let-go")))
     ssh.chmod(0o755)
     os.mkfifo(tmp_path / "let-go")
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    (tmp_path / "secrets/ipmi").touch(mode=0o600)
+    (tmp_path / "secrets/ipmi").write_text("x\n")
     return tmp_path
 
 

@@ -70,6 +70,46 @@ def test_nothing_waits_for_a_fifo(tmp_path: Path, kind: str) -> None:
             SshHost("snow01", "snow01", Ssh(config=path))
 
 
+def test_an_ssh_configuration_that_is_none_is_said_before_ssh_is_started(tmp_path: Path) -> None:
+    """ssh says so of each server, which then counts as one that does not answer. Two words mean none at all (ssh(1), -F)."""
+    for config, said in ((tmp_path, "it is a folder"), (tmp_path / "nowhere", "the ssh configuration cannot be read")):
+        with pytest.raises(InputError, match=said) as caught:
+            SshHost("snow01", "snow01", Ssh(config=str(config)))
+        assert caught.value.remedy
+    for config_word in ("none", os.devnull):
+        SshHost("snow01", "snow01", Ssh(config=config_word))
+
+
+def test_what_is_written_later_is_tried_now(tmp_path: Path) -> None:
+    """A plan, or half an hour of `init`, would have no place to go."""
+    full = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "link").symlink_to("nowhere/x")
+    for path, said in (
+        (tmp_path / "nowhere/x", "no such folder"),
+        (tmp_path, "it is a folder"),
+        (tmp_path / "link", "a link that leads nowhere"),
+        (tmp_path / ("x" * 256), "File name too long"),
+        (Path("/proc/x"), "nothing can be written here"),
+    ):
+        with pytest.raises(InputError) as caught:
+            user_file.check_target(path)
+        assert said in caught.value.message and caught.value.remedy
+    (tmp_path / "there").write_text("mine")
+    for name in ("x" * 255, "there", "ä" * 127):
+        user_file.check_target(tmp_path / name)
+    script = f"""
+import resource, signal
+from pathlib import Path
+from snowha.hosts import user_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, {full[1]}))
+user_file.check_target(Path({str(tmp_path / "new")!r}))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert "nothing can be written here: File too large" in ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
 def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
     """Some editors write one, and show it nowhere."""
     (tmp_path / "x").write_bytes(b"\xef\xbb\xbfa\r\nb")

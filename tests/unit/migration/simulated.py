@@ -16,9 +16,10 @@ from snowha.errors import InputError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
-from snowha.migration import undo_cluster
+from snowha.migration import address_use, undo_cluster
 from snowha.migration.ground import Ground, read_domains
-from snowha.site import domain_config
+from snowha.site import domain_config, ha_toml
+from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
 from snowha.xen import server_program, xl
 
@@ -65,6 +66,8 @@ class World:
     """Pacemaker's resources with the server that each is on."""
     maintenance: bool = False
     standby: set[str] = field(default_factory=set)
+    answering: dict[str, str] = field(default_factory=dict)
+    """Who answers for an address on the servers' network."""
     leases: Leases = field(default_factory=Leases)
 
     def crm_mon(self) -> str:
@@ -171,6 +174,8 @@ class SimulatedHost:
         if words[:2] == ["sh", "-c"]:
             if words[2] == server_program._LINK:
                 self.links[words[5]] = words[4]
+            if words[2] == address_use._ASK:
+                return 0, self.world.answering.get(words[4], "")
             if words[2] == undo_cluster._EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
@@ -197,6 +202,12 @@ class SimulatedHost:
                 return 0, f"Name ID Mem VCPUs State Time(s)\nDomain-0 0 1024 1 r----- 9.9\n{rows}"
             case ["touch", _]:
                 return 0, ""
+            case ["cat", "/proc/sys/kernel/random/boot_id"]:
+                return 0, f"boot of {here}\n"
+            case ["xl", "vm-list"]:
+                ids = {name: f"5eed0000-0000-4000-8000-{number:012}" for number, name in enumerate(world.running)}
+                rows = "".join(f"{ids[name]}  {5} {name}\n" for name, server in world.running.items() if server == here)
+                return 0, f"UUID                                  ID    name\n{rows}"
             case ["xl", "shutdown", "-w", name]:
                 world.log.append((here, f"shutdown {name}"))
                 del world.running[name]
@@ -392,6 +403,12 @@ def single_server(names: Sequence[str] = ("deploy01", "slurm01")) -> tuple[Groun
         apart=(),
     )
     return Ground(site, by_name), world, hosts
+
+
+def rendered(site: Site) -> str:
+    """The ha.toml of ``site``."""
+    names = tuple(domain.name for domain in site.domains)
+    return ha_toml.render(HaFile(site.name, site.paths, site.servers, names, site.floating_ip, site.mounts))
 
 
 class Listener:

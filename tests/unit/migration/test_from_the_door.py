@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
+from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, rendered, single_server
 
 from snowha.cli.tree import ha
 from snowha.errors import SnowError
@@ -36,7 +36,7 @@ class Door:
         self.findings: tuple[Finding, ...] = ()
         self.shared: tuple[Finding, ...] = ()
         """What two domains must not share."""
-        (folder / "ha.toml").write_text("# ha.toml\n")
+        (folder / "ha.toml").write_text(rendered(self.ground.site))
         monkeypatch.chdir(folder)
         self.monkeypatch = monkeypatch
         self.machine("here")

@@ -126,6 +126,19 @@ def test_what_is_written_is_what_is_read(site: Site) -> None:
         (["snow01", "snow02", "--bmc", "snow01=;"], "--bmc snow01: neither an IP"),
         (["snow01", "snow02", "--bmc", "snow01=1.2.3.4", "--bmc", "snow01=1.2.3.5"], "named twice"),
         (["snow01", "snow02", "-o", "nowhere/ha.toml"], "no such folder"),
+        (["snow01", "snow02", "-o", "new/"], "the name of a folder"),
+        (["snow01", "snow02", "-o", ""], "no file is named"),
+        (["snow01", "snow02", "-o", "h" * 300], "at most 200 letters"),
+        (["snow01", "snow02", "-o", f"{'h' * 190}.{'t' * 100}"], "File name too long"),
+        (["snow01", "snow02", "-o", "/proc/ha.toml"], "nothing can be written"),
+        (["snow01", "snow02", "-o", "/sys/ha.toml"], "nothing can be written"),
+        (["snow01", "snow02", "--bmc-user", ""], "--bmc-user: the username"),
+        (["snow01", "snow02", "--bmc-agent", "foo"], "--bmc-agent: 'foo' is no fence agent"),
+        (["snow01", "snow02", "--bmc-agent", ""], "--bmc-agent: '' is no fence agent"),
+        (["snow01", "snow02", "--bmc", "snow01=1.2.3.4", "--bmc", "snow02=1.2.3.4"], "named for snow01 and snow02"),
+        (["snow01", "snow02", "--bmc", "snow01=snow02"], "is a server, not its BMC"),
+        (["snow01", "snow02", "--ssh-config", "."], "the name of a folder"),
+        (["snow01", "snow02", "--bmc-password-file", "nowhere"], "write the BMCs' password into the first line"),
         (["snow01", "snow02", "-o", "/proc/self/ha.toml"], "nothing can be written"),
         (["snow01", "snow02", "-o", "folder", "--force"], "it is a folder"),
         (["snow01", "snow02", "-o", "folder"], "it is a folder"),
@@ -284,10 +297,31 @@ def test_a_disk_that_is_full_leaves_no_password_behind(
             raise OSError(28, "No space left on device", "ha.toml")
         return real(*words, **how)
 
+    # it fills up after it was looked at
+    monkeypatch.setattr(user_file, "check_target", lambda path: None)
     monkeypatch.setattr(user_file, broken, full)
     ended = site.init("snow01", "snow02")
     assert isinstance(ended.exception, OSError)
     assert list(site.folder.iterdir()) == []
+
+
+def test_a_floating_ip_that_somebody_has_is_not_proposed(site: Site) -> None:
+    """The gateway of today is often a router: it would have been talked over, and every domain with it."""
+    conf = SNOW_CONF.replace("'192.168.8.1' '192.168.8.11'", "'192.168.8.100' '192.168.8.11'")
+    site.conf(f"{conf}IPMI_USER=admin\nNET_MGMT=( 'xmgmt0' '' '' '10.0.0.' '255.255.255.0' '-mgmt' )\n")
+    site.world.answering = {"192.168.8.100": "52:54:00:00:00:01", "192.168.8.254": "somebody"}
+    ended = site.init("snow01", "snow02")
+    assert "192.168.8.100, is another machine's (52:54:00:00:00:01)" in ended.output
+    found = site.written().floating_ip
+    assert found is not None and found.address == "192.168.8.253"
+    # one of the servers has it: the cluster is there already
+    site.world.answering = {"192.168.8.100": "own"}
+    assert site.init("snow01", "snow02", "--force").exit_code == 0
+    found = site.written().floating_ip
+    assert found is not None and found.address == "192.168.8.100"
+    # as many as are tried
+    site.world.answering = {f"192.168.8.{number}": "somebody" for number in (100, *range(240, 255))}
+    assert "no free address" in site.refused("snow01", "snow02", "--force", code=4)
 
 
 def test_a_password_of_two_lines_is_refused(site: Site) -> None:

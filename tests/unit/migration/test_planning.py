@@ -156,12 +156,23 @@ def test_a_step_that_was_done_meanwhile_is_a_difference_too(file: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "snow-ha plan", "version": 9}', "\xff"])
-def test_a_file_that_is_no_plan_is_one_message(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        *((text, "not a saved plan") for text in ("", "{}", "[]", "7", "{", "\xff", "[" * 100_000)),
+        ('{"format": "snow-ha plan", "version": 9}', "another version"),
+        ('{"format": "snow-ha plan", "version": 1}', "is damaged"),
+        ('{"format": "snow-ha plan", "version": 1, "made": 1, "selection": [], "seen": 1, "steps": 1}', "is damaged"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_one_message_without_a_word_of_python(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "plan.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match="not a plan"):
+    with pytest.raises(InputError) as caught:
         saved.read(path)
+    assert said in caught.value.message and caught.value.remedy
+    for leaked in ("'selection'", "Expecting", "codec", "object", "KeyError"):
+        assert leaked not in str(caught.value)
 
 
 def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> None:

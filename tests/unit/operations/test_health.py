@@ -226,3 +226,9 @@ def test_only_what_is_moved_must_not_be_left_alone() -> None:
     assert held(unmanaged, "slurm01") is None
     assert held(cluster(options(maintenance_mode="true"), everything_unmanaged), "slurm01") == "maintenance-mode"
     assert held(cluster(node("snow02", standby="true")), "slurm01") is None
+
+
+def test_two_silent_servers_are_spoken_of_as_two() -> None:
+    """`snow01 and snow02 does not answer` was what a user read."""
+    said = {one.message for one in judged(Case(cluster()), **lost("snow01"), **lost("snow02"))}
+    assert "whether deploy01 runs is not known: snow01 and snow02 do not answer" in said

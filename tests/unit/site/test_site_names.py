@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from snowha.errors import InputError
+from snowha.site import names
 from snowha.site.names import check_address, check_domain_name, check_path, check_server_name
 
 
@@ -60,3 +61,16 @@ def test_addresses_are_accepted(address: str) -> None:
 def test_a_mistyped_address_is_not_taken_for_a_host_name(address: str) -> None:
     with pytest.raises(InputError):
         check_address(address, where="x:1")
+
+
+def test_a_list_in_a_sentence_is_one_that_can_be_read_aloud() -> None:
+    """`snow01 and snow02 does not answer` was what a user read at night."""
+    assert [names.listed(words) for words in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+    assert names.listed({"a": 1, "b": 2}, "or") == "a or b"
+    assert names.agreed(["snow01"], "does", "do") == "snow01 does"
+    assert names.agreed(["snow01", "snow02"], "does", "do") == "snow01 and snow02 do"

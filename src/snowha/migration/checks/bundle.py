@@ -17,11 +17,18 @@ _MISSING_COMMAND = (126, 127)
 
 
 def gather_argv(
-    boundary: str, *, snow_conf: str, images: str, names: Sequence[str], tools: Sequence[str], paths: Sequence[str]
+    boundary: str,
+    *,
+    snow_conf: str,
+    images: str,
+    configs: str,
+    names: Sequence[str],
+    tools: Sequence[str],
+    paths: Sequence[str],
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
     script = looking(saved.FUNCTION + _script("gather.sh"))
-    return ["sh", "-c", script, "sh", boundary, snow_conf, images, *names, "--", *tools, "--", *paths]
+    return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
 
 
 def reach_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:

@@ -16,12 +16,12 @@ OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note
 _SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown"})
 """By rules about servers and domains, which know more."""
 
-HEALTH: dict[str, Entry] = {
+_OF_STATUS = {
     code: Entry(kind.title, OF_HEALTH[kind.severity], kind.why, kind.remedy.replace("{where}", "NAME"))
     for code, kind in KINDS.items()
-    if code not in _SAID_ALREADY
 }
-"""What `snow ha status` says of a running cluster (operations/findings.py)."""
+HEALTH = {code: entry for code, entry in _OF_STATUS.items() if code not in _SAID_ALREADY}
+"""What `snow ha status` says of a running cluster (operations/findings.py), and `snow ha check` with it."""
 
 _NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
 
@@ -100,6 +100,12 @@ ENTRIES: dict[str, Entry] = {
         "Images there could not be shared by the servers.",
         'put /sNow on a shared file system first (guide, "This guide assumes that")',
     ),
+    "not-shared": Entry(
+        "Images or configs that only one server has",
+        "stop",
+        "A domain could be started on no other server. Links are followed: one may lead out of the shared file system.",
+        "name a folder on the shared file system in [paths] of ha.toml, and put there what is in this one",
+    ),
     "mount-differs": Entry(
         "A shared file system that is another one on another server",
         "stop",
@@ -162,6 +168,18 @@ ENTRIES: dict[str, Entry] = {
         "note",
         "There is no ping on that server yet.",
         "apt install iputils-ping, or let `snow ha apply` install it",
+    ),
+    "floating-ip-network": Entry(
+        "A floating IP that is not of its bridge's network",
+        "stop",
+        "Nobody on that network would reach it, or the server that has it would send answers another way.",
+        "correct floating_ip and floating_nic in ha.toml: an address of the bridge's network, with its prefix length",
+    ),
+    "floating-ip-taken": Entry(
+        "A floating IP that somebody has",
+        "stop",
+        "Two machines with one address take each other's traffic: every domain and node would lose its gateway now and then.",
+        "name a free address as floating_ip in ha.toml, or give the machine that has it another one",
     ),
     "one-link": Entry(
         "Only one link",
@@ -329,8 +347,11 @@ ENTRIES: dict[str, Entry] = {
     "corosync-running": Entry(
         "Corosync runs with another configuration",
         "stop",
-        "A configuration is not changed under a running cluster.",
-        "stop the cluster on every server (systemctl stop pacemaker corosync), then run this again",
+        "A configuration is not changed under a running cluster. Where Pacemaker is stopped, it stops its domains first, unless "
+        "it is in maintenance-mode.",
+        "to stop it without stopping the domains: crm_attribute --type=crm_config --name=maintenance-mode --update=true, then on "
+        "every server systemctl stop pacemaker corosync; run this again; end it with crm_attribute --type=crm_config "
+        "--name=maintenance-mode --delete when Pacemaker runs",
     ),
     "cib-foreign-resources": Entry(
         "Pacemaker runs what is not ours",
@@ -352,6 +373,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     **HEALTH,
 }
+ONLY_STATUS = {code: entry for code, entry in _OF_STATUS.items() if code not in ENTRIES}
+"""What `snow ha status` finds and `snow ha check` says in other words."""
 
 
 def found(code: str, where: str, message: str, *, remedy: str = "", severity: Severity | None = None) -> Finding:

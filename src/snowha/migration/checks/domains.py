@@ -9,6 +9,7 @@ from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, ServerFacts, half_migrated
 from snowha.site import rules as site_rules
 from snowha.site.model import Site
+from snowha.site.names import listed
 from snowha.site.rules import Finding
 from snowha.xen import saved, xl
 
@@ -84,7 +85,7 @@ def _running(site: Site, facts: Facts) -> Iterator[Finding]:
                 yield found("crashed", server.name, f"{name} {state}")
     for name, servers in alive.items():
         if len(servers) > 1:
-            yield found("runs-twice", ", ".join(servers), f"{name} runs on {' and '.join(servers)} at once")
+            yield found("runs-twice", ", ".join(servers), f"{name} runs on {listed(servers)} at once")
 
 
 def _saved(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -6,8 +6,13 @@ from dataclasses import asdict
 from difflib import get_close_matches
 
 from snowha.errors import InputError
-from snowha.migration.checks.catalogue import ENTRIES
+from snowha.migration.checks.catalogue import ENTRIES, ONLY_STATUS
 from snowha.migration.checks.entry import Entry
+from snowha.site.names import listed, show
+
+ALL = "all"
+"""In place of a code."""
+_KNOWN = {**ENTRIES, **ONLY_STATUS}
 
 
 def paragraphs(entry: Entry) -> list[str]:
@@ -24,6 +29,17 @@ def explain(code: str) -> list[str]:
     return [code, f"  {what}", f"  → {do}", *(f"  {line}" for line in fix)]
 
 
+def all_lines() -> list[str]:
+    """A line of each finding: its code, how severe it is, and what it is."""
+    width = max(map(len, _KNOWN))
+    return [f"{code.ljust(width)}  {entry.severity:4}  {entry.title}" for code, entry in sorted(_KNOWN.items())]
+
+
+def all_data() -> list[dict[str, object]]:
+    """Every finding as data."""
+    return [data(code) for code in sorted(_KNOWN)]
+
+
 def data(code: str) -> dict[str, object]:
     """One finding as data. Raises InputError as ``explain``."""
     found = asdict(entry(code))
@@ -33,14 +49,14 @@ def data(code: str) -> dict[str, object]:
 
 def entry(code: str) -> Entry:
     """Raises InputError for a code that is none, with those that are like it."""
-    if code in ENTRIES:
-        return ENTRIES[code]
+    if code in _KNOWN:
+        return _KNOWN[code]
     asked = code.lower()
-    like = dict.fromkeys(
-        [*get_close_matches(asked, ENTRIES, n=5), *(known for known in ENTRIES if asked and asked in known)]
+    like = [*get_close_matches(asked, _KNOWN, n=3), *(known for known in _KNOWN if asked in known)]
+    hint = f"did you mean {listed(list(dict.fromkeys(like))[:3], 'or')}? " if like else ""
+    raise InputError(
+        f"there is no finding {show(code)}", where="--explain", remedy=f"{hint}`snow ha check --explain all` lists them"
     )
-    remedy = f"did you mean {', '.join(like)}?" if like else f"there are {', '.join(sorted(ENTRIES))}"
-    raise InputError(f"there is no finding {code!r}", where="--explain", remedy=remedy)
 
 
 def document() -> str:

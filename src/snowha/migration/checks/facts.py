@@ -54,6 +54,8 @@ class Card:
 
     device: str
     mtu: int
+    prefixlen: int = 0
+    """Of the address; 0 where it was not told."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class ServerFacts:
     """The first IPv4 address that a name resolves to there; empty if none."""
     tools: frozenset[str] = frozenset()
     paths: Mapping[str, PathFact] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    """Where the images and the domains' configs belong, links followed; none where it could not be told."""
     space: int | None = None
     """Bytes free where the images belong; None where it could not be told."""
     xendomains: str | None = None
@@ -187,6 +191,8 @@ class Facts:
     """By server; None where there are none yet."""
     records: tuple[Lease, ...] = ()
     """Of the leases, as one server reads them."""
+    floating: Mapping[str, str] = field(default_factory=dict)
+    """By server: who answers there for the floating IP (migration/address_use.py), empty if nobody does."""
 
     @property
     def first(self) -> ServerFacts:
@@ -254,6 +260,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         },
         tools=frozenset(sections.get("tools", "").split()),
         paths=_paths(sections.get("paths", "")),
+        folders=tuple(sections.get("folders", "").splitlines()),
         space=int(space[1]) * int(space[2]) if space else None,
         xendomains=sections.get("xendomains"),
         autostart=tuple(
@@ -319,7 +326,7 @@ def _addresses(text: str) -> dict[str, Card]:
     except ValueError:
         return {}
     return {
-        str(info["local"]): Card(str(link["ifname"]), int(link.get("mtu", 0)))
+        str(info["local"]): Card(str(link["ifname"]), int(link.get("mtu", 0)), int(info.get("prefixlen", 0)))
         for link in links
         for info in link.get("addr_info", ())
         if "local" in info

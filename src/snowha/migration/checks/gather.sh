@@ -1,10 +1,10 @@
 # What `snow ha check` asks a server, all at once: on a busy server each command of its own costs a noticeable time.
-# Nothing is changed. Parameters: boundary, snow.conf ('' where it is not asked for), folder of the images; then names to
-# resolve, `--`, tools to look for, `--`, files and volumes to look at. Each answer stands between two lines that begin
+# Nothing is changed. Parameters: boundary, snow.conf ('' where it is not asked for), folders of the images and of the domains'
+# configs; then names to resolve, `--`, tools to look for, `--`, files and volumes to look at. Each answer stands between two lines that begin
 # with the boundary, which nobody can guess.
 export LC_ALL=C
-b=$1 conf=$2 images=$3
-shift 3
+b=$1 conf=$2 images=$3 configs=$4
+shift 4
 printf '%s clock %s\n' "$b" "$(date +%s.%N)"
 begin() { printf '\n%s < %s\n' "$b" "$1"; }
 end() { printf '\n%s > %s\n' "$b" "$1"; }
@@ -55,6 +55,10 @@ folder=$images
 [ -d "$folder" ] || folder=${folder%/*}
 stat -f -c '%a %S %n' -- "${folder:-/}" 2>&1
 end $?
+# where they are, links followed: a link may lead out of the shared file system
+begin folders
+printf '%s\n%s\n' "$(readlink -m -- "$images")" "$(readlink -m -- "$configs")"
+end 0
 take saved saved
 begin undone
 for file in "$images"/*/*.undone; do [ ! -e "$file" ] || stat -c '%s %n' -- "$file"; done

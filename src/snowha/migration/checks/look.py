@@ -17,6 +17,7 @@ from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.reading import looking
 from snowha.hosts.waiting import waiting_for
+from snowha.migration import address_use
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import (
     BmcFact,
@@ -67,6 +68,7 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         confs = {name: ground.site.paths.snow_conf if name in alive[:1] else "" for name in names}
         leased = pool.submit(_leases, ground, {name: hosts[name] for name in alive})
         gathered = {name: pool.submit(_gather, ground, hosts[name], confs[name]) for name in alive}
+        answered = {name: pool.submit(_holder, ground, hosts[name]) for name in alive}
         reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
         holders = [hosts[name] for name in names[:2] if name in alive]
         locked = pool.submit(locks, holders, ground.site.paths.snow_conf)
@@ -86,7 +88,8 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
         answers, records = leased.result()
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records)
+        floating = {name: future.result() for name, future in answered.items()}
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
@@ -146,6 +149,7 @@ def _gather(ground: Ground, host: Host, conf: str) -> ServerFacts:
         boundary,
         snow_conf=conf,
         images=site.paths.images,
+        configs=site.paths.domain_configs,
         names=asked_names(ground),
         tools=asked_tools(ground),
         paths=asked_paths(ground),
@@ -188,6 +192,13 @@ def _leases(ground: Ground, hosts: Mapping[str, Host]) -> tuple[dict[str, Leases
         if not any(leases.judge(images, answers, records)):
             break
     return answers, records
+
+
+def _holder(ground: Ground, host: Host) -> str:
+    floating = ground.site.floating_ip
+    with suppress(SnowError):  # said by the other question
+        return address_use.holder(host, floating.address, floating.nic) if floating else ""
+    return ""
 
 
 def _leases_of(host: Host) -> Leases | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from snowha.cluster import fencing
@@ -9,12 +10,14 @@ from snowha.migration.checks import bmc
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts
 from snowha.site.model import Server, Site
+from snowha.site.names import listed
 from snowha.site.rules import Finding
 
 
 def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     """Links both ways, then the fence devices."""
     yield from _links(site, facts)
+    yield from _floating_ip(site, facts)
     for server in site.servers:
         yield from _fence(site, server, facts)
     yield from _tools(site, facts)
@@ -44,6 +47,53 @@ def _links(site: Site, facts: Facts) -> Iterator[Finding]:
             yield found(
                 "link-mtu", reach.by, f"{what}: packets of {reach.mtu} bytes, as {reach.device} sends them, get lost"
             )
+
+
+def _floating_ip(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Of every server that has the bridge: a new one gets it from the migration."""
+    floating = site.floating_ip
+    if floating is None:
+        return
+    wanted = ipaddress.ip_interface(f"{floating.address}/{floating.prefixlen}")
+    for server in facts.answering:
+        own = [
+            ipaddress.ip_interface(f"{address}/{card.prefixlen}")
+            for address, card in server.addresses.items()
+            if card.device == floating.nic and card.prefixlen and address != floating.address
+        ]
+        own = [one for one in own if one.version == wanted.version]
+        if own and wanted.network not in [one.network for one in own]:
+            here = listed(sorted({str(one.network) for one in own}))
+            yield found("floating-ip-network", server.name, f"{wanted} is not of {here}, where {floating.nic} is")
+        elif server is facts.first and not own and any(card.prefixlen for card in server.addresses.values()):
+            yield found(
+                "floating-ip-network", server.name, f"{floating.nic} has no address there to be on a network with"
+            )
+    if (
+        wanted.version == 4
+        and wanted.network.prefixlen < 31
+        and wanted.ip
+        in (
+            wanted.network.network_address,
+            wanted.network.broadcast_address,
+        )
+    ):
+        yield found(
+            "floating-ip-network", "ha.toml", f"{wanted} is the address of the network itself, or its broadcast"
+        )
+    yield from _taken(site, floating.address, facts)
+
+
+def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
+    for domain in site.domains:
+        if any(vif.ip == address for vif in domain.vifs):
+            yield found("floating-ip-taken", domain.config, f"{address} is an address of {domain.name}")
+    if any(address in server.addresses for server in facts.answering) or len(facts.answering) < len(facts.servers):
+        return  # a server of ours has it, or may have it
+    heard = {server: holder for server, holder in facts.floating.items() if holder}
+    if heard:
+        who = listed(sorted(set(heard.values())))
+        yield found("floating-ip-taken", ", ".join(heard), f"{address} is answered for by {who}, which is no server")
 
 
 def _fence(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from snowha.migration.checks.facts import Facts, Mounted, ServerFacts
 from snowha.operations import image_room
 from snowha.site import snow_conf
 from snowha.site.model import Domain, Site
+from snowha.site.names import agreed, listed
 from snowha.site.rules import Finding
 
 SPACE_RESERVE = 64 << 20
@@ -22,6 +23,7 @@ _ALIKE_WORDS = ("hard", "soft", "nolock", "lock", "noac")
 def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     """Mounts, locks, room, and where sNow! would put the next image."""
     yield from _not_nfs(facts)
+    yield from _not_shared(site, facts)
     yield from _mounts(site, facts)
     yield from _locks(site, facts)
     yield from _space(site, facts)
@@ -45,6 +47,45 @@ def _not_nfs(facts: Facts) -> Iterator[Finding]:
     if mount is None or not mount.is_nfs:
         what = f"on {mount.fstype} ({mount.source})" if mount else "on nothing (not mounted)"
         yield found("not-nfs", first.name, f"/sNow is not on NFS but {what}")
+
+
+def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Images and configs that only the first server has: a domain could be started nowhere else. Links are followed."""
+    first = facts.first
+    if not first.answers:
+        return
+    names = ("images", "domain_configs")
+    asked = [getattr(site.paths, name) for name in names]
+    real = first.folders if len(first.folders) == len(names) else asked
+    for name, path, folder in zip(names, asked, real, strict=True):
+        mount = first.mount_of(folder)
+        where = f"{first.name}:{path}"
+        leads = f" (a link to {folder})" if folder != path else ""
+        if mount is None or not mount.is_nfs:
+            if mount is not None and mount == first.mount_of("/sNow"):
+                continue  # not-nfs says so of all that is there
+            what = f"{mount.fstype} ({mount.source})" if mount else "no file system that is known"
+            yield found("not-shared", where, f"paths.{name} is on {what} of {first.name} alone{leads}")
+        elif not any(_is_below(folder, one.target) for one in site.mounts):
+            missing = [
+                server.name for server in facts.answering if server is not first and not _has(server, folder, mount)
+            ]
+            if missing:
+                yield found(
+                    "not-shared",
+                    where,
+                    f"paths.{name} is on {mount.source}{leads}, which no [[mount]] of ha.toml gives to {listed(missing)}",
+                    remedy=f"add a [[mount]] of {mount.source} on {mount.target} to ha.toml",
+                )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
+
+
+def _has(server: ServerFacts, folder: str, mount: Mounted) -> bool:
+    there = server.mount_of(folder)
+    return there is not None and (there.source, there.target) == (mount.source, mount.target)
 
 
 def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -202,5 +243,7 @@ def _destination(site: Site, facts: Facts) -> Iterator[Finding]:
     )
     if others:
         yield found(
-            "image-destination", where, f"IMG_DST is lvm={destination.value}, and {', '.join(others)} has no disk in it"
+            "image-destination",
+            where,
+            f"IMG_DST is lvm={destination.value}, and {agreed(others, 'has', 'have')} no disk in it",
         )

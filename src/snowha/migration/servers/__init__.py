@@ -78,6 +78,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
                 apply=partial(boot.bring_up, ground, server),
                 needs=(f"servers.settings.{name}",),
                 uses=(f"server:{name}",),
+                interrupts=(name,),
             )
         )
         found.append(

@@ -95,9 +95,12 @@ def wait_for_xen(host: Host, reporter: Reporter) -> None:
     )
 
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
 def boot_id(host: Host) -> str:
     """Differs after every boot (random(4))."""
-    return host.run(["cat", "/proc/sys/kernel/random/boot_id"], timeout=30).stdout.strip()
+    return host.run(["cat", BOOT_ID], timeout=30).stdout.strip()
 
 
 def reboot(host: Host, reporter: Reporter, *, what: str, timeout: float = 900) -> None:

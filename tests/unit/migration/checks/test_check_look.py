@@ -61,11 +61,13 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     conf = tmp_path / "snow.conf"
     conf.write_text(f"A=1\n{B}x < os\nB=2")
     (tmp_path / "images/deploy01").mkdir(parents=True)
+    (tmp_path / "configs").symlink_to("/nowhere/else")
     (tmp_path / "images/deploy01/deploy01-disk.undone").write_bytes(b"i" * 99)
     words = bundle.gather_argv(
         B,
         snow_conf=str(conf),
         images=str(tmp_path / "images"),
+        configs=str(tmp_path / "configs/there"),
         names=["localhost", "no-such-name.invalid"],
         tools=["sh", "no-such-tool"],
         paths=[str(kernel), str(tmp_path / "absent"), str(tmp_path)],
@@ -84,6 +86,8 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.paths[str(kernel)].allocated == kernel.stat().st_blocks * 512
     assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
     assert facts.space and facts.space > 1 << 20
+    assert facts.folders == (str((tmp_path / "images").resolve()), "/nowhere/else/there")
+    assert facts.addresses["127.0.0.1"].prefixlen == 8
     root = facts.mount_of("/")
     assert root is not None and root.target == "/"
     assert (facts.under_xen, facts.xen, facts.running) == (False, None, {})
@@ -101,7 +105,9 @@ def test_the_sectors_of_a_partitioned_disk(sector: int, tmp_path: Path) -> None:
     device = attached.stdout.strip()
     try:
         LocalHost().run(["sfdisk", "-q", "--label", "gpt", device], input=",,L\n")
-        words = bundle.gather_argv(B, snow_conf="", images=str(tmp_path), names=[], tools=[], paths=[device])
+        words = bundle.gather_argv(
+            B, snow_conf="", images=str(tmp_path), configs="/x", names=[], tools=[], paths=[device]
+        )
         done = LocalHost().run(words, check=False, timeout=30)
     finally:
         LocalHost().run(["losetup", "--detach", device])

@@ -15,7 +15,8 @@ from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts,
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.checks import catalogue, explained, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
-from snowha.site.model import Domain, Site
+from snowha.operations.findings import KINDS
+from snowha.site.model import Domain, FloatingIp, Site
 from snowha.xen.xl import Hypervisor
 
 Broken = tuple[Site, Facts]
@@ -121,6 +122,9 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     ),
     "undone-images": lambda: _facts(change(healthy(), "snow01", undone=(("/sNow/domains/a/a-disk.undone", 1 << 20),))),
     "image-destination": lambda: _facts(change(healthy(), "snow01", snow_conf="IMG_DST='lvm=other_vg'\n")),
+    "not-shared": lambda: _facts(change(healthy(), "snow01", folders=("/srv/images", "/sNow/etc/domains"))),
+    "floating-ip-network": lambda: _site(floating_ip=FloatingIp("10.9.9.254", 24, "xsnow0")),
+    "floating-ip-taken": lambda: _facts(replace(healthy(), floating={"snow01": "", "snow02": "52:54:00:00:00:01"})),
     "link-down": lambda: _facts(_reach(small=False, large=False)),
     "link-mtu": lambda: _facts(_reach(large=False)),
     "link-unknown": lambda: _facts(_reach(small=None, large=None)),
@@ -377,16 +381,25 @@ def test_the_terminal_explains_a_finding_in_the_words_of_the_document() -> None:
     ("code", "says"),
     [
         ("root_ssh", "did you mean root-ssh"),
-        ("Locks", "locks, "),
+        ("Locks", "did you mean locks, "),
         ("bmc", "bmc-refused"),
-        ("zzz", "there are "),
-        ("", "there are "),
+        ("zzz", "`snow ha check --explain all` lists them"),
     ],
 )
 def test_of_a_code_that_is_none_those_like_it_are_named(code: str, says: str) -> None:
     with pytest.raises(InputError) as caught:
         explained.explain(code)
     assert says in caught.value.remedy
+    assert len(caught.value.remedy) < 160, "it was a line of ninety codes"
+
+
+def test_every_code_that_status_prints_can_be_explained() -> None:
+    """`domain-unknown` is shown by `status`, and `--explain` said that there is no such finding."""
+    lines = explained.all_lines()
+    for code in (*catalogue.ENTRIES, *KINDS):
+        assert explained.explain(code)[0] == code
+        assert len([line for line in lines if line.startswith(f"{code} ")]) == 1
+    assert [one["code"] for one in explained.all_data()] == [line.split()[0] for line in lines]
 
 
 def codes(site: Site, facts: Facts) -> set[str]:

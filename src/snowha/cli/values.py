@@ -1,0 +1,75 @@
+"""Values of options that click's own types would take although nothing can be done with them: no name, a folder, no number."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snowha.errors import InputError
+
+
+class FileName(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+    """The path of a file. ``--save ''`` would be the folder that one is in, and ``-o new/`` a file beside it."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if isinstance(value, Path):
+            return value
+        text = str(value)
+        if not text:
+            raise InputError("no file is named", where=_option(param), remedy=f"name one: {_option(param)} FILE")
+        if text.endswith("/") or text.rpartition("/")[2] in (".", ".."):
+            raise InputError(
+                "this is the name of a folder", where=f"{_option(param)} {text}", remedy="name a file in it"
+            )
+        return Path(text)
+
+
+_MOST = 1 << 40
+"""More of anything that is counted here is a slip of the finger, or ``inf``."""
+
+
+class Name(click.ParamType):  # type: ignore[type-arg]
+    """Any word but an empty one: `--until "$STEP"` without that variable would be the whole migration."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            raise InputError("nothing is named", where=_option(param), remedy="name one, or leave the option out")
+        return str(value)
+
+
+class Amount(click.ParamType):  # type: ignore[type-arg]
+    """A number above 0 that can be counted with, in ``unit``; a whole one if ``whole``."""
+
+    name = "number"
+
+    def __init__(self, unit: str, example: str, *, whole: bool = False) -> None:
+        self.unit, self.example, self.whole = unit, example, whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = int(value) if self.whole else float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number <= _MOST:
+            kind = "a whole number: " if self.whole else ""
+            raise InputError(
+                f"it cannot be {str(value)[:40]!r}",
+                where=_option(param),
+                remedy=f"write {kind}{self.unit} above 0, for example {_option(param)} {self.example}",
+            )
+        return number
+
+
+def _option(param: click.Parameter | None) -> str:
+    return max(param.opts, key=len) if param is not None else ""
+
+
+FILE_NAME = FileName()
+NAME = Name()

@@ -1,0 +1,86 @@
+"""Whether ``snow`` runs on a server of the site, or in a domain of it: a step that restarts that one would end the run that waits
+for it, in the middle, with nobody there to give a server its power back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snowha.errors import SiteError, SnowError
+from snowha.hosts.api import Host
+from snowha.hosts.many import each
+from snowha.migration.servers.boot import BOOT_ID
+from snowha.plan.step import Step
+from snowha.site.names import listed
+from snowha.xen import xl
+
+XEN_UUID = Path("/sys/hypervisor/uuid")
+"""Of this domain (Linux, drivers/xen/sys-hypervisor.c); of dom0 it is zero."""
+DMI_UUID, DMI_VENDOR = Path("/sys/class/dmi/id/product_uuid"), Path("/sys/class/dmi/id/sys_vendor")
+"""The same of an HVM domain whose kernel has no Xen drivers (Xen, tools/firmware/hvmloader/smbios.c)."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that this process runs on. ``boot`` is that of its kernel, also in a container; ``domain`` the UUID of the Xen
+    domain that it is, empty if it is none."""
+
+    boot: str
+    domain: str
+
+
+def here() -> Machine:
+    """This machine."""
+    uuid = _text(XEN_UUID) or (_text(DMI_UUID) if _text(DMI_VENDOR) == "xen" else "")
+    return Machine(_text(Path(BOOT_ID)), uuid if uuid.strip("0-") else "")
+
+
+def names(hosts: Mapping[str, Host], machine: Machine) -> dict[str, str]:
+    """What ``machine`` is of the site: a server, or a domain that runs on one; each with how to say so. Empty for another one.
+
+    Raises SnowError for a server that cannot be asked.
+    """
+
+    def on(host: Host) -> dict[str, str]:
+        found = {}
+        if machine.boot and host.run(["cat", BOOT_ID], check=False, timeout=30).stdout.strip() == machine.boot:
+            found[host.name] = f"on {host.name}"
+        if machine.domain and xl.hypervisor(host):
+            for name, uuid in xl.uuids(host).items():
+                if uuid.lower() == machine.domain:
+                    found[name] = f"in {name}, a domain of {host.name}"
+        return found
+
+    return {name: said for found in each(list(hosts.values()), on).values() for name, said in found.items()}
+
+
+def refuse(hosts: Mapping[str, Host], steps: Sequence[Step]) -> None:
+    """Raise SiteError if a step that is due would restart, fence, move or shut down what ``snow`` runs on."""
+    risky = [step for step in steps if step.interrupts]
+    own = names(hosts, here()) if risky else {}
+    ended = [step for step in risky if set(own) & set(step.interrupts) and _is_due(step)]
+    if not ended:
+        return
+    said = listed(list(own.values()))
+    text = "\n  ".join(f"{step.id}: {step.title}" for step in ended)
+    raise SiteError(
+        f"snow runs {said}, and would end itself with:\n  {text}",
+        remedy="run it on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; "
+        "or leave these steps to such a machine, and name others here: --until or --only",
+    )
+
+
+def _is_due(step: Step) -> bool:
+    """Also where it cannot be said yet."""
+    try:
+        return step.check() is not None
+    except SnowError:
+        return True
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip().lower()
+    except (OSError, UnicodeDecodeError):
+        return ""

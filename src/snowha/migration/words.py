@@ -1,0 +1,53 @@
+"""What a command line names (steps, sections, domains), looked up in ``ha.toml`` alone: a typing mistake is told of before any
+server is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from snowha.errors import InputError, UnreachableError
+from snowha.hosts.lost import LostHost
+from snowha.migration import load
+from snowha.migration.ground import Ground
+from snowha.migration.steps import all_steps
+from snowha.plan.selection import named, select
+from snowha.plan.step import Step
+from snowha.site import ha_toml
+from snowha.site.ha_file import HaFile
+from snowha.site.model import Domain
+from snowha.site.names import did_you_mean, show
+
+
+def check_selection(
+    file: Path, *, until: str = "", only: str = "", domains: Sequence[str] = (), to: str | None = None
+) -> None:
+    """Whether there are the steps and domains that --until, --only, --domain and --to name. Raises InputError."""
+    ha = load.read_ha_file(file)
+    steps = steps_of(ha)
+    select(steps, until_step=until, only_step=only, domains=domains, known=ha.domains)
+    if to is not None:
+        named(steps, to, option="--to")
+
+
+def check_domain(file: Path, name: str) -> None:
+    """Whether ``ha.toml`` has this domain. Raises InputError."""
+    known = load.read_ha_file(file).domains
+    if name not in known:
+        raise InputError(
+            f"there is no domain {show(name)}{did_you_mean(name, known)}",
+            where=str(file),
+            remedy=f"there are {', '.join(known)}"
+            if known
+            else "this file has no [[domain]]: add one, or `snow ha init`",
+        )
+
+
+def steps_of(ha: HaFile) -> list[Step]:
+    """The steps of the migration, as far as ``ha.toml`` says which there are. None of them can look or be carried out."""
+    domains = [
+        Domain(name, f"{ha.paths.domain_configs}/{name}.cfg", 0, 1, "pvh", "", "", (), (), "") for name in ha.domains
+    ]
+    site = ha_toml.compose(ha, domains)
+    nobody = UnreachableError("no server was asked")
+    return all_steps(Ground(site, {server.name: LostHost(server.name, nobody) for server in ha.servers}), {})

@@ -1,0 +1,114 @@
+"""``snow`` on a server or in a domain of the site: it neither cuts its own power nor shuts itself down in the middle of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from simulated import SECRET, single_server
+from test_from_the_door import Door, everything
+
+from snowha.errors import SiteError
+from snowha.migration import own_machine
+from snowha.migration.own_machine import Machine
+from snowha.migration.steps import all_steps
+from snowha.migration.undo import _all
+
+ON_SNOW01 = Machine("boot of snow01", "")
+IN_DEPLOY01 = Machine("its own", "5eed0000-0000-4000-8000-000000000000")
+ELSEWHERE = Machine("its own", "5eed0000-0000-4000-8000-0000000000ff")
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
+    return Door(tmp_path, monkeypatch)
+
+
+def refused(door: Door, *words: str) -> str:
+    before = everything(door.world, door.hosts), dict(door.world.running)
+    ended = door.snow(*words)
+    assert isinstance(ended.exception, SiteError), ended.output
+    assert (everything(door.world, door.hosts), door.world.running) == before
+    assert "--until or --only" in ended.exception.remedy
+    return ended.exception.message
+
+
+def test_on_a_server_its_own_power_is_not_cut(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be off, with the only program dead that was to switch it on again. What does not restart it is carried out."""
+    monkeypatch.setattr(own_machine, "here", lambda: ON_SNOW01)
+    message = refused(door, "apply", "--yes")
+    assert "snow runs on snow01" in message and "proofs.fence.snow01: Drain snow01, cut its power" in message
+    assert "snow02" not in message and "images." not in message
+    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+    assert "snow runs on" not in door.snow("undo", "--yes").output
+
+
+def test_in_a_domain_it_is_not_shut_down(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy would end half-way, and the domain stay down."""
+    monkeypatch.setattr(own_machine, "here", lambda: IN_DEPLOY01)
+    message = refused(door, "apply", "--until", "images", "--yes")
+    assert "in deploy01, a domain of snow01" in message and "images.deploy01: Move deploy01" in message
+    assert "slurm01" not in message
+    assert door.snow("apply", "--domain", "slurm01", "--yes").exit_code == 0
+
+
+def test_a_plan_says_so_and_is_made(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_machine, "here", lambda: ON_SNOW01)
+    ended = door.snow("plan", "--short")
+    assert ended.exit_code == 0 and "warning: snow runs on snow01" in ended.output
+
+
+def test_from_another_machine_nothing_is_refused(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another domain, of servers that are none of this site's, is no reason."""
+    monkeypatch.setattr(own_machine, "here", lambda: ELSEWHERE)
+    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+
+
+def test_what_is_done_already_is_no_reason(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished site could never be looked at again by `apply` from one of its servers."""
+    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+    monkeypatch.setattr(own_machine, "here", lambda: IN_DEPLOY01)
+    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+
+
+def test_every_step_that_restarts_something_says_what() -> None:
+    """A step that does not say so would be carried out."""
+    ground, _, hosts = single_server()
+    steps = all_steps(ground, {host.name: SECRET for host in hosts})
+    domains = ("deploy01", "slurm01")
+    assert {step.id: step.interrupts for step in steps if step.interrupts} == {
+        "servers.xen.snow02": ("snow02",),
+        "images.deploy01": ("deploy01",),
+        "images.slurm01": ("slurm01",),
+        "proofs.fence.snow02": ("snow02", *domains),
+        "proofs.fence.snow01": ("snow01", *domains),
+        "proofs.migration": domains,
+        "placement.spread": domains,
+    }
+    assert {one.step.id: one.step.interrupts for one in _all(ground, set()) if one.step.interrupts} == {
+        "undo.gather": domains,
+        "undo.images.deploy01": ("deploy01",),
+        "undo.images.slurm01": ("slurm01",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("xen", "vendor", "dmi", "domain"),
+    [
+        ("5EED0000-0000-4000-8000-000000000001\n", "", "", "5eed0000-0000-4000-8000-000000000001"),
+        ("00000000-0000-0000-0000-000000000000\n", "", "", ""),
+        (None, "Xen\n", "5EED0000-0000-4000-8000-000000000002\n", "5eed0000-0000-4000-8000-000000000002"),
+        (None, "QEMU\n", "5EED0000-0000-4000-8000-000000000002\n", ""),
+        (None, None, None, ""),
+    ],
+)
+def test_a_domain_knows_its_uuid_and_dom0_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xen: str | None, vendor: str | None, dmi: str | None, domain: str
+) -> None:
+    for name, text in (("XEN_UUID", xen), ("DMI_VENDOR", vendor), ("DMI_UUID", dmi)):
+        monkeypatch.setattr(own_machine, name, tmp_path / name)
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    machine = own_machine.here()
+    assert machine.domain == domain
+    assert machine.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
