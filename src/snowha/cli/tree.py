@@ -26,6 +26,11 @@ IMAGES = {
     "restore": Verb("images:restore", "Bring DOMAIN's images back into its volumes."),
     "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
 }
+LIST = {
+    "domains": Verb("listing:domains", "List domains: where each runs, and whether it answers."),
+    "servers": Verb("listing:servers", "List servers: their state, memory in MiB, and domains."),
+}
+SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
 LAB = {
     "up": Verb("lab:up", "Bring the site up; the first time it is built."),
     "down": Verb("lab:down", "End everything that the lab started."),
@@ -51,6 +56,16 @@ def images() -> None:
     """Domains' disks as images on the shared storage."""
 
 
+@click.group("list", cls=LazyGroup, verbs=LIST)
+def list_() -> None:
+    """List domains or servers, as they are now."""
+
+
+@click.group(cls=LazyGroup, verbs=SHOW)
+def show() -> None:
+    """Show one domain, as it is now."""
+
+
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
     """A whole sNow! site on this machine, to rehearse on and to break.
@@ -64,6 +79,9 @@ def lab() -> None:
     cls=LazyGroup,
     verbs={
         "ha": Verb("tree:ha", "Make a single sNow! server a highly available cluster."),
+        "list": Verb("tree:list_", "List domains or servers, as they are now."),
+        "show": Verb("tree:show", "Show one domain, as it is now."),
+        "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
         "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
     },

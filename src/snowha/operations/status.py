@@ -37,6 +37,7 @@ class ServerStatus:
     quorate: bool | None = None
     links: tuple[LinkStatus, ...] = ()
     trouble: str = ""
+    total_memory_mib: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerS
         cluster=health.word(state.node(name)) if state else "unknown" if seen.trouble else "no cluster",
         xen=seen.hypervisor.version if seen.hypervisor else None,
         free_memory_mib=seen.hypervisor.free_memory if seen.hypervisor else None,
+        total_memory_mib=seen.hypervisor.total_memory if seen.hypervisor else None,
         quorate=seen.quorate,
         links=tuple(LinkStatus(link.number, link.connected) for link in seen.links),
         trouble=seen.trouble,
