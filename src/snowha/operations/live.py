@@ -125,9 +125,9 @@ def as_error(finding: Finding) -> SiteError:
     return SiteError(finding.message, remedy=finding.remedy)
 
 
-def _refuse_if_held(state: ClusterState | None, resources: Collection[str]) -> None:
-    """Raise SiteError at once if Pacemaker would not move ``resources``, however long it is waited for."""
-    found = health.held(state, resources) if state else None
+def refuse_if_held(state: ClusterState | None, resources: Collection[str], *, anywhere: bool = False) -> None:
+    """Raise SiteError at once if Pacemaker would not move ``resources``, however long it is waited for (``health.held``)."""
+    found = health.held(state, resources, anywhere=anywhere) if state else None
     if found is not None:
         raise as_error(found)
 
@@ -151,7 +151,7 @@ def answers(asking: Host, address: str) -> bool:
     return asking.run(["ping", "-c", "1", "-W", "2", address], check=False, timeout=30).ok
 
 
-def _answers_soon(asking: Host, address: str) -> bool:
+def answers_soon(asking: Host, address: str) -> bool:
     """The same within a few seconds, by one process: while a domain boots, looking takes from the server that it boots on."""
     return asking.run(["sh", "-c", _UNTIL_ANSWER, "sh", address], check=False, timeout=60).ok
 
@@ -160,7 +160,7 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
     """Wait until the domain ``name`` answers ``asking`` on every address. Raises ProofError."""
     for address in addresses:
         wait_for(
-            partial(_answers_soon, asking, address),
+            partial(answers_soon, asking, address),
             timeout=timeout,
             what=f"{name} to answer on {address}",
             report=reporter.say,
@@ -205,7 +205,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
     Pacemaker was told to leave them alone.
     """
     found = _asked(hosts)
-    _refuse_if_held(found[1] if found else None, wanted)
+    refuse_if_held(found[1] if found else None, wanted)
     host = found[0] if found else member(hosts)
     domains = {resource: server for resource, server in wanted.items() if resource in places(hosts)}
 
@@ -255,7 +255,7 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
     """Put ``server`` in standby and wait until nothing runs there: its domains are live-migrated away. Raises SiteError if
     Pacemaker was told to leave them alone."""
     now = cluster_state(hosts)
-    _refuse_if_held(now, [one.id for one in now.resources if server in one.servers] if now else [])
+    refuse_if_held(now, [one.id for one in now.resources if server in one.servers] if now else [])
     set_standby(hosts, server, True)
 
     def empty() -> bool | None:
