@@ -13,7 +13,7 @@ from snowha.hosts.reading import looking
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.operations import health
 from snowha.operations.findings import KINDS, Finding
-from snowha.plan.step import Reporter
+from snowha.plan.step import Reporter, Unstoppable
 from snowha.xen import xl
 
 LOOK_EVERY_S = 5.0
@@ -231,7 +231,22 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
         )
     finally:
         for resource in wanted:
-            member(hosts).run(["crm_resource", "--clear", f"--resource={resource}"], check=False)
+            _clear(hosts, resource, reporter)
+
+
+def _clear(hosts: Hosts, resource: str, reporter: Reporter) -> None:
+    """Remove the constraints of a move, through whatever server answers. Raises SiteError, with what to type, if none does."""
+    words = ["crm_resource", "--clear", f"--resource={resource}"]
+    wait_for(
+        lambda: member(hosts).run(words, check=False).ok,
+        timeout=60,
+        what=f"the constraint of the move of {resource} to be removed",
+        interval=2,
+        report=Unstoppable(reporter).say,
+        unreachable_is_not_yet=True,
+        error=SiteError,
+        remedy=f"it expires by itself within 30 minutes; or: {' '.join(words)}",
+    )
 
 
 def _look_for(hosts: Hosts, domains: Mapping[str, str]) -> None:

@@ -19,8 +19,6 @@ from snowha.hosts.api import Completed
 from snowha.migration import load
 from snowha.operations import live
 
-CONSTRAINT = "cli-prefer-{}"
-
 
 class EverydayServer(Server):
     """With the commands that everyday verbs give."""
@@ -59,7 +57,9 @@ class EverydaySite(Site):
         self.turns = 0
         self.standby: set[str] = set()
         self.constraints: set[str] = set()
-        self.cib = ""
+        self.live = set(self.world.running)
+        """Domains that Pacemaker migrates live."""
+        self.uuids = {name: f"00000000-0000-0000-0000-0000000000{number}" for number, name in enumerate(self.live, 10)}
         for name in WHERE:
             server = EverydayServer(name, self.world)
             server.site = self
@@ -108,7 +108,10 @@ class EverydaySite(Site):
                 )
                 return "" if asked in running and asked not in self.deaf else 1
             case ["cibadmin", "--query", *_]:
-                return self.cib
+                return self._cib()
+            case ["xl", "vm-list"]:
+                here = [one for one, where in running.items() if where == server]
+                return "UUID ID name\n" + "".join(f"{self.uuids[one]} 5 {one}\n" for one in here)
             case ["crm_resource", "--wait", *_]:
                 return ""
             case ["xl", "list"]:
@@ -141,6 +144,18 @@ class EverydaySite(Site):
                 return None
         self.told.append(f"{server}: {' '.join(words)}")
         return ""
+
+    def _cib(self) -> str:
+        pair = '<nvpair name="allow-migrate" value="true"/>'
+        resources = "".join(
+            f'<primitive id="{name}"><meta_attributes>{pair if name in self.live else ""}</meta_attributes></primitive>'
+            for name in self.domids
+        )
+        constraints = "".join(f'<rsc_location id="cli-prefer-{name}" rsc="{name}"/>' for name in self.constraints)
+        return (
+            f"<cib><configuration><resources>{resources}</resources>"
+            f"<constraints>{constraints}</constraints></configuration></cib>"
+        )
 
     def run(self, *words: str, answer: str = "") -> Result:
         return CliRunner().invoke(snow, list(words), input=answer)

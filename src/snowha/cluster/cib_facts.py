@@ -1,0 +1,41 @@
+"""What a cluster's configuration says that crm_mon(8) does not: which resources migrate live, and what moves have left behind."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from snowha.errors import SiteError
+
+_YES = ("true", "1", "yes", "on", "y")
+"""What Pacemaker takes for true (lib/common/strings.c, crm_str_to_boolean)."""
+
+
+def _parse(text: bytes) -> etree._Element:
+    try:
+        return etree.fromstring(text, etree.XMLParser(resolve_entities=False))
+    except etree.XMLSyntaxError as error:
+        raise SiteError(
+            f"the cluster's configuration is not XML: {error}", remedy="cibadmin --query shows it"
+        ) from error
+
+
+def live_migratable(cib: bytes) -> frozenset[str]:
+    """Resources with the meta attribute allow-migrate; all others are stopped and started when they are moved.
+
+    ``cib``: ``cibadmin --query``. Raises SiteError if it is not XML.
+    """
+    return frozenset(
+        str(resource.get("id"))
+        for resource in _parse(cib).iter("primitive")
+        for pair in resource.iterfind("meta_attributes/nvpair")
+        if pair.get("name") == "allow-migrate" and (pair.get("value") or "").lower() in _YES
+    )
+
+
+def left_by_moves(cib: bytes) -> frozenset[str]:
+    """Resources that a constraint of ``crm_resource --move`` or ``--ban`` ties to a server, or keeps from one."""
+    return frozenset(
+        str(constraint.get("rsc"))
+        for constraint in _parse(cib).iterfind(".//constraints/rsc_location")
+        if (constraint.get("id") or "").startswith("cli-")
+    )
