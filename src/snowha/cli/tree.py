@@ -93,6 +93,8 @@ def lab() -> None:
         "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
         "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
         "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
+        "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
+        "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
         "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
     },

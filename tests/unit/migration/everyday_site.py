@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
-from broken_clusters import RECORDED, WHERE
+from broken_clusters import RECORDED, WHERE, everything_unmanaged, options
 from click.testing import CliRunner, Result
 from lxml import etree
 from simulated import World
@@ -57,6 +57,8 @@ class EverydaySite(Site):
         self.turns = 0
         self.standby: set[str] = set()
         self.constraints: set[str] = set()
+        self.properties = ""
+        """A set of them that was committed."""
         self.live = set(self.world.running)
         """Domains that Pacemaker migrates live."""
         self.uuids = {name: f"00000000-0000-0000-0000-0000000000{number}" for number, name in enumerate(self.live, 10)}
@@ -93,6 +95,9 @@ class EverydaySite(Site):
                 place = resource.find("node")
                 assert place is not None
                 place.set("name", next(server for server in WHERE if server not in self.standby))
+        if self.properties:
+            options(maintenance_mode="true", stonith_enabled="false")(root)
+            everything_unmanaged(root)
         for change in self.changes:
             change(root)
         return etree.tostring(root).decode()
@@ -130,8 +135,13 @@ class EverydaySite(Site):
                 del self.target_roles[name]
                 running[name] = "snow01"
                 self.domids[name] += 1
-            case ["crm_resource", "--cleanup", _]:
+            case ["crm_resource", "--cleanup", _] | ["crm_resource", "--refresh"]:
                 pass
+            case ["cibadmin", "--create", "--scope=crm_config", xml]:
+                self.properties = xml.removeprefix("--xml-text=")
+            case ["cibadmin", "--delete", "--scope=crm_config", xml]:
+                assert str(etree.fromstring(xml.removeprefix("--xml-text=")).get("id")) in self.properties
+                self.properties = ""
             case ["crm_attribute", node, "--name=standby", *rest]:
                 (self.standby.discard if rest[-1] == "--delete" else self.standby.add)(node.partition("=")[2])
             case ["xl", "destroy", name]:
@@ -153,7 +163,7 @@ class EverydaySite(Site):
         )
         constraints = "".join(f'<rsc_location id="cli-prefer-{name}" rsc="{name}"/>' for name in self.constraints)
         return (
-            f"<cib><configuration><resources>{resources}</resources>"
+            f"<cib><configuration><crm_config>{self.properties}</crm_config><resources>{resources}</resources>"
             f"<constraints>{constraints}</constraints></configuration></cib>"
         )
 
