@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
         "A server is in standby",
         "red",
         "Nothing runs there, also not when another server is lost.",
-        "crm_attribute --node={where} --name=standby --lifetime=forever --delete",
+        "snow undrain {where}",
         settling="ignore",
     ),
     "server-maintenance": Kind(
@@ -318,7 +318,7 @@ KINDS: dict[str, Kind] = {
         "A domain was shut down on purpose",
         "note",
         "Pacemaker was told to keep it off (target-role).",
-        "to start it: crm_resource --resource={where} --meta --delete-parameter=target-role",
+        "to start it: snow boot {where}",
     ),
 }
 
