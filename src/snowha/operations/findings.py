@@ -117,7 +117,7 @@ KINDS: dict[str, Kind] = {
         "Pacemaker was told to leave everything alone",
         "red",
         "Nothing is recovered, whatever is lost.",
-        "if `snow ha undo` was interrupted, run it again; else: "
+        "if it was disarmed: snow arm; if `snow ha undo` was interrupted, run it again; else: "
         "crm_attribute --type=crm_config --name=maintenance-mode --delete",
         settling="refuse",
     ),
@@ -138,7 +138,7 @@ KINDS: dict[str, Kind] = {
         "Fencing is switched off",
         "red",
         "Two servers that lose sight of each other end up writing one image.",
-        "snow ha apply",
+        "if it was disarmed: snow arm; else: snow ha apply",
         settling="ignore",
     ),
     "fence-device": Kind(

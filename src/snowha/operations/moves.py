@@ -126,7 +126,8 @@ class Mover:
 
     def _identity(self, name: str) -> str:
         """Its UUID, which a live migration keeps."""
-        return next((found[name] for host in self.hosts.values() if name in (found := xl.uuids(host))), "")
+        under_xen = [host for host in self.hosts.values() if xl.is_under_xen(host)]
+        return next((found[name] for host in under_xen if name in (found := xl.uuids(host))), "")
 
     def _not_there(self, name: str, target: str) -> str | None:
         here = live.places(self.hosts).get(name, ())
