@@ -20,6 +20,7 @@ from snowha.cli.values import Amount
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, own_machine, view, warm, words
 from snowha.migration.ground import Ground
+from snowha.operations.columns import aligned
 from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.plan.step import Reporter, Step
@@ -53,9 +54,7 @@ def list_(file: Path, as_json: bool) -> None:
         rows.append(
             (one.domain, one.vdev, _mib(one.size), _mib(one.allocated), one.state, one.path, volume),
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    click.echo("\n".join(aligned(rows)))
     with after_the_answer():
         site.raise_for_missing()
 

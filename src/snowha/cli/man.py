@@ -6,7 +6,7 @@ What no verb says of itself (exit status, files, examples) is in ``snow.1.in``, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 
 import click
@@ -25,14 +25,30 @@ def page() -> str:
         "VERSION": __version__,
         "SYNOPSIS": "\n".join(line for words, verb in _verbs() for line in _synopsis(words, verb)),
         "OPTIONS": "\n".join(_options(snow)),
-        **{name.upper(): "\n".join(_group(name)) for name in snow.verbs},
+        "VERBS": "\n".join(_verbs_of(_alone())),
+        **{name.upper(): "\n".join(_verbs_of(_commands(name))) for name in _groups()},
     }
     return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], template)
 
 
 def _verbs() -> Iterator[tuple[str, click.Command]]:
-    for name in snow.verbs:
+    """In the order of the groups; verbs that stand alone first."""
+    yield from ((f"snow {verb}", command) for verb, command in _alone())
+    for name in _groups():
         yield from ((f"snow {name} {verb}", command) for verb, command in _commands(name))
+
+
+def _groups() -> list[str]:
+    return [name for name, verb in snow.verbs.items() if verb.where.startswith("tree:")]
+
+
+def _alone() -> Iterator[tuple[str, click.Command]]:
+    """Verbs without a group."""
+    for name in snow.verbs:
+        if name not in _groups():
+            command = snow.get_command(click.Context(snow), name)
+            assert command is not None
+            yield name, command
 
 
 def _commands(group: str) -> Iterator[tuple[str, click.Command]]:
@@ -56,8 +72,8 @@ def _synopsis(words: str, command: click.Command) -> Iterator[str]:
     yield ".YS"
 
 
-def _group(group: str) -> Iterator[str]:
-    for name, command in _commands(group):
+def _verbs_of(commands: Iterable[tuple[str, click.Command]]) -> Iterator[str]:
+    for name, command in commands:
         arguments = "".join(f" \\fI{_text(_argument(argument))}\\fR" for argument in _arguments(command))
         yield ".TP"
         yield f"\\fB{name}\\fR{arguments}"

@@ -24,6 +24,11 @@ IMAGES = {
     "restore": Verb("images:restore", "Bring DOMAIN's images back into its volumes."),
     "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
 }
+LIST = {
+    "domains": Verb("listing:domains", "List domains: where each runs, and whether it answers."),
+    "servers": Verb("listing:servers", "List servers: their state, memory in MiB, and domains."),
+}
+SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
 LAB = {
     "up": Verb("lab:up", "Bring the site up; the first time it is built."),
     "down": Verb("lab:down", "End everything that the lab started."),
@@ -49,6 +54,16 @@ def images() -> None:
     """Domains' disks as images on the shared storage."""
 
 
+@click.group("list", cls=LazyGroup, verbs=LIST)
+def list_() -> None:
+    """List domains or servers, as they are now."""
+
+
+@click.group(cls=LazyGroup, verbs=SHOW)
+def show() -> None:
+    """Show one domain, as it is now."""
+
+
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
     """A whole sNow! site on this machine, to rehearse on and to break.
@@ -62,6 +77,22 @@ def lab() -> None:
     cls=LazyGroup,
     verbs={
         "ha": Verb("tree:ha", "Make a single sNow! server a highly available cluster."),
+        "list": Verb("tree:list_", "List domains or servers, as they are now."),
+        "show": Verb("tree:show", "Show one domain, as it is now."),
+        "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
+        "boot": Verb("power:boot", "Boot domains, and wait until each answers."),
+        "shutdown": Verb("power:shutdown", "Shut domains down, and wait until their images are free."),
+        "poweroff": Verb("power:poweroff", "Do the same as `snow shutdown`, under sNow!'s other name."),
+        "reboot": Verb("power:reboot", "Reboot domains, and wait until each answers."),
+        "reset": Verb("power:reset", "Cut the power of domains, and boot them."),
+        "destroy": Verb("power:destroy", "Cut the power of domains, which stay off."),
+        "console": Verb("power:console", "Open a domain's console, on the server that runs it."),
+        "move": Verb("servers:move", "Move a domain to another server while it runs."),
+        "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
+        "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
+        "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
+        "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
+        "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
         "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
     },

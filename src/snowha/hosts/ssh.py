@@ -148,6 +148,11 @@ class SshHost:
             stderr = before
         return Completed(given(words), ended.returncode, stdout, stderr)
 
+    def terminal(self, argv: Sequence[str]) -> list[str]:
+        """What runs ``argv`` there with the terminal of whoever executes it."""
+        words = [word if word != "RequestTTY=no" else "RequestTTY=force" for word in self._client()]
+        return [*words, "--", self._address, shlex.join(["env", f"PATH={_REMOTE_PATH}", *argv])]
+
     def reachable(self) -> bool:
         """Whether a command can be run now; the answer takes at most 10 s."""
         try:

@@ -6,7 +6,6 @@ import ipaddress
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
@@ -18,6 +17,7 @@ from snowha.migration.cards import Card, cards
 from snowha.migration.ground import read_domains
 from snowha.site import active_domains, apart, ha_toml, snow_conf
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
+from snowha.operations.roles import roles
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_address, check_server_name, is_ip, show
 from snowha.site.snow_conf import SnowConf
@@ -129,7 +129,7 @@ def look(
         domains=tuple(domain.name for domain in domains),
         floating_ip=floating,
         mounts=mounts,
-        apart=apart.pairs([domain.name for domain in domains], _roles(first, conf_path)),
+        apart=apart.pairs([domain.name for domain in domains], roles(first, conf_path)),
         ssh=ssh,
     )
     return Found(ha, secret, secret != conf.scalar("IPMI_PASSWORD", ""), tuple(notes))
@@ -176,14 +176,6 @@ def _domain_folder(host: Host) -> str:
             return path
     tried = ", ".join(f"/sNow/{folder}" for folder in DOMAIN_CONFIGS)
     raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
-
-
-def _roles(host: Host, conf_path: str) -> dict[str, tuple[str, ...]]:
-    path = str(PurePosixPath(conf_path).parent / "active-domains.conf")
-    text = read_text(host, path)
-    if text is None:
-        return {}
-    return {entry.name: tuple(entry.roles) for entry in active_domains.parse(text, where=f"{host.name}:{path}")}
 
 
 def _image_folder(conf: SnowConf) -> str:

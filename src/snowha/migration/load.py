@@ -127,6 +127,11 @@ def _over_ssh(ha: HaFile) -> dict[str, SshHost]:
     return {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
 
 
+def terminal(file: Path, server: str, argv: Sequence[str]) -> list[str]:
+    """What runs ``argv`` on a server of ``file`` with this terminal, to be executed in place of this process."""
+    return _over_ssh(read_ha_file(file))[server].terminal(argv)
+
+
 def passwords(site: Ground | Reach, file: Path, *, all_fenced: bool = True) -> dict[str, str]:
     """The BMCs' passwords by server, from their files beside ``file``. Raises InputError, also for a server without a fence
     device unless not ``all_fenced``."""

@@ -1,8 +1,9 @@
 """What a server of the cluster needs installed, by Debian release.
 
 The guide's list (section "Install the required software packages") names ``libqb0``, which is a dependency of corosync under
-another name today, and ``drbd-utils`` and ``crmsh``, which nothing here uses: none is asked for (who likes ``crm`` installs it).
-It uses ``ipmitool`` without naming it.
+another name today, and ``drbd-utils``, which nothing here uses: neither is asked for. It uses ``ipmitool`` without naming it.
+``crmsh`` and ``jq`` are for sNow! itself: with more than one server in SNOW_NODES, sNow! 1.1.16 boots and shuts down domains with
+``crm resource`` and lists them with ``xl list -l NAME | jq`` (its share/common.sh: boot_domain, nshutdown, avail_domains).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _COMMON = (
     "ipmitool",
     "iputils-ping",
     "python3",
+    "crmsh",
+    "jq",
 )
 _FENCE_AGENTS = {"bookworm": "fence-agents", "trixie": "fence-agents-ipmilan"}
 

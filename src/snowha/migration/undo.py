@@ -190,10 +190,10 @@ def _pinned_as(server: Server) -> str:
 
 
 def _stripped(ground: Ground, host: Host) -> dict[str, str]:
-    """Files on ``host`` with lines for the other servers, as they are without those."""
-    others = [server for server in ground.site.servers if server.name != host.name]
-    pins = {_pinned_as(server) for server in others}
-    keys = {(read_text(ground.hosts[one.name], "/root/.ssh/id_ed25519.pub") or "").strip() for one in others} - {""}
+    """Files on ``host`` with lines for the servers, as they are without those."""
+    servers = ground.site.servers
+    pins = {_pinned_as(server) for server in servers}
+    keys = {(read_text(ground.hosts[one.name], "/root/.ssh/id_ed25519.pub") or "").strip() for one in servers} - {""}
     there_before = _always_there(host, _AUTHORIZED)
     found = {
         _AUTHORIZED: without_lines(host, _AUTHORIZED, lambda line: line in keys and line not in there_before),
@@ -213,7 +213,7 @@ def _always_there(host: Host, path: str) -> set[str]:
 
 def _logins_missing(ground: Ground) -> str | None:
     return ground.first_missing(
-        lambda host: f"{next(iter(found))} has the other servers" if (found := _stripped(ground, host)) else None
+        lambda host: f"{next(iter(found))} has the servers" if (found := _stripped(ground, host)) else None
     )
 
 

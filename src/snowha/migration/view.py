@@ -1,4 +1,5 @@
-"""From ``ha.toml`` to what can be seen of the site, for verbs that only look: whatever server lives, whatever can be read.
+"""From ``ha.toml`` to what can be seen of the site, whatever server lives, whatever can be read: for verbs that only look, and
+for those that must work while a server is lost.
 
 A server that does not answer, or a config that cannot be read, is reported; the rest is shown.
 """
@@ -15,6 +16,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder
 from snowha.hosts.lost import LostHost
 from snowha.hosts.many import each
+from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.trouble import ConnectionLostError
 from snowha.migration import load
 from snowha.migration.ground import Ground, parse_config
@@ -47,21 +49,41 @@ class View:
     findings: tuple[Finding, ...]
     """What is wrong with the configs."""
 
+    def known(self) -> dict[str, Domain]:
+        """Every domain whose config could be read, by its name."""
+        return {domain.name: domain for domain in reversed(self.configs)}
+
+    def names(self) -> tuple[str, ...]:
+        """Every domain that ``ha.toml`` names or that has a config."""
+        return tuple(dict.fromkeys((*self.domains, *(domain.name for domain in self.configs))))
+
+    def domain(self, name: str) -> Domain:
+        """A domain of ``names()``. Raises InputError, which says what is wrong with its config, if that could not be read."""
+        if (found := self.known().get(name)) is not None:
+            return found
+        rules.raise_on_stop(self._unread())
+        raise_for_lost(self.lost)
+        raise InputError(f"the config of {name} could not be read", remedy="see `snow ha status`")
+
     def raise_for_missing(self) -> None:
         """One error for what could not be shown. Raises UnreachableError for a server, InputError for a config."""
         raise_for_lost(self.lost)
-        rules.raise_on_stop(
-            [finding for finding in self.findings if finding.code in ("config-unreadable", "config-missing")]
-        )
+        rules.raise_on_stop(self._unread())
+
+    def _unread(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.code in ("config-unreadable", "config-missing")]
 
 
-def look(file: Path) -> View:
+def look(file: Path, *, record: Callable[[Command], None] | None = None) -> View:
     """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
 
-    Raises InputError for ``file`` itself.
+    ``record`` is told of every command that may change something on a server. Raises InputError for ``file`` itself.
     """
     ha = load.read_ha_file(file)
-    reached = load.reach_of(ha).hosts
+    reach = load.reach_of(ha)
+    reached: dict[str, Host] = {**reach.hosts}
+    if record is not None:
+        reached = {name: RecordingHost(host, record) for name, host in reach.hosts.items()}
     asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S))
     hosts, lost = _without_lost(reached, asked)
     files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}
@@ -77,7 +99,9 @@ def look(file: Path) -> View:
             *_missing(ha, configs, unreadable, str(file)),
             *rules.check_domains(configs),
         ]
-    return View(Ground(_site(ha, configs, str(file)), hosts), ha.domains, configs, reader, lost, tuple(findings))
+    return View(
+        Ground(_site(ha, configs, str(file)), hosts, reach.guard), ha.domains, configs, reader, lost, tuple(findings)
+    )
 
 
 def answering(hosts: Mapping[str, Host]) -> tuple[dict[str, Host], dict[str, UnreachableError]]:

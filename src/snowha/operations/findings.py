@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
         "A server is in standby",
         "red",
         "Nothing runs there, also not when another server is lost.",
-        "crm_attribute --node={where} --name=standby --lifetime=forever --delete",
+        "snow undrain {where}",
         settling="ignore",
     ),
     "server-maintenance": Kind(
@@ -117,7 +117,7 @@ KINDS: dict[str, Kind] = {
         "Pacemaker was told to leave everything alone",
         "red",
         "Nothing is recovered, whatever is lost.",
-        "if `snow ha undo` was interrupted, run it again; else: "
+        "if it was disarmed: snow arm; if `snow ha undo` was interrupted, run it again; else: "
         "crm_attribute --type=crm_config --name=maintenance-mode --delete",
         settling="refuse",
     ),
@@ -138,7 +138,7 @@ KINDS: dict[str, Kind] = {
         "Fencing is switched off",
         "red",
         "Two servers that lose sight of each other end up writing one image.",
-        "snow ha apply",
+        "if it was disarmed: snow arm; else: snow ha apply",
         settling="ignore",
     ),
     "fence-device": Kind(
@@ -318,7 +318,7 @@ KINDS: dict[str, Kind] = {
         "A domain was shut down on purpose",
         "note",
         "Pacemaker was told to keep it off (target-role).",
-        "to start it: crm_resource --resource={where} --meta --delete-parameter=target-role",
+        "to start it: snow boot {where}",
     ),
 }
 

@@ -83,10 +83,16 @@ def unsettled(state: ClusterState) -> Finding | None:
     return None
 
 
-def held(state: ClusterState, resources: Collection[str]) -> Finding | None:
-    """Why Pacemaker would not move ``resources``, however long somebody waits for it; None if it would."""
+def held(state: ClusterState, resources: Collection[str], *, anywhere: bool = False) -> Finding | None:
+    """Why Pacemaker would not move ``resources``, however long somebody waits for it; None if it would.
+
+    ``anywhere``: any server will do for them, so one in maintenance holds only what is there.
+    """
+    places = {server for one in state.resources if one.id in resources for server in one.servers}
     for finding in of_cluster(state):
         about_another = state.resource(finding.where) is not None and finding.where not in resources
+        if anywhere and state.node(finding.where) is not None and finding.where not in places:
+            continue
         if KINDS[finding.code].settling == "refuse" and not about_another:
             return finding
     return None

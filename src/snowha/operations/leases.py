@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, SnowError
 from snowha.hosts.api import Host
 from snowha.operations.findings import Finding, found
-from snowha.site.model import Site
+from snowha.site.model import Domain, Site
 from snowha.site.names import listed
 from snowha.xen import leases, server_program
 from snowha.xen.leases import Attached, Lease, Leases
@@ -35,9 +35,14 @@ class ImageStatus:
 
 def images_of(site: Site) -> dict[str, str]:
     """Every image that is written to by our block script, with its domain."""
+    return images_in(site.domains)
+
+
+def images_in(domains: Iterable[Domain]) -> dict[str, str]:
+    """The same of some domains."""
     return {
         disk.target: domain.name
-        for domain in site.domains
+        for domain in domains
         for disk in domain.disks
         if disk.script == server_program.SCRIPT and disk.access != "r"
     }

@@ -13,7 +13,7 @@ from snowha.hosts.reading import looking
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.operations import health
 from snowha.operations.findings import KINDS, Finding
-from snowha.plan.step import Reporter
+from snowha.plan.step import Reporter, Unstoppable
 from snowha.site.names import listed
 from snowha.xen import xl
 
@@ -126,9 +126,9 @@ def as_error(finding: Finding) -> SiteError:
     return SiteError(finding.message, remedy=finding.remedy)
 
 
-def _refuse_if_held(state: ClusterState | None, resources: Collection[str]) -> None:
-    """Raise SiteError at once if Pacemaker would not move ``resources``, however long it is waited for."""
-    found = health.held(state, resources) if state else None
+def refuse_if_held(state: ClusterState | None, resources: Collection[str], *, anywhere: bool = False) -> None:
+    """Raise SiteError at once if Pacemaker would not move ``resources``, however long it is waited for (``health.held``)."""
+    found = health.held(state, resources, anywhere=anywhere) if state else None
     if found is not None:
         raise as_error(found)
 
@@ -152,7 +152,7 @@ def answers(asking: Host, address: str) -> bool:
     return asking.run(["ping", "-c", "1", "-W", "2", address], check=False, timeout=30).ok
 
 
-def _answers_soon(asking: Host, address: str) -> bool:
+def answers_soon(asking: Host, address: str) -> bool:
     """The same within a few seconds, by one process: while a domain boots, looking takes from the server that it boots on."""
     return asking.run(["sh", "-c", _UNTIL_ANSWER, "sh", address], check=False, timeout=60).ok
 
@@ -161,7 +161,7 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
     """Wait until the domain ``name`` answers ``asking`` on every address. Raises ProofError."""
     for address in addresses:
         wait_for(
-            partial(_answers_soon, asking, address),
+            partial(answers_soon, asking, address),
             timeout=timeout,
             what=f"{name} to answer on {address}",
             report=reporter.say,
@@ -206,7 +206,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
     Pacemaker was told to leave them alone.
     """
     found = _asked(hosts)
-    _refuse_if_held(found[1] if found else None, wanted)
+    refuse_if_held(found[1] if found else None, wanted)
     host = found[0] if found else member(hosts)
     domains = {resource: server for resource, server in wanted.items() if resource in places(hosts)}
 
@@ -232,7 +232,22 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
         )
     finally:
         for resource in wanted:
-            member(hosts).run(["crm_resource", "--clear", f"--resource={resource}"], check=False)
+            _clear(hosts, resource, reporter)
+
+
+def _clear(hosts: Hosts, resource: str, reporter: Reporter) -> None:
+    """Remove the constraints of a move, through whatever server answers. Raises SiteError, with what to type, if none does."""
+    words = ["crm_resource", "--clear", f"--resource={resource}"]
+    wait_for(
+        lambda: member(hosts).run(words, check=False).ok,
+        timeout=60,
+        what=f"the constraint of the move of {resource} to be removed",
+        interval=2,
+        report=Unstoppable(reporter).say,
+        unreachable_is_not_yet=True,
+        error=SiteError,
+        remedy=f"it expires by itself within 30 minutes; or: {' '.join(words)}",
+    )
 
 
 def _look_for(hosts: Hosts, domains: Mapping[str, str]) -> None:
@@ -256,7 +271,7 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
     """Put ``server`` in standby and wait until nothing runs there: its domains are live-migrated away. Raises SiteError if
     Pacemaker was told to leave them alone."""
     now = cluster_state(hosts)
-    _refuse_if_held(now, [one.id for one in now.resources if server in one.servers] if now else [])
+    refuse_if_held(now, [one.id for one in now.resources if server in one.servers] if now else [])
     set_standby(hosts, server, True)
 
     def empty() -> bool | None:

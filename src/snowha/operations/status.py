@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from snowha.cluster import cib
 from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.operations import findings, health, leases, live
+from snowha.operations import disarm, findings, health, leases, live
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
 from snowha.site.model import Site
@@ -37,6 +39,7 @@ class ServerStatus:
     quorate: bool | None = None
     links: tuple[LinkStatus, ...] = ()
     trouble: str = ""
+    total_memory_mib: int | None = None
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,24 @@ def look(
         fencing={server: _fencing(server, state) if known_to_some else "unknown" for server in wanted.fenced},
         floating_ip=site.floating_ip.address if site.floating_ip else None,
         floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
-        findings=tuple(sorted(judged, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
+        findings=tuple(
+            sorted(
+                disarm.explained(judged, _disarmed_since(hosts, seen, state)),
+                key=lambda finding: findings.SEVERITIES.index(finding.severity),
+            )
+        ),
         images=leases.status(images, attached, records),
     )
+
+
+def _disarmed_since(hosts: live.Hosts, seen: Mapping[str, _Seen], state: parse.ClusterState | None) -> datetime | None:
+    """Asked only of a cluster that leaves everything alone, of a server that has just answered."""
+    if state is None or not state.maintenance:
+        return None
+    for name in (name for name, one in seen.items() if one.state is not None):
+        with suppress(SnowError):
+            return disarm.since(hosts[name])
+    return None
 
 
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:
@@ -149,6 +167,7 @@ def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerS
         cluster=health.word(state.node(name)) if state else "unknown" if seen.trouble else "no cluster",
         xen=seen.hypervisor.version if seen.hypervisor else None,
         free_memory_mib=seen.hypervisor.free_memory if seen.hypervisor else None,
+        total_memory_mib=seen.hypervisor.total_memory if seen.hypervisor else None,
         quorate=seen.quorate,
         links=tuple(LinkStatus(link.number, link.connected) for link in seen.links),
         trouble=seen.trouble,

@@ -9,9 +9,11 @@ from typing import Literal, Protocol, TypeAlias, get_args
 
 from snowha.plan.change import Change
 
-Section = Literal["servers", "images", "corosync", "pacemaker", "placement", "proofs", "snow.conf"]
-SECTIONS: tuple[Section, ...] = get_args(Section)
+GuideSection = Literal["servers", "images", "corosync", "pacemaker", "placement", "proofs", "snow.conf"]
+SECTIONS: tuple[GuideSection, ...] = get_args(GuideSection)
 """In the guide's order."""
+Section: TypeAlias = GuideSection | Literal["domains", "cluster"]
+"""With those of everyday work."""
 
 Fact: TypeAlias = "str | int | float | bool | Sequence[Fact] | Mapping[str, Fact] | None"
 """What JSON can carry."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from simulated import single_server
 
 from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration.packages import server_packages
-from snowha.migration.servers import software
+from snowha.migration.servers import logins, software
 from snowha.migration.servers.boot import wait_for_xen
 from snowha.migration.servers.settings import with_save_empty
 from snowha.xen import xl
@@ -90,3 +93,21 @@ def test_a_lock_that_cannot_be_had_is_not_waited_for() -> None:
     calls = [Call(("dpkg", "--audit")), Call(update, returncode=100, stderr=refused)]
     with PlaybackHost("snow02", calls) as host, pytest.raises(CommandError, match="Read-only"):
         software.install(host, Said())
+
+
+def test_what_snow_itself_needs_with_several_servers_is_installed() -> None:
+    """sNow!'s own boot, shutdown and list fail as soon as snow.conf names two servers: they run `crm` and `jq`."""
+    for release in ("bookworm", "trixie"):
+        assert {"crmsh", "jq"} <= set(server_packages(release))
+
+
+def test_a_server_must_be_able_to_log_in_to_itself() -> None:
+    """sNow!'s list asks every server of SNOW_NODES over ssh, the one that it runs on among them: its domains were `off`."""
+    ground, _, _ = single_server()
+    words = [tuple(logins._login_words(server)) for server in ground.site.servers]
+    with (
+        PlaybackHost("snow01", [Call(words[0], returncode=255)]) as first,
+        PlaybackHost("snow02", [Call(one) for one in words]) as second,
+    ):
+        asked = replace(ground, hosts={"snow01": first, "snow02": second})
+        assert logins.missing(asked) == "snow01: cannot log in to snow01 as root"

@@ -1,4 +1,8 @@
-"""Root logs in from each server to the others, host keys pinned: xl migrates over ssh."""
+"""Root logs in from each server to every server, host keys pinned: xl migrates over ssh.
+
+Also to itself: sNow! lists domains with ``ssh SERVER xl list`` for every name in SNOW_NODES, its own among them
+(avail_domains in share/common.sh of 1.1.16).
+"""
 
 from __future__ import annotations
 
@@ -39,9 +43,9 @@ def _login_words(server: Server) -> list[str]:
 
 def missing(ground: Ground) -> str | None:
     def failing(host: Host) -> str | None:
-        for other in ground.site.servers:
-            if other.name != host.name and not host.run(_login_words(other), check=False).ok:
-                return f"cannot log in to {other.name} as root"
+        for server in ground.site.servers:
+            if not host.run(_login_words(server), check=False).ok:
+                return f"cannot log in to {server.name} as root"
         return None
 
     return ground.first_missing(failing)
@@ -52,14 +56,12 @@ def connect(ground: Ground, reporter: Reporter) -> None:
     reporter.say("looking for each server's own key")
     publics = ground.on_all(_own_key)
 
-    def trust_others(host: Host) -> None:
+    def trust_all(host: Host) -> None:
         reporter.say(f"pinning the servers' keys on {host.name}")
-        others = [public for name, public in publics.items() if name != host.name]
-        _add_lines(host, "/root/.ssh/authorized_keys", others, mode=0o600)
-        lines = [line for name, pinned in pins.items() if name != host.name for line in pinned]
-        _add_lines(host, _KNOWN_HOSTS, lines, mode=0o644)
+        _add_lines(host, "/root/.ssh/authorized_keys", list(publics.values()), mode=0o600)
+        _add_lines(host, _KNOWN_HOSTS, [line for pinned in pins.values() for line in pinned], mode=0o644)
 
-    ground.on_all(trust_others)
+    ground.on_all(trust_all)
 
 
 def _own_key(host: Host) -> str:

@@ -1,0 +1,48 @@
+"""``snow disarm`` and ``snow arm``: nothing is recovered and nobody fenced while somebody works on the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snowha.cli.asking import ANSWERS, ask
+from snowha.cli.operating import operating
+from snowha.cli.options import FILE
+from snowha.errors import SiteError
+from snowha.migration import view
+from snowha.operations import disarm as arming
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+
+
+@click.command()
+@FILE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_JSON
+def disarm(file: Path, yes: bool, as_json: bool) -> None:
+    """Leave everything alone, and fence nobody, for work on the network.
+
+    Domains go on running. Nothing is started, stopped or moved until `snow arm`, also when a server is lost; nobody is fenced.
+    `snow status` says so, with how long, and exits with 4.
+    """
+    with operating(file) as here:
+        view.raise_for_lost(here.site.lost)
+        if not yes and not ask("Until `snow arm` nothing is recovered that is lost. Disarm the cluster?"):
+            raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+        here.carry_out([arming.disarm(here.site.ground.hosts)], as_json=as_json)
+
+
+@click.command()
+@FILE
+@_JSON
+def arm(file: Path, as_json: bool) -> None:
+    """End `snow disarm`: Pacemaker and fencing at work again.
+
+    Refused while a server is missing, which would be fenced, and while a domain is not where Pacemaker has it, or runs twice.
+    Pacemaker is let to look first.
+    """
+    with operating(file) as here:
+        view.raise_for_lost(here.site.lost)
+        ground = here.site.ground
+        here.carry_out([arming.arm(ground.hosts, [server.name for server in ground.site.servers])], as_json=as_json)

@@ -1,0 +1,62 @@
+"""A run of everyday work: as a run of the migration (session.py), but it also works while a server is lost."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snowha.cli import waiting
+from snowha.cli.options import journal_path
+from snowha.cli.session import Session, carry_out, say
+from snowha.migration import starting, view
+from snowha.migration.view import View
+from snowha.operations.domain_state import Servers
+from snowha.plan import mirror
+from snowha.plan.journal import Journal, prepare
+from snowha.plan.record import Recorder
+from snowha.plan.step import Step
+from snowha.site.model import Domain
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The site as far as it can be seen, and the run that its changes are noted in."""
+
+    site: View
+    session: Session
+
+    @property
+    def servers(self) -> Servers:
+        return Servers(self.site.ground.hosts, self._start)
+
+    def _start(self, domain: Domain) -> None:
+        starting.start(self.site.ground, domain.name, domain.config, domain)
+
+    def carry_out(self, steps: Sequence[Step], *, as_json: bool) -> None:
+        """Carry ``steps`` out under the site's lock, and leave with their exit code."""
+        sys.exit(carry_out(self.session, steps, yes=True, as_json=as_json).exit_code)
+
+
+@contextmanager
+def operating(file: Path) -> Iterator[Operation]:
+    """Everything that a verb needs. Servers that do not answer are named, and it goes on without them."""
+    since = time.monotonic()
+    path = journal_path()
+    prepare(path)
+    recorder = Recorder()
+    with waiting.shown():
+        site = view.look(file, record=recorder)
+        if len(site.lost) == len(site.ground.hosts):
+            view.raise_for_lost(site.lost)
+        for error in site.lost.values():
+            say(f"going on without {error.where}: {error.message.splitlines()[0]}")
+        said = mirror.adopt(path, list(site.ground.hosts.values()), site.ground.site.name)
+        if said:
+            say(said)
+    with Journal(path) as journal:
+        recorder.journal = journal
+        yield Operation(site, Session(file, site.ground, {}, journal, known=False, since=since))

@@ -1,0 +1,142 @@
+"""``snow boot``, ``shutdown``, ``poweroff``, ``reboot``, ``reset``, ``destroy`` and ``console``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snowha.cli import waiting
+from snowha.cli.asking import ANSWERS, ask
+from snowha.cli.operating import operating
+from snowha.cli.options import FILE
+from snowha.errors import InputError, SiteError
+from snowha.migration import load, view
+from snowha.operations import domain_names, domain_state, power
+
+_QUESTIONS: dict[power.Verb, str] = {
+    "destroy": "Cut the power of {names}? What they have not written yet is lost.",
+    "reset": "Cut the power of {names} and boot them? What they have not written yet is lost.",
+}
+
+
+def _verb(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What all of them take."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Events as JSON lines."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=1),
+            default=600.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Give up on a domain after this.",
+        ),
+        FILE,
+        click.argument("names", nargs=-1, required=True, metavar="DOMAIN..."),
+    ):
+        command = option(command)
+    return command
+
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask before power is cut.")
+
+
+@click.command()
+@_verb
+def boot(names: tuple[str, ...], file: Path, timeout: float, as_json: bool) -> None:
+    """Boot domains, and wait until each answers.
+
+    Through Pacemaker where that has the domain, which is then kept running; else through xl. A domain that runs and answers is
+    left alone. The failures that Pacemaker has noted of it are forgotten first.
+    """
+    _carry_out("boot", names, file, timeout, as_json=as_json)
+
+
+@click.command()
+@_verb
+def shutdown(names: tuple[str, ...], file: Path, timeout: float, as_json: bool) -> None:
+    """Shut domains down, and wait until their images are free.
+
+    Each is asked to shut down, and stays down until `snow boot`. Pacemaker cuts the power of one that has not done so after
+    160 s; where Pacemaker does not have it, it is left running.
+    """
+    _carry_out("shutdown", names, file, timeout, as_json=as_json)
+
+
+@click.command()
+@_verb
+def poweroff(names: tuple[str, ...], file: Path, timeout: float, as_json: bool) -> None:
+    """Do the same as `snow shutdown`, under sNow!'s other name."""
+    _carry_out("poweroff", names, file, timeout, as_json=as_json)
+
+
+@click.command()
+@_verb
+def reboot(names: tuple[str, ...], file: Path, timeout: float, as_json: bool) -> None:
+    """Reboot domains, and wait until each answers.
+
+    Its own system is asked to reboot. The domain stays on its server and keeps the config that it was started with; a changed
+    one needs `snow shutdown` and `snow boot`.
+    """
+    _carry_out("reboot", names, file, timeout, as_json=as_json)
+
+
+@click.command()
+@_verb
+@_YES
+def reset(names: tuple[str, ...], file: Path, timeout: float, as_json: bool, yes: bool) -> None:
+    """Cut the power of domains, and boot them.
+
+    What a domain has not written yet is lost.
+    """
+    _carry_out("reset", names, file, timeout, as_json=as_json, yes=yes)
+
+
+@click.command()
+@_verb
+@_YES
+def destroy(names: tuple[str, ...], file: Path, timeout: float, as_json: bool, yes: bool) -> None:
+    """Cut the power of domains, which stay off.
+
+    What a domain has not written yet is lost: `snow shutdown` asks it first. Its images and config stay as they are.
+    """
+    _carry_out("destroy", names, file, timeout, as_json=as_json, yes=yes)
+
+
+def _carry_out(
+    verb: power.Verb, names: tuple[str, ...], file: Path, timeout: float, *, as_json: bool, yes: bool = False
+) -> None:
+    with operating(file) as here:
+        chosen = [here.site.domain(name) for name in domain_names.chosen(names, here.site.names())]
+        if verb in _QUESTIONS and not yes:
+            question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
+            if not ask(question):
+                raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+        steps = [power.step(here.servers, domain, verb, timeout=timeout) for domain in chosen]
+        here.carry_out(steps, as_json=as_json)
+
+
+@click.command()
+@click.argument("name", metavar="DOMAIN")
+@FILE
+def console(name: str, file: Path) -> None:
+    """Open a domain's console, on the server that runs it.
+
+    Ctrl-] leaves it.
+    """
+    with waiting.shown():
+        site = view.look(file)
+        (found, *more) = domain_names.chosen([name], site.names())
+        if more:
+            raise InputError(f"{name} is more than one domain", remedy="name one")
+        hosts = site.ground.hosts
+        state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), found)
+    if len(state.running) != 1:
+        raise SiteError(f"{found} has no console: {state.where}", remedy=f"snow boot {found}")
+    server, running = next(iter(state.running.items()))
+    argv = load.terminal(file, server, ["xl", "console", running.name])
+    os.execvp(argv[0], argv)

@@ -1,0 +1,145 @@
+"""``snow move``, ``drain``, ``undrain`` and ``rebalance``: what runs on which server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from snowha.cli import waiting
+from snowha.cli.asking import ANSWERS, ask
+from snowha.cli.operating import Operation, operating
+from snowha.cli.options import FILE
+from snowha.errors import InputError, SiteError
+from snowha.operations import domain_names, move_plan
+from snowha.operations.move_plan import MovePlan
+from snowha.operations.moves import Mover
+from snowha.site.names import did_you_mean, show
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
+_DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+_RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
+_TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=1800.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on a move after this.",
+)
+_SERVER = click.argument("server", metavar="SERVER")
+
+
+@click.command()
+@click.argument("name", metavar="DOMAIN")
+@click.argument("server", metavar="[SERVER]", required=False)
+@FILE
+@_TIMEOUT
+@_RESTART
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+def move(name: str, server: str | None, file: Path, timeout: float, restart: bool, as_json: bool) -> None:
+    """Move a domain to another server while it runs.
+
+    Without SERVER to the one with most free memory, away from domains that it must be apart from. Refused, with the reason, if it
+    cannot be live. No constraint is left behind; that of a run which is killed expires within 30 minutes.
+    """
+    with operating(file) as here:
+        names = domain_names.chosen([name], here.site.names())
+        if len(names) != 1:
+            raise InputError(f"{name} is more than one domain", remedy="name one; `snow drain` empties a server")
+        mover = _mover(here, timeout, restart=restart)
+        with waiting.shown():
+            target = _server(here, server) if server else move_plan.best_target(mover.look(), names[0])
+        here.carry_out([mover.move(here.site.domain(names[0]).name, target)], as_json=as_json)
+
+
+@click.command()
+@_SERVER
+@FILE
+@_TIMEOUT
+@_RESTART
+@_DRY
+@_YES
+@_JSON
+def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Move everything off a server, and keep it off.
+
+    The whole plan comes first: what goes where, the memory that it leaves free, and whether the loss of another server would
+    still be survived. It is refused before the first move if it does not fit, or if something cannot be moved while it runs. The
+    server is put in standby last; `snow undrain` ends that.
+    """
+    with operating(file) as here:
+        chosen = _server(here, server)
+        mover = _mover(here, timeout, restart=restart)
+        with waiting.shown():
+            plan = move_plan.drain(mover.look(), chosen, restart=restart)
+        if _agreed(plan, f"Drain {chosen}?", dry_run=dry_run, yes=yes, as_json=as_json):
+            here.carry_out(mover.drain(chosen, plan.moves), as_json=as_json)
+
+
+@click.command()
+@_SERVER
+@FILE
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+def undrain(server: str, file: Path, as_json: bool) -> None:
+    """Let a drained server run domains again.
+
+    What runs elsewhere stays there: `snow rebalance` brings domains back.
+    """
+    with operating(file) as here:
+        here.carry_out([_mover(here, 120).undrain(_server(here, server))], as_json=as_json)
+
+
+@click.command()
+@FILE
+@_TIMEOUT
+@_DRY
+@_YES
+@_JSON
+def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Even out the servers' memory with the fewest moves.
+
+    Domains that must be apart are parted. The plan comes first, as with `snow drain`. What cannot be moved while it runs stays.
+    """
+    with operating(file) as here:
+        mover = _mover(here, timeout)
+        with waiting.shown():
+            plan = move_plan.rebalance(mover.look())
+        if not plan.moves:
+            click.echo(json.dumps({"event": "plan", **asdict(plan)}) if as_json else "nothing to gain")
+        elif _agreed(plan, "Move these?", dry_run=dry_run, yes=yes, as_json=as_json):
+            here.carry_out(mover.all(plan.moves), as_json=as_json)
+
+
+def _mover(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
+    ground = here.site.ground
+    there = {name: host for name, host in ground.hosts.items() if name not in here.site.lost}
+    return Mover(there, here.site.known(), ground.site.apart, timeout=timeout, restart=restart)
+
+
+def _server(here: Operation, name: str) -> str:
+    """``name``, if it is a server that answers. Raises InputError, UnreachableError."""
+    names = [server.name for server in here.site.ground.site.servers]
+    if name not in names:
+        raise InputError(
+            f"there is no server {show(name)}{did_you_mean(name, names)}", remedy=f"there are {', '.join(names)}"
+        )
+    if name in here.site.lost:
+        raise here.site.lost[name]
+    return name
+
+
+def _agreed(plan: MovePlan, question: str, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
+    """Show the plan; whether it is to be carried out. Raises SiteError for a no."""
+    if as_json:
+        click.echo(json.dumps({"event": "plan", **asdict(plan)}))
+    else:
+        click.echo("\n".join(move_plan.lines(plan)))
+    if dry_run:
+        return False
+    if not yes and not ask(question):
+        raise SiteError("nothing was moved, since the answer was no", remedy=f"say yes; {ANSWERS}")
+    return True

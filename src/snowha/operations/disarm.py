@@ -1,0 +1,145 @@
+"""A cluster that leaves everything alone and fences nobody, for work on the network, and back.
+
+While it is disarmed nothing is started anywhere: a server that the others do not see may go on running its domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+
+from snowha.cluster import cib_facts
+from snowha.cluster.live import ClusterState
+from snowha.errors import SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.wait import wait_for
+from snowha.operations import health, live
+from snowha.operations.findings import CLUSTER, Finding, found
+from snowha.plan.step import Reporter, Step
+
+_CODES = ("maintenance-mode", "fencing-disabled")
+
+
+def since(host: Host) -> datetime | None:
+    """Since when the cluster is disarmed, as ``host`` knows; None if it is not."""
+    return min(_sets(host).values(), default=None)
+
+
+def explained(findings: Iterable[Finding], since: datetime | None, now: datetime | None = None) -> tuple[Finding, ...]:
+    """Findings with what follows from being disarmed said once, with how long; as they are if ``since`` is None."""
+    if since is None:
+        return tuple(findings)
+    lasts = _lasting(((now or datetime.now(UTC)) - since).total_seconds())
+    message = f"the cluster is disarmed since {since:%Y-%m-%d %H:%M} UTC ({lasts}): nothing is recovered or fenced"
+    rest = (finding for finding in findings if finding.code not in _CODES)
+    return (found("maintenance-mode", CLUSTER, message, remedy="when the work is done: snow arm"), *rest)
+
+
+def disarm(hosts: live.Hosts) -> Step:
+    """The step that disarms the cluster."""
+    return Step(
+        id="cluster.disarm",
+        title="Leave everything alone, and fence nobody",
+        section="cluster",
+        check=partial(_not_disarmed, hosts),
+        apply=partial(_disarm, hosts),
+    )
+
+
+def arm(hosts: live.Hosts, servers: Iterable[str]) -> Step:
+    """The step that ends it. ``servers``: those of the site, each of which must be in the cluster before."""
+    return Step(
+        id="cluster.arm",
+        title="Let Pacemaker and fencing work again",
+        section="cluster",
+        check=partial(_not_armed, hosts),
+        apply=partial(_arm, hosts, tuple(servers)),
+    )
+
+
+def obstacle(state: ClusterState, servers: Iterable[str], places: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Why it must not be armed now: a server would be fenced, or a domain started a second time. ``places``: of every domain
+    that any hypervisor runs. Pure."""
+    for server in servers:
+        word = health.word(state.node(server))
+        if word not in ("online", "standby", "maintenance"):
+            return f"{server} is not in the cluster ({word}): it would be fenced"
+    if not state.quorate:
+        return "there is no quorum: what runs would be stopped"
+    for name, where in places.items():
+        if len(where) > 1:
+            return f"{name} runs on {' and '.join(where)} at once"
+    for resource in state.resources:
+        where = places.get(resource.id, ())
+        if resource.is_domain and set(resource.servers) != set(where):
+            has = " and ".join(resource.servers) or "no server"
+            return f"{resource.id} runs on {' and '.join(where) or 'no server'}, and Pacemaker has it on {has}"
+    return None
+
+
+def _not_disarmed(hosts: live.Hosts) -> str | None:
+    state = live.cluster_state(hosts)
+    if state is None:
+        return "Pacemaker does not run"
+    return None if state.maintenance and not state.fencing_enabled else "Pacemaker and fencing are at work"
+
+
+def _disarm(hosts: live.Hosts, reporter: Reporter) -> None:
+    host = live.member(hosts)
+    if not _sets(host):
+        words = ["cibadmin", "--create", "--scope=crm_config", f"--xml-text={cib_facts.disarming(datetime.now(UTC))}"]
+        host.run(words)
+    _wait(lambda: _not_disarmed(hosts) is None, "the cluster to be disarmed", reporter)
+
+
+def _not_armed(hosts: live.Hosts) -> str | None:
+    state = live.cluster_state(hosts)
+    if state is None:
+        return "Pacemaker does not run"
+    if state.maintenance or not state.fencing_enabled:
+        return "Pacemaker leaves everything alone" if state.maintenance else "fencing is switched off"
+    return None
+
+
+def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> None:
+    host = live.member(hosts)
+    sets = _sets(host)
+    if not sets:
+        raise SiteError(
+            "it was not `snow disarm` that set maintenance-mode or switched fencing off",
+            remedy="see `snow ha status` for what to type",
+        )
+    reporter.say("letting Pacemaker look where everything runs")
+    host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
+    live.settle_idle(hosts, reporter)
+    state = live.cluster_state(hosts)
+    hindered = obstacle(state, servers, live.places(hosts)) if state else "Pacemaker does not run"
+    if hindered:
+        raise SiteError(f"the cluster stays disarmed: {hindered}", remedy="put that right first; see `snow ha status`")
+    for name in sets:
+        host.run(["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>'])
+    _wait(lambda: _not_armed(hosts) is None, "Pacemaker and fencing to be at work", reporter)
+    live.settle_idle(hosts, reporter)
+
+
+def _sets(host: Host) -> dict[str, datetime]:
+    return cib_facts.disarmed_since(host.run(["cibadmin", "--query"]).stdout.encode())
+
+
+def _wait(condition: Callable[[], bool], what: str, reporter: Reporter) -> None:
+    wait_for(
+        lambda: condition() or None,
+        timeout=60,
+        what=what,
+        interval=2,
+        report=reporter.say,
+        remedy="another setting may outweigh it: crm_attribute --type=crm_config --name=maintenance-mode --query",
+    )
+
+
+def _lasting(seconds: float) -> str:
+    minutes = max(0, round(seconds / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes // 1440} days"

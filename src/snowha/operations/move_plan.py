@@ -1,0 +1,264 @@
+"""Which domains go where when a server is drained or the load is evened out, and whether that fits. Pure. Memory in MiB.
+
+Nothing is planned that cannot be migrated live, unless it is said that domains may be restarted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from snowha.cluster import placement
+from snowha.cluster.live import ClusterState
+from snowha.errors import SiteError
+from snowha.site.model import Domain
+from snowha.site.rules import Finding
+from snowha.xen.xl import Hypervisor, Running
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The cluster as it is. ``running``: by server, of those that answer."""
+
+    cluster: ClusterState
+    running: Mapping[str, Mapping[str, Running]]
+    hypervisors: Mapping[str, Hypervisor]
+    """Of servers that run under Xen."""
+    domains: Mapping[str, Domain]
+    live: Collection[str]
+    """Resources that Pacemaker migrates live."""
+    apart: tuple[tuple[str, ...], ...] = ()
+    without_holder: Collection[str] = field(default_factory=frozenset)
+    """Domains whose leases cannot be handed over: the process that does it has died."""
+
+    def places(self, name: str) -> tuple[str, ...]:
+        return tuple(server for server, domains in self.running.items() if name in domains)
+
+    def size(self, name: str) -> int:
+        """What it takes from a hypervisor."""
+        if name in self.domains:
+            return placement.needed_mib(self.domains[name])
+        return max((domains[name].memory_mib for domains in self.running.values() if name in domains), default=0)
+
+    def free(self) -> dict[str, int]:
+        return {server: one.free_memory for server, one in self.hypervisors.items()}
+
+    def capacity(self) -> dict[str, int]:
+        """What each server has for domains in all: free now, and what its domains would give back."""
+        return {
+            server: free + sum(self.size(name) for name in self.running.get(server, {}))
+            for server, free in self.free().items()
+        }
+
+    def usable(self) -> list[str]:
+        """Servers on which Pacemaker would start something, under Xen."""
+        nodes = {node.name for node in self.cluster.nodes if node.is_usable}
+        return [server for server in self.hypervisors if server in nodes]
+
+
+@dataclass(frozen=True)
+class Move:
+    domain: str
+    source: str
+    target: str
+    mib: int
+
+
+@dataclass(frozen=True)
+class MovePlan:
+    """Moves in their order, and what they leave. ``free``: MiB by server, before and after."""
+
+    moves: tuple[Move, ...]
+    free: Mapping[str, tuple[int, int]]
+    after_loss: tuple[Finding, ...]
+    """Servers whose loss could not be borne afterwards."""
+    together: tuple[tuple[str, str, str], ...]
+    """Domains that share a server then though they should not."""
+
+
+def why_not_live(land: Landscape, name: str, target: str) -> str | None:
+    """Why ``name`` cannot be migrated live to ``target``; None if it can."""
+    here = land.places(name)
+    if name not in land.live:
+        domain, source = land.domains.get(name), land.hypervisors.get(here[0]) if here else None
+        if domain is not None and domain.type == "pv" and source is not None and not source.migrates_pv:
+            return f"it is a PV domain, and Xen on {here[0]} is built without shadow paging, which that needs"
+        return "Pacemaker does not migrate it live (allow-migrate is not set)"
+    if name in land.without_holder:
+        return "the process that hands its lease over has died"
+    versions = [
+        _version(land.hypervisors[server].version) for server in (*here[:1], target) if server in land.hypervisors
+    ]
+    if len(versions) == 2 and versions[1] < versions[0]:
+        return f"Xen on {target} is older than on {here[0]}, and does not take what that one sends"
+    return None
+
+
+def refusal(land: Landscape, name: str, target: str, *, restart: bool = False) -> str | None:
+    """Why ``name`` is not moved to ``target``; None if nothing forbids it. ``restart``: it need not be live."""
+    here, resource = land.places(name), land.cluster.resource(name)
+    if resource is None:
+        return "Pacemaker does not have it"
+    if len(here) != 1:
+        return f"it runs on {' and '.join(here)} at once" if here else "it runs nowhere"
+    if resource.task:
+        return f"Pacemaker is busy with it: {resource.task.lower()}"
+    if target not in land.usable():
+        return f"{target} is not a server on which Pacemaker starts anything now"
+    size, free = land.size(name), land.free()[target]
+    if target not in here and size > free:
+        return f"it takes {size} MiB, and {target} has {free} MiB free"
+    return None if restart else why_not_live(land, name, target)
+
+
+def best_target(land: Landscape, name: str) -> str:
+    """Where to move a domain for which no server was named: away from those it must be apart from, then to the most free memory.
+
+    Raises SiteError if there is no other server.
+    """
+    others = [server for server in land.usable() if server not in land.places(name)]
+    if not others:
+        raise SiteError(f"there is no other server for {name}", remedy="see `snow list servers`")
+    return min(others, key=lambda server: (_partners(land, name, _now(land), server), -land.free()[server], server))
+
+
+def drain(land: Landscape, server: str, *, restart: bool = False) -> MovePlan:
+    """Everything off ``server``. Raises SiteError, before anything is moved, with all that forbids it."""
+    others = [one for one in land.usable() if one != server]
+    if not others:
+        raise SiteError(f"no other server can take what {server} runs", remedy="see `snow list servers`")
+    names = sorted(land.running.get(server, {}), key=lambda name: (-land.size(name), name))
+    moves = _packed(land, names, server, others)
+    if moves is None:
+        room = ", ".join(f"{one} has {land.free()[one]} MiB free" for one in others)
+        needed = ", ".join(f"{name} {land.size(name)}" for name in names)
+        raise SiteError(
+            f"it does not fit: {needed} MiB have to leave {server}, and {room}",
+            where=server,
+            remedy="shut down what can be spared, or free memory on another server",
+        )
+    _refuse(land, moves, restart=restart)
+    return _plan(land, moves, [one for one in land.hypervisors if one != server])
+
+
+def rebalance(land: Landscape) -> MovePlan:
+    """The fewest moves that part what must be apart and even the memory out; without moves if there is nothing to gain.
+
+    What cannot be migrated live stays. Raises SiteError if there is no order in which the moves fit.
+    """
+    servers, roomy = land.usable(), _roomy(land)
+    now = {name: server for name, server in _now(land).items() if server in servers}
+    movable = {
+        name
+        for name, server in now.items()
+        if name in land.domains and all(refusal(roomy, name, one) is None for one in servers if one != server)
+    }
+    capacity = {
+        server: land.capacity()[server]
+        - sum(land.size(one) for one, at in now.items() if at == server and one not in movable)
+        for server in servers
+    }
+    wanted = placement.spread(
+        [land.domains[name] for name in sorted(movable)],
+        servers,
+        land.apart,
+        memory=capacity,
+        current={name: now[name] for name in movable},
+    )
+    moves = [Move(name, now[name], target, land.size(name)) for name, target in wanted.items() if target != now[name]]
+    return _plan(land, _ordered(land, moves), servers)
+
+
+def lines(plan: MovePlan) -> list[str]:
+    """For a person to read before it happens."""
+    text = [f"{move.domain}: {move.source} to {move.target}, {move.mib} MiB" for move in plan.moves]
+    text += [f"{server}: {before} MiB free now, {after} MiB then" for server, (before, after) in plan.free.items()]
+    text += [
+        f"together then, though they should be apart: {one} and {other} on {at}" for one, other, at in plan.together
+    ]
+    text += [f"not survived then: {one.where}: {one.message}" for one in plan.after_loss]
+    return text if plan.after_loss else [*text, "the loss of another server would be survived"]
+
+
+def _packed(land: Landscape, names: list[str], source: str, others: list[str]) -> tuple[Move, ...] | None:
+    """Largest first: into the emptiest server, else into the fullest that has room. None if neither fits."""
+    for sign in (-1, 1):
+        free, where, moves = land.free(), _now(land), []
+        for name in names:
+            fitting = [one for one in others if free[one] >= land.size(name)]
+            if not fitting:
+                break
+            target = min(fitting, key=lambda one: (_partners(land, name, where, one), sign * free[one], one))
+            free[target] -= land.size(name)
+            where[name] = target
+            moves.append(Move(name, source, target, land.size(name)))
+        else:
+            return tuple(moves)
+    return None
+
+
+def _refuse(land: Landscape, moves: Iterable[Move], *, restart: bool) -> None:
+    roomy = _roomy(land)
+    reasons = {move.domain: refusal(roomy, move.domain, move.target, restart=restart) for move in moves}
+    said = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+    if said:
+        raise SiteError(
+            f"not everything can be moved: {'; '.join(said)}",
+            remedy="shut these down first (snow shutdown), or let them be restarted: --restart",
+        )
+
+
+def _roomy(land: Landscape) -> Landscape:
+    """The same, with memory that is no obstacle: it was counted for all moves together."""
+    vast = {server: replace(one, free_memory=1 << 40) for server, one in land.hypervisors.items()}
+    return replace(land, hypervisors=vast)
+
+
+def _ordered(land: Landscape, moves: Collection[Move]) -> tuple[Move, ...]:
+    """Such that each has room when it comes."""
+    free, left, ordered = land.free(), sorted(moves, key=lambda move: (-move.mib, move.domain)), []
+    while left:
+        move = next((one for one in left if free[one.target] >= one.mib), None)
+        if move is None:
+            raise SiteError(
+                f"there is no room to move {', '.join(one.domain for one in left)} one after the other",
+                remedy="shut one of them down, or free memory on a server",
+            )
+        free[move.target] -= move.mib
+        free[move.source] += move.mib
+        left.remove(move)
+        ordered.append(move)
+    return tuple(ordered)
+
+
+def _plan(land: Landscape, moves: tuple[Move, ...], left: Collection[str]) -> MovePlan:
+    """``left``: the servers that may run domains then."""
+    free, where = land.free(), _now(land)
+    for move in moves:
+        free[move.target] -= move.mib
+        free[move.source] += move.mib
+        where[move.domain] = move.target
+    capacity = {server: mib for server, mib in land.capacity().items() if server in left}
+    known = {name: server for name, server in where.items() if name in land.domains and server in capacity}
+    return MovePlan(
+        moves,
+        {server: (mib, free[server]) for server, mib in land.free().items()},
+        placement.fits_after_loss([land.domains[name] for name in known], known, capacity),
+        placement.together(where, land.apart),
+    )
+
+
+def _now(land: Landscape) -> dict[str, str]:
+    return {name: server for server, domains in land.running.items() for name in domains}
+
+
+def _partners(land: Landscape, name: str, where: Mapping[str, str], server: str) -> int:
+    """How many that it must be apart from are there."""
+    partners = {one for group in land.apart if name in group for one in group} - {name}
+    return sum(where.get(one) == server for one in partners)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """4.20 of 4.20.5-rc1: what a migration stream depends on."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])

@@ -1,0 +1,169 @@
+"""Steps that move domains between the servers of a running cluster: one domain, a server drained or taken back, load balanced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from snowha.cluster import cib_facts
+from snowha.errors import ProofError, SiteError
+from snowha.hosts.many import each
+from snowha.hosts.wait import wait_for
+from snowha.operations import leases, live
+from snowha.operations.move_plan import Landscape, Move, refusal
+from snowha.plan.step import Reporter, Step
+from snowha.site.model import Domain
+from snowha.xen import xl
+
+
+def look(hosts: live.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]) -> Landscape:
+    """Ask the servers that answer. Raises SiteError where Pacemaker does not run."""
+    member = live.member(hosts)
+    state = live.state_from(member)
+    if state is None:
+        raise SiteError("Pacemaker does not run", where=member.name, remedy="snow ha apply")
+    cib = member.run(["cibadmin", "--query"]).stdout.encode()
+    hypervisors = each(list(hosts.values()), xl.hypervisor)
+    running = live.running(hosts)
+    attached = each(list(hosts.values()), leases.ask)
+    dead = {one.domain for answer in attached.values() if answer for one in answer.attached if not one.holder_lives}
+    return Landscape(
+        cluster=state,
+        running=running,
+        hypervisors={name: one for name, one in hypervisors.items() if one is not None},
+        domains=domains,
+        live=cib_facts.live_migratable(cib),
+        apart=apart,
+        without_holder=frozenset(dead - {""}),
+    )
+
+
+class Mover:
+    """Moves on one site. ``hosts``: the servers that answer."""
+
+    def __init__(
+        self,
+        hosts: live.Hosts,
+        domains: Mapping[str, Domain],
+        apart: tuple[tuple[str, ...], ...],
+        *,
+        timeout: float,
+        restart: bool = False,
+    ) -> None:
+        self.hosts = hosts
+        self.domains = domains
+        self.apart = apart
+        self.timeout = timeout
+        self.restart = restart
+
+    def look(self) -> Landscape:
+        return look(self.hosts, self.domains, self.apart)
+
+    def move(self, name: str, target: str, *, after: Sequence[str] = ()) -> Step:
+        """A domain moved to ``target``, live. It answers then, and no constraint is left of it. ``after``: steps before it."""
+        return Step(
+            id=f"move.{name}",
+            title=f"Move {name} to {target}",
+            section="domains",
+            check=partial(self._not_there, name, target),
+            apply=partial(self._move, name, target),
+            needs=tuple(after),
+        )
+
+    def all(self, moves: Sequence[Move]) -> list[Step]:
+        """One after the other: Pacemaker does no two live migrations at once, and a failure ends it."""
+        steps: list[Step] = []
+        for move in moves:
+            steps.append(self.move(move.domain, move.target, after=[step.id for step in steps[-1:]]))
+        return steps
+
+    def drain(self, server: str, moves: Sequence[Move]) -> list[Step]:
+        """The moves, then the server in standby: nothing is started there any more."""
+        steps = self.all(moves)
+        steps.append(
+            Step(
+                id=f"drain.{server}",
+                title=f"Keep everything off {server}",
+                section="cluster",
+                check=partial(self._not_drained, server),
+                apply=lambda reporter: live.drain(self.hosts, server, reporter, timeout=self.timeout),
+                needs=tuple(step.id for step in steps[-1:]),
+            )
+        )
+        return steps
+
+    def undrain(self, server: str) -> Step:
+        """What runs elsewhere stays there."""
+        return Step(
+            id=f"undrain.{server}",
+            title=f"Let {server} run domains again",
+            section="cluster",
+            check=partial(self._not_usable, server),
+            apply=partial(self._undrain, server),
+        )
+
+    def _move(self, name: str, target: str, reporter: Reporter) -> None:
+        land = self.look()
+        if target not in land.places(name):
+            reason = refusal(land, name, target, restart=self.restart)
+            if reason:
+                raise SiteError(
+                    f"{name} is not moved to {target}: {reason}",
+                    remedy="see `snow list servers`; where it may be restarted instead: --restart",
+                )
+        before = self._identity(name)
+        live.move(self.hosts, {name: target}, reporter, timeout=self.timeout)
+        domain = self.domains.get(name)
+        addresses = [vif.ip for vif in domain.vifs if vif.ip] if domain else []
+        asking = next((host for server, host in self.hosts.items() if server != target), self.hosts[target])
+        live.wait_for_answers(asking, name, addresses, reporter, timeout=120)
+        if self._identity(name) != before and not self.restart:
+            raise ProofError(
+                f"{name} was started anew on {target} instead of being migrated live",
+                where=target,
+                remedy=f"see why: snow show domain {name}",
+            )
+
+    def _identity(self, name: str) -> str:
+        """Its UUID, which a live migration keeps."""
+        under_xen = [host for host in self.hosts.values() if xl.is_under_xen(host)]
+        return next((found[name] for host in under_xen if name in (found := xl.uuids(host))), "")
+
+    def _not_there(self, name: str, target: str) -> str | None:
+        here = live.places(self.hosts).get(name, ())
+        if here != (target,):
+            return f"it runs on {' and '.join(here) or 'no server'}"
+        state = live.cluster_state(self.hosts)
+        believed = live.servers_of(state, name) if state else ()
+        if believed != (target,):
+            return f"Pacemaker has it on {' and '.join(believed) or 'no server'}"
+        cib = live.member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
+        return "a constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
+
+    def _not_drained(self, server: str) -> str | None:
+        state = live.cluster_state(self.hosts)
+        if state is None or not live.is_standby(state, server):
+            return "it is not in standby"
+        left = sorted(live.running({server: self.hosts[server]}).get(server, {})) if server in self.hosts else []
+        return f"{', '.join(left)} still there" if left else None
+
+    def _not_usable(self, server: str) -> str | None:
+        state = live.cluster_state(self.hosts)
+        return "it is in standby" if state is None or live.is_standby(state, server) else None
+
+    def _undrain(self, server: str, reporter: Reporter) -> None:
+        live.set_standby(self.hosts, server, False)
+
+        def usable() -> bool | None:
+            state = live.cluster_state(self.hosts)
+            node = state.node(server) if state else None
+            return True if node is not None and node.is_usable else None
+
+        wait_for(
+            usable,
+            timeout=120,
+            what=f"{server} to be used by Pacemaker again",
+            interval=live.LOOK_EVERY_S,
+            report=reporter.say,
+            remedy="see `snow ha status`",
+        )

@@ -1,0 +1,88 @@
+"""What is read of a cluster's configuration beside crm_mon, and what disarms it, before Pacemaker's own scheduler."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cluster_sites import composed, fresh_cib, options, site
+from lxml import etree
+
+from snowha.cluster import cib, cib_facts
+from snowha.errors import SiteError
+
+NOW = datetime(2026, 11, 27, 7, 10, 5, tzinfo=UTC)
+
+
+def committed() -> etree._Element:
+    return etree.fromstring(cib.merge(fresh_cib(site()), composed(site())))
+
+
+def disarmed(root: etree._Element) -> bytes:
+    """As ``cibadmin --create`` leaves it."""
+    section = root.find("configuration/crm_config")
+    assert section is not None
+    section.append(etree.fromstring(cib_facts.disarming(NOW)))
+    return etree.tostring(root)
+
+
+def test_which_resources_migrate_live() -> None:
+    assert cib_facts.live_migratable(etree.tostring(committed())) == options(site()).live_migration
+
+
+def test_what_a_move_has_left() -> None:
+    root = committed()
+    assert cib_facts.left_by_moves(etree.tostring(root)) == frozenset()
+    section = root.find("configuration/constraints")
+    assert section is not None
+    etree.SubElement(section, "rsc_location", {"id": "cli-prefer-deploy01", "rsc": "deploy01", "node": "snow02"})
+    assert cib_facts.left_by_moves(etree.tostring(root)) == {"deploy01"}
+
+
+def test_the_time_is_in_what_disarms() -> None:
+    root = committed()
+    assert cib_facts.disarmed_since(etree.tostring(root)) == {}
+    (since,) = cib_facts.disarmed_since(disarmed(root)).values()
+    assert since == NOW
+
+
+def test_what_is_no_configuration_is_said_so() -> None:
+    with pytest.raises(SiteError):
+        cib_facts.live_migratable(b"Could not connect to the CIB")
+
+
+def test_disarming_is_no_difference_for_the_migration() -> None:
+    """`snow ha apply` would take a part of it back, fencing first."""
+    root = committed()
+    assert cib.differs(disarmed(root), composed(site())) == ()
+
+
+@pytest.mark.needs("crm_verify", "crm_simulate")
+def test_nobody_is_fenced_and_nothing_started_while_disarmed(tmp_path: Path) -> None:
+    """A switch is replaced, and two servers that lose sight of each other run every domain twice, or cut each other's power."""
+    file = tmp_path / "cib.xml"
+
+    def simulate(*words: str) -> str:
+        done = subprocess.run(
+            ["crm_simulate", "--simulate", "--xml-file", str(file), "--save-output", str(file), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    file.write_bytes(etree.tostring(committed()))
+    simulate("--node-up", "snow01", "--node-up", "snow02")
+    running = file.read_bytes()
+    file.write_bytes(disarmed(etree.fromstring(running)))
+    verified = subprocess.run(["crm_verify", "--xml-file", str(file)], check=False, capture_output=True, text=True)
+    assert "rror" not in verified.stderr.replace("stonith-enabled", ""), verified.stderr
+    said = simulate("--node-fail", "snow02")
+    _, _, transition = said.partition("Transition Summary")
+    assert not re.search(r"\* (?:Fence|Start|Stop|Move|Migrate|Recover)", transition), said
+
+    file.write_bytes(running)
+    assert re.search(r"\* Fence .* snow02", simulate("--node-fail", "snow02"))

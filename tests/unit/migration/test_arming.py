@@ -1,0 +1,51 @@
+"""``snow disarm`` and ``snow arm`` from the door."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from everyday_site import EverydaySite
+from test_view import code_of
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EverydaySite:
+    return EverydaySite(tmp_path, monkeypatch)
+
+
+def test_it_is_disarmed_in_one_commit_and_armed_in_one(site: EverydaySite) -> None:
+    """Between two of them servers would be out of sight of each other with fencing off and everything being started."""
+    assert code_of(site.run("disarm")) == 4 and site.told == [], "nobody was there to say yes"
+    ended = site.run("disarm", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert len(site.told) == 1 and "maintenance-mode" in site.told[0] and "stonith-enabled" in site.told[0]
+    assert site.run("disarm", "--yes").exit_code == 0 and len(site.told) == 1
+
+    status = site.run("status", "--json")
+    (finding,) = [one for one in json.loads(status.output)["findings"] if one["code"] == "maintenance-mode"]
+    assert status.exit_code == 4 and "the cluster is disarmed since" in finding["message"]
+    assert "snow arm" in finding["remedy"]
+    refused = site.run("shutdown", "deploy01")
+    assert refused.exit_code == 4 and len(site.told) == 1
+
+    ended = site.run("arm")
+    assert ended.exit_code == 0, ended.output
+    assert site.told[1] == "snow02: crm_resource --refresh" and "--delete" in site.told[2] and len(site.told) == 3
+    assert site.run("status").exit_code == 0
+
+
+def test_it_is_not_armed_while_a_server_would_be_fenced_or_a_domain_started_twice(site: EverydaySite) -> None:
+    site.run("disarm", "--yes")
+    at = site.told[:]
+    site.changes.append(lambda root: root.find("nodes/node[@name='snow01']").set("online", "false"))  # type: ignore[union-attr]
+    ended = site.run("arm")
+    assert ended.exit_code == 4 and "snow01 is not in the cluster" in ended.output
+    assert site.properties and site.told == [*at, "snow02: crm_resource --refresh"]
+
+
+def test_what_somebody_else_has_set_is_left_alone(site: EverydaySite) -> None:
+    site.changes.append(lambda root: root.find("summary/cluster_options").set("maintenance-mode", "true"))  # type: ignore[union-attr]
+    ended = site.run("arm")
+    assert ended.exit_code == 4 and "it was not `snow disarm`" in ended.output and site.told == []

@@ -1,0 +1,54 @@
+"""When a cluster may be armed again, and what status says until then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from broken_clusters import cluster, node, resource, without_quorum
+
+from snowha.cluster.live import ClusterState
+from snowha.operations import disarm
+from snowha.operations.findings import CLUSTER, found
+
+SERVERS = ("snow01", "snow02")
+PLACES = {"deploy01": ("snow01",), "slurm01": ("snow01",), "proxy01": ("snow02",), "slurm02": ("snow02",)}
+NOW = datetime(2026, 11, 27, 7, 10, tzinfo=UTC)
+
+
+def test_a_cluster_that_is_whole_may_be_armed() -> None:
+    assert disarm.obstacle(cluster(), SERVERS, PLACES) is None
+    assert disarm.obstacle(cluster(node("snow02", standby="true")), SERVERS, PLACES) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "places", "said"),
+    [
+        (cluster(node("snow02", online="false")), PLACES, "snow02 is not in the cluster (offline): it would be fenced"),
+        (cluster(node("snow02", online="false", unclean="true")), PLACES, "snow02 is not in the cluster (unclean)"),
+        (cluster(without_quorum), PLACES, "there is no quorum"),
+        (cluster(), {**PLACES, "deploy01": SERVERS}, "deploy01 runs on snow01 and snow02 at once"),
+        (cluster(), {**PLACES, "deploy01": ("snow02",)}, "deploy01 runs on snow02, and Pacemaker has it on snow01"),
+        (cluster(resource("deploy01", "nowhere")), PLACES, "and Pacemaker has it on no server"),
+    ],
+)
+def test_what_would_fence_a_server_or_start_a_domain_twice_keeps_it_disarmed(
+    state: ClusterState, places: dict[str, tuple[str, ...]], said: str
+) -> None:
+    assert said in str(disarm.obstacle(state, SERVERS, places))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0, "0 min"), (59, "59 min"), (125, "2 h 5 min"), (3 * 24 * 60 + 5, "3 days")]
+)
+def test_status_says_it_once_with_how_long_and_what_to_type(minutes: int, words: str) -> None:
+    """Forgotten after the work, it is found out when a server is lost and nothing happens."""
+    findings = (
+        found("maintenance-mode", CLUSTER, "x"),
+        found("fencing-disabled", CLUSTER, "y"),
+        found("server-out", "snow02", "z"),
+    )
+    first, second = disarm.explained(findings, NOW - timedelta(minutes=minutes), NOW)
+    assert first.severity == "red" and f"({words})" in first.message and first.remedy.endswith("snow arm")
+    assert second.code == "server-out"
+    assert disarm.explained(findings, None) == findings

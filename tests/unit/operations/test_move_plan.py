@@ -1,0 +1,158 @@
+"""The plan of a drain: it is refused as a whole before the first domain moves, or it can be carried out to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from broken_clusters import cluster, node, options, removed, resource
+
+from snowha.errors import SiteError
+from snowha.operations import move_plan
+from snowha.operations.move_plan import Landscape, Move
+from snowha.site.model import Domain, DomainType
+from snowha.xen.xl import Hypervisor, Running
+
+NAMES = ("deploy01", "proxy01", "slurm01", "slurm02")
+APART = (("slurm01", "slurm02"),)
+
+
+def domain(name: str, memory: int = 256, kind: DomainType = "pvh") -> Domain:
+    return Domain(name, f"/{name}.cfg", memory, 1, kind, "", "", (), (), "")
+
+
+def land(
+    where: Mapping[str, str] | None = None,
+    free: Mapping[str, int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    **changes: object,
+) -> Landscape:
+    """Two servers as they are recorded: deploy01 and slurm01 on snow01, the others on snow02."""
+    where = where or {"deploy01": "snow01", "slurm01": "snow01", "proxy01": "snow02", "slurm02": "snow02"}
+    free = free or {"snow01": 900, "snow02": 900}
+    made = Landscape(
+        cluster=cluster(),
+        running={
+            server: {name: Running(name, 5, 256, 1, "-b----") for name, at in where.items() if at == server}
+            for server in free
+        },
+        hypervisors={server: Hypervisor("4.20.5", frozenset({"pv", "hap"}), 4096, mib) for server, mib in free.items()},
+        domains={name: domain(name, (sizes or {}).get(name, 256)) for name in where},
+        live=frozenset(where),
+        apart=APART,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+SIZE = 256 + 1 + 2
+
+
+def test_a_drain_says_what_goes_where_and_what_is_left() -> None:
+    plan = move_plan.drain(land(), "snow01")
+    assert plan.moves == (Move("deploy01", "snow01", "snow02", SIZE), Move("slurm01", "snow01", "snow02", SIZE))
+    assert plan.free == {"snow01": (900, 900 + 2 * SIZE), "snow02": (900, 900 - 2 * SIZE)}
+    assert plan.together == (("slurm01", "slurm02", "snow02"),)
+    text = "\n".join(move_plan.lines(plan))
+    assert "deploy01: snow01 to snow02, 259 MiB" in text
+    assert "not survived then: snow02" in text and "would be survived" not in text
+
+
+def test_what_does_not_fit_is_refused_with_its_arithmetic() -> None:
+    """Half of the domains were away when it was found out, and the rest stood in between."""
+    with pytest.raises(SiteError) as caught:
+        move_plan.drain(land(free={"snow01": 900, "snow02": 2 * SIZE - 1}), "snow01")
+    assert "deploy01 259, slurm01 259 MiB have to leave snow01, and snow02 has 517 MiB free" in str(caught.value)
+    assert move_plan.drain(land(free={"snow01": 900, "snow02": 2 * SIZE}), "snow01").moves
+
+
+def three(**changes: object) -> Landscape:
+    where = {"deploy01": "snow01", "slurm01": "snow01", "slurm02": "snow02", "proxy01": "snow03"}
+    made = land(where, {"snow01": 100, "snow02": 700, "snow03": 600}, {"deploy01": 500})
+    nodes = (*made.cluster.nodes, replace(made.cluster.nodes[0], name="snow03", id="3"))
+    return replace(made, cluster=replace(made.cluster, nodes=nodes), **changes)  # type: ignore[arg-type]
+
+
+def test_of_three_servers_pairs_stay_apart_and_the_largest_goes_first() -> None:
+    plan = move_plan.drain(three(), "snow01")
+    assert [(move.domain, move.target) for move in plan.moves] == [("deploy01", "snow02"), ("slurm01", "snow03")]
+    assert plan.together == ()
+
+
+def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None:
+    where = dict.fromkeys(("deploy01", "slurm01", "slurm02"), "snow01")
+    made = land(where, {"snow01": 100, "snow02": 210, "snow03": 310}, {"deploy01": 200, "slurm01": 150, "slurm02": 150})
+    nodes = (*made.cluster.nodes, replace(made.cluster.nodes[0], name="snow03", id="3"))
+    made = replace(made, cluster=replace(made.cluster, nodes=nodes), apart=())
+    assert [move.target for move in move_plan.drain(made, "snow01").moves] == ["snow02", "snow03", "snow03"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"live": frozenset({"slurm01"})}, "deploy01: Pacemaker does not migrate it live"),
+        ({"without_holder": frozenset({"slurm01"})}, "slurm01: the process that hands its lease over has died"),
+        ({"cluster": cluster(removed("deploy01"))}, "deploy01: Pacemaker does not have it"),
+        ({"cluster": cluster(resource("deploy01", pending="Migrating"))}, "deploy01: Pacemaker is busy with it"),
+        ({"cluster": cluster(node("snow02", standby="true"))}, "no other server can take"),
+        ({"cluster": cluster(node("snow02", online="false"))}, "no other server can take"),
+    ],
+)
+def test_what_cannot_be_moved_live_is_refused_before_the_first_move(changed: dict[str, object], said: str) -> None:
+    """It would be shut down in the middle of a drain, by Pacemaker, without a word."""
+    with pytest.raises(SiteError) as caught:
+        move_plan.drain(replace(land(), **changed), "snow01")  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_reasons_are_those_of_the_hypervisors() -> None:
+    made = land(live=frozenset())
+    made = replace(made, domains={**made.domains, "deploy01": domain("deploy01", kind="pv")})
+    assert "shadow paging" in str(move_plan.why_not_live(made, "deploy01", "snow02"))
+    older = land()
+    older = replace(
+        older, hypervisors={**older.hypervisors, "snow02": replace(older.hypervisors["snow02"], version="4.17.7")}
+    )
+    assert "Xen on snow02 is older" in str(move_plan.why_not_live(older, "deploy01", "snow02"))
+    assert move_plan.why_not_live(older, "proxy01", "snow01") is None
+    assert move_plan.refusal(older, "deploy01", "snow02", restart=True) is None
+
+
+def test_one_domain_is_refused_for_memory_and_for_where_it_is() -> None:
+    assert "has 258 MiB free" in str(
+        move_plan.refusal(land(free={"snow01": 900, "snow02": SIZE - 1}), "deploy01", "snow02")
+    )
+    off = land({"slurm01": "snow01"})
+    assert move_plan.refusal(off, "deploy01", "snow02") == "it runs nowhere"
+    assert move_plan.refusal(land(cluster=cluster(options(stop_all_resources="true"))), "deploy01", "snow02") is None
+
+
+def test_without_a_server_it_goes_where_its_partner_is_not() -> None:
+    assert move_plan.best_target(three(), "slurm01") == "snow03"
+    assert move_plan.best_target(land(), "slurm01") == "snow02"
+    with pytest.raises(SiteError):
+        move_plan.best_target(land(cluster=cluster(node("snow02", standby="true"))), "slurm01")
+
+
+def test_nothing_is_moved_for_nothing() -> None:
+    assert move_plan.rebalance(land()).moves == ()
+
+
+def test_after_a_drain_the_pair_is_parted_again_with_the_fewest_moves() -> None:
+    made = land(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400})
+    plan = move_plan.rebalance(made)
+    assert len(plan.moves) == 2 and {move.target for move in plan.moves} == {"snow01"}
+    assert plan.together == ()
+
+
+def test_what_cannot_be_moved_live_stays_where_it_is() -> None:
+    made = land(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400}, live=frozenset({"proxy01"}))
+    assert [move.domain for move in move_plan.rebalance(made).moves] == ["proxy01"]
+
+
+def test_moves_come_in_an_order_that_has_room() -> None:
+    made = land(free={"snow01": 100, "snow02": 300})
+    moves = (Move("proxy01", "snow02", "snow01", 260), Move("deploy01", "snow01", "snow02", 250))
+    assert [move.domain for move in move_plan._ordered(made, moves)] == ["deploy01", "proxy01"]
+    with pytest.raises(SiteError, match="no room"):
+        move_plan._ordered(land(free={"snow01": 100, "snow02": 100}), moves)
