@@ -14,7 +14,7 @@ from snowha.hosts.many import each
 from snowha.migration.ground import Ground, read_domains
 from snowha.plan.step import Reporter
 from snowha.xen import leases, server_program
-from snowha.xen.leases import Leases
+from snowha.xen.leases import Lease, Leases
 
 
 def images(ground: Ground) -> list[str]:
@@ -36,6 +36,9 @@ def missing(ground: Ground) -> str | None:
         bare = _without_lease(answer, wanted)
         if bare:
             return f"{bare[0]} is attached on {server} without a lease"
+    left = [lease for answer in answers.values() if answer for lease in _left(answer)]
+    if left:
+        return f"{left[0].image} is leased to {left[0].server} for a copy that has ended"
     first = answers[ground.first.name]
     none = [lease.image for lease in first.records if lease.state == "none"] if first else []
     return f"{none[0]} has no record of who has it open" if none else None
@@ -45,13 +48,19 @@ def _without_lease(answer: Leases, wanted: Sequence[str]) -> list[str]:
     return [one.image for one in answer.attached if one.image in wanted and not one.is_leased]
 
 
+def _left(answer: Leases) -> list[Lease]:
+    return [lease for lease in answer.records if lease.is_left and lease.server == answer.server]
+
+
 def adopt(ground: Ground, reporter: Reporter) -> None:
     """Write the records. Raises SiteError for an image that is attached on two servers, or a server that cannot be asked."""
     record(ground.hosts, images(ground), reporter, every=True)
 
 
 def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter, *, every: bool = False) -> None:
-    """Write the records of ``wanted`` that are missing. ``every``: each server must say what it has attached.
+    """Write the records of ``wanted`` that are missing, and free those that a copy has left.
+
+    ``every``: each server must say what it has attached.
 
     Raises SiteError for an image that is attached on two of ``hosts``, or a server without the program if ``every``.
     """
@@ -73,9 +82,16 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
                 where=image,
                 remedy="shut the domain down on all of them but one (xl shutdown), then run this again",
             )
+    for server, answer in answers.items():
+        for lease in _left(answer):
+            reporter.say(f"freeing {lease.image}, which a copy that has ended on {server} has left leased")
+            hosts[server].run([server_program.PATH, "give", lease.image])
     for image, servers in attached.items():
         if servers and image in _without_lease(answers[servers[0]], wanted):
             reporter.say(f"leasing {image} to {servers[0]}, where it is attached")
+            hosts[servers[0]].run([server_program.PATH, "adopt", image])
+        elif servers and records[image].state == "none":
+            reporter.say(f"writing the record of {image}, which {servers[0]} has attached, anew: it is lost")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")

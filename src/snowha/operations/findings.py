@@ -279,6 +279,22 @@ KINDS: dict[str, Kind] = {
         "mount the images with NFS 4.1 or later, without local_lock or nolock",
         settling="ignore",
     ),
+    "lease-lock-lost": Kind(
+        "The storage has forgotten a lock",
+        "red",
+        "Another server could lock the image, so its record alone keeps others out. Storage that was restarted without what it "
+        "knew of its clients does that, and two servers that have one NFS client id.",
+        "look why (`snow ha check`; on an NFS server: /proc/fs/nfsd/clients/*/states), then restart the domain",
+        settling="ignore",
+    ),
+    "lease-left": Kind(
+        "A copy that was ended has left its lease",
+        "yellow",
+        "No other server can attach the image. The next copy on the same server takes the lease, and so does a domain that is "
+        "started there.",
+        "on the server that it names: snow-lease give {where}",
+        settling="ignore",
+    ),
     "lease-holder-gone": Kind(
         "The process that hands a lease over has died",
         "yellow",

@@ -29,7 +29,21 @@ class Lease:
     to: str = ""
     since: str = ""
     """UTC, by the holder's clock."""
+    process: str = ""
+    """Of a copy, as its own server says: ``alive`` or ``gone``."""
+    locked: str = ""
+    """``no`` if another server could lock the image, which is leased with a lock: the storage has forgotten it."""
     trouble: str = ""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the image engine has it, or had it when it was killed."""
+        return self.state == "held" and self.kind == "copy"
+
+    @property
+    def is_left(self) -> bool:
+        """Whether a copy has ended without giving it back."""
+        return self.is_copy and self.process == "gone"
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ def _lease(one: Mapping[str, Any]) -> Lease:
     record = one["record"]
     if record is None:
         return Lease(image, "none")
-    names = ("state", "server", "boot", "domain", "kind", "lock", "to", "since")
+    names = ("state", "server", "boot", "domain", "kind", "lock", "to", "since", "process", "locked")
     return Lease(image, **{name: str(record.get(name, "")) for name in names})
 
 

@@ -71,6 +71,32 @@ def test_an_image_that_is_attached_nowhere_gets_its_first_record() -> None:
     assert world.leases.records == {DISK, SWAP} and world.leases.adopted == {DISK}
 
 
+def test_a_record_that_is_lost_is_written_anew_where_the_image_is_attached() -> None:
+    """Every run reported it, and none mended it: the domain could neither be migrated nor started any more."""
+    ground, world, _ = migrated()
+    world.leases.bare = set()
+    world.leases.opened = {"deploy01": (DISK, SWAP)}
+    world.leases.records = {SWAP}
+    assert leases.missing(ground) == f"{DISK} has no record of who has it open"
+    listener = Listener()
+    leases.adopt(ground, listener)
+    assert leases.missing(ground) is None
+    assert listener.said == [f"writing the record of {DISK}, which snow01 has attached, anew: it is lost"]
+
+
+def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:
+    """The other server could not start the domain, and no run changed that."""
+    ground, world, _ = migrated()
+    world.leases.bare = set()
+    world.leases.records = {DISK, SWAP}
+    world.leases.left = {DISK: "snow02"}
+    assert leases.missing(ground) == f"{DISK} is leased to snow02 for a copy that has ended"
+    listener = Listener()
+    leases.adopt(ground, listener)
+    assert leases.missing(ground) is None and world.leases.left == {}
+    assert listener.said == [f"freeing {DISK}, which a copy that has ended on snow02 has left leased"]
+
+
 @pytest.mark.parametrize("twice", [DISK, SWAP])
 def test_an_image_that_is_attached_twice_is_refused_before_anything_is_leased(twice: str) -> None:
     """One of two writers would get the lease, and the other go on writing."""

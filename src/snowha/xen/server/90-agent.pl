@@ -170,10 +170,11 @@ sub _start {
 sub _must_be_gone {
     my ($image) = @_;
     return '' unless Snow::Record::exists($image);
-    my $record = Snow::Record::read_only($image, 10);
+    my $record = Snow::Record::read_only($image);
     for my $other (Snow::Evidence::others($record, Snow::Disk::me())) {
         next if Snow::Evidence::boot_is_over(@$other, $record, $image);
-        die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone\n";
+        die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone - "
+            . Snow::Rules::remedy($image, $record) . "\n";
     }
     return '';
 }
