@@ -32,6 +32,12 @@ class Mounted:
     def is_nfs(self) -> bool:
         return self.fstype in ("nfs", "nfs4")
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of NFS; (0, 0) for what is none."""
+        match = next((found for word in self.options if (found := re.fullmatch(r"vers=(\d)(?:\.(\d))?", word))), None)
+        return (int(match[1]), int(match[2] or 0)) if match and self.is_nfs else (0, 0)
+
 
 @dataclass(frozen=True)
 class PathFact:
@@ -87,6 +93,8 @@ class ServerFacts:
     uuid: str = ""
     """From the machine's DMI tables."""
     mounts: tuple[Mounted, ...] = ()
+    nfs_client: str = ""
+    """What its NFS client of version 4.1 and later calls itself: its unique id, if it has one, a slash, and the host name."""
     writable: frozenset[str] = frozenset()
     """/sNow, where root can write in it."""
     addresses: Mapping[str, Card] = field(default_factory=dict)
@@ -247,6 +255,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         memory_mib=int(sections.get("memory", "0") or 0) >> 10,
         uuid=sections.get("uuid", "").strip(),
         mounts=_mounts(sections.get("mounts", "")),
+        nfs_client=_nfs_client(sections.get("nfs-client", "")),
         writable=frozenset(sections.get("shared", "").split()),
         addresses=_addresses(sections.get("address", "")),
         names={
@@ -311,6 +320,13 @@ def _mounts(text: str) -> tuple[Mounted, ...]:
             source, target = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word) for word in words[:2])
             found.append(Mounted(source, target, words[2], frozenset(words[3].split(","))))
     return tuple(found)
+
+
+def _nfs_client(text: str) -> str:
+    """The network namespace's identifier counts before the module's parameter. Either reads ``(null)`` where it is not set."""
+    host, identifier, parameter, *_ = [*(line.strip() for line in text.splitlines()), "", "", ""]
+    unique = next((word for word in (identifier, parameter) if word not in ("", "(null)")), "")
+    return f"{unique}/{host}" if host else ""
 
 
 def _addresses(text: str) -> dict[str, Card]:

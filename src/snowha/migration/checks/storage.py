@@ -24,6 +24,8 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _not_nfs(facts)
     yield from _mounts(site, facts)
     yield from _locks(site, facts)
+    yield from _lock_options(site, facts)
+    yield from _client_ids(site, facts)
     yield from _space(site, facts)
     yield from _holes(site, facts)
     yield from _sectors(site, facts)
@@ -106,6 +108,41 @@ def _locks(site: Site, facts: Facts) -> Iterator[Finding]:
         yield found("locks", where, facts.locks_said)
     elif facts.locks == "unknown":
         yield found("locks-unknown", where, facts.locks_said)
+
+
+def _lock_options(site: Site, facts: Facts) -> Iterator[Finding]:
+    """On every server that has it mounted: the locks are tried between two of them."""
+    for server in facts.answering:
+        for wanted in site.mounts:
+            here = server.mount_of(wanted.target)
+            if here is None or here.target != wanted.target or not here.is_nfs:
+                continue
+            local = sorted({"nolock", "local_lock=all", "local_lock=flock"} & here.options)
+            if local:
+                yield found(
+                    "locks", server.name, f"{wanted.target} is mounted with {local[0]}: its locks are seen there only"
+                )
+            elif (0, 0) < here.version < (4, 1):
+                version = here.version[0] if here.version[0] < 4 else "4.0"
+                yield found("nfs-version", server.name, f"{wanted.target} is mounted with NFS {version}")
+
+
+def _client_ids(site: Site, facts: Facts) -> Iterator[Finding]:
+    """With NFS 4.0 the id has the server's address in it, and with NFS 3 there is none (Linux fs/nfs/nfs4proc.c)."""
+    by_id: dict[str, list[str]] = {}
+    for server in facts.answering:
+        mounted = [server.mount_of(wanted.target) for wanted in site.mounts]
+        if server.nfs_client and any(mount is not None and mount.version >= (4, 1) for mount in mounted):
+            by_id.setdefault(server.nfs_client, []).append(server.name)
+    for client, names in by_id.items():
+        if len(names) > 1:
+            unique, _, host = client.partition("/")
+            said = f"the unique id {unique}" if unique else "no unique id"
+            yield found(
+                "nfs-client-id",
+                ", ".join(names),
+                f"the NFS clients of all of them have the host name {host} and {said}",
+            )
 
 
 def _image(site: Site, domain: Domain, name: str) -> str:

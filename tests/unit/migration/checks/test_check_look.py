@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.paths[str(kernel)].allocated == kernel.stat().st_blocks * 512
     assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
     assert facts.space and facts.space > 1 << 20
+    assert facts.nfs_client.endswith(f"/{platform.node()}")
     root = facts.mount_of("/")
     assert root is not None and root.target == "/"
     assert (facts.under_xen, facts.xen, facts.running) == (False, None, {})
@@ -114,6 +116,21 @@ def test_an_answer_that_broke_off_is_an_error() -> None:
     """Half an answer would read as a server on which half of everything is missing."""
     with pytest.raises(CommandError, match="did not arrive to its end"):
         bundle.parse_sections(f"\n{B} < os\nx\n{B} > 0\n", B, where="snow01")
+
+
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("snow01\n\n\n", "/snow01"),
+        ("snow01\n(null)\nparameter\n", "parameter/snow01"),
+        ("snow01\nidentifier\nparameter\n", "identifier/snow01"),
+        ("snow01\n(null)\n\n", "/snow01"),
+        ("", ""),
+    ],
+)
+def test_what_an_nfs_client_calls_itself(said: str, client: str) -> None:
+    """Two servers that the storage takes for one: each would lose its locks when the other comes."""
+    assert parse_server("snow01", {"nfs-client": said}, None).nfs_client == client
 
 
 def test_what_a_server_under_xen_answers() -> None:
