@@ -19,6 +19,7 @@ from snowha.migration.checks import explained, judge, look
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
 from snowha.site import rules
+from snowha.site.model import Domain
 from snowha.site.rules import Finding
 
 
@@ -57,7 +58,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
         with waiting.shown():
             site = view.look(file)
         passwords = load.passwords(site.ground, file, all_fenced=False)
-        findings = _findings(site.ground, passwords, site.findings, names=site.domains)
+        findings = _findings(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -74,8 +75,13 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
 
 
 def _findings(
-    ground: Ground, passwords: dict[str, str], known: Sequence[Finding], *, names: Sequence[str] | None = None
+    ground: Ground,
+    passwords: dict[str, str],
+    known: Sequence[Finding],
+    *,
+    names: Sequence[str] | None = None,
+    configs: Sequence[Domain] | None = None,
 ) -> tuple[Finding, ...]:
     with waiting.shown():
         seen = look.look(ground, passwords)
-    return judge.judge(ground.site, seen, known, names=names)
+    return judge.judge(ground.site, seen, known, names=names, configs=configs)

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from snowha.cluster import live as cluster
+from snowha.operations import image_room
 from snowha.operations.health import Answer
+from snowha.operations.image_room import Room
 from snowha.operations.live import state_in
-from snowha.xen import saved, xl
+from snowha.xen import attachments, saved, xl
+from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Lease, Leases
 
 Locks = Literal["work", "broken", "unknown"]
@@ -104,6 +107,10 @@ class ServerFacts:
     paths: Mapping[str, PathFact] = field(default_factory=dict)
     space: int | None = None
     """Bytes free where the images belong; None where it could not be told."""
+    attachments: Attachments = field(default_factory=Attachments)
+    """What has attached, or would at boot, the disks of its domains."""
+    room: Room | None = None
+    """For the holes of the images; None where they have no folder yet."""
     xendomains: str | None = None
     autostart: tuple[tuple[str, str], ...] = ()
     """Links in /etc/xen/auto: path and target."""
@@ -264,6 +271,8 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         tools=frozenset(sections.get("tools", "").split()),
         paths=_paths(sections.get("paths", "")),
         space=int(space[1]) * int(space[2]) if space else None,
+        room=image_room.parse(sections.get("room", "")),
+        attachments=attachments.parse(sections.get("attachments", ""), where=name),
         xendomains=sections.get("xendomains"),
         autostart=tuple(
             (path, target)

@@ -45,6 +45,7 @@ for unit in corosync.service pacemaker.service; do
 done
 end 0
 show xendomains /etc/default/xendomains
+take attachments attachments
 [ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
 show corosync.conf /etc/corosync/corosync.conf
 if command -v cibadmin > /dev/null; then
@@ -64,6 +65,7 @@ folder=$images
 [ -d "$folder" ] || folder=${folder%/*}
 stat -f -c '%a %S %n' -- "${folder:-/}" 2>&1
 end $?
+take room image_room "$images"
 take saved saved
 begin undone
 for file in "$images"/*/*.undone; do [ ! -e "$file" ] || stat -c '%s %n' -- "$file"; done

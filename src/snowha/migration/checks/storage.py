@@ -185,26 +185,10 @@ def _begun(first: ServerFacts, image: str) -> int:
 
 def _holes(site: Site, facts: Facts) -> Iterator[Finding]:
     """Images that are there, and that the storage would not give their room in full (NFS before 4.2)."""
-    first = facts.first
-    if first.space is None:
-        return
-    names = {
-        path
-        for domain in site.domains
-        for disk in domain.disks
-        for path in (disk.target, _image(site, domain, disk.name))
-    }
-    there = {
-        path: first.paths[path] for path in sorted(names) if path in first.paths and first.paths[path].kind == "file"
-    }
-    images = [
-        image_room.Image(path, fact.size, fact.allocated)
-        for path, fact in there.items()
-        if path.startswith(f"{site.paths.images}/")
-    ]
-    said = image_room.short(images, first.space)
+    room = facts.first.room
+    said = image_room.short(room.images, room.free) if room else None
     if said:
-        yield found("holes", f"{first.name}:{site.paths.images}", said)
+        yield found("holes", f"{facts.first.name}:{site.paths.images}", said)
 
 
 def _sectors(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from snowha.hosts.local import LocalHost
 from snowha.migration.checks import bmc, bundle, look
 from snowha.migration.checks.facts import parse_server
 from snowha.migration.ground import Ground
+from snowha.xen.attachments import Attachments
 
 B = "snow-ha-0123"
 GUID = "6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4e01"
@@ -62,6 +63,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     conf = tmp_path / "snow.conf"
     conf.write_text(f"A=1\n{B}x < os\nB=2")
     (tmp_path / "images/deploy01").mkdir(parents=True)
+    (tmp_path / "images/deploy01/deploy01-disk").write_bytes(b"i" * 77)
     (tmp_path / "images/deploy01/deploy01-disk.undone").write_bytes(b"i" * 99)
     words = bundle.gather_argv(
         B,
@@ -85,6 +87,11 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.paths[str(kernel)].allocated == kernel.stat().st_blocks * 512
     assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
     assert facts.space and facts.space > 1 << 20
+    assert facts.attachments == Attachments()
+    assert facts.room is not None and facts.room.free > 1 << 20
+    assert [(image.path, image.size) for image in facts.room.images] == [
+        (str(tmp_path / "images/deploy01/deploy01-disk"), 77)
+    ]
     assert facts.nfs_client.endswith(f"/{platform.node()}")
     root = facts.mount_of("/")
     assert root is not None and root.target == "/"

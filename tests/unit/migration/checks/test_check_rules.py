@@ -15,6 +15,7 @@ from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts,
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.checks import catalogue, explained, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
+from snowha.operations import image_room
 from snowha.site.model import Domain, Site
 from snowha.xen.xl import Hypervisor
 
@@ -53,6 +54,14 @@ def _facts(facts: Facts) -> Broken:
 
 
 def _case(code: str) -> Broken:
+    if code == "holes":
+        room = image_room.Room(8 << 30, (image_room.Image(IMAGE, 10 << 30, 1 << 30),))
+        return SITE, change(clustered(healthy()), "snow01", room=room)
+    if code == "config-without-lease":
+        site, facts = leased(broken_leases.well())
+        deploy, *others = site.domains
+        stock = replace(deploy, disks=tuple(replace(disk, script=None) for disk in deploy.disks))
+        return replace(site, domains=(stock, *others)), facts
     if code in broken_leases.CASES:
         return leased(broken_leases.CASES[code])
     return SITE, clustered(healthy(), CASES[code])
@@ -111,10 +120,6 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "nfs-client-id": lambda: _facts(change(healthy(), "snow02", nfs_client="/snow01")),
     "locks-unknown": lambda: _facts(replace(healthy(), locks="unknown", locks_said="too slow")),
     "space": lambda: _facts(change(healthy(), "snow01", space=1 << 30)),
-    "holes": lambda: (
-        replace(SITE, domains=(from_image("deploy01"), SITE.domains[1])),
-        _path(healthy(), "snow01", IMAGE, PathFact("file", 10 << 30, 3, 1 << 30)),
-    ),
     "sector-size": lambda: _facts(
         _path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", PathFact("block", 1 << 29, 9, 0, 4096, "gpt"))
     ),
