@@ -276,7 +276,8 @@ class SimulatedHost:
             match verb.split(" "):
                 case ["wait", _, _]:
                     events: list[dict[str, object]] = [{"event": "waiting"}, {"event": "found", "number": number}]
-                case ["copy", source, target, "--lease", server_program.PATH, "--json"]:
+                case ["copy", source, target, *replace, "--lease", server_program.PATH, "--json"]:
+                    assert replace in ([], ["--replace"])
                     assert self.has_leases, "the engine takes leases with a program that is not there"
                     is_new = target not in self.world.disks
                     busy = self.world.leases.take(source, target, is_new, self.world.running)
@@ -326,7 +327,10 @@ class SimulatedHost:
             return 0, "".join(f"{name.decode()} {content.decode()}\n" for name, content in encoded)
         if call.verb == "absent":
             return 0, "".join(
-                f"{name}\n" for name in call.paths if name not in self.world.disks and name not in self.place(name)
+                f"{name}\n"
+                for name in call.paths
+                if name not in self.world.disks and name not in self.place(name)
+                if name.removesuffix(".lease") not in self.world.leases.records or not name.endswith(".lease")
             )
         if call.verb == "write":
             mode = call.mode if call.mode is not None else there[path][1] if path in there else 0o600

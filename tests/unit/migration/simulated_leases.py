@@ -81,6 +81,9 @@ class Leases:
             case ["adopt", image] if (image, server) in [(one, at) for one, at, name in self.attached(running) if name]:
                 self.records.add(image)
                 return 0, "", ""
+            case ["forget", image] if not self.busy(image, running):
+                self.records.discard(image)
+                return 0, "", ""
             case ["give", image] if self.left.get(image) == server:
                 del self.left[image]
                 return 0, "", ""

@@ -333,3 +333,15 @@ def test_the_record_is_read_while_a_lost_server_has_its_lock(servers: Servers) -
 def test_the_inode_in_the_record_is_its_own(servers: Servers) -> None:
     """It is linked to its name when it is whole: a record that was not this file would be refused by every server."""
     assert f"self={record_of(servers.image).stat().st_ino} ".encode() in record_of(servers.image).read_bytes()
+
+
+def test_a_record_is_forgotten_only_if_nobody_has_the_image(servers: Servers) -> None:
+    """`snow ha undo` removed the record of an image that a server has open, and the next one attached it as well."""
+    with servers.taken("snow01"):
+        refused = servers.run("snow02", "forget", str(servers.image))
+        assert refused.code == 7 and "snow01 has it open for a copy" in refused.err
+        assert record_of(servers.image).exists()
+    assert servers.run("snow01", "give", str(servers.image)).code == 0
+    assert servers.run("snow02", "forget", str(servers.image)).code == 0
+    assert beside(servers.image) == []
+    assert servers.run("snow02", "forget", str(servers.image)).code == 0

@@ -7,13 +7,14 @@ use Fcntl qw(:DEFAULT :flock);
 my $IN_USE = 7;    # as the image engine says it
 my %VERBS = (
     take => \&_take, give => \&_give, new => \&_new, adopt => \&_adopt, list => \&_list, break => \&_break,
-    fenced => \&_fenced,
+    fenced => \&_fenced, forget => \&_forget,
 );
 my $HELP = <<'TEXT';
 usage: snow-lease list [IMAGE…]        who has which image open, and what is attached on this server, as JSON
        snow-lease new IMAGE            write the first record of an image that is attached on no server
        snow-lease adopt IMAGE          lease an image that is attached on this server without a lease, or whose record is lost
        snow-lease break IMAGE [--yes]  take the lease away from whoever has it, or replace a record that cannot be read
+       snow-lease forget IMAGE         remove the record of an image that nobody has: it will have no lease any more
        snow-lease fenced IMAGE         prove that the server that has it is gone, so that it can be attached here
        snow-lease take IMAGE --fd N …  lease IMAGE for the process that has it open as descriptor N
        snow-lease give IMAGE…          end such a lease of the calling process, or of one of this server that has ended
@@ -121,6 +122,22 @@ sub _new {
     my ($image) = @_;
     _must_be_quiet(_image($image));
     Snow::Record::create($image);
+    return 0;
+}
+
+# Whoever waits for the record's lock finds then that it is gone.
+sub _forget {
+    my ($image) = @_;
+    return 0 unless Snow::Record::exists(_image($image));
+    Snow::Record::with(
+        $image,
+        10,
+        sub {
+            my ($record) = @_;
+            die "the record of $image says: " . Snow::Rules::holder($record) . "\n" if $record->{state} ne 'free';
+            unlink Snow::Record::path($image) or die Snow::Record::path($image) . " cannot be removed: $!\n";
+        }
+    );
     return 0;
 }
 
