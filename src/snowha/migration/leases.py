@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
+from snowha.hosts.files import absent, read_text
 from snowha.hosts.many import each
 from snowha.migration.ground import Ground, read_domains
 from snowha.plan.step import Reporter
@@ -69,7 +70,12 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
     asked = each(list(hosts.values()), lambda host: leases.ask(host, wanted))
     answers = {server: answer for server, answer in asked.items() if answer is not None}
     silent = [server for server in asked if server not in answers]
-    if every and silent:
+    if every and silent and all(_is_planned(hosts[server]) for server in silent):
+        # a plan: the images that are not there yet get their records with their copies
+        answers |= {server: leases.ask_without(hosts[server], wanted) for server in silent}
+        gone = absent(hosts[silent[0]], wanted)
+        wanted = [image for image in wanted if image not in gone]
+    elif every and silent:
         raise SiteError(
             f"{server_program.PATH} is not there", where=silent[0], remedy="`snow ha apply` installs it: run it again"
         )
@@ -96,6 +102,11 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
         elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")
             hosts[next(iter(answers))].run([server_program.PATH, "new", image])
+
+
+def _is_planned(host: Host) -> bool:
+    """Whether the program would be there by then, and cannot be run yet."""
+    return read_text(host, server_program.PATH) == server_program.text()
 
 
 def _attached_on(image: str, answers: Mapping[str, Leases]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snowha.errors import CommandError
-from snowha.hosts.api import Host
+from snowha.hosts.api import Completed, Host
 from snowha.xen import server_program
 
 
@@ -93,8 +93,16 @@ def parse(text: str) -> Leases:
 def ask(host: Host, images: Sequence[str]) -> Leases | None:
     """What ``host`` says; None if our program is not there. Raises CommandError if it fails."""
     done = host.run(argv(images), check=False, timeout=60)
-    if done.returncode in (126, 127):
-        return None
+    return None if done.returncode in (126, 127) else _answer(host, done)
+
+
+def ask_without(host: Host, images: Sequence[str]) -> Leases:
+    """What ``host``, on which our program is not installed, would say with it. Raises CommandError."""
+    words = ["perl", "-", "list", *images]
+    return _answer(host, host.run(words, input=server_program.text(), check=False, timeout=60))
+
+
+def _answer(host: Host, done: Completed) -> Leases:
     try:
         return parse(done.stdout)
     except (ValueError, KeyError, TypeError) as error:

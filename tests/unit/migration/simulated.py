@@ -150,7 +150,9 @@ class SimulatedHost:
         else:
             if words[0] == "python3":
                 return Completed(tuple(argv), *self._engine(words[2:], on_line), "")
-            if words[0] == server_program.PATH and self.has_leases:
+            if words[:3] == ["perl", "-", "list"] and input == server_program.text():
+                answer = self.world.leases.call(self.name, words[2:], self.world.running)
+            elif words[0] == server_program.PATH and self.has_leases:
                 answer = self.world.leases.call(self.name, words[1:], self.world.running)
             else:
                 answer = (*self._answer(words, input), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_se
 from simulated_leases import Leases
 
 from snowha.errors import CommandError, SiteError
+from snowha.hosts.rehearsal import RehearsalHost
 from snowha.migration import cold, leases
 from snowha.migration.ground import Ground
 from snowha.xen import leases as leases_of
@@ -116,6 +118,28 @@ def test_a_server_that_cannot_be_asked_may_have_it_attached() -> None:
     with pytest.raises(SiteError) as caught:
         leases.adopt(ground, Listener())
     assert caught.value.where == "snow02"
+    assert world.leases.records == set()
+
+
+def test_a_plan_shows_what_is_leased_before_the_program_is_there() -> None:
+    """A plan said only that the rest is known later, of the very change that a cluster of before the leases is updated for."""
+    ground, world, _ = migrated("nobody")
+    world.leases.bare = {(DISK, "snow02")}
+    rehearsed = {name: RehearsalHost(host, lambda argv, answer: None) for name, host in ground.hosts.items()}
+    plan = replace(ground, hosts=dict(rehearsed))
+    with pytest.raises(SiteError, match="is not there"):
+        leases.adopt(plan, Listener())
+    for host in rehearsed.values():
+        server_program.install(host)
+        host.take()
+    leases.adopt(plan, Listener())
+    assert rehearsed["snow02"].commands == [f"{server_program.PATH} adopt {DISK}"]
+    assert rehearsed["snow01"].commands == [f"{server_program.PATH} new {SWAP}"]
+    del world.disks[SWAP]  # it is copied by a step before
+    for host in rehearsed.values():
+        host.take()
+    leases.adopt(plan, Listener())
+    assert rehearsed["snow01"].commands == []
     assert world.leases.records == set()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from lease_servers import BOOT, NEXT_BOOT, Ended, Servers
 
-from snowha.xen import server_program
+from snowha.hosts.reading import only_looks
+from snowha.xen import leases, server_program
 
 
 def test_the_program_has_no_warnings(tmp_path: Path) -> None:
@@ -217,6 +218,25 @@ def test_the_list_is_json_whatever_a_file_is_called(servers: Servers) -> None:
     strange.write_bytes(b"")
     found = json.loads(servers.run("snow01", "list", str(strange)).out)
     assert found["records"] == [{"image": str(strange), "record": None}]
+
+
+def test_what_is_attached_can_be_asked_where_the_program_is_not_installed(servers: Servers) -> None:
+    """For a plan, which leaves nothing on a server."""
+    done = subprocess.run(
+        ["perl", "-", "list", str(servers.image)],
+        input=server_program.text(),
+        env=servers.environment("snow03", NEXT_BOOT),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert leases.parse(done.stdout).records == (servers.record(),)
+    assert not (servers.folder / "run-snow03").exists()
+    words = ["perl", "-", "list", str(servers.image)]
+    assert only_looks(words, server_program.text())
+    assert not only_looks(words, "unlink '/etc/passwd'")
+    assert not only_looks(["perl", "-", "new", str(servers.image)], server_program.text())
 
 
 # the resource agent

@@ -28,7 +28,7 @@ sub main {
         print STDERR $HELP unless ($verb // '') =~ /\A(?:-h|--help|help)\z/;
         return ($verb // '') =~ /\A(?:-h|--help|help)\z/ ? 0 : 2;
     }
-    Snow::Common::make_run(qw(disks errors migrate agent));
+    Snow::Common::make_run(qw(disks errors migrate agent)) unless $verb eq 'list';    # which changes nothing
     my $code = eval { $call->(@words) };
     return $code if defined $code;
     print STDERR "snow-lease: $@";
