@@ -275,7 +275,7 @@ sub _migrate_to {
     return _not_migrated("the hypervisor cannot be asked: $why") unless $rows;
     my $here = _found($rows)->{here};
     return _not_migrated("$name does not run here") unless $here && $here->{state} !~ /[scd]/;
-    for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' } Snow::Disk::all_noted()) {
+    for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' && Snow::Disk::is_there($_) } Snow::Disk::all_noted()) {
         return _not_migrated("the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
             unless Snow::Disk::holder_lives($disk);
     }
