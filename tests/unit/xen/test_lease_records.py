@@ -345,3 +345,19 @@ def test_a_record_is_forgotten_only_if_nobody_has_the_image(servers: Servers) ->
     assert servers.run("snow02", "forget", str(servers.image)).code == 0
     assert beside(servers.image) == []
     assert servers.run("snow02", "forget", str(servers.image)).code == 0
+
+
+@pytest.mark.parametrize(("domain", "code"), [("deploy01", "tentative yes"), ("slurm01", "")])
+def test_an_image_is_handed_over_to_its_own_domain_only(servers: Servers, domain: str, code: str) -> None:
+    """A domain whose config names another one's image, and that is migrated at that moment, got it."""
+    record_of(servers.image).unlink()
+    offered = HELD.replace("'held'", "'offered', domain => 'deploy01'")
+    assert servers.perl("snow01", offered, "list", str(servers.image)).code == 0
+    arrive = f"""
+    $Snow::Disk::MIGRATION_S = 0;
+    my (undef, @found) = eval {{
+        Snow::Disk::lease($ARGV[0], id => '4-51714', mode => 'w', incoming => 1, domain => '{domain}') }};
+    print "@found"; print STDERR $@; exit 0;"""
+    done = servers.perl("snow02", NO_DEVICE + arrive, str(servers.image))
+    assert done.out == code, done.err
+    assert ("is being handed over for deploy01" in done.err) is (not code)

@@ -172,7 +172,7 @@ def test_a_fencing_is_read_in_any_time_zone(servers: Servers, zone: str, offset:
 def test_a_server_that_has_booted_since_loses_its_lease(servers: Servers) -> None:
     with servers.taken("snow01"):
         pass
-    servers.says("ssh", NEXT_BOOT)
+    servers.says("ssh", f"snow01\n{NEXT_BOOT}")
     with servers.taken("snow02") as taken:
         assert taken.code == 0, taken.err
 
@@ -180,7 +180,17 @@ def test_a_server_that_has_booted_since_loses_its_lease(servers: Servers) -> Non
 def test_a_server_that_answers_from_the_same_boot_keeps_it(servers: Servers) -> None:
     with servers.taken("snow01"):
         pass
-    servers.says("ssh", BOOT["snow01"])
+    servers.says("ssh", f"snow01\n{BOOT['snow01']}")
+    with servers.taken("snow02") as taken:
+        assert taken.code == 7
+
+
+@pytest.mark.parametrize("name", ["snow02", "snow011", "", "snow01 is not known\nsnow02"])
+def test_another_machine_under_the_name_of_the_holder_proves_nothing(servers: Servers, name: str) -> None:
+    """A wrong line in /etc/hosts took the image from a server that runs: each machine has another boot id."""
+    with servers.taken("snow01"):
+        pass
+    servers.says("ssh", f"{name}\n{NEXT_BOOT}")
     with servers.taken("snow02") as taken:
         assert taken.code == 7
 

@@ -3,7 +3,7 @@ package Snow::Rules;
 use strict;
 use warnings;
 
-# `me`: server, boot. `ask`: incoming (a live migration brings the domain here), here (a domain or copy of this server that has the
+# `me`: server, boot. `ask`: incoming (a live migration brings the domain here), domain (which one asks), here (a domain or copy of this server that has the
 # image), over (a function: whether a boot of a server is over, that is proven by a fence or a newer boot).
 # Returns: take (it is free, or was ours) | inherit (its holder is proven to be gone) | tentative (handed over to us) |
 # wait (it may be handed over soon) | refuse, and why.
@@ -31,6 +31,8 @@ sub decide {
     }
     my $for_me = $record->{to} eq $me->{server} || $record->{to} eq '';
     if ($state eq 'offered') {
+        return ('refuse', "it is being handed over for $record->{domain}")
+            if $ask->{incoming} && $record->{domain} ne ($ask->{domain} // $record->{domain});
         return ('tentative') if $ask->{incoming} && $for_me;
         return ('refuse', "it is being handed over from $record->{server} to $record->{to}") if $ask->{incoming};
         if ($this_boot) {

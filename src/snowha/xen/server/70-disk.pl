@@ -134,6 +134,7 @@ sub lease {
                     $record, $me,
                     {
                         incoming => $how{incoming},
+                        domain => $how{domain},
                         here => $how{incoming} ? undef : scalar(attached($image)) // scalar(copy_of($record)),
                         over => \&Snow::Evidence::is_known_to_be_over,
                     }

@@ -266,7 +266,7 @@ sub _record_of {
         if $is_copy && $record->{server} eq Snow::Common::server();
     if ($record->{state} eq 'held' && !$is_copy && $record->{lock} eq 'yes' && $record->{server} ne Snow::Common::server()) {
         # a storage that was restarted lets nobody lock for a while: then nothing is said
-        my ($word) = Snow::Common::guarded(5, sub { return _is_forgotten($record, $image) ? 'no' : '' });
+        my ($word) = Snow::Common::guarded(10, sub { return _is_forgotten($record, $image) ? 'no' : '' });
         $record->{locked} = 'no' if ($word // '') eq 'no';
     }
     return _said($image, record => Snow::Common::json($record));
