@@ -8,6 +8,7 @@ from pathlib import Path
 import machine
 import pytest
 from lease_program import LeaseProgram
+from lease_servers import Servers, two_servers
 from machine_hooks import (  # noqa: F401
     pytest_configure,
     pytest_runtest_makereport,
@@ -30,6 +31,12 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lease_program(tmp_path_factory: pytest.TempPathFactory) -> LeaseProgram:
     """The program that takes leases, as it is on the servers."""
     return LeaseProgram(tmp_path_factory.mktemp("lease"))
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Servers:
+    """Two servers that share a folder, with an image that nobody has."""
+    return two_servers(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from snowha.migration.checks import explained, judge, look
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
 from snowha.site import rules
+from snowha.site.model import Domain
 from snowha.site.rules import Finding
 
 
@@ -65,7 +66,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
         passwords = load.passwords(load.reach(file), file, all_fenced=False)
         with waiting.shown():
             site = view.look(file)
-        findings = _findings(site.ground, passwords, site.findings, names=site.domains)
+        findings = _findings(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -89,8 +90,13 @@ def _explain(code: str, *, as_json: bool) -> None:
 
 
 def _findings(
-    ground: Ground, passwords: dict[str, str], known: Sequence[Finding], *, names: Sequence[str] | None = None
+    ground: Ground,
+    passwords: dict[str, str],
+    known: Sequence[Finding],
+    *,
+    names: Sequence[str] | None = None,
+    configs: Sequence[Domain] | None = None,
 ) -> tuple[Finding, ...]:
     with waiting.shown():
         seen = look.look(ground, passwords)
-    return judge.judge(ground.site, seen, known, names=names)
+    return judge.judge(ground.site, seen, known, names=names, configs=configs)

@@ -29,7 +29,9 @@ def status(file: Path, as_json: bool) -> None:
     """
     with waiting.shown():
         site = view.look(file)
-        seen = running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
+        seen = running.look(
+            site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings, configs=site.configs
+        )
     if as_json:
         click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
     else:

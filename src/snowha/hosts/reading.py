@@ -72,6 +72,8 @@ def only_looks(argv: Sequence[str], input: str | bytes = b"") -> bool:
         return bool(_WORDS[name] & set(rest[:1]))
     if name == "sh" and rest[:1] == ["-c"] and len(rest) > 1:
         return rest[1] in _ours or bool(_LOOKING_SCRIPT.fullmatch(rest[1]))
+    if name == "perl" and rest[:2] == ["-", "list"]:  # snow-lease, where it is not installed
+        return (input if isinstance(input, str) else input.decode(errors="replace")) in _ours
     if name == "ip":
         return not {"add", "del", "set", "replace", "flush"} & set(rest)
     if name == "find":

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .errors import BusyError, TargetError
+from .opening import open_undelegated
 
 _TIMEOUT_S = 60.0
 
@@ -58,8 +59,8 @@ def _open(image: str) -> list[int]:
     try:
         for path in (image, f"{image}.partial"):
             with contextlib.suppress(FileNotFoundError):
-                found.append(os.open(path, flags))
-        return found or [os.open(f"{image}.partial", flags | os.O_CREAT, 0o600)]
+                found.append(open_undelegated(path, flags))
+        return found or [open_undelegated(f"{image}.partial", flags | os.O_CREAT)]
     except OSError as error:
         for descriptor in found:
             os.close(descriptor)

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from . import device_writes
 from .errors import BusyError, SourceError, TargetError
+from .opening import open_undelegated
 from .ranges import GRAIN, Range, gaps
 
 IO_SIZE = 1 << 20
@@ -52,7 +53,7 @@ class Storage:
                 raise OSError(errno.EINVAL, "neither a file nor a block device", path)
             if exclusive and stat.S_ISBLK(mode):
                 flags |= os.O_EXCL
-        self._plain = os.open(path, flags, 0o600)
+        self._plain = open_undelegated(path, flags)
         self._direct = -1
         self.is_block = stat.S_ISBLK(os.fstat(self._plain).st_mode)
         with contextlib.suppress(OSError):

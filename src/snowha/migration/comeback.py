@@ -27,7 +27,10 @@ def concerns(unfinished: Sequence[str]) -> bool:
 
 
 def wait_for_servers(
-    servers: Sequence[Server], hosts: Mapping[str, ResettableHost], unfinished: Sequence[str], say: Callable[[str], None]
+    servers: Sequence[Server],
+    hosts: Mapping[str, ResettableHost],
+    unfinished: Sequence[str],
+    say: Callable[[str], None],
 ) -> None:
     """Wait until every server answers that one of the steps ``unfinished`` was restarting. Raises ProofError.
 

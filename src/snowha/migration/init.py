@@ -15,9 +15,9 @@ from snowha.hosts.many import each
 from snowha.migration import address_use
 from snowha.migration.cards import Card, cards
 from snowha.migration.ground import read_domains
-from snowha.site import active_domains, apart, ha_toml, snow_conf
-from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.operations.roles import roles
+from snowha.site import apart, ha_toml, snow_conf
+from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_address, check_server_name, is_ip, show
 from snowha.site.snow_conf import SnowConf

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
+from snowha.hosts.files import absent, read_text
 from snowha.hosts.many import each
 from snowha.migration.ground import Ground, read_domains
 from snowha.plan.step import Reporter
 from snowha.site.names import listed
 from snowha.xen import leases, server_program
-from snowha.xen.leases import Leases
+from snowha.xen.leases import Lease, Leases
 
 
 def images(ground: Ground) -> list[str]:
@@ -37,6 +38,9 @@ def missing(ground: Ground) -> str | None:
         bare = _without_lease(answer, wanted)
         if bare:
             return f"{bare[0]} is attached on {server} without a lease"
+    left = [lease for answer in answers.values() if answer for lease in _left(answer)]
+    if left:
+        return f"{left[0].image} is leased to {left[0].server} for a copy that has ended"
     first = answers[ground.first.name]
     none = [lease.image for lease in first.records if lease.state == "none"] if first else []
     return f"{none[0]} has no record of who has it open" if none else None
@@ -46,13 +50,19 @@ def _without_lease(answer: Leases, wanted: Sequence[str]) -> list[str]:
     return [one.image for one in answer.attached if one.image in wanted and not one.is_leased]
 
 
+def _left(answer: Leases) -> list[Lease]:
+    return [lease for lease in answer.records if lease.is_left and lease.server == answer.server]
+
+
 def adopt(ground: Ground, reporter: Reporter) -> None:
     """Write the records. Raises SiteError for an image that is attached on two servers, or a server that cannot be asked."""
     record(ground.hosts, images(ground), reporter, every=True)
 
 
 def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter, *, every: bool = False) -> None:
-    """Write the records of ``wanted`` that are missing. ``every``: each server must say what it has attached.
+    """Write the records of ``wanted`` that are missing, and free those that a copy has left.
+
+    ``every``: each server must say what it has attached.
 
     Raises SiteError for an image that is attached on two of ``hosts``, or a server without the program if ``every``.
     """
@@ -61,7 +71,12 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
     asked = each(list(hosts.values()), lambda host: leases.ask(host, wanted))
     answers = {server: answer for server, answer in asked.items() if answer is not None}
     silent = [server for server in asked if server not in answers]
-    if every and silent:
+    if every and silent and all(_is_planned(hosts[server]) for server in silent):
+        # a plan: the images that are not there yet get their records with their copies
+        answers |= {server: leases.ask_without(hosts[server], wanted) for server in silent}
+        gone = absent(hosts[silent[0]], wanted)
+        wanted = [image for image in wanted if image not in gone]
+    elif every and silent:
         raise SiteError(
             f"{server_program.PATH} is not there", where=silent[0], remedy="`snow ha apply` installs it: run it again"
         )
@@ -74,13 +89,25 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
                 where=image,
                 remedy="shut the domain down on all of them but one (xl shutdown), then run this again",
             )
+    for server, answer in answers.items():
+        for lease in _left(answer):
+            reporter.say(f"freeing {lease.image}, which a copy that has ended on {server} has left leased")
+            hosts[server].run([server_program.PATH, "give", lease.image])
     for image, servers in attached.items():
         if servers and image in _without_lease(answers[servers[0]], wanted):
             reporter.say(f"leasing {image} to {servers[0]}, where it is attached")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
+        elif servers and records[image].state == "none":
+            reporter.say(f"writing the record of {image}, which {servers[0]} has attached, anew: it is lost")
+            hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")
             hosts[next(iter(answers))].run([server_program.PATH, "new", image])
+
+
+def _is_planned(host: Host) -> bool:
+    """Whether the program would be there by then, and cannot be run yet."""
+    return read_text(host, server_program.PATH) == server_program.text()
 
 
 def _attached_on(image: str, answers: Mapping[str, Leases]) -> list[str]:

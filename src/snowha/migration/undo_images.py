@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, stat, write_file
-from snowha.migration import image_engine, left_down, starting, way_check
+from snowha.migration import file_leases, image_engine, left_down, starting, way_check
 from snowha.migration.ground import Ground, image_path, read_config
 from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, check_xl_reads, else_start_again, refuse_saved
 from snowha.migration.undo_files import before, not_kept
@@ -31,13 +31,14 @@ ASIDE = ".undone"
 
 @dataclass(frozen=True)
 class Way:
-    """How a domain gets back: its config now and as it will be, each image with the volume that it belongs into, and the
-    images that nothing names any more then."""
+    """How a domain gets back: its config now and as it will be, each image with the volume that it belongs into, the images
+    that nothing names any more then, and the files (no volumes) that the domain runs from then."""
 
     now: str
     then: str
     volumes: tuple[tuple[Disk, Disk], ...]
     images: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def is_due(self) -> bool:
@@ -54,7 +55,7 @@ def way_back(ground: Ground, name: str) -> Way:
     host, path = ground.first, ground.site.domain(name).config
     text, domain = read_config(host, name, path)
     if not from_image(domain):
-        return Way(text, text, (), _left_over(ground, domain, domain))
+        return Way(text, text, (), _left_over(ground, domain, domain), file_leases.files_of(domain))
     sources = _sources(host, domain)
     original = before(ground, path, lambda version: _is_ours(version, path) or not _names(version, path, sources))
     if original is None and before(ground, path, lambda version: _is_ours(version, path)) is not None:
@@ -73,7 +74,8 @@ def way_back(ground: Ground, name: str) -> Way:
             "put its config back from your backup",
         )
     then, volumes = back(domain, text, original, path)
-    return Way(text, then, volumes, _left_over(ground, domain, domain_config.parse(then, where=path, path=path)))
+    after = domain_config.parse(then, where=path, path=path)
+    return Way(text, then, volumes, _left_over(ground, domain, after), file_leases.files_of(after))
 
 
 def _sources(host: Host, domain: Domain) -> dict[str, str]:
@@ -173,6 +175,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     check_xl_reads(host, name, path, way.now, way.then)
     if way.volumes:
         image_engine.bring(host)
+        file_leases.lease(host, [volume.target for _, volume in way.volumes if volume.target in way.files], reporter)
 
     runs = bool(live.places(ground.hosts).get(name))
     stays_off = not runs and not left_down.is_noted(host, name)
@@ -214,6 +217,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     live.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
     if way.is_due and not stays_off:
         reporter.fact("away_s", round(away.seconds, 1))
+    file_leases.forget(host, way.files, reporter)  # before the images are put aside: what is missing is told by these
     _put_aside(host, way.images, reporter)
 
 

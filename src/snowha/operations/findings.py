@@ -243,6 +243,22 @@ KINDS: dict[str, Kind] = {
         "let its config name script=block-snow (`snow ha apply` writes it), then restart the domain",
         settling="ignore",
     ),
+    "holes": Kind(
+        "Less room than the images may come to take",
+        "yellow",
+        "The storage gave these images no room for their holes (NFS before 4.2 cannot), or somebody made holes in them. When it "
+        "is full, a domain that writes into one gets an error of its disk.",
+        "free some space there, or mount it with vers=4.2 and fill the holes: fallocate --length SIZE IMAGE",
+        settling="ignore",
+    ),
+    "config-without-lease": Kind(
+        "A config has an image attached without a lease",
+        "yellow",
+        "A domain that is started from it gets its image though another server has it open: what is named there, Xen's own block "
+        "script or QEMU, knows nothing of leases.",
+        "let its disk name script=block-snow (`snow ha apply` writes it for a domain of ha.toml), or remove the config",
+        settling="ignore",
+    ),
     "lease-unexplained": Kind(
         "A lease that nobody can explain",
         "red",
@@ -277,6 +293,22 @@ KINDS: dict[str, Kind] = {
         "yellow",
         "A domain that is started by hand on the wrong server is refused by the lease's record alone.",
         "mount the images with NFS 4.1 or later, without local_lock or nolock",
+        settling="ignore",
+    ),
+    "lease-lock-lost": Kind(
+        "The storage has forgotten a lock",
+        "red",
+        "Another server could lock the image, so its record alone keeps others out. Storage that was restarted without what it "
+        "knew of its clients does that, and two servers that have one NFS client id.",
+        "look why (`snow ha check`; on an NFS server: /proc/fs/nfsd/clients/*/states), then restart the domain",
+        settling="ignore",
+    ),
+    "lease-left": Kind(
+        "A copy that was ended has left its lease",
+        "yellow",
+        "No other server can attach the image. The next copy on the same server takes the lease, and so does a domain that is "
+        "started there.",
+        "on the server that it names: snow-lease give {where}",
         settling="ignore",
     ),
     "lease-holder-gone": Kind(

@@ -62,13 +62,29 @@ def ask(host: Host) -> Leases | None:
 def records(
     hosts: Mapping[str, Host], answers: Mapping[str, Leases | None], images: Mapping[str, str]
 ) -> tuple[Lease, ...]:
-    """The leases' records, as the first server reads them that has our program: they are on storage that all share."""
+    """The leases' records, as the first server reads them that has our program: they are on storage that all share.
+
+    Whether a copy has ended is known to its own server alone, which is asked for that.
+    """
     for name, answer in answers.items():
         if images and answer is not None and not answer.trouble:
             with suppress(SnowError):
                 again = leases.ask(hosts[name], tuple(images))
-                return again.records if again else ()
+                return _copies_looked_at(hosts, again.records, name) if again else ()
     return ()
+
+
+def _copies_looked_at(hosts: Mapping[str, Host], records: tuple[Lease, ...], by: str) -> tuple[Lease, ...]:
+    copies: dict[str, list[str]] = {}
+    for one in records:
+        if one.is_copy and one.server != by and one.server in hosts:
+            copies.setdefault(one.server, []).append(one.image)
+    known: dict[str, Lease] = {}
+    for server, images in copies.items():
+        with suppress(SnowError):  # that it does not answer is said by the other questions
+            again = leases.ask(hosts[server], images)
+            known |= {one.image: one for one in again.records} if again else {}
+    return tuple(known.get(one.image, one) for one in records)
 
 
 def status(
@@ -160,7 +176,9 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
             row.image,
             f"{row.image} is attached on {row.attached[0]}, and its record says that nobody has it",
         )
-    elif record.state == "held" and record.kind != "copy":
+    elif record.is_copy:
+        yield from _copy(row, record, answers)
+    elif record.state == "held":
         answer = answers.get(record.server)
         if record.server not in answers:
             yield found(
@@ -189,3 +207,21 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
             )
         elif record.lock == "none":
             yield found("lease-without-lock", row.image, f"{row.image} is leased to {record.server} without a lock")
+        elif record.locked == "no" and record.server in row.attached:
+            yield found(
+                "lease-lock-lost",
+                row.image,
+                f"{row.image} is attached on {record.server} with a lock of which the storage knows nothing",
+            )
+
+
+def _copy(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:
+    """A copy that was killed. Its own server takes the lease at once when it needs it; the others do not."""
+    answer = answers.get(record.server)
+    said = f"{row.image} is leased to {record.server} for a copy"
+    if record.server not in answers:
+        message = f"{said}, and that is no server of this site"
+        yield found("lease-unexplained", row.image, message)
+    elif record.is_left or (answer is not None and answer.boot != record.boot):
+        remedy = f"on {record.server}: snow-lease give {row.image}"
+        yield found("lease-left", row.image, f"{said} that has ended", remedy=remedy)

@@ -12,12 +12,13 @@ from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.operations import disarm, findings, health, leases, live
+from snowha.operations import disarm, findings, health, image_room, leases, live, stock_scripts
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
-from snowha.site.model import Site
+from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding as SiteFinding
-from snowha.xen import xl
+from snowha.xen import attachments, xl
+from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Leases
 
 
@@ -87,6 +88,7 @@ class _Seen:
     links: tuple[parse.Link, ...] = ()
     state: parse.ClusterState | None = None
     leases: Leases | None = None
+    attachments: Attachments = field(default_factory=Attachments)
 
     @property
     def answer(self) -> health.Answer:
@@ -108,17 +110,24 @@ def _look(host: Host) -> _Seen:
             links=parse.parse_links(links) if links else (),
             state=live.state_from(host, fencing=True),
             leases=leases.ask(host),
+            attachments=attachments.ask(host) if hypervisor else Attachments(),
         )
     except SnowError as error:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
 
 
 def look(
-    site: Site, hosts: live.Hosts, *, domains: Iterable[str] | None = None, known: Iterable[SiteFinding] = ()
+    site: Site,
+    hosts: live.Hosts,
+    *,
+    domains: Iterable[str] | None = None,
+    known: Iterable[SiteFinding] = (),
+    configs: Iterable[Domain] | None = None,
 ) -> SiteStatus:
     """Ask every server at once. A server that does not answer is said to be so, never taken for one without domains.
 
-    ``domains``: their names, where not every config could be read. ``known``: what was found wrong before.
+    ``domains``: their names, where not every config could be read. ``known``: what was found wrong before. ``configs``: all
+    that there are, if the site does not have all.
     """
     seen = each(list(hosts.values()), _look)
     state = live.chosen(one.state for one in seen.values())
@@ -128,10 +137,21 @@ def look(
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
     records = leases.records(hosts, attached, images)
+    room = next(
+        (image_room.look(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
+    )
     judged = (
         *map(findings.of_site, known),
         *health.judge(wanted, answers, state),
         *leases.judge(images, attached, records),
+        *([findings.found("holes", site.paths.images, f"{site.paths.images}: {room}")] if room else []),
+        *stock_scripts.judge(
+            site,
+            site.domains if configs is None else configs,
+            {name: one.attachments for name, one in seen.items()},
+            {name: {row.domid: row.name for row in one.domains.values()} for name, one in seen.items()},
+            attached,
+        ),
     )
     return SiteStatus(
         name=site.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snowha.errors import CommandError
-from snowha.hosts.api import Host
+from snowha.hosts.api import Completed, Host
 from snowha.xen import server_program
 
 
@@ -29,7 +29,21 @@ class Lease:
     to: str = ""
     since: str = ""
     """UTC, by the holder's clock."""
+    process: str = ""
+    """Of a copy, as its own server says: ``alive`` or ``gone``."""
+    locked: str = ""
+    """``no`` if another server could lock the image, which is leased with a lock: the storage has forgotten it."""
     trouble: str = ""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the image engine has it, or had it when it was killed."""
+        return self.state == "held" and self.kind == "copy"
+
+    @property
+    def is_left(self) -> bool:
+        """Whether a copy has ended without giving it back."""
+        return self.is_copy and self.process == "gone"
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,16 @@ def parse(text: str) -> Leases:
 def ask(host: Host, images: Sequence[str]) -> Leases | None:
     """What ``host`` says; None if our program is not there. Raises CommandError if it fails."""
     done = host.run(argv(images), check=False, timeout=60)
-    if done.returncode in (126, 127):
-        return None
+    return None if done.returncode in (126, 127) else _answer(host, done)
+
+
+def ask_without(host: Host, images: Sequence[str]) -> Leases:
+    """What ``host``, on which our program is not installed, would say with it. Raises CommandError."""
+    words = ["perl", "-", "list", *images]
+    return _answer(host, host.run(words, input=server_program.text(), check=False, timeout=60))
+
+
+def _answer(host: Host, done: Completed) -> Leases:
     try:
         return parse(done.stdout)
     except (ValueError, KeyError, TypeError) as error:
@@ -98,7 +120,7 @@ def _lease(one: Mapping[str, Any]) -> Lease:
     record = one["record"]
     if record is None:
         return Lease(image, "none")
-    names = ("state", "server", "boot", "domain", "kind", "lock", "to", "since")
+    names = ("state", "server", "boot", "domain", "kind", "lock", "to", "since", "process", "locked")
     return Lease(image, **{name: str(record.get(name, "")) for name in names})
 
 

@@ -10,6 +10,7 @@ from importlib import resources
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.hosts.reading import looking
 from snowha.site.model import Disk
 
 PATH = "/usr/lib/snow-ha/snow-lease"
@@ -29,7 +30,9 @@ def text() -> str:
     """The program. Each part is a block, so that its variables are its own."""
     parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
     head, *rest = (part.read_text() for part in sorted(parts, key=lambda part: part.name))
-    return head + "".join(f"\n{{\n{part}}}\n" for part in rest)
+    return looking(
+        head + "".join(f"\n{{\n{part}}}\n" for part in rest)
+    )  # as `list`, which is all that is run without a file
 
 
 def missing(host: Host) -> str | None:

@@ -181,6 +181,12 @@ def of_storage() -> list[Break]:
             "mkdir -p /sNow; mount -t nfs4 -o soft,ro,vers=4.2 nfs01:/export/sNow /sNow",
             "umount /sNow",
         ),
+        Break(
+            "nfs-client-id nfs-version",
+            "snow02",
+            "mkdir -p /home; mount -t nfs4 -o vers=4.0 nfs01:/export/home /home; hostname snow01",
+            "hostname snow02; umount /home",
+        ),
         Break("link-mtu", "snow02", f"ip link set {mgmt} mtu 9000", f"ip link set {mgmt} mtu 1500"),
         Break(
             "release release-differs",

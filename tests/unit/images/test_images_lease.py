@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from snapshot_site import Site
 
 from snowha.images.check import verify
 from snowha.images.commands import main
+from snowha.images.opening import open_undelegated
 from snowha.migration import image_engine
 from snowha.xen import server_program
 
@@ -187,3 +190,25 @@ def test_what_writes_or_reads_back_an_image_is_told_to_lease_it() -> None:
     words = " ".join(image_engine.argv(verbs)).split(" + ")
     lease = f"--lease {server_program.PATH} --json"
     assert [verb.endswith(lease) for verb in words] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("has_direct", [True, False])
+def test_what_is_opened_for_a_lease_is_opened_for_direct_io_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_direct: bool
+) -> None:
+    """A server that loses its power would keep the others from its images for 90 s: an NFS client asks for a delegation else."""
+    real, asked = os.open, []
+
+    def opened(path: str, flags: int, mode: int = 0o777) -> int:
+        asked.append(bool(flags & os.O_DIRECT))
+        if flags & os.O_DIRECT and not has_direct:
+            real(path, flags & ~os.O_DIRECT, mode)
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(path, flags & ~os.O_DIRECT, mode)
+
+    monkeypatch.setattr(os, "open", opened)
+    descriptor = open_undelegated(str(tmp_path / "image"), os.O_RDWR | os.O_CREAT)
+    assert asked == ([True] if has_direct else [True, False])
+    assert os.write(descriptor, b"odd") == 3
+    assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT == 0
+    os.close(descriptor)

@@ -153,7 +153,9 @@ class SimulatedHost:
         else:
             if words[0] == "python3":
                 return Completed(tuple(argv), *self._engine(words[2:], on_line), "")
-            if words[0] == server_program.PATH and self.has_leases:
+            if words[:3] == ["perl", "-", "list"] and input == server_program.text():
+                answer = self.world.leases.call(self.name, words[2:], self.world.running)
+            elif words[0] == server_program.PATH and self.has_leases:
                 answer = self.world.leases.call(self.name, words[1:], self.world.running)
             else:
                 answer = (*self._answer(words, input), "")
@@ -287,7 +289,8 @@ class SimulatedHost:
             match verb.split(" "):
                 case ["wait", _, _]:
                     events: list[dict[str, object]] = [{"event": "waiting"}, {"event": "found", "number": number}]
-                case ["copy", source, target, "--lease", server_program.PATH, "--json"]:
+                case ["copy", source, target, *replace, "--lease", server_program.PATH, "--json"]:
+                    assert replace in ([], ["--replace"])
                     assert self.has_leases, "the engine takes leases with a program that is not there"
                     is_new = target not in self.world.disks
                     busy = self.world.leases.take(source, target, is_new, self.world.running)
@@ -337,7 +340,10 @@ class SimulatedHost:
             return 0, "".join(f"{name.decode()} {content.decode()}\n" for name, content in encoded)
         if call.verb == "absent":
             return 0, "".join(
-                f"{name}\n" for name in call.paths if name not in self.world.disks and name not in self.place(name)
+                f"{name}\n"
+                for name in call.paths
+                if name not in self.world.disks and name not in self.place(name)
+                if name.removesuffix(".lease") not in self.world.leases.records or not name.endswith(".lease")
             )
         if call.verb == "write":
             mode = call.mode if call.mode is not None else there[path][1] if path in there else 0o600

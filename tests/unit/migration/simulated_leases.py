@@ -26,12 +26,14 @@ class Leases:
     """``records``: images that have one. ``opened``: what each domain has attached since it was started, by our script.
 
     ``bare``: images that a loop device has open without a lease, each with its server. ``adopted``: what of these was leased.
+    ``left``: images whose record a copy that was killed has left, each with its server.
     """
 
     records: set[str] = field(default_factory=set)
     opened: dict[str, tuple[str, ...]] = field(default_factory=dict)
     bare: set[tuple[str, str]] = field(default_factory=set)
     adopted: set[str] = field(default_factory=set)
+    left: dict[str, str] = field(default_factory=dict)
 
     def attached(self, running: Mapping[str, str]) -> list[tuple[str, str, str]]:
         """Image, server and domain of everything that is attached; a domain's name is empty where it is not by our script."""
@@ -76,6 +78,15 @@ class Leases:
             case ["new", image]:
                 self.records.add(image)
                 return 0, "", ""
+            case ["adopt", image] if (image, server) in [(one, at) for one, at, name in self.attached(running) if name]:
+                self.records.add(image)
+                return 0, "", ""
+            case ["forget", image] if not self.busy(image, running):
+                self.records.discard(image)
+                return 0, "", ""
+            case ["give", image] if self.left.get(image) == server:
+                del self.left[image]
+                return 0, "", ""
             case ["adopt", image] if (image, server) in self.bare:
                 self.records.add(image)
                 self.adopted.add(image)
@@ -90,15 +101,19 @@ class Leases:
         found = {
             "server": server,
             "boot": boot_of(server),
-            "records": [{"image": image, "record": self._record(image, running)} for image in images],
+            "records": [{"image": image, "record": self._record(server, image, running)} for image in images],
             "attached": [self._disk(number, image, name) for number, (image, name) in enumerate(here)],
             "notes": {},
         }
         return json.dumps(found)
 
-    def _record(self, image: str, running: Mapping[str, str]) -> dict[str, str] | None:
+    def _record(self, by: str, image: str, running: Mapping[str, str]) -> dict[str, str] | None:
         if image not in self.records:
             return None
+        if image in self.left:
+            known = {"state": "held", "kind": "copy", "server": self.left[image], "boot": boot_of(self.left[image])}
+            process = {"process": "gone"} if by == self.left[image] else {}
+            return dict.fromkeys(_FIELDS, "") | known | process
         record = dict.fromkeys(_FIELDS, "") | {
             "gen": "1",
             "state": "free",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_se
 from simulated_leases import Leases
 
 from snowha.errors import CommandError, SiteError
+from snowha.hosts.rehearsal import RehearsalHost
 from snowha.migration import cold, leases
 from snowha.migration.ground import Ground
 from snowha.xen import leases as leases_of
@@ -71,6 +73,32 @@ def test_an_image_that_is_attached_nowhere_gets_its_first_record() -> None:
     assert world.leases.records == {DISK, SWAP} and world.leases.adopted == {DISK}
 
 
+def test_a_record_that_is_lost_is_written_anew_where_the_image_is_attached() -> None:
+    """Every run reported it, and none mended it: the domain could neither be migrated nor started any more."""
+    ground, world, _ = migrated()
+    world.leases.bare = set()
+    world.leases.opened = {"deploy01": (DISK, SWAP)}
+    world.leases.records = {SWAP}
+    assert leases.missing(ground) == f"{DISK} has no record of who has it open"
+    listener = Listener()
+    leases.adopt(ground, listener)
+    assert leases.missing(ground) is None
+    assert listener.said == [f"writing the record of {DISK}, which snow01 has attached, anew: it is lost"]
+
+
+def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:
+    """The other server could not start the domain, and no run changed that."""
+    ground, world, _ = migrated()
+    world.leases.bare = set()
+    world.leases.records = {DISK, SWAP}
+    world.leases.left = {DISK: "snow02"}
+    assert leases.missing(ground) == f"{DISK} is leased to snow02 for a copy that has ended"
+    listener = Listener()
+    leases.adopt(ground, listener)
+    assert leases.missing(ground) is None and world.leases.left == {}
+    assert listener.said == [f"freeing {DISK}, which a copy that has ended on snow02 has left leased"]
+
+
 @pytest.mark.parametrize("twice", [DISK, SWAP])
 def test_an_image_that_is_attached_twice_is_refused_before_anything_is_leased(twice: str) -> None:
     """One of two writers would get the lease, and the other go on writing."""
@@ -90,6 +118,28 @@ def test_a_server_that_cannot_be_asked_may_have_it_attached() -> None:
     with pytest.raises(SiteError) as caught:
         leases.adopt(ground, Listener())
     assert caught.value.where == "snow02"
+    assert world.leases.records == set()
+
+
+def test_a_plan_shows_what_is_leased_before_the_program_is_there() -> None:
+    """A plan said only that the rest is known later, of the very change that a cluster of before the leases is updated for."""
+    ground, world, _ = migrated("nobody")
+    world.leases.bare = {(DISK, "snow02")}
+    rehearsed = {name: RehearsalHost(host, lambda argv, answer: None) for name, host in ground.hosts.items()}
+    plan = replace(ground, hosts=dict(rehearsed))
+    with pytest.raises(SiteError, match="is not there"):
+        leases.adopt(plan, Listener())
+    for host in rehearsed.values():
+        server_program.install(host)
+        host.take()
+    leases.adopt(plan, Listener())
+    assert rehearsed["snow02"].commands == [f"{server_program.PATH} adopt {DISK}"]
+    assert rehearsed["snow01"].commands == [f"{server_program.PATH} new {SWAP}"]
+    del world.disks[SWAP]  # it is copied by a step before
+    for host in rehearsed.values():
+        host.take()
+    leases.adopt(plan, Listener())
+    assert rehearsed["snow01"].commands == []
     assert world.leases.records == set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from simulated import (
@@ -22,7 +23,7 @@ from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import CommandError, InputError, ProofError, SiteError
 from snowha.hosts.files import read_text, write_file
 from snowha.migration import left_down, undo, undo_images
-from snowha.migration.ground import Ground, image_path
+from snowha.migration.ground import Ground, image_path, read_domains
 from snowha.migration.steps import all_steps
 from snowha.plan.step import Step, in_order
 from snowha.xen import xl
@@ -326,6 +327,26 @@ def test_a_domain_elsewhere_is_seen_when_pacemaker_is_stopped() -> None:
     assert gather.check() == "slurm01 runs on snow02"
     with pytest.raises(SiteError, match="slurm01 runs on snow02, and Pacemaker does not run"):
         gather.apply(Listener())
+
+
+def test_a_domain_goes_back_into_the_file_that_it_ran_from() -> None:
+    """It was refused, since nobody knew who has that file open; and afterwards a record lay beside it that nothing removes."""
+    ground, world, _ = single_server(("deploy01",))
+    file = "/srv/images/deploy01.img"
+    text = config("deploy01", 11).replace("phy:/dev/snow_vg/deploy01-disk", f"file:{file}")
+    world.shared[DEPLOY] = (text.encode(), 0o644)
+    for host in (host for host in ground.hosts.values() if host.name == "snow01"):
+        host.own[file] = (b"x", 0o600)  # type: ignore[attr-defined]
+    world.disks[file] = world.disks.pop("/dev/snow_vg/deploy01-disk")
+    ground = replace(ground, site=replace(ground.site, domains=read_domains(ground.first, DOMAINS)))
+    migrate(ground)
+    assert file not in world.leases.records
+    listener = Listener()
+    undo_images.move_back(ground, "deploy01", listener)
+    assert ("snow01", f"copy /sNow/domains/deploy01/deploy01.img {file}") in world.log
+    assert world.running == {"deploy01": "snow01"} and world.shared[DEPLOY][0] == text.encode()
+    assert world.leases.records == set()
+    assert any(f"removing the record of who has {file} open" in said for said in listener.said)
 
 
 def test_an_image_that_is_written_is_not_moved_aside_whatever_the_config_says() -> None:

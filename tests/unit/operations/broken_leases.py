@@ -65,6 +65,8 @@ CASES: dict[str, Case] = {
     ),
     "lease-pending": case(held(DEPLOY, "snow01", lock="pending")),
     "lease-without-lock": case(held(DEPLOY, "snow01", lock="none")),
+    "lease-lock-lost": case(held(DEPLOY, "snow01", locked="no")),
+    "lease-left": case(held(SLURM, "snow01", kind="copy", domain="", process="gone")),
     "lease-holder-gone": case(snow01=server("snow01", attached(DEPLOY, holder_lives=False))),
     "image-frozen": case(snow01=server("snow01", attached(DEPLOY, is_frozen=True))),
     "xl-unusable": case(

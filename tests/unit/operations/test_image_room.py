@@ -16,6 +16,7 @@ def test_the_images_of_a_folder_in_a_real_shell(tmp_path: Path) -> None:
         "deploy01-swap.partial",
         "deploy01-disk.manifest",
         "deploy01-disk.lease",
+        "deploy01-disk.lease.new.snow01.77",
         "deploy01-old.undone",
     ):
         with (folder / name).open("wb") as file:
@@ -26,6 +27,7 @@ def test_the_images_of_a_folder_in_a_real_shell(tmp_path: Path) -> None:
     assert f"({folder}/deploy01-disk)" in said
     (folder / "deploy01-disk").unlink()
     assert image_room.look(LocalHost(), str(tmp_path)) is None
+    assert image_room.look(LocalHost(), str(tmp_path / "none")) is None
 
 
 def test_less_room_than_holes_is_said_and_more_is_not() -> None:

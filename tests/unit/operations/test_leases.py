@@ -136,6 +136,31 @@ def test_a_copy_of_the_engine_has_an_image_without_attaching_it() -> None:
     assert judged(case(held(SLURM, "snow01", kind="copy", domain=""))) == []
 
 
+@pytest.mark.parametrize(
+    ("copy", "codes_of_it"),
+    [
+        ({"process": "alive"}, []),
+        ({"process": ""}, []),
+        ({"process": "gone"}, [("lease-left", "yellow")]),
+        ({"boot": "0ld"}, [("lease-left", "yellow")]),
+        ({"server": "snow09"}, [("lease-unexplained", "red")]),
+    ],
+)
+def test_a_copy_that_has_ended_is_told_with_what_frees_it(copy: dict[str, str], codes_of_it: list[object]) -> None:
+    """Nothing said why no other server could have the image; a copy that is under way must not be called one that has ended."""
+    some = case(held(SLURM, "snow02", kind="copy", domain="", **copy))
+    assert codes(some) == codes_of_it
+    if codes_of_it == [("lease-left", "yellow")]:
+        assert judged(some)[0].remedy == f"on snow02: snow-lease give {SLURM}"
+
+
+def test_a_lock_that_is_being_given_back_is_not_forgotten() -> None:
+    """A domain that is stopped while it is looked at would be a red finding: its record is written after its device is gone."""
+    assert {code for code, _ in codes(case(held(DEPLOY, "snow01", locked="no"), snow01=server("snow01")))} == {
+        "lease-unexplained"
+    }
+
+
 def test_an_image_without_a_record_is_told() -> None:
     """Nothing attaches it anew, and the domain could not be started after its next stop."""
     (finding,) = judged(case(Lease(SLURM, "none")))
@@ -237,3 +262,18 @@ def test_records_are_read_by_one_server_and_by_another_if_that_fails() -> None:
     assert [len(host.asked) for host in hosts.values()] == [1, 1, 0]
     assert second.asked == [[server_program.PATH, "list", "/i"]]
     assert leases.records(hosts, answers, {}) == ()
+
+
+def test_whether_a_copy_has_ended_is_asked_of_its_own_server() -> None:
+    """Another one sees no process there: a copy that is under way would be called one that has ended, or never the other way."""
+    copy = LISTED.replace('"disk"', '"copy"').replace(
+        '"server": "snow01", "boot": "b", "dom', '"server": "snow02", "boot": "b", "dom'
+    )
+    ended = copy.replace('"since": "s"', '"since": "s", "process": "gone"')
+    first, second = Answering("snow01", says(copy)), Answering("snow02", says(ended))
+    answers: dict[str, Leases | None] = {"snow01": Leases("snow01", "b"), "snow02": Leases("snow02", "b")}
+    (record,) = leases.records({"snow01": first, "snow02": second}, answers, {"/i": "d"})
+    assert record.is_left and record.server == "snow02"
+    lost = Answering("snow02", says("nothing"))
+    (record,) = leases.records({"snow01": first, "snow02": lost}, answers, {"/i": "d"})
+    assert record.is_copy and not record.is_left

@@ -6,84 +6,13 @@ import fcntl
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lease_servers import BOOT, NEXT_BOOT, Ended, Servers
 
+from snowha.hosts.reading import only_looks
 from snowha.xen import leases, server_program
-
-BOOT = {"snow01": "11111111-1111-1111-1111-111111111111", "snow02": "22222222-2222-2222-2222-222222222222"}
-NEXT_BOOT = "33333333-3333-3333-3333-333333333333"
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Servers:
-    """Two servers that share ``folder``; each is the program with another name and boot id."""
-
-    folder: Path
-    program: Path
-
-    def run(self, server: str, *words: str, boot: str = "", fd: int = -1, name: str = "") -> Ended:
-        environment = {
-            "PATH": str(self.folder / "bin") + ":/usr/bin:/bin",
-            "SNOW_TEST_PATH": "1",
-            "SNOW_SERVER": server,
-            "SNOW_BOOT": boot or BOOT[server],
-            "SNOW_RUN": str(self.folder / f"run-{server}"),
-        }
-        done = subprocess.run(
-            [str(self.program.with_name(name) if name else self.program), *words],
-            env=environment,
-            pass_fds=(fd,) if fd >= 0 else (),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
-
-    @property
-    def image(self) -> Path:
-        return self.folder / "deploy01-disk"
-
-    def record(self, server: str = "snow01") -> leases.Lease:
-        return leases.parse(self.run(server, "list", str(self.image)).out).records[0]
-
-    @contextmanager
-    def taken(self, server: str, **how: str) -> Iterator[Ended]:
-        """``take`` for an open file of this process, as the image engine does; the lock is held until the block ends."""
-        with self.image.open("r+b") as file:
-            yield self.run(server, "take", str(self.image), "--fd", str(file.fileno()), fd=file.fileno(), **how)
-
-    def says(self, program: str, text: str) -> None:
-        """Put a program in PATH that prints ``text``: what Pacemaker's or ssh's answer is."""
-        path = self.folder / "bin" / program
-        path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
-        path.chmod(0o755)
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Servers:
-    program = tmp_path / "snow-lease"
-    program.write_text(server_program.text())
-    program.chmod(0o755)
-    (tmp_path / "domain").symlink_to(program)
-    (tmp_path / "bin").mkdir()
-    both = Servers(tmp_path, program)
-    both.image.write_bytes(bytes(4096))
-    assert both.run("snow01", "new", str(both.image)).code == 0
-    return both
 
 
 def test_the_program_has_no_warnings(tmp_path: Path) -> None:
@@ -243,7 +172,7 @@ def test_a_fencing_is_read_in_any_time_zone(servers: Servers, zone: str, offset:
 def test_a_server_that_has_booted_since_loses_its_lease(servers: Servers) -> None:
     with servers.taken("snow01"):
         pass
-    servers.says("ssh", NEXT_BOOT)
+    servers.says("ssh", f"snow01\n{NEXT_BOOT}")
     with servers.taken("snow02") as taken:
         assert taken.code == 0, taken.err
 
@@ -251,7 +180,17 @@ def test_a_server_that_has_booted_since_loses_its_lease(servers: Servers) -> Non
 def test_a_server_that_answers_from_the_same_boot_keeps_it(servers: Servers) -> None:
     with servers.taken("snow01"):
         pass
-    servers.says("ssh", BOOT["snow01"])
+    servers.says("ssh", f"snow01\n{BOOT['snow01']}")
+    with servers.taken("snow02") as taken:
+        assert taken.code == 7
+
+
+@pytest.mark.parametrize("name", ["snow02", "snow011", "", "snow01 is not known\nsnow02"])
+def test_another_machine_under_the_name_of_the_holder_proves_nothing(servers: Servers, name: str) -> None:
+    """A wrong line in /etc/hosts took the image from a server that runs: each machine has another boot id."""
+    with servers.taken("snow01"):
+        pass
+    servers.says("ssh", f"{name}\n{NEXT_BOOT}")
     with servers.taken("snow02") as taken:
         assert taken.code == 7
 
@@ -289,6 +228,25 @@ def test_the_list_is_json_whatever_a_file_is_called(servers: Servers) -> None:
     strange.write_bytes(b"")
     found = json.loads(servers.run("snow01", "list", str(strange)).out)
     assert found["records"] == [{"image": str(strange), "record": None}]
+
+
+def test_what_is_attached_can_be_asked_where_the_program_is_not_installed(servers: Servers) -> None:
+    """For a plan, which leaves nothing on a server."""
+    done = subprocess.run(
+        ["perl", "-", "list", str(servers.image)],
+        input=server_program.text(),
+        env=servers.environment("snow03", NEXT_BOOT),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert leases.parse(done.stdout).records == (servers.record(),)
+    assert not (servers.folder / "run-snow03").exists()
+    words = ["perl", "-", "list", str(servers.image)]
+    assert only_looks(words, server_program.text())
+    assert not only_looks(words, "unlink '/etc/passwd'")
+    assert not only_looks(["perl", "-", "new", str(servers.image)], server_program.text())
 
 
 # the resource agent

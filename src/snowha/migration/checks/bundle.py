@@ -11,7 +11,8 @@ from importlib import resources
 from snowha.errors import CommandError
 from snowha.hosts.reading import looking
 from snowha.migration.checks.facts import LoginFact, Reach
-from snowha.xen import saved
+from snowha.operations import image_room
+from snowha.xen import attachments, saved
 
 _MISSING_COMMAND = (126, 127)
 
@@ -27,7 +28,7 @@ def gather_argv(
     paths: Sequence[str],
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
-    script = looking(saved.FUNCTION + _script("gather.sh"))
+    script = looking(saved.FUNCTION + attachments.FUNCTION + image_room.FUNCTION + _script("gather.sh"))
     return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
 
 

@@ -137,6 +137,21 @@ ENTRIES: dict[str, Entry] = {
         "A lock that one server holds must keep the other out; programs that rely on it would both write.",
         "mount it without nolock and local_lock, and look whether the NFS server's lock service runs",
     ),
+    "nfs-version": Entry(
+        "A shared file system mounted with NFS before 4.1",
+        "warn",
+        "With NFS 3 the lock of a server that was lost stays until that server has booted again, and no write is refused for "
+        "want of a lock: what keeps two servers apart is the record of a lease, and Pacemaker's word. With NFS 4.0 a server "
+        "that was lost may hold delegations, for which others wait up to 90 s.",
+        "mount it with vers=4.1 or vers=4.2",
+    ),
+    "nfs-client-id": Entry(
+        "Two servers with one NFS client id",
+        "stop",
+        "The storage takes them for one server that has booted: it drops locks and open files of the first when the second "
+        "comes.",
+        "give each server a host name of its own, or an id (`options nfs nfs4_unique_id=ID` in /etc/modprobe.d), then reboot it",
+    ),
     "locks-unknown": Entry(
         "It could not be seen whether locks work",
         "note",

@@ -11,13 +11,6 @@ IMAGE_ENTRIES: dict[str, Entry] = {
         "Images are counted in full: a later write into a hole must not find the file system full.",
         "free some space there",
     ),
-    "holes": Entry(
-        "Less room than the images may come to take",
-        "warn",
-        "The storage gave these images no room for their holes (NFS before 4.2 cannot). When it is full, a domain that writes "
-        "into one gets an error of its disk.",
-        "free some space there, or mount it with vers=4.2 and fill the holes: fallocate --length SIZE IMAGE",
-    ),
     "sector-size": Entry(
         "A partitioned disk with sectors of another size than an image has",
         "stop",

@@ -8,18 +8,20 @@ from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import InputError, SiteError
 from snowha.migration.checks.catalogue import HEALTH, OF_HEALTH, found
 from snowha.migration.checks.facts import Facts, ServerFacts
-from snowha.operations import health, leases, live
-from snowha.site.model import Site
+from snowha.operations import health, leases, live, stock_scripts
+from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding
 
 _CONF = "/etc/corosync/corosync.conf"
 _LOOPBACK = ("127.", "::1")
 
 
-def rules(site: Site, facts: Facts, names: Iterable[str] | None = None) -> Iterator[Finding]:
+def rules(
+    site: Site, facts: Facts, names: Iterable[str] | None = None, configs: Iterable[Domain] | None = None
+) -> Iterator[Finding]:
     """Corosync's configuration on each server, then Pacemaker's, once: it is the same on all. Then whether all is well.
 
-    ``names``: of all domains that the cluster has, where not every config could be read.
+    ``names``: of all domains that the cluster has, where not every config could be read. ``configs``: all, if not the site's.
     """
     for server in facts.answering:
         yield from _corosync(site, server)
@@ -29,10 +31,10 @@ def rules(site: Site, facts: Facts, names: Iterable[str] | None = None) -> Itera
             if (finding.code, finding.message) not in seen:
                 seen.add((finding.code, finding.message))
                 yield finding
-    yield from _health(site, facts, names)
+    yield from _health(site, facts, names, site.domains if configs is None else configs)
 
 
-def _health(site: Site, facts: Facts, names: Iterable[str] | None) -> Iterator[Finding]:
+def _health(site: Site, facts: Facts, names: Iterable[str] | None, configs: Iterable[Domain]) -> Iterator[Finding]:
     """What `snow ha status` says, once the domains were handed to Pacemaker. No stop: `snow ha apply` is what brings a server
     back that is out of the cluster."""
     if not any(cib_live.MARK.encode() in server.cib for server in facts.answering):
@@ -42,6 +44,13 @@ def _health(site: Site, facts: Facts, names: Iterable[str] | None) -> Iterator[F
     judged = (
         *health.judge(health.wanted(site, names), answers, state),
         *leases.judge(leases.images_of(site), facts.leases, facts.records),
+        *stock_scripts.judge(
+            site,
+            configs,
+            {server.name: server.attachments for server in facts.answering},
+            {server.name: {one.domid: name for name, one in server.running.items()} for server in facts.answering},
+            facts.leases,
+        ),
     )
     for finding in judged:
         if finding.code in HEALTH:

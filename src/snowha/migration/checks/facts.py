@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from snowha.cluster import live as cluster
+from snowha.operations import image_room
 from snowha.operations.health import Answer
+from snowha.operations.image_room import Room
 from snowha.operations.live import state_in
-from snowha.xen import saved, xl
+from snowha.xen import attachments, saved, xl
+from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Lease, Leases
 
 Locks = Literal["work", "broken", "unknown"]
@@ -31,6 +34,12 @@ class Mounted:
     @property
     def is_nfs(self) -> bool:
         return self.fstype in ("nfs", "nfs4")
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of NFS; (0, 0) for what is none."""
+        match = next((found for word in self.options if (found := re.fullmatch(r"vers=(\d)(?:\.(\d))?", word))), None)
+        return (int(match[1]), int(match[2] or 0)) if match and self.is_nfs else (0, 0)
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class ServerFacts:
     uuid: str = ""
     """From the machine's DMI tables."""
     mounts: tuple[Mounted, ...] = ()
+    nfs_client: str = ""
+    """What its NFS client of version 4.1 and later calls itself: its unique id, if it has one, a slash, and the host name."""
     writable: frozenset[str] = frozenset()
     """/sNow, where root can write in it."""
     addresses: Mapping[str, Card] = field(default_factory=dict)
@@ -100,6 +111,10 @@ class ServerFacts:
     """Where the images and the domains' configs belong, links followed; none where it could not be told."""
     space: int | None = None
     """Bytes free where the images belong; None where it could not be told."""
+    attachments: Attachments = field(default_factory=Attachments)
+    """What has attached, or would at boot, the disks of its domains."""
+    room: Room | None = None
+    """For the holes of the images; None where they have no folder yet."""
     xendomains: str | None = None
     autostart: tuple[tuple[str, str], ...] = ()
     """Links in /etc/xen/auto: path and target."""
@@ -253,6 +268,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         memory_mib=int(sections.get("memory", "0") or 0) >> 10,
         uuid=sections.get("uuid", "").strip(),
         mounts=_mounts(sections.get("mounts", "")),
+        nfs_client=_nfs_client(sections.get("nfs-client", "")),
         writable=frozenset(sections.get("shared", "").split()),
         addresses=_addresses(sections.get("address", "")),
         names={
@@ -262,6 +278,8 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         paths=_paths(sections.get("paths", "")),
         folders=tuple(sections.get("folders", "").splitlines()),
         space=int(space[1]) * int(space[2]) if space else None,
+        room=image_room.parse(sections.get("room", "")),
+        attachments=attachments.parse(sections.get("attachments", ""), where=name),
         xendomains=sections.get("xendomains"),
         autostart=tuple(
             (path, target)
@@ -318,6 +336,13 @@ def _mounts(text: str) -> tuple[Mounted, ...]:
             source, target = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word) for word in words[:2])
             found.append(Mounted(source, target, words[2], frozenset(words[3].split(","))))
     return tuple(found)
+
+
+def _nfs_client(text: str) -> str:
+    """The network namespace's identifier counts before the module's parameter. Either reads ``(null)`` where it is not set."""
+    host, identifier, parameter, *_ = [*(line.strip() for line in text.splitlines()), "", "", ""]
+    unique = next((word for word in (identifier, parameter) if word not in ("", "(null)")), "")
+    return f"{unique}/{host}" if host else ""
 
 
 def _addresses(text: str) -> dict[str, Card]:

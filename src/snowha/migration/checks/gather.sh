@@ -14,6 +14,15 @@ show() { [ -r "$2" ] || return 0; begin "$1"; cat -- "$2"; end $?; }
 take os cat /etc/os-release
 take mounts cat /proc/self/mounts
 take address ip -j address
+# what an NFS client calls itself (Linux fs/nfs/nfs4proc.c, nfs4_get_uniquifier): its host name, and one of these if it is set
+begin nfs-client
+uname -n
+for file in /sys/fs/nfs/net/nfs_client/identifier /sys/module/nfs/parameters/nfs4_unique_id; do
+    said=
+    [ ! -r "$file" ] || read -r said < "$file" || :
+    printf '%s\n' "$said"
+done
+end 0
 begin memory; read -r _ kib _ < /proc/meminfo && printf '%s' "$kib"; end $?
 [ ! -r /sys/class/dmi/id/product_uuid ] || take uuid cat /sys/class/dmi/id/product_uuid
 if [ -e /proc/xen/capabilities ]; then
@@ -36,6 +45,7 @@ for unit in corosync.service pacemaker.service; do
 done
 end 0
 show xendomains /etc/default/xendomains
+take attachments attachments
 [ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
 show corosync.conf /etc/corosync/corosync.conf
 if command -v cibadmin > /dev/null; then
@@ -59,6 +69,7 @@ end $?
 begin folders
 printf '%s\n%s\n' "$(readlink -m -- "$images")" "$(readlink -m -- "$configs")"
 end 0
+take room image_room "$images"
 take saved saved
 begin undone
 for file in "$images"/*/*.undone; do [ ! -e "$file" ] || stat -c '%s %n' -- "$file"; done

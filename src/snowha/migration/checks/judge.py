@@ -9,24 +9,29 @@ from snowha.migration.checks import cluster, domains, network, servers, storage
 from snowha.migration.checks.catalogue import ENTRIES
 from snowha.migration.checks.facts import Facts
 from snowha.site import rules as site_rules
-from snowha.site.model import Site
+from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding
 
 _ORDER = {"stop": 0, "warn": 1, "note": 2}
 
 
 def judge(
-    site: Site, facts: Facts, known: Iterable[Finding] = (), *, names: Iterable[str] | None = None
+    site: Site,
+    facts: Facts,
+    known: Iterable[Finding] = (),
+    *,
+    names: Iterable[str] | None = None,
+    configs: Iterable[Domain] | None = None,
 ) -> tuple[Finding, ...]:
     """Findings, the worst first, each once. ``known``: what was found before the servers were asked. ``names``: of all domains
-    that the cluster has, where not every config could be read."""
+    that the cluster has, where not every config could be read. ``configs``: all that there are, if the site does not have all."""
     found = [
         *known,
         *servers.rules(site, facts),
         *domains.rules(site, facts),
         *storage.rules(site, facts),
         *network.rules(site, facts),
-        *cluster.rules(site, facts, names),
+        *cluster.rules(site, facts, names, configs),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity]))
 

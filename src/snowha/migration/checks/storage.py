@@ -26,6 +26,8 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _not_shared(site, facts)
     yield from _mounts(site, facts)
     yield from _locks(site, facts)
+    yield from _lock_options(site, facts)
+    yield from _client_ids(site, facts)
     yield from _space(site, facts)
     yield from _holes(site, facts)
     yield from _sectors(site, facts)
@@ -149,6 +151,41 @@ def _locks(site: Site, facts: Facts) -> Iterator[Finding]:
         yield found("locks-unknown", where, facts.locks_said)
 
 
+def _lock_options(site: Site, facts: Facts) -> Iterator[Finding]:
+    """On every server that has it mounted: the locks are tried between two of them."""
+    for server in facts.answering:
+        for wanted in site.mounts:
+            here = server.mount_of(wanted.target)
+            if here is None or here.target != wanted.target or not here.is_nfs:
+                continue
+            local = sorted({"nolock", "local_lock=all", "local_lock=flock"} & here.options)
+            if local:
+                yield found(
+                    "locks", server.name, f"{wanted.target} is mounted with {local[0]}: its locks are seen there only"
+                )
+            elif (0, 0) < here.version < (4, 1):
+                version = here.version[0] if here.version[0] < 4 else "4.0"
+                yield found("nfs-version", server.name, f"{wanted.target} is mounted with NFS {version}")
+
+
+def _client_ids(site: Site, facts: Facts) -> Iterator[Finding]:
+    """With NFS 4.0 the id has the server's address in it, and with NFS 3 there is none (Linux fs/nfs/nfs4proc.c)."""
+    by_id: dict[str, list[str]] = {}
+    for server in facts.answering:
+        mounted = [server.mount_of(wanted.target) for wanted in site.mounts]
+        if server.nfs_client and any(mount is not None and mount.version >= (4, 1) for mount in mounted):
+            by_id.setdefault(server.nfs_client, []).append(server.name)
+    for client, names in by_id.items():
+        if len(names) > 1:
+            unique, _, host = client.partition("/")
+            said = f"the unique id {unique}" if unique else "no unique id"
+            yield found(
+                "nfs-client-id",
+                ", ".join(names),
+                f"the NFS clients of all of them have the host name {host} and {said}",
+            )
+
+
 def _image(site: Site, domain: Domain, name: str) -> str:
     return str(PurePosixPath(site.paths.images) / domain.name / name)
 
@@ -189,26 +226,10 @@ def _begun(first: ServerFacts, image: str) -> int:
 
 def _holes(site: Site, facts: Facts) -> Iterator[Finding]:
     """Images that are there, and that the storage would not give their room in full (NFS before 4.2)."""
-    first = facts.first
-    if first.space is None:
-        return
-    names = {
-        path
-        for domain in site.domains
-        for disk in domain.disks
-        for path in (disk.target, _image(site, domain, disk.name))
-    }
-    there = {
-        path: first.paths[path] for path in sorted(names) if path in first.paths and first.paths[path].kind == "file"
-    }
-    images = [
-        image_room.Image(path, fact.size, fact.allocated)
-        for path, fact in there.items()
-        if path.startswith(f"{site.paths.images}/")
-    ]
-    said = image_room.short(images, first.space)
+    room = facts.first.room
+    said = image_room.short(room.images, room.free) if room else None
     if said:
-        yield found("holes", f"{first.name}:{site.paths.images}", said)
+        yield found("holes", f"{facts.first.name}:{site.paths.images}", said)
 
 
 def _sectors(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -47,6 +47,14 @@ sub boot { return $ENV{SNOW_BOOT} // read_file('/proc/sys/kernel/random/boot_id'
 # Seconds since this server booted: no clock that somebody sets (proc(5)).
 sub uptime { return (split ' ', read_file('/proc/uptime'))[0] }
 
+# When a process of this server was started, in clock ticks since the boot (proc(5), stat): with its number, it is no other one.
+# Nothing if there is none.
+sub started {
+    my ($pid) = @_;
+    my $stat = read_file("/proc/$pid/stat") // return;
+    return (split ' ', $stat =~ s/\A.*\) //sr)[19];
+}
+
 sub pause { select undef, undef, undef, $_[0]; return }
 
 sub now {

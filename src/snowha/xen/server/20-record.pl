@@ -59,16 +59,51 @@ sub exists {
     return -e path($image) ? 1 : 0;
 }
 
-# What the storage's clock says now: the time of a new file beside the image. Nothing if none can be made.
+# What the storage's clock says now: the time of a new file beside the image, or of the folder where the storage is too full for one.
+# Nothing if neither can be had.
 sub storage_time {
     my ($image) = @_;
     my $path = path($image) . '.now.' . Snow::Common::server() . ".$$";
     unlink $path;
-    open(my $file, '>', $path) or return;
-    close $file;
-    my $at = (stat $path)[9];
-    unlink $path;
-    return $at;
+    if (open my $file, '>', $path) {
+        close $file;
+        my $at = (stat $path)[9];
+        unlink $path;
+        return $at;
+    }
+    my ($folder) = $image =~ m{\A(.*)/}s or return;
+    return utime(undef, undef, "$folder/") ? (stat "$folder/")[9] : undef;
+}
+
+# Make the first record of an image; it is free unless `fields` say more. Dies if there is one. It is written under another name and
+# linked, so that a write that fails (the storage is full) or breaks off leaves nothing that would be taken for a record that is lost.
+sub create {
+    my ($image, %fields) = @_;
+    my $path = path($image);
+    my $new = "$path.new." . Snow::Common::server() . ".$$";
+    unlink $new;
+    my $made = eval {
+        my $file = _open($new, O_RDWR | O_CREAT | O_EXCL) or die "$path cannot be made: $!\n";
+        my %first = (state => 'free', %fields, gen => 1, since => Snow::Common::now(), self => (stat $file)[1]);
+        _write_slot($file, $path, 0, render(\%first));
+        my $linked = link $new, $path;
+        my $why = $!{EEXIST} ? "$path is there already\n" : "$path cannot be made: $!\n";
+        # of a link that NFS made, and whose answer was lost, the second try says that it is there
+        die $why unless $linked || ((stat $file)[3] // 0) == 2;
+        1;
+    };
+    my $why = $@;
+    unlink $new;
+    die $why unless $made;
+    return;
+}
+
+sub _write_slot {
+    my ($file, $path, $slot, $line) = @_;
+    my $done = ((-s $file) >= 2 * $SLOT || truncate $file, 2 * $SLOT)
+        && defined sysseek($file, $slot * $SLOT, 0) && (syswrite($file, $line) // 0) == $SLOT && fsync($file);
+    die "$path cannot be written: $!\n" unless $done;
+    return;
 }
 
 # Call `work` with the record and a function that writes a new one, under the lock. Dies where the record is missing, cannot be
@@ -76,45 +111,13 @@ sub storage_time {
 sub with {
     my ($image, $limit, $work, %how) = @_;
     my $path = path($image);
-    my $flags = O_RDWR | ($how{new} ? O_CREAT | O_EXCL : 0);
-    Snow::Record::exists($image) unless $how{new};
-    my $file = _open($path, $flags) or die $how{new} && $!{EEXIST} ? "$path is there already\n"
-        : $!{ENOENT} ? "there is no record of who has $image open ($path)"
-            . " - if it is attached on no server: snow-lease new $image\n"
-        : "$path cannot be opened: $!\n";
-    my $end = Snow::Common::uptime() + $limit;
-    until (flock $file, LOCK_EX | LOCK_NB) {
-        last if $!{ENOLCK} || $!{EOPNOTSUPP};    # storage without locks: the record alone is what is left
-        die "$path is locked by another server for $limit s: one that was lost may hold it until its NFS lease ends\n"
-            if Snow::Common::uptime() >= $end;
-        Snow::Common::pause(0.1);
-    }
-    my $text = '';
-    sysseek $file, 0, 0;
-    while (my $got = sysread $file, $text, 4096, length $text) { }
-    my $record = newest($text);
-    if ($how{new}) {
-        $record = { gen => 0, state => 'free' };
-    } elsif (!$record) {
-        die "$path cannot be read: it is no record of a lease - if $image is attached on no server: snow-lease break $image\n"
-            unless $how{broken};
-        $record = { gen => 0, state => 'free', server => '?' };
-    }
-    my @stat = stat $file;
-    $record->{mtime} = $stat[9];
-    if (!$how{new} && !$how{broken} && ($record->{self} // '') ne $stat[1]) {
-        die "$path was replaced, by a backup perhaps: it does not say who has the image open now"
-            . " - if it is attached on no server: snow-lease break $image\n";
-    }
+    my $file = _open_locked($image, $limit);
+    my $record = _read($file, $image, %how);
     my $slot = $record->{gen} % 2;
     my $write = sub {
         my (%change) = @_;
-        my %next = (%$record, %change, gen => $record->{gen} + 1, since => Snow::Common::now(), self => $stat[1]);
-        my $line = render(\%next);
-        truncate $file, 2 * $SLOT if length $text < 2 * $SLOT;
-        sysseek $file, $slot * $SLOT, 0;
-        (syswrite($file, $line) // 0) == $SLOT or die "$path cannot be written: $!\n";
-        fsync($file) or die "$path cannot be written: $!\n";
+        my %next = (%$record, %change, gen => $record->{gen} + 1, since => Snow::Common::now(), self => (stat $file)[1]);
+        _write_slot($file, $path, $slot, render(\%next));
         $slot = 1 - $slot;
         $record = \%next;
         return $record;
@@ -122,6 +125,62 @@ sub with {
     my @answer = $work->($record, $write);
     close $file;
     return wantarray ? @answer : $answer[0];
+}
+
+# The record, for whoever only looks: without the lock, which a server that is lost while it has it keeps until its NFS lease ends.
+# What is read is whole (each slot has a checksum), and may be older than what is being written.
+sub read_only {
+    my ($image) = @_;
+    return _read(_open_there($image, O_RDONLY), $image);
+}
+
+sub _open_there {
+    my ($image, $flags) = @_;
+    Snow::Record::exists($image);
+    my $path = path($image);
+    return _open($path, $flags) // die $!{ENOENT}
+        ? "there is no record of who has $image open ($path) - if it is attached on no server: snow-lease new $image\n"
+        : "$path cannot be opened: $!\n";
+}
+
+# The file may be replaced while its lock is waited for: what is locked must be what the next one opens.
+sub _open_locked {
+    my ($image, $limit) = @_;
+    my $path = path($image);
+    my $end = Snow::Common::uptime() + $limit;
+    while (1) {
+        my $file = _open_there($image, O_RDWR);
+        until (flock $file, LOCK_EX | LOCK_NB) {
+            last if $!{ENOLCK} || $!{EOPNOTSUPP};    # storage without locks: the record alone is what is left
+            die "$path is locked by another server for $limit s: one that was lost may hold it until its NFS lease ends\n"
+                if Snow::Common::uptime() >= $end;
+            Snow::Common::pause(0.1);
+        }
+        return $file if (stat $file)[1] eq ((stat $path)[1] // '');
+        die "$path is replaced again and again\n" if Snow::Common::uptime() >= $end;
+        Snow::Common::pause(0.1);
+    }
+    return;
+}
+
+sub _read {
+    my ($file, $image, %how) = @_;
+    my $path = path($image);
+    my $text = '';
+    sysseek $file, 0, 0;
+    while (my $got = sysread $file, $text, 4096, length $text) { }
+    my $record = newest($text);
+    my @stat = stat $file;
+    if (!$record) {
+        die "$path cannot be read: it is no record of a lease - if $image is attached on no server: snow-lease break $image\n"
+            unless $how{broken};
+        $record = { gen => 0, state => 'free', server => '?' };
+    }
+    die "$path was replaced, by a backup perhaps: it does not say who has the image open now"
+        . " - if it is attached on no server: snow-lease break $image\n"
+        if !$how{broken} && ($record->{self} // '') ne $stat[1];
+    $record->{mtime} = $stat[9];
+    return $record;
 }
 
 # An NFS 4.1 client asks for no delegation of a file that it opens with O_DIRECT (Linux fs/nfs/nfs4proc.c). Had a server that was lost one
@@ -144,7 +203,12 @@ sub fsync {
     return $file->sync;
 }
 
-sub read_only {
-    my ($image, $limit) = @_;
-    return with($image, $limit, sub { return $_[0] });
+# Try to take the lock that is a lease, for an open image: yes, none (the storage has no locks), or pending (somebody has it).
+sub lock_image {
+    my ($file) = @_;
+    return 'yes' if flock $file, LOCK_EX | LOCK_NB;
+    return $!{ENOLCK} || $!{EOPNOTSUPP} ? 'none' : 'pending';
 }
+
+# Open an image, or another file that a lease is about; nothing if that fails ($!). No server may hold a delegation of it, either.
+sub open_image { return _open(@_) }

@@ -3,8 +3,8 @@ package Snow::Rules;
 use strict;
 use warnings;
 
-# `me`: server, boot. `ask`: incoming (a live migration brings the domain here), here (a domain of this server that has the image
-# attached), over (a function: whether a boot of a server is over, that is proven by a fence or a newer boot).
+# `me`: server, boot. `ask`: incoming (a live migration brings the domain here), domain (which one asks), here (a domain or copy of this server that has the
+# image), over (a function: whether a boot of a server is over, that is proven by a fence or a newer boot).
 # Returns: take (it is free, or was ours) | inherit (its holder is proven to be gone) | tentative (handed over to us) |
 # wait (it may be handed over soon) | refuse, and why.
 sub decide {
@@ -31,6 +31,8 @@ sub decide {
     }
     my $for_me = $record->{to} eq $me->{server} || $record->{to} eq '';
     if ($state eq 'offered') {
+        return ('refuse', "it is being handed over for $record->{domain}")
+            if $ask->{incoming} && $record->{domain} ne ($ask->{domain} // $record->{domain});
         return ('tentative') if $ask->{incoming} && $for_me;
         return ('refuse', "it is being handed over from $record->{server} to $record->{to}") if $ask->{incoming};
         if ($this_boot) {
@@ -57,4 +59,12 @@ sub holder {
     my ($record) = @_;
     my $what = $record->{kind} eq 'copy' ? 'a copy' : ($record->{domain} || 'a domain');
     return "$record->{server} has it open for $what, since $record->{since}";
+}
+
+# What somebody can do on whose server an image is refused that another one has.
+sub remedy {
+    my ($image, $record) = @_;
+    my $gone = "if that server is gone for good: snow-lease fenced $image; then start it again";
+    return $gone if $record->{state} ne 'held' || $record->{kind} ne 'copy';
+    return "if that copy has ended: snow-lease give $image, on $record->{server}; $gone";
 }

@@ -89,12 +89,14 @@ sub others {
     return grep { $_->[0] =~ /\w/ && $_->[0] ne $me->{server} } map { [@{$record}{@$_}] } @pairs;
 }
 
-# Asked of the server itself, over the logins that live migration uses.
+# Asked of the server itself, over the logins that live migration uses. It says its name, too: a name that leads to another machine
+# (/etc/hosts) would prove that any server has booted.
 sub _has_booted {
     my ($server, $boot) = @_;
     return 0 unless $server =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/ && $boot =~ /\A[0-9a-f-]{36}\z/;
     my ($text, $code) = Snow::Common::run(
-        4, 'ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=2', "root\@$server", 'cat /proc/sys/kernel/random/boot_id');
-    return 0 if $code || $text !~ /^([0-9a-f-]{36})\s*\z/m;
+        4, 'ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=2', "root\@$server",
+        'cat /etc/snow-ha/server || uname -n; cat /proc/sys/kernel/random/boot_id');
+    return 0 if $code || $text !~ /^\Q$server\E(?:\.\S*)?\n([0-9a-f-]{36})\s*\z/m;
     return $1 ne $boot ? 1 : 0;
 }

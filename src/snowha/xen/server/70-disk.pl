@@ -39,6 +39,53 @@ sub attached {
     return;
 }
 
+# The copy of this server that has the image by its record, if its process has not ended: what it has copied already it does not lock.
+sub copy_of {
+    my ($record) = @_;
+    my ($pid, $start) = _copy($record) or return;
+    return defined $pid && (Snow::Common::started($pid) // '') eq $start ? "a copy (process $pid)" : undef;
+}
+
+# The same, for whoever has none of its files open: of a record by an older program, which names no process, the lock tells.
+sub copy_or_lock {
+    my ($record, $image) = @_;
+    my ($pid) = _copy($record) or return;
+    return copy_of($record) if defined $pid;
+    return (grep { is_locked($_) } $image, "$image.partial") ? 'a copy' : undef;
+}
+
+# Number and start of the process, if the record is one of a copy in this boot of this server; nothing else.
+sub _copy {
+    my ($record) = @_;
+    my $me = me();
+    return unless $record->{state} eq 'held' && $record->{kind} eq 'copy';
+    return unless $record->{server} eq $me->{server} && $record->{boot} eq $me->{boot};
+    return $record->{disk} =~ /\Acopy-(\d+)\.(\d+)\z/ ? ($1, $2) : (undef, undef);
+}
+
+# The word in a record for the process that called this program.
+sub calling_copy {
+    my $pid = getppid;
+    return "copy-$pid." . (Snow::Common::started($pid) // 0);
+}
+
+# Whether this server has a file locked for writing (proc(5), /proc/locks: the numbers of its device and its inode).
+sub is_locked_here {
+    my ($path) = @_;
+    my ($device, $inode) = (stat $path)[0, 1];
+    return 0 unless defined $inode;
+    my $number = sprintf '%02x:%02x:%s', Snow::Mapper::major_minor($device), $inode;
+    return (Snow::Common::read_file('/proc/locks') // '') =~ /^\d+: FLOCK\s+\S+\s+WRITE\s+-?\d+ \Q$number\E /m ? 1 : 0;
+}
+
+# Whether somebody has a file locked for writing; nothing if that cannot be told. A shared lock is had for that moment.
+sub is_locked {
+    my ($path) = @_;
+    my $file = Snow::Record::open_image($path, O_RDONLY) or return;
+    return 0 if flock $file, LOCK_SH | LOCK_NB;
+    return $!{EWOULDBLOCK} ? 1 : undef;
+}
+
 # A disk of before the leases has no device-mapper device: its domain has the loop device itself.
 sub is_there {
     my ($disk) = @_;
@@ -87,12 +134,14 @@ sub lease {
                     $record, $me,
                     {
                         incoming => $how{incoming},
-                        here => $how{incoming} ? undef : scalar attached($image),
+                        domain => $how{domain},
+                        here => $how{incoming} ? undef : scalar(attached($image)) // scalar(copy_of($record)),
                         over => \&Snow::Evidence::is_known_to_be_over,
                     }
                 );
+                $why .= ' - ' . Snow::Rules::remedy($image, $record) if $word eq 'refuse' && $why !~ /of this server/;
                 return ($word, $why) if $word eq 'wait' || $word eq 'refuse';
-                my $lock = flock($file, LOCK_EX | LOCK_NB) ? 'yes' : $!{ENOLCK} || $!{EOPNOTSUPP} ? 'none' : 'pending';
+                my $lock = Snow::Record::lock_image($file);
                 return ('wait', "it is locked, and its record says that nobody has it ($record->{state})")
                     if $lock eq 'pending' && $word ne 'inherit';
                 my %claim = (kind => 'disk', lock => $lock, disk => $how{id}, domain => $how{domain});
@@ -107,8 +156,6 @@ sub lease {
             }
         );
         return ($file, $word, $why) if $word ne 'wait' && $word ne 'refuse';
-        $why .= " - if that server is gone for good: snow-lease fenced $image; then start it again"
-            if $word eq 'refuse' && $why !~ /of this server/;
         die "$why\n" if $word eq 'refuse' || Snow::Common::uptime() - $began >= $patience;
         Snow::Common::pause(0.2);
     }
@@ -117,11 +164,19 @@ sub lease {
 # Attach an image for a disk: its number (major, minor), the open image, and what was done to have it.
 sub attach {
     my ($disk) = @_;
-    my ($file, $word, $lock) = lease($disk->{image}, %$disk);
     my ($device, @number);
+    # noted before there is anything of it: this process may be killed at any moment, and `remove` then takes away what is there
+    @{$disk}{qw(loop dm holder)} = ('', "snow-$disk->{id}", '');
+    note($disk);
+    my ($file, $word, $lock) = eval { lease($disk->{image}, %$disk) };
+    if (!$file) {
+        my $why = $@;
+        unlink folder() . "/$disk->{id}";
+        die $why;
+    }
     my $done = eval {
         ($device, $disk->{loop}) = Snow::Loop::configure($file, $disk->{image}, $disk->{mode} ne 'r');
-        $disk->{dm} = "snow-$disk->{id}";
+        note($disk);
         @number = Snow::Mapper::create($disk->{dm}, $disk->{loop}, $disk->{mode} ne 'r');
         Snow::Mapper::freeze($disk->{dm}) if $word eq 'tentative';
         1;
@@ -130,6 +185,7 @@ sub attach {
         my $why = $@;
         eval { Snow::Mapper::remove($disk->{dm}) } if @number;
         eval { release($disk) } if $disk->{mode} ne 'r';
+        unlink folder() . "/$disk->{id}";
         die $why;
     }
     return ($file, $word, $lock, @number);

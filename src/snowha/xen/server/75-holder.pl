@@ -31,8 +31,8 @@ sub stay {
     while (1) {
         my @paths = $xenstore->changes($lock eq 'pending' ? 1 : 3600);
         if ($lock eq 'pending' && flock $file, LOCK_EX | LOCK_NB) {
-            $lock = 'yes';
-            _change($disk, sub { my ($record, $write) = @_; $write->(lock => 'yes'); return 1 });
+            # what cannot be written now is tried again: a server that was lost may have the record's own lock still
+            $lock = 'yes' if eval { _change($disk, sub { $_[1]->(lock => 'yes') }); 1 };
         }
         for my $path (@paths) {
             if ($path =~ /shutdown\z/) {
@@ -121,7 +121,7 @@ sub _hand_over {
     my $look = Snow::Common::uptime() + 2;
     while (1) {
         Snow::Common::pause(0.3);
-        my $record = eval { Snow::Record::read_only($disk->{image}, 5) };
+        my $record = eval { Snow::Record::read_only($disk->{image}) };
         if ($record && $record->{state} eq 'held' && "$record->{server} $record->{disk}" ne "$me->{server} $disk->{id}") {
             Snow::Disk::cut_off($disk);
             return;
@@ -134,8 +134,9 @@ sub _hand_over {
         next if $state eq 'suspended';
         my $again = eval { _take_back($disk) };
         next unless $again;    # the record cannot be reached, or is another's: the device stays frozen
+        # the record is this disk's, so the domain goes on; without its lock, or a record of that, as after a server was lost
         my $lock = flock($file, LOCK_EX | LOCK_NB) ? 'yes' : 'pending';
-        _change($disk, sub { my ($record, $write) = @_; $write->(lock => $lock); return 1 });
+        $lock = 'pending' unless eval { _change($disk, sub { $_[1]->(lock => $lock) }); 1 };
         Snow::Disk::thaw($disk);
         return $lock;
     }

@@ -26,7 +26,7 @@ sub _add {
     my $name = $xenstore->read('/local/domain/' . ($id =~ s/-.*//r) . '/name') // '';
     my $incoming = $name =~ s/--incoming\z//;
     my %disk = (id => $id, image => $image, mode => $mode =~ /w/ ? 'w' : 'r', domain => $name, incoming => $incoming);
-    my $answer = $image =~ m{\A/} ? _attached(\%disk) : "Ein image is named by its whole path, not by \"$image\"";
+    my $answer = $image =~ m{\A/} ? _attached(\%disk) : "Ean image is named by its whole path, not by \"$image\"";
     if ($answer =~ /\AO(\d+):(\d+)\z/) {
         my ($major, $minor) = ($1, $2);
         $xenstore->write("$backend/node", "/dev/dm-$minor");

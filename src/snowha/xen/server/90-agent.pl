@@ -170,10 +170,11 @@ sub _start {
 sub _must_be_gone {
     my ($image) = @_;
     return '' unless Snow::Record::exists($image);
-    my $record = Snow::Record::read_only($image, 10);
+    my $record = Snow::Record::read_only($image);
     for my $other (Snow::Evidence::others($record, Snow::Disk::me())) {
         next if Snow::Evidence::boot_is_over(@$other, $record, $image);
-        die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone\n";
+        die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone - "
+            . Snow::Rules::remedy($image, $record) . "\n";
     }
     return '';
 }
@@ -274,7 +275,7 @@ sub _migrate_to {
     return _not_migrated("the hypervisor cannot be asked: $why") unless $rows;
     my $here = _found($rows)->{here};
     return _not_migrated("$name does not run here") unless $here && $here->{state} !~ /[scd]/;
-    for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' } Snow::Disk::all_noted()) {
+    for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' && Snow::Disk::is_there($_) } Snow::Disk::all_noted()) {
         return _not_migrated("the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
             unless Snow::Disk::holder_lives($disk);
     }

@@ -101,6 +101,7 @@ def server(number: int) -> ServerFacts:
         memory_mib=1024,
         uuid=UUIDS[name],
         mounts=mounts(),
+        nfs_client=f"/{name}",
         writable=frozenset({"/sNow"}),
         addresses={f"192.168.8.{number}": Card("xsnow0", 1500, 24), f"10.0.0.{number}": Card("ens4", 1500, 24)},
         names={"snow01": "192.168.8.1", "snow02": "192.168.8.2", "nfs01": "192.168.8.9"},

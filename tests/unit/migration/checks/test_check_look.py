@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from snowha.hosts.local import LocalHost
 from snowha.migration.checks import bmc, bundle, look
 from snowha.migration.checks.facts import parse_server
 from snowha.migration.ground import Ground
+from snowha.xen.attachments import Attachments
 
 B = "snow-ha-0123"
 GUID = "6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4e01"
@@ -62,6 +64,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     conf.write_text(f"A=1\n{B}x < os\nB=2")
     (tmp_path / "images/deploy01").mkdir(parents=True)
     (tmp_path / "configs").symlink_to("/nowhere/else")
+    (tmp_path / "images/deploy01/deploy01-disk").write_bytes(b"i" * 77)
     (tmp_path / "images/deploy01/deploy01-disk.undone").write_bytes(b"i" * 99)
     words = bundle.gather_argv(
         B,
@@ -88,6 +91,12 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.space and facts.space > 1 << 20
     assert facts.folders == (str((tmp_path / "images").resolve()), "/nowhere/else/there")
     assert facts.addresses["127.0.0.1"].prefixlen == 8
+    assert facts.attachments == Attachments()
+    assert facts.room is not None and facts.room.free > 1 << 20
+    assert [(image.path, image.size) for image in facts.room.images] == [
+        (str(tmp_path / "images/deploy01/deploy01-disk"), 77)
+    ]
+    assert facts.nfs_client.endswith(f"/{platform.node()}")
     root = facts.mount_of("/")
     assert root is not None and root.target == "/"
     assert (facts.under_xen, facts.xen, facts.running) == (False, None, {})
@@ -120,6 +129,21 @@ def test_an_answer_that_broke_off_is_an_error() -> None:
     """Half an answer would read as a server on which half of everything is missing."""
     with pytest.raises(CommandError, match="did not arrive to its end"):
         bundle.parse_sections(f"\n{B} < os\nx\n{B} > 0\n", B, where="snow01")
+
+
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("snow01\n\n\n", "/snow01"),
+        ("snow01\n(null)\nparameter\n", "parameter/snow01"),
+        ("snow01\nidentifier\nparameter\n", "identifier/snow01"),
+        ("snow01\n(null)\n\n", "/snow01"),
+        ("", ""),
+    ],
+)
+def test_what_an_nfs_client_calls_itself(said: str, client: str) -> None:
+    """Two servers that the storage takes for one: each would lose its locks when the other comes."""
+    assert parse_server("snow01", {"nfs-client": said}, None).nfs_client == client
 
 
 def test_what_a_server_under_xen_answers() -> None:

@@ -15,6 +15,7 @@ from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts,
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.migration.checks import catalogue, explained, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
+from snowha.operations import image_room
 from snowha.operations.findings import KINDS
 from snowha.site.model import Domain, FloatingIp, Site
 from snowha.xen.xl import Hypervisor
@@ -54,6 +55,14 @@ def _facts(facts: Facts) -> Broken:
 
 
 def _case(code: str) -> Broken:
+    if code == "holes":
+        room = image_room.Room(8 << 30, (image_room.Image(IMAGE, 10 << 30, 1 << 30),))
+        return SITE, change(clustered(healthy()), "snow01", room=room)
+    if code == "config-without-lease":
+        site, facts = leased(broken_leases.well())
+        deploy, *others = site.domains
+        stock = replace(deploy, disks=tuple(replace(disk, script=None) for disk in deploy.disks))
+        return replace(site, domains=(stock, *others)), facts
     if code in broken_leases.CASES:
         return leased(broken_leases.CASES[code])
     return SITE, clustered(healthy(), CASES[code])
@@ -108,12 +117,10 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "mount-soft": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.2,soft,proto=tcp"))),
     "not-writable": lambda: _facts(change(healthy(), "snow02", writable=frozenset())),
     "locks": lambda: _facts(replace(healthy(), locks="broken", locks_said="snow02 got it")),
+    "nfs-version": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.0,hard,proto=tcp"))),
+    "nfs-client-id": lambda: _facts(change(healthy(), "snow02", nfs_client="/snow01")),
     "locks-unknown": lambda: _facts(replace(healthy(), locks="unknown", locks_said="too slow")),
     "space": lambda: _facts(change(healthy(), "snow01", space=1 << 30)),
-    "holes": lambda: (
-        replace(SITE, domains=(from_image("deploy01"), SITE.domains[1])),
-        _path(healthy(), "snow01", IMAGE, PathFact("file", 10 << 30, 3, 1 << 30)),
-    ),
     "sector-size": lambda: _facts(
         _path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", PathFact("block", 1 << 29, 9, 0, 4096, "gpt"))
     ),
@@ -294,6 +301,42 @@ def test_the_images_of_a_finished_site_need_no_room() -> None:
     for domain in site.domains:
         facts = _path(facts, "snow01", domain.disks[0].target, PathFact("file", 1 << 30, 3))
     assert "space" not in {finding.code for finding in judge.judge(site, facts)}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ("vers=3,hard,nolock,local_lock=all", "locks"),
+        ("vers=4.2,hard,local_lock=flock", "locks"),
+        ("vers=3,hard,local_lock=none", "nfs-version"),
+        ("vers=4.0,hard,local_lock=none", "nfs-version"),
+        ("vers=4.1,hard,local_lock=none", ""),
+        ("vers=4.2,hard,local_lock=posix", ""),
+    ],
+)
+def test_storage_that_carries_no_leases_is_found_on_any_server(options: str, code: str) -> None:
+    """Locks are tried between the first two servers: a third that keeps its locks to itself would attach what another has."""
+    third = replace(server(2), name="snow03", nfs_client="/snow03", mounts=mounts(f"rw,{options}"))
+    facts = replace(healthy(), servers=(*healthy().servers, third))
+    found = {one.code for one in judge.judge(SITE, facts) if one.where == "snow03"}
+    assert found & {"locks", "nfs-version"} == ({code} if code else set())
+
+
+@pytest.mark.parametrize(
+    ("client", "options", "is_found"),
+    [
+        ("/snow01", "vers=4.2", True),
+        ("id/snow01", "vers=4.2", False),
+        ("/snow02", "vers=4.2", False),
+        ("/snow01", "vers=4.0", False),  # its id has the address in it
+        ("/snow01", "vers=3", False),
+        ("", "vers=4.2", False),  # it could not be asked
+    ],
+)
+def test_two_servers_with_one_nfs_client_id(client: str, options: str, is_found: bool) -> None:
+    """A second server that was cloned from the first would make the storage forget the first one's locks."""
+    facts = change(healthy(), "snow02", nfs_client=client, mounts=mounts(f"rw,hard,{options}"))
+    assert ("nfs-client-id" in {one.code for one in judge.judge(SITE, facts)}) is is_found
 
 
 def test_two_exports_of_one_name_are_told_apart() -> None:

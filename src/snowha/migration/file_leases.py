@@ -1,0 +1,44 @@
+"""Files that a domain ran from before the migration: leased while an image is copied back into them, and not afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from snowha.hosts.api import Host
+from snowha.hosts.files import absent
+from snowha.migration import leases
+from snowha.plan.step import Reporter
+from snowha.site.model import Domain
+from snowha.xen import server_program
+
+
+def files_of(domain: Domain) -> tuple[str, ...]:
+    """What the disks of a config that knows of no leases are written to, and is on no volume."""
+    return tuple(
+        disk.target
+        for disk in domain.disks
+        if disk.access != "r" and disk.script != server_program.SCRIPT and disk.target.startswith("/")
+        if not disk.target.startswith("/dev/")
+    )
+
+
+def lease(host: Host, files: Iterable[str], reporter: Reporter) -> None:
+    """Write the first record of those that are there: the engine writes into no file of which nobody knows who has it.
+
+    Raises CommandError for one that is attached on ``host``, or locked.
+    """
+    files = tuple(files)
+    gone = absent(host, files)
+    leases.record({host.name: host}, [file for file in files if file not in gone], reporter)
+
+
+def forget(host: Host, files: Iterable[str], reporter: Reporter) -> None:
+    """Remove their records. Raises CommandError for one that somebody has open by its record."""
+    files = tuple(files)
+    gone = absent(host, [f"{file}.lease" for file in files])
+    left = [file for file in files if f"{file}.lease" not in gone]
+    if left and server_program.missing(host):
+        server_program.install(host)
+    for file in left:
+        reporter.say(f"removing the record of who has {file} open: nothing takes a lease of it any more")
+        host.run([server_program.PATH, "forget", file])
