@@ -43,8 +43,10 @@ unit: $(VENV)/installed
 lab-test: $(VENV)/installed packages
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
 
-# All lab tests, with those that take too long for each change: disasters, warm copies, plans, undo, a run killed in every step.
-lab-long:
+# All lab tests, with those that take too long for each change: disasters, warm copies, plans, undo, a run killed in every step, what
+# nobody would write. That is compared with the readings of real programs, which `make unit` has unpacked or this does.
+lab-long: $(VENV)/installed
+	@$(BIN)/python tests/unit/machine.py --unpack build/test-tools
 	$(MAKE) lab-test TESTS=tests/lab
 
 check: $(VENV)/installed

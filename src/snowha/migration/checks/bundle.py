@@ -10,6 +10,7 @@ from importlib import resources
 
 from snowha.errors import CommandError
 from snowha.hosts.reading import looking
+from snowha.migration import autostart
 from snowha.migration.checks.facts import LoginFact, Reach
 from snowha.xen import saved
 
@@ -17,11 +18,31 @@ _MISSING_COMMAND = (126, 127)
 
 
 def gather_argv(
-    boundary: str, *, snow_conf: str, images: str, names: Sequence[str], tools: Sequence[str], paths: Sequence[str]
+    boundary: str,
+    *,
+    snow_conf: str,
+    images: str,
+    configs: str,
+    names: Sequence[str],
+    tools: Sequence[str],
+    paths: Sequence[str],
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
-    script = looking(saved.FUNCTION + _script("gather.sh"))
-    return ["sh", "-c", script, "sh", boundary, snow_conf, images, *names, "--", *tools, "--", *paths]
+    return [
+        "sh",
+        "-c",
+        looking(saved.FUNCTION + _script("gather.sh")),
+        "sh",
+        boundary,
+        snow_conf,
+        images,
+        configs,
+        *names,
+        "--",
+        *tools,
+        "--",
+        *paths,
+    ]
 
 
 def reach_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:
@@ -68,4 +89,5 @@ def _answered(status: int) -> bool | None:
 
 
 def _script(name: str) -> str:
-    return looking(resources.files("snowha.migration.checks").joinpath(name).read_text())
+    text = resources.files("snowha.migration.checks").joinpath(name).read_text()
+    return looking(text.replace("@autostart@\n", autostart.script()))

@@ -1,10 +1,10 @@
 # What `snow ha check` asks a server, all at once: on a busy server each command of its own costs a noticeable time.
-# Nothing is changed. Parameters: boundary, snow.conf ('' where it is not asked for), folder of the images; then names to
-# resolve, `--`, tools to look for, `--`, files and volumes to look at. Each answer stands between two lines that begin
+# Nothing is changed. Parameters: boundary, snow.conf ('' where it is not asked for), folders of the images and of the configs;
+# then names to resolve, `--`, tools to look for, `--`, files and volumes to look at. Each answer stands between two lines that begin
 # with the boundary, which nobody can guess.
 export LC_ALL=C
-b=$1 conf=$2 images=$3
-shift 3
+b=$1 conf=$2 images=$3 configs=$4
+shift 4
 printf '%s clock %s\n' "$b" "$(date +%s.%N)"
 begin() { printf '\n%s < %s\n' "$b" "$1"; }
 end() { printf '\n%s > %s\n' "$b" "$1"; }
@@ -36,7 +36,12 @@ for unit in corosync.service pacemaker.service; do
 done
 end 0
 show xendomains /etc/default/xendomains
-[ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
+begin auto
+(
+    set --
+@autostart@
+)
+end 0
 show corosync.conf /etc/corosync/corosync.conf
 if command -v cibadmin > /dev/null; then
     begin cib
@@ -49,6 +54,24 @@ if command -v crm_mon > /dev/null; then
     begin links; timeout 20 corosync-cfgtool -s 2> /dev/null; end $?
 fi
 [ -z "$conf" ] || show snow.conf "$conf"
+[ -z "$conf" ] || show snow-env /etc/profile.d/00-snow-env.sh
+begin rights
+for folder in "$configs" "$images"; do
+    path=$folder
+    while [ -n "$path" ]; do
+        stat -L -c '%a %U %G %n' -- "$path" 2> /dev/null
+        path=${path%/*}
+    done
+done
+for file in "$configs"/*.cfg "$conf"; do [ ! -f "$file" ] || stat -L -c '%a %U %G %n' -- "$file"; done
+end 0
+begin upgrades
+if command -v unattended-upgrade > /dev/null; then
+    apt-config dump APT::Periodic::Unattended-Upgrade 2> /dev/null
+    apt-config dump Unattended-Upgrade::Package-Blacklist 2> /dev/null
+fi
+cat /etc/needrestart/needrestart.conf /etc/needrestart/conf.d/*.conf 2> /dev/null | grep '^[[:space:]]*$nrconf{restart}'
+end 0
 begin shared; [ ! -w /sNow ] || printf '/sNow\n'; end 0
 begin space
 folder=$images

@@ -29,8 +29,9 @@ from snowha.migration.checks.facts import (
     in_two_places,
     parse_server,
 )
-from snowha.migration.ground import Ground, image_path
+from snowha.migration.ground import Ground
 from snowha.operations import leases
+from snowha.site.image_names import image_paths
 from snowha.xen.leases import Lease, Leases
 
 HOLD_S = 3
@@ -126,9 +127,9 @@ def asked_paths(ground: Ground) -> list[str]:
     for domain in site.domains:
         found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:
-            if disk.target:
-                image = image_path(site, domain, disk)
-                found += [disk.target, image, f"{image}.partial"]
+            found += [disk.target] if disk.target.startswith("/") else []
+        for image in image_paths(domain, site.paths.images).values():
+            found += [image, f"{image}.manifest", f"{image}.partial"]
     return list(dict.fromkeys(found))
 
 
@@ -146,6 +147,7 @@ def _gather(ground: Ground, host: Host, conf: str) -> ServerFacts:
         boundary,
         snow_conf=conf,
         images=site.paths.images,
+        configs=site.paths.domain_configs,
         names=asked_names(ground),
         tools=asked_tools(ground),
         paths=asked_paths(ground),
