@@ -9,7 +9,6 @@ import machine
 import pytest
 from lease_program import LeaseProgram
 from machine_hooks import (  # noqa: F401
-    pytest_configure,
     pytest_runtest_makereport,
     pytest_runtest_setup,
     pytest_terminal_summary,

@@ -76,15 +76,15 @@ def parse(text: str, *, where: str, path: str) -> Domain:
     """
     config = _Config(text, where, _effective(parse_settings(text, where=where), where=where))
     name = check_domain_name(config.string("name"), where=config.at("name"))
-    kernel, ramdisk = config.string("kernel", ""), config.string("ramdisk", "")
+    kernel, ramdisk = _kernel(config)
     return Domain(
         name=name,
         config=check_path(path, where=where),
         memory_mib=config.number("memory"),
         vcpus=config.number("vcpus", "1"),
         type=_type(config),
-        kernel=check_path(kernel, where=config.at("kernel")) if kernel else "",
-        ramdisk=check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
+        kernel=kernel,
+        ramdisk=ramdisk,
         disks=_disks(config),
         vifs=tuple(_vif(spec, where=at) for spec, at in config.strings("vif")),
         root_vdev=_root_vdev(config),
@@ -179,6 +179,23 @@ def _type(config: _Config) -> DomainType:
     if kind and kind != built:
         config.fail("builder", f"builder = {builder!r} contradicts type = {kind!r}", "remove the line with builder")
     return cast(DomainType, kind or built)
+
+
+def _kernel(config: _Config) -> tuple[str, str]:
+    """Kernel and ramdisk that the server must have.
+
+    With a bootloader both are files in the domain's own disk (make_bootloader_args in Xen's libxl_bootloader.c), and for an HVM
+    domain xl ignores a kernel that is Xen's own firmware, as the time before xl had it (parse_config_data in xl_parse.c).
+    """
+    kernel, ramdisk = config.string("kernel", ""), config.string("ramdisk", "")
+    if _bootloader(config) and _type(config) != "hvm":
+        return "", ""
+    if _type(config) == "hvm" and kernel.rpartition("/")[2] == "hvmloader":
+        kernel = ""
+    return (
+        check_path(kernel, where=config.at("kernel")) if kernel else "",
+        check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
+    )
 
 
 def _bootloader(config: _Config) -> str:

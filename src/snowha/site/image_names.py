@@ -14,8 +14,9 @@ from posixpath import dirname, join
 from snowha.site.model import Disk, Domain
 from snowha.site.rules import Finding, image_key
 
-SUFFIXES = ("", ".partial", ".manifest", ".journal", ".undone")
-"""What stands beside an image, or in its place, at one time or another (images/engine.py, migration/undo_images.py)."""
+SUFFIXES = ("", ".partial", ".manifest", ".manifest.new", ".journal", ".journal.new", ".lease", ".undone")
+"""What stands beside an image, or in its place, at one time or another (images/manifest.py, xen/server/20-record.pl,
+migration/undo_images.py)."""
 
 
 def image_paths(domain: Domain, images: str) -> dict[str, str]:

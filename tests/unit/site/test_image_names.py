@@ -26,6 +26,7 @@ def domain(*targets: str, name: str = "deploy01") -> Domain:
         (("/dev/ssd_vg/data", "/dev/hdd_vg/data"), ("data-xvda", "data-xvdb")),
         (("/srv/a/disk.img", "/srv/b/Disk.IMG"), ("disk.img-xvda", "Disk.IMG-xvdb")),
         (("/dev/vg/x", "/dev/vg/x.partial"), ("x-xvda", "x.partial-xvdb")),
+        (("/dev/vg/x", "/dev/vg/X.lease"), ("x-xvda", "X.lease-xvdb")),
         (("/dev/vg/x", "/srv/x.manifest", "/srv/y"), ("x-xvda", "x.manifest-xvdb", "y")),
         (("/sNow/domains/deploy01/x", "/dev/vg/x"), ("x", "x-xvdb")),
         (
