@@ -173,6 +173,8 @@ class _Edit:
         for line in stanza.options:
             if line.keyword in (*_PORTS, *_SLAVES) and self.card in line.words[1:]:
                 self.refuse(f"{self.card} is part of {stanza.names[0]} already")
+            if line.keyword in _PORTS and {"all", "regex"} & set(line.words[1:]):
+                self.refuse(f"{' '.join(line.words)!r} of {stanza.names[0]} may take {self.card}, too")
             if line.keyword in _COMMANDS and self.mentions(line, own=False):
                 self.moved(line)
 
@@ -209,7 +211,7 @@ class _Edit:
     def mentions(self, line: _Line, *, own: bool) -> bool:
         """Whether a command names the card, by its name or as the interface that its stanza is about."""
         text = " ".join(line.words[1:])
-        named = re.search(rf"(?<![\w.:-]){re.escape(self.card)}(?![\w.-])", text)
+        named = re.search(rf"(?<![\w-]){re.escape(self.card)}(?![\w-]|\.\d)", text)
         return bool(named) or (own and re.search(r"\$\{?(IFACE|LOGICAL)\b", text) is not None)
 
     def moved(self, line: _Line) -> str:

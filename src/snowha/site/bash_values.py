@@ -138,7 +138,8 @@ def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
     append = assignment.operator == "+="
     whole = isinstance(assignment.value, Array) and not append
     if isinstance(old, NotUnderstood) and (append or assignment.subscript is not None or (old.is_array and not whole)):
-        return old
+        makes_array = assignment.subscript is not None or isinstance(assignment.value, Array)
+        return replace(old, is_array=old.is_array or makes_array)
     if isinstance(assignment.value, Array):
         start: dict[str, str] = {}
         if append and old is not None and not isinstance(old, NotUnderstood):

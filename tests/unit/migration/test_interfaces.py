@@ -118,6 +118,12 @@ REFUSED = {
     "dhcp6 beside it": STOCK + "\niface ens3 inet6 dhcp\n",
     "in a bridge": STOCK + "\niface br1 inet manual\n    bridge-ports ens3 ens5\n",
     "a bridge itself": STOCK.replace("    gateway", "    bridge_ports ens5\n    gateway"),
+    "in a bridge with all": STOCK + "\niface br1 inet manual\n    bridge_ports all\n",
+    "in a bridge by a pattern": STOCK + "\niface br1 inet manual\n    bridge_ports regex en.* noregex ens9\n",
+    "sysctl by name": STOCK.replace("    gateway", "    up sysctl -w net.ipv4.conf.ens3.rp_filter=0\n    gateway"),
+    "proc by name": STOCK.replace(
+        "    gateway", "    up echo 1 > /proc/sys/net/ipv4/conf/ens3/arp_filter\n    gateway"
+    ),
     "in a bond": STOCK + "\niface bond0 inet manual\n    bond-slaves ens3 ens5\n",
     "pattern": STOCK + "\nauto /ens*\n",
     "mapping": STOCK + "\nmapping ens3\n    script /x\n",

@@ -299,6 +299,7 @@ COMMANDS = [
     "select X in a; do break; done <<< 1\n", "X='#'\n", "cat <<END >/dev/null\nX=in\nEND\n", "X=1; let X=2; X=3\n",
     "exec 3>/dev/null\nX=1\n", "Y=$(X=1)\n", "(X=1)\n", "{ X=1; }\n", "alias f=g\nX=1\n", "set -- a b\nX=1\n", "X=a;Y=b\n",
     "X=1 Y=2\n", "export -n X\n", "declare X\n", "typeset X=5\n", "let X+=1\n",
+    "let X=1\nX[3]=q\nX=4\n", "let X=1\nX+=( q )\nX=4\n",
 ]  # fmt: skip
 
 
