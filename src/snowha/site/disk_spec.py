@@ -17,6 +17,8 @@ from snowha.site.vdev import device_number
 
 OUR_SCRIPT = "block-snow"
 """The hotplug script that attaches images (xen/server_program.py)."""
+_XEN_SCRIPTS = ("block", "/etc/xen/scripts/block")
+"""What libxl takes where a disk names no script."""
 
 _FORMATS = ("raw", "qcow", "qcow2", "qed", "vhd", "empty")
 _ACCESS: dict[str, Literal["r", "w"]] = {"r": "r", "ro": "r", "w": "w", "rw": "w", "": "w"}
@@ -90,7 +92,7 @@ def unmovable(disk: Disk) -> tuple[str, str] | None:
             f"shut the domain down, `qemu-img convert -p -f {kind} -O raw {disk.target} {raw}`, write format=raw and "
             f"target={raw} in its config, start it, then run this again",
         )
-    if disk.script not in (None, OUR_SCRIPT):
+    if disk.script not in (None, OUR_SCRIPT, *_XEN_SCRIPTS):
         return f"is attached by the script {disk.script}: what is behind its target is not known", by_hand
     if disk.backend_domain not in ("", "0", "Domain-0"):
         return f"is served by the domain {disk.backend_domain}, not by the server", by_hand

@@ -45,6 +45,18 @@ def test_two_disks_of_one_name_get_two_images_and_get_back_and_cds_are_left_alon
     assert world.shared[DEPLOY] == before
 
 
+@pytest.mark.parametrize("script", ["block", "/etc/xen/scripts/block"])
+def test_a_disk_that_names_xens_own_script_is_a_disk_like_any_other(script: str) -> None:
+    """It was refused, though it is what xl takes where nothing is named."""
+    ground, world, _ = with_disks(f"'format=raw,vdev=xvdc,access=rw,script={script},target=/dev/ssd_vg/more'")
+    before = world.shared[DEPLOY]
+    world.disks["/dev/ssd_vg/more"] = b"more"
+    cold.move(ground, "deploy01", {}, Listener())
+    assert world.disks["/sNow/domains/deploy01/more"] == b"more"
+    undo_images.move_back(ground, "deploy01", Listener())
+    assert world.shared[DEPLOY] == before
+
+
 @pytest.mark.parametrize(
     "disk",
     ["format=qcow2,file:/srv/d1.qcow2,xvdc,w", "tap:vhd:/srv/d1.vhd,xvdc,w", "backend=stor,vdev=xvdc,target=/dev/vg/x"],

@@ -292,6 +292,22 @@ def test_shapes_of_the_field_that_xl_takes_are_taken(more: str, disks: int, vifs
     assert len(domain.moved_disks) == min(disks, 2)
 
 
+@pytest.mark.parametrize(
+    ("more", "kernel"),
+    [
+        ("kernel = '/vmlinuz'\nramdisk = '/initrd.img'\nbootloader = 'pygrub'\n", ""),
+        ("kernel = 'vmlinuz'\nbootloader = 'pygrub'\ntype = 'pvh'\n", ""),
+        ("kernel = 'hvmloader'\nramdisk = ''\nbuilder = 'hvm'\n", ""),
+        ("kernel = '/usr/lib/xen-4.14/boot/hvmloader'\nramdisk = ''\ntype = 'hvm'\n", ""),
+        ("kernel = '/boot/vmlinuz'\nramdisk = ''\nbootloader = 'pygrub'\ntype = 'hvm'\n", "/boot/vmlinuz"),
+    ],
+)
+def test_a_kernel_in_the_domains_own_disk_is_none_that_the_server_must_have(more: str, kernel: str) -> None:
+    """It was looked for on every server, and the domain could not be moved."""
+    domain = read(CONFIG + more)
+    assert (domain.kernel, domain.ramdisk) == (kernel, "")
+
+
 def test_numbers_are_read_as_c_does() -> None:
     assert read(CONFIG + "memory = '0x100'\n").memory_mib == 256
     assert read(CONFIG + "memory = 010\n").memory_mib == 8
