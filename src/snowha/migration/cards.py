@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 
-_OWN = re.compile(r"(docker|virbr|dummy|veth|lxcbr|lxdbr|podman|cni|flannel|cali|tun|tap|wg|vif|br-[0-9a-f]{12}$)")
-"""Names that programs give to networks of one server alone."""
+_OWN = re.compile(
+    r"(docker|virbr|dummy|veth|lxcbr|lxdbr|podman|cni|flannel|cali|cilium|kube|weave|vmnet|tun|tap|wg|ppp|tailscale|vif)"
+    r"|(zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
+)
+"""Names that programs give to networks of one server alone, or that lie over another one."""
 
 
 @dataclass(frozen=True)

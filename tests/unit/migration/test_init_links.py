@@ -24,6 +24,8 @@ def own(number: int, **more: object) -> tuple[Card, ...]:
         {"ifname": "virbr0", "addr_info": [{"local": f"192.168.122.{number}", "prefixlen": 24}]},
         {"ifname": "dummy0", "addr_info": [{"local": f"10.99.0.{number}", "prefixlen": 24}]},
         {"ifname": "br-0123456789ab", "addr_info": [{"local": f"172.18.0.{number}", "prefixlen": 16}]},
+        {"ifname": "ppp0", "addr_info": [{"local": f"10.97.0.{number}", "prefixlen": 24}]},
+        {"ifname": "ztabcd1234", "addr_info": [{"local": f"10.98.0.{number}", "prefixlen": 24}]},
         {"ifname": "eth1", "addr_info": [{"local": f"10.5.0.{number}", "prefixlen": 24, "dynamic": True}]},
         {"ifname": "eth0", "addr_info": [{"local": f"10.7.0.{number}", "prefixlen": 24, "label": "eth0:1"}]},
         {"ifname": "eth0.9", "link": "eth0", "addr_info": [{"local": f"10.8.0.{number}", "prefixlen": 24}]},
