@@ -50,7 +50,8 @@ unit: $(VENV)/installed ## Run the unit tests.
 lab-test: $(VENV)/installed packages ## Run lab tests, by default all but the long ones. Needs root.
 	$(SUDO) env SNOW_LAB_RELEASE=$(RELEASE) $(BIN)/pytest $(TESTS) -v --timeout 3600 -p no:xdist
 
-lab-long: ## Run all lab tests: also disasters, warm copies, plans, undo, a kill in every step.
+lab-long: $(VENV)/installed ## Run all lab tests: also disasters, warm copies, plans, undo, a kill in every step, invalid formats.
+	@$(BIN)/python tests/unit/machine.py --unpack build/test-tools
 	$(MAKE) lab-test TESTS=tests/lab
 
 check: $(VENV)/installed ## Run ruff, mypy and import-linter.

@@ -10,7 +10,6 @@ import pytest
 from lease_program import LeaseProgram
 from lease_servers import Servers, two_servers
 from machine_hooks import (  # noqa: F401
-    pytest_configure,
     pytest_runtest_makereport,
     pytest_runtest_setup,
     pytest_terminal_summary,

@@ -25,6 +25,7 @@ INSTALLED = {
     "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "findmnt": "util-linux",
     "gcc": "gcc",
     "mke2fs": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
@@ -36,11 +37,17 @@ ALSO_INSTALLED = {"gcc": ("libc6-dev",)}
 UNPACKED = {
     "crm_simulate": "pacemaker-cli-utils",
     "crm_verify": "pacemaker-cli-utils",
+    "ifquery": "ifupdown",
+    "libxlutil.so": "^libxenmisc4",
     "mkfs.xfs": "xfsprogs",
     "sshd": "openssh-server",
     "xfs_repair": "xfsprogs",
 }
-"""These bring services with them: pacemaker-cli-utils needs pacemaker and corosync."""
+"""These bring services with them: pacemaker-cli-utils needs pacemaker and corosync, ifupdown configures the network at boot.
+
+The name of the package with Xen's parsers has Xen's version in it, which each release of Debian has its own of: what stands
+here is a regular expression for apt-get(8).
+"""
 ALSO_UNPACKED = {"sshd": ("libnss-wrapper",)}
 TOOLS = Path(__file__).parents[2] / "build" / "test-tools"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
@@ -55,10 +62,27 @@ def widen_path() -> None:
     os.environ["PATH"] = os.pathsep.join(folders + more)
 
 
+def library(name: str) -> Path | None:
+    """The newest version of a shared library, of this machine or unpacked; None if there is none."""
+    tops = [*map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/usr/local/lib")), *_library_folders(TOOLS / "root")]
+    found = (path for top in tops for folder in (top, *top.glob("*-linux-*")) for path in folder.glob(f"{name}.*"))
+    return max(found, key=lambda path: path.name, default=None)
+
+
+def library_path() -> str:
+    """LD_LIBRARY_PATH for a process that loads an unpacked library."""
+    return ":".join(map(str, _library_folders(TOOLS / "root")))
+
+
+def is_missing(name: str) -> bool:
+    """Whether a command or a shared library (its name ends with ``.so``) is neither installed nor unpacked."""
+    return (library(name) if name.endswith(".so") else shutil.which(name)) is None
+
+
 def need(*commands: str) -> None:
-    """Skip the test if a command is missing; where a CI runs it that is a failure."""
+    """Skip the test if a command or shared library is missing; where a CI runs it that is a failure."""
     for command in commands:
-        if shutil.which(command) is None:
+        if is_missing(command):
             lack(f"no {command}", {**INSTALLED, **UNPACKED}[command])
 
 
@@ -82,14 +106,14 @@ def only_if(able: bool, reason: str) -> pytest.MarkDecorator:
 
 def missing() -> list[str]:
     """The packages to be installed."""
-    lacking = [command for command in INSTALLED if shutil.which(command) is None]
+    lacking = [command for command in INSTALLED if is_missing(command)]
     packages = [package for command in lacking for package in (INSTALLED[command], *ALSO_INSTALLED.get(command, ()))]
     return list(dict.fromkeys(packages))
 
 
 def unpack(folder: Path) -> None:
     """Get what is missing of UNPACKED into ``folder``, with the libraries that it needs and that are not here."""
-    lacking = [command for command in UNPACKED if shutil.which(command) is None]
+    lacking = [command for command in UNPACKED if is_missing(command)]
     if not lacking:
         return
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
@@ -110,6 +134,8 @@ def unpack(folder: Path) -> None:
             subprocess.run(["dpkg", "--extract", archive, root], check=True)
     (folder / "bin").mkdir(exist_ok=True)
     for command in lacking:
+        if command.endswith(".so"):
+            continue
         _write_wrapper(folder / "bin" / command, _found(root, command), root)
 
 
@@ -132,18 +158,22 @@ def _login() -> str:
     return "root" if os.geteuid() == 0 else "_apt"
 
 
+def _library_folders(root: Path) -> list[Path]:
+    tops = [root / "usr/lib", root / "lib"]
+    return [path for top in tops for path in (*top.glob("*-linux-*"), top) if path.is_dir()]
+
+
 def _found(root: Path, command: str) -> Path:
     for folder in ("usr/sbin", "usr/bin", "sbin", "bin"):
         if (path := root / folder / command).exists():
-            return path.resolve()
+            return path
     raise FileNotFoundError(f"{command} is in none of the unpacked packages")
 
 
 def _write_wrapper(target: Path, program: Path, root: Path) -> None:
     """A script in the place of ``program`` that runs it with its own libraries and data."""
-    tops = [root / "usr/lib", root / "lib"]
-    libraries = [str(path) for top in tops for path in (*top.glob("*-linux-*"), top) if path.is_dir()]
-    lines = ["#!/bin/sh", f"export LD_LIBRARY_PATH={shlex.quote(':'.join(libraries))}"]
+    libraries = ":".join(map(str, _library_folders(root)))
+    lines = ["#!/bin/sh", f"export LD_LIBRARY_PATH={shlex.quote(libraries)}"]
     if program.name.startswith("crm_"):
         lines.append(f"export PCMK_schema_directory={shlex.quote(str(root / 'usr/share/pacemaker'))}")
     if program.name == "sshd":

@@ -10,10 +10,6 @@ import pytest
 machine.widen_path()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*commands): programs without which the test is skipped; in CI it fails")
-
-
 @pytest.hookimpl(tryfirst=True)  # before fixtures that start such a program
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):

@@ -14,8 +14,9 @@ from itertools import combinations
 
 from lxml import etree
 
+from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
-from snowha.cluster.fencing import IPMI_AGENTS, device_of
+from snowha.cluster.fencing import device_of, ipmi_options
 from snowha.errors import InputError
 from snowha.site.model import Domain, FloatingIp, Server, Site
 
@@ -101,6 +102,7 @@ def compose(site: Site, placement: Mapping[str, str], *, options: Options) -> by
         _element("rsc_defaults", {}, _set("meta_attributes", "snow-rsc-defaults", _RSC_DEFAULTS)),
         _element("op_defaults", {}, _set("meta_attributes", "snow-op-defaults", {"timeout": "120s"})),
     )
+    make_unique(configuration)
     return etree.tostring(configuration, pretty_print=True)
 
 
@@ -158,9 +160,10 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         # Off is not taken for granted: the agent reads the power back until it is off, for this many seconds.
         "power_timeout": "40",
     }
-    if device.agent in IPMI_AGENTS:
+    if device.is_ipmi:
         # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
-        parameters |= {"lanplus": "1", "method": "onoff", "power_wait": "2"}
+        parameters |= {key: value or "1" for key, value in ipmi_options(device).items()}
+        parameters |= {"method": "onoff", "power_wait": "2"}
     if two and first and options.split_delay_s:
         # With the server's name: for a bare number Pacemaker 3.0 logs an error each time, though it takes it.
         parameters["pcmk_delay_base"] = f"{server.name}:{options.split_delay_s}s"
@@ -271,11 +274,10 @@ def _element(tag: str, attributes: Mapping[str, str], *children: etree._Element)
 
 
 def _check_names(site: Site) -> None:
-    """Resource ids are XML ids, which start with a letter, and each is unique. Names of domains have no dots, so that
-    the ids below a resource (``deploy01.params``) cannot be another resource's.
-    """
+    """Resource ids are XML ids, which start with a letter, and each is unique."""
     taken = {
         FLOATING_IP: "the floating IP",
+        "cib-bootstrap-options": "Pacemaker's own options",
         **{fence_id(s.name): f"the fence device of {s.name}" for s in site.servers},
     }
     for domain in site.domains:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 
 from lxml import etree
 
+from snowha.cluster.cib_ids import make_unique
 from snowha.errors import SiteError
 from snowha.site.rules import Finding
 
@@ -25,6 +27,7 @@ _OPERATOR_META = frozenset({"target-role", "is-managed", "maintenance"})
 """What an administrator sets on a resource for a while (``crm resource stop``, ``unmanage``). It is state and not
 configuration: kept as it is, and no difference."""
 
+_INFINITY = 1_000_000
 _OPTION_SECTIONS = {"crm_config": "property", "rsc_defaults": "resource default", "op_defaults": "operation default"}
 _MISSING = object()
 
@@ -185,6 +188,7 @@ def _merge_resources(section: etree._Element, wanted: etree._Element) -> None:
             for key, value in kept[name].items():
                 etree.SubElement(attributes, "nvpair", {"id": f"{name}.meta.{key}", "name": key, "value": value})
         section.append(resource)
+    make_unique(section)
 
 
 def _merge_constraints(section: etree._Element, wanted: etree._Element) -> None:
@@ -224,11 +228,21 @@ def _line(what: str, now: object, wanted: object) -> Iterator[str]:
 
 
 def _options(configuration: etree._Element, section: str) -> dict[str, str]:
-    """The values in force: of one name in several sets the first counts."""
+    """The values in force: of one name in several sets the one with the highest score counts, else the first (Pacemaker,
+    ``pcmk__sort_nvpairs`` and ``pcmk__unpack_nvpair_blocks``)."""
     found: dict[str, str] = {}
-    for pair in configuration.iterfind(f"{section}//nvpair"):
-        found.setdefault(pair.get("name", ""), pair.get("value", ""))
+    sets = configuration.iterfind(f"{section}/*")
+    for element in sorted(sets, key=lambda one: -_score(one.get("score", "0"))):
+        for pair in element.iter("nvpair"):
+            found.setdefault(pair.get("name", ""), pair.get("value", ""))
     return found
+
+
+def _score(text: str) -> int:
+    """As Pacemaker reads it (``char2score``): limits are ±1,000,000, what is no number counts as 0."""
+    words = {"INFINITY": _INFINITY, "+INFINITY": _INFINITY, "-INFINITY": -_INFINITY, "red": -_INFINITY}
+    match = re.match(r"\s*([+-]?\d+)", text, re.ASCII)
+    return words.get(text.strip(), max(-_INFINITY, min(_INFINITY, int(match[1]))) if match else 0)
 
 
 def _resources(configuration: etree._Element) -> dict[str, etree._Element]:

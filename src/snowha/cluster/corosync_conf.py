@@ -74,7 +74,7 @@ def parse(text: str, where: str = "/etc/corosync/corosync.conf") -> Section:
     """The file as sections. Raises InputError with the line where corosync (exec/coroparse.c) would fail."""
     root = _Open("", 0)
     stack = [root]
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.split("\n"), start=1):
         line, here = raw.strip(), f"{where}:{number}"
         if not line or line.startswith("#"):
             continue
@@ -92,6 +92,8 @@ def parse(text: str, where: str = "/etc/corosync/corosync.conf") -> Section:
             stack[-1].sections.append(closed.close())
         elif ":" in line:
             key, _, value = line.partition(":")
+            if not key.strip():
+                raise _syntax("there is no key in front of ':'", line, here)
             stack[-1].settings.append((key.strip(), value.strip()))
         else:
             raise _syntax("neither a section nor `key: value`", line, here)

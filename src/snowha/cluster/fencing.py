@@ -13,15 +13,9 @@ import shlex
 from typing import Literal
 
 from snowha.errors import InputError, UnreachableError
-from snowha.site.model import FenceDevice as FenceDevice
-from snowha.site.model import Server
+from snowha.site.model import IPMI_AGENTS, FenceDevice, Server
 
 Power = Literal["on", "off"]
-
-IPMI_AGENTS = frozenset(
-    {"fence_ipmilan", "fence_ipmilanplus", "fence_idrac", "fence_ilo3", "fence_ilo4", "fence_ilo5", "fence_imm"}
-)
-"""One program under several names (fence_ipmilan(8)); it runs ipmitool."""
 
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
@@ -34,7 +28,7 @@ _STATUS = re.compile(r"^Status: (ON|OFF)\s*$", re.MULTILINE)
 
 def tools(device: FenceDevice) -> tuple[str, ...]:
     """Commands that a server must have to fence through ``device``. The packages only recommend ipmitool."""
-    return (device.agent, "ipmitool") if device.agent in IPMI_AGENTS else (device.agent,)
+    return (device.agent, "ipmitool") if device.is_ipmi else (device.agent,)
 
 
 def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "status") -> tuple[str, ...]:
@@ -44,9 +38,21 @@ def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "s
     """
     device = device_of(server)
     words = [device.agent, f"--ip={device.address}", f"--username={device.username}", f"--password-script={script}"]
-    if device.agent in IPMI_AGENTS:
-        words.append("--lanplus")
+    words += [f"--{key}={value}" if value else f"--{key}" for key, value in ipmi_options(device).items()]
     return (*words, f"--action={action}")
+
+
+def ipmi_options(device: FenceDevice) -> dict[str, str]:
+    """How this BMC is spoken to, by the long names of fence_ipmilan(8)'s options; a value is empty for a switch."""
+    if not device.is_ipmi:
+        return {}
+    options = {
+        "lanplus": "" if device.lanplus else None,
+        "cipher": str(device.cipher) if device.cipher is not None else None,
+        "privlvl": device.privilege or None,
+        "ipport": str(device.port) if device.port is not None else None,
+    }
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def parse_status(output: str, returncode: int, *, where: str) -> Power:
@@ -57,14 +63,26 @@ def parse_status(output: str, returncode: int, *, where: str) -> Power:
     match = _STATUS.search(output)
     if match and (match[1], returncode) in (("ON", 0), ("OFF", 2)):
         return "on" if match[1] == "ON" else "off"
-    said = [line.strip() for line in output.splitlines() if line.strip() and "Please use '-h'" not in line]
-    reason = said[-1] if said else f"no answer (exit code {returncode})"
+    reason = reason_in(output.replace("Please use '-h'", "")) or f"no answer (exit code {returncode})"
     remedy = "check the address, user and password of the fence device, and that the BMC can be reached from the server"
     if "ipmitool not found" in reason.lower():
         remedy = "install ipmitool on the server"
     elif returncode in (126, 127):
         remedy = "install the fence agents on the server"
     raise UnreachableError(f"the power state cannot be read: {reason}", where=where, remedy=remedy)
+
+
+_GENERAL = re.compile(
+    r"Unable to establish|Error: Unable|Close Session|Failed: |Unable to connect|for usage"
+    r"|Unable to get Chassis Power Status|Connection timed out|^$"
+)
+"""What ipmitool and the agents say whatever went wrong."""
+
+
+def reason_in(output: str) -> str:
+    """Of what ipmitool or a fence agent printed, the line that says why; empty if it printed nothing."""
+    lines = [line.strip() for line in output.split("\n") if line.strip()]
+    return next((line for line in reversed(lines) if not _GENERAL.search(line)), lines[-1] if lines else "")
 
 
 def secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:

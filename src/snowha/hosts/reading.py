@@ -12,7 +12,7 @@ from snowha.hosts.files import call_of
 _ALWAYS = frozenset(
     {"true", "cat", "test", "stat", "ls", "findmnt", "dpkg-query", "getent", "sha256sum", "ping", "uname"}
     | {"crm_mon", "crm_verify", "corosync-quorumtool"}
-    | {"lvs", "vgs", "pvs", "lsblk", "df", "nproc", "readlink"}
+    | {"lvs", "vgs", "pvs", "lsblk", "df", "nproc", "readlink", "ifquery"}
 )
 _WORDS: dict[str, frozenset[str]] = {
     "xl": frozenset({"list", "info", "vm-list"}),

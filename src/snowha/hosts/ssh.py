@@ -188,6 +188,15 @@ class SshHost:
             "RequestTTY=no",
             "ClearAllForwardings=yes",
             "ForwardX11=no",
+            # root on the server could use the keys of whoever works here
+            "ForwardAgent=no",
+            "GSSAPIDelegateCredentials=no",
+            "Tunnel=no",
+            "PermitLocalCommand=no",
+            # a server that is not known by its key may be another machine
+            "StrictHostKeyChecking=yes",
+            "VerifyHostKeyDNS=no",
+            "NoHostAuthenticationForLocalhost=no",
         ]
         words = ["ssh"]
         if self._ssh.config:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
+
+_OWN = re.compile(
+    r"(docker|virbr|dummy|veth|lxcbr|lxdbr|podman|cni|flannel|cali|cilium|kube|weave|vmnet|tun|tap|wg|ppp|tailscale|vif)"
+    r"|(zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
+)
+"""Names that programs give to networks of one server alone, or that lie over another one."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,14 @@ class Card:
 
     name: str
     address: ipaddress.IPv4Interface
+    device: str = ""
+    """The card that a VLAN is on, else the name again."""
+    is_link: bool = True
+    """Whether other servers can be on it, and its address stays what it is."""
+
+    def __post_init__(self) -> None:
+        if not self.device:
+            object.__setattr__(self, "device", self.name)
 
 
 def cards(host: Host) -> tuple[Card, ...]:
@@ -26,7 +41,9 @@ def cards(host: Host) -> tuple[Card, ...]:
         for info in link.get("addr_info", ()):
             if not info.get("secondary"):
                 address = ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")
-                found.append(Card(str(link["ifname"]), address))
+                name = str(link["ifname"])
+                is_link = not _OWN.match(name) and not info.get("dynamic")
+                found.append(Card(name, address, str(link.get("link") or name), is_link))
     return tuple(found)
 
 

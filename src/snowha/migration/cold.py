@@ -40,8 +40,8 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
     if stays_off:
         moving.refuse_saved(host, name)
         reporter.say(f"{name} is off, and stays off")
-    answering = [vif.ip for vif in domain.vifs if runs and vif.ip and live.answers(host, vif.ip)]
-    disks = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
+    answering = [address for address in domain.addresses if runs and live.answers(host, address)]
+    disks = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
     every = _every_block(host, disks, reporter) if not runs else dict.fromkeys(targets, ())
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,7 +16,7 @@ from snowha.hosts.guarded import Guard
 from snowha.hosts.many import each
 from snowha.hosts.remember import RememberingHost
 from snowha.site import domain_config
-from snowha.site.model import Disk, Domain, Server, Site
+from snowha.site.model import Domain, Server, Site
 
 T = TypeVar("T")
 
@@ -93,28 +94,70 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
     return text, domain_config.parse(text, where=where, path=path)
 
 
-def read_domains(host: Host, folder: str) -> tuple[Domain, ...]:
-    """Every domain config in ``folder`` as it stands now. Raises InputError naming file and line."""
-    files = sorted(read_folder(host, folder, ".cfg").items())
-    return tuple(parse_config(host, path, content) for path, content in files)
+@dataclass(frozen=True)
+class Unusable:
+    """A config in the folder that cannot be used, and why."""
+
+    error: InputError
+    names: frozenset[str]
+    """What its domain may be called, in small letters: by the file's name, and by what looks like a setting."""
+
+    def is_of(self, named: Collection[str]) -> bool:
+        return bool(self.names & {name.lower() for name in named})
 
 
-def parse_config(host: Host, path: str, content: bytes) -> Domain:
-    """A domain config that was read. Raises InputError naming file and line."""
+def site_domains(ground: Ground) -> tuple[Domain, ...]:
+    """Every config in the site's folder that can be used, as it stands now. Raises InputError for one of the site's domains
+    that cannot."""
+    return read_domains(ground.first, ground.site.paths.domain_configs, [domain.name for domain in ground.site.domains])
+
+
+def read_domains(host: Host, folder: str, named: Collection[str] = ()) -> tuple[Domain, ...]:
+    """Every domain config in ``folder`` that can be used, as it stands now.
+
+    Raises InputError, naming file and line, for one that cannot and is of a domain that we act on (``named``).
+    """
+    return look_at_domains(host, folder, named)[0]
+
+
+def look_at_domains(
+    host: Host, folder: str, named: Collection[str] = ()
+) -> tuple[tuple[Domain, ...], tuple[InputError, ...]]:
+    """The same, with what is wrong with the configs that are left alone."""
+    found, unusable = parse_configs(host, read_folder(host, folder, ".cfg"))
+    for one in unusable:
+        if one.is_of(named):
+            raise one.error
+    return found, tuple(one.error for one in unusable)
+
+
+def parse_configs(host: Host, files: Mapping[str, bytes]) -> tuple[tuple[Domain, ...], tuple[Unusable, ...]]:
+    """What was read of the folder, by path: the domains, and the configs that cannot be used."""
+    found, unusable = [], []
+    for path, content in sorted(files.items()):
+        try:
+            found.append(_parse_config(host, path, content))
+        except InputError as error:
+            names = {PurePosixPath(path).name.removesuffix(".cfg").lower()} | names_in(content)
+            unusable.append(Unusable(error, frozenset(names)))
+    return tuple(found), tuple(unusable)
+
+
+def _parse_config(host: Host, path: str, content: bytes) -> Domain:
     where = f"{host.name}:{path}"
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            "it is not UTF-8 text", where=f"{where}:{line}", remedy="save it as UTF-8, or correct this line"
-        ) from error
+        remedy = "convert it: iconv -f ISO-8859-1 -t UTF-8, or correct this line"
+        raise InputError("it is not UTF-8 text", where=f"{where}:{line}", remedy=remedy) from error
     return domain_config.parse(text, where=where, path=path)
 
 
-def image_path(site: Site, domain: Domain, disk: Disk) -> str:
-    """Where the image of ``disk`` belongs: /sNow/domains/DOMAIN/DOMAIN-disk (guide, section "Domain Images Migration")."""
-    return str(PurePosixPath(site.paths.images) / domain.name / disk.name)
+def names_in(content: bytes) -> set[str]:
+    """What looks like the name of a domain in a config that cannot be read, in small letters."""
+    said = re.findall(rb"^[ \t]*name[ \t]*=[ \t]*[\"']([^\"'\n]*)", content, re.MULTILINE)
+    return {name.decode("latin-1").lower() for name in said}
 
 
 def release_of(host: Host) -> str:

@@ -156,6 +156,12 @@ def facts(event: Event) -> dict[str, str | int | float | bool]:
     return {key: event[key] for key in wanted if event.get(key) not in (None, "")}
 
 
+def source_of(record: Mapping[str, Any]) -> str:
+    """What an image was copied from, by its manifest; empty if that is not known."""
+    source = record.get("source")
+    return str(source.get("path", "")) if isinstance(source, dict) else ""
+
+
 def manifest(host: Host, image: str) -> Mapping[str, Any] | None:
     """What the engine wrote beside an image; None if there is nothing that can be used."""
     text = read_text(host, f"{image}.manifest")

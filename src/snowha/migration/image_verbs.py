@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration import image_engine, snapshots, starting
-from snowha.migration.ground import Ground, read_domains
+from snowha.migration.ground import Ground, look_at_domains, site_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
 from snowha.site import domain_config
-from snowha.site.model import Disk, Domain
+from snowha.site.image_names import image_paths
+from snowha.site.model import Domain
 from snowha.site.names import check_path, listed
+from snowha.site.rules import image_key
 
 _DAY = 86400
 _STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
@@ -61,9 +62,9 @@ def images(ground: Ground, *, host: Host | None = None, domains: Sequence[Domain
     configs say, where they were read already."""
     host = host or ground.first
     if domains is None:
-        domains = read_domains(host, ground.site.paths.domain_configs)
-    disks = [(domain, disk) for domain in domains for disk in domain.disks]
-    paths = [_path(ground, domain, disk) for domain, disk in disks]
+        domains = site_domains(ground)
+    disks = [(domain, disk) for domain in domains for disk in domain.moved_disks]
+    paths = [image_paths(domain, ground.site.paths.images)[disk.vdev] for domain, disk in disks]
     if not disks:
         return ()
     stats = host.run(["sh", "-c", _STAT, "sh", *paths], timeout=60).stdout.splitlines()
@@ -75,7 +76,7 @@ def images(ground: Ground, *, host: Host | None = None, domains: Sequence[Domain
     for (domain, disk), path, line in zip(disks, paths, stats, strict=True):
         record = image_engine.manifest(host, path) or {}
         size, blocks, changed = (0, 0, 0) if line == "absent" else (int(word) for word in line.split())
-        volume = _source(record)
+        volume = image_engine.source_of(record)
         found.append(
             Image(
                 domain=domain.name,
@@ -92,17 +93,6 @@ def images(ground: Ground, *, host: Host | None = None, domains: Sequence[Domain
             )
         )
     return tuple(found)
-
-
-def _path(ground: Ground, domain: Domain, disk: Disk) -> str:
-    """Where the disk's image is, or would be."""
-    folder = f"{ground.site.paths.images}/{domain.name}"
-    return disk.target if disk.target.startswith(f"{folder}/") else f"{folder}/{disk.name}"
-
-
-def _source(record: Mapping[str, Any]) -> str:
-    source = record.get("source")
-    return str(source.get("path", "")) if isinstance(source, dict) else ""
 
 
 def verify(ground: Ground, name: str, reporter: Reporter) -> None:
@@ -153,6 +143,12 @@ def restore(ground: Ground, name: str, reporter: Reporter) -> None:
                 where=host.name,
                 remedy=f"make it: lvcreate --size {one.size}b --name NAME VG, with the name it had",
             )
+        if any(image_key(other.volume) == image_key(one.volume) for other in mine if other is not one):
+            raise SiteError(
+                f"two images of {name} were copied from {one.volume}",
+                where=host.name,
+                remedy="bring back by hand the one that is right: images.pyz copy IMAGE VOLUME",
+            )
     path = ground.site.domain(name).config
     text = kept_config(host, name, path, {one.vdev: one.volume for one in mine})
     image_engine.bring(host)
@@ -172,7 +168,7 @@ def kept_config(host: Host, name: str, path: str, volumes: Mapping[str, str]) ->
             domain = domain_config.parse(text, where=version, path=path)
         except (InputError, UnicodeDecodeError):
             continue
-        if domain.name == name and {disk.vdev: disk.target for disk in domain.disks} == dict(volumes):
+        if domain.name == name and {disk.vdev: disk.target for disk in domain.moved_disks} == dict(volumes):
             return text
     raise InputError(
         f"no earlier config of {name} is kept that names its volumes",
@@ -205,7 +201,14 @@ def discard(ground: Ground, name: str, reporter: Reporter, *, now: bool = False)
             where=host.name,
             remedy="wait, or say --now: after that there is no way back to the volumes",
         )
-    named = {disk.target for domain in read_domains(host, ground.site.paths.domain_configs) for disk in domain.disks}
+    domains, left = look_at_domains(host, ground.site.paths.domain_configs)
+    if left:
+        raise SiteError(
+            f"a config cannot be read, so it is not known which volumes its domain has: {left[0].message}",
+            where=left[0].where,
+            remedy=left[0].remedy or "correct it, or move it out of the folder",
+        )
+    named = {disk.target for domain in domains for disk in domain.disks}
     there = snapshots.volumes(host)
     gone = []
     for one in mine:

@@ -47,6 +47,6 @@ def is_large(ground: Ground, name: str) -> bool:
     host = ground.first
     _, domain = read_config(host, name, ground.site.domain(name).config)
     found = snapshots.volumes_if_any(host)
-    volumes = [volume for disk in domain.disks if (volume := snapshots.volume_of(found, disk.target))]
+    volumes = [volume for disk in domain.moved_disks if (volume := snapshots.volume_of(found, disk.target))]
     size = sum(volume.size for volume in volumes)
     return bool(volumes) and size > ground.site.warm_from_mib << 20 and name in xl.running(host)

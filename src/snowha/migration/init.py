@@ -6,19 +6,20 @@ import ipaddress
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
 from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
-from snowha.migration import address_use
+from snowha.migration import address_use, snow_conf
 from snowha.migration.cards import Card, cards
-from snowha.migration.ground import read_domains
+from snowha.migration.ground import look_at_domains
 from snowha.operations.roles import roles
-from snowha.site import apart, ha_toml, snow_conf
+from snowha.site import apart, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
-from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_address, check_server_name, is_ip, show
 from snowha.site.snow_conf import SnowConf
 
@@ -101,12 +102,14 @@ def look(
             f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first"
         )
     notes.append(f"snow.conf: {conf_path}")
-    conf = snow_conf.parse(read_text(first, conf_path) or "", where=f"{first.name}:{conf_path}")
+    conf = snow_conf.parsed(first, conf_path, read_text(first, conf_path) or "")
     folder = _domain_folder(first)
     notes.append(f"domain configs: {folder}")
-    domains = read_domains(first, folder)
+    domains, left = look_at_domains(first, folder)
+    notes += [f"left alone: {error.where}: {error.message}" for error in left]
     mounts = shared_mounts(first)
     links = {name: cards(hosts[name]) for name in names}
+    lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
     taken = {vif.ip for domain in domains for vif in domain.vifs}
     floating = _floating_ip(hosts, conf, links, taken, notes)
     user = bmc.user or _bmc_user(conf)
@@ -117,7 +120,11 @@ def look(
             address=word,
             links=_common_links(name, links),
             fence=FenceDevice(
-                bmc.agent, bmc.addresses.get(word) or _bmc_address(first, word, name, conf), user, secret_path
+                bmc.agent,
+                bmc.addresses.get(word) or _bmc_address(first, word, name, conf),
+                user,
+                secret_path,
+                lanplus=lanplus,
             ),
         )
         for word, name in by_word.items()
@@ -189,7 +196,9 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
     for target in SHARED:
         words = ["findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target", target]
         completed = host.run(words, check=False)
-        entry = json.loads(completed.stdout)["filesystems"][0] if completed.ok and completed.stdout else {}
+        # the topmost: an automounter's own is below what it has mounted
+        mounted = json.loads(completed.stdout)["filesystems"] if completed.ok and completed.stdout else [{}]
+        entry = next((one for one in reversed(mounted) if one.get("fstype") != "autofs"), mounted[-1])
         if entry.get("fstype") not in ("nfs", "nfs4"):
             if target == "/sNow":
                 raise SiteError(
@@ -203,26 +212,55 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
 
 
 def _fstab_options(host: Host, target: str) -> str:
-    for line in (read_text(host, "/etc/fstab") or "").splitlines():
-        fields = line.split()
-        if len(fields) >= 4 and not line.startswith("#") and fields[1] == target:
-            return fields[3]
-    return "vers=4.2,hard,_netdev"
+    entry = fstab.entry_of(read_text(host, "/etc/fstab") or "", target)
+    return entry.options if entry else "vers=4.2,hard,_netdev"
 
 
 def _common_links(name: str, links: Mapping[str, tuple[Card, ...]]) -> tuple[str, ...]:
-    """The server's address on each network that all servers are on: a Corosync link each."""
-    common = [
-        card.address.network
-        for card in next(iter(links.values()))
-        if all(any(other.address.network == card.address.network for other in theirs) for theirs in links.values())
-    ]
+    """The server's address on each network that all servers are on: a Corosync link each. See ``link_networks``."""
+    common = link_networks(links)
     if not common:
-        raise SiteError(
-            "the servers share no network", where=name, remedy="give every server an address on one network"
-        )
+        raise _no_network(name, links)
     order = {card.address.network: str(card.address.ip) for card in links[name]}
     return tuple(order[network] for network in common)
+
+
+def _no_network(name: str, links: Mapping[str, tuple[Card, ...]]) -> SiteError:
+    owners: dict[str, list[str]] = {}
+    for server, theirs in links.items():
+        for card in theirs:
+            if card.is_link:
+                owners.setdefault(str(card.address.ip), []).append(server)
+    message, remedy = "the servers share no network", "give every server an address on one network"
+    for address, own in owners.items():
+        if len(own) > 1:
+            message += f": {address} is an address of {' and '.join(own)}"
+            remedy = "give every server an address of its own on one network"
+            break
+    return SiteError(message, where=name, remedy=remedy)
+
+
+def link_networks(links: Mapping[str, tuple[Card, ...]]) -> list[IPv4Network]:
+    """The networks that all servers are on, each with an address of its own that stays, over a card of its own.
+
+    Left out: what a server has for itself (docker0, virbr0, dummy cards), an address that DHCP may change, a second one on a
+    card that a link has already: it fails with the first.
+    """
+    found: list[IPv4Network] = []
+    used: set[tuple[str, str]] = set()
+    for card in next(iter(links.values())):
+        network = card.address.network
+        members = {
+            name: next((one for one in theirs if one.is_link and one.address.network == network), None)
+            for name, theirs in links.items()
+        }
+        cards_of = {(name, one.device) for name, one in members.items() if one is not None}
+        addresses = {one.address.ip for one in members.values() if one is not None}
+        if network in found or len(addresses) < len(links) or cards_of & used:
+            continue
+        found.append(network)
+        used |= cards_of
+    return found
 
 
 def _floating_ip(

@@ -1,28 +1,325 @@
-"""/etc/network/interfaces (interfaces(5)): put a bridge between a card and its address. Pure text."""
+"""/etc/network/interfaces (interfaces(5)): put a bridge between a card and its address. Pure text.
+
+Stanzas are parsed as ifupdown does. What belongs to the address moves to the bridge, what belongs to the wire stays with the
+card; whatever is not known to be one or the other is refused: a server with a wrong file does not come back from its reboot.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import NoReturn
 
 from snowha.errors import SiteError
 
+PATH = "/etc/network/interfaces"
 
-def with_bridge(text: str, *, card: str, bridge: str, where: str) -> str:
-    """The file with ``bridge`` having what ``card`` had, and ``card`` in it. Unchanged if ``bridge`` is there already.
+_KEYWORDS = (
+    "iface",
+    "mapping",
+    "auto",
+    "source",
+    "source-directory",
+    "rename",
+    "template",
+    "no-auto-down",
+    "no-scripts",
+)
+_ADDRESS = frozenset(
+    {
+        "address",
+        "netmask",
+        "broadcast",
+        "network",
+        "gateway",
+        "metric",
+        "scope",
+        "mtu",
+        "accept_ra",
+        "autoconf",
+        "privext",
+    }
+    | {
+        "dad-attempts",
+        "dad-interval",
+        "preferred-lifetime",
+        "dns-nameservers",
+        "dns-nameserver",
+        "dns-search",
+        "dns-domain",
+    }
+)
+"""Options of the address, which go with it. ``mtu`` stays with the card, too."""
+_WIRE = ("bond-", "bond_", "vlan-", "vlan_", "ethernet-", "link-", "offload-", "hardware-", "driver-")
+_COMMANDS = ("pre-up", "up", "post-up", "down", "pre-down", "post-down")
+_METHODS = {"inet": ("static",), "inet6": ("static", "auto", "manual")}
+_PORTS = ("bridge_ports", "bridge-ports")
+_SLAVES = ("bond-slaves", "bond_slaves", "slaves")
+_LONGEST_NAME = 15
 
-    Raises SiteError when the file does not configure ``card`` with a static address.
+
+@dataclass
+class _Line:
+    """A logical line: continuations are in it."""
+
+    raw: str
+    """With its end, as it stands."""
+    words: list[str]
+    """Empty for a comment or a blank line."""
+
+    @property
+    def keyword(self) -> str:
+        return self.words[0] if self.words else ""
+
+    @property
+    def begins(self) -> bool:
+        return self.keyword in _KEYWORDS or self.keyword.startswith("allow-")
+
+
+@dataclass
+class _Stanza:
+    head: _Line
+    body: list[_Line] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The interface of an ``iface``, those of an ``auto``."""
+        words = self.head.words[1:]
+        return words[:1] if self.head.keyword in ("iface", "rename", "template") else words
+
+    @property
+    def options(self) -> list[_Line]:
+        return [line for line in self.body if line.words]
+
+
+def sources(text: str) -> Iterator[tuple[str, str]]:
+    """The ``source`` and ``source-directory`` lines of a file: keyword and pattern."""
+    for stanza in _stanzas(text)[1]:
+        if stanza.head.keyword in ("source", "source-directory"):
+            yield from ((stanza.head.keyword, word) for word in stanza.head.words[1:])
+
+
+def interfaces(files: Mapping[str, str]) -> list[str]:
+    """Every interface that has an ``iface`` stanza."""
+    heads = (stanza for text in files.values() for stanza in _stanzas(text)[1] if stanza.head.keyword == "iface")
+    return list(dict.fromkeys(name for stanza in heads for name in stanza.names))
+
+
+def with_bridge(files: Mapping[str, str], *, card: str, bridge: str, where: str) -> dict[str, str]:
+    """The files with ``bridge`` having what ``card`` had, and ``card`` in it. Unchanged if ``bridge`` is there already.
+
+    ``files``: /etc/network/interfaces and what it sources, by path. Raises SiteError when they do not configure ``card`` with a
+    static address, or say something of it whose meaning for a bridge is not known.
     """
-    if re.search(rf"^\s*iface\s+{re.escape(bridge)}\s", text, re.M):
-        return text
-    stanza = re.search(rf"^([ \t]*)iface\s+{re.escape(card)}\s+inet\s+static[ \t]*\n", text, re.M)
-    if not stanza:
+    if bridge in interfaces(files):
+        return dict(files)
+    return _Edit(card, bridge, where).run(files)
+
+
+@dataclass
+class _Edit:
+    card: str
+    bridge: str
+    where: str
+    made: bool = False
+    kept: list[str] = field(default_factory=list)
+    """Lines that stay with the card."""
+
+    def refuse(self, message: str) -> NoReturn:
         raise SiteError(
-            f"{card} has no static address there, so {bridge} cannot be put in its place",
-            where=where,
-            remedy=f"configure the bridge {bridge} with {card} in it by hand, then run this again",
+            message,
+            where=self.where,
+            remedy=f"configure the bridge {self.bridge} with {self.card} in it by hand (bridge-utils-interfaces(5)), reboot "
+            "the server to see that it comes back, then run this again",
         )
-    options = "".join(f"    bridge_{key} {value}\n" for key, value in (("ports", card), ("stp", "off"), ("fd", "0")))
-    head = f"iface {card} inet manual\n\n{stanza[1]}iface {bridge} inet static\n{options}"
-    changed = text[: stanza.start()] + head + text[stanza.end() :]
-    auto = re.compile(rf"^([ \t]*(?:auto|allow-hotplug)\b[^\n]*?)\b{re.escape(card)}\b", re.M)
-    return auto.sub(lambda match: re.sub(r"allow-hotplug", "auto", match[1]) + bridge, changed)
+
+    def run(self, files: Mapping[str, str]) -> dict[str, str]:
+        parsed = {path: _stanzas(text) for path, text in files.items()}
+        everything = [stanza for _, stanzas in parsed.values() for stanza in stanzas]
+        own = [one for one in everything if one.head.keyword == "iface" and one.names == [self.card]]
+        if not any(one.head.words[2:4] == ["inet", "static"] for one in own):
+            self.refuse(f"{self.card} has no static address there, so {self.bridge} cannot be put in its place")
+        for stanza in everything:
+            self.look(stanza)
+        if any(line.words for before, _ in parsed.values() for line in _lines(before)):
+            self.refuse("it begins with an option that belongs to no interface, for which ifupdown refuses the file")
+        self.kept = [line.raw for one in own for line in one.options if self.stays(line)]
+        return {path: before + "".join(map(self.written, stanzas)) for path, (before, stanzas) in parsed.items()}
+
+    def look(self, stanza: _Stanza) -> None:
+        """Refuse what says something of the card that is not understood."""
+        kind, words = stanza.head.keyword, stanza.head.words
+        if kind not in ("iface", "mapping", "template") and stanza.options:
+            self.refuse(
+                f"{' '.join(stanza.options[0].words)!r} belongs to no interface, for which ifupdown refuses the file"
+            )
+        if kind in ("source", "source-directory"):
+            return
+        for name in words[1:]:
+            if name.startswith("/") and ("=" in name or fnmatchcase(self.card, name.strip("/").partition("/")[0])):
+                self.refuse(f"{' '.join(words)!r} may mean {self.card}, too")
+        if kind != "iface":
+            named = self.card in [part for word in words[1:] for part in word.split("=")]
+            if named and kind not in ("auto", "allow-auto", "allow-hotplug"):
+                self.refuse(f"{' '.join(words)!r} is not understood for a card that is put into a bridge")
+            return
+        if "inherits" in words and self.card in (*words[words.index("inherits") + 1 :], words[1]):
+            self.refuse(f"{' '.join(words)!r} takes over what another stanza says")
+        if self.is_own(stanza) or self.is_alias(stanza):
+            self.look_at_own(stanza)
+            return
+        for line in stanza.options:
+            if line.keyword in (*_PORTS, *_SLAVES) and self.card in line.words[1:]:
+                self.refuse(f"{self.card} is part of {stanza.names[0]} already")
+            if line.keyword in _PORTS and {"all", "regex"} & set(line.words[1:]):
+                self.refuse(f"{' '.join(line.words)!r} of {stanza.names[0]} may take {self.card}, too")
+            if line.keyword in _COMMANDS and self.mentions(line, own=False):
+                self.moved(line)
+
+    def look_at_own(self, stanza: _Stanza) -> None:
+        family, method = (*stanza.head.words[2:4], "", "")[:2]
+        if method not in _METHODS.get(family, ()):
+            self.refuse(f"{' '.join(stanza.head.words)!r} is no static address")
+        if self.is_alias(stanza) and len(self.alias(stanza.names[0])) > _LONGEST_NAME:
+            self.refuse(f"{self.alias(stanza.names[0])} is longer than a name of an interface can be")
+        for line in stanza.options:
+            if line.keyword in (*_PORTS, *_SLAVES[1:]) or line.keyword.startswith("bridge"):
+                self.refuse(f"{self.card} is a bridge itself ({' '.join(line.words)})")
+            if line.keyword in _COMMANDS:
+                if not self.stays(line):
+                    self.moved(line)
+            elif line.keyword not in _ADDRESS and not self.stays(line):
+                self.refuse(f"it is not known what {line.keyword!r} of {self.card} means for a bridge")
+
+    def is_own(self, stanza: _Stanza) -> bool:
+        return stanza.names == [self.card]
+
+    def is_alias(self, stanza: _Stanza) -> bool:
+        return stanza.names[0].startswith(f"{self.card}:") if stanza.names else False
+
+    def alias(self, name: str) -> str:
+        return f"{self.bridge}:{name.partition(':')[2]}"
+
+    def stays(self, line: _Line) -> bool:
+        """Whether a line of the card's own stanza is about the wire."""
+        if line.keyword in _COMMANDS:
+            return _program(line) == "ethtool" or (_program(line) == "ip" and line.words[2:3] in (["link"], ["l"]))
+        return line.keyword in ("mtu", "hwaddress", "hw-mac-address", "wakeonlan") or line.keyword.startswith(_WIRE)
+
+    def mentions(self, line: _Line, *, own: bool) -> bool:
+        """Whether a command names the card, by its name or as the interface that its stanza is about."""
+        text = " ".join(line.words[1:])
+        named = re.search(rf"(?<![\w-]){re.escape(self.card)}(?![\w-]|\.\d)", text)
+        return bool(named) or (own and re.search(r"\$\{?(IFACE|LOGICAL)\b", text) is not None)
+
+    def moved(self, line: _Line) -> str:
+        """A command of the address, with the bridge in the card's place. Raises SiteError for one that is not understood."""
+        if not self.mentions(line, own=True):
+            return line.raw
+        after_dev = re.compile(rf"(\bdev\s+|\bdev\s+\\\n\s*){re.escape(self.card)}(?![\w.:-])")
+        changed = after_dev.sub(lambda match: match[1] + self.bridge, line.raw)
+        rest = re.sub(r"\bdev\s+(\\\n\s*)?\$\{?IFACE\}?", "", changed)
+        left = _Line(rest, rest.split())
+        known = _program(line) in ("ip", "route") and not set(";|&<>()`") & set(line.raw)
+        if not known or self.mentions(left, own=True):
+            self.refuse(f"it is not known what {' '.join(line.words)!r} means once {self.card} is in a bridge")
+        return changed
+
+    def written(self, stanza: _Stanza) -> str:
+        kind = stanza.head.keyword
+        if kind == "auto" or kind.startswith("allow-"):
+            return self.started(stanza)
+        if kind != "iface":
+            return _text(stanza)
+        if self.is_own(stanza):
+            return self.own(stanza)
+        if self.is_alias(stanza):
+            return self.renamed(stanza, self.alias(stanza.names[0])) + self.body(stanza, self.moved)
+        return stanza.head.raw + self.body(stanza, self.moved_elsewhere)
+
+    def started(self, stanza: _Stanza) -> str:
+        """``auto`` with the bridge: a card that is plugged in brings no bridge up. The card is first where it has options."""
+        names = stanza.names
+        ours = [name for name in names if name == self.card or name.startswith(f"{self.card}:")]
+        if not ours:
+            return _text(stanza)
+        new = [self.bridge if name == self.card else self.alias(name) for name in ours]
+        if self.card in ours and self.kept:
+            new.insert(0, self.card)
+        others = [name for name in names if name not in ours]
+        lines = [f"{stanza.head.keyword} {' '.join(others)}\n"] if others else []
+        if others and stanza.head.keyword in ("auto", "allow-auto"):
+            lines = [stanza.head.raw]
+            for name in ours:
+                replaced = " ".join(new) if name == ours[0] else ""
+                lines[0] = re.sub(rf"(?<=\s){re.escape(name)}(?=\s|$)", replaced, lines[0])
+        else:
+            indent = stanza.head.raw[: len(stanza.head.raw) - len(stanza.head.raw.lstrip())]
+            lines.append(f"{indent}auto {' '.join(new)}\n")
+        return "".join(lines) + "".join(line.raw for line in stanza.body)
+
+    def own(self, stanza: _Stanza) -> str:
+        head = ""
+        options = ""
+        indent = stanza.head.raw[: len(stanza.head.raw) - len(stanza.head.raw.lstrip())]
+        if not self.made:
+            self.made = True
+            head = f"{indent}iface {self.card} inet manual\n" + "".join(map(_ended, self.kept)) + f"\n{indent}"
+            pairs = (("ports", self.card), ("stp", "off"), ("fd", "0"))
+            options = "".join(f"    bridge_{key} {value}\n" for key, value in pairs)
+        rest = self.body(stanza, lambda line: "" if self.stays(line) and line.keyword != "mtu" else self.moved(line))
+        renamed = self.renamed(stanza, self.bridge)
+        return head + (renamed.removeprefix(indent) if head else renamed) + options + rest
+
+    def renamed(self, stanza: _Stanza, name: str) -> str:
+        """The stanza's first line with another interface."""
+        return _ended(re.sub(rf"(?<=\s){re.escape(stanza.names[0])}(?=\s|$)", name, stanza.head.raw, count=1))
+
+    def moved_elsewhere(self, line: _Line) -> str:
+        return self.moved(line) if line.keyword in _COMMANDS and self.mentions(line, own=False) else line.raw
+
+    def body(self, stanza: _Stanza, change: Callable[[_Line], str]) -> str:
+        return "".join(change(line) if line.words else line.raw for line in stanza.body)
+
+
+def _stanzas(text: str) -> tuple[str, list[_Stanza]]:
+    """What stands before the first stanza, and the stanzas."""
+    before = ""
+    found: list[_Stanza] = []
+    for line in _lines(text):
+        if line.begins:
+            found.append(_Stanza(line))
+        elif found:
+            found[-1].body.append(line)
+        else:
+            before += line.raw
+    return before, found
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    """As ifupdown's get_line: a comment or blank line stands alone, any other goes on behind a backslash."""
+    raws = iter(re.findall(r"[^\n]*\n|[^\n]+", text))
+    for raw in raws:
+        if not raw.strip(" \t\n") or raw.lstrip(" \t").startswith("#"):
+            yield _Line(raw, [])
+            continue
+        joined = raw.removesuffix("\n")
+        while joined.endswith("\\") and (following := next(raws, None)) is not None:
+            raw += following
+            joined = joined[:-1] + following.removesuffix("\n")
+        yield _Line(raw, joined.split())
+
+
+def _program(line: _Line) -> str:
+    """What a command runs: ``ip`` of ``up /sbin/ip route add …``."""
+    return line.words[1].rpartition("/")[2] if len(line.words) > 1 else ""
+
+
+def _text(stanza: _Stanza) -> str:
+    return stanza.head.raw + "".join(line.raw for line in stanza.body)
+
+
+def _ended(raw: str) -> str:
+    return raw if raw.endswith("\n") else f"{raw}\n"

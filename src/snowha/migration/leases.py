@@ -12,7 +12,7 @@ from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, read_text
 from snowha.hosts.many import each
-from snowha.migration.ground import Ground, read_domains
+from snowha.migration.ground import Ground, site_domains
 from snowha.plan.step import Reporter
 from snowha.site.names import listed
 from snowha.xen import leases, server_program
@@ -21,8 +21,7 @@ from snowha.xen.leases import Lease, Leases
 
 def images(ground: Ground) -> list[str]:
     """Every image that a domain's config names to be written to by our block script."""
-    domains = read_domains(ground.first, ground.site.paths.domain_configs)
-    disks = [disk for domain in domains for disk in domain.disks]
+    disks = [disk for domain in site_domains(ground) for disk in domain.disks]
     return [disk.target for disk in disks if disk.script == server_program.SCRIPT and disk.access != "r"]
 
 

@@ -19,11 +19,12 @@ from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost, ResettableHost, looking
 from snowha.hosts.ssh import SshHost
 from snowha.migration import image_engine
-from snowha.migration.ground import Ground, read_domains
+from snowha.migration.ground import Ground, look_at_domains
 from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
+from snowha.site.image_names import check_images
 from snowha.site.model import Domain, Server
 from snowha.site.rules import Finding
 
@@ -32,6 +33,19 @@ def read_ha_file(file: Path) -> HaFile:
     """``ha.toml``, checked. Raises InputError."""
     text = user_file.read(file, remedy="`snow ha init SERVER SERVER…` writes it, --file names another")
     return ha_toml.parse(text, where=str(file))
+
+
+def of_site(ha: HaFile, configs: Sequence[Domain]) -> tuple[Finding, ...]:
+    """What two domains must not share, if one of them is named in ``ha.toml``."""
+    ours = {domain.config for domain in configs if domain.name in ha.domains}
+    shared = (*rules.check_domains(configs), *check_images(configs, ha.paths.images))
+    return tuple(finding for finding in shared if ours & set(finding.where.split(", ")))
+
+
+def left_alone(error: InputError) -> Finding:
+    """A config that cannot be used, of a domain that ``ha.toml`` does not name."""
+    remedy = error.remedy or "correct it, or move it out of the folder"
+    return Finding("config-left-alone", "note", error.where, error.message, remedy)
 
 
 def load(
@@ -48,7 +62,8 @@ def load(
     ``remember``: ask each server the same thing only once, until the first step is carried out.
     ``record`` is told of every command that may change something on a server.
     ``questions``: what an earlier run asked each server, and so is asked at once.
-    ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error.
+    ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error. It
+    gets which configs are left alone, too.
     """
     ha = read_ha_file(file)
     guard, connected = _guarded(ha)
@@ -60,22 +75,22 @@ def load(
         hosts = {name: RememberingHost(host) for name, host in connected.items()}
     first = ha.servers[0].name
 
-    def ask(host: Host) -> tuple[Domain, ...]:
+    def ask(host: Host) -> tuple[tuple[Domain, ...], tuple[InputError, ...]]:
         if isinstance(host, RememberingHost):
             host.ask(asked.get(host.name, ()))
         if host.name == first:
             with looking():
-                return read_domains(host, ha.paths.domain_configs)
+                return look_at_domains(host, ha.paths.domain_configs, ha.domains)
         if not asked.get(host.name):
             host.run(["true"], timeout=30)
-        return ()
+        return (), ()
 
-    domains = each(list(hosts.values()), ask)[first]
-    shared = rules.check_domains(domains)
+    domains, left = each(list(hosts.values()), ask)[first]
+    shared = of_site(ha, domains)
     if found is None:
         rules.raise_on_stop(shared)
     else:
-        found += shared
+        found += [*shared, *map(left_alone, left)]
         domains = tuple({domain.name: domain for domain in reversed(domains)}.values())
     return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts, guard)
 

@@ -12,12 +12,13 @@ from snowha.errors import CommandError, LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import absent, write_file
 from snowha.migration import leases, left_down, starting
-from snowha.migration.ground import Ground, image_path, read_domains
+from snowha.migration.ground import Ground, read_domains
 from snowha.operations import live
 from snowha.plan.step import Reporter
 from snowha.site import domain_config
-from snowha.site.disk_spec import render_disk
+from snowha.site.disk_spec import render_disk, unmovable
 from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.image_names import image_paths
 from snowha.site.model import Domain
 from snowha.xen import saved, server_program, xl
 
@@ -32,14 +33,15 @@ Tried = dict[tuple[str, str], str | None]
 
 def missing(ground: Ground, name: str) -> str | None:
     domain = next(
-        (one for one in read_domains(ground.first, ground.site.paths.domain_configs) if one.name == name), None
+        (one for one in read_domains(ground.first, ground.site.paths.domain_configs, [name]) if one.name == name), None
     )
     if domain is None:
         raise SiteError(f"the config of {name} is gone", where=ground.first.name, remedy="`snow ha init` again")
-    for disk in domain.disks:
-        if disk.script != server_program.SCRIPT or disk.target != image_path(ground.site, domain, disk):
+    images = image_paths(domain, ground.site.paths.images)
+    for disk in domain.moved_disks:
+        if disk.script != server_program.SCRIPT or disk.target != images[disk.vdev]:
             return f"{disk.vdev} is {disk.target}"
-    gone = absent(ground.first, [disk.target for disk in domain.disks])
+    gone = absent(ground.first, list(images.values()))
     if gone:
         return f"the image {gone[0]} is not there"
     if is_pacemakers(ground, name) or runs_on(ground, name) or not left_down.is_noted(ground.first, name):
@@ -78,20 +80,23 @@ def is_pacemakers(ground: Ground, name: str) -> bool:
 
 
 def targets(ground: Ground, domain: Domain) -> dict[str, str]:
-    """Where the image of each disk belongs, by vdev."""
-    return {disk.vdev: image_path(ground.site, domain, disk) for disk in domain.disks}
+    """Where the image of each disk that is moved belongs, by vdev. Raises SiteError if one cannot be."""
+    for disk in domain.moved_disks:
+        if reason := unmovable(disk):
+            raise SiteError(f"{domain.name}'s {disk.vdev} {reason[0]}", where=domain.config, remedy=reason[1])
+    return image_paths(domain, ground.site.paths.images)
 
 
 def lease_in_place(host: Host, domain: Domain, images: Mapping[str, str], reporter: Reporter) -> None:
     """See that each disk that is an image in its place already has a record of its lease: it is not copied, and our block script
     attaches nothing without one. ``images``: where the domain's images belong, by vdev. Raises SiteError, CommandError."""
-    there = [disk.target for disk in domain.disks if disk.target == images[disk.vdev] and disk.access != "r"]
+    there = [disk.target for disk in domain.moved_disks if disk.target == images[disk.vdev] and disk.access != "r"]
     leases.record({host.name: host}, there, reporter)
 
 
 def on_images(text: str, domain: Domain, images: Mapping[str, str], kind: str) -> str:
     """The domain's config with its disks on ``images`` (by vdev), attached by our block script, and of type ``kind``."""
-    for disk in domain.disks:
+    for disk in domain.moved_disks:
         if disk.script != server_program.SCRIPT or disk.target != images[disk.vdev]:
             text = replace_disk(text, disk.spec, render_disk(server_program.with_script(disk, images[disk.vdev])))
     return text if kind == domain.type else set_value(text, "type", kind)
@@ -212,6 +217,12 @@ def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Repor
             "no_live_migration",
             f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}",
         )
+        return "pv"
+    if not domain.kernel:
+        # nothing that could be tried: it is taken out of the domain's own disk when it starts
+        why = f"it stays PV: its kernel is in its own disk, where {domain.bootloader or 'a bootloader'} finds it"
+        reporter.say(f"{domain.name}: {why}")
+        reporter.fact("no_live_migration", why)
         return "pv"
     key = (domain.kernel, domain.ramdisk)
     if key not in tried:

@@ -13,11 +13,11 @@ from functools import partial
 from snowha.cluster import cib, cib_live, fencing, placement
 from snowha.errors import CommandError, ProofError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import make_dir, read_text, remove_file, stat, write_file
+from snowha.hosts.files import make_dir, read_text, stat, write_file
 from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.migration import leases, left_down
-from snowha.migration.ground import Ground, read_domains
+from snowha.migration import autostart, leases, left_down
+from snowha.migration.ground import Ground, site_domains
 from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
@@ -25,7 +25,6 @@ from snowha.xen import xl
 
 STATE = "/var/lib/pacemaker"
 SECRETS = "/etc/snow-ha/fence"
-_AUTO = "/etc/xen/auto"
 
 
 def secret_script(server: Server) -> str:
@@ -59,7 +58,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             id="pacemaker.autostart",
             title="Take the domains out of /etc/xen/auto: only Pacemaker starts them",
             section="pacemaker",
-            check=partial(_autostart_missing, ground),
+            check=partial(autostart.missing, ground),
             apply=partial(_remove_autostart, ground),
             needs=("pacemaker.start", "pacemaker.fence", *images, *servers),
         ),
@@ -168,25 +167,10 @@ def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
 # starting at boot
 
 
-def _auto_links(host: Host, ground: Ground) -> list[str]:
-    names = {domain.config for domain in ground.site.domains}
-    output = host.run(["find", _AUTO, "-type", "l", "-printf", "%p %l\n"], check=False).stdout
-    return [path for path, target in (line.split(" ", 1) for line in output.splitlines()) if target in names]
-
-
-def _autostart_missing(ground: Ground) -> str | None:
-    return ground.first_missing(
-        lambda host: (
-            f"{_AUTO} still starts {len(found)} domains at boot" if (found := _auto_links(host, ground)) else None
-        )
-    )
-
-
 def _remove_autostart(ground: Ground, reporter: Reporter) -> None:
     def remove(host: Host) -> None:
-        for path in _auto_links(host, ground):
-            reporter.say(f"{host.name}: removing {path}")
-            remove_file(host, path)
+        for path in autostart.remove(host, ground):
+            reporter.say(f"{host.name}: removed {path}")
 
     ground.on_all(remove)
 
@@ -200,7 +184,7 @@ def options(ground: Ground) -> cib.Options:
     migrating = set()
     pvh = all(info is not None and info.migrates_pvh for info in able)
     pv = all(info is not None and info.migrates_pv for info in able)
-    for domain in read_domains(ground.first, ground.site.paths.domain_configs):
+    for domain in site_domains(ground):
         if pv if domain.type == "pv" else pvh:
             migrating.add(domain.name)
     return cib.Options(

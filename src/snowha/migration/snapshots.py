@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.wait import wait_for
+from snowha.site.rules import image_key
 
 PREFIX = "snow-ha-"
 _FULL, _TOO_FULL = 60.0, 90.0
@@ -106,7 +107,8 @@ def volumes_if_any(host: Host) -> tuple[Volume, ...]:
 
 def volume_of(found: Sequence[Volume], path: str) -> Volume | None:
     """The volume that a disk names, by either of its paths."""
-    return next((one for one in found if one.path and path in (one.path, one.dm_path)), None)
+    key = image_key(path)
+    return next((one for one in found if one.path and key in (image_key(one.path), image_key(one.dm_path))), None)
 
 
 def free_bytes(host: Host, vg: str) -> int:

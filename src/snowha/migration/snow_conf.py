@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from snowha.errors import InputError
+from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
 from snowha.migration.ground import Ground
 from snowha.plan.step import Reporter, Step
 from snowha.site import snow_conf
 from snowha.site.bash_edit import set_array, set_scalar
+from snowha.site.snow_conf import SnowConf
 
 GATEWAY_NETWORKS = ("NET_SNOW", "NET_COMP")
 """Whose gateway is the floating IP (guide, "Define floating IP for gateway")."""
@@ -29,11 +31,19 @@ def steps(ground: Ground, *, needs: tuple[str, ...]) -> list[Step]:
     ]
 
 
+def parsed(host: Host, path: str, text: str) -> SnowConf:
+    """A snow.conf as a login on ``host`` has it: with sNow! 2.0's variables, and what it sources. Raises InputError."""
+    environment = read_text(host, snow_conf.ENVIRONMENT) or ""
+    return snow_conf.parse(
+        text, where=f"{host.name}:{path}", environment=environment, read=lambda file: read_text(host, file)
+    )
+
+
 def wanted(ground: Ground, text: str) -> str:
     """snow.conf as it must be."""
     site = ground.site
     where = f"{ground.first.name}:{site.paths.snow_conf}"
-    conf = snow_conf.parse(text, where=where)
+    conf = parsed(ground.first, site.paths.snow_conf, text)
     if tuple(conf.servers()) != tuple(server.name for server in site.servers):
         text = set_array(text, "SNOW_NODES", [server.name for server in site.servers], where=where)
     destination = conf.image_destination()

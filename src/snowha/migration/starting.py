@@ -69,7 +69,8 @@ class Obstacle:
 
 def from_volumes(domain: Domain) -> bool:
     """Whether all its disks are devices of one server."""
-    return all(disk.target.startswith("/dev/") and not disk.script for disk in domain.disks if disk.target)
+    disks = domain.moved_disks
+    return bool(disks) and all(disk.target.startswith("/dev/") and not disk.script for disk in disks)
 
 
 def obstacle(ground: Servers, name: str, domain: Domain | None) -> Obstacle | None:

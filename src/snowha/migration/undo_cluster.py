@@ -8,9 +8,9 @@ from snowha.cluster import cib_live
 from snowha.cluster.live import ClusterState
 from snowha.errors import ProofError, SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import KEPT, exists, kept, make_link, read_text, remove_file, write_file
+from snowha.hosts.files import exists, read_text, remove_file, write_file
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.migration import pacemaker, proofs, snow_conf
+from snowha.migration import autostart, pacemaker, proofs, snow_conf
 from snowha.migration.checks.cluster import is_ours
 from snowha.migration.corosync import CONF, KEY
 from snowha.migration.ground import Ground
@@ -22,7 +22,6 @@ from snowha.xen import xl
 
 CIB_FOLDER = "/var/lib/pacemaker/cib"
 ASIDE = "/var/lib/snow-ha/aside"
-_AUTO = "/etc/xen/auto"
 # Parameters: folder, where to, name. The folder itself stays, with its mode and owner.
 _EMPTY = """\
 export LC_ALL=C; set -eu; umask 077
@@ -247,30 +246,17 @@ def stop(ground: Ground, unit: str, reporter: Reporter) -> None:
 # what starts at boot
 
 
-def _lost_links(host: Host, ground: Ground) -> dict[str, str]:
-    """Links in /etc/xen/auto that were removed and are not there, with what they pointed to."""
-    configs = {domain.config for domain in ground.site.domains}
-    words = ["find", f"{KEPT}{_AUTO}", "-mindepth", "1", "-maxdepth", "1", "-type", "d", "-printf", "%f\\n"]
-    found = {}
-    for name in host.run(words, check=False).stdout.splitlines():
-        path = f"{_AUTO}/{name}"
-        target = next((version.target for version in kept(host, path) if version.target), "")
-        if target in configs and not host.run(["test", "-L", path], check=False).ok:
-            found[path] = target
-    return found
-
-
 def links_missing(ground: Ground) -> str | None:
     return ground.first_missing(
-        lambda host: f"{len(found)} domains do not start at boot" if (found := _lost_links(host, ground)) else None
+        lambda host: f"{len(found)} domains do not start at boot" if (found := autostart.lost(host, ground)) else None
     )
 
 
 def links_back(ground: Ground, reporter: Reporter) -> None:
     for host in ground.hosts.values():
-        for path, target in _lost_links(host, ground).items():
+        for path, what in autostart.lost(host, ground).items():
             reporter.say(f"{host.name}: {path} again")
-            make_link(host, path, target)
+            autostart.give_back(host, path, what)
 
 
 # fencing, Corosync

@@ -13,7 +13,7 @@ from snowha.errors import CommandError, InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, absent, stat, write_file
 from snowha.migration import file_leases, image_engine, left_down, starting, way_check
-from snowha.migration.ground import Ground, image_path, read_config
+from snowha.migration.ground import Ground, read_config
 from snowha.migration.moving import BOOT_TIMEOUT, SHUTDOWN_TIMEOUT, check_xl_reads, else_start_again, refuse_saved
 from snowha.migration.undo_files import before, not_kept
 from snowha.operations import live
@@ -21,8 +21,10 @@ from snowha.plan.step import Reporter, Unstoppable
 from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
 from snowha.site.domain_config import replace_disk, set_value
+from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain
 from snowha.site.names import listed
+from snowha.site.rules import image_key
 from snowha.xen import server_program, xl
 
 ASIDE = ".undone"
@@ -83,22 +85,21 @@ def _sources(host: Host, domain: Domain) -> dict[str, str]:
     found = {}
     for disk in domain.disks:
         record = image_engine.manifest(host, disk.target) if disk.script == server_program.SCRIPT else None
-        source = (record or {}).get("source")
-        if isinstance(source, dict) and source.get("path"):
-            found[disk.vdev] = str(source["path"])
+        if source := image_engine.source_of(record or {}):
+            found[disk.vdev] = source
     return found
 
 
 def _names(text: str, path: str, sources: Mapping[str, str]) -> bool:
     """Whether the config ``text`` names these volumes: kept versions may be of another time, or of another domain's disks."""
-    targets = {disk.vdev: disk.target for disk in domain_config.parse(text, where=path, path=path).disks}
-    return all(targets.get(vdev) == source for vdev, source in sources.items())
+    targets = {disk.vdev: image_key(disk.target) for disk in domain_config.parse(text, where=path, path=path).disks}
+    return all(targets.get(vdev) == image_key(source) for vdev, source in sources.items())
 
 
 def _left_over(ground: Ground, now: Domain, then: Domain) -> tuple[str, ...]:
     """The images of a domain that its config as it will be does not name: it may have run from files all along."""
     used = {disk.target for disk in then.disks}
-    found = (image_path(ground.site, now, disk) for disk in now.disks if disk.target)
+    found = image_paths(now, ground.site.paths.images).values()
     return tuple(image for image in dict.fromkeys(found) if image not in used)
 
 
@@ -181,7 +182,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
     stays_off = not runs and not left_down.is_noted(host, name)
     if stays_off:
         refuse_saved(host, name)
-    addresses = [vif.ip for vif in ground.site.domain(name).vifs if vif.ip] if way.is_due and runs else []
+    addresses = ground.site.domain(name).addresses if way.is_due and runs else ()
     answering = [address for address in addresses if live.answers(host, address)]
 
     # from here the domain is away, as in `images`

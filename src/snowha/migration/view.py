@@ -6,9 +6,9 @@ A server that does not answer, or a config that cannot be read, is reported; the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from snowha.errors import InputError, SnowError, UnreachableError
@@ -19,7 +19,7 @@ from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.trouble import ConnectionLostError
 from snowha.migration import load
-from snowha.migration.ground import Ground, parse_config
+from snowha.migration.ground import Ground, Unusable, parse_configs
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
 from snowha.site.model import Domain, Site
@@ -93,11 +93,11 @@ def look(file: Path, *, record: Callable[[Command], None] | None = None) -> View
         # that no server answers is said of each; what they have mounted is not known then
         findings = [] if len(lost) == len(hosts) else [_nowhere(ha, asked)]
     else:
-        configs, unreadable = _parsed(reader, files[reader.name])
+        configs, unusable = parse_configs(reader, files[reader.name])
         findings = [
-            *_unreadable(unreadable),
-            *_missing(ha, configs, unreadable, str(file)),
-            *rules.check_domains(configs),
+            *(_unusable(ha, one) for one in unusable),
+            *_missing(ha, configs, unusable, str(file)),
+            *load.of_site(ha, configs),
         ]
     return View(
         Ground(_site(ha, configs, str(file)), hosts, reach.guard), ha.domains, configs, reader, lost, tuple(findings)
@@ -153,28 +153,17 @@ def _nowhere(ha: HaFile, asked: Mapping[str, object]) -> Finding:
     )
 
 
-def _parsed(host: Host, files: Mapping[str, bytes]) -> tuple[tuple[Domain, ...], dict[str, InputError]]:
-    """What the configs say, and those that cannot be read, by their path."""
-    configs, unreadable = [], {}
-    for path, content in sorted(files.items()):
-        try:
-            configs.append(parse_config(host, path, content))
-        except InputError as error:
-            unreadable[path] = error
-    return tuple(configs), unreadable
+def _unusable(ha: HaFile, config: Unusable) -> Finding:
+    """A config that cannot be used: of a domain that ``ha.toml`` names, or of one that is left alone."""
+    error = config.error
+    if not config.is_of(ha.domains):
+        return load.left_alone(error)
+    return Finding("config-unreadable", "stop", error.where, error.message, error.remedy or "correct it")
 
 
-def _unreadable(errors: Mapping[str, InputError]) -> list[Finding]:
-    return [
-        Finding("config-unreadable", "stop", error.where or path, error.message, error.remedy or "correct it")
-        for path, error in errors.items()
-    ]
-
-
-def _missing(ha: HaFile, configs: Sequence[Domain], unreadable: Iterable[str], file: str) -> list[Finding]:
-    """Domains of ``ha.toml`` without a config, but for those whose file is there and cannot be read."""
+def _missing(ha: HaFile, configs: Sequence[Domain], unusable: Sequence[Unusable], file: str) -> list[Finding]:
+    """Domains of ``ha.toml`` without a config, but for those whose file is there and cannot be used."""
     names = [domain.name for domain in configs]
-    there = {PurePosixPath(path).stem for path in unreadable}
     return [
         Finding(
             "config-missing",
@@ -184,7 +173,7 @@ def _missing(ha: HaFile, configs: Sequence[Domain], unreadable: Iterable[str], f
             f"put its config into {ha.paths.domain_configs}, or remove its [[domain]] here",
         )
         for name in ha.domains
-        if name not in names and name not in there
+        if name not in names and not any(one.is_of([name]) for one in unusable)
     ]
 
 

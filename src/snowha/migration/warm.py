@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from snowha.errors import LostLockError, SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, write_file
-from snowha.migration import cold, file_systems, image_engine, moving, snapshots, starting
+from snowha.migration import cold, file_systems, image_engine, moving, snapshots, starting, warm_disks
 from snowha.migration.ground import Ground, read_config
 from snowha.migration.snapshots import Volume, Watch
+from snowha.migration.warm_disks import Rest, Warm
 from snowha.operations import live
 from snowha.plan.step import Reporter, Unstoppable
 from snowha.site.model import Disk, Domain
@@ -50,32 +51,6 @@ class Wish:
     """Not while it runs: shut it down first."""
     own: float = 30.0
     """Seconds assumed for the domain's own shutdown and start: nobody knows them before."""
-
-
-@dataclass(frozen=True)
-class Warm:
-    """A disk of which an image was made from ``snapshot``."""
-
-    disk: Disk
-    volume: Volume
-    target: str
-    snapshot: Volume
-    since: float
-    """When the snapshot was made (time.monotonic)."""
-
-
-@dataclass(frozen=True)
-class Rest:
-    """A disk that is copied once the domain is down."""
-
-    disk: Disk
-    target: str
-    is_swap: bool
-    """Nothing of it is copied but its identity, which can be done ahead: then there is nothing left of it to do."""
-
-    @property
-    def copy(self) -> list[str]:
-        return ["copy", self.disk.target, self.target]
 
 
 @dataclass(frozen=True)
@@ -109,8 +84,8 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     starting.refuse_unless_here(ground, name)
     found = snapshots.volumes(host)
     targets = moving.targets(ground, domain)
-    to_move = [disk for disk in domain.disks if disk.target != targets[disk.vdev]]
-    for left in snapshots.remove_left(host, _snapshots_of(domain, found)):
+    to_move = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
+    for left in snapshots.remove_left(host, warm_disks.snapshots_of(host, domain, found)):
         reporter.say(f"removed {left}, which an earlier run had left")
     if not moving.missing(ground, name):
         return
@@ -125,14 +100,14 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     moving.lease_in_place(host, domain, targets, reporter)
     moving.check_xl_reads(host, name, ground.site.domain(name).config, text, changed)
 
-    answering = [vif.ip for vif in domain.vifs if vif.ip and live.answers(host, vif.ip)]
-    with_snapshot, at_rest = _sort(host, to_move, found, targets)
+    answering = [address for address in domain.addresses if live.answers(host, address)]
+    with_snapshot, at_rest = warm_disks.by_way(host, to_move, found, targets)
     try:
         warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
         reporter.fact("estimate_s", round(estimate.seconds, 1))
         config = ground.site.domain(name).config
-        image = next(iter(targets.values()))
+        image = next(iter(targets.values()), "")
         away = _switch(ground, name, config, (text, changed), warm, at_rest, image, answering, rate, wish, reporter)
         live.wait_for_answers(host, name, answering, reporter, timeout=moving.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
@@ -148,30 +123,8 @@ def missing(ground: Ground, name: str) -> str | None:
     if first:
         return first
     _, domain = read_config(ground.first, name, ground.site.domain(name).config)
-    left = _snapshots_of(domain, snapshots.volumes_if_any(ground.first))
+    left = warm_disks.snapshots_of(ground.first, domain, snapshots.volumes_if_any(ground.first))
     return f"the snapshot {left[0].full_name} was left" if left else None
-
-
-def _snapshots_of(domain: Domain, found: Sequence[Volume]) -> list[Volume]:
-    """Snapshots of ours of the domain's volumes. Images have the names of their volumes, so these are known in any state."""
-    names = {disk.name for disk in domain.disks}
-    return [one for one in found if one.is_ours and one.origin in names]
-
-
-def _sort(
-    host: Host, disks: Sequence[Disk], found: Sequence[Volume], targets: dict[str, str]
-) -> tuple[list[tuple[Disk, Volume]], list[Rest]]:
-    """Disks that are copied warm, with their volumes, and the others: swap, and what is no logical volume, of which no snapshot
-    can be made."""
-    warm, rest = [], []
-    for disk in disks:
-        volume = snapshots.volume_of(found, disk.target)
-        is_swap = volume is not None and _is_swap(host, disk.target)
-        if volume is None or is_swap:
-            rest.append(Rest(disk, targets[disk.vdev], is_swap))
-        else:
-            warm.append((disk, volume))
-    return warm, rest
 
 
 def _first_round(
@@ -209,11 +162,6 @@ def _first_round(
             reporter.say(f"{one.disk.name}: {event['method']}, since {event['reason']}")
         reporter.fact(one.disk.name, image_engine.facts(event))
     return warm, max(copied / max(seconds, 0.1), float(1 << 20))
-
-
-def _is_swap(host: Host, device: str) -> bool:
-    """Whether the engine takes it for swap, and for nothing else: it asks for more than a signature."""
-    return file_systems.kind(host, device) == "swap" and image_engine.run(host, ["map", device]).get("kind") == "swap"
 
 
 def _maps_agree(host: Host, one: Warm, watch: Watch, reporter: Reporter) -> bool:
@@ -392,7 +340,7 @@ def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
 def _remove_all(host: Host, domain: Domain, steady: Unstoppable) -> None:
     """Remove the snapshots, whatever happened. That it fails is said, and does not hide what happened before."""
     try:
-        snapshots.remove_left(host, _snapshots_of(domain, snapshots.volumes(host)))
+        snapshots.remove_left(host, warm_disks.snapshots_of(host, domain, snapshots.volumes(host)))
     except LostLockError:
         raise  # it says all: that they are left is no news for whoever goes on
     except SnowError as error:

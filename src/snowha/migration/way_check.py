@@ -9,6 +9,7 @@ from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import FileFacts, stat
 from snowha.site.names import listed
+from snowha.site.rules import image_key
 
 Pairs = Sequence[tuple[str, str]]
 """Image, and the volume or file that it belongs into."""
@@ -54,14 +55,15 @@ def check_shared(where: str, pairs: Mapping[str, Pairs]) -> None:
         seen: dict[str, str] = {}
         for name, mine in pairs.items():
             for pair in mine:
-                if pair[number] in seen:
+                key = image_key(pair[number])
+                if key in seen:
                     raise SiteError(
-                        f"{pair[number]} {what} two disks (of {listed(dict.fromkeys((seen[pair[number]], name)))})",
+                        f"{pair[number]} {what} two disks (of {listed(dict.fromkeys((seen[key], name)))})",
                         where=where,
                         remedy="one would be written over the other: look in the manifests beside the images which is which, "
                         "and correct the domains' configs",
                     )
-                seen[pair[number]] = name
+                seen[key] = name
 
 
 def _size(host: Host, path: str, facts: FileFacts) -> int | None:

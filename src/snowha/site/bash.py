@@ -2,65 +2,35 @@
 
 Covers what a sourced configuration is made of (bash(1): QUOTING, PARAMETERS, Arrays). What only running could tell
 (command substitution, a value set inside an ``if``) is kept as *opaque*, with the reason. Positions are offsets
-of characters, so that an editor can change one value and leave every other byte alone.
+of characters, so that an editor can change one value and leave every other byte alone. Commands of the shell that change
+variables (``source``, ``eval``, ``let``, ``read``, a function of the file) are told as what they may change.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from snowha.errors import InputError
+from snowha.site.bash_words import BLANK, META, NAME, Array, Element, Piece, Word, Words
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_ASSIGN = re.compile(rf"({_NAME})(\[[^\]\n]*\])?(\+?=)")
+_ASSIGN = re.compile(rf"({NAME})(\[[^\]\n]*\])?(\+?=)")
 _DECLARE = re.compile(r"(?:export|declare|typeset|readonly|local)(?=[ \t])")
-_UNSET = re.compile(rf"unset(?:[ \t]+-v)?((?:[ \t]+{_NAME})+)[ \t]*(?=[;\r\n#]|\Z)")
-_FUNCTION = re.compile(rf"(?:function[ \t]+[^\s(){{}};]+(?:[ \t]*\([ \t]*\))?|{_NAME}[ \t]*\([ \t]*\))\s*")
+_UNSET = re.compile(rf"unset(?:[ \t]+-v)?((?:[ \t]+{NAME})+)[ \t]*(?=[;\r\n#]|\Z)")
+_FUNCTION = re.compile(rf"(?:function[ \t]+[^\s(){{}};]+(?:[ \t]*\([ \t]*\))?|{NAME}[ \t]*\([ \t]*\))\s*")
 _SUBSCRIPT = re.compile(r"\[((?:'[^'\n]*'|\"[^\"\n]*\"|[^\]\s\"'])+)\]\+?=")
 _KEYWORD = re.compile(r"(?:if|while|until|for|select|case|then|do|else|elif|fi|done|esac|time|[!{}])(?=[\s;)&|]|\Z)")
-_SIMPLE = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})(?:\[([0-9]+)\])?\}})")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(['\"]?)(\w+)\2")
 
-_BLANK = " \t\r"
-_META = " \t\r\n;&|()<>"
-_ANSI_C = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Part of a word. The text is not in the repr: these files hold passwords."""
-
-    kind: Literal["text", "variable", "opaque"]
-    text: str = field(repr=False)
-    """The text, the name of the variable, or why it cannot be known."""
-    quoted: bool
-    index: str = ""
-
-
-@dataclass(frozen=True)
-class Word:
-    start: int
-    end: int
-    pieces: tuple[Piece, ...]
-
-
-@dataclass(frozen=True)
-class Element:
-    """One ``value`` or ``[subscript]=value`` between the parentheses of an array."""
-
-    subscript: str | None
-    value: Word
-
-
-@dataclass(frozen=True)
-class Array:
-    start: int
-    """Of the opening parenthesis."""
-    end: int
-    """After the closing one."""
-    elements: tuple[Element, ...]
+READONLY = "it is readonly"
+"""Reason of what sets nothing, but keeps others from it: bash gives up where one tries."""
+ANYTHING = "*"
+"""Stands for the name of every variable, in an assignment by what is not followed."""
+_ATTRIBUTES = frozenset("ilun")
+"""Of declare: what is assigned is computed, or changed in its letters, or goes to another variable."""
+_SETS_ITS_WORDS = ("let", "read", "mapfile", "readarray", "getopts", "printf", "unset")
+_DESCRIPTOR = re.compile(r"[0-9]+|\{\w+\}")
+_NAMES = re.compile(NAME)
 
 
 @dataclass(frozen=True)
@@ -69,11 +39,13 @@ class Assignment:
     line: int
     subscript: str | None
     operator: str
-    """``=``, ``+=`` or ``unset``."""
+    """``=``, ``+=``, ``unset``, ``source`` (``value`` is the file), or ``?``: a command that may set it (``reason``)."""
     operator_start: int
     value: Word | Array
     certain: bool
     """False when it stands in an ``if``, a function or behind ``&&``: whether it happens is only known by running."""
+    reason: str = ""
+    """Why the value cannot be known."""
 
 
 def scan(text: str, *, where: str) -> tuple[Assignment, ...]:
@@ -81,31 +53,50 @@ def scan(text: str, *, where: str) -> tuple[Assignment, ...]:
     return tuple(_Scanner(text, where).run())
 
 
-class _Scanner:
+class _Scanner(Words):
     def __init__(self, text: str, where: str) -> None:
-        self.text = text
-        self.where = where
-        self.pos = 0
+        super().__init__(text, where)
         self.open: list[str] = []
         """Compound commands not yet closed: ``if``, ``{``, ``(``…"""
         self.conditional = False
         self.heredocs: list[tuple[str, bool]] = []
         self.found: list[Assignment] = []
+        self.functions: dict[str, list[str]] = {}
+        """Of the file, with the variables that each sets."""
+        self.in_function: list[tuple[str, int]] = []
+        """Those that are being read: name, and how many compound commands were open before."""
+        self.ended = self.may_have_ended = False
+        """Behind a ``return`` or ``exit``: nothing is read any more, or perhaps nothing, if that is under a condition."""
 
-    def fail(self, message: str, position: int, remedy: str) -> NoReturn:
-        raise InputError(message, where=f"{self.where}:{self.line(position)}", remedy=remedy)
+    def add(self, *assignments: Assignment) -> None:
+        for name, _ in self.in_function:
+            self.functions[name] += [one.name for one in assignments]
+        self.found += assignments
 
-    def line(self, position: int) -> int:
-        return self.text.count("\n", 0, position) + 1
+    def unknown(self, names: Iterable[str], reason: str) -> None:
+        """``names`` may be set here, to what only running could tell."""
+        nothing = Word(self.pos, self.pos, ())
+        for name in dict.fromkeys(names):
+            self.add(Assignment(name, self.line(self.pos), None, "?", self.pos, nothing, self.certain, reason))
 
-    def peek(self, length: int = 1) -> str:
-        return self.text[self.pos : self.pos + length]
+    def defaulted(self, name: str) -> None:
+        self.unknown([name], "it may be set by ${…=…}")
+
+    @property
+    def certain(self) -> bool:
+        return not self.open and not self.conditional and not self.may_have_ended
 
     def run(self) -> list[Assignment]:
         while True:
             self.skip_blanks()
             char = self.peek()
-            if not char:
+            if (
+                self.in_function
+                and len(self.open) <= self.in_function[-1][1]
+                and self.text[self.pos - 1 : self.pos] in ("}", ")")
+            ):
+                self.in_function.pop()
+            if not char or self.ended:
                 return self.found
             if char in "\n;":
                 self.pos += 1
@@ -119,6 +110,9 @@ class _Scanner:
             elif char in "&|":
                 self.pos += 1
                 self.conditional = char == "|"
+            elif self.peek(2) == "((" and (end := self.text.find("))", self.pos)) > 0:
+                self.unknown(_NAMES.findall(self.text[self.pos : end]), "it is computed")
+                self.pos = end + 2
             elif char == "(":
                 self.open.append("(")
                 self.pos += 1
@@ -134,16 +128,18 @@ class _Scanner:
             self.assignments(declared=False)
         elif match := _DECLARE.match(self.text, self.pos):
             self.pos = match.end()
-            self.assignments(declared=True)
+            self.assignments(declared=True, options="r" if match[0] == "readonly" else "")
         elif match := _UNSET.match(self.text, self.pos):
             for name in match[1].split():
                 empty = Word(self.pos, self.pos, ())
-                certain = not self.open and not self.conditional
-                self.found.append(
-                    Assignment(name, self.line(self.pos), None, "unset", self.pos, value=empty, certain=certain)
+                self.add(
+                    Assignment(name, self.line(self.pos), None, "unset", self.pos, value=empty, certain=self.certain)
                 )
             self.pos = match.end()
         elif match := _FUNCTION.match(self.text, self.pos):
+            name = match[0].removeprefix("function").partition("(")[0].strip()
+            self.functions.setdefault(name, [])
+            self.in_function.append((name, len(self.open)))
             self.pos = match.end()
         elif match := _KEYWORD.match(self.text, self.pos):
             self.pos = match.end()
@@ -153,36 +149,83 @@ class _Scanner:
                     self.open.pop()
             elif word in ("if", "while", "until", "for", "select", "case", "{"):
                 self.open.append(word)
+                if word in ("for", "select") and (
+                    variable := re.compile(rf"[ \t]+({NAME})").match(self.text, self.pos)
+                ):
+                    self.unknown([variable[1]], f"it is set by {word}")
                 if word in ("for", "select", "case"):
                     self.skip_command()
         else:
-            self.skip_command()
+            self.simple_command()
 
-    def assignments(self, *, declared: bool) -> None:
+    def simple_command(self) -> None:
+        """A command that is no assignment. What it may do to variables is told; nothing is run."""
+        start = self.pos
+        words = self.skip_command()
+        while words and self.plain_text(words[0]) in ("builtin", "command"):
+            words = words[1:]
+        if not words:
+            return
+        name, rest = self.plain_text(words[0]), words[1:]
+        raw = self.text[start : self.pos]
+        if name in ("source", ".") and rest:
+            self.add(
+                Assignment(
+                    ANYTHING, self.line(start), None, "source", start, rest[0], self.certain, f"{name} is not followed"
+                )
+            )
+        elif name == "eval" or (not name and not any("/" in piece.text for piece in words[0].pieces)):
+            self.unknown([ANYTHING], "eval may set it" if name else "a command that a variable names may set it")
+        elif name in _SETS_ITS_WORDS:
+            self.sets_its_words(name, raw)
+        elif name in ("return", "exit", "exec") and not self.in_function and (name != "exec" or rest):
+            self.ended = self.ended or self.certain
+            self.may_have_ended = self.may_have_ended or not self.certain
+        elif name in self.functions:
+            self.unknown(self.functions[name], f"the function {name} sets it")
+
+    def sets_its_words(self, name: str, raw: str) -> None:
+        """``let X=1``, ``read X Y``, ``printf -v X``, ``unset 'X[1]'``: each name in it may be a variable's."""
+        if name == "printf" and not re.search(r"\s-v", raw):
+            return
+        if name == "unset" and re.match(r"unset\s+-f\b", raw):
+            return
+        names = _NAMES.findall(raw)
+        self.unknown([ANYTHING] if "$" in raw and name != "printf" and name != "let" else names, f"{name} may set it")
+
+    def assignments(self, *, declared: bool, options: str = "") -> None:
         """``A=1 B=2``. With a command behind them they hold for that command alone, and are none of ours."""
         batch: list[Assignment] = []
+        declared_names: list[str] = []
         while True:
             self.skip_blanks()
             char = self.peek()
             if not char or char in "\n;&|)":
                 # In a pipe or in the background they happen in another process, and change nothing here.
                 if not char or char not in "&|" or self.peek(2) in ("&&", "||"):
-                    self.found.extend(batch)
+                    self.add(*batch)
+                    if "r" in options:
+                        self.unknown([*declared_names, *(one.name for one in batch)], READONLY)
+                    if set(options) & _ATTRIBUTES:
+                        names = [*declared_names, *(one.name for one in batch)]
+                        self.unknown(names, f"declare -{options} changes what is assigned")
                 return
             if match := _ASSIGN.match(self.text, self.pos):
                 batch.append(self.assignment(match))
             elif declared and char not in "(<>":
                 # An option (-r) or a name that is only declared.
-                self.word()
+                text = self.plain_text(self.word())
+                options += text[1:] if text[:1] == "-" else ""
+                declared_names += [text] if _NAMES.fullmatch(text) else []
             else:
-                self.skip_command()
+                self.simple_command()
                 return
 
     def assignment(self, match: re.Match[str]) -> Assignment:
         start = self.pos
         self.pos = match.end()
         value: Word | Array = self.array() if self.peek() == "(" else self.word()
-        if isinstance(value, Array) and self.peek() and self.peek() not in _META:
+        if isinstance(value, Array) and self.peek() and self.peek() not in META:
             reason = "something is glued to the ')' of the array"
             value = Word(value.start, self.word().end, (Piece("opaque", reason, quoted=False),))
         return Assignment(
@@ -192,7 +235,7 @@ class _Scanner:
             operator=match[3],
             operator_start=match.start(3),
             value=value,
-            certain=not self.open and not self.conditional,
+            certain=self.certain,
         )
 
     def array(self) -> Array:
@@ -215,179 +258,47 @@ class _Scanner:
                 self.pos = match.end()
             elements.append(Element(subscript, self.word(split=subscript is None)))
 
-    def word(self, *, split: bool = False) -> Word:
-        """One word. ``split``: in an array, where bash would expand braces and file name patterns."""
-        start = self.pos
-        pieces: list[Piece] = []
-        while (char := self.peek()) and char not in _META:
-            if char == "'":
-                end = self.text.find("'", self.pos + 1)
-                if end < 0:
-                    self.fail("the quote (') that opens here is never closed", self.pos, "close it")
-                pieces.append(Piece("text", self.text[self.pos + 1 : end], quoted=True))
-                self.pos = end + 1
-            elif char == '"':
-                pieces += self.double_quoted()
-            elif self.peek(2) == "$'":
-                pieces.append(self.ansi_c())
-            elif self.peek(2) == '$"':
-                self.pos += 1
-            elif char in "$`":
-                pieces.append(self.expansion(quoted=False))
-            elif char == "\\":
-                escaped = self.text[self.pos + 1 : self.pos + 2]
-                pieces.append(Piece("text", "" if escaped == "\n" else escaped or "\\", quoted=True))
-                self.pos += 2
-            else:
-                self.plain(pieces, split=split, first=self.pos == start)
-        self.pos = min(self.pos, len(self.text))
-        return Word(start, self.pos, tuple(pieces))
-
-    def plain(self, pieces: list[Piece], *, split: bool, first: bool) -> None:
-        char = self.peek()
-        previous = self.text[self.pos - 1 : self.pos]
-        if char == "~" and (first or previous == ":"):
-            pieces.append(Piece("opaque", "'~' stands for somebody's home", quoted=False))
-        elif split and char in "*?[":
-            pieces.append(Piece("opaque", "it is a file name pattern", quoted=False))
-        elif split and char == "{":
-            pieces.append(Piece("opaque", "it uses a brace expansion", quoted=False))
-        else:
-            pieces.append(Piece("text", char, quoted=False))
-        self.pos += 1
-
-    def double_quoted(self) -> list[Piece]:
-        start = self.pos
-        self.pos += 1
-        pieces = [Piece("text", "", quoted=True)]
-        while (char := self.peek()) != '"':
-            if not char:
-                self.fail('the quote (") that opens here is never closed', start, "close it")
-            if char in "$`":
-                pieces.append(self.expansion(quoted=True))
-                continue
-            length = 1
-            if char == "\\" and (escaped := self.text[self.pos + 1 : self.pos + 2]) and escaped in '$`"\\\n':
-                char = "" if escaped == "\n" else escaped
-                length = 2
-            pieces.append(Piece("text", char, quoted=True))
-            self.pos += length
-        self.pos += 1
-        return pieces
-
-    def ansi_c(self) -> Piece:
-        match = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self.text, self.pos)
-        if not match:
-            self.fail("the quote ($') that opens here is never closed", self.pos, "close it")
-        self.pos = match.end()
-        return Piece("text", re.sub(_ANSI_ESCAPE, _ansi_character, match[1], flags=re.DOTALL), quoted=True)
-
-    def expansion(self, *, quoted: bool) -> Piece:
-        start = self.pos
-        if self.peek() == "`":
-            end = re.compile(r"`(?:[^`\\]|\\.)*`", re.DOTALL).match(self.text, start)
-            if not end:
-                self.fail("the command substitution (`) that opens here is never closed", start, "close it")
-            self.pos = end.end()
-            return Piece("opaque", "it uses a command substitution", quoted=quoted)
-        if match := _SIMPLE.match(self.text, start):
-            self.pos = match.end()
-            return Piece("variable", match[1] or match[2], quoted=quoted, index=match[3] or "")
-        following = self.text[start + 1 : start + 2]
-        if following in ("(", "{"):
-            self.pos += 1
-            self.skip_balanced(following, {"(": ")", "{": "}"}[following])
-            what = "a command substitution" if following == "(" else "${…} with more than a name in it"
-            return Piece("opaque", f"it uses {what}", quoted=quoted)
-        if following and following in "0123456789@*#?$!-":
-            self.pos += 2
-            return Piece("opaque", f"it uses ${following}", quoted=quoted)
-        self.pos += 1
-        return Piece("text", "$", quoted=quoted)
-
-    def skip_balanced(self, opening: str, closing: str) -> None:
-        start = self.pos
-        depth = 0
-        while char := self.peek():
-            if char == "\\":
-                self.pos += 1
-            elif char == "'":
-                self.pos = self.text.find("'", self.pos + 1)
-                if self.pos < 0:
-                    self.fail("a quote (') behind this point is never closed", start, "close it")
-            elif char == '"':
-                self.double_quoted()
-                continue
-            elif char == opening:
-                depth += 1
-            elif char == closing:
-                depth -= 1
-                if depth == 0:
-                    self.pos += 1
-                    return
-            self.pos += 1
-        self.fail(f"'${opening}' is never closed", start, f"close it with {closing!r}")
-
-    def skip_command(self) -> None:
+    def skip_command(self) -> list[Word]:
         """The words of a command that is no assignment, up to what ends it."""
+        words: list[Word] = []
+        redirected = False
         while True:
             self.skip_blanks()
             char = self.peek()
             if not char or char in "\n;|()":
-                return
+                return words
             if match := _HEREDOC.match(self.text, self.pos):
                 self.heredocs.append((match[3], match[1] == "-"))
                 self.pos = match.end()
             elif char in "<>" or self.peek(2) == "&>":
+                if (
+                    words
+                    and not redirected
+                    and self.text[self.pos - 1 : self.pos] not in BLANK
+                    and _DESCRIPTOR.fullmatch(self.plain_text(words[-1]))
+                ):
+                    words.pop()
                 # A redirection: the "&" of ">&2" and the "(" of "<(…)" end no command.
                 self.pos += 2 if self.text[self.pos + 1 : self.pos + 2] in ("&", "<", ">") else 1
+                redirected = True
             elif char == "&":
-                return
+                return words
             else:
-                self.word()
-
-    def skip_blanks(self) -> None:
-        """Spaces, comments and continued lines, up to a word or the end of the line."""
-        while char := self.peek():
-            if char in _BLANK:
-                self.pos += 1
-            elif char == "\\" and (continued := re.compile(r"\\\r?\n").match(self.text, self.pos)):
-                self.pos = continued.end()
-            elif char == "#":
-                end = self.text.find("\n", self.pos)
-                self.pos = end if end >= 0 else len(self.text)
-            else:
-                return
-
-    def skip_space_and_comments(self) -> None:
-        self.skip_blanks()
-        while self.peek() == "\n":
-            self.pos += 1
-            self.skip_blanks()
+                word = self.word()
+                if not redirected:
+                    words.append(word)
+                redirected = False
 
     def skip_heredocs(self) -> None:
         for delimiter, tabs in self.heredocs:
             while self.peek():
                 end = self.text.find("\n", self.pos)
                 end = end if end >= 0 else len(self.text)
-                line = self.text[self.pos : end].rstrip("\r")
+                line = self.text[self.pos : end]
                 self.pos = min(end + 1, len(self.text))
                 if (line.lstrip("\t") if tabs else line) == delimiter:
                     break
         self.heredocs.clear()
-
-
-_ANSI_ESCAPE = r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|.)"
-
-
-def _ansi_character(match: re.Match[str]) -> str:
-    code = match[1]
-    if code[0] in "xuU" and len(code) > 1:
-        number = int(code[1:], 16)
-        return chr(number) if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else "\N{REPLACEMENT CHARACTER}"
-    if code[0] in "01234567":
-        return chr(int(code, 8) & 0xFF)
-    return _ANSI_C.get(code, code if code in "\\'\"?" else f"\\{code}")
 
 
 def _unquote_subscript(raw: str) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from snowha.errors import InputError
-from snowha.site.bash import Array, Assignment, scan
+from snowha.site.bash import Assignment, scan
 from snowha.site.bash_values import Value, evaluate
+from snowha.site.bash_words import Array
 
 Style = Literal["single", "double", "bare"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from snowha.site.bash import Array, Assignment, Piece, Word
+from snowha.site.bash import ANYTHING, READONLY, Assignment
+from snowha.site.bash_words import Array, Piece, Word
 
 
 @dataclass(frozen=True)
@@ -14,24 +15,89 @@ class NotUnderstood:
 
     reason: str
     line: int
+    is_array: bool = False
+    """It is one, or may be: ``X=1`` sets its first element then, and leaves the others."""
 
 
 Value = str | dict[str, str] | NotUnderstood
 """A scalar, an array (subscript → value, in bash's order), or neither."""
 
 
-def evaluate(assignments: Iterable[Assignment], environment: Mapping[str, str] | None = None) -> dict[str, Value]:
-    """The variables after the last assignment. ``environment`` is what is set before the file is read."""
+_IFS = " \t\n"
+_MAKES_ARRAYS = ("read", "mapfile")
+_DEEPEST = 8
+"""Files that source one another."""
+
+
+def evaluate(
+    assignments: Iterable[Assignment],
+    environment: Mapping[str, Value] | None = None,
+    follow: Callable[[str], Iterable[Assignment] | None] = lambda path: None,
+    *,
+    depth: int = 0,
+) -> dict[str, Value]:
+    """The variables after the last assignment. ``environment`` is what is set before the file is read.
+
+    ``follow``: the assignments of a file that is sourced; None if it cannot be followed. Under the name ANYTHING stands what may
+    set any variable that is not named itself.
+    """
     values: dict[str, Value] = dict(environment or {})
+    readonly: set[str] = set()
+    fixed: set[str] = set()
+    """Names with an attribute: what is assigned to them from then on is changed."""
     for assignment in assignments:
         name = assignment.name
-        if not assignment.certain:
-            values[name] = NotUnderstood("it is set only under a condition, or in a function", assignment.line)
+        was_array = _is_array(values.get(name))
+        if assignment.reason == READONLY:
+            readonly.add(name)
+        elif name in readonly:
+            values = _spoiled(replace(assignment, reason=f"{name} is readonly, and set again"), values)
+        elif assignment.operator == "source":
+            values = _sourced(assignment, values, follow, depth)
+        elif name == ANYTHING:
+            values = _spoiled(assignment, values)
+        elif assignment.operator == "?" or name in fixed:
+            reason = assignment.reason or "declare changes what is assigned to it"
+            values[name] = NotUnderstood(
+                reason, assignment.line, is_array=was_array or reason.startswith(_MAKES_ARRAYS)
+            )
+            if assignment.reason.startswith("declare"):
+                fixed.add(name)
+        elif not assignment.certain:
+            is_array = was_array or isinstance(assignment.value, Array)
+            values[name] = NotUnderstood(
+                "it is set only under a condition, or in a function", assignment.line, is_array=is_array
+            )
         elif assignment.operator == "unset":
             values.pop(name, None)
         else:
             values[name] = _assigned(assignment, values)
     return values
+
+
+def _sourced(
+    assignment: Assignment,
+    values: dict[str, Value],
+    follow: Callable[[str], Iterable[Assignment] | None],
+    depth: int,
+) -> dict[str, Value]:
+    """The values once another file was read in its place."""
+    path = _join(assignment.value, values, assignment.line) if isinstance(assignment.value, Word) else ""
+    inner = follow(path) if isinstance(path, str) and assignment.certain and depth < _DEEPEST else None
+    return _spoiled(assignment, values) if inner is None else evaluate(inner, values, follow, depth=depth + 1)
+
+
+def _spoiled(assignment: Assignment, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Any variable may have been set by something that is not followed."""
+    made = assignment.reason.startswith(_MAKES_ARRAYS)
+    return {
+        name: NotUnderstood(assignment.reason, assignment.line, is_array=made or _is_array(values.get(name)))
+        for name in (*values, ANYTHING)
+    }
+
+
+def _is_array(value: Value | None) -> bool:
+    return isinstance(value, dict) or (isinstance(value, NotUnderstood) and value.is_array)
 
 
 def fields(word: Word, values: Mapping[str, Value], line: int) -> list[str] | NotUnderstood:
@@ -46,6 +112,8 @@ def fields(word: Word, values: Mapping[str, Value], line: int) -> list[str] | No
             if text or piece.quoted:
                 current = (current or "") + text
             continue
+        if values.get("IFS", _IFS) != _IFS:
+            return NotUnderstood("IFS is set, by which it is split", line)
         if set(text) & set("*?["):
             return NotUnderstood("it is a file name pattern", line)
         for number, part in enumerate(_split(text)):
@@ -65,19 +133,22 @@ def ordered(array: Mapping[str, str]) -> dict[str, str]:
 
 
 def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
-    old = values.get(assignment.name)
+    old = values.get(assignment.name, values.get(ANYTHING))
     line = assignment.line
     append = assignment.operator == "+="
-    if isinstance(old, NotUnderstood) and (append or assignment.subscript is not None):
-        return old
+    whole = isinstance(assignment.value, Array) and not append
+    if isinstance(old, NotUnderstood) and (append or assignment.subscript is not None or (old.is_array and not whole)):
+        makes_array = assignment.subscript is not None or isinstance(assignment.value, Array)
+        return replace(old, is_array=old.is_array or makes_array)
     if isinstance(assignment.value, Array):
         start: dict[str, str] = {}
         if append and old is not None and not isinstance(old, NotUnderstood):
             start = dict(old) if isinstance(old, dict) else {"0": old}
-        return _array(assignment.value, start, values, line)
+        found = _array(assignment.value, start, values, line)
+        return replace(found, is_array=True) if isinstance(found, NotUnderstood) else found
     text = _join(assignment.value, values, line)
     if isinstance(text, NotUnderstood):
-        return text
+        return replace(text, is_array=_is_array(old) or assignment.subscript is not None)
     if assignment.subscript is not None or isinstance(old, dict):
         # ``A=x`` on an array sets its first element.
         key = _key(assignment.subscript if assignment.subscript is not None else "0")
@@ -138,7 +209,7 @@ def _text(piece: Piece, values: Mapping[str, Value], line: int) -> str | NotUnde
         return piece.text
     if piece.kind == "opaque":
         return NotUnderstood(piece.text, line)
-    value = values.get(piece.text)
+    value = values.get(piece.text, values.get(ANYTHING))
     if value is None:
         return NotUnderstood(f"it refers to {piece.text}, which is not set before it", line)
     if isinstance(value, NotUnderstood):

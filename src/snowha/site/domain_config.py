@@ -11,14 +11,14 @@ from snowha.errors import InputError
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
 from snowha.site.names import check_bridge, check_domain_name, check_ip, check_mac, check_path, show
+from snowha.site.vdev import c_number, device_number
 from snowha.site.xl_syntax import Atom, List, Setting, line_at, parse_settings, quoted
 
 __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_value"]
 
 _ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
 _EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
-_DEFAULT_BRIDGE = "xenbr0"
-"""xl-network-configuration(5): the bridge of a vif that names none."""
+_VIF_SCRIPT = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/-]*")
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,14 @@ class _Config:
         return setting.value.text
 
     def number(self, key: str, default: str | None = None) -> int:
+        """As xl reads it, which takes 0x10 for 16 and 010 for 8."""
         text = self.string(key, default)
-        # xl would read a leading zero as octal.
-        if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
+        number = c_number(text)
+        if number is None or not 0 < number < 10**9:
             self.fail(key, f"{key} is not a number above 0: {show(text)}", f"write {key} = 128")
-        return int(text)
+        if key in self.settings and self.settings[key].operator == "+=":
+            self.fail(key, f"{key} += is no way to write a number, and xl ignores it", f"write {key} = 128")
+        return number
 
     def strings(self, key: str) -> tuple[tuple[str, str], ...]:
         """Each entry of a list with its own ``file:line``; nothing if there is no such key."""
@@ -68,23 +71,24 @@ class _Config:
 def parse(text: str, *, where: str, path: str) -> Domain:
     """The domain a config describes; ``path`` is the config's absolute path on the servers.
 
-    Raises InputError, with file and line, if xl could not read it, if name, memory or disks are missing, or if a
-    name or path in it is one that must not reach a command.
+    Raises InputError, with file and line, if xl could not read it, if name or memory are missing, or if a name or path in it is
+    one that must not reach a command.
     """
     config = _Config(text, where, _effective(parse_settings(text, where=where), where=where))
     name = check_domain_name(config.string("name"), where=config.at("name"))
-    kernel, ramdisk = config.string("kernel", ""), config.string("ramdisk", "")
+    kernel, ramdisk = _kernel(config)
     return Domain(
         name=name,
         config=check_path(path, where=where),
         memory_mib=config.number("memory"),
         vcpus=config.number("vcpus", "1"),
         type=_type(config),
-        kernel=check_path(kernel, where=config.at("kernel")) if kernel else "",
-        ramdisk=check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
+        kernel=kernel,
+        ramdisk=ramdisk,
         disks=_disks(config),
         vifs=tuple(_vif(spec, where=at) for spec, at in config.strings("vif")),
         root_vdev=_root_vdev(config),
+        bootloader=_bootloader(config),
     )
 
 
@@ -145,7 +149,7 @@ def _effective(settings: tuple[Setting, ...], *, where: str) -> dict[str, Settin
             result[setting.key] = replace(before, value=replace(before.value, items=items))
         elif isinstance(before.value, Atom) and isinstance(setting.value, Atom):
             joined = before.value.text + setting.value.text
-            result[setting.key] = replace(before, value=replace(before.value, text=joined))
+            result[setting.key] = replace(before, operator="+=", value=replace(before.value, text=joined))
         else:
             raise InputError(
                 f"{setting.key} += mixes a list and a string",
@@ -177,15 +181,46 @@ def _type(config: _Config) -> DomainType:
     return cast(DomainType, kind or built)
 
 
+def _kernel(config: _Config) -> tuple[str, str]:
+    """Kernel and ramdisk that the server must have.
+
+    With a bootloader both are files in the domain's own disk (make_bootloader_args in Xen's libxl_bootloader.c), and for an HVM
+    domain xl ignores a kernel that is Xen's own firmware, as the time before xl had it (parse_config_data in xl_parse.c).
+    """
+    kernel, ramdisk = config.string("kernel", ""), config.string("ramdisk", "")
+    if _bootloader(config) and _type(config) != "hvm":
+        return "", ""
+    if _type(config) == "hvm" and kernel.rpartition("/")[2] == "hvmloader":
+        kernel = ""
+    return (
+        check_path(kernel, where=config.at("kernel")) if kernel else "",
+        check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
+    )
+
+
+def _bootloader(config: _Config) -> str:
+    """Only what is a program of every Xen is taken: another one would have to be on all servers."""
+    name = config.string("bootloader", "")
+    # libxl looks for it in its own folder; the field writes it with the path that Xen had once
+    if name.rpartition("/")[2] not in ("", "pygrub"):
+        config.fail(
+            "bootloader", f"the bootloader {show(name)} is not known", "use pygrub, or name the domain's kernel"
+        )
+    return name.rpartition("/")[2]
+
+
 def _disks(config: _Config) -> tuple[Disk, ...]:
-    found: dict[str, Disk] = {}
+    found: dict[int | None, Disk] = {}
     for spec, at in config.strings("disk"):
         disk = parse_disk(spec, where=at)
-        if disk.vdev in found:
-            raise InputError(f"two disks are {disk.vdev}", where=at, remedy="give each disk a device of its own")
-        found[disk.vdev] = disk
-    if not found:
-        config.fail("disk", "the domain has no disk", "add disk = [ 'phy:/dev/VG/NAME-disk,xvda2,w' ]")
+        number = device_number(disk.vdev)
+        if number in found:
+            raise InputError(
+                f"two disks are {disk.vdev}" + (f" ({found[number].vdev})" if found[number].vdev != disk.vdev else ""),
+                where=at,
+                remedy="give each disk a device of its own",
+            )
+        found[number] = disk
     return tuple(found.values())
 
 
@@ -194,15 +229,18 @@ def _vif(spec: str, *, where: str) -> Vif:
     for part in spec.split(","):
         key, _, value = part.strip().partition("=")
         found[key.strip()] = value.strip()
-    mac, ip = found.get("mac", ""), found.get("ip", "")
-    # A vif can have several addresses, and they can carry a prefix length.
-    for address in ip.split():
-        check_ip(address.partition("/")[0], where=where)
-    return Vif(
-        bridge=check_bridge(found.get("bridge") or _DEFAULT_BRIDGE, where=where),
+    mac, bridge, script = found.get("mac", ""), found.get("bridge", ""), found.get("script", "")
+    if script and not _VIF_SCRIPT.fullmatch(script):
+        raise InputError(f"no name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts")
+    vif = Vif(
+        bridge=check_bridge(bridge, where=where) if bridge else "",
         mac=check_mac(mac, where=where) if mac else "",
-        ip=ip,
+        ip=" ".join(found.get("ip", "").split()),
+        script=script,
     )
+    for address in vif.addresses:
+        check_ip(address, where=where)
+    return vif
 
 
 def _root_vdev(config: _Config) -> str:
@@ -229,16 +267,15 @@ def _put(text: str, setting: Setting, value: str | int, *, key: str, where: str)
 
 
 def _insert(text: str, settings: tuple[Setting, ...], key: str, value: str | int) -> str:
-    ending = "\r\n" if "\r\n" in text else "\n"
     strings = (s.value.quote for s in settings if isinstance(s.value, Atom) and s.value.quote)
     new = str(value) if isinstance(value, int) else quoted(value, next(strings, '"'))
     if not settings:
-        return f"{key} = {new}{ending}{text}"
+        return f"{key} = {new}\n{text}"
     first = settings[0]
     padding = text[first.start + len(first.key) : first.operator_start]
     between = text[first.operator_start + len(first.operator) : first.value.start]
     line_start = text.rfind("\n", 0, first.start) + 1
-    return text[:line_start] + _in_column(key, first.key, padding) + "=" + between + new + ending + text[line_start:]
+    return text[:line_start] + _in_column(key, first.key, padding) + "=" + between + new + "\n" + text[line_start:]
 
 
 def _in_column(key: str, old_key: str, padding: str) -> str:

@@ -23,6 +23,8 @@ from snowha.site.names import (
 
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}", re.ASCII)
 """At most 15 characters: what DLM and gfs2 take, should shared storage ever be one of them."""
+PRIVILEGES = ("callback", "user", "operator", "administrator")
+"""As fence_ipmilan(8) names them."""
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
 _SECRET = re.compile(r"(?:\.{0,2}/)?(?:[A-Za-z0-9_.-]+/)+[A-Za-z0-9_.-]+", re.ASCII)
 _MOST_MIB = 1 << 40
@@ -170,6 +172,25 @@ def _check_fence(fence: FenceDevice, *, at: At) -> None:
     check_agent(fence.agent, where=at("agent"))
     check_address(fence.address, where=at("address"))
     check_fence_user(fence.username, where=at("username"))
+    if fence.privilege not in ("", *PRIVILEGES):
+        raise InputError(
+            f"{show(fence.privilege)} is no privilege level of IPMI",
+            where=at("privilege"),
+            remedy=f"write one of {', '.join(PRIVILEGES)}",
+        )
+    for key, value, least, most in (("cipher", fence.cipher, 0, 255), ("port", fence.port, 1, 65535)):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{key} is {value}", where=at(key), remedy=f"write a number from {least} to {most}")
+    of_ipmi = {
+        "cipher": fence.cipher is not None,
+        "privilege": fence.privilege != "",
+        "port": fence.port is not None,
+        "lanplus": not fence.lanplus,
+    }
+    if not fence.is_ipmi and (key := next((key for key, is_set in of_ipmi.items() if is_set), "")):
+        raise InputError(
+            f"{fence.agent} does not speak IPMI, and {key} is an option of that", where=at(key), remedy=f"remove {key}"
+        )
     # The value itself is never shown: it may be the password.
     if not _SECRET.fullmatch(fence.secret) or "/../" in fence.secret:
         raise InputError(

@@ -37,7 +37,7 @@ _LATER = (
     ),
     ("`[[apart]]`", "changes Pacemaker's configuration, and moves domains where a group is together"),
     (
-        "`agent`, `address`, `username` of a fence",
+        "`agent`, `address`, `username` of a fence, and what IPMI needs beside them",
         "changes the fence device, and proves it anew: it asks, drains the server and cuts its power",
     ),
     ("the password in the file of `secret`", "brings it to the servers"),
@@ -57,7 +57,12 @@ _LATER = (
 )
 """What is changed in the file, and what ``snow ha apply`` does on a finished site."""
 
-_PLAIN: dict[object, str] = {str: "string", int: "whole number", list[str]: "list of strings"}
+_PLAIN: dict[object, str] = {
+    str: "string",
+    int: "whole number",
+    bool: "`true` or `false`",
+    list[str]: "list of strings",
+}
 
 
 def document() -> str:
@@ -110,6 +115,8 @@ def _default(field: FieldInfo) -> str:
         return "must be given"
     if field.default is None:
         return "none"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     return f'`"{field.default}"`' if isinstance(field.default, str) else f"`{field.default}`"
 
 

@@ -131,7 +131,7 @@ class Fence(Table):
     agent: Annotated[
         str,
         Key(
-            "Fence agent. `fence_ipmilan` and its relatives (`fence_idrac`, `fence_ilo4`, …) are called with `--lanplus`. Only "
+            "Fence agent. `fence_ipmilan` and its relatives (`fence_idrac`, `fence_ilo4`, …) speak IPMI. Only "
             "IPMI was tried. Another agent must be installed by you on every server, and take `--ip`, `--username` and "
             "`--password-script`.",
             refused="what is not the name of an agent, `fence_…`",
@@ -155,6 +155,38 @@ class Fence(Table):
             "bytes for IPMI, a character that does not print, a space at its end",
         ),
     ]
+    cipher: Annotated[
+        int | None,
+        Key(
+            "IPMI only. Cipher suite, for a BMC that does not take the one that ipmitool asks for: 3 or 17 with most. None: "
+            "ipmitool's own.",
+            refused="less than 0, more than 255; a value with an agent that does not speak IPMI",
+        ),
+    ] = None
+    privilege: Annotated[
+        str,
+        Key(
+            "IPMI only. Privilege level to log in with, for a user that has no more: `operator` may cut the power, too. "
+            "Empty: `administrator`.",
+            refused="anything but `callback`, `user`, `operator`, `administrator`; a value with an agent that does not speak "
+            "IPMI",
+        ),
+    ] = ""
+    port: Annotated[
+        int | None,
+        Key(
+            "IPMI only. UDP port of the BMC. None: 623.",
+            refused="less than 1, more than 65535; a value with an agent that does not speak IPMI",
+        ),
+    ] = None
+    lanplus: Annotated[
+        bool,
+        Key(
+            "IPMI only. `true`: IPMI 2.0. `false`: IPMI 1.5, for an old BMC; `snow ha init` writes it where `snow.conf` has "
+            "`IPMI_TYPE=lan`.",
+            refused="`false` with an agent that does not speak IPMI",
+        ),
+    ] = True
 
 
 class Server(Table):

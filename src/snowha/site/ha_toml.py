@@ -26,6 +26,7 @@ _MESSAGES = {
     "missing": "is missing",
     "string_type": "must be a string in quotes",
     "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false, without quotes",
     "list_type": "must be a list, [ … ]",
     "model_type": "must be a table",
 }
@@ -202,6 +203,7 @@ def _lines(ha: HaFile) -> Iterator[str]:
         if server.fence:
             keys = ("agent", "address", "username", "secret")
             inline = ", ".join(f"{key} = {_string(getattr(server.fence, key))}" for key in keys)
+            inline += "".join(f", {key} = {value}" for key, value in _ipmi(server.fence))
             yield f"fence = {{ {inline} }}"
         yield ""
     if ha.mounts:
@@ -223,6 +225,18 @@ def _lines(ha: HaFile) -> Iterator[str]:
         yield "[[apart]]"
         yield f"domains = {_strings(group)}"
         yield ""
+
+
+def _ipmi(fence: FenceDevice) -> Iterator[tuple[str, str]]:
+    """What a BMC needs beside address, user and password, where that is not the usual."""
+    if fence.cipher is not None:
+        yield "cipher", str(fence.cipher)
+    if fence.privilege:
+        yield "privilege", _string(fence.privilege)
+    if fence.port is not None:
+        yield "port", str(fence.port)
+    if not fence.lanplus:
+        yield "lanplus", "false"
 
 
 def _string(value: str) -> str:

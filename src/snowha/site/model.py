@@ -27,6 +27,19 @@ class Disk:
     """Hotplug script in /etc/xen/scripts, when the spec names one."""
     options: tuple[str, ...] = ()
     """Other words of the spec as they stand, e.g. ``cdrom``, ``direct-io-safe``, ``discard``."""
+    backend_domain: str = ""
+    """The domain that serves the disk (``backend=``), empty for the server itself."""
+    specification: str = ""
+    """``xen`` or ``virtio``, empty when the spec names none."""
+
+    @property
+    def is_cdrom(self) -> bool:
+        return "cdrom" in self.options
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether there is something behind it that becomes an image. A CD drive stays as it is, with a disc or without."""
+        return bool(self.target) and not self.is_cdrom
 
     @property
     def name(self) -> str:
@@ -36,11 +49,20 @@ class Disk:
 
 @dataclass(frozen=True)
 class Vif:
-    """One network card of a domain."""
+    """One network card of a domain (xl-network-configuration(5))."""
 
     bridge: str
+    """As its hotplug script gets it; empty if the config names none, and xl.conf counts."""
     mac: str = ""
     ip: str = ""
+    """As it stands: several addresses are separated by blanks, and each may carry a prefix length."""
+    script: str = ""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The domain's own addresses, without prefix lengths. 0.0.0.0 is how a vif says that its guest asks DHCP."""
+        words = (word.partition("/")[0] for word in self.ip.split())
+        return tuple(dict.fromkeys(word for word in words if word not in ("0.0.0.0", "::")))
 
 
 @dataclass(frozen=True)
@@ -59,6 +81,18 @@ class Domain:
     vifs: tuple[Vif, ...]
     root_vdev: str
     """Device of the root file system (from ``root=``), e.g. ``xvda2``; empty when the config names none."""
+    bootloader: str = ""
+    """What takes kernel and ramdisk out of the domain's own disk (``pygrub``); empty when the server has them."""
+
+    @property
+    def moved_disks(self) -> tuple[Disk, ...]:
+        """The disks that become images."""
+        return tuple(disk for disk in self.disks if disk.is_moved)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of all its network cards."""
+        return tuple(address for vif in self.vifs for address in vif.addresses)
 
 
 @dataclass(frozen=True)
@@ -74,6 +108,12 @@ class Network:
     suffix: str
 
 
+IPMI_AGENTS = frozenset(
+    {"fence_ipmilan", "fence_ipmilanplus", "fence_idrac", "fence_ilo3", "fence_ilo4", "fence_ilo5", "fence_imm"}
+)
+"""One program under several names (fence_ipmilan(8)); it runs ipmitool."""
+
+
 @dataclass(frozen=True)
 class FenceDevice:
     """How one server's power is cut. The secret stays in its file (mode 0600), here is only the path."""
@@ -82,6 +122,18 @@ class FenceDevice:
     address: str
     username: str
     secret: str
+    cipher: int | None = None
+    """IPMI's cipher suite, where the BMC does not take the one that ipmitool asks for."""
+    privilege: str = ""
+    """``operator`` where the user has no more; empty for ``administrator``."""
+    port: int | None = None
+    """UDP, 623 unless the BMC has another."""
+    lanplus: bool = True
+    """IPMI 2.0; False for old BMCs that speak 1.5 only."""
+
+    @property
+    def is_ipmi(self) -> bool:
+        return self.agent in IPMI_AGENTS
 
 
 WARM_FROM_MIB = 4096

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from snowha.errors import InputError
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
+_DOMAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9/._+:@%=~-]*", re.ASCII)
 _WORD = re.compile(r"[!-~]+", re.ASCII)
 _BRIDGE = re.compile(r"[A-Za-z0-9_.:-]{1,15}", re.ASCII)
@@ -25,10 +26,15 @@ _MIGRATION_SUFFIXES = ("--incoming", "--migratedaway")
 def check_domain_name(name: str, *, where: str) -> str:
     """``name`` if a domain may be called so, else InputError.
 
-    Stricter than a hostname where xl is: it takes a name of digits for a domain id, ``Domain-0`` is the server itself,
-    and ``NAME--incoming`` is what it calls the half-arrived domain of a migration.
+    A hostname, with the dots and underscores that xl takes, too. Stricter where xl is: it takes a name of digits for a domain
+    id, ``Domain-0`` is the server itself, and ``NAME--incoming`` is what it calls the half-arrived domain of a migration.
     """
-    _check_hostname(name, "domain", where=where)
+    if len(name) > 63 or not _DOMAIN_NAME.fullmatch(name):
+        raise InputError(
+            f"a domain cannot be called {show(name)}",
+            where=where,
+            remedy="use letters, digits, '-', '.' and '_' only, at most 63 characters, and a letter or digit at either end",
+        )
     if name.isdigit():
         raise InputError(
             f"a domain cannot be called {name!r}: xl would take it for the number of another domain",

@@ -61,14 +61,7 @@ def check_domains(
     macs = [
         _Use(vif.mac, f"domain {domain.name}", domain.config) for domain in domains for vif in domain.vifs if vif.mac
     ]
-    ips = [
-        _Use(ip.partition("/")[0], f"domain {domain.name}", domain.config)
-        for domain in domains
-        for vif in domain.vifs
-        for ip in vif.ip.split()
-    ]
-    # 0.0.0.0 is how a vif says that its guest asks DHCP.
-    ips = [use for use in ips if use.thing not in ("0.0.0.0", "::")]
+    ips = [_Use(address, f"domain {domain.name}", domain.config) for domain in domains for address in domain.addresses]
     return (
         *_duplicates(
             [*names, *own_names],

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from snowha.errors import InputError
 from snowha.site import bash_edit
-from snowha.site.bash import scan
+from snowha.site.bash import ANYTHING, Assignment, scan
 from snowha.site.bash_edit import set_array, set_scalar
 from snowha.site.bash_values import NotUnderstood, Value, evaluate
 from snowha.site.model import Network
@@ -22,6 +22,8 @@ from snowha.site.names import check_address, check_path, check_server_name, chec
 
 __all__ = ["ImageDestination", "SnowConf", "parse", "set_array", "set_network_gateway", "set_scalar"]
 
+ENVIRONMENT = "/etc/profile.d/00-snow-env.sh"
+"""Where sNow! 2.0 sets its folders, for every login."""
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
 _NETWORK = re.compile(r"NET_[A-Z0-9_]+")
 _GATEWAY = 1
@@ -124,12 +126,16 @@ class SnowConf:
             check_path(path, where=where)
         return ImageDestination(cast(Literal["lvm", "dir", "nfs"], kind), value)
 
-    def ipmi_user(self) -> str:
-        return self.scalar("IPMI_USER")
-
-    def ipmi_password(self) -> str:
-        """For a 0600 file and nothing else."""
-        return self.scalar("IPMI_PASSWORD")
+    def ipmi_is_lanplus(self) -> bool:
+        """``IPMI_TYPE``: ``lanplus`` (IPMI 2.0) unless the file says ``lan``. InputError for what no fence device speaks."""
+        kind = self.scalar("IPMI_TYPE", "") or "lanplus"
+        if kind not in ("lanplus", "lan"):
+            raise InputError(
+                f"IPMI_TYPE is {show(kind)}: a BMC is asked over the network, with lanplus or lan",
+                where=self.at("IPMI_TYPE"),
+                remedy="write IPMI_TYPE=lanplus, or give each [[server]] of ha.toml the fence agent of its BMC",
+            )
+        return kind == "lanplus"
 
     def nfs_server(self) -> str:
         """``NFS_SERVER``, empty when the file sets none."""
@@ -141,12 +147,12 @@ class SnowConf:
         return _REFERENCE.sub(lambda match: self.scalar(match[1] or match[2]), self.scalar(name))
 
     def _get(self, name: str) -> str | dict[str, str] | None:
-        value = self.values.get(name)
+        value = self.values.get(name, self.values.get(ANYTHING))
         if isinstance(value, NotUnderstood):
             raise InputError(
                 f"the value of {name} is not known without running the file: {value.reason}",
                 where=f"{self.where}:{value.line}",
-                remedy=f"write the value of {name} out",
+                remedy=f"write the value of {name} out, on a line behind that one",
             )
         return value
 
@@ -154,15 +160,39 @@ class SnowConf:
         raise InputError(f"{name} is not set", where=self.where, remedy=f"add a line {name}=… to it")
 
 
-def parse(text: str, *, where: str, environment: Mapping[str, str] | None = None) -> SnowConf:
+def parse(
+    text: str,
+    *,
+    where: str,
+    environment: str = "",
+    read: Callable[[str], str | None] = lambda path: None,
+) -> SnowConf:
     """Read a snow.conf; nothing in it is executed.
 
-    ``environment``: what is set before the file is sourced (sNow! 2.0: SNOW_ROOT, SNOW_ETC of
-    /etc/profile.d/00-snow-env.sh). An unclosed quote or array is an InputError with its line.
+    ``environment``: the text of what sets variables before the file is sourced (sNow! 2.0: SNOW_ROOT, SNOW_ETC of
+    /etc/profile.d/00-snow-env.sh). ``read``: the text of a file that is sourced in it, None if there is none; what is not
+    followed spoils what it may set. An unclosed quote or array is an InputError with its line.
     """
+    _refuse_windows(text, where=where)
+
+    def follow(path: str) -> tuple[Assignment, ...] | None:
+        inner = read(path) if path.startswith("/") else None
+        return None if inner is None else scan(inner, where=path)
+
     assignments = scan(text, where=where)
-    lines = {assignment.name: assignment.line for assignment in assignments}
-    return SnowConf(where=where, values=evaluate(assignments, environment), lines=lines)
+    lines = {assignment.name: assignment.line for assignment in assignments if assignment.name != ANYTHING}
+    before = evaluate(scan(environment, where=ENVIRONMENT), {}, follow)
+    return SnowConf(where=where, values=evaluate(assignments, before, follow), lines=lines)
+
+
+def _refuse_windows(text: str, *, where: str) -> None:
+    if "\r\n" in text:
+        line = text[: text.index("\r\n")].count("\n") + 1
+        raise InputError(
+            "the line ends as on Windows (CR LF), and the shell takes the CR into its value",
+            where=f"{where}:{line}",
+            remedy="convert the file: dos2unix",
+        )
 
 
 def set_network_gateway(text: str, key: str, gateway: str, *, where: str = "snow.conf") -> str:

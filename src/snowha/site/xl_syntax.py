@@ -1,26 +1,30 @@
 """The grammar of xl.cfg(5): ``key = value``, with strings, numbers and lists, each with its place in the text.
 
-After Xen's tools/libs/util/libxlu_cfg_l.l and libxlu_cfg_y.y: a statement ends with the line or with ``;``, lists may
-go over lines and end with a comma, a later setting of a key replaces an earlier one, ``+=`` adds to it.
+After Xen's tools/libs/util/libxlu_cfg_l.l and libxlu_cfg_y.y, and compared with them in the tests: a statement ends with the
+line or with ``;``, a comment with the end of its line, lists may go over lines and end with a comma, a later setting of a key
+replaces an earlier one, ``+=`` adds to it. Space is blanks and tabs; keys and numbers have no capitals.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from snowha.errors import InputError
 from snowha.site.names import show
 
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_NUMBER = re.compile(r"[0-9][0-9A-Fa-fxX]*", re.ASCII)
+_KEY = re.compile(r"[a-z][a-z0-9_.]*", re.ASCII)
+_NUMBER = re.compile(r"[0-9][0-9a-fx]*", re.ASCII)
 _STRING = {
     "'": re.compile(r"'((?:[^'\\\n]|\\.)*)'"),
     '"': re.compile(r'"((?:[^"\\\n]|\\.)*)"'),
 }
-_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|[0-7]{1,3}|.)")
-_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", '"': '"', "\\": "\\"}
+_DEEPEST = 50
+"""Lists in lists. xl takes some thousands; it knows no setting that needs more than two."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Setting:
 
 def parse_settings(text: str, *, where: str) -> tuple[Setting, ...]:
     """Every setting, in the order of the file. What xl could not parse is an InputError with its line."""
+    if "\0" in text:
+        raise InputError(
+            "there is a NUL in it", where=f"{where}:{line_at(text, text.index(chr(0)))}", remedy="remove it"
+        )
     return tuple(_Parser(text, where).run())
 
 
@@ -79,6 +87,15 @@ class _Parser:
     def fail(self, message: str, position: int, remedy: str) -> NoReturn:
         raise InputError(message, where=f"{self.where}:{line_at(self.text, position)}", remedy=remedy)
 
+    def fail_at_word(self, message: str, remedy: str) -> NoReturn:
+        """Say what xl trips over, where one can be misled by what is seen in an editor."""
+        char = self.peek()
+        if char == "\r":
+            message, remedy = "the line ends as on Windows (CR LF), which xl refuses", "convert the file: dos2unix"
+        elif char in ("\f", "\v", "\ufeff", "\xa0"):
+            message, remedy = f"{show(char)} is no space to xl", "remove this character"
+        self.fail(message, self.pos, remedy)
+
     def peek(self) -> str:
         return self.text[self.pos : self.pos + 1]
 
@@ -97,7 +114,8 @@ class _Parser:
         start = self.pos
         key = _KEY.match(self.text, start)
         if not key:
-            self.fail(f"{self.rest()} is no setting", start, "write key = value, as in xl.cfg(5)")
+            remedy = "write key = value, as in xl.cfg(5); xl's keys have small letters"
+            self.fail_at_word(f"{self.rest()} is no setting", remedy)
         self.pos = key.end()
         self.skip(newlines=False)
         operator_start = self.pos
@@ -109,27 +127,29 @@ class _Parser:
         value = self.value()
         self.skip(newlines=False)
         if self.peek() not in ("", "\n", ";"):
-            self.fail(f"{self.rest()} behind the value of {key[0]}", self.pos, "end the line behind the value")
+            self.fail_at_word(f"{self.rest()} behind the value of {key[0]}", "end the line behind the value")
         return Setting(key[0], line_at(self.text, start), start, operator_start, operator, value)
 
-    def value(self) -> Atom | List:
+    def value(self, depth: int = 0) -> Atom | List:
         start = self.pos
         char = self.peek()
         if char == "[":
-            return self.list()
+            if depth == _DEEPEST:
+                self.fail(f"more than {_DEEPEST} lists in one another", start, "write the value as in xl.cfg(5)")
+            return self.list(depth + 1)
         if char in _STRING:
             match = _STRING[char].match(self.text, start)
             if not match:
                 self.fail(f"the quote ({char}) that opens here is not closed on its line", start, "close it")
             self.pos = match.end()
-            return Atom(start, self.pos, _ESCAPE.sub(_escaped, match[1]), char)
+            return Atom(start, self.pos, _ESCAPE.sub(partial(self.escaped, start), match[1]), char)
         match = _NUMBER.match(self.text, start)
         if not match:
-            self.fail(f"{self.rest()} is no value", start, "write a number, a quoted string or a list")
+            self.fail_at_word(f"{self.rest()} is no value", "write a number, a quoted string or a list")
         self.pos = match.end()
         return Atom(start, self.pos, match[0], "")
 
-    def list(self) -> List:
+    def list(self, depth: int) -> List:
         start = self.pos
         self.pos += 1
         items: list[Atom | List] = []
@@ -140,19 +160,29 @@ class _Parser:
             if self.peek() == "]":
                 self.pos += 1
                 return List(start, self.pos, tuple(items))
-            items.append(self.value())
+            items.append(self.value(depth))
             self.skip(newlines=True)
             if self.peek() == ",":
                 self.pos += 1
             elif self.peek() not in ("]", ""):
-                self.fail(f"{self.rest()} in a list", self.pos, "separate the values of a list with ','")
+                self.fail_at_word(f"{self.rest()} in a list", "separate the values of a list with ','")
+
+    def escaped(self, start: int, match: re.Match[str]) -> str:
+        code = match[1]
+        if code not in _ESCAPED:
+            # xl refuses \\x, and drops what \\0 to \\7 begin
+            self.fail(f"{show(match[0])} in a string is not what xl knows", start, "write \\\\ for a backslash")
+        return _ESCAPED[code]
 
     def skip(self, *, newlines: bool) -> None:
         while char := self.peek():
-            if char in " \t\r\f\v" or (newlines and char == "\n"):
+            if char in " \t" or (newlines and char == "\n"):
                 self.pos += 1
             elif char == "#":
                 end = self.text.find("\n", self.pos)
+                # a `#` alone is taken at the end of the file, anything behind it is not
+                if end < 0 and self.pos + 1 < len(self.text):
+                    self.fail("the last line is a comment that no newline ends, which xl refuses", self.pos, "add one")
                 self.pos = end if end >= 0 else len(self.text)
             else:
                 return
@@ -161,12 +191,3 @@ class _Parser:
         return (
             show(self.text[self.pos :].partition("\n")[0].rstrip()[:40]) if self.peek() not in ("", "\n") else "nothing"
         )
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = match[1]
-    if len(code) > 1 and code[0] == "x":
-        return chr(int(code[1:], 16))
-    if code[0] in "01234567":
-        return chr(int(code, 8) & 0xFF)
-    return _ESCAPED.get(code, code)

@@ -11,10 +11,11 @@ from importlib import resources
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
 from snowha.hosts.reading import looking
+from snowha.site.disk_spec import OUR_SCRIPT
 from snowha.site.model import Disk
 
 PATH = "/usr/lib/snow-ha/snow-lease"
-SCRIPT = "block-snow"
+SCRIPT = OUR_SCRIPT
 """The name of the block script in a domain's config."""
 PROVIDER, AGENT = "snow-ha", "domain"
 """Of the resource agent: ocf:snow-ha:domain."""

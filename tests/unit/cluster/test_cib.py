@@ -99,7 +99,7 @@ def test_the_floating_ip_is_the_guides() -> None:
     assert parameters(composed(site()), "xsnow-vip") == {"ip": "192.168.8.254", "cidr_netmask": "24", "nic": "xsnow0"}
 
 
-@pytest.mark.parametrize("name", ["fence-snow01", "xsnow-vip", "1node"])
+@pytest.mark.parametrize("name", ["fence-snow01", "xsnow-vip", "1node", "cib-bootstrap-options"])
 def test_a_name_that_cannot_be_a_resource_is_refused(name: str) -> None:
     here = site(names=(name,))
     with pytest.raises(InputError) as caught:
@@ -117,6 +117,46 @@ def test_a_server_that_cannot_be_fenced_is_refused() -> None:
 def test_every_id_is_there_once() -> None:
     ids = [element.get("id") for element in etree.fromstring(OUR_CIB).iterfind(".//*[@id]") if element.tag != "node"]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "a.params", "a.meta", "a.operations", "a.monitor", "a.params.name"),
+        ("x-on-snow02", "x", "snow-properties", "snow-rsc-defaults"),
+        ("web.example", "web_example", "fence-snow01.params", "xsnow-vip.params"),
+    ],
+)
+def test_names_with_any_sign_have_ids_of_their_own(names: tuple[str, ...]) -> None:
+    """The cluster would refuse its whole configuration."""
+    here = replace(site(3, names), apart=(("a-b", "c"), ("a", "b-c"), ("a.b", "c")))
+    where = dict.fromkeys(names, "snow02")
+    wanted = cib.compose(here, where, options=replace(options(here), live_migration=frozenset(names)))
+    merged = cib.merge(fresh_cib(here), wanted)
+    ids = [element.get("id") for element in etree.fromstring(merged).iterfind(".//*[@id]") if element.tag != "node"]
+    assert len(ids) == len(set(ids))
+    assert cib.differs(merged, wanted) == ()
+    assert set(names) <= {element.get("id") for element in etree.fromstring(merged).iter("primitive")}
+    assert cib.merge(merged, wanted) == merged
+
+
+@pytest.mark.parametrize("score", ["10", "INFINITY", "1000000000"])
+def test_a_set_with_a_higher_score_is_what_counts(score: str) -> None:
+    """It switches fencing off although ours says on: Pacemaker takes the highest score first."""
+    for place in ("<crm_config>", "</crm_config>"):
+        other = (
+            f'<cluster_property_set id="mine" score="{score}"><nvpair id="m" name="stonith-enabled" value="false"/>'
+            "</cluster_property_set>"
+        )
+        text = OUR_CIB.decode().replace(place, place + other if place[1] != "/" else other + place).encode()
+        assert cib.differs(text, composed(site())) == ("property stonith-enabled: false, wanted true",)
+        assert cib.differs(cib.merge(text, composed(site())), composed(site())) == ()
+
+
+def test_a_set_with_a_lower_score_does_not_count() -> None:
+    other = '<cluster_property_set id="m" score="-5"><nvpair id="n" name="stonith-enabled" value="no"/></cluster_property_set>'
+    text = OUR_CIB.decode().replace("<crm_config>", "<crm_config>" + other).encode()
+    assert cib.differs(text, composed(site())) == ()
 
 
 def test_what_is_the_clusters_own_stays() -> None:

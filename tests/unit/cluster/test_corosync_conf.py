@@ -145,3 +145,13 @@ def test_what_is_rendered_reads_back_the_same(sections: tuple[Section, ...]) -> 
     """Else a foreign setting would be lost when a file is rewritten."""
     root = Section("", (), sections)
     assert parse(render(root)) == root
+
+
+@pytest.mark.parametrize("text", ["totem {\n : x\n}\n", ":\n", "totem {\n\t:\n}\n"])
+def test_a_value_without_a_key_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(InputError, match="no key"):
+        parse(text)
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    assert parse("totem {\n cluster_name: a\x0cb\u2028c\n}\n").one("totem").get("cluster_name") == "a\x0cb\u2028c"

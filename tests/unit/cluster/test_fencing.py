@@ -10,8 +10,9 @@ from cluster_sites import server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snowha.cluster.fencing import FenceDevice, parse_status, probe_argv, secret_script, tools
+from snowha.cluster.fencing import parse_status, probe_argv, reason_in, secret_script, tools
 from snowha.errors import InputError, UnreachableError
+from snowha.site.model import FenceDevice
 
 SCRIPT = "/etc/snow-ha/fence/snow01"
 
@@ -103,3 +104,40 @@ def test_ipmitool_is_asked_for_where_it_is_used() -> None:
     """The Debian package of the agents only recommends it."""
     assert tools(FenceDevice("fence_ipmilan", "10.0.0.101", "admin", "s")) == ("fence_ipmilan", "ipmitool")
     assert tools(FenceDevice("fence_apc", "10.0.0.101", "admin", "s")) == ("fence_apc",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cipher": 17}, ["--cipher=17"]),
+        ({"privilege": "operator"}, ["--privlvl=operator"]),
+        ({"port": 6230}, ["--ipport=6230"]),
+        ({"cipher": 0, "lanplus": False}, ["--cipher=0"]),
+    ],
+)
+def test_a_bmc_is_spoken_to_as_it_needs(changes: dict[str, object], words: list[str]) -> None:
+    """It is said to be broken, and its server can never be made highly available."""
+    fence = replace(server(1).fence, **changes)  # type: ignore[type-var]
+    argv = probe_argv(replace(server(1), fence=fence), SCRIPT)
+    assert set(words) <= set(argv)
+    assert ("--lanplus" in argv) == fence.lanplus  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("RAKP 2 HMAC is invalid\nError: Unable to establish IPMI v2 / RMCP+ session\n", "RAKP 2 HMAC is invalid"),
+        (
+            "Error in open session response message : no matching cipher suite\n\nError: Unable to establish IPMI v2\n",
+            "Error in open session response message : no matching cipher suite",
+        ),
+        ("Error: Unable to establish IPMI v2 / RMCP+ session\n", "Error: Unable to establish IPMI v2 / RMCP+ session"),
+        (
+            "Set Session Privilege Level to ADMINISTRATOR failed\nError: Unable to establish IPMI v2\n",
+            "Set Session Privilege Level to ADMINISTRATOR failed",
+        ),
+        ("", ""),
+    ],
+)
+def test_of_what_is_printed_the_line_that_says_why_is_told(said: str, why: str) -> None:
+    assert reason_in(said) == why

@@ -340,6 +340,29 @@ def test_control_sockets_are_ours_alone(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert len(str(runtime_folder())) < 64
 
 
+@pytest.mark.needs("ssh")
+def test_a_users_own_configuration_opens_no_door(tmp_path: Path) -> None:
+    """Root on any server could use the agent of whoever works here, and any machine could be taken for a server."""
+    config = tmp_path / "config"
+    config.write_text(
+        "Host *\n ForwardAgent yes\n StrictHostKeyChecking no\n ForwardX11 yes\n Tunnel yes\n PermitLocalCommand yes\n"
+        " LocalCommand touch /x\n GSSAPIDelegateCredentials yes\n VerifyHostKeyDNS yes\n NoHostAuthenticationForLocalhost yes\n"
+    )
+    words = SshHost("snow01", "192.0.2.1", Ssh(config=str(config)))._client()
+    done = subprocess.run([words[0], "-G", *words[1:], "192.0.2.1"], capture_output=True, text=True, check=True)
+    settings = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    assert settings["stricthostkeychecking"] == "true"
+    off = (
+        "forwardagent",
+        "forwardx11",
+        "tunnel",
+        "permitlocalcommand",
+        "gssapidelegatecredentials",
+        "verifyhostkeydns",
+    )
+    assert {settings[name] for name in off} <= {"no", "false"}
+
+
 @contextlib.contextmanager
 def frozen_run(
     words: list[str], folder: Path

@@ -16,7 +16,7 @@ from snowha.errors import InputError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
-from snowha.migration import address_use, undo_cluster
+from snowha.migration import address_use, autostart, undo_cluster
 from snowha.migration.ground import Ground, read_domains
 from snowha.site import domain_config, ha_toml
 from snowha.site.ha_file import HaFile
@@ -182,6 +182,8 @@ class SimulatedHost:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
                     del self.own[path]
+            if words[2] == autostart.script():
+                return 0, self._autostart(words[4:])
             return 0, "" if words[2] == xl.UNTIL_GONE else "changed\n"
         world, here = self.world, self.name
         match words:
@@ -311,6 +313,21 @@ class SimulatedHost:
             if code:
                 break
         return code, "".join(f"{line}\n" for line in lines)
+
+    def _autostart(self, configs: list[str]) -> str:
+        """What autostart.sh prints: links in /etc/xen/auto."""
+
+        def word(text: str) -> str:
+            return base64.b64encode(text.encode()).decode()
+
+        lines = [
+            f"folder {word('/etc/xen/auto')} {word('/etc/xen/auto')}",
+            *(f"config {word(path)}" for path in configs),
+        ]
+        for path, target in sorted(self.links.items()):
+            if path.startswith("/etc/xen/auto/"):
+                lines.append(f"entry {word(path)} {word(target)} {word(self.text(target) or '')}")
+        return "".join(f"{line}\n" for line in lines)
 
     def _keep(self, path: str) -> None:
         self.world.clock += 1

@@ -195,9 +195,17 @@ def test_one_server_by_two_names_is_refused(site: Site) -> None:
 
 def test_what_snow_itself_would_refuse_is_not_written(site: Site) -> None:
     """The next command would name a line of a file that this one has just made."""
-    site.names = {"snow02": "snow03"}  # with the address of the first
+    folder = str(Path(next(path for path in site.world.shared if path.endswith(".cfg"))).parent)
+    site.world.shared[f"{folder}/snow02.cfg"] = (b"name = 'snow02'\nkernel = '/boot/vmlinuz'\nmemory = 512\n", 0o644)
     said = site.refused("snow01", "snow02", code=4)
-    assert "two links have the address 192.168.8.1" in said and "nothing is written" in said
+    assert "snow02" in said and "nothing is written" in said
+    assert site.files() == {}
+
+
+def test_servers_with_one_address_are_named(site: Site) -> None:
+    """ "They share no network" would be looked for in cables and switches."""
+    site.names = {"snow02": "snow03"}  # with the address of the first
+    assert "192.168.8.1 is an address of snow01 and snow02" in site.refused("snow01", "snow02", code=4)
     assert site.files() == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from simulated import single_server
@@ -11,7 +12,7 @@ from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration.packages import server_packages
-from snowha.migration.servers import logins, software
+from snowha.migration.servers import boot, logins, software
 from snowha.migration.servers.boot import wait_for_xen
 from snowha.migration.servers.settings import with_save_empty
 from snowha.xen import xl
@@ -20,9 +21,13 @@ from snowha.xen import xl
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("A=1\nXENDOMAINS_SAVE=/var/lib/xen/save\nB=2\n", 'A=1\nXENDOMAINS_SAVE=""\nB=2\n'),
-        ("", 'XENDOMAINS_SAVE=""\n'),
-        ("#XENDOMAINS_SAVE=/var/lib/xen/save\n", '#XENDOMAINS_SAVE=/var/lib/xen/save\nXENDOMAINS_SAVE=""\n'),
+        ("A=1\nXENDOMAINS_SAVE=/var/lib/xen/save\nB=2\n", "A=1\nXENDOMAINS_SAVE=''\nB=2\n"),
+        ("", "XENDOMAINS_SAVE=''\n"),
+        ("#XENDOMAINS_SAVE=/var/lib/xen/save\n", "#XENDOMAINS_SAVE=/var/lib/xen/save\nXENDOMAINS_SAVE=''\n"),
+        ('XENDOMAINS_SAVE=""\nXENDOMAINS_SAVE="/x"\n', 'XENDOMAINS_SAVE=""\nXENDOMAINS_SAVE=""\n'),
+        ("  export XENDOMAINS_SAVE=/x\n", "  export XENDOMAINS_SAVE=''\n"),
+        ("XENDOMAINS_SAVE=/x\n. /etc/more\n", "XENDOMAINS_SAVE=/x\n. /etc/more\nXENDOMAINS_SAVE=''\n"),
+        ("if true; then XENDOMAINS_SAVE=/x; fi\n", "if true; then XENDOMAINS_SAVE=/x; fi\nXENDOMAINS_SAVE=''\n"),
     ],
 )
 def test_it_becomes_empty(before: str, after: str) -> None:
@@ -111,3 +116,42 @@ def test_a_server_must_be_able_to_log_in_to_itself() -> None:
     ):
         asked = replace(ground, hosts={"snow01": first, "snow02": second})
         assert logins.missing(asked) == "snow01: cannot log in to snow01 as root"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'GRUB_CMDLINE_XEN="dom0_mem=1024M \\\n  console=com1"\n',
+        "export GRUB_CMDLINE_XEN=dom0_mem=512M\n",
+        'GRUB_CMDLINE_XEN="a"\nGRUB_CMDLINE_XEN="$GRUB_CMDLINE_XEN b"\n',
+        'A=1024M\nGRUB_CMDLINE_XEN="dom0_mem=$A,max:$A"\n',
+        "GRUB_CMDLINE_XEN='it'\\''s'\nGRUB_CMDLINE_XEN_DEFAULT=\"\"\n",
+    ],
+)
+def test_grubs_settings_are_what_the_shell_reads_and_reads_again(tmp_path: Path, text: str) -> None:
+    """Half a string was written on the new server, and update-grub failed there for ever."""
+    grub = tmp_path / "grub"
+
+    def read(content: str) -> dict[str, str]:
+        grub.write_text(content)
+        script = boot._GRUB_SETTINGS.replace("/etc/default/grub.d", str(tmp_path / "none")).replace(
+            "/etc/default/grub", str(grub)
+        )
+        host = PlaybackHost(
+            "snow01", [Call(("sh", "-c", boot._GRUB_SETTINGS), LocalHost().run(["sh", "-c", script]).stdout)]
+        )
+        with host:
+            return boot.xen_settings(host)
+
+    settings = read(text)
+    assert settings["GRUB_CMDLINE_XEN"]
+    assert "\n" not in settings["GRUB_CMDLINE_XEN"]
+    assert read(boot._grub_lines(settings)) == settings
+
+
+@pytest.mark.parametrize("text", ['GRUB_CMDLINE_XEN="a\n', "GRUB_CMDLINE_XEN=a\nfalse\n", "GRUB_CMDLINE_XEN =a\nX=1\n"])
+def test_a_file_that_grub_cannot_read_is_not_copied(tmp_path: Path, text: str) -> None:
+    grub = tmp_path / "grub"
+    grub.write_text(text)
+    script = boot._GRUB_SETTINGS.replace("/etc/default/grub", str(grub))
+    assert not LocalHost().run(["sh", "-c", script], check=False).ok

@@ -23,9 +23,10 @@ from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import CommandError, InputError, ProofError, SiteError
 from snowha.hosts.files import read_text, write_file
 from snowha.migration import left_down, undo, undo_images
-from snowha.migration.ground import Ground, image_path, read_domains
+from snowha.migration.ground import Ground, read_domains
 from snowha.migration.steps import all_steps
 from snowha.plan.step import Step, in_order
+from snowha.site.image_names import image_paths
 from snowha.xen import xl
 
 PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
@@ -420,7 +421,7 @@ def test_a_login_that_was_there_before_us_stays() -> None:
 def test_images_are_where_the_migration_puts_them() -> None:
     ground, _, _ = single_server(("deploy01",))
     domain = ground.site.domain("deploy01")
-    assert image_path(ground.site, domain, domain.disks[0]) == "/sNow/domains/deploy01/deploy01-disk"
+    assert image_paths(domain, ground.site.paths.images)["xvda2"] == "/sNow/domains/deploy01/deploy01-disk"
 
 
 @pytest.mark.parametrize("verb", ["apply", "undo"])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowha.errors import InputError
+from snowha.site.disk_spec import unmovable
 from snowha.site.domain_config import parse, parse_disk, render_disk, replace_disk, set_value
 from snowha.site.model import Disk, Domain, Vif
 
@@ -88,6 +89,7 @@ def test_numbers_need_no_quotes_and_the_last_setting_counts() -> None:
 def test_a_domain_with_two_cards_and_several_addresses_is_read() -> None:
     text = CONFIG + "vif = [ 'ip=10.0.0.1 10.0.0.2, mac=00:16:3e:00:00:01, bridge=xsnow0', 'bridge=xpub0' ]\n"
     assert read(text).vifs == (Vif("xsnow0", "00:16:3e:00:00:01", "10.0.0.1 10.0.0.2"), Vif("xpub0"))
+    assert read(text).addresses == ("10.0.0.1", "10.0.0.2")
 
 
 def test_the_root_device_is_found_in_the_command_line_too() -> None:
@@ -95,7 +97,7 @@ def test_the_root_device_is_found_in_the_command_line_too() -> None:
     assert read(text).root_vdev == "xvda2"
 
 
-@pytest.mark.parametrize("key", ["name", "memory", "disk"])
+@pytest.mark.parametrize("key", ["name", "memory"])
 def test_a_config_without_what_a_domain_needs_says_what_is_missing(key: str) -> None:
     with pytest.raises(InputError, match=key):
         read(CONFIG.replace(f"\n{key} ", f"\nnot_{key} "))
@@ -236,11 +238,14 @@ def test_the_type_can_be_changed_without_a_contradiction(front: str) -> None:
     assert set_value(edited, "type", "pvh") == edited
 
 
-def test_windows_line_endings_and_a_missing_last_one_survive() -> None:
-    text = CONFIG.replace("\n", "\r\n").rstrip()
+def test_windows_line_endings_are_refused_and_a_missing_last_one_survives() -> None:
+    """xl refuses them: a domain whose config was changed with them would stay down."""
+    with pytest.raises(InputError, match="Windows"):
+        read(CONFIG.replace("\n", "\r\n"))
+    text = CONFIG.rstrip()
     assert read(text) == read(CONFIG)
     assert set_value(text, "memory", 256) == text.replace("'128'", "'256'")
-    assert set_value(text, "type", "pvh") == text.replace("kernel  ", "type        = 'pvh'\r\nkernel  ")
+    assert set_value(text, "type", "pvh") == text.replace("kernel  ", "type        = 'pvh'\nkernel  ")
 
 
 LINES = st.sampled_from(
@@ -255,13 +260,95 @@ LINES = st.sampled_from(
     old=st.sampled_from(["'x'", '"y"', "17", "'it\\'s'"]),
 )
 def test_bytes_outside_the_value_never_change(before: list[str], after: list[str], value: str, old: str) -> None:
-    head, tail = "".join(f"{line}\n" for line in before), "".join(f"\n{line}" for line in after)
+    head, tail = "".join(f"{line}\n" for line in before), "\n" + "".join(f"{line}\n" for line in after)
     edited = set_value(f"{head}extra = {old}{tail}", "extra", value)
     assert edited.startswith(f"{head}extra = ")
     assert edited.endswith(tail)
     assert set_value(edited, "extra", value) == edited
     minimal = f"{edited}\nname='n'\nmemory=1\ndisk=['/x,,xvda']\n"
     assert read(minimal).name == "n"
+
+
+@pytest.mark.parametrize(
+    ("more", "disks", "vifs"),
+    [
+        ("root = '/dev/nfs'\nextra = 'nfsroot=10.0.0.1:/r ip=dhcp'\ndisk = [ ]\n", 0, 1),
+        ("vif = [ '' ]\n", 2, 1),
+        ("vif = [ 'mac=00:16:3e:00:00:01' ]\n", 2, 1),
+        ("vif = [ 'ip=10.1.0.5/16' ]\n", 2, 1),
+        ("vif = [ 'bridge=ovsbr0.100' ]\n", 2, 1),
+        ("a.b = 1\nbootloader = 'pygrub'\n", 2, 1),
+        ("bootloader = '/usr/bin/pygrub'\n", 2, 1),
+        ("firmware = 'uefi'\ntype = 'hvm'\n", 2, 1),
+        ("name = 'web_01.example'\n", 2, 1),
+        ("disk += [ ',hdc:cdrom,r', 'file:/srv/i.iso,hdd:cdrom,r' ]\n", 4, 1),
+        ("memory = '0x100'\n", 2, 1),
+    ],
+)
+def test_shapes_of_the_field_that_xl_takes_are_taken(more: str, disks: int, vifs: int) -> None:
+    """One of them would end every verb for its whole site."""
+    domain = read(CONFIG + more)
+    assert (len(domain.disks), len(domain.vifs)) == (disks, vifs)
+    assert len(domain.moved_disks) == min(disks, 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "kernel"),
+    [
+        ("kernel = '/vmlinuz'\nramdisk = '/initrd.img'\nbootloader = 'pygrub'\n", ""),
+        ("kernel = 'vmlinuz'\nbootloader = 'pygrub'\ntype = 'pvh'\n", ""),
+        ("kernel = 'hvmloader'\nramdisk = ''\nbuilder = 'hvm'\n", ""),
+        ("kernel = '/usr/lib/xen-4.14/boot/hvmloader'\nramdisk = ''\ntype = 'hvm'\n", ""),
+        ("kernel = '/boot/vmlinuz'\nramdisk = ''\nbootloader = 'pygrub'\ntype = 'hvm'\n", "/boot/vmlinuz"),
+    ],
+)
+def test_a_kernel_in_the_domains_own_disk_is_none_that_the_server_must_have(more: str, kernel: str) -> None:
+    """It was looked for on every server, and the domain could not be moved."""
+    domain = read(CONFIG + more)
+    assert (domain.kernel, domain.ramdisk) == (kernel, "")
+
+
+def test_numbers_are_read_as_c_does() -> None:
+    assert read(CONFIG + "memory = '0x100'\n").memory_mib == 256
+    assert read(CONFIG + "memory = 010\n").memory_mib == 8
+    with pytest.raises(InputError, match=r"\+="):
+        read(CONFIG + "memory += 1\n")
+
+
+def test_addresses_are_split_once_without_their_prefix_lengths() -> None:
+    vif = "vif = [ 'ip=10.1.0.5/16  192.0.2.6', 'ip=0.0.0.0' ]\n"
+    assert read(CONFIG + vif).addresses == ("10.1.0.5", "192.0.2.6")
+
+
+@pytest.mark.parametrize("second", ["0xca02", "51714", "d0p2", "xvda2"])
+def test_one_device_under_two_names_is_two_disks_on_one(second: str) -> None:
+    with pytest.raises(InputError, match="two disks are"):
+        read(CONFIG + f"disk += [ '/x,,{second}' ]\n")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("format=qcow2,vdev=xvda2,target=/srv/d1.qcow2", "qcow2"),
+        ("format=qcow2,file:/srv/d1.qcow2,xvda2,w", "qcow2"),
+        ("tap:qcow2:/srv/d1.qcow2,xvda2,w", "qcow2"),
+        ("vhd:/srv/d1.vhd,xvda2,w", "vhd"),
+        ("format=qed,/srv/d1,xvda2,w", "qed"),
+        ("backend=storage,vdev=xvda2,target=/dev/vg/x", "storage"),
+        ("backendtype=standalone,specification=virtio,vdev=xvda2,target=/x", "virtio"),
+        ("script=block-dummy,vdev=xvda2,target=/dev/vg/x", "block-dummy"),
+        ("drbd:/dev/drbd0,xvda2,w", "block-drbd"),
+        ("colo,/dev/vg/x,,xvda2", "COLO"),
+        ("phy:/dev/vg/x,xvda2,w", ""),
+        ("backend=0,/dev/vg/x,,xvda2", ""),
+        ("script=block-snow,vdev=xvda2,target=/x", ""),
+        ("format=qcow2,vdev=hdc,cdrom,target=/x", ""),
+    ],
+)
+def test_what_an_image_of_bytes_could_not_stand_for_is_not_moved(spec: str, reason: str) -> None:
+    """It would be copied as bytes and attached as raw: the domain's data is not what it was."""
+    found = unmovable(parse_disk(spec))
+    assert (reason in found[0] and found[1]) if reason and found else found is None
 
 
 @given(st.text(st.sampled_from("a='\"[],#;\n \\+1"), max_size=40))

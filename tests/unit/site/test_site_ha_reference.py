@@ -37,6 +37,10 @@ REFUSED = {
     "fence.address": ("'10.0.0'", "'10.0.0.102'"),
     "fence.username": ("''", '"a\\nb"'),
     "fence.secret": ("'hunter2'", "'a/../../b'"),
+    "fence.cipher": ("-1", "256", "'3'", "3.5"),
+    "fence.privilege": ("'root'", "'Operator'", "4"),
+    "fence.port": ("0", "65536", "'623'"),
+    "fence.lanplus": ("'false'", "0"),
     "mount.source": ("''", "'-o'", "'a b'"),
     "mount.target": ("'sNow'", "'/home'"),
     "mount.fstype": ("''", "'nfs 4'"),
@@ -107,5 +111,5 @@ def _with(name: str, key: str, value: str) -> str:
     opening = r"^fence = \{" if name == "fence" else rf"^\[+{name}\]+$"
     begin = re.search(opening, SAMPLE, re.MULTILINE)
     assert begin is not None
-    old = re.compile(rf"(?<=[ \n]){key} = (\{{.*?\}}|\[.*?\]|\".*?\"|\d+)")
+    old = re.compile(rf"(?<=[ \n]){key} = (\{{.*?\}}|\[.*?\]|\".*?\"|\d+|true|false)")
     return SAMPLE[: begin.end()] + old.sub(lambda _: f"{key} = {value}", SAMPLE[begin.end() :], count=1)

@@ -37,6 +37,11 @@ def test_what_is_written_is_read_back_the_same() -> None:
     assert parse(TEXT, where="ha.toml") == HA
     bare = replace(HA, floating_ip=None, mounts=(), apart=(), domains=(), ssh=Ssh("snow", "/root/my ssh"))
     bare = replace(bare, servers=tuple(replace(server, fence=None) for server in bare.servers))
+    odd = FenceDevice(
+        "fence_ipmilan", "10.0.0.101", "admin", "s/x", cipher=17, privilege="operator", port=6230, lanplus=False
+    )
+    special = replace(HA, servers=(replace(HA.servers[0], fence=odd), HA.servers[1]))
+    assert parse(render(special), where="ha.toml") == special
     assert parse(render(bare), where="ha.toml") == bare
 
 
@@ -158,6 +163,27 @@ def test_a_domain_without_a_config_or_with_two_is_refused() -> None:
     with pytest.raises(InputError, match="two configs") as caught:
         compose(HA, [*map(domain, HA.domains), two])
     assert "/elsewhere/slurm01.cfg" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    "wrong", ['privilege = "root"', "cipher = 256", "port = 70000", 'cipher = "3"', 'lanplus = "no"']
+)
+def test_what_no_bmc_can_be_told_is_refused_with_its_line(wrong: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(
+            TEXT.replace('secret = "secrets/snow01.ipmi"', f'secret = "secrets/snow01.ipmi", {wrong}'), where="ha.toml"
+        )
+    assert caught.value.where.startswith("ha.toml:")
+
+
+@pytest.mark.parametrize("option", ['privilege = "operator"', "cipher = 3", "port = 623", "lanplus = false"])
+def test_what_another_agent_than_ipmis_has_no_option_for_is_refused(option: str) -> None:
+    """It would be dropped, and the fence test fail without a word about it."""
+    text = TEXT.replace('"fence_ipmilan"', '"fence_redfish"', 1)
+    with pytest.raises(InputError, match="does not speak IPMI"):
+        parse(
+            text.replace('secret = "secrets/snow01.ipmi"', f'secret = "secrets/snow01.ipmi", {option}'), where="ha.toml"
+        )
 
 
 @pytest.mark.parametrize(

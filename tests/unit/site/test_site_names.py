@@ -9,14 +9,34 @@ from snowha.site import names
 from snowha.site.names import check_address, check_domain_name, check_path, check_server_name
 
 
-@pytest.mark.parametrize("name", ["deploy01", "a", "slurm-ctl-01", "LDAP01", "x" * 63, "01a"])
+@pytest.mark.parametrize(
+    "name", ["deploy01", "a", "slurm-ctl-01", "LDAP01", "x" * 63, "01a", "a.b", "a_b", "web_01.example.org", "a_"]
+)
 def test_names_that_sites_use_are_accepted(name: str) -> None:
     assert check_domain_name(name, where="x.cfg:1") == name
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "a;reboot", "../../etc", "-rf", "a-", "a\n", "a b", "a.b", "a_b", "$(id)", "ä", "x" * 64, "a\x00"],
+    [
+        "",
+        ".",
+        "..",
+        "a;reboot",
+        "../../etc",
+        "-rf",
+        "a-",
+        "a\n",
+        "a b",
+        "a.",
+        ".a",
+        "_a",
+        "a/b",
+        "$(id)",
+        "ä",
+        "x" * 64,
+        "a\x00",
+    ],
 )
 def test_a_name_that_could_become_more_than_a_name_is_refused_with_its_place(name: str) -> None:
     for check in (check_domain_name, check_server_name):

@@ -60,7 +60,7 @@ def test_the_variables_a_migration_needs_are_read(conf: SnowConf) -> None:
     assert conf.scalar("SNOW_TOOL") == "/sNow/snow-tools"
     assert conf.servers() == ("snow01",)
     assert conf.image_destination() == ImageDestination("lvm", "snow_vg")
-    assert (conf.ipmi_user(), conf.ipmi_password(), conf.nfs_server()) == ("admin", "admin", "snow01")
+    assert (conf.scalar("IPMI_USER"), conf.nfs_server()) == ("admin", "snow01")
     assert conf.array("GOLDEN_NODES") == ("knl-01", "hsw-01")
     assert conf.table("CLUSTERS") == {"mycluster01": "knl[01-99]", "mycluster02": "hsw[01-99]"}
     assert list(conf.table("MOUNT_NFS")) == ["1", "2"]
@@ -146,7 +146,7 @@ def test_what_only_running_could_tell_is_not_guessed(text: str) -> None:
 
 def test_a_missing_variable_says_what_to_add() -> None:
     with pytest.raises(InputError, match="IPMI_USER is not set"):
-        parse("", where="snow.conf").ipmi_user()
+        parse("", where="snow.conf").scalar("IPMI_USER")
 
 
 def test_the_image_destination_is_expanded_even_from_single_quotes() -> None:
@@ -179,11 +179,15 @@ def test_the_guides_edits_change_four_lines_and_no_other_byte() -> None:
     assert text == expected
 
 
-def test_windows_line_endings_and_a_missing_last_one_survive() -> None:
-    text = 'A="1"\r\n# it\'s\r\nB=( x )'
-    assert set_scalar(text, "A", "2") == 'A="2"\r\n# it\'s\r\nB=( x )'
-    assert set_array(text, "B", ["x", "y"]) == 'A="1"\r\n# it\'s\r\nB=( x y )'
-    assert set_scalar(text, "C", "3") == text + "\r\nC='3'"
+def test_a_missing_last_line_ending_survives_and_windows_ones_are_refused() -> None:
+    """bash takes the CR into the value: a folder that nobody has."""
+    text = 'A="1"\n# it\'s\nB=( x )'
+    assert set_scalar(text, "A", "2") == 'A="2"\n# it\'s\nB=( x )'
+    assert set_array(text, "B", ["x", "y"]) == 'A="1"\n# it\'s\nB=( x y )'
+    assert set_scalar(text, "C", "3") == text + "\nC='3'"
+    with pytest.raises(InputError, match="Windows") as caught:
+        parse("A=1\nB=2\r\n", where="snow.conf")
+    assert caught.value.where == "snow.conf:2"
 
 
 def test_comments_and_line_breaks_in_an_array_survive() -> None:
@@ -280,9 +284,98 @@ def test_bash_reads_the_same_from_the_sample(tmp_path: Path, conf: SnowConf) -> 
     assert ours == _bash_says(SNOW_CONF, " ".join(names), tmp_path)
 
 
+COMMANDS = [
+    "IFS=,\nA=a,b\nX=( $A )\nX=1\n", "mapfile -t X <<< $'a\\nb'\nX=1\n", "X=( $(echo a b) )\nX=1\n",
+    "X=( a b )\nf() {\n X=2\n}\nX=1\n",
+    "let X=1\n", "let 'X = 1 + 1' Y=2\n", "eval X=1\n", "eval 'X=2; Y=3'\nY=9\n", "read X <<< 5\n",
+    "read -r X Y <<< '5 6'\n", "printf -v X '%s' 7\n", "mapfile -t X <<< a\n", "((X = 3))\n", "((X++))\nY=1\n",
+    "f() { X=2; }\nf\n", "function f { X=2; }\nX=1\nf\n", "f() {\n X=2\n}\nX=1\n", "f() ( X=2 )\nf\n",
+    "X=1\nreturn 0\nX=2\n", "X=1\n[ -z \"$NOPE\" ] && return 0\nX=2\n", "for X in 1 2; do :; done\n", "Y=${X:=5}\n",
+    ": ${X:=5}\n", "declare -i X=1+2\n", "declare -u X=abc\n", "declare -l X\nX=ABC\n", "Z=1\ndeclare -n X=Z\n",
+    "unset 'X'\n", "unset -f X\n", "unset $NOPE X\n", "export X\n", "export X=4 Y=5\n", "readonly Y=6\n", "X+=z\n",
+    "X=\\\n5\n", "X=1 :\n", "X=1 eval Y=2\n", "builtin eval X=8\n", "command let X=9\n", "$NOPE\n", "E=eval\n$E X=3\n",
+    "IFS=,\nA=a,b\nX=( $A )\n", "X=a # c\n", "X=( a 'b c' )\nX+=( d )\n", "X[3]=q\n", "X=$'a\\tb'\n", "getopts a X\n",
+    "if true; then let X=4; fi\n", "true && eval X=5\n", "while read X; do :; done <<< 'l'\n",
+    "select X in a; do break; done <<< 1\n", "X='#'\n", "cat <<END >/dev/null\nX=in\nEND\n", "X=1; let X=2; X=3\n",
+    "exec 3>/dev/null\nX=1\n", "Y=$(X=1)\n", "(X=1)\n", "{ X=1; }\n", "alias f=g\nX=1\n", "set -- a b\nX=1\n", "X=a;Y=b\n",
+    "X=1 Y=2\n", "export -n X\n", "declare X\n", "typeset X=5\n", "let X+=1\n",
+    "let X=1\nX[3]=q\nX=4\n", "let X=1\nX+=( q )\nX=4\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", ["", "X=0\nY=0\n"])
+@pytest.mark.parametrize("text", COMMANDS)
+def test_what_commands_do_to_variables_is_known_as_bash_does_it_or_said_not_to_be(
+    tmp_path: Path, text: str, before: str
+) -> None:
+    """It was ignored: the value that counted here was not the one that counts for sNow!."""
+    conf = parse(before + text, where="snow.conf")
+    for name in ("X", "Y"):
+        bash = _bash_says(before + text, name, tmp_path)
+        try:
+            value = conf.array(name, ())
+        except InputError as error:
+            assert error.where.startswith("snow.conf:") and error.remedy
+            continue
+        assert [str(len(value)), *value] == bash, name
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([*COMMANDS, "X=5\n", "Y=$X\n", "X=$Y\n"]), min_size=2, max_size=5).map("".join))
+def test_any_order_of_commands_is_read_as_bash_does(tmp_path: Path, text: str) -> None:
+    conf = parse(text, where="snow.conf")
+    for name in ("X", "Y"):
+        try:
+            value = conf.array(name, ())
+        except InputError:
+            continue
+        assert [str(len(value)), *value] == _bash_says(text, name, tmp_path), name
+
+
+def test_a_file_that_is_sourced_is_read_in_its_place(tmp_path: Path) -> None:
+    other = tmp_path / "other.conf"
+    other.write_text("A=2\nC=$B\n")
+    text = f"A=1\nB=b\nsource {other}\nD=$A\n"
+    conf = parse(text, where="x", read=lambda path: Path(path).read_text() if Path(path).exists() else None)
+    ours = [word for name in "ABCD" for word in ("1", conf.scalar(name))]
+    assert ours == _bash_says(text, "A B C D", tmp_path)
+    loop = parse(f". {other}\nX=1\n", where="x", read=lambda path: f"A=1\n. {other}\nB=2\n")
+    assert loop.scalar("X") == "1"
+
+
+def test_what_is_not_followed_spoils_what_it_may_set_and_nothing_behind_it() -> None:
+    conf = parse("A=1\n. /nowhere\nB=2\n", where="snow.conf")
+    assert conf.scalar("B") == "2"
+    for name in ("A", "NEVER_SET"):
+        with pytest.raises(InputError, match="not followed") as caught:
+            conf.scalar(name, "default")
+        assert caught.value.where == "snow.conf:2"
+    edited = set_scalar("A=1\n. /nowhere\n", "A", "3")
+    assert parse(edited, where="x").scalar("A") == "3"
+
+
+def test_variables_of_snow_2_are_known() -> None:
+    """Its own example could not be read."""
+    profile = "export SNOW_ROOT=/sNow\nexport SNOW_SRV=${SNOW_ROOT}/srv SNOW_ETC=$SNOW_ROOT/etc\nexport PATH=$PATH:/x\n"
+    conf = parse("IMG_DST='dir=${SNOW_SRV}'\nX=$SNOW_ETC/y\n", where="snow.conf", environment=profile)
+    assert conf.image_destination() == ImageDestination("dir", "/sNow/srv")
+    assert conf.scalar("X") == "/sNow/etc/y"
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES, values=st.lists(VALUES, max_size=3), style=st.sampled_from(["X=a\n", 'X="a"\n', "X='a'\n"]))
 @example(value="p@ss'w\"o$rd`!\\", values=["a b", "", "*", "~", "{a,b}", "#x"], style='X="a"\n')
 def test_bash_reads_back_what_was_set(tmp_path: Path, value: str, values: list[str], style: str) -> None:
     text = set_array(set_scalar(style, "X", value), "Y", values)
     assert _bash_says(text, "X Y", tmp_path) == ["1", value, str(len(values)), *values]
+
+
+@pytest.mark.parametrize(("text", "lanplus"), [("", True), ("IPMI_TYPE=lanplus\n", True), ("IPMI_TYPE='lan'\n", False)])
+def test_the_type_of_ipmi_is_what_the_file_says(text: str, lanplus: bool) -> None:
+    assert parse(text, where="snow.conf").ipmi_is_lanplus() == lanplus
+
+
+def test_a_type_of_ipmi_that_no_fence_device_speaks_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        parse("\nIPMI_TYPE=open\n", where="snow.conf").ipmi_is_lanplus()
+    assert caught.value.where == "snow.conf:2"

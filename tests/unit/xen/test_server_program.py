@@ -307,6 +307,28 @@ def test_a_stop_that_cannot_be_proven_fails(servers: Servers) -> None:
     assert "ocf-exit-reason:it cannot be told whether deploy01 runs here, so it is not stopped" in ended.err
 
 
+def test_an_image_that_was_lent_to_a_bootloader_is_taken_back(servers: Servers) -> None:
+    """An xl that is killed while pygrub looks for the kernel leaves the image attached to the server itself: the domain could be
+    started nowhere, and its stop would end in a fencing."""
+    (servers.folder / "deploy01.cfg").write_text(
+        f"name = 'deploy01'\nbootloader = 'pygrub'\n"
+        f"disk = [ 'format=raw,vdev=xvda,access=rw,script=block-snow,target={servers.image}' ]\n"
+    )
+    disks = servers.folder / "run-snow01/disks"
+    disks.mkdir(parents=True, exist_ok=True)
+    for number, image in (("51712", servers.image), ("51728", "/sNow/domains/web/web-disk")):
+        note = f"image={image}\ndomain=Domain-0\nmode=w\nloop=\ndm=snow-0-{number}\nholder=\n"
+        (disks / f"0-{number}").write_text(note)
+    xl = servers.folder / "bin/xl"
+    xl.write_text(
+        f'#!/bin/sh\n[ "$1" != block-detach ] || {{ rm {disks}/"$2-$3"; exit; }}\ncat <<END\n{xl_list()}\nEND\n'
+    )
+    xl.chmod(0o755)
+    ended = agent(servers, "stop", timeout="20000")
+    assert ended.code == 0, ended.err
+    assert [path.name for path in disks.iterdir()] == ["0-51728"]
+
+
 def test_half_a_migration_is_not_not_running(servers: Servers) -> None:
     servers.says("xl", xl_list(row("deploy01--incoming", "--p---")))
     ended = agent(servers, "monitor")

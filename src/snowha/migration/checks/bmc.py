@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 import uuid
 
+from snowha.cluster.fencing import reason_in
 from snowha.hosts.api import Host
 from snowha.hosts.reading import looking
 from snowha.migration.checks.facts import BmcFact
-from snowha.site.model import Server
+from snowha.site.model import FenceDevice, Server
 
 # The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
 _ASK = looking("""\
 export LC_ALL=C
 command -v ipmitool > /dev/null || exit 127
 IFS= read -r secret
-ask() { printf '%s\\n' "$secret" | ipmitool -I lanplus -H "$1" -U "$2" -f /dev/stdin "$3" "$4" 2>&1; }
-said=$(ask "$1" "$2" power status) || { printf '%s\\n' "$said"; exit 1; }
+ask() { printf '%s\\n' "$secret" | ipmitool "$@" 2>&1; }
+said=$(ask "$@" -f /dev/stdin power status) || { printf '%s\\n' "$said"; exit 1; }
 printf '%s\\n' "$said"
-ask "$1" "$2" mc guid || true
+ask "$@" -f /dev/stdin mc guid || true
 """)
 
 
@@ -33,9 +34,7 @@ def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 4
         return BmcFact("unasked")
     found = BmcFact("unasked")
     for host in askers:
-        done = host.run(
-            ["sh", "-c", _ASK, "sh", fence.address, fence.username], input=f"{password}\n", check=False, timeout=timeout
-        )
+        done = host.run(["sh", "-c", _ASK, "sh", *_options(fence)], input=f"{password}\n", check=False, timeout=timeout)
         if done.returncode == 127:
             continue
         found = parse(done.stdout + done.stderr, done.ok)
@@ -44,12 +43,19 @@ def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 4
     return found
 
 
+def _options(fence: FenceDevice) -> list[str]:
+    """How ipmitool(1) speaks to this BMC."""
+    words = ["-I", "lanplus" if fence.lanplus else "lan", "-H", fence.address, "-U", fence.username]
+    for option, value in (("-C", fence.cipher), ("-L", fence.privilege.upper()), ("-p", fence.port)):
+        words += [option, str(value)] if value not in (None, "") else []
+    return words
+
+
 def parse(text: str, ok: bool) -> BmcFact:
     """``power status`` and ``mc guid`` of ipmitool 1.8.19, one after the other."""
     power = re.search(r"Chassis Power is (on|off)", text)
     if not ok or not power:
-        said = text.strip().splitlines()
-        return BmcFact("refused", said[-1] if said else "no answer")
+        return BmcFact("refused", reason_in(text) or "no answer")
     guid = re.search(r"^System GUID\s*:\s*([0-9a-fA-F-]{32,36})\s*$", text, re.MULTILINE)
     return BmcFact("on" if power[1] == "on" else "off", power[0], guid[1] if guid else "")
 

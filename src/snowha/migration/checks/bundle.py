@@ -10,6 +10,7 @@ from importlib import resources
 
 from snowha.errors import CommandError
 from snowha.hosts.reading import looking
+from snowha.migration import autostart
 from snowha.migration.checks.facts import LoginFact, Reach
 from snowha.operations import image_room
 from snowha.xen import attachments, saved
@@ -76,4 +77,5 @@ def _answered(status: int) -> bool | None:
 
 
 def _script(name: str) -> str:
-    return looking(resources.files("snowha.migration.checks").joinpath(name).read_text())
+    text = resources.files("snowha.migration.checks").joinpath(name).read_text()
+    return looking(text.replace("@autostart@\n", autostart.script()))

@@ -6,6 +6,7 @@ docs/checks.md is made from this; a finding that is not listed here cannot be ma
 from __future__ import annotations
 
 from snowha.errors import InputError, UnreachableError
+from snowha.migration.checks.catalogue_domains import DOMAIN_ENTRIES
 from snowha.migration.checks.catalogue_images import IMAGE_ENTRIES
 from snowha.migration.checks.entry import Entry
 from snowha.operations.findings import KINDS
@@ -93,7 +94,22 @@ ENTRIES: dict[str, Entry] = {
         "systemctl disable corosync pacemaker",
         fix="servers.settings.{server}",
     ),
+    "unattended-upgrades": Entry(
+        "Packages that are replaced, or services restarted, by themselves",
+        "warn",
+        "A restart of Corosync or Pacemaker at a time that nobody chose can get a server fenced, on all servers in the same "
+        "night; xl of another version than the hypervisor under it may not manage its domains.",
+        'add "xen", "corosync", "pacemaker" and "libxen" to Unattended-Upgrade::Package-Blacklist, and drain a server before '
+        "it is upgraded",
+    ),
     # storage
+    "writable-by-others": Entry(
+        "Configs or images that others than root can write",
+        "stop",
+        "A domain's config names scripts and files that root uses on every server: who can write it is root there. Who can "
+        "write a folder can replace what is in it.",
+        "chown root:root PATH; chmod go-w PATH",
+    ),
     "not-nfs": Entry(
         "/sNow is not on NFS",
         "stop",
@@ -253,105 +269,7 @@ ENTRIES: dict[str, Entry] = {
         "The server cannot fence another one. fence-agents only recommends ipmitool.",
         "let `snow ha apply` install them, or apt install ipmitool fence-agents",
     ),
-    # domains
-    "config-unreadable": Entry(
-        "A domain's config cannot be read",
-        "stop",
-        "Of this domain it is not known what it needs, and it cannot be started again.",
-        "correct the file, or move it out of the folder",
-        error=InputError,
-    ),
-    "config-missing": Entry(
-        "A domain of ha.toml has no config",
-        "stop",
-        "It cannot be started again.",
-        "put its config into the folder, or remove its [[domain]] in ha.toml",
-        error=InputError,
-    ),
-    "duplicate-name": Entry(
-        "Two domains with one name",
-        "stop",
-        "One of them would be taken for the other.",
-        "rename all but one, or move the config that is not used out of the folder",
-        error=InputError,
-    ),
-    "duplicate-mac": Entry(
-        "A MAC address used twice",
-        "stop",
-        "Two domains take each other's traffic.",
-        "give each network card a MAC address of its own",
-        error=InputError,
-    ),
-    "duplicate-ip": Entry(
-        "An IP address used twice",
-        "stop",
-        "Two machines take each other's traffic.",
-        "give each an address of its own",
-        error=InputError,
-    ),
-    "shared-disk": Entry(
-        "A disk of two domains",
-        "stop",
-        "Two writers destroy a file system.",
-        "give each domain a disk of its own",
-        error=InputError,
-    ),
-    "missing-volume": Entry(
-        "A domain's disk is not there",
-        "stop",
-        "The domain cannot be copied, and cannot start.",
-        "make the volume available (lvs, vgchange -ay) or correct the config",
-    ),
-    "missing-kernel": Entry(
-        "A domain's kernel or ramdisk is not there",
-        "stop",
-        "The domain cannot start again once it is shut down.",
-        "put the file there, or correct the config",
-    ),
-    "kernel-differs": Entry(
-        "A domain's kernel is missing or of another size on a server",
-        "warn",
-        "The domain cannot start there.",
-        "snow ha check --fix copies it from the first server",
-        fix="servers.kernels.{server}",
-    ),
-    "runs-twice": Entry(
-        "A domain runs on two servers",
-        "stop",
-        "Both write one image. Every minute makes it worse.",
-        "shut one of them down now: xl shutdown NAME, and check its file system",
-    ),
-    "half-migrated": Entry(
-        "Half of a migration is left over",
-        "stop",
-        "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
-        "look which of both the domain really is (xl list, xl console), then xl destroy the other",
-    ),
-    "crashed": Entry(
-        "A domain has crashed or does not end",
-        "warn",
-        "The hypervisor still has it, in a state in which it does nothing.",
-        "look at it: xl console NAME, then xl destroy NAME",
-    ),
-    "no-live-migration": Entry(
-        "A domain that cannot be live-migrated",
-        "note",
-        "The hypervisor cannot move this kind of domain while it runs. It is restarted on the other server instead.",
-        "a PV domain becomes PVH during the migration if its kernel can; else nothing can be done on this Xen",
-    ),
-    "no-room-after-loss": Entry(
-        "Not enough memory when a server is lost",
-        "warn",
-        "Some domains would stay down until it is back.",
-        "give the domains less memory or the servers more, or add a server",
-    ),
-    "autostart": Entry(
-        "A domain of Pacemaker's starts at boot as well",
-        "warn",
-        "A server that comes back would start it beside the one that runs elsewhere.",
-        "remove its link from /etc/xen/auto",
-        fix="pacemaker.autostart",
-    ),
+    **DOMAIN_ENTRIES,
     # cluster
     "corosync-foreign": Entry(
         "A corosync.conf of somebody else's",

@@ -87,9 +87,16 @@ def is_ours(text: str) -> bool:
 
 
 def is_packaged(root: corosync_conf.Section) -> bool:
-    """Whether it is the example that Debian's package installs: a cluster of one node on the loopback address."""
+    """Whether it is the example that Debian's package installs: a cluster of one node on the loopback address.
+
+    Older ones have no nodelist, and say so of the interface. A file without either, or with a network of its own to multicast in,
+    is somebody's.
+    """
     nodes = corosync_conf.facts(root).nodes
-    return len(nodes) <= 1 and all(address.startswith(_LOOPBACK) for node in nodes for address in node.addresses)
+    addresses = [address for node in nodes for address in node.addresses]
+    networks = [interface.get("bindnetaddr") for interface in root.one("totem").named("interface")]
+    named = [*addresses, *(network for network in networks if network)]
+    return len(nodes) <= 1 and bool(named) and all(name.startswith(_LOOPBACK) for name in named)
 
 
 def _cib(server: ServerFacts) -> Iterator[Finding]:

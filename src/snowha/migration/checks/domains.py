@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snowha.cluster import placement
+from snowha.migration import autostart
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, ServerFacts, half_migrated
 from snowha.site import rules as site_rules
+from snowha.site.disk_spec import unmovable
+from snowha.site.image_names import check_images, image_paths
 from snowha.site.model import Site
 from snowha.site.names import listed
 from snowha.site.rules import Finding
@@ -17,7 +20,10 @@ from snowha.xen import saved, xl
 def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     """Duplicates first: what two domains share is worse than what one lacks."""
     yield from site_rules.check_site(site, site.domains)
+    yield from check_images(site.domains, site.paths.images)
     yield from _disks(site, facts)
+    yield from _one_volume_twice(site, facts)
+    yield from _images_there(site, facts)
     yield from _kernels(site, facts)
     yield from _running(site, facts)
     yield from _saved(site, facts)
@@ -31,12 +37,52 @@ def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
     if not first.answers:
         return
     for domain in site.domains:
+        where = f"{first.name}:{domain.config}"
         for disk in domain.disks:
+            what = f"{domain.name}'s {disk.vdev}"
+            if reason := unmovable(disk):
+                yield found("disk-unmovable", where, f"{what} {reason[0]}", remedy=reason[1])
             if disk.target and disk.target not in first.paths:
+                yield found("missing-volume", where, f"{what} is {disk.target}, and that is not there")
+            elif disk.is_cdrom and disk.target:
+                yield from _disc_elsewhere(facts, disk.target, domain.name)
+
+
+def _disc_elsewhere(facts: Facts, disc: str, name: str) -> Iterator[Finding]:
+    """A disc in a CD drive is not moved."""
+    for server in facts.answering:
+        if disc not in server.paths:
+            yield found("cd-elsewhere", server.name, f"no {disc}, which is in {name}'s CD drive on {facts.first.name}")
+
+
+def _one_volume_twice(site: Site, facts: Facts) -> Iterator[Finding]:
+    """What only the server knows to be one: two names of a volume, such as /dev/dm-3 and /dev/vg/lv."""
+    uses: dict[int, dict[str, str]] = {}
+    for domain in site.domains:
+        for disk in domain.moved_disks:
+            there = facts.first.paths.get(disk.target)
+            if there and there.kind == "block":
+                uses.setdefault(there.inode, {})[site_rules.image_key(disk.target)] = domain.config
+    for names in uses.values():
+        if len(names) > 1:
+            where = ", ".join(dict.fromkeys(names.values()))
+            yield found(
+                "shared-disk", where, f"{' and '.join(names)} are one volume: two writers destroy a file system"
+            )
+
+
+def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A file under an image's name that nobody says we have copied: it would be replaced."""
+    paths = facts.first.paths
+    for domain in site.domains:
+        images = image_paths(domain, site.paths.images)
+        for disk in domain.moved_disks:
+            image = images[disk.vdev]
+            if image != disk.target and image in paths and f"{image}.manifest" not in paths:
                 yield found(
-                    "missing-volume",
-                    f"{first.name}:{domain.config}",
-                    f"{domain.name}'s {disk.vdev} is {disk.target}, and that is not there",
+                    "image-there",
+                    f"{facts.first.name}:{image}",
+                    f"it is there, and is to be {domain.name}'s {disk.vdev}",
                 )
 
 
@@ -132,8 +178,7 @@ def _autostart(site: Site, facts: Facts) -> Iterator[Finding]:
     """Only where Pacemaker runs: before that the links are what starts the domains."""
     if not facts.has_cluster:
         return
-    configs = {domain.config: domain.name for domain in site.domains}
     for server in facts.answering:
-        for path, target in server.autostart:
-            if target in configs:
-                yield found("autostart", server.name, f"{path} starts {configs[target]} at boot")
+        for entry in server.autostart.entries:
+            if name := autostart.name_of(entry, site.domains):
+                yield found("autostart", server.name, f"{entry.path} starts {name} at boot")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from snowha.cluster import live as cluster
+from snowha.migration import autostart
+from snowha.migration.autostart import Autostart
 from snowha.operations import image_room
 from snowha.operations.health import Answer
 from snowha.operations.image_room import Room
@@ -76,6 +78,26 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Right:
+    """Who may write a file or folder: its mode, as of stat(2), and whose it is."""
+
+    mode: int
+    owner: str
+    group: str
+    path: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than root may write it."""
+        return self.owner != "root" or bool(self.mode & 0o002) or (bool(self.mode & 0o020) and self.group != "root")
+
+    @property
+    def is_sticky(self) -> bool:
+        """Of a folder: what is root's in it stays root's."""
+        return self.owner == "root" and bool(self.mode & 0o1000)
+
+
+@dataclass(frozen=True)
 class ServerFacts:
     """One server. ``trouble``: why it could not be asked; all the rest is empty then."""
 
@@ -116,8 +138,8 @@ class ServerFacts:
     room: Room | None = None
     """For the holes of the images; None where they have no folder yet."""
     xendomains: str | None = None
-    autostart: tuple[tuple[str, str], ...] = ()
-    """Links in /etc/xen/auto: path and target."""
+    autostart: Autostart = field(default_factory=Autostart)
+    """What xendomains would start."""
     corosync_conf: str | None = None
     cib: bytes = field(default=b"", repr=False)
     state: cluster.ClusterState | None = None
@@ -127,12 +149,18 @@ class ServerFacts:
     """Corosync's, with what has become of them."""
     snow_conf: str | None = field(default=None, repr=False)
     """Asked of the first server that answers only; holds passwords."""
+    snow_env: str = ""
+    """The variables that sNow! 2.0 sets at each login."""
     lan_address: str = ""
     """Of its BMC, asked in-band; empty where it could not be asked."""
     saved: Mapping[str, str] = field(default_factory=dict)
     """Domains whose memory lies in a file (``xl save``), with that file."""
     undone: tuple[tuple[str, int], ...] = ()
     """Images that `snow ha undo` moved aside, with their size in bytes."""
+    rights: tuple[Right, ...] = ()
+    """Of the folders of configs and images, those above them, the configs and snow.conf."""
+    upgrades: str = ""
+    """What apt does by itself, and needrestart: their settings as they stand."""
     clock: tuple[float, float] | None = None
     """Between which two seconds its clock is ahead of ours."""
 
@@ -281,17 +309,14 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         room=image_room.parse(sections.get("room", "")),
         attachments=attachments.parse(sections.get("attachments", ""), where=name),
         xendomains=sections.get("xendomains"),
-        autostart=tuple(
-            (path, target)
-            for path, _, target in (line.partition(" ") for line in sections.get("auto", "").splitlines())
-            if target
-        ),
+        autostart=autostart.parse(sections.get("auto", "")),
         corosync_conf=sections.get("corosync.conf"),
         cib=_cib(sections.get("cib", "")),
         state=state_in(sections.get("crm_mon", "")),
         quorate=_quorate(sections.get("quorum", "")),
         links=cluster.parse_links(sections.get("links", "")),
         snow_conf=sections.get("snow.conf"),
+        snow_env=sections.get("snow-env", ""),
         lan_address=_lan_address(sections.get("lan", "")),
         saved=saved.parse(sections.get("saved", "")),
         undone=tuple(
@@ -299,6 +324,14 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
             for size, _, path in (line.partition(" ") for line in sections.get("undone", "").splitlines())
             if size.isdigit()
         ),
+        rights=tuple(
+            dict.fromkeys(
+                Right(int(words[0], 8), words[1], words[2], words[3])
+                for line in sections.get("rights", "").split("\n")
+                if len(words := line.split(" ", 3)) == 4
+            )
+        ),
+        upgrades=sections.get("upgrades", ""),
         clock=clock,
     )
 

@@ -46,7 +46,12 @@ done
 end 0
 show xendomains /etc/default/xendomains
 take attachments attachments
-[ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
+begin auto
+(
+    set --
+@autostart@
+)
+end 0
 show corosync.conf /etc/corosync/corosync.conf
 if command -v cibadmin > /dev/null; then
     begin cib
@@ -59,6 +64,24 @@ if command -v crm_mon > /dev/null; then
     begin links; timeout 20 corosync-cfgtool -s 2> /dev/null; end $?
 fi
 [ -z "$conf" ] || show snow.conf "$conf"
+[ -z "$conf" ] || show snow-env /etc/profile.d/00-snow-env.sh
+begin rights
+for folder in "$configs" "$images"; do
+    path=$folder
+    while [ -n "$path" ]; do
+        stat -L -c '%a %U %G %n' -- "$path" 2> /dev/null
+        path=${path%/*}
+    done
+done
+for file in "$configs"/*.cfg "$conf"; do [ ! -f "$file" ] || stat -L -c '%a %U %G %n' -- "$file"; done
+end 0
+begin upgrades
+if command -v unattended-upgrade > /dev/null; then
+    apt-config dump APT::Periodic::Unattended-Upgrade 2> /dev/null
+    apt-config dump Unattended-Upgrade::Package-Blacklist 2> /dev/null
+fi
+cat /etc/needrestart/needrestart.conf /etc/needrestart/conf.d/*.conf 2> /dev/null | grep '^[[:space:]]*$nrconf{restart}'
+end 0
 begin shared; [ ! -w /sNow ] || printf '/sNow\n'; end 0
 begin space
 folder=$images

@@ -30,8 +30,9 @@ from snowha.migration.checks.facts import (
     in_two_places,
     parse_server,
 )
-from snowha.migration.ground import Ground, image_path
+from snowha.migration.ground import Ground
 from snowha.operations import leases
+from snowha.site.image_names import image_paths
 from snowha.xen.leases import Lease, Leases
 
 HOLD_S = 3
@@ -129,9 +130,9 @@ def asked_paths(ground: Ground) -> list[str]:
     for domain in site.domains:
         found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:
-            if disk.target:
-                image = image_path(site, domain, disk)
-                found += [disk.target, image, f"{image}.partial"]
+            found += [disk.target] if disk.target.startswith("/") else []
+        for image in image_paths(domain, site.paths.images).values():
+            found += [image, f"{image}.manifest", f"{image}.partial"]
     return list(dict.fromkeys(found))
 
 

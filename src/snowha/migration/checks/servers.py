@@ -14,6 +14,8 @@ from snowha.site.rules import Finding
 
 CLOCK_LIMIT = 1.0
 """Seconds that two clocks may differ."""
+_UNDER_DOMAINS = ("xen-hypervisor-common", "xen-utils-common", "corosync", "pacemaker")
+"""Packages whose replacement takes domains down, or fences their server. One of each kind."""
 _LOOPBACK = "127."
 
 
@@ -30,6 +32,34 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _logins(facts)
     for server in facts.answering:
         yield from _boot(server)
+        yield from _upgrades(server)
+
+
+def _upgrades(server: ServerFacts) -> Iterator[Finding]:
+    """What apt would replace, and needrestart restart, under running domains, with nobody there."""
+    if re.search(r'^APT::Periodic::Unattended-Upgrade "[1-9]', server.upgrades, re.MULTILINE):
+        spared = re.findall(r'^Unattended-Upgrade::Package-Blacklist:: "(.*)";$', server.upgrades, re.MULTILINE)
+        touched = [name for name in _UNDER_DOMAINS if not any(_matches(pattern, name) for pattern in spared)]
+        if touched:
+            message = f"unattended-upgrades would replace {', '.join(touched)} under running domains"
+            yield found("unattended-upgrades", server.name, message)
+    # the last setting counts
+    restarts = re.findall(r"^\s*\$nrconf\{restart\}\s*=\s*['\"](\w)", server.upgrades, re.MULTILINE)
+    if restarts[-1:] == ["a"]:
+        yield found(
+            "unattended-upgrades",
+            server.name,
+            "needrestart restarts services by itself: Corosync, Pacemaker and Xen's daemons with them",
+            remedy="write $nrconf{restart} = 'l'; into a file in /etc/needrestart/conf.d",
+        )
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """As unattended-upgrades does (``re.match``)."""
+    try:
+        return re.match(pattern, name) is not None
+    except re.error:
+        return False
 
 
 def _release(server: ServerFacts) -> Iterator[Finding]:

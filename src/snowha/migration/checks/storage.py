@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 from snowha.errors import InputError
@@ -10,7 +10,8 @@ from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, Mounted, ServerFacts
 from snowha.operations import image_room
 from snowha.site import snow_conf
-from snowha.site.model import Domain, Site
+from snowha.site.image_names import image_paths
+from snowha.site.model import Disk, Domain, Site
 from snowha.site.names import agreed, listed
 from snowha.site.rules import Finding
 
@@ -25,6 +26,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _not_nfs(facts)
     yield from _not_shared(site, facts)
     yield from _mounts(site, facts)
+    yield from _rights(site, facts)
     yield from _locks(site, facts)
     yield from _lock_options(site, facts)
     yield from _client_ids(site, facts)
@@ -38,6 +40,19 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
             "undone-images", f"{facts.first.name}:{where}", f"{len(facts.first.undone)} images take {size >> 20} MiB"
         )
     yield from _destination(site, facts)
+
+
+def _rights(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A config names scripts and files that root uses on every server; whoever can write a folder can replace what is in it."""
+    itself = {site.paths.domain_configs, site.paths.images}
+    for server in facts.answering:
+        for right in server.rights:
+            if right.is_open and not (right.is_sticky and right.path not in itself):
+                yield found(
+                    "writable-by-others",
+                    f"{server.name}:{right.path}",
+                    f"mode {right.mode:o}, {right.owner}:{right.group}: others than root can write it",
+                )
 
 
 def _not_nfs(facts: Facts) -> Iterator[Finding]:
@@ -92,6 +107,8 @@ def _has(server: ServerFacts, folder: str, mount: Mounted) -> bool:
 
 def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
     for wanted in site.mounts:
+        if gives_up := _gives_up(wanted.options.split(",")):
+            yield found("mount-soft", "ha.toml", f"{wanted.target} is to be mounted with {gives_up}")
         reference: tuple[ServerFacts, Mounted] | None = None
         for server in facts.answering:
             here = server.mount_of(wanted.target)
@@ -104,8 +121,8 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
                     f"{wanted.target} is {here.source} there, and ha.toml says {wanted.source}",
                 )
                 continue
-            if "soft" in here.options:
-                yield found("mount-soft", server.name, f"{wanted.target} is mounted soft")
+            if gives_up := _gives_up(here.options):
+                yield found("mount-soft", server.name, f"{wanted.target} is mounted with {gives_up}")
             if wanted.target == "/sNow" and wanted.target not in server.writable:
                 yield found("not-writable", server.name, f"root cannot write in {wanted.target}")
             if reference is None:
@@ -128,6 +145,19 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
         }
         if len(set(inodes.values())) > 1:
             yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")
+
+
+def _gives_up(options: Collection[str]) -> str:
+    """The option with which the client gives up waiting for its server, and a guest gets an error (nfs(5)); empty if none is."""
+    words = ("soft", "softerr")
+    return next(
+        (
+            option
+            for option in sorted(options)
+            if option in words or (option.startswith("fatal_neterrors=") and option[16:] not in ("none", "default"))
+        ),
+        "",
+    )
 
 
 def _compared(mount: Mounted) -> frozenset[str]:
@@ -186,8 +216,9 @@ def _client_ids(site: Site, facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _image(site: Site, domain: Domain, name: str) -> str:
-    return str(PurePosixPath(site.paths.images) / domain.name / name)
+def _images(site: Site, domain: Domain) -> Iterator[tuple[Disk, str]]:
+    images = image_paths(domain, site.paths.images)
+    return ((disk, images[disk.vdev]) for disk in domain.moved_disks)
 
 
 def _space(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -196,10 +227,7 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
     if not first.answers or first.space is None:
         return
     sources = {
-        image: disk.target
-        for domain in site.domains
-        for disk in domain.disks
-        if disk.target and (image := _image(site, domain, disk.name)) != disk.target
+        image: disk.target for domain in site.domains for disk, image in _images(site, domain) if image != disk.target
     }
     needed = sum(
         max(0, first.paths[source].size - _begun(first, image))
@@ -235,7 +263,7 @@ def _holes(site: Site, facts: Facts) -> Iterator[Finding]:
 def _sectors(site: Site, facts: Facts) -> Iterator[Finding]:
     """A partition table counts in sectors, and a file's are of 512 bytes. A file system on the whole volume does not mind."""
     for domain in site.domains:
-        for disk in domain.disks:
+        for disk in domain.moved_disks:
             fact = facts.first.paths.get(disk.target)
             if fact and fact.sector != 512 and fact.table:
                 yield found(
@@ -252,7 +280,7 @@ def _destination(site: Site, facts: Facts) -> Iterator[Finding]:
         return
     where = f"{facts.first.name}:{site.paths.snow_conf}"
     try:
-        destination = snow_conf.parse(text, where=where).image_destination()
+        destination = snow_conf.parse(text, where=where, environment=facts.first.snow_env).image_destination()
     except InputError:
         return  # the step that edits snow.conf says so, with its line
     if destination.kind != "lvm":

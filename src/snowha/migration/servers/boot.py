@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-import re
+import base64
+from collections.abc import Mapping
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
+from snowha.hosts.reading import looking
 from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.cards import cards, named, network_of, on_network
 from snowha.migration.ground import Ground
-from snowha.migration.interfaces import with_bridge
+from snowha.migration.servers import network_file, network_guard
 from snowha.plan.step import Reporter
+from snowha.site.bash_edit import quote
 from snowha.site.model import Server
-from snowha.xen import xl
+from snowha.xen import xl, xl_conf
+
+_BOOT_S = 900.0
+"""Seconds that a server may take to come back: memory tests and disk arrays of large ones take minutes."""
 
 
 def bridges(ground: Ground) -> list[str]:
-    """The bridges that a server of this site must have."""
-    names = {vif.bridge for domain in ground.site.domains for vif in domain.vifs}
-    if ground.site.floating_ip:
-        names.add(ground.site.floating_ip.nic)
-    return sorted(names - {""})
+    """The bridges that a server of this site must have. Raises InputError for an xl.conf that xl could not read."""
+    needed = _needed(ground)
+    names = needed.own | needed.switches
+    return sorted(names | {ground.site.floating_ip.nic} if ground.site.floating_ip else names)
+
+
+def _needed(ground: Ground) -> xl_conf.Bridges:
+    vifs = [vif for domain in ground.site.domains for vif in domain.vifs]
+    default = xl_conf.defaults(ground.first) if xl_conf.needs_defaults(vifs) else xl_conf.Defaults()
+    return xl_conf.bridges(vifs, default)
+
+
+def _defaults_differ(ground: Ground, host: Host) -> str | None:
+    """A network card whose config leaves its bridge open would be on another bridge there."""
+    if not xl_conf.needs_defaults(vif for domain in ground.site.domains for vif in domain.vifs):
+        return None
+    theirs, own = xl_conf.defaults(ground.first), xl_conf.defaults(host)
+    if own == theirs:
+        return None
+    mine, first = (f"{one.script} on {one.bridge}" for one in (own, theirs))
+    return f"{xl_conf.PATH} puts a vif with {mine}, and on {ground.first.name} with {first}"
 
 
 def missing(ground: Ground, host: Host) -> str | None:
-    return _bridge_missing(ground, host) or (None if xl.hypervisor(host) else "it does not run under Xen")
+    return (
+        _defaults_differ(ground, host)
+        or _bridge_missing(ground, host)
+        or (None if xl.hypervisor(host) else "it does not run under Xen")
+    )
 
 
 def _bridge_missing(ground: Ground, host: Host) -> str | None:
@@ -43,30 +69,72 @@ def _bridge_missing(ground: Ground, host: Host) -> str | None:
     return None
 
 
-def _xen_grub_lines(host: Host) -> str:
-    """The active settings for Xen in GRUB's defaults: dom0's memory, consoles."""
-    script = "cat /etc/default/grub /etc/default/grub.d/*.cfg 2>/dev/null || true"
-    text = host.run(["sh", "-c", script]).stdout
-    return "".join(f"{line}\n" for line in text.splitlines() if re.match(r"GRUB_CMDLINE_\w*XEN\w*=", line))
+# As grub-mkconfig reads its defaults: one file after the other, in a shell. A line a setting: its name, its value in base64.
+_GRUB_SETTINGS = looking("""\
+set -e
+names='GRUB_CMDLINE_XEN GRUB_CMDLINE_XEN_DEFAULT GRUB_CMDLINE_LINUX_XEN_REPLACE GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT'
+unset $names
+for file in /etc/default/grub /etc/default/grub.d/*.cfg; do
+    [ ! -e "$file" ] || . "$file" > /dev/null || exit 1
+done
+for name in $names; do
+    eval "[ -n \\"\\${$name+set}\\" ] || continue; value=\\$$name"
+    printf '%s ' "$name"
+    printf '%s' "$value" | base64 -w 0
+    echo
+done
+""")
+
+
+def xen_settings(host: Host) -> dict[str, str]:
+    """The settings for Xen in GRUB's defaults as GRUB itself gets them: dom0's memory, consoles. Raises CommandError for files
+    that the shell cannot read."""
+    text = host.run(["sh", "-c", _GRUB_SETTINGS]).stdout
+    return {
+        name: base64.b64decode(value).decode() for name, _, value in (line.partition(" ") for line in text.splitlines())
+    }
+
+
+def _grub_lines(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name}={quote(value, 'single')}\n" for name, value in settings.items())
 
 
 def bring_up(ground: Ground, server: Server, reporter: Reporter) -> None:
     host = ground.hosts[server.name]
-    _make_bridges(ground, host)
-    settings = _xen_grub_lines(ground.first)
-    if settings and _xen_grub_lines(host) != settings:
-        write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", settings, mode=0o644)
+    if differs := _defaults_differ(ground, host):
+        raise SiteError(differs, where=host.name, remedy=f"make vif.default.* in {xl_conf.PATH} alike on all servers")
+    on_trial = _make_bridges(ground, host) or network_guard.is_on_trial(host)
+    settings = xen_settings(ground.first)
+    if settings and xen_settings(host) != settings:
+        write_file(host, "/etc/default/grub.d/zz-snow-ha.cfg", _grub_lines(settings), mode=0o644)
     reporter.say(f"{server.name} writes its GRUB configuration")
     host.run(["update-grub"], timeout=300)
+    longest = _BOOT_S + (network_guard.WITHIN_S + _BOOT_S if on_trial else 0.0)
     with ground.restarting(server.name):
-        reboot(host, reporter, what=f"{server.name} to come back")
+        reboot(host, reporter, what=f"{server.name} to come back", timeout=longest)
+        if on_trial:
+            _trusted(host, reporter)
         wait_for_xen(host, reporter)
 
 
-def _make_bridges(ground: Ground, host: Host) -> None:
-    """Put the card that is on a bridge's network into that bridge, as the first server has it. In force after a reboot."""
+def _make_bridges(ground: Ground, host: Host) -> bool:
+    """Put the card that is on a bridge's network into that bridge, as the first server has it. In force after a reboot.
+
+    True if files were changed: then the server puts the old ones back by itself should it not reach the first one with these.
+    """
     theirs, own, present = cards(ground.first), cards(host), named(host)
+    switches = _needed(ground).switches
+    files: dict[str, str] = {}
+    peers = []
     for bridge in bridges(ground):
+        if bridge in switches:
+            if bridge not in present:
+                raise SiteError(
+                    f"{bridge} is a switch of Open vSwitch, which is not made here",
+                    where=host.name,
+                    remedy=f"make {bridge} there as on {ground.first.name} (ovs-vsctl), then run this again",
+                )
+            continue
         network = network_of(bridge, theirs, where=ground.first.name)
         card = on_network(network, own)
         if card is not None and card.name == bridge:
@@ -77,9 +145,37 @@ def _make_bridges(ground: Ground, host: Host) -> None:
                 where=host.name,
                 remedy=f"give the server an address of {network}, on {bridge} or on the card that belongs into it",
             )
-        path = "/etc/network/interfaces"
-        text = read_text(host, path) or ""
-        write_file(host, path, with_bridge(text, card=card.name, bridge=bridge, where=f"{host.name}:{path}"))
+        files = network_file.bridged(host, files or network_file.with_its_sources(host), card, bridge)
+        peers += [str(one.address.ip) for one in theirs if one.name == bridge]
+    before = {path: read_text(host, path) for path in files}
+    changed = {path: text for path, text in files.items() if text != (before[path] or "")}
+    if changed:
+        network_guard.arm(host, peers, {path: before[path] for path in changed})
+        for path, text in changed.items():
+            write_file(host, path, text, mode=0o644 if before[path] is None else None)
+    return bool(changed)
+
+
+def _trusted(host: Host, reporter: Reporter) -> None:
+    """Wait for the server's own verdict on its new network configuration. Raises SiteError if it has put the old one back."""
+    wait_for(
+        lambda: not network_guard.is_on_trial(host),
+        timeout=network_guard.WITHIN_S + 120,
+        what=f"{host.name} to reach the first server over its new bridge",
+        interval=5,
+        report=reporter.say,
+        unreachable_is_not_yet=True,
+        where=host.name,
+        remedy=f"journalctl -u {network_guard.UNIT} there",
+    )
+    if network_guard.gave_up(host):
+        network_guard.forget(host)
+        raise SiteError(
+            "with its new network configuration it did not reach the first server, so it has put its old one back",
+            where=host.name,
+            remedy="make the bridge by hand (bridge-utils-interfaces(5)), reboot the server to see that it comes back, then run "
+            "this again",
+        )
 
 
 def wait_for_xen(host: Host, reporter: Reporter) -> None:

@@ -36,6 +36,8 @@ def _login_words(server: Server) -> list[str]:
         "StrictHostKeyChecking=yes",
         "-o",
         "ConnectTimeout=10",
+        "-o",
+        "ForwardAgent=no",
         server.name,
         "true",
     ]

@@ -4,11 +4,10 @@ saved domains, and services that wait to be started.
 
 from __future__ import annotations
 
-import re
-
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
 from snowha.plan.step import Reporter
+from snowha.site.bash_edit import set_scalar
 from snowha.xen import dom0_weight, server_program
 
 NOT_AT_BOOT = ("corosync", "pacemaker")
@@ -19,11 +18,9 @@ _SYSTEMCTL = ["env", "SYSTEMCTL_SKIP_SYSV=1", "systemctl"]
 
 
 def with_save_empty(text: str) -> str:
-    """/etc/default/xendomains with XENDOMAINS_SAVE empty: a saved domain would come back beside Pacemaker's."""
-    if re.search(r"^XENDOMAINS_SAVE=(\"\"|'')?\s*$", text, re.M):
-        return text
-    changed, count = re.subn(r"^XENDOMAINS_SAVE=.*$", 'XENDOMAINS_SAVE=""', text, flags=re.M)
-    return changed if count else text + 'XENDOMAINS_SAVE=""\n'
+    """/etc/default/xendomains with XENDOMAINS_SAVE empty, as the shell reads it: a saved domain would come back beside
+    Pacemaker's. Raises InputError for a file that is not understood."""
+    return set_scalar(text, "XENDOMAINS_SAVE", "", where="/etc/default/xendomains")
 
 
 def _enabled(host: Host) -> list[str]:

@@ -233,7 +233,10 @@ sub _give_back {
     my $why = '';
     while (1) {
         $why = '';
-        for my $disk (grep { $_->{domain} eq $name } Snow::Disk::all_noted()) {
+        my %own = map { $_ => 1 } _images();
+        for my $disk (grep { $_->{domain} eq $name || ($_->{id} =~ /\A0-/ && $own{ $_->{image} }) } Snow::Disk::all_noted()) {
+            # xl attaches an image to this server itself while a bootloader looks for the kernel in it: that xl is gone
+            Snow::Common::run(10, 'xl', 'block-detach', 0, $1) if $disk->{id} =~ /\A0-(\d+)\z/;
             next if -e "/sys/bus/xen-backend/devices/vbd-$disk->{id}";    # libxl's own `remove` comes, or it is held
             my (undef, $failed) = Snow::Common::guarded(20, sub { Snow::Disk::detach($disk, 5); return '' });
             $why = $failed if defined $failed;

@@ -88,7 +88,8 @@ def server(number: int) -> ServerFacts:
         "/boot/initrd.img": PathFact("file", 30 << 20, 6),
     }
     if number == 1:
-        paths |= {f"/dev/snow_vg/{domain}-disk": PathFact("block", size, 9) for domain, size in VOLUMES.items()}
+        volumes = enumerate(VOLUMES.items(), start=9)
+        paths |= {f"/dev/snow_vg/{domain}-disk": PathFact("block", size, inode) for inode, (domain, size) in volumes}
     return ServerFacts(
         name=name,
         release="trixie",

@@ -13,8 +13,10 @@ from broken_clusters import RECORDED
 from check_sites import SITE, leased
 
 from snowha.errors import CommandError, UnreachableError
+from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
 from snowha.hosts.local import LocalHost
+from snowha.migration.autostart import Entry
 from snowha.migration.checks import bmc, bundle, look
 from snowha.migration.checks.facts import parse_server
 from snowha.migration.ground import Ground
@@ -160,7 +162,7 @@ def test_what_a_server_under_xen_answers() -> None:
         "packages": "corosync 3.1.9-2 installed\npacemaker  not-installed\ndpkg-query: no packages found\n",
         "address": '[{"ifname":"xsnow0","mtu":1500,"addr_info":[{"local":"192.168.8.1"}]}]',
         "mounts": "nfs01:/export/my\\040files /sNow nfs4 rw,hard,vers=4.2 0 0\n",
-        "auto": "/etc/xen/auto/slurm01 /sNow/etc/domains/slurm01.cfg\n",
+        "auto": "folder L2V0Yy94ZW4vYXV0bw== L2V0Yy94ZW4vYXV0bw==\nentry L2V0Yy94ZW4vYXV0by94 L3NOb3cveC5jZmc= bmFtZT0neCcK\n",
         "crm_mon": (RECORDED / "crm_mon-2.1-lost.xml").read_text(),
         "quorum": (RECORDED / "corosync-quorumtool-s.trixie.txt").read_text(),
         "links": (RECORDED / "corosync-cfgtool-s.trixie.txt").read_text(),
@@ -175,7 +177,7 @@ def test_what_a_server_under_xen_answers() -> None:
     mount = facts.mount_of("/sNow/etc/snow.conf")
     assert mount is not None and mount.source == "nfs01:/export/my files" and mount.is_nfs
     assert facts.mount_of("/sNowball") is None
-    assert facts.autostart == (("/etc/xen/auto/slurm01", "/sNow/etc/domains/slurm01.cfg"),)
+    assert facts.autostart.entries == (Entry("/etc/xen/auto/x", "/sNow/x.cfg", b"name='x'\n"),)
     assert facts.lan_address == "10.0.0.101"
     assert facts.state is not None and not facts.state.is_online("snow02")
     assert facts.quorate is True and [link.connected for link in facts.links] == [True, True]
@@ -296,6 +298,8 @@ def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() 
         raise UnreachableError("no route to host", where="snow02", remedy="look at it")
 
     def alive(argv: Sequence[str], input: str | bytes) -> Completed:
+        if argv[2:3] == [files._READ_FOLDER]:
+            return Completed(tuple(argv), 0, "", "")
         boundary = argv[4] if len(argv) > 4 else ""
         text = "B clock 5.0\n\nB < os\nVERSION_CODENAME=trixie\n\nB > 0\n\nB end\n"
         return Completed(tuple(argv), 0, text.replace("B ", f"{boundary} "), "")

@@ -13,11 +13,13 @@ from broken_clusters import CASES
 from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts, running, server
 
 from snowha.errors import InputError, SiteError, UnreachableError
+from snowha.migration.autostart import Autostart, Entry
 from snowha.migration.checks import catalogue, explained, judge, look
-from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Unit
+from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Right, Unit
 from snowha.operations import image_room
 from snowha.operations.findings import KINDS
-from snowha.site.model import Domain, FloatingIp, Site
+from snowha.site.disk_spec import parse_disk
+from snowha.site.model import Disk, Domain, FloatingIp, Site
 from snowha.xen.xl import Hypervisor
 
 Broken = tuple[Site, Facts]
@@ -83,6 +85,7 @@ def _twin(**changes: object) -> Broken:
     return _site(domains=(deploy, replace(slurm, **changes)))  # type: ignore[arg-type]
 
 
+STARTED = Autostart("/etc/xen/auto", "/etc/xen/auto", (), (Entry("/etc/xen/auto/slurm01", SITE.domains[1].config),))
 IMAGE = "/sNow/domains/deploy01/deploy01-disk"
 
 
@@ -111,6 +114,12 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "root-ssh": lambda: _facts(replace(healthy(), logins=(LoginFact("snow01", "snow02", False, "denied"),))),
     "xendomains-save": lambda: _facts(change(healthy(), "snow01", xendomains="XENDOMAINS_SAVE=/var/lib/xen/save\n")),
     "starts-at-boot": lambda: _facts(change(healthy(), "snow01", units=AT_BOOT)),
+    "writable-by-others": lambda: _facts(
+        change(healthy(), "snow02", rights=(Right(0o775, "root", "snow", "/sNow/etc/domains"),))
+    ),
+    "unattended-upgrades": lambda: _facts(
+        change(healthy(), "snow02", upgrades='APT::Periodic::Unattended-Upgrade "1";\n')
+    ),
     "not-nfs": lambda: _facts(change(healthy(), "snow01", mounts=mounts()[:1])),
     "mount-differs": lambda: _facts(change(healthy(), "snow02", mounts=OTHER_MOUNT)),
     "mount-options": lambda: _facts(change(healthy(), "snow02", mounts=mounts("rw,vers=4.1,hard,proto=tcp"))),
@@ -151,6 +160,17 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "duplicate-mac": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], ip="192.168.8.77"),)),
     "duplicate-ip": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], mac="00:16:3e:99:99:99"),)),
     "shared-disk": lambda: _twin(disks=SITE.domains[0].disks),
+    "image-name": lambda: _twin(disks=(Disk("", "/sNow/domains/deploy01/DEPLOY01-disk.partial", "xvda1"),)),
+    "image-there": lambda: _facts(
+        _path(healthy(), "snow01", "/sNow/domains/deploy01/deploy01-disk", PathFact("file", 7, 99))
+    ),
+    "disk-unmovable": lambda: _twin(disks=(parse_disk("format=qcow2,file:/srv/d1.qcow2,xvda2,w"),)),
+    "cd-elsewhere": lambda: (
+        replace(
+            SITE, domains=(replace(SITE.domains[0], disks=(parse_disk("/srv/i.iso,,hdc,cdrom"),)), SITE.domains[1])
+        ),
+        _path(healthy(), "snow01", "/srv/i.iso", PathFact("file", 7, 99)),
+    ),
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
     "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
@@ -159,9 +179,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "crashed": lambda: _facts(change(healthy(), "snow02", running=running("deploy01", state="----c-"))),
     "no-live-migration": lambda: _facts(change(healthy(), "snow02", xen=NO_PAGING)),
     "no-room-after-loss": lambda: _facts(change(healthy(), "snow02", xen=SMALL)),
-    "autostart": lambda: _facts(
-        change(clustered(healthy()), "snow01", autostart=(("/etc/xen/auto/slurm01", SITE.domains[1].config),))
-    ),
+    "autostart": lambda: _facts(change(clustered(healthy()), "snow01", autostart=STARTED)),
     "corosync-foreign": lambda: _facts(change(healthy(), "snow02", corosync_conf=FOREIGN_CONF)),
     "corosync-running": lambda: _facts(change(healthy(), "snow02", corosync_conf=FOREIGN_CONF, units=IN_CLUSTER)),
     "cib-foreign-resources": lambda: _facts(change(healthy(), "snow02", cib=FOREIGN_CIB)),
@@ -169,7 +187,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "cib-unreadable": lambda: _facts(change(healthy(), "snow02", cib=b"<cib")),
 }
 BREAKS |= {code: partial(_case, code) for code in catalogue.HEALTH}
-FROM_FILES = {"config-unreadable", "config-missing"}
+FROM_FILES = {"config-unreadable", "config-missing", "config-left-alone"}
 """Found before the servers are asked: see test_view.py."""
 
 
@@ -339,6 +357,21 @@ def test_two_servers_with_one_nfs_client_id(client: str, options: str, is_found:
     assert ("nfs-client-id" in {one.code for one in judge.judge(SITE, facts)}) is is_found
 
 
+def test_one_volume_under_two_names_is_found_on_the_server() -> None:
+    """Its two images would drift apart, and the way back writes both into it."""
+    site, facts = _twin(disks=(Disk("", "/dev/dm-3", "xvda2"),))
+    facts = _path(facts, "snow01", "/dev/dm-3", facts.first.paths["/dev/snow_vg/deploy01-disk"])
+    assert "shared-disk" in {finding.code for finding in judge.judge(site, facts)}
+
+
+def test_an_image_that_we_copied_is_nobody_elses() -> None:
+    """A run that was killed before it changed the config could not go on."""
+    image = "/sNow/domains/deploy01/deploy01-disk"
+    facts = _path(healthy(), "snow01", image, PathFact("file", 7, 99))
+    facts = _path(facts, "snow01", f"{image}.manifest", PathFact("file", 7, 98))
+    assert judge.judge(SITE, facts) == ()
+
+
 def test_two_exports_of_one_name_are_told_apart() -> None:
     """The name of the storage means another machine there: a domain would be started from another image."""
     facts = _path(healthy(), "snow02", "/sNow", PathFact("other", 0, 4711))
@@ -365,7 +398,7 @@ def test_only_safe_remedies_are_carried_out_and_only_where_they_apply() -> None:
         clustered(healthy()),
         "snow02",
         xendomains="",
-        autostart=(("/etc/xen/auto/slurm01", SITE.domains[1].config),),
+        autostart=STARTED,
         running=running("slurm01"),
     )
     findings = judge.judge(SITE, facts)
@@ -410,6 +443,91 @@ def test_a_migration_that_ends_between_two_looks_is_none_that_broke() -> None:
     for real, code in ((first, "half-migrated"), (next_one, "runs-twice")):
         facts = replace(healthy(), servers=look.settled(real, real))
         assert code in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+@pytest.mark.parametrize("option", ["soft", "softerr", "fatal_neterrors=ENETDOWN:ENETUNREACH"])
+def test_an_option_with_which_a_guest_gets_errors_is_a_stop(option: str) -> None:
+    """Every domain's file system goes read-only when the storage is away for a minute."""
+    facts = change(healthy(), "snow02", mounts=mounts(f"rw,vers=4.2,{option},proto=tcp"))
+    assert "mount-soft" in {finding.code for finding in judge.judge(SITE, facts)}
+    planned = replace(SITE, mounts=(replace(SITE.mounts[0], options=f"vers=4.2,{option}"),))
+    assert "mount-soft" in {finding.code for finding in judge.judge(planned, healthy())}
+
+
+@pytest.mark.parametrize("option", ["hard", "softreval", "fatal_neterrors=none", "fatal_neterrors=default"])
+def test_an_option_with_which_it_waits_is_none(option: str) -> None:
+    facts = change(healthy(), "snow02", mounts=mounts(f"rw,vers=4.2,{option},proto=tcp"))
+    assert "mount-soft" not in {finding.code for finding in judge.judge(SITE, facts)}
+
+
+MULTICAST = """totem {
+  version: 2
+  cluster_name: web
+  interface {
+    ringnumber: 0
+    bindnetaddr: 10.9.9.0
+    mcastaddr: 239.255.1.1
+    mcastport: 5405
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_somebodys"),
+    [
+        (MULTICAST, True),
+        (MULTICAST.replace("    bindnetaddr: 10.9.9.0\n", ""), True),
+        ("totem {\n version: 2\n cluster_name: web\n}\n", True),
+        (MULTICAST.replace("10.9.9.0", "127.0.0.1"), False),
+        (PACKAGED_CONF, False),
+    ],
+)
+def test_a_configuration_without_a_nodelist_is_not_the_packages_example(text: str, is_somebodys: bool) -> None:
+    """Somebody else's cluster was replaced without asking."""
+    findings = judge.judge(SITE, change(healthy(), "snow02", corosync_conf=text))
+    assert ("corosync-foreign" in {finding.code for finding in findings}) == is_somebodys
+
+
+@pytest.mark.parametrize(
+    ("right", "is_stop"),
+    [
+        (Right(0o755, "root", "root", "/sNow"), False),
+        (Right(0o775, "root", "root", "/sNow/etc/domains"), False),
+        (Right(0o1777, "root", "root", "/srv"), False),
+        (Right(0o1777, "root", "root", "/sNow/domains"), True),
+        (Right(0o755, "snow", "snow", "/sNow"), True),
+        (Right(0o757, "root", "root", "/sNow/etc"), True),
+        (Right(0o664, "root", "users", "/sNow/etc/domains/deploy01.cfg"), True),
+        (Right(0o644, "root", "users", "/sNow/etc/domains/deploy01.cfg"), False),
+        (Right(0o644, "deploy", "root", "/sNow/etc/domains/deploy01.cfg"), True),
+    ],
+)
+def test_who_can_write_a_config_is_root_on_every_server(right: Right, is_stop: bool) -> None:
+    findings = judge.judge(SITE, change(healthy(), "snow01", rights=(right,)))
+    assert ("writable-by-others" in {finding.code for finding in findings}) == is_stop
+
+
+SPARED = "".join(f'Unattended-Upgrade::Package-Blacklist:: "{name}";\n' for name in ("xen", "corosync", "pacemaker$"))
+PERIODIC = 'APT::Periodic::Unattended-Upgrade "1";\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        (PERIODIC, True),
+        (PERIODIC + SPARED, False),
+        (PERIODIC + SPARED.replace("corosync", "nginx"), True),
+        (PERIODIC + SPARED.replace("xen", "xen-hyper"), True),
+        (PERIODIC.replace("1", "0"), False),
+        ("$nrconf{restart} = 'a';\n", True),
+        ("$nrconf{restart} = 'a';\n$nrconf{restart} = 'l';\n", False),
+        ("", False),
+    ],
+)
+def test_what_replaces_packages_by_itself_is_said(text: str, is_said: bool) -> None:
+    findings = judge.judge(SITE, change(healthy(), "snow01", upgrades=text))
+    assert ("unattended-upgrades" in {finding.code for finding in findings}) == is_said
 
 
 def test_the_terminal_explains_a_finding_in_the_words_of_the_document() -> None:

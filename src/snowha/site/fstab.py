@@ -1,0 +1,41 @@
+"""/etc/fstab as mount(8) reads it (fstab(5))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Entry:
+    source: str
+    target: str
+    """Without a slash at its end: ``/sNow/`` is ``/sNow``."""
+    fstype: str
+    options: str
+
+
+def parse(text: str) -> Iterator[Entry]:
+    """Its entries, in their order. What is no entry is left out, as mount(8) does."""
+    for line in text.split("\n"):
+        fields = [field for field in re.split(r"[ \t]+", line) if field]
+        # a comment may be indented, and begins with the first field alone
+        # numbers stand behind the options, or libmount takes the line for none
+        if len(fields) < 3 or fields[0].startswith("#") or not all(field.isdigit() for field in fields[4:6]):
+            continue
+        source, target, fstype, options = (_decoded(field) for field in (*fields, "defaults")[:4])
+        yield Entry(source, target.rstrip("/") or "/", fstype, options)
+
+
+def entry_of(text: str, target: str) -> Entry | None:
+    """The entry of a mount point; None if there is none."""
+    wanted = target.rstrip("/") or "/"
+    return next((entry for entry in parse(text) if entry.target == wanted), None)
+
+
+def _decoded(field: str) -> str:
+    """``\\\\040`` is a blank (getmntent(3))."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)

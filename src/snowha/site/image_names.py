@@ -1,0 +1,94 @@
+"""What each image of a domain is called, and every other name that is made of it: none may be anybody else's.
+
+An image is called as its volume is (guide, section "Domain Images Migration"). Where that would give two of them one name, in
+any case of letters, the device in the domain is added. What cannot be told apart so is a finding, before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from posixpath import dirname, join
+
+from snowha.site.model import Disk, Domain
+from snowha.site.rules import Finding, image_key
+
+SUFFIXES = ("", ".partial", ".manifest", ".manifest.new", ".journal", ".journal.new", ".lease", ".undone")
+"""What stands beside an image, or in its place, at one time or another (images/manifest.py, xen/server/20-record.pl,
+migration/undo_images.py)."""
+
+
+def image_paths(domain: Domain, images: str) -> dict[str, str]:
+    """Where the image of each disk that is moved belongs, by vdev; ``images`` is the site's folder of images.
+
+    A disk that is in the domain's folder already is its own image. The rest follows from the config alone: each run, and the
+    way back, come to the same names.
+    """
+    folder = join(images, domain.name)
+    found: dict[str, str] = {}
+    wanted: list[tuple[Disk, str]] = []
+    for disk in domain.moved_disks:
+        if dirname(disk.target) == folder:
+            found[disk.vdev] = disk.target
+        else:
+            wanted.append((disk, disk.name))
+    counts = Counter(name for path in found.values() for name in _folded(path))
+    counts.update(name for _, base in wanted for name in _folded(join(folder, base)))
+    for disk, base in wanted:
+        path = join(folder, base)
+        if any(counts[name] > 1 for name in _folded(path)):
+            path = f"{path}-{disk.vdev}"
+        found[disk.vdev] = path
+    return {disk.vdev: found[disk.vdev] for disk in domain.moved_disks}
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A disk that needs a name: for its image and what stands beside that, or because it is called so itself."""
+
+    disk: str
+    domain: Domain
+    is_image: bool
+
+
+def check_images(domains: Iterable[Domain], images: str) -> tuple[Finding, ...]:
+    """Names of images that are another image's, or a disk's that somebody uses, over all domains of a site."""
+    claims: dict[str, dict[str, _Claim]] = {}
+    for name, claim in _claims(domains, images):
+        users = claims.setdefault(name, {})
+        # of one disk in two configs it is said elsewhere that it is shared
+        if claim.disk not in users or claim.is_image:
+            users[claim.disk] = claim
+    found = {
+        frozenset(users): tuple(users.values())
+        for users in claims.values()
+        if len(users) > 1 and any(claim.is_image for claim in users.values())
+    }
+    return tuple(map(_finding, found.values()))
+
+
+def _finding(users: tuple[_Claim, ...]) -> Finding:
+    named = [f"{claim.disk} of {claim.domain.name}" for claim in users]
+    return Finding(
+        code="image-name",
+        severity="stop",
+        where=", ".join(dict.fromkeys(claim.domain.config for claim in users)),
+        message=f"the images of {' and '.join(named)} would have one name, or stand where the other is",
+        remedy="rename one of the volumes (lvrename) or files, and correct the config that names it",
+    )
+
+
+def _claims(domains: Iterable[Domain], images: str) -> Iterator[tuple[str, _Claim]]:
+    for domain in domains:
+        paths = image_paths(domain, images)
+        for disk in domain.disks:
+            if disk.target:
+                thing = image_key(disk.target)
+                yield thing.casefold(), _Claim(thing, domain, False)
+                for name in _folded(paths[disk.vdev]) if disk.vdev in paths else ():
+                    yield name, _Claim(thing, domain, True)
+
+
+def _folded(path: str) -> list[str]:
+    return [f"{image_key(path)}{suffix}".casefold() for suffix in SUFFIXES]

@@ -1,0 +1,41 @@
+"""fstab as mount(8) reads it: an entry that is not seen is written a second time, or another file system is mounted over it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from snowha.site.fstab import entry_of, parse
+
+TEXT = """\
+# /etc/fstab
+   # nfs00:/old /sNow nfs defaults 0 0
+\t#x
+/dev/vda1 / ext4 errors=remount-ro 0 1
+nfs01:/export/sNow\t/sNow/  nfs4 vers=4.2,hard 0 0
+nfs01:/export/my\\040home /home nfs defaults
+nfs01:/export/other /other nfs defaults # a comment
+tmpfs /run/x tmpfs
+none
+"""
+
+
+def test_comments_may_be_indented_and_a_slash_at_the_end_does_not_count() -> None:
+    entry = entry_of(TEXT, "/sNow")
+    assert entry and (entry.source, entry.options) == ("nfs01:/export/sNow", "vers=4.2,hard")
+    home = entry_of(TEXT, "/home/")
+    assert home and home.source == "nfs01:/export/my home"
+    assert entry_of(TEXT, "/nowhere") is None
+
+
+@pytest.mark.needs("findmnt")
+def test_findmnt_reads_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "fstab"
+    file.write_text(TEXT)
+    words = ["findmnt", "--tab-file", str(file), "--json", "--list", "--output", "SOURCE,TARGET,FSTYPE,OPTIONS"]
+    rows = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["filesystems"]
+    theirs = [(row["source"], row["target"].rstrip("/") or "/", row["fstype"]) for row in rows]
+    assert [(entry.source, entry.target, entry.fstype) for entry in parse(TEXT)] == theirs

@@ -1,0 +1,55 @@
+"""Which bridges the domains need: a wrong answer makes a bridge that nobody wants, or a domain that nobody reaches."""
+
+from __future__ import annotations
+
+import pytest
+
+from snowha.errors import InputError
+from snowha.site.model import Vif
+from snowha.xen.xl_conf import Bridges, Defaults, bridges, needs_defaults, parse
+
+CONF = """\
+## Global XL config file ##
+#vif.default.bridge="xenbr0"
+autoballoon="off"
+vif.default.bridge="br0"
+vif.default.script="vif-bridge"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (CONF, Defaults("br0", "vif-bridge")),
+        ("", Defaults("xenbr0", "vif-bridge")),
+        ("defaultbridge='old0'\nvifscript='vif-route'\n", Defaults("old0", "vif-route")),
+    ],
+)
+def test_what_xl_conf_says_counts(text: str, wanted: Defaults) -> None:
+    assert parse(text, where="xl.conf") == wanted
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError):
+        parse("vif.default.bridge='$(id)'\n", where="xl.conf")
+
+
+@pytest.mark.parametrize(
+    ("vif", "own", "switches"),
+    [
+        (Vif("xsnow0"), {"xsnow0"}, set()),
+        (Vif(""), {"br0"}, set()),
+        (Vif("br0.100"), {"br0.100"}, set()),
+        (Vif("ovsbr0.100"), set(), {"ovsbr0"}),
+        (Vif("br1.100", script="vif-openvswitch"), set(), {"br1"}),
+        (Vif("br1:10:20", script="/etc/xen/scripts/vif-openvswitch"), set(), {"br1"}),
+        (Vif("", script="vif-route"), set(), set()),
+    ],
+)
+def test_a_bridge_is_what_the_script_makes_of_its_name(vif: Vif, own: set[str], switches: set[str]) -> None:
+    assert bridges([vif], Defaults("br0")) == Bridges(frozenset(own), frozenset(switches))
+
+
+def test_xl_conf_is_only_read_where_it_counts() -> None:
+    assert not needs_defaults([Vif("xsnow0")])
+    assert needs_defaults([Vif("xsnow0"), Vif("")])
