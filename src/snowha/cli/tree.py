@@ -37,6 +37,7 @@ LAB = {
     "restore": Verb("lab:restore", "Bring the whole site back to what it was at NAME."),
     "power": Verb("lab:power", "Cut a machine's power, or give it."),
     "cable": Verb("lab:cable", "Plug or pull a machine's cable to a network."),
+    "bmc": Verb("lab:bmc", "Have a server's BMC do something wrong, or be ok again."),
     "demo": Verb("lab:demo", "Carry out the whole story, and write a report of it."),
 }
 

@@ -23,6 +23,13 @@ IPMI_AGENTS = frozenset(
 )
 """One program under several names (fence_ipmilan(8)); it runs ipmitool."""
 
+IPMITOOL_TIMEOUT_S = 6
+"""ipmitool asks four times, and waits this long for the first answer, each time a second longer (its lanplus.c): 30 s in all, so
+that a BMC that takes 20 s is heard. The agents' default, 2, makes it 14 s. One that does not answer at all is given up after
+twice that (seen: 60 s, and 28 s)."""
+_PROBE_S = 40
+"""For the agent's own limit on one call of ipmitool, which is on when it is not run by Pacemaker (20 s by default)."""
+
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
 
@@ -46,6 +53,8 @@ def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "s
     words = [device.agent, f"--ip={device.address}", f"--username={device.username}", f"--password-script={script}"]
     if device.agent in IPMI_AGENTS:
         words.append("--lanplus")
+        if action == "status":
+            words += [f"--ipmitool-timeout={IPMITOOL_TIMEOUT_S}", f"--power-timeout={_PROBE_S}"]
     return (*words, f"--action={action}")
 
 

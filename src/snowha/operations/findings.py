@@ -67,7 +67,7 @@ KINDS: dict[str, Kind] = {
         "A server is lost and not fenced yet",
         "red",
         "What ran there is started elsewhere only after its power was seen to be off.",
-        "`snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
+        "wait: an attempt takes up to 4 min. `snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
     ),
     "server-out": Kind(
         "A server is out of the cluster",
