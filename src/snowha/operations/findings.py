@@ -307,6 +307,14 @@ KINDS: dict[str, Kind] = {
         "correct the cause; what xl said is in /run/snow-lease/migrate/{where}.log on that server",
         settling="ignore",
     ),
+    "domain-migrating": Kind(
+        "A live migration is under way",
+        "note",
+        "Memory that the domain writes meanwhile is sent again, in five rounds at most; then it is suspended for the rest. "
+        "If it takes too long it is given up, and the domain goes on where it was.",
+        "wait, and look again",
+        settling="ignore",
+    ),
     "domain-paused": Kind(
         "A domain is paused",
         "yellow",

@@ -16,7 +16,7 @@ from snowha.operations.leases import ImageStatus
 from snowha.site.model import Site
 from snowha.site.rules import Finding as SiteFinding
 from snowha.xen import xl
-from snowha.xen.leases import Leases
+from snowha.xen.leases import Leases, Migration
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class SiteStatus:
     findings: tuple[Finding, ...] = ()
     """The worst first."""
     images: tuple[ImageStatus, ...] = ()
+    migrations: tuple[Migration, ...] = ()
+    """Live migrations under way."""
 
     @property
     def healthy(self) -> bool:
@@ -139,6 +141,7 @@ def look(
         floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
         findings=tuple(sorted(judged, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
         images=leases.status(images, attached, records),
+        migrations=tuple(one for answer in attached.values() if answer for one in answer.migrations),
     )
 
 

@@ -6,84 +6,17 @@ import fcntl
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from two_servers import BOOT, NEXT_BOOT, Servers, agent, made, row, xl_list
 
-from snowha.xen import leases, server_program
-
-BOOT = {"snow01": "11111111-1111-1111-1111-111111111111", "snow02": "22222222-2222-2222-2222-222222222222"}
-NEXT_BOOT = "33333333-3333-3333-3333-333333333333"
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Servers:
-    """Two servers that share ``folder``; each is the program with another name and boot id."""
-
-    folder: Path
-    program: Path
-
-    def run(self, server: str, *words: str, boot: str = "", fd: int = -1, name: str = "") -> Ended:
-        environment = {
-            "PATH": str(self.folder / "bin") + ":/usr/bin:/bin",
-            "SNOW_TEST_PATH": "1",
-            "SNOW_SERVER": server,
-            "SNOW_BOOT": boot or BOOT[server],
-            "SNOW_RUN": str(self.folder / f"run-{server}"),
-        }
-        done = subprocess.run(
-            [str(self.program.with_name(name) if name else self.program), *words],
-            env=environment,
-            pass_fds=(fd,) if fd >= 0 else (),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
-
-    @property
-    def image(self) -> Path:
-        return self.folder / "deploy01-disk"
-
-    def record(self, server: str = "snow01") -> leases.Lease:
-        return leases.parse(self.run(server, "list", str(self.image)).out).records[0]
-
-    @contextmanager
-    def taken(self, server: str, **how: str) -> Iterator[Ended]:
-        """``take`` for an open file of this process, as the image engine does; the lock is held until the block ends."""
-        with self.image.open("r+b") as file:
-            yield self.run(server, "take", str(self.image), "--fd", str(file.fileno()), fd=file.fileno(), **how)
-
-    def says(self, program: str, text: str) -> None:
-        """Put a program in PATH that prints ``text``: what Pacemaker's or ssh's answer is."""
-        path = self.folder / "bin" / program
-        path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
-        path.chmod(0o755)
+from snowha.xen import server_program
 
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Servers:
-    program = tmp_path / "snow-lease"
-    program.write_text(server_program.text())
-    program.chmod(0o755)
-    (tmp_path / "domain").symlink_to(program)
-    (tmp_path / "bin").mkdir()
-    both = Servers(tmp_path, program)
-    both.image.write_bytes(bytes(4096))
-    assert both.run("snow01", "new", str(both.image)).code == 0
-    return both
+    return made(tmp_path)
 
 
 def test_the_program_has_no_warnings(tmp_path: Path) -> None:
@@ -292,27 +225,6 @@ def test_the_list_is_json_whatever_a_file_is_called(servers: Servers) -> None:
 
 
 # the resource agent
-
-
-def agent(servers: Servers, action: str, **how: str) -> Ended:
-    program = servers.folder / "agent"
-    program.write_text(
-        f"#!/bin/sh\nexport OCF_RESKEY_xmfile={servers.folder}/deploy01.cfg OCF_RESKEY_name=deploy01\n"
-        f"export OCF_RESKEY_CRM_meta_timeout={how.get('timeout', '2000')}\n"
-        f"export OCF_RESKEY_CRM_meta_interval={how.get('interval', '0')}\n"
-        f'exec {servers.folder}/domain "$@"\n'
-    )
-    program.chmod(0o755)
-    return servers.run("snow01", action, name="agent")
-
-
-def xl_list(*rows: str) -> str:
-    head = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
-    return "\n".join([head, "Domain-0                                     0  1024     1     r-----     572.5", *rows])
-
-
-def row(name: str, state: str) -> str:
-    return f"{name:<40} {3:>5} {128:>5} {1:>5}     {state}      46.6"
 
 
 @pytest.mark.parametrize(("state", "code"), [("-b----", 0), ("r-----", 0), ("------", 0), ("--p---", 0), ("----c-", 1)])
