@@ -290,7 +290,7 @@ KINDS: dict[str, Kind] = {
         "A domain's disk is held back",
         "yellow",
         "It is being migrated, or a migration broke. If it stays so, the domain hangs.",
-        "wait, and look again; then see what is left of the migration: xl list on each server",
+        "wait, and look again; then see what is left of the migration: snow ha resolve",
         settling="ignore",
     ),
     "xl-unusable": Kind(
@@ -313,6 +313,13 @@ KINDS: dict[str, Kind] = {
         "Memory that the domain writes meanwhile is sent again, in five rounds at most; then it is suspended for the rest. "
         "If it takes too long it is given up, and the domain goes on where it was.",
         "wait, and look again",
+        settling="ignore",
+    ),
+    "migration-left": Kind(
+        "A live migration broke and has left something",
+        "red",
+        "Halves of the domain, or leases that are half handed over, keep it from being started, or hold memory.",
+        "see what is left and what would be done: snow ha resolve",
         settling="ignore",
     ),
     "domain-paused": Kind(

@@ -10,7 +10,7 @@ from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.operations import findings, health, leases, live
+from snowha.operations import findings, health, leases, live, resolve
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
 from snowha.site.model import Site
@@ -127,10 +127,19 @@ def look(
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
     records = leases.records(hosts, attached, images)
+    left = resolve.judge(
+        site,
+        hosts,
+        copies=tuple(copy for name, one in seen.items() for copy in resolve.copies_of(name, one.domains)),
+        silent=tuple(name for name, one in seen.items() if one.trouble),
+        answers=attached,
+        records=records,
+    )
     judged = (
         *map(findings.of_site, known),
         *health.judge(wanted, answers, state),
         *leases.judge(images, attached, records),
+        *resolve.findings(left),
     )
     return SiteStatus(
         name=site.name,
