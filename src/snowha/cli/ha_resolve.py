@@ -26,8 +26,8 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     """Show what broken live migrations have left, and what would be done.
 
     Halves of a domain (NAME--incoming, NAME--migratedaway), a domain that is suspended, and leases that are half handed over:
-    where they are, and what would be done about each. Nothing is changed without --yes. What is not certain is never done: while a
-    migration is under way, while a server does not answer, and where leases and servers say different things.
+    where they are, and what would be done about each. Nothing is changed without --yes. What is not certain is never done:
+    while a migration is under way, while a server does not answer, and where leases and servers say different things.
     Exits with 0 if nothing is left, else with 4.
     """
     with waiting.shown():

@@ -71,8 +71,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the servers said. ``silent``: those that did not answer. ``migrating``: domains for which an ``xl migrate`` or ``save``
-    runs."""
+    """What the servers said. ``silent``: those that did not answer. ``migrating``: domains for which an ``xl migrate``, or an
+    ``xl save``, runs."""
 
     copies: tuple[Copy, ...]
     records: tuple[Lease, ...] = ()
