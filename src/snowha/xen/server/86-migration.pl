@@ -47,7 +47,7 @@ sub migrate {
         }
         if (!$given_up && $now - $began >= $how{patience} && index(said($name), $GIVEN) < 0) {
             # without its connection xl lets the domain go on here, in whatever phase it is; killed itself it would not
-            $given_up = kill 'TERM', transports($pid);
+            $given_up = kill 'KILL', transports($pid);
         }
         if ($now - $began >= $how{limit}) {
             kill 'KILL', -$pid;
