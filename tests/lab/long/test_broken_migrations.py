@@ -73,17 +73,18 @@ def test_what_is_left_after_go_is_resolved_by_the_verb(cluster: Administrator) -
     """By hand, so that no agent is there to look: one copy is the domain, or none; never both, and never none for good."""
     here = holder_of("slurm01")
     there = other(here)
-    shell(here, "crm_resource --resource=slurm01 --meta --set-parameter=is-managed --parameter-value=false")
+    # not looked at either, else the agent takes away what is certain
+    shell(here, "crm_resource --resource=slurm01 --meta --set-parameter=maintenance --parameter-value=true")
+    shell(here, "crm_resource --wait --timeout=100s || true", timeout=200)
     print(shell(here, _BREAK.format(there=there, until=_GIVEN), timeout=300))
     shown = cluster.snow("ha", "resolve")
     assert shown.code == 4 and "slurm01" in shown.output
     assert "migration-left" in {one["code"] for one in cluster.status()["findings"]}
-    # looking changes nothing
-    assert cluster.snow("ha", "resolve").output == shown.output
-    assert cluster.snow("ha", "resolve", "--yes").code == 0
+    # what is left may be changing still: then nothing is done, and it is asked for again
+    wait_until(lambda: cluster.snow("ha", "resolve", "--yes").code == 0, timeout=180, what="nothing is left")
     nothing_is_left("slurm01")
     resolved = time.time()
-    shell(here, "crm_resource --resource=slurm01 --meta --delete-parameter=is-managed")
+    shell(here, "crm_resource --resource=slurm01 --meta --delete-parameter=maintenance")
     wait_until(lambda: answers_since("slurm01", resolved), timeout=400, what="slurm01 answers")
     assert sum(alive("slurm01", server) for server in SERVERS) == 1
     assert at_once() == []
@@ -124,14 +125,16 @@ def test_a_server_that_loses_its_power_half_way_leaves_one_domain(
     assert (stale.stale, stale.errors) == (0, 0)
 
 
+_STALLED = f"{_UNTIL.format(text='Saving domain')}; pkill -STOP -f '^ssh .*migrate-receive'"
+
+
 def test_a_migration_that_does_not_end_is_given_up_and_the_domain_goes_on(cluster: Administrator) -> None:
-    """Its target takes nothing any more. `status` shows that it stands still; at its limit the domain is where it was, unharmed."""
+    """Nothing goes through its connection any more. `status` shows it; at its limit the domain is where it was, unharmed."""
     here = holder_of("slurm01")
     there = other(here)
     shell(here, "crm_resource --resource=slurm01 --meta --set-parameter=is-managed --parameter-value=false")
     began = time.time()
-    # so that memory does not fit into what the connection holds
-    shell(there, "(until pkill -STOP -f 'xl migrate-receive'; do sleep 0.1; done) > /dev/null 2>&1 &")
+    shell(here, f"rm -f /run/snow-lease/migrate/slurm01.log; ({_STALLED}) > /dev/null 2>&1 &")
     words = "OCF_RESKEY_xmfile=/sNow/etc/domains/slurm01.cfg OCF_RESKEY_name=slurm01 OCF_RESKEY_CRM_meta_timeout=165000"
     agent = f"{words} OCF_RESKEY_CRM_meta_migrate_target={there} /usr/lib/ocf/resource.d/snow-ha/domain migrate_to"
     shell(here, f"({agent}; echo ended with $?) > /run/given-up.log 2>&1 &")
@@ -146,7 +149,6 @@ def test_a_migration_that_does_not_end_is_given_up_and_the_domain_goes_on(cluste
     print(said)
     assert "given up after" in said and "ended with 1" in said
     ended = time.time()
-    shell(there, "pkill -CONT -f 'xl migrate-receive'")
     assert alive("slurm01", here)
     wait_until(lambda: answers_since("slurm01", ended), timeout=60, what="slurm01 answers where it was")
     wait_until(lambda: "slurm01" not in shell(there, "xl list"), timeout=120, what="nothing is left on the target")
