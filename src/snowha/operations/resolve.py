@@ -37,16 +37,17 @@ class Copy:
 
     @property
     def is_suspended(self) -> bool:
-        return "s" in self.state
+        """xl's fifth letter is why it has shut down (xl_list.c): one that halts or reboots is there for a second or two as well."""
+        return self.state[3:5] == "ss"
 
     @property
     def runs(self) -> bool:
         return not self.is_half and not set(self.state) & set("pscd")
 
     def __str__(self) -> str:
-        words = {"s": "suspended", "p": "paused", "c": "crashed", "d": "dying"}
-        state = ", ".join(word for letter, word in words.items() if letter in self.state) or "runs"
-        return f"{self.name} on {self.server} ({state})"
+        words = {"ss": "suspended", "p": "paused", "c": "crashed", "d": "dying"}
+        said = [word for letters, word in words.items() if letters in self.state]
+        return f"{self.name} on {self.server} ({', '.join(said) or ('halted' if 's' in self.state else 'runs')})"
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from broken_leases import BOOT, DEPLOY
 
 from snowha.errors import SiteError
+from snowha.hosts.api import Completed
 from snowha.operations import resolve
 from snowha.operations.resolve import Copy, Seen, Verdict
+from snowha.site.model import Disk, Domain, Paths, Server, Site
+from snowha.xen import server_program
 from snowha.xen.leases import Lease
 
 SERVERS = ("snow01", "snow02")
@@ -34,9 +39,12 @@ def commands(verdict: Verdict | None) -> list[str]:
     return [f"{action.server}: {' '.join(action.words)}" for action in verdict.actions]
 
 
-@pytest.mark.parametrize("copies", [(), (LIVES,), (Copy("snow01", "deploy01", 5, "--p---"),)])
+QUIET = [Copy("snow01", "deploy01", 5, state) for state in ("-b----", "--p---", "---s--", "--ps--", "---sr-", "-----d")]
+
+
+@pytest.mark.parametrize("copies", [(), *((copy,) for copy in QUIET)])
 def test_a_domain_of_which_nothing_is_left_is_not_shown(copies: tuple[Copy, ...]) -> None:
-    """Whoever has paused a domain would find it gone on, or destroyed."""
+    """Whoever has paused a domain would find it gone on, or destroyed; one that halts or reboots would be a red finding."""
     assert decide(*copies, record=lease("held", "snow01") if copies else lease("free", "")) is None
 
 
@@ -97,3 +105,92 @@ def test_what_has_changed_since_it_was_shown_is_not_done() -> None:
     resolve.must_be_the_same([one], [one])
     with pytest.raises(SiteError, match="has changed"):
         resolve.must_be_the_same([one], [other])
+
+
+# asked of servers
+
+DISK = Disk("", DEPLOY, "xvda2", script=server_program.SCRIPT)
+SITE = Site(
+    name="snow",
+    paths=Paths("/sNow/etc/snow.conf", "/sNow/etc/domains", "/sNow/domains"),
+    servers=tuple(Server(name, "192.168.8.1", ("192.168.8.1",), None) for name in SERVERS),
+    domains=(Domain("deploy01", "/sNow/etc/domains/deploy01.cfg", 128, 1, "pvh", "", "", (DISK,), (), "xvda2"),),
+    mounts=(),
+    floating_ip=None,
+    apart=(),
+)
+
+
+@dataclass
+class Host:
+    """A server, and what it was told."""
+
+    name: str
+    rows: dict[int, str]
+    """What its hypervisor has: name and state by domain id."""
+    processes: str = ""
+    told: list[str] = field(default_factory=list)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        said = ""
+        if list(argv[:2]) == ["xl", "list"]:
+            said = self._list()
+        elif list(argv[:2]) == ["pgrep", "-a"]:
+            said = self.processes
+        elif list(argv[:2]) == [server_program.PATH, "list"]:
+            said = self._leases()
+        else:
+            self.told.append(" ".join(argv))
+        if list(argv[:2]) == ["xl", "destroy"]:
+            del self.rows[int(argv[2])]
+        return Completed(tuple(argv), 0, said, "")
+
+    def _list(self) -> str:
+        return "".join(f"{name} {domid} 128 1 {state} 1.0\n" for domid, (name, state) in self._split())
+
+    def _split(self) -> list[tuple[int, list[str]]]:
+        return [(domid, row.split()) for domid, row in self.rows.items()]
+
+    def _leases(self) -> str:
+        record = {"state": "held", "server": "snow01", "boot": BOOT["snow01"], "kind": "disk", "lock": "yes"}
+        records = [{"image": DEPLOY, "record": record}]
+        return json.dumps(
+            {"server": self.name, "boot": BOOT[self.name], "records": records, "attached": [], "notes": {}}
+        )
+
+
+def servers(processes: str = "") -> dict[str, Host]:
+    left = Host("snow02", {7: "deploy01--incoming --p---"})
+    return {"snow01": Host("snow01", {5: "deploy01 -b----"}, processes), "snow02": left}
+
+
+def test_what_is_left_is_taken_away_and_pacemaker_looks_again() -> None:
+    hosts = servers("812 xl create /sNow/etc/domains/deploy01.cfg")
+    found = resolve.look(SITE, hosts)
+    resolve.carry_out(hosts, found, lambda text: None)
+    assert hosts["snow02"].told == ["xl destroy 7", "crm_resource --refresh --resource=deploy01"]
+    assert hosts["snow01"].told == []
+    assert resolve.look(SITE, hosts) == ()
+
+
+@pytest.mark.parametrize("process", ["812 xl migrate -s ssh deploy01 snow02", "812 xl save deploy01 /var/lib/saved"])
+def test_what_is_under_way_is_left_alone(process: str) -> None:
+    """It looks the same as what broke: a domain would be destroyed that has just arrived."""
+    hosts = servers(process)
+    (found,) = resolve.look(SITE, hosts)
+    assert found.is_under_way
+    resolve.carry_out(hosts, [found], lambda text: None)
+    assert hosts["snow02"].told == hosts["snow01"].told == []
+
+
+def test_another_domains_migration_is_not_this_ones() -> None:
+    (found,) = resolve.look(SITE, servers("812 xl migrate proxy01 snow02"))
+    assert found.actions
