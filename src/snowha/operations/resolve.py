@@ -37,7 +37,7 @@ class Copy:
 
     @property
     def is_suspended(self) -> bool:
-        """xl's fifth letter is why it has shut down (xl_list.c): one that halts or reboots is there for a second or two as well."""
+        """xl's fifth letter says why it has shut down (xl_info.c): one that halts or reboots is there for seconds, too."""
         return self.state[3:5] == "ss"
 
     @property
