@@ -13,7 +13,7 @@ from snowha.site.rules import Finding, Severity
 
 OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note"}
 """No stop: what is wrong with a running cluster is what `snow ha apply` is there for, or says by itself."""
-_SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown"})
+_SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown", "migration-left"})
 """By rules about servers and domains, which know more."""
 
 HEALTH: dict[str, Entry] = {
@@ -292,7 +292,7 @@ ENTRIES: dict[str, Entry] = {
         "Half of a migration is left over",
         "stop",
         "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
-        "look which of both the domain really is (xl list, xl console), then xl destroy the other",
+        "see what is left and what would be done: snow ha resolve",
     ),
     "crashed": Entry(
         "A domain has crashed or does not end",
