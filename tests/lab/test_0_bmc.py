@@ -16,13 +16,16 @@ import pytest
 
 from snowha.errors import InputError
 from snowha.hosts.local import LocalHost
+from snowha.lab import bmc_faults
 from snowha.lab.bmc import PowerQueue, read_password, run
+from snowha.lab.bmc_faults import Fault
 from snowha.migration.checks import bmc
 from snowha.site.model import FenceDevice, Server
 
 PASSWORD = 'Adm;n$#"7 x'
 ADDRESS = "127.0.0.77"
 PORT = 6230
+SLOW_S = 3.0
 GUID = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0")
 
 
@@ -75,7 +78,16 @@ def power(tmp_path: Path, secret: Path) -> Iterator[FilePower]:
     control = FilePower(tmp_path / "power")
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
-    options = {"username": "admin", "secret": secret, "power": control, "port": PORT, "guid": GUID, "ready": ready.set}
+    options = {
+        "username": "admin",
+        "secret": secret,
+        "power": control,
+        "port": PORT,
+        "guid": GUID,
+        "fault": fault_of(control),
+        "slow_s": SLOW_S,
+        "ready": ready.set,
+    }
     process = context.Process(target=run, args=(ADDRESS,), kwargs=options, daemon=True)
     process.start()
     assert ready.wait(20)
@@ -84,9 +96,14 @@ def power(tmp_path: Path, secret: Path) -> Iterator[FilePower]:
     process.join()
 
 
-def ipmitool(secret: Path, *words: str) -> str:
-    argv = ["ipmitool", "-I", "lanplus", "-H", ADDRESS, "-p", str(PORT), "-U", "admin", "-f", str(secret), *words]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+def fault_of(power: FilePower) -> Path:
+    return power.state.with_suffix(".fault")
+
+
+def ipmitool(secret: Path, *words: str, timeout_s: int = 1) -> str:
+    """What ipmitool says; ``timeout_s``: for its first try, each of the three after it waits a second longer."""
+    argv = ["ipmitool", "-I", "lanplus", "-N", str(timeout_s), "-H", ADDRESS, "-p", str(PORT), "-U", "admin"]
+    done = subprocess.run([*argv, "-f", str(secret), *words], capture_output=True, text=True, timeout=120, check=False)
     return (done.stdout + done.stderr).strip()
 
 
@@ -131,6 +148,29 @@ def test_a_slow_shutdown_is_asked_for_once_and_never_forced(power: FilePower, se
     wait_for(lambda: not power.is_on())
     assert power.history.read_text().split() == ["soft"]
     assert "Fail" in ipmitool(secret, "power", "reset") or "not supported" in ipmitool(secret, "power", "reset")
+
+
+def test_a_bmc_that_hangs_says_nothing_and_one_that_lies_says_always_the_same(power: FilePower, secret: Path) -> None:
+    """Fencing would be tried on BMCs that are all well."""
+    bmc_faults.write(fault_of(power), "hang")
+    assert "Chassis Power" not in ipmitool(secret, "power", "status")
+    lies: tuple[tuple[Fault, str], ...] = (("says-on", "on"), ("says-off", "off"))
+    for fault, says in lies:
+        bmc_faults.write(fault_of(power), fault)
+        for command in ("on", "off"):
+            ipmitool(secret, "power", command)
+            assert ipmitool(secret, "power", "status") == f"Chassis Power is {says}"
+            wait_for(lambda wanted=command: power.is_on() == (wanted == "on"))  # type: ignore[misc]
+    bmc_faults.write(fault_of(power), "ok")
+    assert ipmitool(secret, "power", "status") == "Chassis Power is off"
+
+
+def test_a_slow_bmc_is_waited_for_by_those_who_wait_and_switches_once(power: FilePower, secret: Path) -> None:
+    """Asked again meanwhile, it must not count that as another command."""
+    bmc_faults.write(fault_of(power), "slow")
+    ipmitool(secret, "power", "on", timeout_s=2)
+    assert ipmitool(secret, "power", "status", timeout_s=2) == "Chassis Power is on"
+    assert power.history.read_text().split() == ["on"]
 
 
 def test_a_wrong_password_switches_nothing(power: FilePower, secret: Path) -> None:

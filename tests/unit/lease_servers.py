@@ -90,8 +90,12 @@ class Servers:
 
     def says(self, program: str, text: str) -> None:
         """Put a program in PATH that prints ``text``: what Pacemaker's or ssh's answer is."""
+        self.script(program, f"cat <<'END'\n{text}\nEND\n")
+
+    def script(self, program: str, text: str) -> None:
+        """Put a program of shell in PATH."""
         path = self.folder / "bin" / program
-        path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+        path.write_text(f"#!/bin/sh\n{text}")
         path.chmod(0o755)
 
 
@@ -106,3 +110,24 @@ def two_servers(tmp_path: Path) -> Servers:
     both.image.write_bytes(bytes(4096))
     assert both.run("snow01", "new", str(both.image)).code == 0
     return both
+
+
+def agent(servers: Servers, action: str, **how: str) -> Ended:
+    program = servers.folder / "agent"
+    program.write_text(
+        f"#!/bin/sh\nexport OCF_RESKEY_xmfile={servers.folder}/deploy01.cfg OCF_RESKEY_name=deploy01\n"
+        f"export OCF_RESKEY_CRM_meta_timeout={how.get('timeout', '2000')}\n"
+        f"export OCF_RESKEY_CRM_meta_interval={how.get('interval', '0')} OCF_RESKEY_CRM_meta_migrate_target=snow02\n"
+        f'exec {servers.folder}/domain "$@"\n'
+    )
+    program.chmod(0o755)
+    return servers.run("snow01", action, name="agent")
+
+
+def xl_list(*rows: str) -> str:
+    head = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
+    return "\n".join([head, "Domain-0                                     0  1024     1     r-----     572.5", *rows])
+
+
+def row(name: str, state: str) -> str:
+    return f"{name:<40} {3:>5} {128:>5} {1:>5}     {state}      46.6"

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from snowha.cli import verbosity
-from snowha.lab import first_boot, layout, machines, network, requirements, rootfs, site
+from snowha.lab import bmc_faults, first_boot, layout, machines, network, requirements, rootfs, site
 
 
 class LabVerb(click.Command):
@@ -172,6 +172,18 @@ def cable(host: str, network_name: str, state: str) -> None:
     NETWORK is snow or mgmt.
     """
     site.cable(host, network_name, state == "up")
+
+
+@click.command(cls=LabVerb)
+@click.argument("host")
+@click.argument("fault", type=click.Choice(bmc_faults.FAULTS))
+def bmc(host: str, fault: bmc_faults.Fault) -> None:
+    """Have a server's BMC do something wrong, or be ok again.
+
+    hang: it answers nothing. slow: it answers what is asked of the power after 20 s. says-off and says-on: what it says of
+    the power, whatever is so. dead: it has no power, and neither has its server. restore makes all of them ok.
+    """
+    site.bmc(host, fault)
 
 
 @click.command(cls=LabVerb)

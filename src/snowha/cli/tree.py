@@ -14,6 +14,7 @@ HA = {
     "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
+    "resolve": Verb("ha_resolve:resolve", "Show what broken live migrations have left, and what would be done."),
     "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
     "undo": Verb("ha_undo:undo", "Take the migration back, down to the single server."),
 }
@@ -40,6 +41,7 @@ LAB = {
     "restore": Verb("lab:restore", "Bring the whole site back to what it was at NAME."),
     "power": Verb("lab:power", "Cut a machine's power, or give it."),
     "cable": Verb("lab:cable", "Plug or pull a machine's cable to a network."),
+    "bmc": Verb("lab:bmc", "Have a server's BMC do something wrong, or be ok again."),
     "demo": Verb("lab:demo", "Carry out the whole story, and write a report of it."),
 }
 

@@ -16,7 +16,7 @@ from lxml import etree
 
 from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
-from snowha.cluster.fencing import device_of, ipmi_options
+from snowha.cluster.fencing import IPMITOOL_TIMEOUT_S, device_of, ipmi_options
 from snowha.errors import InputError
 from snowha.site.model import Domain, FloatingIp, Server, Site
 
@@ -62,8 +62,12 @@ class Options:
     reboots is started again by libxl itself, with the on_crash and on_reboot that sNow! writes."""
     migrate_s: int = 600
     """On top comes what the memory takes, see ``_migrate_s``. Given up half-way, a migration leaves a domain paused."""
-    fence_s: int = 120
-    """Status, off, seen off, on, seen on, with a slow BMC."""
+    fence_s: int = 180
+    """One attempt: status, off, seen off, on, seen on; five answers of a BMC that takes 20 s for each, and the agent's start."""
+    fence_monitor_s: int = 90
+    """One look at a BMC: what ``fencing.IPMITOOL_TIMEOUT_S`` makes of one that does not answer, and the agent's start."""
+    recheck_s: int = 120
+    """See ``_properties``."""
     split_delay_s: int = 10
     """See ``_fence``."""
 
@@ -121,6 +125,10 @@ def _properties(options: Options) -> dict[str, str]:
     return {
         "stonith-enabled": "true",
         "stonith-timeout": f"{options.fence_s}s",
+        # After ten attempts to fence a server (stonith-max-attempts) the controller tries again only when something else makes it
+        # look (controld_fencing.c, too_many_st_failures). This does, so that domains come back soon after a BMC that had no power
+        # has it again. The default is 15 min.
+        "cluster-recheck-interval": f"{options.recheck_s}s",
         # Of two servers each has quorum alone (two_node), and fencing decides. Of more, the minority stops its domains.
         "no-quorum-policy": "stop",
         # Else the first start that fails sets the fail count to INFINITY: see _RSC_DEFAULTS.
@@ -156,14 +164,20 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         "password_script": script,
         "pcmk_host_list": server.name,
         "pcmk_host_check": "static-list",
-        "pcmk_monitor_timeout": "60s",
-        # Off is not taken for granted: the agent reads the power back until it is off, for this many seconds.
-        "power_timeout": "40",
+        "pcmk_monitor_timeout": f"{options.fence_monitor_s}s",
+        # Off is not taken for granted: the agent reads the power back, until it is off and then on. Pacemaker ends it after
+        # these.
+        "pcmk_reboot_timeout": f"{options.fence_s}s",
+        "pcmk_off_timeout": f"{options.fence_s}s",
+        # The agents' own limits (power_timeout, shell_timeout, login_timeout) are off, as by default under Pacemaker
+        # (fence-agents lib/fencing.py, check_input). With them a reboot is a success though "on" was never read back
+        # (fence_action): also of a BMC that said "off" from the start, while its server runs.
+        "disable_timeout": "1",
     }
     if device.is_ipmi:
         # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
         parameters |= {key: value or "1" for key, value in ipmi_options(device).items()}
-        parameters |= {"method": "onoff", "power_wait": "2"}
+        parameters |= {"method": "onoff", "power_wait": "2", "ipmitool_timeout": str(IPMITOOL_TIMEOUT_S)}
     if two and first and options.split_delay_s:
         # With the server's name: for a bare number Pacemaker 3.0 logs an error each time, though it takes it.
         parameters["pcmk_delay_base"] = f"{server.name}:{options.split_delay_s}s"
@@ -172,7 +186,9 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         "primitive",
         {"id": name, "class": "stonith", "type": device.agent, "description": MARK},
         _set("instance_attributes", f"{name}.params", parameters),
-        _operations(name, {"monitor": (300, 60), "start": (0, 60), "stop": (0, 60)}),
+        _operations(
+            name, {"monitor": (300, options.fence_monitor_s), "start": (0, options.fence_monitor_s), "stop": (0, 60)}
+        ),
     )
 
 

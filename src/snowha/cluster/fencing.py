@@ -17,6 +17,13 @@ from snowha.site.model import IPMI_AGENTS, FenceDevice, Server
 
 Power = Literal["on", "off"]
 
+IPMITOOL_TIMEOUT_S = 6
+"""ipmitool asks four times, and waits this long for the first answer, each time a second longer (its lanplus.c): 30 s in all, so
+that a BMC that takes 20 s is heard. The agents' default, 2, makes it 14 s. One that does not answer at all is given up after
+twice that (seen: 60 s, and 28 s)."""
+_PROBE_S = 40
+"""For the agent's own limit on one call of ipmitool, which is on when it is not run by Pacemaker (20 s by default)."""
+
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
 
@@ -39,6 +46,8 @@ def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "s
     device = device_of(server)
     words = [device.agent, f"--ip={device.address}", f"--username={device.username}", f"--password-script={script}"]
     words += [f"--{key}={value}" if value else f"--{key}" for key, value in ipmi_options(device).items()]
+    if device.is_ipmi and action == "status":
+        words += [f"--ipmitool-timeout={IPMITOOL_TIMEOUT_S}", f"--power-timeout={_PROBE_S}"]
     return (*words, f"--action={action}")
 
 

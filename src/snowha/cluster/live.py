@@ -96,6 +96,8 @@ class FenceEvent:
     status: str
     by: str
     completed: str
+    """Empty while it is pending. By the clock, and in the time zone, of the server that was asked."""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,14 @@ class ClusterState:
     resources: tuple[Resource, ...]
     failures: tuple[Failure, ...]
     fencing: tuple[FenceEvent, ...]
+    """What is pending first, then the newest first (Pacemaker lib/fencing/st_client.c, stonith__sort_history)."""
     maintenance: bool
     """The whole cluster is left alone (property maintenance-mode)."""
     fencing_enabled: bool = True
     stops_everything: bool = False
     """Property stop-all-resources."""
+    asked: str = ""
+    """When the server that was asked answered, by its own clock."""
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
@@ -188,6 +193,7 @@ def parse_crm_mon(text: str | bytes) -> ClusterState:
         # the newer name first (xml/api/crm_mon-2.42.rng); on is what Pacemaker takes if neither is set
         fencing_enabled=(_text(options, "fencing-enabled") or _text(options, "stonith-enabled") or "true") in _YES,
         stops_everything=_true(options, "stop-all-resources"),
+        asked=_text(root.find("summary/last_update"), "time"),
     )
 
 
@@ -300,6 +306,7 @@ def _fence_event(event: etree._Element) -> FenceEvent:
         status=_text(event, "status"),
         by=_text(event, "delegate"),
         completed=_text(event, "completed"),
+        reason=_text(event, "exit-reason"),
     )
 
 

@@ -10,7 +10,7 @@ from itertools import dropwhile
 from snowha.hosts.files import call_of
 
 _ALWAYS = frozenset(
-    {"true", "cat", "test", "stat", "ls", "findmnt", "dpkg-query", "getent", "sha256sum", "ping", "uname"}
+    {"true", "cat", "test", "stat", "ls", "findmnt", "dpkg-query", "getent", "sha256sum", "ping", "uname", "pgrep"}
     | {"crm_mon", "crm_verify", "corosync-quorumtool"}
     | {"lvs", "vgs", "pvs", "lsblk", "df", "nproc", "readlink", "ifquery"}
 )

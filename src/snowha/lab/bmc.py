@@ -22,6 +22,8 @@ from pyghmi.ipmi.bmc import Bmc
 from pyghmi.ipmi.private import session as pyghmi_session
 
 from snowha.errors import InputError
+from snowha.lab import bmc_faults
+from snowha.lab.bmc_faults import Fault
 
 PORT = 623
 OFF_INTERVAL_S = 1.0
@@ -30,6 +32,8 @@ ANSWER_WITHIN_S = 0.7
 """ipmitool repeats a request after 1 s: an answer comes before that, even if the power takes longer."""
 MAX_PASSWORD_BYTES = 20
 
+NETFN_CHASSIS = 0
+"""IPMI 2.0, table 5-1."""
 COMPLETION_FAILED = 0xFF
 COMPLETION_NOT_IN_THIS_STATE = 0xD5
 """IPMI 2.0, table 5-2."""
@@ -116,10 +120,19 @@ class PowerQueue:
 
 
 class ServerBmc(Bmc):  # type: ignore[misc]  # pyghmi has no types
-    """The BMC of one server: pyghmi's protocol, our power."""
+    """The BMC of one server: pyghmi's protocol, our power. ``fault``: the file with what it does wrong, if anything."""
 
     def __init__(
-        self, address: str, *, port: int, username: str, password: str, power: PowerControl, guid: uuid.UUID | None
+        self,
+        address: str,
+        *,
+        port: int,
+        username: str,
+        password: str,
+        power: PowerControl,
+        guid: uuid.UUID | None,
+        fault: Path | None,
+        slow_s: float,
     ) -> None:
         # pyghmi wakes its own thread with a packet to itself, by default to ::1, where a socket bound to one IPv4
         # address never gets it.
@@ -128,8 +141,45 @@ class ServerBmc(Bmc):  # type: ignore[misc]  # pyghmi has no types
         self._power = power
         self._queue = PowerQueue()
         self._answered: tuple[Any, int, int, int] | None = None
+        self._fault_file = fault
+        self._slow_s = slow_s
+        self._delayed: set[tuple[Any, int, int]] = set()
+
+    def _fault(self) -> Fault:
+        return bmc_faults.read(self._fault_file) if self._fault_file else "ok"
+
+    def sessionless_data(self, data: bytes, sockaddr: Any) -> None:
+        if self._fault() not in bmc_faults.SILENT:
+            super().sessionless_data(data, sockaddr)
+
+    def handle_raw_request(self, request: dict[str, Any], session: Any) -> None:
+        fault = self._fault()
+        if fault in bmc_faults.SILENT:
+            return
+        if fault == "slow" and request["netfn"] == NETFN_CHASSIS:
+            self._answer_late(request, session)
+        else:
+            super().handle_raw_request(request, session)
+
+    def _answer_late(self, request: dict[str, Any], session: Any) -> None:
+        """Once, however often ipmitool repeats the request meanwhile."""
+        this = (session, session.seqlun, request["command"])
+        if this in self._delayed:
+            return
+        self._delayed.add(this)
+
+        def answer() -> None:
+            super(ServerBmc, self).handle_raw_request(request, session)
+            self._delayed.discard(this)
+
+        timer = threading.Timer(self._slow_s, answer)
+        timer.daemon = True
+        timer.start()
 
     def get_power_state(self) -> str:
+        fault = self._fault()
+        if fault in ("says-on", "says-off"):
+            return fault.removeprefix("says-")
         return "on" if self._power.is_on() else "off"
 
     def get_system_guid(self) -> uuid.UUID:
@@ -192,16 +242,28 @@ def serve(
     power: PowerControl,
     port: int = PORT,
     guid: uuid.UUID | None = None,
+    fault: Path | None = None,
+    slow_s: float = bmc_faults.SLOW_S,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """Serve one BMC for ever, bound to this IPv4 address alone; ``ready`` is called once it is bound.
 
     Call it in the network namespace that has the address, with its loopback interface up. ``guid`` is the machine's
-    UUID, if it is known. Raises InputError for an unusable address or port.
+    UUID, if it is known; ``fault`` the file with what it does wrong (``bmc_faults``). Raises InputError for an unusable
+    address or port.
     """
     try:
         socket.inet_pton(socket.AF_INET, address)
-        bmc = ServerBmc(address, port=port, username=username, password=password, power=power, guid=guid)
+        bmc = ServerBmc(
+            address,
+            port=port,
+            username=username,
+            password=password,
+            power=power,
+            guid=guid,
+            fault=fault,
+            slow_s=slow_s,
+        )
     except OSError as error:
         raise InputError(
             f"the BMC cannot listen: {error}",
@@ -221,8 +283,20 @@ def run(
     power: PowerControl,
     port: int = PORT,
     guid: uuid.UUID | None = None,
+    fault: Path | None = None,
+    slow_s: float = bmc_faults.SLOW_S,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """``serve`` with the password from ``secret``, a file with mode 0600. Errors as ``read_password`` and ``serve``."""
     password = read_password(secret)
-    serve(address, username=username, password=password, power=power, port=port, guid=guid, ready=ready)
+    serve(
+        address,
+        username=username,
+        password=password,
+        power=power,
+        port=port,
+        guid=guid,
+        fault=fault,
+        slow_s=slow_s,
+        ready=ready,
+    )

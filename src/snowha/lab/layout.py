@@ -121,7 +121,9 @@ class DomainPlan:
 DOMAINS = (
     DomainPlan("deploy01", "deploy", 11, 128, disk=1536, swap=128, live=60, garbage=200, full=True),
     DomainPlan("proxy01", "proxy", 12, 80, disk=768, swap=64, live=200, garbage=150),
-    DomainPlan("slurm01", "slurmctld-master", 13, 80, disk=768, swap=64, live=200, garbage=150, checks_stale_reads=True),
+    DomainPlan(
+        "slurm01", "slurmctld-master", 13, 80, disk=768, swap=64, live=200, garbage=150, checks_stale_reads=True
+    ),
     DomainPlan("slurm02", "slurmctld-slave", 14, 80, disk=768, swap=64, live=200, garbage=150),
 )
 SERVICE_PORT = 7000
@@ -158,6 +160,10 @@ class LabPaths:
 
     def pid(self, name: str) -> Path:
         return self.site / f"{name}.pid"
+
+    def fault(self, name: str) -> Path:
+        """What the BMC of a server does wrong (``bmc_faults``)."""
+        return self.site / f"bmc-{name}.fault"
 
     @property
     def ssh_config(self) -> Path:

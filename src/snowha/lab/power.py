@@ -35,9 +35,15 @@ def main() -> None:
     """The process behind one BMC: ``python -m snowha.lab.power MACHINE PASSWORD_FILE``."""
     machine = layout.machine(sys.argv[1])
     assert machine.bmc_address is not None
-    power = MachinePower(machine, layout.paths())
-    guid = machines.uuid_of(machine)
-    bmc.run(machine.bmc_address, username=layout.IPMI_USER, secret=Path(sys.argv[2]), power=power, guid=guid)
+    paths = layout.paths()
+    bmc.run(
+        machine.bmc_address,
+        username=layout.IPMI_USER,
+        secret=Path(sys.argv[2]),
+        power=MachinePower(machine, paths),
+        guid=machines.uuid_of(machine),
+        fault=paths.fault(machine.name),
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.ssh import runtime_folder
 from snowha.hosts.wait import wait_for
-from snowha.lab import build, client, first_boot, layout, leftovers, machines, network, requirements, rootfs
+from snowha.lab import bmc_faults, build, client, first_boot, layout, leftovers, machines, network, requirements, rootfs
 from snowha.lab.layout import DOMAINS, MACHINES, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
 
 Say = Callable[[str], None]
@@ -219,6 +219,8 @@ def restore(name: str, *, paths: LabPaths | None = None) -> None:
         for machine in MACHINES:
             for plugged in layout.NETWORKS:
                 network.cable(machine, plugged, connected=True)
+        for server in SERVERS:
+            _set_fault(server, "ok", paths)
         machines.restore(name, paths)
         # connections of before are dead without knowing it
         for control in (*runtime_folder().iterdir(), *paths.site.glob("ssh-*")):
@@ -247,6 +249,23 @@ def cable(name: str, network_name: str, connected: bool, *, paths: LabPaths | No
     """Pull or plug one machine's cable to one network."""
     facts(paths or layout.paths())
     network.cable(known(name), _known_network(network_name), connected=connected)
+
+
+def bmc(name: str, fault: bmc_faults.Fault, *, paths: LabPaths | None = None) -> None:
+    """Have a server's BMC do something wrong, or be well again; one that is dead has its server without power, too."""
+    paths = paths or layout.paths()
+    machine = known(name)
+    facts(paths)
+    if machine not in SERVERS:
+        raise SiteError(f"{name} has no BMC", remedy=f"one of: {', '.join(server.name for server in SERVERS)}")
+    _set_fault(machine, fault, paths)
+    if fault == "dead":
+        machines.stop(machine, paths)
+
+
+def _set_fault(machine: Machine, fault: bmc_faults.Fault, paths: LabPaths) -> None:
+    bmc_faults.write(paths.fault(machine.name), fault)
+    bmc_faults.plug(machine, connected=fault != "dead")
 
 
 def known(name: str) -> Machine:

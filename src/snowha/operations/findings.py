@@ -67,7 +67,7 @@ KINDS: dict[str, Kind] = {
         "A server is lost and not fenced yet",
         "red",
         "What ran there is started elsewhere only after its power was seen to be off.",
-        "`snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
+        "wait: an attempt takes up to 4 min. `snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
     ),
     "server-out": Kind(
         "A server is out of the cluster",
@@ -322,7 +322,7 @@ KINDS: dict[str, Kind] = {
         "A domain's disk is held back",
         "yellow",
         "It is being migrated, or a migration broke. If it stays so, the domain hangs.",
-        "wait, and look again; then see what is left of the migration: xl list on each server",
+        "wait, and look again; then see what is left of the migration: snow ha resolve",
         settling="ignore",
     ),
     "xl-unusable": Kind(
@@ -337,6 +337,21 @@ KINDS: dict[str, Kind] = {
         "yellow",
         "Pacemaker has restarted the domain instead, or left it where it was. This stands until a migration of it succeeds.",
         "correct the cause; what xl said is in /run/snow-lease/migrate/{where}.log on that server",
+        settling="ignore",
+    ),
+    "domain-migrating": Kind(
+        "A live migration is under way",
+        "note",
+        "Memory that the domain writes meanwhile is sent again, in five rounds at most; then it is suspended for the rest. "
+        "If it takes too long it is given up, and the domain goes on where it was.",
+        "wait, and look again",
+        settling="ignore",
+    ),
+    "migration-left": Kind(
+        "A live migration broke and has left something",
+        "red",
+        "Halves of the domain, or leases that are half handed over, keep it from being started, or hold memory.",
+        "see what is left and what would be done: snow ha resolve",
         settling="ignore",
     ),
     "domain-paused": Kind(

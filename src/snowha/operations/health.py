@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from snowha.cluster import cib
 from snowha.cluster.live import ClusterState, Link, Node, Resource
+from snowha.operations import fence_attempts
 from snowha.operations.findings import CLUSTER, KINDS, SEVERITIES, Finding, found
 from snowha.site.model import Site
 from snowha.site.names import agreed, listed
@@ -129,15 +130,13 @@ def of_cluster(state: ClusterState, *, but: Collection[str] = ()) -> Iterator[Fi
 
 def _node(node: Node, state: ClusterState) -> Iterator[Finding]:
     name = node.name
-    last = next((event for event in state.fencing if event.server == name), None)
+    attempts = fence_attempts.of(state, name)
     if node.unclean:
-        tried = {"pending": ": it is being fenced", "failed": ": fencing it has failed"}
-        yield found(
-            "server-unclean", name, f"{name} is lost and not fenced yet{tried.get(last.status, '') if last else ''}"
-        )
+        remedy = fence_attempts.CONFIRM.format(server=name) if attempts.failed else ""
+        yield found("server-unclean", name, f"{name} is lost and not fenced yet{attempts}", remedy=remedy)
         return
-    if last is not None and last.status == "failed":
-        yield found("fencing-failed", name, f"{name} could not be fenced ({last.action}, {last.completed})")
+    if attempts.failed:
+        yield found("fencing-failed", name, f"{name} was not fenced when it was to be{attempts}")
     match word(node):
         case "offline":
             yield found("server-out", name, f"{name} is out of the cluster")

@@ -113,6 +113,7 @@ def judge(
             yield found("lease-unreadable", name, f"{name}: {answer.trouble}", remedy=remedy)
         elif answer is not None:
             yield from _notes(name, answer)
+            yield from _migrations(name, answer)
     answers = {name: None if answer is None or answer.trouble else answer for name, answer in answers.items()}
     by_image = {record.image: record for record in records}
     for row in status(images, answers, records):
@@ -133,6 +134,17 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
             yield found("migration-failed", domain.removesuffix(_MIGRATION), f"{why} ({since})")
         elif "is paused" in note:
             yield found("domain-paused", domain, f"{domain} is paused on {server} (since {note.partition(' ')[0]})")
+
+
+def _migrations(server: str, answer: Leases) -> Iterator[Finding]:
+    for one in answer.migrations:
+        sent = f"{_mib(one.sent)} sent of {_mib(one.memory)} memory, {_mib(one.rate)}/s"
+        message = f"{one.domain} is being migrated from {server} to {one.target} for {one.seconds:.0f} s: {sent}"
+        yield found("domain-migrating", one.domain, f"{message}, round {one.round} of 6 or later")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:

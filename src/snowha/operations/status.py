@@ -12,14 +12,14 @@ from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.operations import disarm, findings, health, image_room, leases, live, stock_scripts
+from snowha.operations import disarm, findings, health, image_room, leases, live, resolve, stock_scripts
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
 from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding as SiteFinding
 from snowha.xen import attachments, xl
 from snowha.xen.attachments import Attachments
-from snowha.xen.leases import Leases
+from snowha.xen.leases import Leases, Migration
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class SiteStatus:
     findings: tuple[Finding, ...] = ()
     """The worst first."""
     images: tuple[ImageStatus, ...] = ()
+    migrations: tuple[Migration, ...] = ()
+    """Live migrations under way."""
 
     @property
     def healthy(self) -> bool:
@@ -140,6 +142,14 @@ def look(
     room = next(
         (image_room.look(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
     )
+    left = resolve.judge(
+        site,
+        hosts,
+        copies=tuple(copy for name, one in seen.items() for copy in resolve.copies_of(name, one.domains)),
+        silent=tuple(name for name, one in seen.items() if one.trouble),
+        answers=attached,
+        records=records,
+    )
     judged = (
         *map(findings.of_site, known),
         *health.judge(wanted, answers, state),
@@ -152,6 +162,7 @@ def look(
             {name: {row.domid: row.name for row in one.domains.values()} for name, one in seen.items()},
             attached,
         ),
+        *resolve.findings(left),
     )
     return SiteStatus(
         name=site.name,
@@ -167,6 +178,7 @@ def look(
             )
         ),
         images=leases.status(images, attached, records),
+        migrations=tuple(one for answer in attached.values() if answer for one in answer.migrations),
     )
 
 

@@ -59,6 +59,25 @@ class Attached:
 
 
 @dataclass(frozen=True)
+class Migration:
+    """A live migration under way, as its source sees it: bytes, and bytes a second over the last second."""
+
+    domain: str
+    target: str
+    seconds: float
+    sent: int
+    rate: int
+    memory: int
+    """Of the domain."""
+
+    @property
+    def round(self) -> int:
+        """The round that it has reached at least: each sends the memory once at most, and xl does not say which it is in. There
+        are six: five while the domain runs, and the rest (xg_sr_save.c, SPP_MAX_ITERATIONS)."""
+        return min(6, 1 + max(0, self.sent - 1) // self.memory) if self.memory else 1
+
+
+@dataclass(frozen=True)
 class Leases:
     """What one server says: the records it was asked for, what it has attached, and the agent's notes by domain.
 
@@ -70,6 +89,7 @@ class Leases:
     records: tuple[Lease, ...] = ()
     attached: tuple[Attached, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    migrations: tuple[Migration, ...] = ()
     trouble: str = ""
 
 
@@ -87,6 +107,8 @@ def parse(text: str) -> Leases:
         records=tuple(_lease(one) for one in found["records"]),
         attached=tuple(_attached(one) for one in found["attached"]),
         notes={str(name): str(note) for name, note in found["notes"].items()},
+        # a server whose program is of before says nothing of them
+        migrations=tuple(_migration(one) for one in found.get("migrations", ())),
     )
 
 
@@ -122,6 +144,11 @@ def _lease(one: Mapping[str, Any]) -> Lease:
         return Lease(image, "none")
     names = ("state", "server", "boot", "domain", "kind", "lock", "to", "since", "process", "locked")
     return Lease(image, **{name: str(record.get(name, "")) for name in names})
+
+
+def _migration(one: Mapping[str, Any]) -> Migration:
+    numbers = {name: int(one[name]) for name in ("sent", "rate", "memory")}
+    return Migration(str(one["domain"]), str(one["target"]), float(one["seconds"]), **numbers)
 
 
 def _attached(one: Mapping[str, Any]) -> Attached:

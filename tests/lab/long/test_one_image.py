@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from conftest import Administrator, on, shell, wait_until
 from test_2_migration import nothing_lost
-from test_3_one_image import XL, at_once, holder_of, noted, other
+from test_3_one_image import XL, answers_since, at_once, holder_of, noted, other
 from test_disasters import all_answer_since
 
 from snowha.hosts.local import LocalHost
@@ -207,15 +207,10 @@ def migrate(domain: str) -> float:
     wait_until(lambda: alive(domain, there), timeout=400, what=f"{domain} runs on {there}")
     arrived = time.time()
     shell(here, f"crm_resource --clear --resource={domain}")
-    wait_until(lambda: answers(domain, arrived), timeout=200, what=f"{domain} answers")
+    wait_until(lambda: answers_since(domain, arrived), timeout=200, what=f"{domain} answers")
     return time.time() - began
 
 
 def alive(domain: str, host: str) -> bool:
     rows = [line.split() for line in shell(host, "xl list", check=False).splitlines()]
     return any(row[0] == domain and not set(row[4]) & set("pscd") for row in rows if len(row) > 4)
-
-
-def answers(domain: str, since: float) -> bool:
-    log = client.read_log(layout.paths().client_log)
-    return sum(1 for one in log.attempts if one.domain == domain and one.number and one.t >= since) >= 3

@@ -102,7 +102,7 @@ def test_a_verb_of_the_lab_says_what_it_lacks_before_it_does_anything(monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/no-folder")
     for name in GROUPS[("lab",)].verbs:
         words = {"ssh": ["snow01"], "exec": ["true"], "console": ["snow01"], "power": ["snow01", "on"]}
-        words |= {"save": ["x"], "restore": ["x"], "cable": ["snow01", "snow", "up"]}
+        words |= {"save": ["x"], "restore": ["x"], "cable": ["snow01", "snow", "up"], "bmc": ["snow01", "hang"]}
         ended = CliRunner().invoke(snow, ["lab", name, *words.get(name, [])])
         assert isinstance(ended.exception, SiteError) and "needs root" in str(ended.exception), (name, ended.output)
 

@@ -66,6 +66,23 @@ def test_the_password_is_behind_a_script() -> None:
     assert not {"password", "passwd"} & set(fence)
 
 
+def test_a_fence_is_given_up_by_pacemaker_alone_and_tried_again() -> None:
+    """The agent's own limits make a success of a reboot whose "on" was never read back, whatever the BMC said before."""
+    fence = parameters(composed(site()), "fence-snow02")
+    assert fence["disable_timeout"] == "1"
+    assert fence["pcmk_reboot_timeout"] == fence["pcmk_off_timeout"] == "180s"
+    assert not {"power_timeout", "shell_timeout", "login_timeout"} & set(fence)
+    properties = values(composed(site()), "crm_config/*")
+    assert properties["stonith-timeout"] == "180s"
+    assert properties["cluster-recheck-interval"] == "120s"
+
+
+def test_a_bmc_that_takes_20_s_for_an_answer_is_heard() -> None:
+    """ipmitool asks four times, each time a second more patient."""
+    patience = int(parameters(composed(site()), "fence-snow02")["ipmitool_timeout"])
+    assert sum(range(patience, patience + 4)) >= 30
+
+
 def test_no_server_fences_itself() -> None:
     locations = {
         (element.get("rsc"), element.get("node")): element.get("score")

@@ -18,14 +18,14 @@ pytestmark = pytest.mark.needs("crm_verify", "crm_simulate")
 
 def simulate(file: Path, *words: str) -> dict[str, str]:
     """Let the scheduler work ``words`` out on ``file``, which is changed. Resource → the server it ends up on."""
-    done = subprocess.run(
-        ["crm_simulate", "--simulate", "--xml-file", str(file), "--save-output", str(file), *words],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    _, _, after = done.stdout.rpartition("Revised Cluster Status")
+    _, _, after = transition(file, *words).rpartition("Revised Cluster Status")
     return dict(re.findall(r"^ +\* (\S+)\s+\((?:ocf|stonith):\S+\):\s+Started (\S+)", after, re.MULTILINE))
+
+
+def transition(file: Path, *words: str) -> str:
+    """The same; what crm_simulate prints."""
+    command = ["crm_simulate", "--simulate", "--xml-file", str(file), "--save-output", str(file), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
@@ -85,3 +85,17 @@ def test_of_three_servers_a_pair_stays_apart_when_one_is_lost(tmp_path: Path) ->
     after = simulate(file, "--node-fail", where["slurm02"])
     assert after["slurm01"] != after["slurm02"]
     assert after["slurm01"] == where["slurm01"]
+
+
+@pytest.mark.parametrize("half", ["migrate_to", "migrate_from"])
+def test_a_migration_that_fails_is_followed_by_a_stop_on_both_servers_and_one_start(running: Path, half: str) -> None:
+    """What the agent leaves open is decided so: never two copies, and never none for good."""
+    source = simulate(running)["deploy01"]
+    target = {"snow01": "snow02", "snow02": "snow01"}[source]
+    move = f'<rsc_location id="cli-prefer-deploy01" rsc="deploy01" node="{target}" score="INFINITY"/>'
+    running.write_text(running.read_text().replace("<constraints>", f"<constraints>{move}", 1))
+    fails = source if half == "migrate_to" else target
+    assert f"{half} on {fails}" in transition(running, "--op-fail", f"deploy01_{half}_0@{fails}=1")
+    after = re.findall(r"Resource action: deploy01 +(stop|start|migrate_\w+) on (\S+)", transition(running))
+    assert sorted(after[:2]) == [("stop", "snow01"), ("stop", "snow02")]
+    assert after[2:] == [("start", target)]

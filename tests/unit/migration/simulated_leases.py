@@ -104,6 +104,7 @@ class Leases:
             "records": [{"image": image, "record": self._record(server, image, running)} for image in images],
             "attached": [self._disk(number, image, name) for number, (image, name) in enumerate(here)],
             "notes": {},
+            "migrations": [],
         }
         return json.dumps(found)
 

@@ -89,13 +89,17 @@ def failed(name: str, server: str, task: str, reason: str) -> Change:
     return change
 
 
-def fenced(server: str, status: str) -> Change:
-    """An attempt to fence a server."""
+def fenced(server: str, *attempts: str) -> Change:
+    """Attempts to fence a server, the newest first: ``pending``, or a status and a time of day in UTC (``failed 10:12:01``)."""
 
     def change(root: etree._Element) -> None:
-        words = {"target": server, "action": "reboot", "status": status, "delegate": "snow01", "origin": "snow01"}
+        words = {"target": server, "action": "reboot", "delegate": "snow01", "origin": "snow01", "client": "x"}
         history = etree.SubElement(root, "fence_history", {"status": "0"})
-        etree.SubElement(history, "fence_event", {**words, "client": "x", "completed": "2026-11-24 10:12:01Z"})
+        for attempt in attempts:
+            status, _, at = attempt.partition(" ")
+            more = {"completed": f"2026-11-24 {at}.123456Z"} if at else {"extended-status": "2"}
+            why = {"exit-reason": "Fence agent did not complete in time"} if status == "failed" else {}
+            etree.SubElement(history, "fence_event", {**words, "status": status, **more, **why})
 
     return change
 
@@ -145,7 +149,7 @@ CASES: dict[str, Case] = {
     "no-quorum": Case(cluster(without_quorum)),
     "fencing-disabled": Case(cluster(options(stonith_enabled="false"))),
     "fence-device": Case(cluster(stopped("fence-snow01"))),
-    "fencing-failed": Case(cluster(fenced("snow02", "failed"))),
+    "fencing-failed": Case(cluster(fenced("snow02", "failed 10:12:01"))),
     "not-managed": Case(cluster(removed("slurm01"))),
     "resource-unmanaged": Case(cluster(resource("deploy01", managed="false"))),
     "resource-blocked": Case(cluster(resource("deploy01", blocked="true", failed="true"))),

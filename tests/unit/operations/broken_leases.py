@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from snowha.xen.leases import Attached, Lease, Leases
+from snowha.xen.leases import Attached, Lease, Leases, Migration
 
 FOLDER = "/sNow/domains"
 DEPLOY, PROXY, SLURM = (f"{FOLDER}/{name}/{name}-disk" for name in ("deploy01", "proxy01", "slurm01"))
@@ -77,6 +77,13 @@ CASES: dict[str, Case] = {
             "snow01",
             attached(DEPLOY),
             notes={"deploy01.migration": f"{SINCE} deploy01 was not migrated to snow02: its lease"},
+        )
+    ),
+    "domain-migrating": case(
+        snow01=server(
+            "snow01",
+            attached(DEPLOY),
+            migrations=(Migration("deploy01", "snow02", 21.4, 200 << 20, 9 << 20, 128 << 20),),
         )
     ),
     "domain-paused": case(snow01=server("snow01", attached(DEPLOY), notes={"deploy01": f"{SINCE} deploy01 is paused"})),

@@ -34,6 +34,7 @@ OF_LEASES = {code for code in KINDS if code.startswith(("image-", "lease-"))} | 
     "xl-unusable",
     "domain-paused",
     "migration-failed",
+    "domain-migrating",
 }
 
 
@@ -56,6 +57,15 @@ def test_each_thing_that_is_wrong_is_found_as_what_it_is(code: str) -> None:
     (finding,) = judged(CASES[code])
     assert (finding.code, finding.severity) == (code, KINDS[code].severity)
     assert finding.where in finding.message and finding.remedy and "{" not in finding.remedy
+
+
+def test_a_migration_under_way_is_told_with_what_was_sent() -> None:
+    """For an hour it would only be known that a large domain is being moved."""
+    (finding,) = judged(CASES["domain-migrating"])
+    assert finding.message == (
+        "deploy01 is being migrated from snow01 to snow02 for 21 s: "
+        "200 MiB sent of 128 MiB memory, 9 MiB/s, round 2 of 6 or later"
+    )
 
 
 def test_whatever_can_be_wrong_with_leases_is_tried_here() -> None:

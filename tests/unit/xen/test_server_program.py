@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from lease_servers import BOOT, NEXT_BOOT, Ended, Servers
+from lease_servers import BOOT, NEXT_BOOT, Servers, agent, row, xl_list
 
 from snowha.hosts.reading import only_looks
 from snowha.xen import leases, server_program
@@ -250,27 +250,6 @@ def test_what_is_attached_can_be_asked_where_the_program_is_not_installed(server
 
 
 # the resource agent
-
-
-def agent(servers: Servers, action: str, **how: str) -> Ended:
-    program = servers.folder / "agent"
-    program.write_text(
-        f"#!/bin/sh\nexport OCF_RESKEY_xmfile={servers.folder}/deploy01.cfg OCF_RESKEY_name=deploy01\n"
-        f"export OCF_RESKEY_CRM_meta_timeout={how.get('timeout', '2000')}\n"
-        f"export OCF_RESKEY_CRM_meta_interval={how.get('interval', '0')}\n"
-        f'exec {servers.folder}/domain "$@"\n'
-    )
-    program.chmod(0o755)
-    return servers.run("snow01", action, name="agent")
-
-
-def xl_list(*rows: str) -> str:
-    head = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
-    return "\n".join([head, "Domain-0                                     0  1024     1     r-----     572.5", *rows])
-
-
-def row(name: str, state: str) -> str:
-    return f"{name:<40} {3:>5} {128:>5} {1:>5}     {state}      46.6"
 
 
 @pytest.mark.parametrize(("state", "code"), [("-b----", 0), ("r-----", 0), ("------", 0), ("--p---", 0), ("----c-", 1)])

@@ -14,7 +14,7 @@ from snowha.site.rules import Finding, Severity
 
 OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note"}
 """No stop: what is wrong with a running cluster is what `snow ha apply` is there for, or says by itself."""
-_SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown"})
+_SAID_ALREADY = frozenset({"unreachable", "runs-twice", "domain-unknown", "migration-left"})
 """By rules about servers and domains, which know more."""
 
 _OF_STATUS = {

@@ -109,7 +109,7 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "Half of a migration is left over",
         "stop",
         "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
-        "look which of both the domain really is (xl list, xl console), then xl destroy the other",
+        "see what is left and what would be done: snow ha resolve",
     ),
     "crashed": Entry(
         "A domain has crashed or does not end",

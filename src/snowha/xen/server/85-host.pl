@@ -3,7 +3,7 @@ package Snow::Host;
 use strict;
 use warnings;
 
-# Every domain: name, id, state (xl's letters). Nothing, and why, if the hypervisor was not asked or did not answer.
+# Every domain: name, id, memory (MiB), state (xl's letters). Nothing, and why, if the hypervisor was not asked or did not answer.
 sub domains {
     my ($limit) = @_;
     my ($text, $code, $why) = Snow::Common::run($limit, 'xl', 'list');
@@ -11,10 +11,22 @@ sub domains {
     return (undef, 'xl list did not list dom0') unless $text =~ /^Name\s+ID\s.*^Domain-0\s/ms;
     my @rows;
     for my $line (split /\n/, $text) {
-        push @rows, { name => $1, id => $2, state => $3 }
-            if $line =~ /\A(\S.*?)\s+(\d+)\s+\d+\s+\d+\s+([-rbpscd]{6})\s+[\d.]+\s*\z/ && $2 ne '0';
+        push @rows, { name => $1, id => $2, memory => $3, state => $4 }
+            if $line =~ /\A(\S.*?)\s+(\d+)\s+(\d+)\s+\d+\s+([-rbpscd]{6})\s+[\d.]+\s*\z/ && $2 ne '0';
     }
     return (\@rows, undef);
+}
+
+# xl takes a domain's path out of xenstore when its devices are released: asking xl itself again and again takes from the domain.
+sub wait_until_gone {
+    my ($domid, $limit) = @_;
+    my $until = Snow::Common::uptime() + $limit;
+    my $xenstore = eval { Snow::Xenstore->connect(5) };
+    while (Snow::Common::uptime() < $until) {
+        return if $xenstore && !defined eval { $xenstore->read("/local/domain/$domid") };
+        Snow::Common::pause(0.25);
+    }
+    return;
 }
 
 # The files behind a block device: through device-mapper to what its loop devices have open.

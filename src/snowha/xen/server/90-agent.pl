@@ -8,6 +8,8 @@ my ($OK, $ERROR, $ARGS, $UNIMPLEMENTED, $INSTALLED, $CONFIGURED, $NOT_RUNNING) =
 my $LOOK_S = 15;       # for one answer of xl
 my $ENDING_S = 30;     # a domain that has halted is taken away by xl within seconds
 my $REBOOT_S = 15;     # between a domain that rebooted and the one that takes its place
+my $GIVE_UP_S = 90;    # for a migration that is given up: until xl has let the domain go on
+my $DECIDED_S = 30;    # for a target that was told to go: until its leases say that it did
 
 my ($name, $config, $end);
 
@@ -125,6 +127,7 @@ sub _monitor {
         return _fail($ERROR, "$name has crashed") if $state =~ /c/;
         my $now = Snow::Common::uptime();
         my $is_left = grep { $found->{$_} } qw(here incoming away);
+        next if !$state && $is_left && _left() > $LOOK_S && Snow::Leftovers::end(values %$found);
         if ($is_left) {
             $ending ||= $now;
             if ($now - $ending >= $ENDING_S || _left() <= $LOOK_S) {
@@ -147,7 +150,10 @@ sub _start {
     return _fail($ERROR, "the hypervisor cannot be asked: $why") unless $rows;
     my $found = _found($rows);
     return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
-    return _fail($ERROR, "there is $_->{name} here, which has to be stopped first") for values %$found;
+    for my $row (values %$found) {
+        next if $row->{name} ne $name && Snow::Leftovers::end($row);
+        return _fail($ERROR, "there is $row->{name} here, which has to be stopped first");
+    }
     unlink "$Snow::Common::RUN/errors/$name";
     my ($read) = Snow::Host::config($config);
     for my $image ($read ? @{ $read->{images} } : ()) {
@@ -203,29 +209,17 @@ sub _stop {
         # a domain that runs is asked; one that is paused or crashed, and half of a migration, cannot hear it
         if ($here && $here->{state} !~ /[pscd]/ && Snow::Common::uptime() < $destroy_at) {
             $asked ||= do { Snow::Common::run($LOOK_S, 'xl', 'shutdown', $here->{id}); 1 };
-            _wait_until_gone($here->{id}, 5);
+            Snow::Host::wait_until_gone($here->{id}, 5);
         } elsif ($here && $here->{state} =~ /[sd]/ && $asked && Snow::Common::uptime() < $destroy_at) {
-            _wait_until_gone($here->{id}, 2);
+            Snow::Host::wait_until_gone($here->{id}, 2);
         } else {
             for my $row (values %$found) {
                 Snow::Common::run(_left() > 60 ? 60 : _left(), 'xl', 'destroy', $row->{id});
-                _wait_until_gone($row->{id}, 5);
+                Snow::Host::wait_until_gone($row->{id}, 5);
             }
         }
     }
     return _give_back();
-}
-
-# xl takes a domain's path out of xenstore when its devices are released: asking xl itself again and again takes from the domain.
-sub _wait_until_gone {
-    my ($domid, $limit) = @_;
-    my $until = Snow::Common::uptime() + $limit;
-    my $xenstore = eval { Snow::Xenstore->connect(5) };
-    while (Snow::Common::uptime() < $until) {
-        return if $xenstore && !defined eval { $xenstore->read("/local/domain/$domid") };
-        Snow::Common::pause(0.25);
-    }
-    return;
 }
 
 # The domain is gone. Its images must be attached on this server no more, by whatever made it so.
@@ -282,18 +276,33 @@ sub _migrate_to {
         return _not_migrated("the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
             unless Snow::Disk::holder_lives($disk);
     }
-    my ($intent, $log) = map { "$Snow::Common::RUN/migrate/$name.$_" } qw(to log);
-    Snow::Common::write_file($intent, "$target\n");
-    my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'migrate', $name, $target);
-    eval { Snow::Common::write_file($log, $text) };
-    unlink $intent;
-    if ($code == 0) {
+    # given up in time for xl to let the domain go on here
+    my ($limit, $patience) = (_left(), _left() > 2 * $GIVE_UP_S ? _left() - $GIVE_UP_S : _left() / 2);
+    my ($code, $given_up) = Snow::Migration::migrate($name, $target, limit => $limit, patience => $patience, memory => $here->{memory});
+    my $text = Snow::Migration::said($name);
+    if ($code == 0 || _has_arrived()) {
         _remember_migration();
         return $OK;
     }
     print STDERR $text;
+    return _not_migrated(sprintf 'it was given up after %.0f s, and goes on here', $patience) if $given_up;
     my ($refused) = $text =~ /^.*?(\S+ is not attached for .*)$/m;
-    return _not_migrated($refused // ($failed || _last_error($text)));
+    return _not_migrated($refused // (_last_error($text) || "xl migrate ended with $code"));
+}
+
+# The connection of xl was lost after it had told the target to let the domain run. If the target did, its leases say so within
+# seconds: then what is left here is dead, and the migration has succeeded.
+sub _has_arrived {
+    my $until = Snow::Common::uptime() + ($DECIDED_S < _left() / 2 ? $DECIDED_S : _left() / 2);
+    while (1) {
+        my ($rows) = _look();
+        my $found = $rows ? _found($rows) : {};
+        return 0 if $rows && ($found->{here} || !$found->{away});
+        return 1 if $found->{away} && Snow::Leftovers::end($found->{away});
+        return 0 if Snow::Common::uptime() >= $until;
+        Snow::Common::pause(1);
+    }
+    return 0;
 }
 
 sub _migrate_from {

@@ -308,6 +308,7 @@ sub _list {
     my %notes = map { m{/([^/]+)\z} ? ($1 => Snow::Common::read_file($_) // '') : () } glob "$Snow::Common::RUN/agent/*";
     my $me = Snow::Disk::me();
     print '{"server": ', Snow::Common::json($me->{server}), ', "boot": ', Snow::Common::json($me->{boot}), ', "records": [',
-        $records, '], "attached": ', Snow::Common::json(\@attached), ', "notes": ', Snow::Common::json(\%notes), "}\n";
+        $records, '], "attached": ', Snow::Common::json(\@attached), ', "notes": ', Snow::Common::json(\%notes), ', "migrations": ',
+        Snow::Common::json(Snow::Migration::under_way()), "}\n";
     return 0;
 }
