@@ -130,6 +130,17 @@ def test_a_fenced_server_loses_its_lease(servers: Servers) -> None:
     assert servers.record().server == "snow02"
 
 
+def test_the_second_fencing_of_a_server_counts_as_the_first_did(servers: Servers) -> None:
+    """Its domains stayed down until it had booted: without --verbose stonith_admin prints the oldest fencing alone."""
+    with servers.taken("snow01"):
+        pass
+    event = {"action": "reboot", "target": "snow01", "status": "success"}
+    old, both = (FENCED.format(**event, when=stamp(-900)), FENCED.format(**event, when=stamp()))
+    servers.script("stonith_admin", f"case $* in *--verbose*) echo '{both}' ;; *) echo '{old}' ;; esac\n")
+    with servers.taken("snow02") as taken:
+        assert taken.code == 0, taken.err
+
+
 @pytest.mark.parametrize(
     "event",
     [

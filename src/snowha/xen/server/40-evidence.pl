@@ -37,7 +37,8 @@ sub boot_is_over {
 
 sub _fenced_since {
     my ($server, $record, $image) = @_;
-    my ($text, $code) = Snow::Common::run(8, 'stonith_admin', "--history=$server", '--output-as=xml');
+    # without --verbose it prints one event of those that succeeded, the oldest (seen with 3.0.0)
+    my ($text, $code) = Snow::Common::run(8, 'stonith_admin', "--history=$server", '--verbose', '--output-as=xml');
     return 0 if $code;
     my $ended = last_fencing($text, $server);
     return 0 unless defined $ended;
