@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
+from snowha.cluster.cib_live import DISARMED
 from snowha.errors import SiteError
 
 _YES = ("true", "1", "yes", "on", "y")
 """What Pacemaker takes for true (lib/common/strings.c, crm_str_to_boolean)."""
 
-_DISARMED = "snow-disarmed-"
-"""How the id of the property set begins that disarms a cluster; the time, in UTC, is the rest of it."""
 _TIME = "%Y%m%dT%H%M%SZ"
 
 
@@ -55,7 +54,7 @@ def disarming(at: datetime) -> str:
     maintenance-mode, so that nothing is started, stopped or moved; then nobody need be fenced either. Both begin and end in one
     commit. Its score is above that of all other sets, so what these say is in force again when it is gone.
     """
-    name = f"{_DISARMED}{at.astimezone(UTC).strftime(_TIME)}"
+    name = f"{DISARMED}{at.astimezone(UTC).strftime(_TIME)}"
     pairs = etree.Element("cluster_property_set", {"id": name, "score": "2000"})
     for key, value in (("maintenance-mode", "true"), ("stonith-enabled", "false")):
         etree.SubElement(pairs, "nvpair", {"id": f"{name}.{key}", "name": key, "value": value})
@@ -67,9 +66,9 @@ def disarmed_since(cib: bytes) -> dict[str, datetime]:
     found = {}
     for pairs in _parse(cib).iter("cluster_property_set"):
         name = pairs.get("id") or ""
-        if name.startswith(_DISARMED):
+        if name.startswith(DISARMED):
             try:
-                found[name] = datetime.strptime(name.removeprefix(_DISARMED), _TIME).replace(tzinfo=UTC)
+                found[name] = datetime.strptime(name.removeprefix(DISARMED), _TIME).replace(tzinfo=UTC)
             except ValueError:
                 continue
     return found

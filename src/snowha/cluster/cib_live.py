@@ -18,6 +18,9 @@ MARK = "Managed by snow-ha"
 PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
 """How the ids of our constraints begin."""
 
+DISARMED = "snow-disarmed-"
+"""How the id of the property set begins that disarms a cluster (``cib_facts.disarming``): it stays until `snow arm` removes it."""
+
 _OURS = (PLACE, APART, FENCE)
 
 TAKE_OVER = "snow-take-over"
@@ -158,7 +161,7 @@ def _merge_options(section: etree._Element, wanted: etree._Element | None) -> No
     if wanted is None:
         return
     names = {pair.get("name") for pair in wanted.iter("nvpair")}
-    for pair in list(section.iter("nvpair")):
+    for pair in [pair for element in section if not _disarms(element) for pair in element.iter("nvpair")]:
         if pair.get("name") in names:
             _remove(pair)
     ours = {element.get("id") for element in wanted}
@@ -228,14 +231,18 @@ def _line(what: str, now: object, wanted: object) -> Iterator[str]:
 
 
 def _options(configuration: etree._Element, section: str) -> dict[str, str]:
-    """The values in force: of one name in several sets the one with the highest score counts, else the first (Pacemaker,
+    """The values in force, or in force again once the cluster is armed: of one name in several sets the one with the highest score counts, else the first (Pacemaker,
     ``pcmk__sort_nvpairs`` and ``pcmk__unpack_nvpair_blocks``)."""
     found: dict[str, str] = {}
-    sets = configuration.iterfind(f"{section}/*")
+    sets = (element for element in configuration.iterfind(f"{section}/*") if not _disarms(element))
     for element in sorted(sets, key=lambda one: -_score(one.get("score", "0"))):
         for pair in element.iter("nvpair"):
             found.setdefault(pair.get("name", ""), pair.get("value", ""))
     return found
+
+
+def _disarms(element: etree._Element) -> bool:
+    return (element.get("id") or "").startswith(DISARMED)
 
 
 def _score(text: str) -> int:

@@ -57,7 +57,15 @@ def test_what_is_no_configuration_is_said_so() -> None:
 def test_disarming_is_no_difference_for_the_migration() -> None:
     """`snow ha apply` would take a part of it back, fencing first."""
     root = committed()
-    assert cib.differs(disarmed(root), composed(site())) == ()
+    current = disarmed(root)
+    assert cib.differs(current, composed(site())) == ()
+    assert len(cib_facts.disarmed_since(current)) == 1
+    merged = etree.fromstring(cib.merge(current, composed(site())))
+    (pairs,) = (one for one in merged.iter("cluster_property_set") if one.get("id", "").startswith("snow-disarmed-"))
+    assert {pair.get("name"): pair.get("value") for pair in pairs} == {
+        "maintenance-mode": "true",
+        "stonith-enabled": "false",
+    }
 
 
 @pytest.mark.needs("crm_verify", "crm_simulate")
