@@ -19,7 +19,7 @@ PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
 """How the ids of our constraints begin."""
 
 DISARMED = "snow-disarmed-"
-"""How the id of the property set begins that disarms a cluster (``cib_facts.disarming``): it stays until `snow arm` removes it."""
+"""How the id of the property set begins that disarms a cluster (``cib_facts.disarming``). It stays until `snow arm`."""
 
 _OURS = (PLACE, APART, FENCE)
 
@@ -231,8 +231,8 @@ def _line(what: str, now: object, wanted: object) -> Iterator[str]:
 
 
 def _options(configuration: etree._Element, section: str) -> dict[str, str]:
-    """The values in force, or in force again once the cluster is armed: of one name in several sets the one with the highest score counts, else the first (Pacemaker,
-    ``pcmk__sort_nvpairs`` and ``pcmk__unpack_nvpair_blocks``)."""
+    """The values in force, or in force again once the cluster is armed: of one name in several sets the one with the highest
+    score counts, else the first (Pacemaker, ``pcmk__sort_nvpairs`` and ``pcmk__unpack_nvpair_blocks``)."""
     found: dict[str, str] = {}
     sets = (element for element in configuration.iterfind(f"{section}/*") if not _disarms(element))
     for element in sorted(sets, key=lambda one: -_score(one.get("score", "0"))):
