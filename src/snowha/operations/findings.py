@@ -220,7 +220,7 @@ KINDS: dict[str, Kind] = {
         "It is not known whether a domain runs",
         "red",
         "The server that may have it does not answer.",
-        "bring that server back, or see it fenced",
+        "bring back every server that does not answer, or see it fenced",
     ),
     "domain-moving": Kind(
         "A domain is being moved",

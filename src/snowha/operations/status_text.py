@@ -22,14 +22,18 @@ def lines(status: SiteStatus, *, colour: bool = False) -> list[str]:
     for finding in status.findings:
         text += _finding(finding, colour)
     text += ["", *_table([_SERVER_HEAD, *(_server(server, status) for server in status.servers)], colour)]
-    text += ["", *_table([_DOMAIN_HEAD, *(_domain(domain, status.images) for domain in status.domains)], colour)]
+    text += ["", *_table([_DOMAIN_HEAD, *(_domain(domain, status) for domain in status.domains)], colour)]
     if status.floating_ip:
         on = status.floating_ip_on
-        text += [
-            "",
-            _painted((f"floating IP {status.floating_ip}: {on or 'on no server'}", _PLAIN if on else _RED), colour),
-        ]
+        nowhere = "on no server" if _is_pacemaker_known(status) else "unknown"
+        text += ["", _painted((f"floating IP {status.floating_ip}: {on or nowhere}", _PLAIN if on else _RED), colour)]
     return text
+
+
+def _is_pacemaker_known(status: SiteStatus) -> bool:
+    """Whether a server told what Pacemaker has, or every server told that it has no cluster."""
+    in_cluster = any(server.cluster not in ("unknown", "no cluster") for server in status.servers)
+    return in_cluster or all(server.reachable for server in status.servers)
 
 
 def _verdict(status: SiteStatus) -> Cell:
@@ -71,9 +75,11 @@ def _server(server: ServerStatus, status: SiteStatus) -> list[Cell]:
     ]
 
 
-def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
+def _domain(domain: DomainStatus, status: SiteStatus) -> list[Cell]:
     state = "off on purpose" if domain.on_purpose else domain.state
     believed = ", ".join(domain.pacemaker) or ("on no server" if domain.managed else "not managed")
+    if not _is_pacemaker_known(status):
+        believed = "unknown"
     if domain.pacemaker and not domain.managed:
         believed += " (not managed)"
     well = domain.state == "running" or domain.on_purpose
@@ -82,7 +88,7 @@ def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
         (state, _PLAIN if well else _RED),
         (", ".join(domain.servers) or "-", _PLAIN),
         (believed, _PLAIN if domain.managed else _RED),
-        _holders([image for image in images if image.domain == domain.name], domain),
+        _holders([image for image in status.images if image.domain == domain.name], domain),
     ]
 
 

@@ -22,7 +22,7 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     )
     if found:
         return found
-    close = get_close_matches(name, [*ids, *SECTIONS], n=3, cutoff=0.4)
+    close = get_close_matches(name, dict.fromkeys((*ids, *SECTIONS)), n=3, cutoff=0.4)
     hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(SECTIONS)}) or a step."
     raise InputError(f"there is no step {show(name)}", where=option, remedy=f"{hint} `snow ha plan --short` shows all")
 
