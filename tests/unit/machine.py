@@ -62,21 +62,21 @@ def widen_path() -> None:
     os.environ["PATH"] = os.pathsep.join(folders + more)
 
 
-def library(name: str) -> Path | None:
+def shared_object(name: str) -> Path | None:
     """The newest version of a shared library, of this machine or unpacked; None if there is none."""
     tops = [*map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/usr/local/lib")), *_library_folders(TOOLS / "root")]
     found = (path for top in tops for folder in (top, *top.glob("*-linux-*")) for path in folder.glob(f"{name}.*"))
     return max(found, key=lambda path: path.name, default=None)
 
 
-def library_path() -> str:
+def shared_objects_path() -> str:
     """LD_LIBRARY_PATH for a process that loads an unpacked library."""
     return ":".join(map(str, _library_folders(TOOLS / "root")))
 
 
 def is_missing(name: str) -> bool:
     """Whether a command or a shared library (its name ends with ``.so``) is neither installed nor unpacked."""
-    return (library(name) if name.endswith(".so") else shutil.which(name)) is None
+    return (shared_object(name) if name.endswith(".so") else shutil.which(name)) is None
 
 
 def need(*commands: str) -> None:

@@ -55,8 +55,8 @@ class _Library:
     def ask(self, **question: object) -> Any:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, str(_PROGRAM), str(machine.library("libxlutil.so"))],
-                env={**os.environ, "LD_LIBRARY_PATH": machine.library_path()},
+                [sys.executable, str(_PROGRAM), str(machine.shared_object("libxlutil.so"))],
+                env={**os.environ, "LD_LIBRARY_PATH": machine.shared_objects_path()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
