@@ -14,7 +14,7 @@ TESTS ?= --ignore tests/lab/long tests/lab
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit lab-test lab-long check lab bench clean
+.PHONY: demo test unit lab-test lab-long check lab deb deb-test bench clean
 
 # The whole story on this machine: a single server becomes a cluster, then loses a server. Ends with build/demo/report.html.
 demo: $(VENV)/installed packages
@@ -55,6 +55,16 @@ check: $(VENV)/installed
 # A site to play with: afterwards `snow lab status`.
 lab: $(VENV)/installed packages
 	$(SUDO) $(BIN)/snow lab up --release $(RELEASE)
+
+# The Debian packages for both releases, each built in a fresh tree of it: build/deb/RELEASE. One of them: make deb DEB=trixie
+DEB ?= bookworm trixie
+deb: $(VENV)/installed
+	$(call install,command -v mmdebstrap >/dev/null || echo mmdebstrap)
+	$(SUDO) $(BIN)/python debian/build.py build $(DEB)
+
+# The packages installed without a network in a fresh tree, used, and removed.
+deb-test: deb
+	$(SUDO) $(BIN)/python debian/build.py test $(DEB)
 
 # The figures of docs/performance.md about copying images. A quick look: make bench BENCH="--size 256M --rounds 1"
 BENCH ?=
