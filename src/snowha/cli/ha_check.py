@@ -46,18 +46,18 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     began = time.monotonic()
     if fix:
         with session(file, found=shared) as here:
-            findings = _findings(here.ground, here.passwords, shared)
+            findings = findings_of(here.ground, here.passwords, shared)
             wanted = judge.fixes(findings, here.ground.hosts)
             if wanted:
                 steps = [step for step in all_steps(here.ground, here.passwords) if step.id in wanted]
                 steps = [replace(step, needs=()) for step in steps]
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
-                findings = _findings(here.ground, here.passwords, shared)
+                findings = findings_of(here.ground, here.passwords, shared)
     else:
         with waiting.shown():
             site = view.look(file)
         passwords = load.passwords(site.ground, file, all_fenced=False)
-        findings = _findings(site.ground, passwords, site.findings, names=site.domains)
+        findings = findings_of(site.ground, passwords, site.findings, names=site.domains)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -73,9 +73,10 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     sys.exit(failed or (4 if any(finding.severity == "stop" for finding in findings) else 0))
 
 
-def _findings(
+def findings_of(
     ground: Ground, passwords: dict[str, str], known: Sequence[Finding], *, names: Sequence[str] | None = None
 ) -> tuple[Finding, ...]:
+    """What is wrong with a site that was loaded. ``known``: what was found wrong before."""
     with waiting.shown():
         seen = look.look(ground, passwords)
     return judge.judge(ground.site, seen, known, names=names)

@@ -23,6 +23,8 @@ IPMI_AGENTS = frozenset(
 )
 """One program under several names (fence_ipmilan(8)); it runs ipmitool."""
 
+SECRETS = "/etc/snow-ha/fence"
+"""Where the servers have the password scripts."""
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
 

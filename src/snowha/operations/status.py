@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from snowha.cluster import cib
 from snowha.cluster import live as parse
@@ -72,6 +72,11 @@ class SiteStatus:
     def healthy(self) -> bool:
         """Nothing is red."""
         return not health.is_alarm(self.findings)
+
+
+def as_data(status: SiteStatus) -> dict[str, object]:
+    """The status for a script."""
+    return {**asdict(status), "healthy": status.healthy}
 
 
 @dataclass(frozen=True)
