@@ -80,13 +80,12 @@ def test(release: str) -> None:
     packages = sorted(out.glob("*.deb"))
     if len(packages) != 2:
         raise SystemExit(f"{out}: no packages\n  → make deb")
-    needs = subprocess.check_output(["dpkg-deb", "-f", str(packages[0]), "Depends"], text=True)
-    names = [re.sub(r" ?\(.*\)|:any", "", one.split("|")[0]).strip() for one in needs.split(",")]
+    names = {name for package in packages for name in _depends(package)}
     (out / "test.sh").write_text(_TEST)
     _in_tree(
         release,
         "minbase",
-        [*names, "perl-base"],
+        sorted(names),
         [
             'mkdir -p "$1/build/debian"',
             f'cp {" ".join(map(str, packages))} {out}/test.sh "$1/build"',
@@ -95,6 +94,12 @@ def test(release: str) -> None:
         ],
     )
     print(f"{release}: installed, tried, and removed")
+
+
+def _depends(package: Path) -> list[str]:
+    """The names of the packages that one needs, of alternatives the first."""
+    needs = subprocess.check_output(["dpkg-deb", "-f", str(package), "Depends"], text=True).strip()
+    return [re.sub(r" ?\(.*\)|:any", "", one.split("|")[0]).strip() for one in needs.split(",") if one]
 
 
 def _in_tree(release: str, variant: str, packages: Sequence[str], hooks: Sequence[str]) -> None:

@@ -37,10 +37,11 @@ UNPACKED = {
     "crm_simulate": "pacemaker-cli-utils",
     "crm_verify": "pacemaker-cli-utils",
     "mkfs.xfs": "xfsprogs",
+    "promtool": "prometheus",
     "sshd": "openssh-server",
     "xfs_repair": "xfsprogs",
 }
-"""These bring services with them: pacemaker-cli-utils needs pacemaker and corosync."""
+"""These bring services with them, or are one: pacemaker-cli-utils needs pacemaker and corosync."""
 ALSO_UNPACKED = {"sshd": ("libnss-wrapper",)}
 TOOLS = Path(__file__).parents[2] / "build" / "test-tools"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")

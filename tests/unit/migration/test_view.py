@@ -328,3 +328,17 @@ def test_a_report_is_written_though_a_server_is_lost(site: Site, tmp_path: Path)
     with tarfile.open(tmp_path / "case.tar.gz") as opened:
         names = {member.name.partition("/")[2] for member in opened.getmembers()}
     assert {"servers/snow01/no-answer.txt", "servers/snow02/crm_mon.xml", "status.json"} <= names
+
+
+def test_metrics_are_written_though_a_server_is_lost_and_stay_if_they_cannot_be(site: Site, tmp_path: Path) -> None:
+    """Half a file would be dropped whole; an empty one would say that all is well."""
+    site.lose("snow02")
+    target = tmp_path / "snow.prom"
+    assert site.snow("metrics", "--output", str(target)).exit_code == 0
+    text = target.read_text()
+    assert 'snow_server_reachable{server="snow02"} 0.0\n' in text and "\nsnow_healthy 0.0\n" in text
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert site.snow("metrics").output.startswith("# HELP snow_collected_timestamp_seconds ")
+    (tmp_path / "ha.toml").write_text("cluster = 1")
+    assert code_of(site.snow("metrics", "--output", str(target))) == 2
+    assert target.read_text() == text
