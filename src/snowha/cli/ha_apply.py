@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from snowha.cli import waiting
-from snowha.cli.options import FILE, journal_path
+from snowha.cli.options import FILE, domain_names, journal_path
 from snowha.cli.session import carry_out, session
 from snowha.errors import InputError
 from snowha.migration import load, planning, preflight
@@ -31,7 +31,12 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose steps."""
     for option in (
         click.option(
-            "--domain", "domains", multiple=True, metavar="NAME", help="Only what this domain needs; repeatable."
+            "--domain",
+            "domains",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=domain_names,
+            help="Only what this domain needs; repeatable.",
         ),
         click.option(
             "--only", default="", metavar="STEP", help="This step or section alone; what it needs must be done."

@@ -9,9 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from snowha import __version__
 from snowha.cli import completion
+from snowha.cli.tree import snow
 from snowha.xen import server_program
 
 TOP = Path(__file__).parents[3]
@@ -61,3 +63,25 @@ def test_the_manual_page_of_the_servers_program_has_its_verbs() -> None:
     assert len(verbs) >= 7
     for verb in verbs:
         assert re.search(rf'^\.(?:B|BI) "?{verb}\b', page, re.MULTILINE), verb
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("images copy slu", ["slurm01", "slurm02"]),
+        ("images copy --file other.toml slu", []),
+        ("ha apply --domain de", ["deploy01"]),
+        ("ha apply --file broken.toml --domain de", []),
+        ("ha stat", ["status"]),
+    ],
+)
+def test_names_of_domains_are_offered_and_a_file_that_cannot_be_read_offers_none(
+    words: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tab that asks servers would hang, and one that fails would write a traceback into the line."""
+    (tmp_path / "ha.toml").write_text((TOP / "docs/ha.toml.sample").read_text())
+    (tmp_path / "broken.toml").write_text("[")
+    monkeypatch.chdir(tmp_path)
+    *before, typed = words.split()
+    found = ShellComplete(snow, {}, "snow", "_SNOW_COMPLETE").get_completions(before, typed)
+    assert [one.value for one in found] == offered
