@@ -203,7 +203,7 @@ On Debian, on one machine that can log in to the servers as root (the metrics ar
 
 ```
 apt install snow-ha prometheus-node-exporter
-install -m 644 ha.toml /etc/snow-ha/ha.toml
+install -D -m 644 ha.toml /etc/snow-ha/ha.toml
 systemctl enable --now snow-ha-metrics.timer
 ```
 
