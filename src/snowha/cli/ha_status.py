@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -33,7 +32,7 @@ def status(file: Path, as_json: bool) -> None:
             site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings, configs=site.configs
         )
     if as_json:
-        click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
+        click.echo(json.dumps(running.as_data(seen), indent=2))
     else:
         click.echo("\n".join(status_text.lines(seen, colour="NO_COLOR" not in os.environ)))
     sys.exit(0 if seen.healthy else 4)

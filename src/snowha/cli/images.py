@@ -13,7 +13,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import FILE, journal_path
+from snowha.cli.options import FILE, domain_names, journal_path
 from snowha.cli.progress import display
 from snowha.cli.session import bring_back, its_turn
 from snowha.cli.values import Amount
@@ -27,7 +27,7 @@ from snowha.plan.step import Reporter, Step
 
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
-_DOMAIN = click.argument("domain")
+_DOMAIN = click.argument("domain", shell_complete=domain_names)
 
 
 @click.command("list")

@@ -15,6 +15,8 @@ HA = {
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
     "resolve": Verb("ha_resolve:resolve", "Show what broken live migrations have left, and what would be done."),
+    "metrics": Verb("ha_metrics:metrics_", "Print the state of the site as metrics for Prometheus."),
+    "report": Verb("ha_report:report_", "Write one archive for a support case, without secrets."),
     "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
     "undo": Verb("ha_undo:undo", "Take the migration back, down to the single server."),
 }

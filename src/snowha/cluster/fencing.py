@@ -24,6 +24,8 @@ twice that (seen: 60 s, and 28 s)."""
 _PROBE_S = 40
 """For the agent's own limit on one call of ipmitool, which is on when it is not run by Pacemaker (20 s by default)."""
 
+SECRETS = "/etc/snow-ha/fence"
+"""Where the servers have the password scripts."""
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
 

@@ -24,12 +24,11 @@ from snowha.site.model import Server
 from snowha.xen import xl
 
 STATE = "/var/lib/pacemaker"
-SECRETS = "/etc/snow-ha/fence"
 
 
 def secret_script(server: Server) -> str:
     """Where the servers keep the script that prints a BMC's password to the fence agent."""
-    return f"{SECRETS}/{server.name}"
+    return f"{fencing.SECRETS}/{server.name}"
 
 
 def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
@@ -109,7 +108,7 @@ def power_status(host: Host, server: Server) -> str:
 def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Reporter) -> None:
     def prepare(host: Host) -> None:
         make_dir(host, "/etc/snow-ha", mode=0o755)
-        make_dir(host, SECRETS, mode=0o700, owner="root:root")
+        make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
         for server in ground.site.servers:
             script = fencing.secret_script(passwords[server.name])
             write_file(host, secret_script(server), script, mode=0o700, owner="root:root", keep=False)

@@ -23,12 +23,12 @@ from snowha.migration.pacemaker import join, options, power_status, secret_scrip
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
+from snowha.operations.proven import PROOFS, TIME
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
 from snowha.site.names import listed
 from snowha.xen import xl
 
-PROOFS = "/var/lib/snow-ha/proofs"
 FLOATING_IP = "xsnow-vip"
 
 
@@ -100,7 +100,7 @@ def _unproven(ground: Ground, name: str, facts: object) -> str | None:
 
 
 def _record(ground: Ground, name: str, facts: object, result: dict[str, object]) -> None:
-    record = {"for": _digest(facts), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
+    record = {"for": _digest(facts), "when": time.strftime(TIME, time.gmtime()), **result}
 
     def write(host: Host) -> None:
         make_dir(host, PROOFS, mode=0o700)

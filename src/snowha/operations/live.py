@@ -19,6 +19,7 @@ from snowha.xen import xl
 
 LOOK_EVERY_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
+CRM_MON, FENCE_HISTORY = ("crm_mon", "-1", "--inactive", "--output-as=xml"), "--fence-history=2"
 
 _UNTIL_ANSWER = looking('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
 """Ends a second after the first answer, or some seconds without any."""
@@ -29,8 +30,7 @@ Hosts = dict[str, Host]
 
 def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
     """The cluster as ``host`` sees it, with what was fenced if asked for; None when Pacemaker does not run there."""
-    words = ["crm_mon", "-1", "--inactive", "--output-as=xml", *(["--fence-history=2"] if fencing else [])]
-    completed = host.run(words, check=False, timeout=60)
+    completed = host.run([*CRM_MON, *([FENCE_HISTORY] if fencing else [])], check=False, timeout=60)
     return state_in(completed.stdout) if completed.ok else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from snowha.cluster import cib
@@ -78,6 +78,11 @@ class SiteStatus:
     def healthy(self) -> bool:
         """Nothing is red."""
         return not health.is_alarm(self.findings)
+
+
+def as_data(status: SiteStatus) -> dict[str, object]:
+    """The status for a script."""
+    return {**asdict(status), "healthy": status.healthy}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Our program on a server: block script, resource agent and leases in one file of Perl, under three names.
 
 It is kept in parts (``server/``), and brought as one file, so that no part of it is ever of another version than the rest.
+``python -m snowha.xen.server_program`` prints it, for the package that holds it (debian/rules).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def missing(host: Host) -> str | None:
     facts = stat(host, PATH)
     if facts is None or not facts.mode & 0o100:
         return f"{PATH} cannot be executed"
-    leads = host.run(["readlink", "--", *LINKS], check=False).stdout.split()
+    leads = host.run(["readlink", "-f", "--", *LINKS], check=False).stdout.split()
     return None if leads == [PATH] * len(LINKS) else f"not all of {', '.join(LINKS)} lead to {PATH}"
 
 
@@ -63,3 +64,7 @@ def install(host: Host) -> None:
 def with_script(disk: Disk, target: str) -> Disk:
     """``disk`` backed by the image ``target`` and attached by our script."""
     return replace(disk, spec="", target=target, format="raw", backend="", script=SCRIPT)
+
+
+if __name__ == "__main__":
+    print(text(), end="")

@@ -19,7 +19,6 @@ from snowha.lab import requirements
 
 MANUAL = Path(__file__).parents[3] / "docs" / "man" / "snow.1"
 NOT_FOR_HELP = ("snowha.lab", "snowha.migration", "snowha.plan", "snowha.hosts", "snowha.site") + (
-    "pydantic",
     "lxml",
     "rich",
     "ClusterShell",

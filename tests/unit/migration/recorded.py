@@ -98,7 +98,10 @@ def script_is_there() -> list[Call]:
         read(server_program.PATH, server_program.text()),
         read(server_program.NAME, "snow01\n"),
         Call(("sh", "-c", files._STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
-        Call(("readlink", "--", *server_program.LINKS), stdout=f"{server_program.PATH}\n" * len(server_program.LINKS)),
+        Call(
+            ("readlink", "-f", "--", *server_program.LINKS),
+            stdout=f"{server_program.PATH}\n" * len(server_program.LINKS),
+        ),
     ]
 
 

@@ -196,7 +196,7 @@ class SimulatedHost:
             case ["ln", "-sfn", target, path]:
                 self.links[path] = target
                 return 0, ""
-            case ["readlink", "--", *paths]:
+            case ["readlink", "-f", "--", *paths]:
                 return 0, "".join(f"{self.links[path]}\n" for path in paths if path in self.links)
             case ["xl", "info"]:
                 return 0, INFO

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
+import tarfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -296,3 +298,47 @@ def test_configs_come_from_a_server_that_has_the_folder_mounted(site: Site) -> N
     assert seen.reader is not None and seen.reader.name == "snow02"
     assert [domain.name for domain in seen.configs] == list(NAMES)
     assert not seen.findings and not seen.lost
+
+
+def test_a_report_is_the_readers_alone_and_has_no_password(site: Site, tmp_path: Path) -> None:
+    """It would be read by everybody on the machine, and sent to somebody with the passwords of all BMCs."""
+    site.config("deploy01", site.world.shared[f"{DOMAINS}/deploy01.cfg"][0] + f"# {SECRET.strip()}\n".encode())
+    ended = site.snow("report", "--output", "case.tar.gz")
+    assert ended.exit_code == 0, ended.output
+    archive = tmp_path / "case.tar.gz"
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    with tarfile.open(archive) as opened:
+        found = {member.name.partition("/")[2]: opened.extractfile(member) for member in opened.getmembers()}
+        read = {name: file.read().decode() for name, file in found.items() if file is not None}
+    assert {"README.txt", "ha.toml", "status.json", "check.json", "journal.jsonl", "domains/deploy01.cfg"} <= set(read)
+    assert all(SECRET.strip() not in text for text in read.values())
+    assert json.loads(read["status.json"])["healthy"] is True
+    assert (
+        "no server of this site has a journal" in read["journal.jsonl"]
+        or "there is no journal" in read["journal.jsonl"]
+    )
+    again = site.snow("report", "--output", "case.tar.gz")
+    assert code_of(again) == 2 and "there is a file of this name" in str(again.exception)
+
+
+def test_a_report_is_written_though_a_server_is_lost(site: Site, tmp_path: Path) -> None:
+    site.lose("snow01")
+    ended = site.snow("report", "--output", "case.tar.gz")
+    assert code_of(ended) == 3 and "snow01" in str(ended.exception)
+    with tarfile.open(tmp_path / "case.tar.gz") as opened:
+        names = {member.name.partition("/")[2] for member in opened.getmembers()}
+    assert {"servers/snow01/no-answer.txt", "servers/snow02/crm_mon.xml", "status.json"} <= names
+
+
+def test_metrics_are_written_though_a_server_is_lost_and_stay_if_they_cannot_be(site: Site, tmp_path: Path) -> None:
+    """Half a file would be dropped whole; an empty one would say that all is well."""
+    site.lose("snow02")
+    target = tmp_path / "snow.prom"
+    assert site.snow("metrics", "--output", str(target)).exit_code == 0
+    text = target.read_text()
+    assert 'snow_server_reachable{server="snow02"} 0.0\n' in text and "\nsnow_healthy 0.0\n" in text
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert site.snow("metrics").output.startswith("# HELP snow_collected_timestamp_seconds ")
+    (tmp_path / "ha.toml").write_text("cluster = 1")
+    assert code_of(site.snow("metrics", "--output", str(target))) == 2
+    assert target.read_text() == text
