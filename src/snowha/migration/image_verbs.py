@@ -251,7 +251,7 @@ def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
         return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off
-    wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.say, error=SiteError)
+    wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.wait, error=SiteError)
     hindered = starting.pacemakers(ground, name)
     if hindered is None:
         return

@@ -161,7 +161,7 @@ def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
         what=f"{', '.join(names)} online in Pacemaker",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )
 
 
@@ -255,7 +255,7 @@ def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
     """
     live.settle_idle(ground.hosts, reporter)
     host.run(["crm_resource", "--refresh"], timeout=300)
-    reporter.say("waiting for Pacemaker to find the domains with their new agent")
+    reporter.wait("waiting for Pacemaker to find the domains with their new agent")
     before = {name: server for name, servers in live.places(ground.hosts).items() for server in servers}
 
     def found() -> bool | None:
@@ -271,7 +271,9 @@ def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
             raise NotYet(f"{', '.join(lost)} not found yet")
         return True
 
-    wait_for(found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.say)
+    wait_for(
+        found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.wait
+    )
     live.settle_idle(ground.hosts, reporter)
     host.run(
         [
@@ -339,7 +341,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         what="Pacemaker to find every domain and start fencing and the floating IP",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )
     adopted = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
     for server, domains in before.items():

@@ -202,7 +202,7 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
             lambda other=other, target=target: _holder(ground) == target and live.answers(other, floating.address),  # type: ignore[misc]
             timeout=60,
             what=f"{floating.address} to be on {target} and answer {other.name}",
-            report=reporter.say,
+            report=reporter.wait,
             where=other.name,
             remedy="look at the bridge there",
         )
@@ -226,7 +226,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
         timeout=300,
         what=f"the shared file systems on {server.name}",
         interval=3,
-        report=reporter.say,
+        report=reporter.wait,
     )
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
@@ -250,7 +250,7 @@ def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporte
             lambda: _power_on(other, server),
             timeout=300,
             what=f"the BMC to give {server.name} its power again",
-            report=steady.say,
+            report=steady.wait,
             unreachable_is_not_yet=True,
             remedy=f"switch {server.name} on by hand",
         )
@@ -278,6 +278,6 @@ def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:
         lambda: power_status(other, server) == "off",
         timeout=60,
         what=f"the BMC to say that {server.name} is off",
-        report=reporter.say,
+        report=reporter.wait,
         unreachable_is_not_yet=True,
     )

@@ -134,7 +134,7 @@ def gather(ground: Ground, reporter: Reporter) -> None:
         what=f"every domain to run on {first.name}",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
         remedy="`snow ha status` shows where they are",
     )
 
@@ -156,7 +156,7 @@ def _make_usable(ground: Ground, reporter: Reporter) -> None:
         node = now.node(first.name) if now else None
         return node is not None and node.is_usable
 
-    wait_for(usable, timeout=120, what=f"Pacemaker to use {first.name}", interval=2, report=reporter.say)
+    wait_for(usable, timeout=120, what=f"Pacemaker to use {first.name}", interval=2, report=reporter.wait)
 
 
 def _cluster(ground: Ground, reporter: Reporter) -> ClusterState | None:
@@ -169,7 +169,7 @@ def _cluster(ground: Ground, reporter: Reporter) -> ClusterState | None:
         timeout=180,
         what="Pacemaker to answer",
         interval=2,
-        report=reporter.say,
+        report=reporter.wait,
         remedy="it runs but does not say what it has: systemctl status pacemaker",
     )
 
@@ -206,7 +206,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
                 timeout=180,
                 what="the floating IP to be on no server",
                 interval=2,
-                report=reporter.say,
+                report=reporter.wait,
             )
         reporter.say("leaving all resources alone")
         member.run(["crm_attribute", "--type=crm_config", "--name=maintenance-mode", "--update=true"])
@@ -214,7 +214,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
             lambda: (now := live.cluster_state(hosts)) is not None and now.maintenance,
             timeout=60,
             what="Pacemaker to leave its resources alone",
-            report=reporter.say,
+            report=reporter.wait,
         )
     stop(ground, "pacemaker", reporter)
     after = _domains(ground)

@@ -163,7 +163,7 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
             partial(_answers_soon, asking, address),
             timeout=timeout,
             what=f"{name} to answer on {address}",
-            report=reporter.say,
+            report=reporter.wait,
             where=asking.name,
             remedy=f"look at its console: xl console {name}",
         )
@@ -178,7 +178,7 @@ def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
         _must_be_well(found[1] if found else None)
         return True if found and not _busy(found[0]) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.say)
+    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.wait)
 
 
 def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
@@ -188,7 +188,7 @@ def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> No
         timeout=timeout,
         what="Pacemaker to have nothing left to do",
         interval=LOOK_EVERY_S,
-        report=reporter.say,
+        report=reporter.wait,
     )
 
 
@@ -227,7 +227,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
             what=" and ".join(f"{resource} to run on {server}" for resource, server in wanted.items()),
             interval=LOOK_EVERY_S,
             sparing=True,
-            report=reporter.say,
+            report=reporter.wait,
         )
     finally:
         for resource in wanted:
@@ -278,5 +278,5 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
         what=f"{server} to be empty",
         interval=LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )

@@ -23,10 +23,14 @@ class Cancelled(BaseException):
 
 
 class Reporter(Protocol):
-    """What a step tells while it works. Each call of say and progress may raise Cancelled: they are the safe points."""
+    """What a step tells while it works. Each call of say, wait and progress may raise Cancelled: they are the safe points."""
 
     def say(self, text: str) -> None:
-        """What is going on, or what is being waited for, now."""
+        """What is going on now."""
+        ...
+
+    def wait(self, text: str) -> None:
+        """What is being waited for now, as a whole sentence. Only a real change brings it: a rehearsal ends here."""
         ...
 
     def progress(self, done: float, total: float, unit: str = "") -> None:
@@ -72,6 +76,12 @@ class Unstoppable:
     def say(self, text: str) -> None:
         try:
             self._reporter.say(text)
+        except Cancelled:
+            pass
+
+    def wait(self, text: str) -> None:
+        try:
+            self._reporter.wait(text)
         except Cancelled:
             pass
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from snowha.hosts import files
@@ -13,7 +12,6 @@ from snowha.hosts.playback import Call
 from snowha.migration import image_engine
 from snowha.migration.ground import Ground
 from snowha.migration.snapshots import _AS_JSON, _COLUMNS
-from snowha.plan.step import Fact
 from snowha.site import domain_config
 from snowha.site.model import Paths, Server, Site
 from snowha.xen import server_program
@@ -45,23 +43,6 @@ def ground_on(host: object) -> Ground:
         apart=(),
     )
     return Ground(site, {"snow01": host})  # type: ignore[dict-item]
-
-
-@dataclass
-class Heard:
-    """A Reporter that remembers."""
-
-    said: list[str] = field(default_factory=list)
-    facts: dict[str, Fact] = field(default_factory=dict)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, done: float, total: float, unit: str = "") -> None:
-        pass
-
-    def fact(self, key: str, value: Fact) -> None:
-        self.facts[key] = value
 
 
 def text_of(content: str) -> str:

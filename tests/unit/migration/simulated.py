@@ -392,20 +392,3 @@ def single_server(names: Sequence[str] = ("deploy01", "slurm01")) -> tuple[Groun
         apart=(),
     )
     return Ground(site, by_name), world, hosts
-
-
-class Listener:
-    """A Reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.facts: dict[str, object] = {}
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, done: float, total: float, unit: str = "") -> None:
-        pass
-
-    def fact(self, key: str, value: object) -> None:
-        self.facts[key] = value

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from lease_program import LeaseProgram
-from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
+from listener import Listener
+from simulated import DOMAINS, SimulatedHost, World, config, single_server
 from simulated_leases import Leases
 
 from snowha.errors import CommandError, SiteError

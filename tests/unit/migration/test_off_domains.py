@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulated import DOMAINS, SECRET, Listener, SimulatedHost, World, single_server
+from listener import Listener
+from simulated import DOMAINS, SECRET, SimulatedHost, World, single_server
 
 from snowha.cli import session
 from snowha.cluster import cib, cib_live

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from listener import Listener
 from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
 
 from snowha.errors import InputError, SiteError
@@ -59,18 +60,10 @@ def test_a_plan_says_of_each_domain_what_would_happen_to_it() -> None:
         [asdict(file) for file in by_id["images.slurm01"].change.files if "deploy01" in file.path]
     )
     # and apply does just that
-    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.deploy01").apply(_Quiet())
+    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.deploy01").apply(Listener())
     now = world.shared[f"{DOMAINS}/deploy01.cfg"][0].decode()
     added = [line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
     assert added and all(line in now.splitlines() for line in added)
-
-
-class _Quiet:
-    def say(self, text: str) -> None: ...
-
-    def progress(self, done: float, total: float, unit: str = "") -> None: ...
-
-    def fact(self, key: str, value: object) -> None: ...
 
 
 def test_a_plan_tells_of_reboots_and_of_what_the_cluster_will_be() -> None:
@@ -149,7 +142,7 @@ def test_a_saved_plan_is_refused_when_the_site_has_moved_on(file: Path) -> None:
 def test_a_step_that_was_done_meanwhile_is_a_difference_too(file: Path) -> None:
     ground, _, _ = single_server()
     plan = save(ground, file)
-    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.slurm01").apply(_Quiet())
+    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.slurm01").apply(Listener())
     assert any(
         line.startswith("images.slurm01: xvda2 is /dev/snow_vg/slurm01-disk; now: nothing")
         for line in differences(plan, ground, file)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from listener import Listener
 from simulated import (
     CONF,
     DOMAINS,
     SECRET,
     SNOW_CONF,
     XENDOMAINS,
-    Listener,
     SimulatedHost,
     World,
     config,

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from listener import Listener
 from recorded import (
     AFTER,
     BEFORE,
     CONFIG,
     IMAGES,
     MIB,
-    Heard,
     engine,
     engines,
     ground_on,
@@ -222,7 +222,7 @@ def switch(number: int = 1) -> list[Call]:
 
 
 def test_the_domain_is_down_only_for_what_is_left() -> None:
-    heard = Heard()
+    heard = Listener()
     with Host("snow01", [*until_running(), *first_round(), *estimate(1, 8 * MIB), *switch(), *removal()]) as host:
         warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
     assert heard.facts["type"] == "pvh" and "away_s" in heard.facts and "estimate_s" in heard.facts
@@ -232,7 +232,7 @@ def test_the_domain_is_down_only_for_what_is_left() -> None:
 
 def test_of_a_file_system_with_errors_every_block_is_copied() -> None:
     """A file whose blocks are called free would not be in the image, and the kernel would have gone on reading it."""
-    heard = Heard()
+    heard = Listener()
     first = first_round(e2fsck=4, every=["--every-block"])
     with Host("snow01", [*until_running(), *first, *estimate(1, 8 * MIB), *switch(), *removal()]) as host:
         warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
@@ -255,7 +255,7 @@ def test_a_config_that_xl_does_not_read_ends_it_before_anything_else(which: str)
         Host("snow01", [*until[:at], *reads]) as host,
         pytest.raises(SiteError, match=r"xl cannot read .*config:7: .*lexical error") as raised,
     ):
-        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Listener())
     assert ("is to become" in raised.value.message) is (which == "new") and CONFIG in raised.value.message
 
 
@@ -271,7 +271,7 @@ def test_if_much_is_left_another_round_goes_before() -> None:
     ]
     rounds = [*estimate(1, 900 * MIB), *second, *estimate(2, 8 * MIB)]
     with Host("snow01", [*until_running(), *first_round(), *rounds, *switch(2), *removal(2)]) as host:
-        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Listener())
 
 
 def test_a_domain_that_would_be_away_too_long_is_not_shut_down() -> None:
@@ -299,11 +299,11 @@ def test_a_domain_that_would_be_away_too_long_is_not_shut_down() -> None:
         Host("snow01", [*until_running(), *first_round(), *rounds, *removal(2)]) as host,
         pytest.raises(SiteError, match="35 s are allowed"),
     ):
-        warm.move(ground_on(host), "deploy01", warm.Wish(max_away=35), Heard())
+        warm.move(ground_on(host), "deploy01", warm.Wish(max_away=35), Listener())
 
 
 def test_without_room_for_another_round_the_switch_is_made_with_what_is_left() -> None:
-    heard = Heard()
+    heard = Listener()
     calls = [*until_running(), *first_round(), *estimate(1, 900 * MIB), vgs(100 * MIB), *switch(), *removal()]
     with Host("snow01", calls) as host:
         warm.move(ground_on(host), "deploy01", warm.Wish(), heard)
@@ -316,7 +316,7 @@ def test_an_overflowed_snapshot_ends_it_with_the_domain_running() -> None:
         Host("snow01", [*until_running(), *first_round("100.00", "swi-I-s---"), *removal()]) as host,
         pytest.raises(SiteError, match="overflowed"),
     ):
-        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Listener())
 
 
 def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
@@ -333,12 +333,12 @@ def test_if_the_last_round_fails_the_domain_starts_from_its_volumes() -> None:
         *removal(),
     ]
     with Host("snow01", calls) as host, pytest.raises(CommandError, match="2 ranges differ"):
-        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Listener())
 
 
-def ends_instead(*shutdown: Call) -> tuple[Heard, SiteError]:
+def ends_instead(*shutdown: Call) -> tuple[Listener, SiteError]:
     """What is said when the domain does not end as it should; nothing is copied, and the config stays."""
-    heard = Heard()
+    heard = Listener()
     calls = [
         *until_running(),
         *first_round(),
@@ -397,7 +397,7 @@ def test_a_domain_that_somebody_else_started_keeps_its_volumes() -> None:
 
 
 def test_what_a_killed_run_left_is_removed_first() -> None:
-    heard = Heard()
+    heard = Listener()
     left = (snapshot(1, "40.00"), snapshot(2, "2.00"))
     calls = [*until_running(*left), *first_round(), *estimate(1, 8 * MIB), *switch(), *removal()]
     with Host("snow01", calls) as host:
@@ -410,7 +410,7 @@ def test_no_room_for_a_snapshot_is_said_before_one_is_made() -> None:
         Host("snow01", [*until_running(), vgs(100 * MIB), lvs()]) as host,
         pytest.raises(SiteError, match="has 100 MiB left, the snapshots need 256 MiB"),
     ):
-        warm.move(ground_on(host), "deploy01", warm.Wish(), Heard())
+        warm.move(ground_on(host), "deploy01", warm.Wish(), Listener())
 
 
 def test_a_snapshot_that_fills_up_is_enlarged_or_everything_stops() -> None:

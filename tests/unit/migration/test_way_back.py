@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from simulated import DOMAINS, SECRET, Listener, World, config, single_server
+from listener import Listener
+from simulated import DOMAINS, SECRET, World, config, single_server
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost

@@ -89,7 +89,7 @@ def wait_for_xen(host: Host, reporter: Reporter) -> None:
         timeout=300,
         what=f"Xen on {host.name}",
         interval=3,
-        report=reporter.say,
+        report=reporter.wait,
         where=host.name,
         remedy="see which entry its GRUB boots",
     )
@@ -123,7 +123,7 @@ def wait_for_boot(host: Host, reporter: Reporter, *, before: str, what: str, tim
         timeout=timeout,
         what=what,
         interval=3,
-        report=reporter.say,
+        report=reporter.wait,
         unreachable_is_not_yet=True,
         where=host.name,
     )
