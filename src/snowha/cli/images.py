@@ -102,6 +102,7 @@ def copy(
         ground,
         Step(
             id=f"images.{domain}",
+            domain=domain,
             title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
             section="images",
             check=partial(warm.missing, ground, domain),

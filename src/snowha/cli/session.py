@@ -56,7 +56,7 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
         if said:
             say(said)
         unfinished = _unfinished(path)
-        if comeback.concerns(unfinished):
+        if comeback.concerns(there.servers, unfinished):
             with load.turn(there, say):
                 comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
             _bring_back(there)
@@ -120,7 +120,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
     with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
-        watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)
+        watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name, steps)
         confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
         with watching:
             outcome = engine.run(steps, monitor=watching, journal=here.journal, confirm=confirm, since=here.since)

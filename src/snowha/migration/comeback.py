@@ -16,30 +16,39 @@ from snowha.migration.pacemaker import secret_script
 from snowha.operations import live
 from snowha.site.model import Server
 
-FENCING = "proofs.fence."
-RESTARTING = ("servers.xen.", FENCING)
-"""Steps that restart a server; its name follows."""
+FENCING = "proofs.fence"
+RESTARTING = ("servers.xen", FENCING)
+"""The kinds of the steps that restart a server (``Step.restarts``). The journal has their ids: those steps cannot be made again
+before every server answers."""
 
 
-def concerns(unfinished: Sequence[str]) -> bool:
-    """Whether a server may be away because of one of these steps."""
-    return any(step.startswith(RESTARTING) for step in unfinished)
+def concerns(servers: Sequence[Server], unfinished: Sequence[str]) -> bool:
+    """Whether one of ``servers`` may be away because of one of these steps."""
+    return any(_restarting(server, unfinished) for server in servers)
+
+
+def _restarting(server: Server, unfinished: Sequence[str]) -> str | None:
+    """The kind of the step among these that was restarting ``server``; None if none was."""
+    return next((kind for kind in RESTARTING if f"{kind}.{server.name}" in unfinished), None)
 
 
 def wait_for_servers(
-    servers: Sequence[Server], hosts: Mapping[str, ResettableHost], unfinished: Sequence[str], say: Callable[[str], None]
+    servers: Sequence[Server],
+    hosts: Mapping[str, ResettableHost],
+    unfinished: Sequence[str],
+    say: Callable[[str], None],
 ) -> None:
     """Wait until every server answers that one of the steps ``unfinished`` was restarting. Raises ProofError.
 
     To be called by the run that has its turn: the steps may be another one's, which is not lost but goes on.
     """
     for server in servers:
-        step = next((step for step in unfinished if step in {f"{kind}{server.name}" for kind in RESTARTING}), None)
-        if step is None:
+        kind = _restarting(server, unfinished)
+        if kind is None:
             continue
         host = hosts[server.name]
         others = [hosts[other.name] for other in servers if other.name != server.name and _answers(hosts[other.name])]
-        if step.startswith(FENCING) and others and _is_being_fenced(others[0], server.name):
+        if kind == FENCING and others and _is_being_fenced(others[0], server.name):
             say(f"waiting for the end of the fencing of {server.name}, which the last run had asked for")
             wait_for(
                 lambda others=others, server=server: not _is_being_fenced(others[0], server.name),  # type: ignore[misc]
@@ -50,7 +59,7 @@ def wait_for_servers(
         if _answers(host):
             continue
         say(f"{server.name} was being restarted when the last run was lost: waiting until it answers")
-        if step.startswith(FENCING):
+        if kind == FENCING:
             _give_power(others, server)
         wait_for(
             lambda host=host: _answers(host),  # type: ignore[misc]

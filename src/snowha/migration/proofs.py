@@ -54,6 +54,8 @@ def steps(ground: Ground) -> list[Step]:
         found.append(
             Step(
                 id=f"proofs.fence.{server.name}",
+                server=server.name,
+                restarts=True,
                 title=f"Drain {server.name}, cut its power, and see it come back",
                 section="proofs",
                 check=partial(_fence_missing, ground, server),

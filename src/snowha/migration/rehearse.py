@@ -63,10 +63,11 @@ class Rehearsal:
 
     def change(self, step_id: str) -> Change:
         """What the step would change. Whatever stops it half way is told in a note."""
+        step = self._steps[step_id]
         notes: tuple[str, ...] = ()
         complete = True
         try:
-            self._steps[step_id].apply(_Listener())
+            step.apply(_Listener())
         except _Enough:
             complete = False
         except SnowError as error:
@@ -86,7 +87,7 @@ class Rehearsal:
             for written in _merged(noted)
             if not written.path.startswith("/run/")
         ]
-        reboots = tuple(dict.fromkeys(one.host for one in commands if one.text.endswith("reboot")))
+        reboots = (step.server,) if step.restarts else ()
         return Change(tuple(files), tuple(commands), reboots=reboots, notes=notes, complete=complete)
 
     def _pretend(self, argv: Sequence[str], answer: Completed | None) -> str | None:

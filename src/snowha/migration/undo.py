@@ -58,8 +58,7 @@ def steps(ground: Ground, passwords: Mapping[str, str], *, to: str = "") -> list
         found.append(carried_out(ground, replace(undo.step, needs=needs)))
         if not undo.alone:
             previous = (undo.step.id,)
-    ids = {step.id for step in found}
-    images.check_ways(ground, [domain.name for domain in ground.site.domains if f"undo.images.{domain.name}" in ids])
+    images.check_ways(ground, [step.domain for step in found if step.domain])
     return found
 
 
@@ -76,9 +75,12 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
         *,
         name: str = "",
         alone: bool = False,
+        server: str = "",
+        domain: str = "",
     ) -> Undo:
         ids = (of,) if isinstance(of, str) else of
-        return Undo(Step(f"undo.{name or ids[0]}", title, section, check, apply), ids, alone)
+        step = Step(f"undo.{name or ids[0]}", title, section, check, apply, server=server, domain=domain)
+        return Undo(step, ids, alone)
 
     def plain(
         of: str,
@@ -161,6 +163,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 "images",
                 partial(images.missing, ground, domain.name),
                 partial(images.move_back, ground, domain.name),
+                domain=domain.name,
             )
             for domain in site.domains
         ),
@@ -172,6 +175,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 "servers",
                 partial(_settings_missing, ground.hosts[server.name]),
                 partial(_settings_back, ground.hosts[server.name]),
+                server=server.name,
             )
             for server in site.servers
         ),

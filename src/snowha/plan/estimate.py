@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from snowha.plan.journal import Journal
+from snowha.plan.journal import Entry, Journal
+from snowha.plan.step import Step
 
 LAB: Mapping[str, float] = {
     "servers.mounts": 8,
@@ -43,51 +44,54 @@ class Estimate:
 NOT_MEASURED = "not measured on this site"
 
 
-def of_step(step: str, journal: Journal | None) -> Estimate:
+def of_step(step: Step, journal: Journal | None) -> Estimate:
     """The median of what this step took here; else of its like (``servers.packages.*``); else the lab's figure."""
-    kind = step.rpartition(".")[0]
     found = measured(step, journal) if journal is not None else None
-    if found is None and journal is not None and kind == "images":
-        found = _alike(kind, journal)  # a domain's disks may be larger than those of the others: said to be of its like
+    if found is None and journal is not None and step.domain:
+        found = _alike(step, journal)  # a domain's disks may be larger than those of the others: said to be of its like
     return found or _lab(step)
 
 
-def measured(step: str, journal: Journal) -> Estimate | None:
+def measured(step: Step, journal: Journal) -> Estimate | None:
     """What this very step took here, or one that does the same to another server; None if neither was ever done here."""
-    own = journal.seconds(step)
+    own = journal.seconds(step.id)
     if own:
         return Estimate(round(median(own), 1), f"this step, {len(own)} times here")
-    kind = step.rpartition(".")[0]
-    return _alike(kind, journal) if "." in kind else None
+    return _alike(step, journal) if step.server else None
 
 
-def _alike(kind: str, journal: Journal) -> Estimate | None:
+def _alike(step: Step, journal: Journal) -> Estimate | None:
     alike = [
         entry.seconds
         for entry in journal.entries()
-        if entry.what == "done" and entry.seconds is not None and entry.step.startswith(f"{kind}.")
+        if entry.what == "done" and entry.seconds is not None and _is_like(step, entry)
     ]
-    return Estimate(round(median(alike), 1), f"{kind}.*, {len(alike)} times here") if alike else None
+    return Estimate(round(median(alike), 1), f"{step.kind}.*, {len(alike)} times here") if alike else None
 
 
-def of_absence(domain: str, journal: Journal | None) -> Estimate:
-    """How long a domain will be away while its images are copied."""
+def _is_like(step: Step, entry: Entry) -> bool:
+    """Whether an entry of the journal is of a step that does the same to whatever server or domain."""
+    return entry.step.startswith(f"{step.kind}.")
+
+
+def of_absence(step: Step, journal: Journal | None) -> Estimate:
+    """How long the domain of ``step`` will be away."""
     if journal is not None:
-        told = journal.last_facts(f"images.{domain}").get("away_s")
+        told = journal.last_facts(step.id).get("away_s")
         if isinstance(told, int | float):
             return Estimate(float(told), "this domain, here")
         others = [
             float(value)
-            for step in {entry.step for entry in journal.entries() if entry.step.startswith("images.")}
-            if isinstance(value := journal.last_facts(step).get("away_s"), int | float)
+            for other in {entry.step for entry in journal.entries() if _is_like(step, entry)}
+            if isinstance(value := journal.last_facts(other).get("away_s"), int | float)
         ]
         if others:
             return Estimate(max(others), "the longest of the others here")
     return Estimate(LAB_AWAY_S, f"{NOT_MEASURED}; the longest in the lab")
 
 
-def _lab(step: str) -> Estimate:
-    for kind, seconds in LAB.items():
-        if step == kind or step.startswith(f"{kind}."):
-            return Estimate(seconds, f"{NOT_MEASURED}; an emulated lab took this long")
-    return Estimate(None, NOT_MEASURED)
+def _lab(step: Step) -> Estimate:
+    seconds = LAB.get(step.kind, LAB.get(step.section))
+    if seconds is None:
+        return Estimate(None, NOT_MEASURED)
+    return Estimate(seconds, f"{NOT_MEASURED}; an emulated lab took this long")

@@ -66,7 +66,7 @@ def make(
             planned = replace(
                 planned,
                 change=_change(step, rehearse),
-                estimate=of_step(step.id, journal),
+                estimate=of_step(step, journal),
                 away=_away(step, journal),
             )
         found.append(planned)
@@ -81,8 +81,7 @@ def _change(step: Step, rehearse: Callable[[str], Change]) -> Change:
 
 
 def _away(step: Step, journal: Journal | None) -> tuple[tuple[str, Estimate], ...]:
-    section, _, domain = step.id.partition(".")
-    return ((domain, of_absence(domain, journal)),) if section == "images" and domain else ()
+    return ((step.domain, of_absence(step, journal)),) if step.domain else ()
 
 
 def lines(plan: Sequence[Planned], *, details: bool = True) -> Iterator[str]:

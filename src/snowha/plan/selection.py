@@ -48,7 +48,7 @@ def of_domains(steps: Sequence[Step], domains: Sequence[str], known: Sequence[st
             close = get_close_matches(domain, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(known)}"
             raise InputError(f"there is no domain {domain!r}", where="--domain", remedy=hint)
-        wanted += [step.id for step in steps if step.id == f"images.{domain}"]
+        wanted += [step.id for step in steps if step.domain == domain]
     return _with_needs(steps, tuple(wanted))
 
 

@@ -65,6 +65,18 @@ class Step:
     """A question that needs a yes before ``apply``."""
     describe: Callable[[], Change] | None = None
     """What ``apply`` would change; changes nothing itself. None: it is found out by a rehearsal (migration/rehearse.py)."""
+    server: str = ""
+    """The server that it is about; empty if it is about none, or several. Its id ends with it."""
+    domain: str = ""
+    """The domain that it is about, and that does not answer for a while; empty if there is none. Its id ends with it."""
+    restarts: bool = False
+    """``server`` is rebooted, or its power is cut."""
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the steps that do the same to other servers or domains: its id without the name of its
+        own, e.g. ``servers.packages``."""
+        return self.id.removesuffix(f".{self.server or self.domain}")
 
 
 class Unstoppable:
