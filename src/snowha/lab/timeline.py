@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from snowha.lab.timeline_colours import FONT_FAMILY, HATCHES, PATTERNS, STYLE, look
 from snowha.lab.timeline_layout import FONT, Axis, Label, merged, overlaps, seconds_text, shortened, spread, text_width
-from snowha.plan.step import SECTIONS
+from snowha.migration.sections import SECTIONS
 
 WIDTH = 1120
 _RIGHT = 18

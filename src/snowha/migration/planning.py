@@ -9,6 +9,7 @@ from pathlib import Path
 from snowha.hosts import user_file
 from snowha.hosts.files import read_file, read_folder
 from snowha.migration.ground import Ground
+from snowha.migration.lab_times import LAB_TIMES
 from snowha.migration.rehearse import Rehearsal, secrets_of
 from snowha.migration.steps import all_steps
 from snowha.plan import plan
@@ -27,7 +28,7 @@ def make(
 ) -> tuple[Planned, ...]:
     """What ``steps`` would do now. Changes nothing on any server."""
     rehearsal = Rehearsal(ground, lambda rehearsed: all_steps(rehearsed, passwords), secrets_of(passwords))
-    return plan.make(steps, rehearse=rehearsal.change, journal=journal, say=say)
+    return plan.make(steps, rehearse=rehearsal.change, journal=journal, lab=LAB_TIMES, say=say)
 
 
 def inputs(ground: Ground, file: Path) -> dict[str, str]:

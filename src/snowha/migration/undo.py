@@ -21,7 +21,7 @@ from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps, carried_out
 from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
-from snowha.plan.step import Reporter, Section, Step
+from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import dom0_weight, server_program
 
@@ -69,7 +69,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
     def undo(
         of: str | tuple[str, ...],
         title: str,
-        section: Section,
+        section: str,
         check: Callable[[], str | None],
         apply: Callable[[Reporter], None],
         *,
@@ -85,7 +85,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
     def plain(
         of: str,
         title: str,
-        section: Section,
+        section: str,
         check: Callable[[Ground], str | None],
         apply: Callable[[Ground, Reporter], None],
         *,

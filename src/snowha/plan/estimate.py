@@ -9,29 +9,6 @@ from statistics import median
 from snowha.plan.journal import Entry, Journal
 from snowha.plan.step import Step
 
-LAB: Mapping[str, float] = {
-    "servers.mounts": 8,
-    "servers.packages": 219,
-    "servers.settings": 11,
-    "servers.xen": 89,
-    "servers.kernels": 12,
-    "servers.ssh": 31,
-    "images": 99,
-    "corosync": 23,
-    "pacemaker.fence": 45,
-    "pacemaker.start": 43,
-    "pacemaker.autostart": 4,
-    "pacemaker.cib": 54,
-    "proofs.floating-ip": 35,
-    "proofs.fence": 455,
-    "placement": 201,
-    "snow.conf": 8,
-}
-"""Seconds, docs/performance.md: two emulated servers, Debian 13, where every command takes longer than on a real one. Of a
-step for each server the longer one."""
-LAB_AWAY_S = 160.0
-"""The longest that a domain of the lab was away while its image was copied."""
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -41,15 +18,25 @@ class Estimate:
     source: str
 
 
+@dataclass(frozen=True)
+class LabTimes:
+    """What steps took in an emulated lab: for those that were never carried out on this site."""
+
+    seconds: Mapping[str, float]
+    """By the kind of a step, or by its section."""
+    away_s: float
+    """The longest that a domain did not answer, in seconds."""
+
+
 NOT_MEASURED = "not measured on this site"
 
 
-def of_step(step: Step, journal: Journal | None) -> Estimate:
+def of_step(step: Step, journal: Journal | None, lab: LabTimes) -> Estimate:
     """The median of what this step took here; else of its like (``servers.packages.*``); else the lab's figure."""
     found = measured(step, journal) if journal is not None else None
     if found is None and journal is not None and step.domain:
         found = _alike(step, journal)  # a domain's disks may be larger than those of the others: said to be of its like
-    return found or _lab(step)
+    return found or _in_lab(step, lab)
 
 
 def measured(step: Step, journal: Journal) -> Estimate | None:
@@ -74,7 +61,7 @@ def _is_like(step: Step, entry: Entry) -> bool:
     return entry.step.startswith(f"{step.kind}.")
 
 
-def of_absence(step: Step, journal: Journal | None) -> Estimate:
+def of_absence(step: Step, journal: Journal | None, lab: LabTimes) -> Estimate:
     """How long the domain of ``step`` will be away."""
     if journal is not None:
         told = journal.last_facts(step.id).get("away_s")
@@ -87,11 +74,11 @@ def of_absence(step: Step, journal: Journal | None) -> Estimate:
         ]
         if others:
             return Estimate(max(others), "the longest of the others here")
-    return Estimate(LAB_AWAY_S, f"{NOT_MEASURED}; the longest in the lab")
+    return Estimate(lab.away_s, f"{NOT_MEASURED}; the longest in the lab")
 
 
-def _lab(step: Step) -> Estimate:
-    seconds = LAB.get(step.kind, LAB.get(step.section))
+def _in_lab(step: Step, lab: LabTimes) -> Estimate:
+    seconds = lab.seconds.get(step.kind, lab.seconds.get(step.section))
     if seconds is None:
         return Estimate(None, NOT_MEASURED)
     return Estimate(seconds, f"{NOT_MEASURED}; an emulated lab took this long")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from snowha.errors import InputError, SiteError
-from snowha.plan.step import SECTIONS, Reporter, Step
+from snowha.plan.step import Reporter, Step
 
 
 def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
@@ -16,12 +16,13 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     Raises InputError, with the nearest names, if there is none.
     """
     ids = [step.id for step in steps]
+    sections = dict.fromkeys(step.section for step in steps)
     found = tuple(
         step.id for step in steps if name in (step.id, step.section) or step.id.startswith(f"{name.rstrip('.')}.")
     )
     if found:
         return found
-    close = get_close_matches(name, [*ids, *SECTIONS], n=3, cutoff=0.4)
+    close = get_close_matches(name, [*ids, *sections], n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else f"one of: {', '.join(ids)}"
     raise InputError(f"there is no step {name!r}", where=option, remedy=f"{hint} `snow ha plan` shows all")
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Protocol, TypeAlias
 
 from snowha.plan.change import Change
-
-Section = Literal["servers", "images", "corosync", "pacemaker", "placement", "proofs", "snow.conf"]
-SECTIONS: tuple[Section, ...] = get_args(Section)
-"""In the guide's order."""
 
 Fact: TypeAlias = "str | int | float | bool | Sequence[Fact] | Mapping[str, Fact] | None"
 """What JSON can carry."""
@@ -52,7 +48,8 @@ class Step:
     id: str
     """Unique and lasting (the journal knows it by this), e.g. ``images.deploy01``."""
     title: str
-    section: Section
+    section: str
+    """What it belongs to, as the user names it."""
     check: Callable[[], str | None]
     apply: Callable[[Reporter], None]
     needs: tuple[str, ...] = ()

@@ -6,10 +6,10 @@ import pytest
 
 from snowha.errors import InputError, SiteError
 from snowha.plan.selection import select
-from snowha.plan.step import Reporter, Section, Step
+from snowha.plan.step import Reporter, Step
 
 
-def step(name: str, *needs: str, section: Section = "servers", domain: str = "") -> Step:
+def step(name: str, *needs: str, section: str = "servers", domain: str = "") -> Step:
     def apply(reporter: Reporter) -> None:
         return None
 
