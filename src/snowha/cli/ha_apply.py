@@ -65,8 +65,9 @@ def plan(
 
     The steps in order, files as diffs, commands, reboots, and times.
     """
+    ha = load.read(file)
     with waiting.shown() as doing:
-        ground = load.load(file, remember=True)
+        ground = load.load(ha, remember=True)
         passwords = load.passwords(ground, file)
         steps = _chosen(ground, passwords, until, only, domains)
         _warn(preflight.check(ground, passwords))
@@ -79,7 +80,7 @@ def plan(
                 journal.close()
     if save is not None:
         with waiting.shown():
-            inputs = planning.inputs(ground, file)
+            inputs = planning.inputs(ground, ha)
         saved_plans.write(save, made, inputs, until=until, only=only, domains=domains)
     if as_json:
         click.echo(json.dumps({"steps": [{**asdict(one), "due": one.is_due} for one in made]}))
@@ -117,7 +118,7 @@ def apply(
                 "a saved plan says itself which steps it is about", remedy="leave --until, --only, --domain out"
             )
         until, only, domains = saved.until, saved.only, saved.domains
-    with session(file) as here:
+    with session(load.read(file)) as here:
         steps = _chosen(here.ground, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
         with waiting.shown() as doing:
@@ -126,7 +127,7 @@ def apply(
                 _warn(preflight.check(here.ground, here.passwords))
             if saved is not None:
                 made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=doing)
-                differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
+                differences = saved_plans.compare(saved, made, planning.inputs(here.ground, here.ha))
                 saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
         if not (until or only or domains):

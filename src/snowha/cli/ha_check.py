@@ -45,7 +45,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     shared: list[Finding] = []
     began = time.monotonic()
     if fix:
-        with session(file, found=shared) as here:
+        with session(load.read(file), found=shared) as here:
             findings = _findings(here.ground, here.passwords, shared)
             wanted = judge.fixes(findings, here.ground.hosts)
             if wanted:

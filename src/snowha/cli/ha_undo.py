@@ -14,6 +14,7 @@ from snowha.cli.options import FILE
 from snowha.cli.progress import display
 from snowha.cli.session import carry_out, say, session
 from snowha.errors import SiteError
+from snowha.migration import load
 from snowha.migration import undo as undoing
 from snowha.plan import events
 
@@ -31,7 +32,7 @@ def undo(file: Path, to: str, yes: bool, as_json: bool) -> None:
     kept. Packages stay. Every way back is looked at before the first step: sizes of volumes, room for files, the kept
     configs, and whether xl reads them. A domain that is off stays off. `snow ha apply` does it all again.
     """
-    with session(file) as here:
+    with session(load.read(file)) as here:
         with waiting.shown():
             here.ground.on_all(lambda host: host.run(["true"], timeout=30))
             steps = undoing.steps(here.ground, here.passwords, to=to)

@@ -28,7 +28,7 @@ from snowha.site.rules import Finding
 class Session:
     """The site, the BMCs' passwords, and the journal that this run is noted in."""
 
-    file: Path
+    ha: load.HaToml
     ground: Ground
     passwords: dict[str, str]
     journal: Journal
@@ -39,9 +39,13 @@ class Session:
 
 
 @contextmanager
-def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Session]:
+def session(
+    ha: load.HaToml, *, whole: bool = True, starts_left_down: bool = True, found: list[Finding] | None = None
+) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here.
 
+    ``whole``: it may be about any part of the site; else it needs no password of a BMC, nor the answers to all that the last run
+    looked at. ``starts_left_down``: a domain that an earlier run shut down and could not start again is started first.
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
@@ -49,9 +53,10 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
     prepare(path)
     say("asking the servers what there is")
     recorder = Recorder()
-    there = load.reach(file)
+    there = load.reach(ha.content)
     with waiting.shown():
-        _bring_back(there)
+        if starts_left_down:
+            _bring_back(there)
         said = mirror.adopt(path, list(there.hosts.values()), there.name)
         if said:
             say(said)
@@ -59,22 +64,19 @@ def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Sessi
         if comeback.concerns(there.servers, unfinished):
             with load.turn(there, say):
                 comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
-            _bring_back(there)
-        questions = _questions(path)
-        ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
-    passwords = load.passwords(ground, file, all_fenced=found is None)
+            if starts_left_down:
+                _bring_back(there)
+        questions = _questions(path) if whole else {}
+        ground = load.load(ha, remember=True, record=recorder, questions=questions, found=found)
+    passwords = load.passwords(ground, ha.path, all_fenced=found is None) if whole else {}
     recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
-
-
-def bring_back(file: Path) -> None:
-    """Start what an earlier run shut down and could not start again, before anything else is looked at."""
-    _bring_back(load.reach(file))
+        yield Session(ha, ground, passwords, journal, known=bool(questions), since=since)
 
 
 def _bring_back(there: load.Reach) -> None:
+    """Start what an earlier run shut down and could not start again, before anything else is looked at."""
     with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
         if left_down.noted(there.first):
             with load.turn(there, say):

@@ -359,10 +359,10 @@ def main() -> int:
 
     ha_toml, journal_file, folder, began = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
     try:
-        ground = load.load(ha_toml)
+        ground = load.load(load.read(ha_toml))
         loss = lose_power(ground, layout.paths())
         wait_for_servers(ground)
-        ground = load.load(ha_toml)
+        ground = load.load(load.read(ha_toml))
         titles = {step.id: (step.title, step.section) for step in all_steps(ground, load.passwords(ground, ha_toml))}
         with Journal(journal_file) as journal:
             data = collect(ground, journal, loss, began, titles)

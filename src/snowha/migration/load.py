@@ -5,6 +5,7 @@ For verbs that change something, and so need every server. Verbs that only look 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,21 +29,31 @@ from snowha.site.model import Domain, Server
 from snowha.site.rules import Finding
 
 
-def read_ha_file(file: Path) -> HaFile:
+@dataclass(frozen=True)
+class HaToml:
+    """``ha.toml`` as a run has read it, once: whoever changes it meanwhile changes nothing for this run."""
+
+    path: Path
+    digest: str
+    """Of its text."""
+    content: HaFile
+
+
+def read(file: Path) -> HaToml:
     """``ha.toml``, checked. Raises InputError."""
     text = user_file.read(file, remedy="`snow ha init SERVER SERVER…` writes it, --file names another")
-    return ha_toml.parse(text, where=str(file))
+    return HaToml(file, hashlib.sha256(text.encode()).hexdigest(), ha_toml.parse(text, where=str(file)))
 
 
 def load(
-    file: Path,
+    given: HaToml,
     *,
     remember: bool = False,
     record: Callable[[Command], None] | None = None,
     questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
     found: list[Finding] | None = None,
 ) -> Ground:
-    """The site of ``file``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
+    """The site of ``given``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
     does not answer: all are waited for at once.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
@@ -50,7 +61,7 @@ def load(
     ``questions``: what an earlier run asked each server, and so is asked at once.
     ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error.
     """
-    ha = read_ha_file(file)
+    ha = given.content
     guard, connected = _guarded(ha)
     if record is not None:
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
@@ -77,7 +88,7 @@ def load(
     else:
         found += shared
         domains = tuple({domain.name: domain for domain in reversed(domains)}.values())
-    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts, guard)
+    return Ground(ha_toml.compose(ha, domains, where=str(given.path)), hosts, guard)
 
 
 @dataclass(frozen=True)
@@ -100,13 +111,8 @@ class Reach:
         return ()
 
 
-def reach(file: Path) -> Reach:
-    """How to get at the servers of the site of ``file``. Raises InputError."""
-    return reach_of(read_ha_file(file))
-
-
-def reach_of(ha: HaFile) -> Reach:
-    """The same of a file that was read."""
+def reach(ha: HaFile) -> Reach:
+    """How to get at the servers that ``ha.toml`` names. Raises InputError."""
     guard, hosts = _guarded(ha)
     return Reach(ha.name, ha.servers, hosts, guard)
 

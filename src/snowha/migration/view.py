@@ -60,8 +60,8 @@ def look(file: Path) -> View:
 
     Raises InputError for ``file`` itself.
     """
-    ha = load.read_ha_file(file)
-    reached = load.reach_of(ha).hosts
+    ha = load.read(file).content
+    reached = load.reach(ha).hosts
     asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S))
     hosts, lost = _without_lost(reached, asked)
     files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}

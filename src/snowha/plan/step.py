@@ -69,6 +69,19 @@ class Step:
     restarts: bool = False
     """``server`` is rebooted, or its power is cut."""
 
+    @classmethod
+    def once(
+        cls, id: str, title: str, section: str, work: Callable[[Reporter], None], *, asks: str | None = None
+    ) -> Step:
+        """A step for what is asked for each time: it is as it must be once ``work`` was carried out in this run."""
+        done: list[bool] = []
+
+        def apply(reporter: Reporter) -> None:
+            work(reporter)
+            done.append(True)
+
+        return cls(id, title, section, lambda: None if done else "asked for", apply, asks=asks)
+
     @property
     def kind(self) -> str:
         """What it has in common with the steps that do the same to other servers or domains: its id without the name of its

@@ -16,7 +16,7 @@ import pytest
 from snowha.errors import InputError
 from snowha.hosts import user_file
 from snowha.hosts.ssh import SshHost
-from snowha.migration.load import read_ha_file
+from snowha.migration import load
 from snowha.migration.preflight import read_secret
 from snowha.plan import saved
 from snowha.site.model import Ssh
@@ -46,13 +46,13 @@ def test_what_is_no_text_of_a_sane_size_is_one_message(
     path = tmp_path / "ha.toml"
     make(path)
     with pytest.raises(InputError) as caught:
-        read_ha_file(path)
+        load.read(path)
     assert said in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_a_path_that_no_kernel_takes_is_one_message() -> None:
     with pytest.raises(InputError, match="too long"):
-        read_ha_file(Path("a" * 5000))
+        load.read(Path("a" * 5000))
 
 
 @pytest.mark.parametrize("kind", ["plan", "secret", "ssh"])

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simulated_leases import Leases
 
@@ -18,7 +19,9 @@ from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
 from snowha.migration import undo_cluster
 from snowha.migration.ground import Ground, read_domains
+from snowha.migration.load import HaToml
 from snowha.site import domain_config
+from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
 from snowha.xen import server_program, xl
 
@@ -248,6 +251,9 @@ class SimulatedHost:
             case ["systemctl", "start", *units]:
                 world.active |= {(here, unit) for unit in units}
                 return 0, ""
+            case ["lvremove", "--yes", volume]:
+                world.log.append((here, f"lvremove {volume}"))
+                return 0, ""
             case ["losetup", "--list", *_]:
                 open_here = [file for file, server, _ in world.leases.attached(world.running) if server == here]
                 return 0, "".join(f"{file}\n" for file in open_here)
@@ -392,3 +398,17 @@ def single_server(names: Sequence[str] = ("deploy01", "slurm01")) -> tuple[Groun
         apart=(),
     )
     return Ground(site, by_name), world, hosts
+
+
+def ha_toml_of(site: Site, path: Path) -> HaToml:
+    """The file at ``path`` as a run has read it, whatever is in it, for a ``site`` in memory."""
+    content = HaFile(
+        name=site.name,
+        paths=site.paths,
+        servers=site.servers,
+        domains=tuple(domain.name for domain in site.domains),
+        floating_ip=site.floating_ip,
+        mounts=site.mounts,
+        apart=site.apart,
+    )
+    return HaToml(path, hashlib.sha256(path.read_bytes()).hexdigest(), content)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from listener import Listener
-from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
+from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, ha_toml_of, single_server
 
 from snowha.errors import InputError, SiteError
 from snowha.migration import planning
@@ -89,7 +89,14 @@ def test_no_password_is_in_a_plan(tmp_path: Path) -> None:
     assert SECRET not in text and "Adm;n" not in text and "old-password" not in text
     file = tmp_path / "ha.toml"
     file.write_text("x")
-    saved.write(tmp_path / "plan.json", made, planning.inputs(ground, file), until="", only="", domains=())
+    saved.write(
+        tmp_path / "plan.json",
+        made,
+        planning.inputs(ground, ha_toml_of(ground.site, file)),
+        until="",
+        only="",
+        domains=(),
+    )
     assert "Adm;n" not in (tmp_path / "plan.json").read_text()
     assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
 
@@ -103,12 +110,14 @@ def file(tmp_path: Path) -> Path:
 
 def save(ground: Ground, file: Path) -> saved.Saved:
     path = file.with_name("plan.json")
-    saved.write(path, make(ground), planning.inputs(ground, file), until="images", only="", domains=())
+    saved.write(
+        path, make(ground), planning.inputs(ground, ha_toml_of(ground.site, file)), until="images", only="", domains=()
+    )
     return saved.read(path)
 
 
 def differences(plan: saved.Saved, ground: Ground, file: Path) -> tuple[str, ...]:
-    return saved.compare(plan, make(ground), planning.inputs(ground, file))
+    return saved.compare(plan, make(ground), planning.inputs(ground, ha_toml_of(ground.site, file)))
 
 
 def test_a_saved_plan_holds_as_long_as_the_site_is_as_it_was(file: Path) -> None:
