@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from snowha.cluster import fencing
+from snowha.cluster import cib, fencing
 from snowha.errors import ProofError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_folder, write_file
@@ -28,7 +28,6 @@ from snowha.site.model import Server
 from snowha.xen import xl
 
 PROOFS = "/var/lib/snow-ha/proofs"
-FLOATING_IP = "xsnow-vip"
 
 
 def steps(ground: Ground) -> list[Step]:
@@ -198,7 +197,7 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
         raise ProofError(f"no server has {floating.address}", remedy="look at `snow ha status`")
     away = next(server for server in ground.hosts if server != home)
     for target in (away, home):
-        live.move(ground.hosts, {FLOATING_IP: target}, reporter)
+        live.move(ground.hosts, {cib.FLOATING_IP: target}, reporter)
         other = next(host for name, host in ground.hosts.items() if name != target)
         wait_for(
             lambda other=other, target=target: _holder(ground) == target and live.answers(other, floating.address),  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from snowha.cluster import cib_live
+from snowha.cluster import cib, cib_live
 from snowha.cluster.live import ClusterState
 from snowha.errors import ProofError, SiteError
 from snowha.hosts.api import Host
@@ -197,12 +197,12 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
     state = _cluster(ground, reporter)
     if state is not None and state.resources:
         member = live.member(hosts)
-        if state.resource(proofs.FLOATING_IP) is not None:
+        if state.resource(cib.FLOATING_IP) is not None:
             reporter.say("taking the floating IP off")
-            words = ["crm_resource", f"--resource={proofs.FLOATING_IP}", "--meta", "--set-parameter=target-role"]
+            words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--set-parameter=target-role"]
             member.run([*words, "--parameter-value=Stopped"])
             wait_for(
-                lambda: (now := live.cluster_state(hosts)) is not None and not live.servers_of(now, proofs.FLOATING_IP),
+                lambda: (now := live.cluster_state(hosts)) is not None and not live.servers_of(now, cib.FLOATING_IP),
                 timeout=180,
                 what="the floating IP to be on no server",
                 interval=2,
