@@ -16,9 +16,10 @@ from pathlib import Path
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts import trace
 from snowha.hosts.api import Completed
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
-from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
+from snowha.hosts.process import Ended, as_bytes, execute, too_slow
 from snowha.hosts.trouble import ConnectionLostError, explain
 from snowha.hosts.waiting import waiting_for
 from snowha.site.model import Ssh
@@ -78,12 +79,17 @@ def runtime_folder() -> Path:
     )
 
 
-class SshHost:
-    """Commands on a server. Many threads may use one SshHost; the first command makes the connection."""
+class SshHost(BaseHost):
+    """Commands on a server. Many threads may use one SshHost; the first command makes the connection.
+
+    Commands run with LC_ALL=C and the administrator's PATH, and are ended on the server as well, 5 s after ``timeout``. Raises
+    ConnectionLostError, an UnreachableError, if the connection broke while the command ran: whether it was carried out must then
+    be looked up.
+    """
 
     def __init__(self, name: str, address: str, ssh: Ssh | None = None) -> None:
         """Raises InputError if the ssh configuration is something that ssh would wait for without an end."""
-        self._name = name
+        super().__init__(name)
         self._address = address
         self._ssh = ssh or Ssh()
         if self._ssh.config and Path(self._ssh.config).is_fifo():
@@ -98,43 +104,26 @@ class SshHost:
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
 
     @property
-    def name(self) -> str:
-        return self._name
-
-    @property
     def address(self) -> str:
         return self._address
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """See Host.run. Commands run with LC_ALL=C and the administrator's PATH, and are ended on the server as well,
-        5 s after ``timeout``. Raises ConnectionLostError, an UnreachableError, if the connection broke while the
-        command ran: whether it was carried out must then be looked up.
-        """
-        words = tuple(argv)
-        with trace.given(self.name, given(words), input) as command:
-            completed = self._run(words, as_bytes(input), timeout, on_line)
+    def _run(self, request: Request) -> Completed:
+        with trace.given(self.name, given(request.argv), request.input) as command:
+            completed = self._carry_out(request)
             command.status = completed.returncode
-        if check and not completed.ok:
-            raise failed(self.name, completed)
         return completed
 
-    def _run(
-        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
-    ) -> Completed:
+    def _carry_out(self, request: Request) -> Completed:
         """``Completed`` and errors have the words without the guard, as they were given."""
+        words, timeout = request.argv, request.timeout
         mark = f"snow-ha-{secrets.token_hex(12)}"
         with waiting_for(self.name), self._sessions:
             self._connect()
             ended = self._execute(
-                self._remote(words, mark, timeout), input=input, timeout=timeout, on_line=_without(mark, on_line)
+                self._remote(words, mark, timeout),
+                input=as_bytes(request.input),
+                timeout=timeout,
+                on_line=_without(mark, request.on_line),
             )
         if ended.timed_out:
             if self.reachable():
