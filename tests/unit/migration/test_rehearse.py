@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 
 from simulated import single_server
 
+import snowha
 from snowha.migration.ground import Ground
 from snowha.migration.rehearse import Rehearsal
 from snowha.plan.change import Change
@@ -44,3 +47,16 @@ def test_it_goes_on_where_a_step_only_tells_of_a_wait() -> None:
     change = rehearsed(apply)
     assert [command.text for command in change.commands] == ["touch /etc/after"]
     assert change.complete
+
+
+def test_every_wait_of_a_step_is_told_as_a_wait() -> None:
+    """A rehearsal would stay where a step waits and only says so: `plan` would take until that wait times out."""
+    said = [
+        f"{path}:{call.lineno}"
+        for path in Path(snowha.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "wait_for"
+        for word in call.keywords
+        if word.arg == "report" and isinstance(word.value, ast.Attribute) and word.value.attr == "say"
+    ]
+    assert said == []
