@@ -55,7 +55,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
                 findings = _findings(here.ground, here.passwords, shared)
     else:
         with waiting.shown():
-            site = view.look(file)
+            site = view.observe(file)
         passwords = load.passwords(site.ground, file, all_fenced=False)
         findings = _findings(site.ground, passwords, site.findings, names=site.domains)
     seconds = round(time.monotonic() - began, 1)
@@ -77,5 +77,5 @@ def _findings(
     ground: Ground, passwords: dict[str, str], known: Sequence[Finding], *, names: Sequence[str] | None = None
 ) -> tuple[Finding, ...]:
     with waiting.shown():
-        seen = look.look(ground, passwords)
+        seen = look.gather_facts(ground, passwords)
     return judge.judge(ground.site, seen, known, names=names)

@@ -67,7 +67,7 @@ def init(
     ssh = Ssh(config=str(Path(ssh_config).resolve()) if ssh_config else "")
     hosts = {word: SshHost(word, word, ssh) for word in servers}
     with waiting.shown():
-        found = initial.look(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
+        found = initial.discover(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
     notes = list(init_files.write(to, initial.rendered(found.ha), found.secret, said=found.said))
     for note in (*found.notes, *notes):
         click.echo(note)

@@ -73,7 +73,7 @@ def _journal(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) ->
             yield journal
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
-        there = load.reach(load.read(file).content)
+        there = load.connect(load.read(file).content)
         with waiting.shown():
             hosts, silent = view.answering(there.hosts)
             lost.update(silent)

@@ -28,8 +28,8 @@ def status(file: Path, as_json: bool) -> None:
     Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but warnings (WARN) and notes (NOTE).
     """
     with waiting.shown():
-        site = view.look(file)
-        seen = running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
+        site = view.observe(file)
+        seen = running.status_of(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
     if as_json:
         click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
     else:

@@ -36,7 +36,7 @@ def list_(file: Path, as_json: bool) -> None:
     From any server that answers. Exits with 3, after it has shown what it can, if one does not.
     """
     with waiting.shown():
-        site = view.look(file)
+        site = view.observe(file)
         if site.reader is None:
             site.raise_for_missing()
         found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)

@@ -53,7 +53,7 @@ def session(
     prepare(path)
     say("asking the servers what there is")
     recorder = Recorder()
-    there = load.reach(ha.content)
+    there = load.connect(ha.content)
     with waiting.shown():
         if starts_left_down:
             _bring_back(there)
@@ -75,7 +75,7 @@ def session(
         yield Session(ha, ground, passwords, journal, known=bool(questions), since=since)
 
 
-def _bring_back(there: load.Reach) -> None:
+def _bring_back(there: load.Connections) -> None:
     """Start what an earlier run shut down and could not start again, before anything else is looked at."""
     with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
         if left_down.noted(there.first):
@@ -106,7 +106,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def its_turn(site: Ground | load.Reach) -> Iterator[None]:
+def its_turn(site: Ground | load.Connections) -> Iterator[None]:
     """To be the only run on ``site``. Raises SiteError, which names another one."""
     with ExitStack() as held:
         with waiting.shown():

@@ -67,7 +67,7 @@ def parse_status(output: str, returncode: int, *, where: str) -> Power:
     raise UnreachableError(f"the power state cannot be read: {reason}", where=where, remedy=remedy)
 
 
-def secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
+def render_secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
     """A /bin/sh script that prints ``password`` and nothing else. To be written with mode 0700, owned by root.
 
     Raises InputError for a password that ``agent`` cannot carry. The message does not show it.

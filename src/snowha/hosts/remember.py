@@ -21,17 +21,17 @@ from snowha.hosts.batch import run_all
 from snowha.hosts.process import as_bytes
 from snowha.hosts.reading import only_looks
 
-_looking: ContextVar[bool] = ContextVar("looking", default=False)
+_for_prefetch: ContextVar[bool] = ContextVar("for_prefetch", default=False)
 
 
 @contextmanager
-def looking() -> Iterator[None]:
+def for_prefetch() -> Iterator[None]:
     """What is asked in this block is asked to look, and will be asked again in the next run."""
-    token = _looking.set(True)
+    token = _for_prefetch.set(True)
     try:
         yield
     finally:
-        _looking.reset(token)
+        _for_prefetch.reset(token)
 
 
 @runtime_checkable
@@ -62,7 +62,7 @@ class RememberingHost(BaseHost):
                     self._answers[answer.argv, b""] = (threading.Lock(), [answer])
 
     def asked(self) -> tuple[tuple[str, ...], ...]:
-        """The commands without input that were run ``looking``, in order."""
+        """The commands without input that were run in a block of ``for_prefetch``, in order."""
         with self._lock:
             return tuple(self._questions)
 
@@ -83,7 +83,7 @@ class RememberingHost(BaseHost):
     def _run(self, request: Request) -> Completed:
         """An answer is remembered whether the command failed or not; not being reached is not."""
         with self._lock:
-            if _looking.get() and not request.input:
+            if _for_prefetch.get() and not request.input:
                 self._questions.setdefault(request.argv)
             if self._answers is None or request.on_line is not None:
                 known = None

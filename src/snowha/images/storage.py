@@ -175,7 +175,7 @@ class Storage:
             if before.st_mode != now.st_mode:
                 os.fchmod(self._plain, stat.S_IMODE(before.st_mode))
 
-    def settle(self, stamp_ns: int) -> None:
+    def set_mtime(self, stamp_ns: int) -> None:
         """Set the time of the last change, so that any later change shows."""
         os.utime(self._plain, ns=(stamp_ns, stamp_ns))
 

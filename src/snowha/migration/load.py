@@ -17,7 +17,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
-from snowha.hosts.remember import RememberingHost, ResettableHost, looking
+from snowha.hosts.remember import RememberingHost, ResettableHost, for_prefetch
 from snowha.hosts.ssh import SshHost
 from snowha.migration import image_engine
 from snowha.migration.ground import Ground, read_domains
@@ -75,7 +75,7 @@ def load(
         if isinstance(host, RememberingHost):
             host.ask(asked.get(host.name, ()))
         if host.name == first:
-            with looking():
+            with for_prefetch():
                 return read_domains(host, ha.paths.domain_configs)
         if not asked.get(host.name):
             host.run(["true"], timeout=30)
@@ -92,7 +92,7 @@ def load(
 
 
 @dataclass(frozen=True)
-class Reach:
+class Connections:
     """The servers that ``ha.toml`` names and the way to them, before anything is asked. Nothing is noted of what they are."""
 
     name: str
@@ -111,13 +111,13 @@ class Reach:
         return ()
 
 
-def reach(ha: HaFile) -> Reach:
+def connect(ha: HaFile) -> Connections:
     """How to get at the servers that ``ha.toml`` names. Raises InputError."""
     guard, hosts = _guarded(ha)
-    return Reach(ha.name, ha.servers, hosts, guard)
+    return Connections(ha.name, ha.servers, hosts, guard)
 
 
-def turn(site: Ground | Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+def turn(site: Ground | Connections, say: Callable[[str], None]) -> AbstractContextManager[None]:
     """To be the only run on ``site`` (see plan/turn.py). From then on its servers are changed only while that is so."""
     assert site.guard is not None
     return taken(site.guard, say, copies=" ".join(image_engine.argv([])))

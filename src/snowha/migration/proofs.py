@@ -19,7 +19,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground
-from snowha.migration.pacemaker import join, options, power_status, secret_script
+from snowha.migration.pacemaker import join, options, power_status, secret_script_path
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
@@ -231,7 +231,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     )
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
-    live.settle(ground.hosts, reporter)
+    live.wait_until_settled(ground.hosts, reporter)
     _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
 
 
@@ -264,7 +264,7 @@ def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporte
 
 def _power_on(other: Host, server: Server) -> bool:
     """Give it power. The agent says so only after it has read the power back as on (``fence_action`` of its library)."""
-    return other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok
+    return other.run(fencing.probe_argv(server, secret_script_path(server), action="on"), check=False, timeout=120).ok
 
 
 def _fence_missing(ground: Ground, server: Server) -> str | None:

@@ -26,7 +26,7 @@ _LOOK_EVERY = 2.0
 
 
 class Servers(Protocol):
-    """Where a domain can be: those of a site (``Ground``), or of ``ha.toml`` before anything is asked (``load.Reach``)."""
+    """Where a domain can be: those of a site (``Ground``), or of ``ha.toml`` before anything is asked (``load.Connections``)."""
 
     @property
     def hosts(self) -> Mapping[str, Host]: ...

@@ -276,7 +276,7 @@ def links_back(ground: Ground, reporter: Reporter) -> None:
 
 
 def _scripts(host: Host, ground: Ground) -> list[str]:
-    return [path for server in ground.site.servers if exists(host, path := pacemaker.secret_script(server))]
+    return [path for server in ground.site.servers if exists(host, path := pacemaker.secret_script_path(server))]
 
 
 def scripts_missing(ground: Ground) -> str | None:

@@ -55,13 +55,13 @@ class View:
         )
 
 
-def look(file: Path) -> View:
+def observe(file: Path) -> View:
     """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
 
     Raises InputError for ``file`` itself.
     """
     ha = load.read(file).content
-    reached = load.reach(ha).hosts
+    reached = load.connect(ha).hosts
     asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S))
     hosts, lost = _without_lost(reached, asked)
     files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}

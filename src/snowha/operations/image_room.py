@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 
 # Parameter: folder of the images. Free bytes, then a line an image: size, bytes that it takes, path.
-_LOOK = looking("""\
+_LOOK = read_only_script("""\
 export LC_ALL=C
 stat -f -c '%a %S' -- "$1" || exit 1
 for file in "$1"/*/*; do
@@ -44,7 +44,7 @@ def short(images: Iterable[Image], free: int) -> str | None:
     )
 
 
-def look(host: Host, folder: str) -> str | None:
+def shortage(host: Host, folder: str) -> str | None:
     """The same of all images in ``folder``, as ``host`` sees it. For whoever watches a site. Raises CommandError."""
     head, *lines = host.run(["sh", "-c", _LOOK, "sh", folder], timeout=60).stdout.splitlines()
     blocks, size = map(int, head.split())

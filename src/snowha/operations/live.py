@@ -9,7 +9,7 @@ from snowha.cluster import live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.operations import health
 from snowha.operations.findings import KINDS, Finding
@@ -19,7 +19,7 @@ from snowha.xen import xl
 LOOK_EVERY_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
 
-_UNTIL_ANSWER = looking('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
+_UNTIL_ANSWER = read_only_script('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
 """Ends a second after the first answer, or some seconds without any."""
 
 Hosts = dict[str, Host]
@@ -169,7 +169,7 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
         )
 
 
-def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
+def wait_until_settled(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
     """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not, and at once
     SiteError for what does not go away by itself: maintenance, what is not managed, what is blocked."""
 
@@ -181,7 +181,7 @@ def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
     wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.wait)
 
 
-def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
+def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
     """Wait until Pacemaker has nothing left to do, whatever the resources are like. Raises ProofError."""
     wait_for(
         lambda: not _busy(member(hosts)) or None,

@@ -110,7 +110,7 @@ def _look(host: Host) -> _Seen:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
 
 
-def look(
+def status_of(
     site: Site, hosts: live.Hosts, *, domains: Iterable[str] | None = None, known: Iterable[SiteFinding] = ()
 ) -> SiteStatus:
     """Ask every server at once. A server that does not answer is said to be so, never taken for one without domains.

@@ -48,7 +48,7 @@ class Door:
         self.lock = str(folder / "lock")
         monkeypatch.setattr(load, "turn", self._turn)
         monkeypatch.setattr(load, "read", self._read)
-        monkeypatch.setattr(load, "reach", self.reach)
+        monkeypatch.setattr(load, "connect", self.reach)
         monkeypatch.setattr(load, "passwords", lambda ground, file, **_: {host.name: SECRET for host in self.hosts})
         monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
 
@@ -59,7 +59,7 @@ class Door:
     def _guard(self) -> Guard:
         return Guard({"localhost": LocalHost()}, path=self.lock)
 
-    def _turn(self, site: Ground | load.Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    def _turn(self, site: Ground | load.Connections, say: Callable[[str], None]) -> AbstractContextManager[None]:
         assert site.guard is not None
         return taken(site.guard, say, beat_s=0.1, patience_s=0.1)
 
@@ -67,9 +67,9 @@ class Door:
         self.read += 1
         return ha_toml_of(self.ground.site, file)
 
-    def reach(self, ha: HaFile | None = None) -> load.Reach:
+    def reach(self, ha: HaFile | None = None) -> load.Connections:
         hosts = {host.name: host for host in self.hosts}
-        return load.Reach(self.ground.site.name, self.ground.site.servers, hosts, self._guard())
+        return load.Connections(self.ground.site.name, self.ground.site.servers, hosts, self._guard())
 
     def _load(
         self,
@@ -147,7 +147,7 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
 ) -> None:
     """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
     door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
-    monkeypatch.setattr(look, "look", lambda ground, passwords: None)
+    monkeypatch.setattr(look, "gather_facts", lambda ground, passwords: None)
     monkeypatch.setattr(judge, "judge", lambda site, facts, known, **_: (*known, *door.findings))
     door.findings = (Finding("xendomains-save", "warn", "snow01", "saves domains", "run `snow ha check --fix`"),)
     ended = door.snow("check", "--fix")

@@ -235,13 +235,13 @@ def test_it_comes_back_before_anything_can_refuse(tmp_path: Path, monkeypatch: p
     """No room, a half-written config, a file of a password: none of them is worth a domain that stays down."""
     ground, world = off_site()
     left_down.note(ground.first, NOTE)
-    there = load.Reach("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
+    there = load.Connections("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
 
     def refuse(*words: object, **more: object) -> None:
         raise InputError("half of a config")
 
     monkeypatch.setattr(session, "journal_path", lambda: tmp_path / "journal")
-    monkeypatch.setattr(load, "reach", lambda ha: there)
+    monkeypatch.setattr(load, "connect", lambda ha: there)
     monkeypatch.setattr(load, "turn", lambda site, say: nullcontext())
     monkeypatch.setattr(load, "load", refuse)
     with pytest.raises(InputError), session.session(given(ground, tmp_path)):
@@ -253,13 +253,13 @@ def test_another_run_that_is_under_way_is_not_disturbed(tmp_path: Path, monkeypa
     """It has the domain down for its copy."""
     ground, world = off_site()
     left_down.note(ground.first, NOTE)
-    there = load.Reach("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
+    there = load.Connections("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
 
     def taken(site: object, say: object) -> None:
         raise SiteError("another run is under way")
 
     monkeypatch.setattr(session, "journal_path", lambda: tmp_path / "journal")
-    monkeypatch.setattr(load, "reach", lambda ha: there)
+    monkeypatch.setattr(load, "connect", lambda ha: there)
     monkeypatch.setattr(load, "turn", taken)
     with pytest.raises(SiteError, match="another run"), session.session(given(ground, tmp_path), whole=False):
         pass

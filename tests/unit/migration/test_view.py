@@ -292,7 +292,7 @@ def test_configs_come_from_a_server_that_has_the_folder_mounted(site: Site) -> N
     """The first one answers, without its storage."""
     there = site.hosts["snow01"].place
     site.hosts["snow01"].place = lambda path: {} if path.startswith("/sNow") else there(path)  # type: ignore[method-assign]
-    seen = view.look(Path("ha.toml"))
+    seen = view.observe(Path("ha.toml"))
     assert seen.reader is not None and seen.reader.name == "snow02"
     assert [domain.name for domain in seen.configs] == list(NAMES)
     assert not seen.findings and not seen.lost

@@ -52,7 +52,7 @@ def attempt(said: str, what: Callable[[dict[str, Host]], object]) -> tuple[Serve
 )
 def test_settling_ends_at_once_with_what_to_type(said: str, words: str) -> None:
     """`apply` waited a quarter of an hour for what only a person can end, and then said that it had."""
-    server, error = attempt(said, lambda hosts: live.settle(hosts, Listener()))
+    server, error = attempt(said, lambda hosts: live.wait_until_settled(hosts, Listener()))
     assert words in error.message and error.remedy.count("crm_")
     assert server.told == []
     attempt(said, live.well)
@@ -60,7 +60,7 @@ def test_settling_ends_at_once_with_what_to_type(said: str, words: str) -> None:
 
 def test_a_cluster_that_is_well_has_settled() -> None:
     server = Server(WELL)
-    live.settle({"snow01": server}, Listener())
+    live.wait_until_settled({"snow01": server}, Listener())
     assert [words[0] for words in server.told] == ["crm_resource"]
 
 

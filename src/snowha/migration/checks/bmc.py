@@ -10,12 +10,12 @@ import re
 import uuid
 
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.migration.checks.facts import BmcFact
 from snowha.site.model import Server
 
 # The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
-_ASK = looking("""\
+_ASK = read_only_script("""\
 export LC_ALL=C
 command -v ipmitool > /dev/null || exit 127
 IFS= read -r secret

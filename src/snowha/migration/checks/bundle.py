@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from snowha.errors import CommandError
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.migration.checks.facts import LoginFact, Reach
 from snowha.xen import saved
 
@@ -20,7 +20,7 @@ def gather_argv(
     boundary: str, *, snow_conf: str, images: str, names: Sequence[str], tools: Sequence[str], paths: Sequence[str]
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
-    script = looking(saved.FUNCTION + _script("gather.sh"))
+    script = read_only_script(saved.FUNCTION + _script("gather.sh"))
     return ["sh", "-c", script, "sh", boundary, snow_conf, images, *names, "--", *tools, "--", *paths]
 
 
@@ -68,4 +68,4 @@ def _answered(status: int) -> bool | None:
 
 
 def _script(name: str) -> str:
-    return looking(resources.files("snowha.migration.checks").joinpath(name).read_text())
+    return read_only_script(resources.files("snowha.migration.checks").joinpath(name).read_text())

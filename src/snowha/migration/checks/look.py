@@ -15,7 +15,7 @@ from snowha.errors import SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.waiting import waiting_for
 from snowha.migration.checks import bmc, bundle
 from snowha.migration.checks.facts import (
@@ -36,14 +36,14 @@ from snowha.xen.leases import Lease, Leases
 HOLD_S = 3
 """Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
 # What is locked must be there already: `<>` would make it.
-_LOCK = looking("""\
+_LOCK = read_only_script("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
 flock -n 9 || exit 5
 echo locked
 sleep "$2"
 """)
-_TRY = looking("""\
+_TRY = read_only_script("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
 flock -n 9
@@ -51,7 +51,7 @@ case $? in 0) echo got ;; 1) echo held ;; esac
 """)
 
 
-def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:
+def gather_facts(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:
     """Everything that the rules need. A server that does not answer is a fact, not an error.
 
     ``passwords``: of the BMCs, by server. ``askers``: who asks the BMCs; this machine, then the first server that answers.
@@ -253,4 +253,4 @@ def locks(hosts: list[Host], path: str, *, hold_s: int = HOLD_S) -> tuple[Locks,
     return "unknown", f"{other.name} was too slow to try" if said == "got" else f"{other.name} cannot lock {path}"
 
 
-__all__ = ["asked_names", "asked_paths", "asked_tools", "look"]
+__all__ = ["asked_names", "asked_paths", "asked_tools", "gather_facts"]

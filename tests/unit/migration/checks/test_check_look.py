@@ -254,7 +254,7 @@ def test_the_first_server_that_answers_is_asked_for_what_there_is_once(monkeypat
 
     hosts: dict[str, Host] = {"snow01": Scripted("snow01", dead), "snow02": Scripted("snow02", alive)}
     monkeypatch.setattr(look, "LocalHost", lambda: Scripted("here", said("", 127)))
-    facts = look.look(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"})
+    facts = look.gather_facts(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"})
     assert {fact.power for fact in facts.bmcs.values()} == {"on"}
     assert any(SITE.paths.snow_conf in words for words in asked)
 
@@ -271,7 +271,9 @@ def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() 
         return Completed(tuple(argv), 0, text.replace("B ", f"{boundary} "), "")
 
     hosts: dict[str, Host] = {"snow01": Scripted("snow01", alive), "snow02": Scripted("snow02", dead)}
-    facts = look.look(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"}, askers=[Scripted("here", said("", 127))])
+    facts = look.gather_facts(
+        Ground(SITE, hosts), {"snow01": "a", "snow02": "b"}, askers=[Scripted("here", said("", 127))]
+    )
     assert [(one.name, one.answers, one.release) for one in facts.servers] == [
         ("snow01", True, "trixie"),
         ("snow02", False, ""),
