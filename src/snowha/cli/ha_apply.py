@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from snowha.cli import waiting
-from snowha.cli.options import FILE, journal_path
+from snowha.cli.options import EVENTS, FILE, journal_path
 from snowha.cli.session import carry_out, session
 from snowha.errors import InputError
 from snowha.migration import load, planning, preflight
@@ -102,7 +102,7 @@ def plan(
     help="Do what this plan says, if the site is as it was.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+@EVENTS
 def apply(
     file: Path, until: str, only: str, domains: tuple[str, ...], plan_file: Path | None, yes: bool, as_json: bool
 ) -> None:

@@ -10,7 +10,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE
 from snowha.cli.progress import display
 from snowha.cli.session import carry_out, say, session
 from snowha.errors import SiteError
@@ -23,7 +23,7 @@ from snowha.plan import events
 @FILE
 @click.option("--to", default="", metavar="STEP", help="Back to what the site was after this step or section.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+@EVENTS
 def undo(file: Path, to: str, yes: bool, as_json: bool) -> None:
     """Take the migration back, down to the single server.
 

@@ -15,7 +15,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE
 from snowha.cli.session import Session, carry_out, session
 from snowha.errors import InputError
 from snowha.migration import image_verbs, load, view, warm
@@ -23,7 +23,6 @@ from snowha.migration.steps import carried_out
 from snowha.plan.step import Step
 
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
-_JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 _DOMAIN = click.argument("domain")
 
 
@@ -70,7 +69,7 @@ def list_(file: Path, as_json: bool) -> None:
     help="Room for what is written meanwhile. Default: a fifth of each volume, at least 256.",
 )
 @click.option("--rate", type=float, metavar="MIB/S", help="Read no faster than this while the domain runs.")
-@_JSON
+@EVENTS
 def copy(
     domain: str,
     file: Path,
@@ -110,7 +109,7 @@ def copy(
 @click.command()
 @_DOMAIN
 @FILE
-@_JSON
+@EVENTS
 def verify(domain: str, file: Path, as_json: bool) -> None:
     """Compare DOMAIN's images with what was copied.
 
@@ -124,7 +123,7 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
 @click.command()
 @_DOMAIN
 @FILE
-@_JSON
+@EVENTS
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
 def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     """Bring DOMAIN's images back into its volumes.
@@ -142,7 +141,7 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
 @click.command()
 @_DOMAIN
 @FILE
-@_JSON
+@EVENTS
 @click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
 def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
