@@ -14,6 +14,7 @@ from recorded import (
     CONFIG,
     IMAGES,
     MIB,
+    Host,
     engine,
     ground_on,
     lvs,
@@ -26,8 +27,8 @@ from recorded import (
     snapshot,
     text_of,
     volume,
+    write,
 )
-from test_warm import Host, write
 
 from snowha.errors import InputError, ProofError, SiteError
 from snowha.hosts import files
