@@ -91,7 +91,7 @@ def _addresses(bmcs: tuple[str, ...]) -> dict[str, str]:
 
 def _ask_password() -> str:
     """Typed, and not shown. Never an argument: everybody on this machine could read it there."""
-    if not _is_terminal():
+    if not is_terminal():
         raise InputError(
             "the BMCs' password is neither in snow.conf nor was it given, and there is no terminal to ask on",
             remedy="put it into a file of mode 0600: --bmc-password-file FILE",
@@ -100,5 +100,5 @@ def _ask_password() -> str:
         return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
     return sys.stdin.isatty()

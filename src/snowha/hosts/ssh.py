@@ -32,9 +32,9 @@ _PERSIST = 300
 """Seconds that the connection stays open unused, for the next ``snow``."""
 _SESSIONS = 8
 """Commands at once on one connection: sshd_config(5) has MaxSessions 10, and refuses what is above it."""
-_PROBE_TIMEOUT = 10.0
-_CONTROL_TIMEOUT = 3.0
-_REMOTE_SLACK = 5
+PROBE_TIMEOUT = 10.0
+CONTROL_TIMEOUT = 3.0
+REMOTE_SLACK = 5
 """Seconds after which a command given up here is ended there as well."""
 _SOCKET_LIMIT = 80
 """unix(7): sun_path has 108 bytes, and ssh puts 17 more at the end of it while it makes the socket."""
@@ -99,7 +99,7 @@ class SshHost(BaseHost):
                 remedy="name a file in the form of ssh_config(5)",
             )
         identity = "\0".join((self._ssh.user, self._address, self._ssh.config)).encode()
-        self._socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
+        self.control_socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
         self._connecting = threading.Lock()
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
 
@@ -145,7 +145,7 @@ class SshHost(BaseHost):
     def reachable(self) -> bool:
         """Whether a command can be run now; the answer takes at most 10 s."""
         try:
-            ended = self._execute("exit 0", timeout=_PROBE_TIMEOUT)
+            ended = self._execute("exit 0", timeout=PROBE_TIMEOUT)
         except UnreachableError:
             return False
         return not ended.timed_out and ended.returncode == 0
@@ -162,7 +162,7 @@ class SshHost(BaseHost):
     def _where(self) -> str:
         return self.name if self.name == self._address else f"{self.name} ({self._address})"
 
-    def _client(self) -> list[str]:
+    def client_words(self) -> list[str]:
         options = [
             "BatchMode=yes",
             f"ConnectTimeout={CONNECT_TIMEOUT}",
@@ -170,7 +170,7 @@ class SshHost(BaseHost):
             f"ServerAliveCountMax={_ALIVE_COUNT}",
             "ControlMaster=auto",
             f"ControlPersist={_PERSIST}",
-            f"ControlPath={str(self._socket).replace('%', '%%')}",
+            f"ControlPath={str(self.control_socket).replace('%', '%%')}",
             "LogLevel=ERROR",
             # what a user's own configuration may ask for and must not happen here
             "RemoteCommand=none",
@@ -186,16 +186,16 @@ class SshHost(BaseHost):
         return words + [word for option in options for word in ("-o", option)]
 
     def _remote(self, words: Sequence[str], mark: str, timeout: float) -> str:
-        seconds = str(math.ceil(timeout) + _REMOTE_SLACK)
+        seconds = str(math.ceil(timeout) + REMOTE_SLACK)
         return shlex.join(["sh", "-c", _REMOTE, "sh", _REMOTE_PATH, mark, seconds, *words])
 
     def _connect(self) -> None:
         """Make the shared connection if there is none. By itself, so that its failure is not taken for the command's,
         and one thread at a time, so that only one of them becomes the master."""
-        if self._socket.exists():
+        if self.control_socket.exists():
             return
         with self._connecting:
-            if self._socket.exists():
+            if self.control_socket.exists():
                 return
             ended = self._execute("exit 0", timeout=CONNECT_TIMEOUT * 3.0)
         if ended.timed_out:
@@ -217,7 +217,7 @@ class SshHost(BaseHost):
             environment["SSH_AUTH_SOCK"] = agent
         try:
             return execute(
-                [*self._client(), "--", self._address, command],
+                [*self.client_words(), "--", self._address, command],
                 environment=environment,
                 input=input,
                 timeout=timeout,
@@ -227,16 +227,16 @@ class SshHost(BaseHost):
             raise _no_client(self._where) from None
 
     def _control(self, verb: str) -> None:
-        if not self._socket.exists():
+        if not self.control_socket.exists():
             return
         with contextlib.suppress(FileNotFoundError):
             execute(
-                [*self._client(), "-O", verb, "--", self._address],
+                [*self.client_words(), "-O", verb, "--", self._address],
                 environment=scrubbed_environment(),
-                timeout=_CONTROL_TIMEOUT,
+                timeout=CONTROL_TIMEOUT,
             )
         # a master that hangs does not remove its socket; without it, it ends when its time without commands is up
-        self._socket.unlink(missing_ok=True)
+        self.control_socket.unlink(missing_ok=True)
 
 
 def _no_client(where: str) -> UnreachableError:

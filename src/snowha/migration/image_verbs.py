@@ -19,7 +19,7 @@ from snowha.site.model import Disk, Domain
 from snowha.site.names import check_path
 
 _DAY = 86400
-_STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
+STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def images(ground: Ground, *, host: Host | None = None, domains: Sequence[Domain
     paths = [_path(ground, domain, disk) for domain, disk in disks]
     if not disks:
         return ()
-    stats = host.run(["sh", "-c", _STAT, "sh", *paths], timeout=60).stdout.splitlines()
+    stats = host.run(["sh", "-c", STAT, "sh", *paths], timeout=60).stdout.splitlines()
     try:
         there = snapshots.volumes(ground.first)
     except UnreachableError:

@@ -218,7 +218,7 @@ def _wanted(ground: Ground, *, off: Collection[str] = ()) -> bytes:
     return cib.compose(ground.site, planned(ground), options=replace(options(ground), off=frozenset(off)))
 
 
-def _off(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
+def off_on_purpose(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
     """Domains that are off on purpose: not left down by a run of ours."""
     alive = {name for domains in running.values() for name in domains}
     return {
@@ -308,7 +308,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
             host.run(words, check=False)
         live.wait_until_settled(ground.hosts, reporter)
         return
-    off = _off(ground, before)
+    off = off_on_purpose(ground, before)
     if off:
         reporter.say(f"off, and staying off: {', '.join(sorted(off))}")
         wanted = _wanted(ground, off=off)

@@ -23,7 +23,7 @@ CIB_FOLDER = "/var/lib/pacemaker/cib"
 ASIDE = "/var/lib/snow-ha/aside"
 _AUTO = "/etc/xen/auto"
 # Parameters: folder, where to, name. The folder itself stays, with its mode and owner.
-_EMPTY = """\
+EMPTY = """\
 export LC_ALL=C; set -eu; umask 077
 [ -d "$1" ] && [ -n "$(ls -A -- "$1")" ] || { echo same; exit 0; }
 mkdir -p -- "$2"
@@ -223,7 +223,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
             if name not in after[server] or after[server][name].domid != seen.domid:
                 raise ProofError(f"{name} did not survive that Pacemaker was stopped", where=server, remedy="xl list")
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    ground.on_all(lambda host: host.run(["sh", "-c", _EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
+    ground.on_all(lambda host: host.run(["sh", "-c", EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
     if again:
         pacemaker.join(ground, list(ground.site.servers), reporter)
 

@@ -41,7 +41,7 @@ PATIENCE_S = 2 * BEAT_S + 20.0
 _TAKEN, _LOST, _BUSY = 75, 76, 77
 """Exit statuses instead of a lock: another owner has it; this run may not take it again; commands of an earlier run go on."""
 _LONGEST_S = 48 * 3600.0
-_NAME = "snow-ha-lock"
+NAME = "snow-ha-lock"
 
 _End = Literal["taken", "away", "ended", "lost"]
 """Why a lock is not held, or no longer: another owner has it; there is no way to the server; its process was ended; this run has
@@ -178,7 +178,7 @@ class _Hold:
         return self.is_kept
 
     def give(self) -> None:
-        _give(self.host, self.process, self._run.token)
+        end_holder(self.host, self.process, self._run.token)
 
     def _keep(self, end: _End | SnowError) -> None:
         """Take it again whenever it has ended, as long as that is right."""
@@ -240,10 +240,10 @@ class _Hold:
 
 def _name(path: str) -> str:
     """What the process that holds the lock is called."""
-    return f"{_NAME}:{path}"
+    return f"{NAME}:{path}"
 
 
-def _give(host: Host, process: str, token: str) -> None:
+def end_holder(host: Host, process: str, token: str) -> None:
     """End the process that holds the lock for ``token``. Only that one: the server may have been restarted meanwhile, and another
     process have its number."""
     with suppress(SnowError):  # it ends by itself

@@ -22,7 +22,7 @@ NAME = "/etc/snow-ha/server"
 """Has the server's name as ha.toml, and so the cluster, calls it: what a lease's record says."""
 
 # Renamed into its place: libxl may look for the script at any moment.
-_LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
+LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
 
 
 def text() -> str:
@@ -53,7 +53,7 @@ def install(host: Host) -> None:
     write_file(host, PATH, text(), mode=0o755, owner="root:root")
     for link in LINKS:
         host.run(["rm", "-f", f"{link}.new"])
-        host.run(["sh", "-c", _LINK, "sh", PATH, link])
+        host.run(["sh", "-c", LINK, "sh", PATH, link])
 
 
 def with_script(disk: Disk, target: str) -> Disk:

@@ -108,7 +108,7 @@ def test_a_password_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     """Whoever owns the file or its folder decides what is in it. Root's, and the caller's of sudo, are not somebody else's."""
     path = secret(tmp_path)
     owner = os.geteuid()
-    monkeypatch.setattr(user_file, "_owners", lambda: {owner + 1})
+    monkeypatch.setattr(user_file, "trusted_owners", lambda: {owner + 1})
     with pytest.raises(InputError, match="belongs to somebody else"):
         read_secret("s/ipmi", base=tmp_path)
     with pytest.raises(InputError, match="belongs to somebody else"):
@@ -116,9 +116,9 @@ def test_a_password_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.undo()
     monkeypatch.setenv("SUDO_UID", "1234")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert user_file._owners() == {0, 1234}
+    assert user_file.trusted_owners() == {0, 1234}
     monkeypatch.setattr(os, "geteuid", lambda: 77)
-    assert user_file._owners() == {0, 77}
+    assert user_file.trusted_owners() == {0, 77}
 
 
 def test_what_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:

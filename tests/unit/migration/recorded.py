@@ -12,7 +12,7 @@ from snowha.hosts import files
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration import image_engine
 from snowha.migration.ground import Ground
-from snowha.migration.snapshots import _AS_JSON, _COLUMNS
+from snowha.migration.snapshots import AS_JSON, COLUMNS
 from snowha.site import domain_config
 from snowha.site.model import Paths, Server, Site
 from snowha.xen import server_program
@@ -52,7 +52,7 @@ class Host(PlaybackHost):
 
     def run(self, argv: Sequence[str], *, input: str | bytes = "", **more: object) -> object:  # type: ignore[override]
         words = list(argv)
-        if words[:3] == ["sh", "-c", files._WRITE] and isinstance(input, bytes):
+        if words[:3] == ["sh", "-c", files.WRITE] and isinstance(input, bytes):
             words = [*words[:5], "…"]
             head, _, content = input.partition(b"\n")
             input = b" ".join(head.split()[:2]) + b"\n" + content
@@ -62,7 +62,7 @@ class Host(PlaybackHost):
 def write(path: str, content: str | bytes) -> Call:
     data = content.encode() if isinstance(content, str) else content
     message = f"{len(data)} {hashlib.sha256(data).hexdigest()}\n".encode() + data
-    return Call(("sh", "-c", files._WRITE, "sh", path, "…"), stdout="changed\n", stdin=message)
+    return Call(("sh", "-c", files.WRITE, "sh", path, "…"), stdout="changed\n", stdin=message)
 
 
 def text_of(content: str) -> str:
@@ -70,17 +70,17 @@ def text_of(content: str) -> str:
 
 
 def read(path: str, content: str | None) -> Call:
-    argv = ("sh", "-c", files._READ, "sh", path)
+    argv = ("sh", "-c", files.READ, "sh", path)
     return Call(argv, stdout=text_of(content)) if content is not None else Call(argv, returncode=44)
 
 
 def read_configs(content: str) -> Call:
-    argv = ("sh", "-c", files._READ_FOLDER, "sh", "/sNow/etc/domains", ".cfg")
+    argv = ("sh", "-c", files.READ_FOLDER, "sh", "/sNow/etc/domains", ".cfg")
     return Call(argv, stdout=f"{text_of(CONFIG)} {text_of(content)}\n")
 
 
 def make_dir(path: str) -> Call:
-    return Call(("sh", "-c", files._MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
+    return Call(("sh", "-c", files.MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
 
 
 def no_cluster() -> list[Call]:
@@ -98,7 +98,7 @@ def script_is_there() -> list[Call]:
     return [
         read(server_program.PATH, server_program.text()),
         read(server_program.NAME, "snow01\n"),
-        Call(("sh", "-c", files._STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
+        Call(("sh", "-c", files.STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
         Call(("readlink", "--", *server_program.LINKS), stdout=f"{server_program.PATH}\n" * len(server_program.LINKS)),
     ]
 
@@ -134,7 +134,7 @@ def volume(
 def lvs(*more: Mapping[str, str], but: str = "") -> Call:
     rows = [volume("deploy01-disk"), volume("deploy01-swap", size=64 * MIB), *more]
     rows = [row for row in rows if row["lv_name"] != but]
-    return Call(("lvs", *_AS_JSON, _COLUMNS), stdout=json.dumps({"report": [{"lv": rows}]}))
+    return Call(("lvs", *AS_JSON, COLUMNS), stdout=json.dumps({"report": [{"lv": rows}]}))
 
 
 def snapshot(number: int, fill: str = "1.00", attributes: str = "swi-a-s---") -> dict[str, str]:
@@ -145,7 +145,7 @@ def snapshot(number: int, fill: str = "1.00", attributes: str = "swi-a-s---") ->
 
 def vgs(free: int) -> Call:
     report = {"report": [{"vg": [{"vg_free": str(free)}]}]}
-    return Call(("vgs", *_AS_JSON, "vg_free", "snow_vg"), stdout=json.dumps(report))
+    return Call(("vgs", *AS_JSON, "vg_free", "snow_vg"), stdout=json.dumps(report))
 
 
 def engine(*words: str, returncode: int = 0, **event: Any) -> Call:

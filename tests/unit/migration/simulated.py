@@ -172,9 +172,9 @@ class SimulatedHost:
         if words[0] == "env":
             words = words[2:]
         if words[:2] == ["sh", "-c"]:
-            if words[2] == server_program._LINK:
+            if words[2] == server_program.LINK:
                 self.links[words[5]] = words[4]
-            if words[2] == undo_cluster._EMPTY:
+            if words[2] == undo_cluster.EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
                     del self.own[path]
@@ -251,6 +251,8 @@ class SimulatedHost:
             case ["systemctl", "start", *units]:
                 world.active |= {(here, unit) for unit in units}
                 return 0, ""
+            case ["blockdev", "--getsize64", path]:
+                return 0, f"{len(world.disks[path])}\n"
             case ["lvremove", "--yes", volume]:
                 world.log.append((here, f"lvremove {volume}"))
                 return 0, ""

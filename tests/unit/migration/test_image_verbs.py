@@ -35,7 +35,7 @@ from snowha.hosts import files
 from snowha.hosts.playback import Call
 from snowha.images import travel
 from snowha.migration import image_engine, image_verbs
-from snowha.migration.image_verbs import _STAT
+from snowha.migration.image_verbs import STAT
 
 DISK, SWAP = "/dev/snow_vg/deploy01-disk", "/dev/snow_vg/deploy01-swap"
 VERIFIED = 1_769_860_800
@@ -56,7 +56,7 @@ def look(*, config: str = AFTER, changed: int = VERIFIED, there: bool = True, go
     lines = [f"{1024 * MIB} 600000 {changed}", f"{64 * MIB} 8 {changed}"] if there else ["absent", "absent"]
     return [
         read_configs(config),
-        Call(("sh", "-c", _STAT, "sh", IMAGES["xvda2"], IMAGES["xvda1"]), stdout="\n".join(lines) + "\n"),
+        Call(("sh", "-c", STAT, "sh", IMAGES["xvda2"], IMAGES["xvda1"]), stdout="\n".join(lines) + "\n"),
         lvs(but=gone),
         read(f"{IMAGES['xvda2']}.manifest", record(DISK) if there else None),
         read(f"{IMAGES['xvda1']}.manifest", record(SWAP) if there else None),
@@ -70,7 +70,7 @@ def bring() -> list[Call]:
 def kept(*versions: tuple[str, str]) -> Call:
     folder = f"{files.KEPT}{CONFIG}"
     lines = [f"{text_of(f'{folder}/{name}')} {text_of(content)}\n" for name, content in versions]
-    return Call(("sh", "-c", files._READ_FOLDER, "sh", folder, ""), stdout="".join(lines))
+    return Call(("sh", "-c", files.READ_FOLDER, "sh", folder, ""), stdout="".join(lines))
 
 
 @pytest.mark.parametrize(

@@ -221,9 +221,9 @@ def test_pacemaker_gets_a_domain_that_is_off_and_leaves_it_off() -> None:
 
 def test_what_a_run_left_down_is_not_off_on_purpose() -> None:
     ground, _ = off_site()
-    assert pacemaker._off(ground, {"snow01": {}}) == {"deploy01"}
+    assert pacemaker.off_on_purpose(ground, {"snow01": {}}) == {"deploy01"}
     left_down.note(ground.first, NOTE)
-    assert pacemaker._off(ground, {"snow01": {}}) == set()
+    assert pacemaker.off_on_purpose(ground, {"snow01": {}}) == set()
 
 
 def given(ground: Ground, folder: Path) -> load.HaToml:

@@ -43,7 +43,7 @@ class Server(SimulatedHost):
         words = list(argv)
         if words[:1] == ["lvs"]:
             return Completed(tuple(argv), 0, '{"report": [{"lv": []}]}', "")
-        if words[:3] == ["sh", "-c", image_verbs._STAT]:
+        if words[:3] == ["sh", "-c", image_verbs.STAT]:
             return Completed(tuple(argv), 0, "absent\n" * len(words[4:]), "")
         if words[:2] == ["sh", "-c"] and len(words) > 4 and words[4].startswith("snow-ha-"):
             self.world.fail(self.name, words)
@@ -64,7 +64,7 @@ class Site:
         self.world.active = {(name, "pacemaker") for name in WHERE}
         self.world.running = {name: server for server, names in WHERE.items() for name in names}
         monkeypatch.setattr(World, "crm_mon", lambda world: self._crm_mon())
-        monkeypatch.setattr(load, "_over_ssh", lambda ha: dict(self.hosts))
+        monkeypatch.setattr(load, "SshHost", lambda name, address, ssh: self.hosts[name])
         monkeypatch.setattr(bmc, "ask", lambda *_: BmcFact("unasked"))
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SNOW_JOURNAL", str(folder / "here" / "journal.sqlite"))

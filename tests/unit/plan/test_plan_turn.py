@@ -17,7 +17,7 @@ from snowha.hosts.api import Completed, Host
 from snowha.hosts.guard import guarded
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.local import LocalHost
-from snowha.plan.turn import _NAME, _give, taken
+from snowha.plan.turn import NAME, end_holder, taken
 
 BEAT_S = 0.1
 
@@ -65,7 +65,7 @@ def test_a_second_run_is_refused_and_told_whose_turn_it_is(tmp_path: Path) -> No
     with turn(servers(Named("snow01")), path):
         with pytest.raises(SiteError, match=whose) as refused, turn(servers(Named("snow01")), path):
             pytest.fail("two runs at once")
-        assert f"pkill -f {_NAME}:{path} " in refused.value.remedy
+        assert f"pkill -f {NAME}:{path} " in refused.value.remedy
     with turn(servers(Named("snow01")), path):
         pass
 
@@ -125,7 +125,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def end_lock(path: str, name: str = "TERM") -> None:
     """As the message tells an administrator to."""
-    subprocess.run(["pkill", f"-{name}", "-f", f"{_NAME}:{path}"], check=True)
+    subprocess.run(["pkill", f"-{name}", "-f", f"{NAME}:{path}"], check=True)
 
 
 @contextmanager
@@ -300,7 +300,7 @@ def token_in(path: Path) -> str:
 def test_another_process_with_the_number_of_the_holder_is_left_alone() -> None:
     """A server that was fenced meanwhile counts from the beginning: the number may be Corosync's by now."""
     with subprocess.Popen(["sleep", "60"]) as other:
-        _give(Named("snow01"), str(other.pid), "0123456789abcdef01234567")
+        end_holder(Named("snow01"), str(other.pid), "0123456789abcdef01234567")
         alive = other.poll() is None
         other.kill()
     assert alive

@@ -15,7 +15,7 @@ from snowha.migration.checks.facts import BmcFact
 from snowha.site.model import Server
 
 # The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
-_ASK = read_only_script("""\
+ASK = read_only_script("""\
 export LC_ALL=C
 command -v ipmitool > /dev/null || exit 127
 IFS= read -r secret
@@ -34,7 +34,7 @@ def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 4
     found = BmcFact("unasked")
     for host in askers:
         done = host.run(
-            ["sh", "-c", _ASK, "sh", fence.address, fence.username], input=f"{password}\n", check=False, timeout=timeout
+            ["sh", "-c", ASK, "sh", fence.address, fence.username], input=f"{password}\n", check=False, timeout=timeout
         )
         if done.returncode == 127:
             continue

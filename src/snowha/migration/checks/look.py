@@ -65,7 +65,7 @@ def gather_facts(ground: Ground, passwords: Mapping[str, str], *, askers: list[H
         asking = askers if askers is not None else [LocalHost(), *(hosts[name] for name in alive[:1])]
         # snow.conf is on the shared storage, and asked for once
         confs = {name: ground.site.paths.snow_conf if name in alive[:1] else "" for name in names}
-        leased = pool.submit(_leases, ground, {name: hosts[name] for name in alive})
+        leased = pool.submit(gather_leases, ground, {name: hosts[name] for name in alive})
         gathered = {name: pool.submit(_gather, ground, hosts[name], confs[name]) for name in alive}
         reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
         holders = [hosts[name] for name in names[:2] if name in alive]
@@ -174,7 +174,7 @@ def _gather(ground: Ground, host: Host, conf: str) -> ServerFacts:
     return parse_server(host.name, sections, clock[0] if clock else None)
 
 
-def _leases(ground: Ground, hosts: Mapping[str, Host]) -> tuple[dict[str, Leases | None], tuple[Lease, ...]]:
+def gather_leases(ground: Ground, hosts: Mapping[str, Host]) -> tuple[dict[str, Leases | None], tuple[Lease, ...]]:
     """What the servers have attached, and the records of the images; nothing where no image has a lease yet.
 
     It is asked again if anything is wrong: a live migration that ends between the two servers' answers looks like a broken one.
