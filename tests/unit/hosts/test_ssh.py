@@ -237,7 +237,9 @@ def test_a_hung_master_does_not_hang_us(host: SshHost, monkeypatch: pytest.Monke
     monkeypatch.setattr("snowha.hosts.ssh.PROBE_TIMEOUT", 0.3)
     monkeypatch.setattr("snowha.hosts.ssh.CONTROL_TIMEOUT", 0.3)
     host.run(["true"])
-    check = subprocess.run([*host.client_words(), "-O", "check", host.address], capture_output=True, text=True, check=True)
+    check = subprocess.run(
+        [*host.client_words(), "-O", "check", host.address], capture_output=True, text=True, check=True
+    )
     master = int(check.stderr.split("pid=")[1].split(")")[0])
     os.kill(master, signal.SIGSTOP)
     try:

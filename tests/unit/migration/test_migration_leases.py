@@ -157,5 +157,7 @@ def test_what_is_said_in_memory_is_what_the_program_says(lease_program: LeasePro
     (record, nothing), (made_record, made_nothing) = truth["records"], made["records"]
     assert nothing == made_nothing == {"image": str(none), "record": None}
     assert record["record"].keys() == made_record["record"].keys()
-    assert (truth["attached"], record["record"]["state"]) == (made["attached"], made_record["record"]["state"])
+    # other tests attach images of theirs on this machine meanwhile
+    attached = [one for one in truth["attached"] if one["image"].startswith(f"{tmp_path}/")]
+    assert (attached, record["record"]["state"]) == (made["attached"], made_record["record"]["state"])
     assert os.fspath(image) == record["image"]
