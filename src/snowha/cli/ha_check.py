@@ -54,7 +54,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     shared: list[Finding] = []
     began = time.monotonic()
     if fix:
-        with session(file, found=shared) as here:
+        with session(load.read(file), found=shared) as here:
             findings = findings_of(here.ground, here.passwords, shared)
             wanted = judge.fixes(findings, here.ground.hosts)
             if wanted:
@@ -63,9 +63,10 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
                 findings = findings_of(here.ground, here.passwords, shared)
     else:
-        passwords = load.passwords(load.reach(file), file, all_fenced=False)
+        ha = load.read(file)
+        passwords = load.passwords(load.connect(ha.content), file, all_fenced=False)
         with waiting.shown():
-            site = view.look(file)
+            site = view.observe(ha)
         findings = findings_of(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
@@ -99,5 +100,5 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """What is wrong with a site that was loaded. ``known``: what was found wrong before."""
     with waiting.shown():
-        seen = look.look(ground, passwords)
+        seen = look.gather_facts(ground, passwords)
     return judge.judge(ground.site, seen, known, names=names, configs=configs)

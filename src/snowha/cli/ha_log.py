@@ -78,7 +78,7 @@ def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> I
             yield journal
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
-        there = load.reach(file)
+        there = load.connect(load.read(file).content)
         with waiting.shown():
             hosts, silent = view.answering(there.hosts)
             lost.update(silent)

@@ -10,7 +10,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.hosts import user_file
-from snowha.migration import view
+from snowha.migration import load, view
 from snowha.operations import metrics, proven
 from snowha.operations import status as running
 
@@ -31,9 +31,9 @@ def metrics_(file: Path, output: Path | None) -> None:
     Exits with 0 if they could be written, whatever they say.
     """
     with waiting.shown():
-        site = view.look(file)
+        site = view.observe(load.read(file))
         hosts = site.ground.hosts
-        seen = running.look(site.ground.site, hosts, domains=site.domains, known=site.findings)
+        seen = running.status_of(site.ground.site, hosts, domains=site.domains, known=site.findings)
         proofs = proven.times(hosts)
     text = metrics.text(seen, site.ground.site.domains, proofs, at=round(time.time(), 3))
     if output is None:

@@ -58,7 +58,7 @@ def report_(file: Path, output: Path | None, days: int) -> None:
     began = time.gmtime()
     with waiting.shown() as doing:
         doing("asking the servers")
-        site = view.look(file)
+        site = view.observe(load.read(file))
         name = f"snow-ha-report-{site.ground.site.name}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
         target = Path(f"{name}.tar.gz") if output is None else output
         if target.exists():
@@ -102,7 +102,7 @@ def _passwords(site: view.View, file: Path) -> tuple[dict[str, str], list[str]]:
 
 def _status(site: view.View) -> running.SiteStatus:
     with waiting.shown():
-        return running.look(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
+        return running.status_of(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
 
 
 def _findings(site: view.View, passwords: dict[str, str]) -> tuple[Finding, ...]:

@@ -31,8 +31,9 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     Exits with 0 if nothing is left, else with 4.
     """
     with waiting.shown():
-        site = view.look(file).ground.site
-        there = load.reach(file)
+        ha = load.read(file)
+        site = view.observe(ha).ground.site
+        there = load.connect(ha.content)
         found = resolving.look(site, there.hosts)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))

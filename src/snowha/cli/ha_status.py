@@ -11,7 +11,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.options import FILE
-from snowha.migration import view
+from snowha.migration import load, view
 from snowha.operations import status as running
 from snowha.operations import status_text
 
@@ -27,8 +27,8 @@ def status(file: Path, as_json: bool) -> None:
     Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but warnings (WARN) and notes (NOTE).
     """
     with waiting.shown():
-        site = view.look(file)
-        seen = running.look(
+        site = view.observe(load.read(file))
+        seen = running.status_of(
             site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings, configs=site.configs
         )
     if as_json:

@@ -1,4 +1,4 @@
-"""What the verbs of ``snow ha`` share: the file that is read, the journal, the site loaded for looking or for changing."""
+"""What verbs share: options, and where the journal is kept."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ FILE = click.option(
     metavar="FILE",
     help="What the cluster shall be.",
 )
+
+EVENTS = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+"""Of a verb that changes something."""
 
 
 def journal_path() -> Path:

@@ -129,7 +129,8 @@ def console(name: str, file: Path) -> None:
     Ctrl-] leaves it.
     """
     with waiting.shown():
-        site = view.look(file)
+        ha = load.read(file)
+        site = view.observe(ha)
         (found, *more) = domain_names.chosen([name], site.names())
         if more:
             raise InputError(f"{name} is more than one domain", remedy="name one")
@@ -138,5 +139,5 @@ def console(name: str, file: Path) -> None:
     if len(state.running) != 1:
         raise SiteError(f"{found} has no console: {state.where}", remedy=f"snow boot {found}")
     server, running = next(iter(state.running.items()))
-    argv = load.terminal(file, server, ["xl", "console", running.name])
+    argv = load.terminal(ha.content, server, ["xl", "console", running.name])
     os.execvp(argv[0], argv)

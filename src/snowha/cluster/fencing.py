@@ -96,7 +96,7 @@ def reason_in(output: str) -> str:
     return next((line for line in reversed(lines) if not _GENERAL.search(line)), lines[-1] if lines else "")
 
 
-def secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
+def render_secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
     """A /bin/sh script that prints ``password`` and nothing else. To be written with mode 0700, owned by root.
 
     Raises InputError for a password that ``agent`` cannot carry. The message does not show it.

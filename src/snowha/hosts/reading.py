@@ -35,7 +35,7 @@ _LOOKING_SCRIPT = re.compile(
 )
 
 
-def looking(script: str) -> str:
+def read_only_script(script: str) -> str:
     """``script`` itself, a fixed one of ours that changes nothing on the host that runs it."""
     _ours.add(script)
     return script

@@ -5,6 +5,7 @@ For verbs that change something, and so need every server. Verbs that only look 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
-from snowha.hosts.remember import RememberingHost, ResettableHost, looking
+from snowha.hosts.remember import RememberingHost, ResettableHost, for_prefetch
 from snowha.hosts.ssh import SshHost
 from snowha.migration import image_engine
 from snowha.migration.ground import Ground, look_at_domains
@@ -29,10 +30,20 @@ from snowha.site.model import Domain, Server
 from snowha.site.rules import Finding
 
 
-def read_ha_file(file: Path) -> HaFile:
+@dataclass(frozen=True)
+class HaToml:
+    """``ha.toml`` as a run has read it, once: whoever changes it meanwhile changes nothing for this run."""
+
+    path: Path
+    digest: str
+    """Of its text."""
+    content: HaFile
+
+
+def read(file: Path) -> HaToml:
     """``ha.toml``, checked. Raises InputError."""
     text = user_file.read(file, remedy="`snow ha init SERVER SERVER…` writes it, --file names another")
-    return ha_toml.parse(text, where=str(file))
+    return HaToml(file, hashlib.sha256(text.encode()).hexdigest(), ha_toml.parse(text, where=str(file)))
 
 
 def of_site(ha: HaFile, configs: Sequence[Domain]) -> tuple[Finding, ...]:
@@ -49,14 +60,14 @@ def left_alone(error: InputError) -> Finding:
 
 
 def load(
-    file: Path,
+    given: HaToml,
     *,
     remember: bool = False,
     record: Callable[[Command], None] | None = None,
     questions: Mapping[str, Sequence[Sequence[str]]] | None = None,
     found: list[Finding] | None = None,
 ) -> Ground:
-    """The site of ``file``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
+    """The site of ``given``, with its servers to talk to. Raises InputError; UnreachableError, which names every server that
     does not answer: all are waited for at once.
 
     ``remember``: ask each server the same thing only once, until the first step is carried out.
@@ -65,7 +76,7 @@ def load(
     ``found`` gets what two domains must not share, for whoever wants to see it beside other findings; else it is an error. It
     gets which configs are left alone, too.
     """
-    ha = read_ha_file(file)
+    ha = given.content
     guard, connected = _guarded(ha)
     if record is not None:
         connected = {name: RecordingHost(host, record) for name, host in connected.items()}
@@ -79,7 +90,7 @@ def load(
         if isinstance(host, RememberingHost):
             host.ask(asked.get(host.name, ()))
         if host.name == first:
-            with looking():
+            with for_prefetch():
                 return look_at_domains(host, ha.paths.domain_configs, ha.domains)
         if not asked.get(host.name):
             host.run(["true"], timeout=30)
@@ -92,11 +103,11 @@ def load(
     else:
         found += [*shared, *map(left_alone, left)]
         domains = tuple({domain.name: domain for domain in reversed(domains)}.values())
-    return Ground(ha_toml.compose(ha, domains, where=str(file)), hosts, guard)
+    return Ground(ha_toml.compose(ha, domains, where=str(given.path)), hosts, guard)
 
 
 @dataclass(frozen=True)
-class Reach:
+class Connections:
     """The servers that ``ha.toml`` names and the way to them, before anything is asked. Nothing is noted of what they are."""
 
     name: str
@@ -115,18 +126,13 @@ class Reach:
         return ()
 
 
-def reach(file: Path) -> Reach:
-    """How to get at the servers of the site of ``file``. Raises InputError."""
-    return reach_of(read_ha_file(file))
-
-
-def reach_of(ha: HaFile) -> Reach:
-    """The same of a file that was read."""
+def connect(ha: HaFile) -> Connections:
+    """How to get at the servers that ``ha.toml`` names. Raises InputError."""
     guard, hosts = _guarded(ha)
-    return Reach(ha.name, ha.servers, hosts, guard)
+    return Connections(ha.name, ha.servers, hosts, guard)
 
 
-def turn(site: Ground | Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+def turn(site: Ground | Connections, say: Callable[[str], None]) -> AbstractContextManager[None]:
     """To be the only run on ``site`` (see plan/turn.py). From then on its servers are changed only while that is so."""
     assert site.guard is not None
     return taken(site.guard, say, copies=" ".join(image_engine.argv([])))
@@ -142,12 +148,12 @@ def _over_ssh(ha: HaFile) -> dict[str, SshHost]:
     return {server.name: SshHost(server.name, server.address, ha.ssh) for server in ha.servers}
 
 
-def terminal(file: Path, server: str, argv: Sequence[str]) -> list[str]:
-    """What runs ``argv`` on a server of ``file`` with this terminal, to be executed in place of this process."""
-    return _over_ssh(read_ha_file(file))[server].terminal(argv)
+def terminal(ha: HaFile, server: str, argv: Sequence[str]) -> list[str]:
+    """What runs ``argv`` on a server of ``ha`` with this terminal, to be executed in place of this process."""
+    return _over_ssh(ha)[server].terminal(argv)
 
 
-def passwords(site: Ground | Reach, file: Path, *, all_fenced: bool = True) -> dict[str, str]:
+def passwords(site: Ground | Connections, file: Path, *, all_fenced: bool = True) -> dict[str, str]:
     """The BMCs' passwords by server, from their files beside ``file``. Raises InputError, also for a server without a fence
     device unless not ``all_fenced``."""
     found = {}

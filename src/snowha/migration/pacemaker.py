@@ -26,7 +26,7 @@ from snowha.xen import xl
 STATE = "/var/lib/pacemaker"
 
 
-def secret_script(server: Server) -> str:
+def secret_script_path(server: Server) -> str:
     """Where the servers keep the script that prints a BMC's password to the fence agent."""
     return f"{fencing.SECRETS}/{server.name}"
 
@@ -86,11 +86,11 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
 def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None:
     def wrong(host: Host) -> str | None:
         for server in ground.site.servers:
-            path = secret_script(server)
+            path = secret_script_path(server)
             facts = stat(host, path)
             if facts is None or facts.mode != 0o700 or facts.owner != "root":
                 return f"{path} is not there"
-            if read_text(host, path) != fencing.secret_script(passwords[server.name]):
+            if read_text(host, path) != fencing.render_secret_script(passwords[server.name]):
                 return f"{path} has another password"
         return None
 
@@ -99,7 +99,7 @@ def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None
 
 def power_status(host: Host, server: Server) -> str:
     """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
-    completed = host.run(fencing.probe_argv(server, secret_script(server)), check=False, timeout=90)
+    completed = host.run(fencing.probe_argv(server, secret_script_path(server)), check=False, timeout=90)
     return fencing.parse_status(
         completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}"
     )
@@ -110,8 +110,8 @@ def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Rep
         make_dir(host, "/etc/snow-ha", mode=0o755)
         make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
         for server in ground.site.servers:
-            script = fencing.secret_script(passwords[server.name])
-            write_file(host, secret_script(server), script, mode=0o700, owner="root:root", keep=False)
+            script = fencing.render_secret_script(passwords[server.name])
+            write_file(host, secret_script_path(server), script, mode=0o700, owner="root:root", keep=False)
             reporter.say(f"{host.name} asks the BMC of {server.name}")
             power = power_status(host, server)
             if power != "on":
@@ -159,7 +159,7 @@ def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
         what=f"{', '.join(names)} online in Pacemaker",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )
 
 
@@ -188,7 +188,7 @@ def options(ground: Ground) -> cib.Options:
             migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),
-        secret_scripts={server.name: secret_script(server) for server in ground.site.servers},
+        secret_scripts={server.name: secret_script_path(server) for server in ground.site.servers},
     )
 
 
@@ -201,7 +201,7 @@ def _wanted(ground: Ground, *, off: Collection[str] = ()) -> bytes:
     return cib.compose(ground.site, planned(ground), options=replace(options(ground), off=frozenset(off)))
 
 
-def _off(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
+def off_on_purpose(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
     """Domains that are off on purpose: not left down by a run of ours."""
     alive = {name for domains in running.values() for name in domains}
     return {
@@ -236,9 +236,9 @@ def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
     To Pacemaker another agent is another resource, which it would stop and start. So the cluster is told to leave everything
     alone meanwhile, what it knows of the domains is forgotten, and they are looked at anew.
     """
-    live.settle_idle(ground.hosts, reporter)
+    live.wait_until_idle(ground.hosts, reporter)
     host.run(["crm_resource", "--refresh"], timeout=300)
-    reporter.say("waiting for Pacemaker to find the domains with their new agent")
+    reporter.wait("waiting for Pacemaker to find the domains with their new agent")
     before = {name: server for name, servers in live.places(ground.hosts).items() for server in servers}
 
     def found() -> bool | None:
@@ -254,8 +254,10 @@ def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
             raise NotYet(f"{', '.join(lost)} not found yet")
         return True
 
-    wait_for(found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.say)
-    live.settle_idle(ground.hosts, reporter)
+    wait_for(
+        found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.wait
+    )
+    live.wait_until_idle(ground.hosts, reporter)
     host.run(
         [
             "crm_attribute",
@@ -287,9 +289,9 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
             reporter.say("letting the floating IP start again")  # an undo that was interrupted has stopped it
             words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--delete-parameter=target-role"]
             host.run(words, check=False)
-        live.settle(ground.hosts, reporter)
+        live.wait_until_settled(ground.hosts, reporter)
         return
-    off = _off(ground, before)
+    off = off_on_purpose(ground, before)
     if off:
         reporter.say(f"off, and staying off: {', '.join(sorted(off))}")
         wanted = _wanted(ground, off=off)
@@ -322,7 +324,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         what="Pacemaker to find every domain and start fencing and the floating IP",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )
     adopted = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
     for server, domains in before.items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from snowha.errors import SnowError
-from snowha.hosts.remember import looking
+from snowha.hosts.remember import for_prefetch
 from snowha.migration import corosync, describe, images, pacemaker, placement, proofs, servers, snow_conf
 from snowha.migration.ground import Ground
 from snowha.plan.record import on_behalf_of
@@ -37,7 +37,7 @@ def carried_out(ground: Ground, step: Step) -> Step:
 
 
 def _look(check: Callable[[], str | None]) -> str | None:
-    with looking():
+    with for_prefetch():
         return check()
 
 

@@ -21,7 +21,7 @@ from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps, carried_out
 from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
-from snowha.plan.step import Reporter, Section, Step
+from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import dom0_weight, server_program
 
@@ -58,8 +58,7 @@ def steps(ground: Ground, passwords: Mapping[str, str], *, to: str = "") -> list
         found.append(carried_out(ground, replace(undo.step, needs=needs)))
         if not undo.alone:
             previous = (undo.step.id,)
-    ids = {step.id for step in found}
-    images.check_ways(ground, [domain.name for domain in ground.site.domains if f"undo.images.{domain.name}" in ids])
+    images.check_ways(ground, [step.domain for step in found if step.domain])
     return found
 
 
@@ -70,21 +69,25 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
     def undo(
         of: str | tuple[str, ...],
         title: str,
-        section: Section,
+        section: str,
         check: Callable[[], str | None],
         apply: Callable[[Reporter], None],
         *,
         name: str = "",
         alone: bool = False,
         interrupts: tuple[str, ...] = (),
+        server: str = "",
+        domain: str = "",
     ) -> Undo:
         ids = (of,) if isinstance(of, str) else of
-        return Undo(Step(f"undo.{name or ids[0]}", title, section, check, apply, interrupts=interrupts), ids, alone)
+        name = f"undo.{name or ids[0]}"
+        step = Step(name, title, section, check, apply, interrupts=interrupts, server=server, domain=domain)
+        return Undo(step, ids, alone)
 
     def plain(
         of: str,
         title: str,
-        section: Section,
+        section: str,
         check: Callable[[Ground], str | None],
         apply: Callable[[Ground, Reporter], None],
         *,
@@ -164,6 +167,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 partial(images.missing, ground, domain.name),
                 partial(images.move_back, ground, domain.name),
                 interrupts=(domain.name,),
+                domain=domain.name,
             )
             for domain in site.domains
         ),
@@ -175,6 +179,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 "servers",
                 partial(_settings_missing, ground.hosts[server.name]),
                 partial(_settings_back, ground.hosts[server.name]),
+                server=server.name,
             )
             for server in site.servers
         ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from snowha.errors import InputError, SnowError, UnreachableError
@@ -74,13 +73,12 @@ class View:
         return [finding for finding in self.findings if finding.code in ("config-unreadable", "config-missing")]
 
 
-def look(file: Path, *, record: Callable[[Command], None] | None = None) -> View:
-    """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
+def observe(given: load.HaToml, *, record: Callable[[Command], None] | None = None) -> View:
+    """The site of ``given`` as far as it can be seen; the configs from the first server that answers and has them.
 
-    ``record`` is told of every command that may change something on a server. Raises InputError for ``file`` itself.
-    """
-    ha = load.read_ha_file(file)
-    reach = load.reach_of(ha)
+    ``record`` is told of every command that may change something on a server.    """
+    ha, file = given.content, str(given.path)
+    reach = load.connect(ha)
     reached: dict[str, Host] = {**reach.hosts}
     if record is not None:
         reached = {name: RecordingHost(host, record) for name, host in reach.hosts.items()}
@@ -96,11 +94,11 @@ def look(file: Path, *, record: Callable[[Command], None] | None = None) -> View
         configs, unusable = parse_configs(reader, files[reader.name])
         findings = [
             *(_unusable(ha, one) for one in unusable),
-            *_missing(ha, configs, unusable, str(file)),
+            *_missing(ha, configs, unusable, file),
             *load.of_site(ha, configs),
         ]
     return View(
-        Ground(_site(ha, configs, str(file)), hosts, reach.guard), ha.domains, configs, reader, lost, tuple(findings)
+        Ground(_site(ha, configs, file), hosts, reach.guard), ha.domains, configs, reader, lost, tuple(findings)
     )
 
 

@@ -123,7 +123,7 @@ def _look(host: Host) -> _Seen:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
 
 
-def look(
+def status_of(
     site: Site,
     hosts: live.Hosts,
     *,
@@ -145,7 +145,7 @@ def look(
     attached = {name: one.leases for name, one in seen.items()}
     records = leases.records(hosts, attached, images)
     room = next(
-        (image_room.look(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
+        (image_room.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
     )
     left = resolve.judge(
         site,

@@ -263,10 +263,10 @@ def _check_domains(ha: HaFile, *, at: At) -> None:
 
 
 def _same_address(one: str, other: str) -> bool:
-    return _comparable(one) == _comparable(other)
+    return comparable(one) == comparable(other)
 
 
-def _comparable(address: str) -> str:
+def comparable(address: str) -> str:
     """The same for two ways to write one address or name."""
     try:
         return str(ipaddress.ip_address(address))
@@ -277,7 +277,7 @@ def _comparable(address: str) -> str:
 def _unique(things: Iterable[tuple[str, str]], message: str) -> None:
     seen: set[str] = set()
     for thing, where in things:
-        key = _comparable(thing)
+        key = comparable(thing)
         if key in seen:
             raise InputError(message.format(thing), where=where, remedy="give each one of its own")
         seen.add(key)

@@ -11,7 +11,7 @@ from importlib import resources
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.site.disk_spec import OUR_SCRIPT
 from snowha.site.model import Disk
 
@@ -25,14 +25,14 @@ NAME = "/etc/snow-ha/server"
 """Has the server's name as ha.toml, and so the cluster, calls it: what a lease's record says."""
 
 # Renamed into its place: libxl may look for the script at any moment.
-_LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
+LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
 
 
 def text() -> str:
     """The program. Each part is a block, so that its variables are its own."""
     parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
     head, *rest = (part.read_text() for part in sorted(parts, key=lambda part: part.name))
-    return looking(
+    return read_only_script(
         head + "".join(f"\n{{\n{part}}}\n" for part in rest)
     )  # as `list`, which is all that is run without a file
 
@@ -58,7 +58,7 @@ def install(host: Host) -> None:
     write_file(host, PATH, text(), mode=0o755, owner="root:root")
     for link in LINKS:
         host.run(["rm", "-f", f"{link}.new"])
-        host.run(["sh", "-c", _LINK, "sh", PATH, link])
+        host.run(["sh", "-c", LINK, "sh", PATH, link])
 
 
 def with_script(disk: Disk, target: str) -> Disk:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import remove_file, write_file
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.wait import wait_for
 from snowha.site.model import Domain
 
-UNTIL_GONE = looking(
+UNTIL_GONE = read_only_script(
     """for look in $(seq 80); do
     xenstore-exists "$1" || break
     sleep 0.25
@@ -23,7 +23,7 @@ xl list"""
 )
 """Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c), or 20 s;
 then what is there. Asking xl all the time would cost it half of a small dom0."""
-READS = looking(
+READS = read_only_script(
     """file=$(mktemp /run/snow-ha-read.XXXXXX) || exit 1
 trap 'rm -f -- "$file"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -160,4 +160,4 @@ def test_the_manual_page_has_every_option_of_every_verb() -> None:
 )
 def test_nothing_in_a_help_text_is_taken_for_a_request_of_troff(text: str, roff: str) -> None:
     """The rest of a line would not be shown."""
-    assert man._prose(text) == roff
+    assert man.prose(text) == roff

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simulated_leases import Leases
 
@@ -18,6 +19,7 @@ from snowha.hosts.api import Completed, Host
 from snowha.hosts.process import failed
 from snowha.migration import address_use, autostart, undo_cluster
 from snowha.migration.ground import Ground, read_domains
+from snowha.migration.load import HaToml
 from snowha.site import domain_config, ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
@@ -174,11 +176,11 @@ class SimulatedHost:
         if words[0] == "env":
             words = words[2:]
         if words[:2] == ["sh", "-c"]:
-            if words[2] == server_program._LINK:
+            if words[2] == server_program.LINK:
                 self.links[words[5]] = words[4]
             if words[2] == address_use._ASK:
                 return 0, self.world.answering.get(words[4], "")
-            if words[2] == undo_cluster._EMPTY:
+            if words[2] == undo_cluster.EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
                     del self.own[path]
@@ -262,6 +264,11 @@ class SimulatedHost:
                 return 0, ""
             case ["systemctl", "start", *units]:
                 world.active |= {(here, unit) for unit in units}
+                return 0, ""
+            case ["blockdev", "--getsize64", path]:
+                return 0, f"{len(world.disks[path])}\n"
+            case ["lvremove", "--yes", volume]:
+                world.log.append((here, f"lvremove {volume}"))
                 return 0, ""
             case ["losetup", "--list", *_]:
                 open_here = [file for file, server, _ in world.leases.attached(world.running) if server == here]
@@ -428,24 +435,23 @@ def single_server(names: Sequence[str] = ("deploy01", "slurm01")) -> tuple[Groun
     return Ground(site, by_name), world, hosts
 
 
+def _ha_file(site: Site) -> HaFile:
+    return HaFile(
+        name=site.name,
+        paths=site.paths,
+        servers=site.servers,
+        domains=tuple(domain.name for domain in site.domains),
+        floating_ip=site.floating_ip,
+        mounts=site.mounts,
+        apart=site.apart,
+    )
+
+
 def rendered(site: Site) -> str:
     """The ha.toml of ``site``."""
-    names = tuple(domain.name for domain in site.domains)
-    return ha_toml.render(HaFile(site.name, site.paths, site.servers, names, site.floating_ip, site.mounts))
+    return ha_toml.render(_ha_file(site))
 
 
-class Listener:
-    """A Reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.facts: dict[str, object] = {}
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, done: float, total: float, unit: str = "") -> None:
-        pass
-
-    def fact(self, key: str, value: object) -> None:
-        self.facts[key] = value
+def ha_toml_of(site: Site, path: Path) -> HaToml:
+    """The file at ``path`` as a run has read it, whatever is in it, for a ``site`` in memory."""
+    return HaToml(path, hashlib.sha256(path.read_bytes()).hexdigest(), _ha_file(site))

@@ -45,7 +45,7 @@ class Server(SimulatedHost):
         words = list(argv)
         if words[:1] == ["lvs"]:
             return Completed(tuple(argv), 0, '{"report": [{"lv": []}]}', "")
-        if words[:3] == ["sh", "-c", image_verbs._STAT]:
+        if words[:3] == ["sh", "-c", image_verbs.STAT]:
             return Completed(tuple(argv), 0, "absent\n" * len(words[4:]), "")
         if words[:2] == ["sh", "-c"] and len(words) > 4 and words[4].startswith("snow-ha-"):
             self.world.fail(self.name, words)
@@ -66,7 +66,7 @@ class Site:
         self.world.active = {(name, "pacemaker") for name in WHERE}
         self.world.running = {name: server for server, names in WHERE.items() for name in names}
         monkeypatch.setattr(World, "crm_mon", lambda world: self._crm_mon())
-        monkeypatch.setattr(load, "_over_ssh", lambda ha: dict(self.hosts))
+        monkeypatch.setattr(load, "SshHost", lambda name, address, ssh: self.hosts[name])
         monkeypatch.setattr(bmc, "ask", lambda *_: BmcFact("unasked"))
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SNOW_JOURNAL", str(folder / "here" / "journal.sqlite"))
@@ -239,7 +239,7 @@ def test_every_server_that_is_missed_is_named_and_all_are_waited_for_at_once(sit
 
     site.world.fail = dead
     with pytest.raises(UnreachableError, match=r"snow01: it does not answer\n  also snow02: it does not answer"):
-        load.load(Path("ha.toml"))
+        load.load(load.read(Path("ha.toml")))
 
 
 def test_no_server_at_all_is_shown_too(site: Site) -> None:
@@ -294,7 +294,7 @@ def test_configs_come_from_a_server_that_has_the_folder_mounted(site: Site) -> N
     """The first one answers, without its storage."""
     there = site.hosts["snow01"].place
     site.hosts["snow01"].place = lambda path: {} if path.startswith("/sNow") else there(path)  # type: ignore[method-assign]
-    seen = view.look(Path("ha.toml"))
+    seen = view.observe(load.read(Path("ha.toml")))
     assert seen.reader is not None and seen.reader.name == "snow02"
     assert [domain.name for domain in seen.configs] == list(NAMES)
     assert not seen.findings and not seen.lost

@@ -144,7 +144,7 @@ def test_the_newest_proof_counts_and_one_that_cannot_be_read_does_not() -> None:
             " ".join(base64.b64encode(one.encode()).decode() for one in (f"{proven.PROOFS}/{key}.json", said))
             for key, said in proofs.items()
         ]
-        words = ("sh", "-c", files._READ_FOLDER, "sh", proven.PROOFS, ".json")
+        words = ("sh", "-c", files.READ_FOLDER, "sh", proven.PROOFS, ".json")
         return PlaybackHost(name, [Call(words, stdout="".join(f"{row}\n" for row in rows))])
 
     old, new = '{"when": "2027-01-15T08:00:00Z"}', '{"when": "2027-01-15T08:00:10Z"}'

@@ -183,7 +183,7 @@ def test_many_threads_share_one_connection(host: SshHost) -> None:
 @needs_sshd
 def test_a_slow_command_is_ended_there_as_well(host: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command given up would go on on the server, beside the one that replaces it."""
-    monkeypatch.setattr("snowha.hosts.ssh._REMOTE_SLACK", 0)
+    monkeypatch.setattr("snowha.hosts.ssh.REMOTE_SLACK", 0)
     host.run(["true"])
     note = tmp_path / "pid"
     with pytest.raises(CommandError, match=r"not finished after 1 s"):
@@ -234,10 +234,12 @@ def test_a_reset_connection_is_made_anew(host: SshHost) -> None:
 @needs_sshd
 def test_a_hung_master_does_not_hang_us(host: SshHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """One stuck ssh in the background would stop every later run."""
-    monkeypatch.setattr("snowha.hosts.ssh._PROBE_TIMEOUT", 0.3)
-    monkeypatch.setattr("snowha.hosts.ssh._CONTROL_TIMEOUT", 0.3)
+    monkeypatch.setattr("snowha.hosts.ssh.PROBE_TIMEOUT", 0.3)
+    monkeypatch.setattr("snowha.hosts.ssh.CONTROL_TIMEOUT", 0.3)
     host.run(["true"])
-    check = subprocess.run([*host._client(), "-O", "check", host.address], capture_output=True, text=True, check=True)
+    check = subprocess.run(
+        [*host.client_words(), "-O", "check", host.address], capture_output=True, text=True, check=True
+    )
     master = int(check.stderr.split("pid=")[1].split(")")[0])
     os.kill(master, signal.SIGSTOP)
     try:
@@ -254,7 +256,7 @@ def test_a_hung_master_does_not_hang_us(host: SshHost, monkeypatch: pytest.Monke
 def test_a_stale_socket_is_no_obstacle(host: SshHost) -> None:
     """After a crash of this machine the first run would fail."""
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(host._socket))
+        dead.bind(str(host.control_socket))
     assert host.run(["true"]).ok
 
 
@@ -348,7 +350,7 @@ def test_a_users_own_configuration_opens_no_door(tmp_path: Path) -> None:
         "Host *\n ForwardAgent yes\n StrictHostKeyChecking no\n ForwardX11 yes\n Tunnel yes\n PermitLocalCommand yes\n"
         " LocalCommand touch /x\n GSSAPIDelegateCredentials yes\n VerifyHostKeyDNS yes\n NoHostAuthenticationForLocalhost yes\n"
     )
-    words = SshHost("snow01", "192.0.2.1", Ssh(config=str(config)))._client()
+    words = SshHost("snow01", "192.0.2.1", Ssh(config=str(config))).client_words()
     done = subprocess.run([words[0], "-G", *words[1:], "192.0.2.1"], capture_output=True, text=True, check=True)
     settings = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
     assert settings["stricthostkeychecking"] == "true"

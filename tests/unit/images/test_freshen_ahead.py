@@ -216,7 +216,7 @@ def test_it_waits_for_a_word_with_everything_ready(
 
 def test_without_anybody_who_listens_it_does_not_wait_for_ever(site: Site, tmp_path: Path) -> None:
     """A snapshot would stay open, and fill up, after the machine that had started all this is gone."""
-    soon = "import sys; from snowha.images import await_word, commands; await_word._SAY_EVERY = 0.2; sys.exit(commands.main())"
+    soon = "import sys; from snowha.images import await_word, commands; await_word.SAY_EVERY = 0.2; sys.exit(commands.main())"
     words = [sys.executable, "-c", soon, "wait", str(tmp_path / "word"), "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -237,7 +237,7 @@ def test_a_word_in_a_folder_that_is_not_there_is_not_waited_for(tmp_path: Path) 
         wait(str(tmp_path / "nowhere/word"), silent)
     folder = tmp_path / "folder"
     folder.mkdir()
-    soon = "import sys; from snowha.images import await_word, commands; await_word._SAY_EVERY = 0.2; sys.exit(commands.main())"
+    soon = "import sys; from snowha.images import await_word, commands; await_word.SAY_EVERY = 0.2; sys.exit(commands.main())"
     words = [sys.executable, "-c", soon, "wait", str(folder / "word"), "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

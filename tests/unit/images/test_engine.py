@@ -119,12 +119,12 @@ def without_fallocate(descriptor: int, mode: int, at: int, size: int) -> int:
     return errno.EOPNOTSUPP if mode == 0 else real_fallocate(descriptor, mode, at, size)
 
 
-real_fallocate = storage._fallocate
+real_fallocate = storage.fallocate
 
 
 def test_where_the_storage_cannot_allocate_zeros_become_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NFS before 4.2. Zeros are not written instead: that would cost the copy its speed."""
-    monkeypatch.setattr(storage, "_fallocate", without_fallocate)
+    monkeypatch.setattr(storage, "fallocate", without_fallocate)
     source, image = zeros_between(tmp_path / "source"), tmp_path / "image"
     done = copy(str(source), str(image), silent)
     assert image.read_bytes() == source.read_bytes()
@@ -140,7 +140,7 @@ def test_what_does_not_fit_takes_no_room_in_vain(tmp_path: Path, monkeypatch: py
             return real_fallocate(descriptor, mode, at, size)
         return real_fallocate(descriptor, 0, at, size // 2) or errno.EDQUOT
 
-    monkeypatch.setattr(storage, "_fallocate", half)
+    monkeypatch.setattr(storage, "fallocate", half)
     source, image = zeros_between(tmp_path / "source"), tmp_path / "image"
     done = copy(str(source), str(image), silent)
     assert image.read_bytes() == source.read_bytes()

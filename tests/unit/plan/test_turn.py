@@ -17,7 +17,7 @@ from snowha.hosts.api import Completed, Host
 from snowha.hosts.guard import guarded
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.local import LocalHost
-from snowha.plan.turn import _NAME, _give, taken
+from snowha.plan.turn import NAME, Since, end_holder, hold_words, taken
 
 BEAT_S = 0.1
 
@@ -65,7 +65,7 @@ def test_a_second_run_is_refused_and_told_whose_turn_it_is(tmp_path: Path) -> No
     with turn(servers(Named("snow01")), path):
         with pytest.raises(SiteError, match=whose) as refused, turn(servers(Named("snow01")), path):
             pytest.fail("two runs at once")
-        assert f"pkill -f {_NAME}:{path} " in refused.value.remedy
+        assert f"pkill -f {NAME}:{path} " in refused.value.remedy
     with turn(servers(Named("snow01")), path):
         pass
 
@@ -125,7 +125,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def end_lock(path: str, name: str = "TERM") -> None:
     """As the message tells an administrator to."""
-    subprocess.run(["pkill", f"-{name}", "-f", f"{_NAME}:{path}"], check=True)
+    subprocess.run(["pkill", f"-{name}", "-f", f"{NAME}:{path}"], check=True)
 
 
 @contextmanager
@@ -147,6 +147,18 @@ def test_a_server_that_was_restarted_meanwhile_is_held_again(tmp_path: Path) -> 
         assert host.run(["sh", "-c", "echo ran; true > /dev/null"]).stdout == "ran\n"
         assert held_now(str(path))
     wait_until(lambda: not held_now(str(path)), "it was not given back")
+
+
+@pytest.mark.parametrize(("since", "held_by"), [("restart", "mine"), ("loss", "another's"), ("restart", "another's")])
+def test_what_may_not_be_taken_again_is_not_locked_to_find_that_out(tmp_path: Path, since: Since, held_by: str) -> None:
+    """A command of the run that was just begun took that for its own lock, and changed a server that was an administrator's."""
+    path = tmp_path / "lock"
+    path.write_text(f"me\n{held_by}\n")
+    words = hold_words(str(path), wait_s=0, beat_s=1, owner="me", token="mine", since=since, patience_s=1, copies="-")
+    # somebody has it locked: whoever needs the lock to see that it is not his is told so by flock(1), with another status
+    done = subprocess.run(["flock", path, *words], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 76
+    assert done.stdout == ("" if held_by == "mine" else "lost me\n")
 
 
 def test_a_lock_that_somebody_ended_is_not_taken_again(tmp_path: Path) -> None:
@@ -300,7 +312,7 @@ def token_in(path: Path) -> str:
 def test_another_process_with_the_number_of_the_holder_is_left_alone() -> None:
     """A server that was fenced meanwhile counts from the beginning: the number may be Corosync's by now."""
     with subprocess.Popen(["sleep", "60"]) as other:
-        _give(Named("snow01"), str(other.pid), "0123456789abcdef01234567")
+        end_holder(Named("snow01"), str(other.pid), "0123456789abcdef01234567")
         alive = other.poll() is None
         other.kill()
     assert alive

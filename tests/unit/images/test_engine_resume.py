@@ -80,7 +80,7 @@ def test_a_source_that_changed_in_between_is_copied_as_it_is_now(tmp_path: Path)
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snowha.images.survey._SMALLEST_WINDOW", 64 * 1024)
+    monkeypatch.setattr("snowha.images.survey.SMALLEST_WINDOW", 64 * 1024)
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -211,14 +211,14 @@ def test_numbers_and_brackets_beyond_what_python_reads_are_one_short_message(tex
 def test_many_domains_are_read_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that a script wrote, or a wrong one, would stop everything for hours: each name compared with each."""
     compared = 0
-    real = ha_file._comparable
+    real = ha_file.comparable
 
     def counted(address: str) -> str:
         nonlocal compared
         compared += 1
         return real(address)
 
-    monkeypatch.setattr(ha_file, "_comparable", counted)
+    monkeypatch.setattr(ha_file, "comparable", counted)
     many = 500
     text = TEXT + "".join(f'[[domain]]\nname = "d{number}"\n' for number in range(many))
     assert len(parse(text, where="ha.toml").domains) == len(HA.domains) + many

@@ -16,7 +16,7 @@ from loop_devices import attached
 from snapshot_site import Site
 
 from snowha.images import signatures
-from snowha.images.engine import copy, look
+from snowha.images.engine import copy, inspect
 from snowha.images.errors import TargetError
 from snowha.images.job import Options
 
@@ -139,7 +139,7 @@ def test_what_blkid_alone_knows_speaks_against_swap_too(
     source = swap_at(tmp_path / "source")
     put(source, *md("1.2", SIZE))
     monkeypatch.setattr(signatures, "only", lambda read, length, kind: None)
-    assert "linux_raid_member" in look(str(source))["reason"]
+    assert "linux_raid_member" in inspect(str(source))["reason"]
 
 
 @pytest.mark.parametrize("page", [4096, 8192, 16384, 32768, 65536])
@@ -158,7 +158,7 @@ def test_whatever_mkswap_makes_of_a_volume_is_swap(size: int, tmp_path_factory: 
     with source.open("wb") as file:
         file.truncate(size)
     tool("mkswap", "-q", source)
-    assert look(str(source))["kind"] == "swap"
+    assert inspect(str(source))["kind"] == "swap"
 
 
 FILE_SYSTEMS_ALSO = ("an MBR", "a GPT", "a backup GPT", "md 1.0", "md 1.2", "btrfs", "LUKS2, its second header")
@@ -171,7 +171,7 @@ def test_a_file_system_that_is_something_else_as_well_is_copied_whole(what: str,
     superblock = source.read_bytes()[1024:2048]
     ALSO[what](source)
     put(source, 1024, superblock)
-    plan = look(str(source))
+    plan = inspect(str(source))
     assert plan["method"] == "every block" and "as well as ext" in plan["reason"]
 
 
@@ -179,7 +179,7 @@ def test_boot_code_in_front_of_a_file_system_is_no_partition_table(tree: Path, t
     """Every disk with a boot loader in its root file system would be copied whole."""
     source = make_image(tmp_path / "source", SIZE, [], tree)
     put(source, 0, b"\xeb\x58\x90" + b"\x13" * 507 + b"\x55\xaa")
-    assert look(str(source))["method"] == "ext4 used blocks"
+    assert inspect(str(source))["method"] == "ext4 used blocks"
 
 
 # between rounds

@@ -170,6 +170,6 @@ def test_a_device_whose_writes_are_not_counted_is_refused(tmp_path: Path, monkey
         finally:
             switch.write_text("1")
         assert "iostats" in raised.value.remedy
-        monkeypatch.setattr(device_writes, "_SYSFS", tmp_path)
+        monkeypatch.setattr(device_writes, "SYSFS", tmp_path)
         with pytest.raises(SourceError, match="does not say"):
             copy(str(device), str(tmp_path / "target"), silent)

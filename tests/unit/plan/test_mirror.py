@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def step(name: str, so: set[str], *, seen: Callable[[], None] = lambda: None) ->
 
 def run(path: Path, servers: list[Rooted], steps: list[Step]) -> mirror.Mirror:
     with Journal(path) as journal:
-        watching = mirror.Mirror(lambda event: None, journal, {one.name: one for one in servers}, "snow")
+        watching = mirror.Mirror(lambda event: None, journal, {one.name: one for one in servers}, "snow", steps)
         with watching:
             engine.run(steps, monitor=watching, journal=journal, confirm=lambda question: True)
         return watching
@@ -100,14 +101,20 @@ def test_a_finished_site_gets_no_new_copy(tmp_path: Path, servers: list[Rooted])
 
 
 def test_a_server_that_a_step_may_reboot_is_written_to_afterwards(tmp_path: Path, servers: list[Rooted]) -> None:
+    """It would be seen to go down in the middle of a write, and be named as one that refused its copy."""
     monitor: list[events.Event] = []
-    with Journal(tmp_path / "j.sqlite") as journal:
-        watching = mirror.Mirror(monitor.append, journal, {one.name: one for one in servers}, "snow")
-        watching(events.StepStarted(step="servers.xen.snow02", title="", section="servers", reason=""))
-        assert watching._busy == {"servers.xen.snow02": frozenset({"snow02"})}
-        watching(events.StepDone(step="servers.xen.snow02", title="", section="servers", seconds=1))
-        assert watching._busy == {}
-    assert len(monitor) == 2
+    reboot = replace(step("servers.xen.snow02", set()), server="snow02")
+    other = step("other", set())
+    for ended, has_it in ((other, [True, False]), (reboot, [True, True])):
+        with (
+            Journal(tmp_path / "j.sqlite") as journal,
+            mirror.Mirror(monitor.append, journal, {s.name: s for s in servers}, "snow", [reboot, other]) as watching,
+        ):
+            watching(events.StepStarted(**events.names(reboot), reason=""))
+            watching(events.StepStarted(**events.names(other), reason=""))
+            watching(events.StepDone(**events.names(ended), seconds=1))
+        assert [server.copy.exists() for server in servers] == has_it
+    assert len(monitor) == 6
 
 
 def test_a_machine_keeps_its_own_journal_unless_a_server_knows_more_of_the_same(

@@ -101,7 +101,7 @@ def test_truncated_and_random_stores_never_lead_outside_and_always_end(
 
 def test_on_huge_volumes_more_is_named_rather_than_less(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory must not grow with the disk: one mark stands for several chunks there."""
-    monkeypatch.setattr(cow, "_MOST_UNITS", 64)
+    monkeypatch.setattr(cow, "MOST_UNITS", 64)
     old = [5, 6, 100, 1000]
     found = look(store(old), 1024 * 4096)
     for number in old:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from simulated import DOMAINS, SECRET, Listener, World, config, single_server
+from listener import Listener
+from simulated import DOMAINS, SECRET, World, config, single_server
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
@@ -81,14 +82,14 @@ def test_what_cannot_be_brought_back_ends_an_undo_before_its_first_step(says: st
     assert (dict(world.shared), dict(world.disks), dict(world.running)) == before and world.log == []
 
 
-def test_a_large_image_of_the_last_domain_ends_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_of_the_last_domain_ends_it_as_well() -> None:
     ground, world = migrated()
-    sizes = {"/sNow/domains/slurm01/slurm01-disk": 2000, "/dev/snow_vg/slurm01-disk": 1999}
-    monkeypatch.setattr(way_check, "_size", lambda host, path, facts: sizes.get(path, 1))
+    image, volume = "/sNow/domains/slurm01/slurm01-disk", "/dev/snow_vg/slurm01-disk"
+    world.disks |= {image: bytes(2000), volume: bytes(1999)}
     with pytest.raises(SiteError, match="2000 bytes, and /dev/snow_vg/slurm01-disk only 1999") as raised:
         undo.steps(ground, PASSWORDS)
     assert "lvextend --size 2000b /dev/snow_vg/slurm01-disk" in raised.value.remedy and world.log == []
-    sizes["/dev/snow_vg/slurm01-disk"] = 2000
+    world.disks[volume] = bytes(2000)
     undo.steps(ground, PASSWORDS)
 
 
@@ -123,14 +124,14 @@ def test_a_file_that_a_domain_ran_from_is_a_way_back(tmp_path: Path) -> None:
     source.chmod(0o640)
     host = LocalHost()
     way_check.check(host, "deploy01", [(str(image), str(source))])
-    words = undo_images._copy(host, str(image), str(source))
+    words = undo_images.copy_words(host, str(image), str(source))
     assert words == ["copy", str(image), str(source), "--replace"]
     copy(words[1], words[2], lambda event: None, Options(replace=True))
     assert source.read_bytes() == image.read_bytes()
     assert source.stat().st_mode & 0o7777 == 0o640
     source.unlink()
     way_check.check(host, "deploy01", [(str(image), str(source))])
-    assert undo_images._copy(host, str(image), str(source)) == ["copy", str(image), str(source)]
+    assert undo_images.copy_words(host, str(image), str(source)) == ["copy", str(image), str(source)]
 
 
 @pytest.mark.parametrize(

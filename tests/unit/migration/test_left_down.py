@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulated import DOMAINS, SECRET, Listener, SimulatedHost, World, single_server
+from listener import Listener
+from simulated import DOMAINS, SECRET, SimulatedHost, World, ha_toml_of, single_server
 
 from snowha.cli import session
 from snowha.cluster import cib, cib_live
@@ -220,25 +221,30 @@ def test_pacemaker_gets_a_domain_that_is_off_and_leaves_it_off() -> None:
 
 def test_what_a_run_left_down_is_not_off_on_purpose() -> None:
     ground, _ = off_site()
-    assert pacemaker._off(ground, {"snow01": {}}) == {"deploy01"}
+    assert pacemaker.off_on_purpose(ground, {"snow01": {}}) == {"deploy01"}
     left_down.note(ground.first, NOTE)
-    assert pacemaker._off(ground, {"snow01": {}}) == set()
+    assert pacemaker.off_on_purpose(ground, {"snow01": {}}) == set()
+
+
+def given(ground: Ground, folder: Path) -> load.HaToml:
+    (folder / "ha.toml").write_text("# ha.toml")
+    return ha_toml_of(ground.site, folder / "ha.toml")
 
 
 def test_it_comes_back_before_anything_can_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room, a half-written config, a file of a password: none of them is worth a domain that stays down."""
     ground, world = off_site()
     left_down.note(ground.first, NOTE)
-    there = load.Reach("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
+    there = load.Connections("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
 
     def refuse(*words: object, **more: object) -> None:
         raise InputError("half of a config")
 
     monkeypatch.setattr(session, "journal_path", lambda: tmp_path / "journal")
-    monkeypatch.setattr(load, "reach", lambda file: there)
+    monkeypatch.setattr(load, "connect", lambda ha: there)
     monkeypatch.setattr(load, "turn", lambda site, say: nullcontext())
     monkeypatch.setattr(load, "load", refuse)
-    with pytest.raises(InputError), session.session(tmp_path / "ha.toml"):
+    with pytest.raises(InputError), session.session(given(ground, tmp_path)):
         pass
     assert world.running == {"deploy01": "snow01"}
 
@@ -247,13 +253,14 @@ def test_another_run_that_is_under_way_is_not_disturbed(tmp_path: Path, monkeypa
     """It has the domain down for its copy."""
     ground, world = off_site()
     left_down.note(ground.first, NOTE)
-    there = load.Reach("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
+    there = load.Connections("snow", ground.site.servers, ground.hosts, Guard(ground.hosts))  # type: ignore[arg-type]
 
     def taken(site: object, say: object) -> None:
         raise SiteError("another run is under way")
 
-    monkeypatch.setattr(load, "reach", lambda file: there)
+    monkeypatch.setattr(session, "journal_path", lambda: tmp_path / "journal")
+    monkeypatch.setattr(load, "connect", lambda ha: there)
     monkeypatch.setattr(load, "turn", taken)
-    with pytest.raises(SiteError, match="another run"):
-        session.bring_back(tmp_path / "ha.toml")
+    with pytest.raises(SiteError, match="another run"), session.session(given(ground, tmp_path), whole=False):
+        pass
     assert world.running == {}

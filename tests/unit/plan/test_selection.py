@@ -6,21 +6,21 @@ import pytest
 
 from snowha.errors import InputError, SiteError
 from snowha.plan.selection import select
-from snowha.plan.step import Reporter, Section, Step
+from snowha.plan.step import Reporter, Step
 
 
-def step(name: str, *needs: str, section: Section = "servers") -> Step:
+def step(name: str, *needs: str, section: str = "servers", domain: str = "") -> Step:
     def apply(reporter: Reporter) -> None:
         return None
 
-    return Step(name, name, section, lambda: None, apply, needs=needs)
+    return Step(name, name, section, lambda: None, apply, needs=needs, domain=domain)
 
 
 STEPS = [
     step("servers.packages.a"),
     step("servers.packages.b"),
-    step("images.x", "servers.packages.a", section="images"),
-    step("images.y", "servers.packages.a", section="images"),
+    step("images.x", "servers.packages.a", section="images", domain="x"),
+    step("images.y", "servers.packages.a", section="images", domain="y"),
     step("pacemaker.cib", "images.x", "images.y", "servers.packages.b", section="pacemaker"),
 ]
 

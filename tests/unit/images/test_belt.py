@@ -119,11 +119,11 @@ def test_a_window_of_several_chunks_is_hashed_in_order_whoever_reads_them_back_f
 def test_parts_that_are_read_back_together_fit_where_they_are_read_to() -> None:
     """Else one would lie over the other, or past the buffer's end."""
     parts = [Part(0, 5000, 0), Part(1 * MIB, 3 * MIB, 8192), Part(9 * MIB, 100, 8192 + 3 * MIB)]
-    rounds = list(belt._rounds(parts))
+    rounds = list(belt.rounds_of(parts))
     assert sum(part.size for found in rounds for part in found) == sum(part.size for part in parts)
     for found in rounds:
-        assert len({part.place // belt._BACK for part in found}) == 1
-        assert all(part.place % belt._BACK + part.size <= belt._BACK for part in found)
+        assert len({part.place // belt.BACK for part in found}) == 1
+        assert all(part.place % belt.BACK + part.size <= belt.BACK for part in found)
     assert [part.at for found in rounds for part in found] == [0, 1 * MIB, 1 * MIB + 2 * MIB - 8192, 9 * MIB]
 
 
