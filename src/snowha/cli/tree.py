@@ -9,6 +9,7 @@ import click
 from snowha import __version__
 from snowha.cli import verbosity
 from snowha.cli.lazy import LazyGroup, Verb
+from snowha.cli.options import SITE, SSH_CONFIG
 
 HA = {
     "init": Verb("ha_init:init", "Look at the site and write ha.toml."),
@@ -77,6 +78,8 @@ def lab() -> None:
     metavar="FILE",
     help="Add everything to FILE, with each command and its time.",
 )
+@SITE
+@SSH_CONFIG
 @click.version_option(__version__, prog_name="snow")
 def snow(verbose: bool, quiet: bool, log_file: Path | None) -> None:
     """Highly available service domains for sNow! sites.

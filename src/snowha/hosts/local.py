@@ -40,6 +40,9 @@ class LocalHost:
     def name(self) -> str:
         return self._name
 
+    def reset(self) -> None:
+        """There is no connection to drop."""
+
     def run(
         self,
         argv: Sequence[str],

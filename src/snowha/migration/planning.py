@@ -15,6 +15,7 @@ from snowha.plan import plan
 from snowha.plan.journal import Journal
 from snowha.plan.plan import Planned
 from snowha.plan.step import Step
+from snowha.site import definition
 
 
 def make(
@@ -33,7 +34,7 @@ def make(
 def inputs(ground: Ground, file: Path) -> dict[str, str]:
     """The files that a plan stands on, by name, as digests: ha.toml, snow.conf, every domain's config."""
     site = ground.site
-    found = {file.name: _digest(user_file.read_bytes(file))}
+    found = {file.name: definition.digest(definition.body(user_file.read(file)))}
     found[site.paths.snow_conf] = _digest(read_file(ground.first, site.paths.snow_conf) or b"")
     for path, content in read_folder(ground.first, site.paths.domain_configs, ".cfg").items():
         found[path] = _digest(content)

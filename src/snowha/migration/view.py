@@ -77,7 +77,8 @@ def look(file: Path) -> View:
             *_missing(ha, configs, unreadable, str(file)),
             *rules.check_domains(configs),
         ]
-    return View(Ground(_site(ha, configs, str(file)), hosts), ha.domains, configs, reader, lost, tuple(findings))
+    ground = Ground(_site(ha, configs, str(file)), hosts, definition=ha.definition)
+    return View(ground, ha.domains, configs, reader, lost, tuple(findings))
 
 
 def answering(hosts: Mapping[str, Host]) -> tuple[dict[str, Host], dict[str, UnreachableError]]:

@@ -153,6 +153,21 @@ KINDS: dict[str, Kind] = {
         "It is back since; the next time it may not be.",
         "ask the BMCs: snow ha check; forget it: stonith_admin --cleanup --history={where}",
     ),
+    "definition-differs": Kind(
+        "The servers keep different versions of ha.toml",
+        "yellow",
+        "`snow` would do something else on one server than on another.",
+        "compare /etc/snow-ha/ha.toml on the servers; then, with SERVER for the one that is right: "
+        "snow ha apply --site SERVER --only pacemaker.definition",
+        settling="ignore",
+    ),
+    "definition-other": Kind(
+        "This ha.toml is not the one that the servers keep",
+        "yellow",
+        "It was edited and not applied, or somebody else has applied another one since.",
+        "see what it would change: snow ha plan; the servers' own is used with: --site {where}",
+        settling="ignore",
+    ),
     # what runs
     "not-managed": Kind(
         "Pacemaker does not have something that it must run",

@@ -8,7 +8,7 @@ from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import InputError, SiteError
 from snowha.migration.checks.catalogue import HEALTH, OF_HEALTH, found
 from snowha.migration.checks.facts import Facts, ServerFacts
-from snowha.operations import health, leases, live
+from snowha.operations import health, kept_definitions, leases, live
 from snowha.site.model import Site
 from snowha.site.rules import Finding
 
@@ -30,6 +30,8 @@ def rules(site: Site, facts: Facts, names: Iterable[str] | None = None) -> Itera
                 seen.add((finding.code, finding.message))
                 yield finding
     yield from _health(site, facts, names)
+    for one in kept_definitions.judge({server.name: server.definition for server in facts.answering}, facts.definition):
+        yield found(one.code, one.where, one.message, remedy=one.remedy, severity=OF_HEALTH[one.severity])
 
 
 def _health(site: Site, facts: Facts, names: Iterable[str] | None) -> Iterator[Finding]:

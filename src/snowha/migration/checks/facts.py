@@ -12,6 +12,7 @@ from typing import Literal
 from snowha.cluster import live as cluster
 from snowha.operations.health import Answer
 from snowha.operations.live import state_in
+from snowha.site.definition import Definition
 from snowha.xen import saved, xl
 from snowha.xen.leases import Lease, Leases
 
@@ -100,6 +101,8 @@ class ServerFacts:
     autostart: tuple[tuple[str, str], ...] = ()
     """Links in /etc/xen/auto: path and target."""
     corosync_conf: str | None = None
+    definition: str | None = field(default=None, repr=False)
+    """The ha.toml that it keeps."""
     cib: bytes = field(default=b"", repr=False)
     state: cluster.ClusterState | None = None
     """The cluster as it sees it; None where Pacemaker does not run."""
@@ -187,6 +190,8 @@ class Facts:
     """By server; None where there are none yet."""
     records: tuple[Lease, ...] = ()
     """Of the leases, as one server reads them."""
+    definition: Definition = field(default_factory=Definition, repr=False)
+    """The ha.toml that the site was looked at with."""
 
     @property
     def first(self) -> ServerFacts:
@@ -262,6 +267,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
             if target
         ),
         corosync_conf=sections.get("corosync.conf"),
+        definition=sections.get("definition"),
         cib=_cib(sections.get("cib", "")),
         state=state_in(sections.get("crm_mon", "")),
         quorate=_quorate(sections.get("quorum", "")),

@@ -38,6 +38,7 @@ end 0
 show xendomains /etc/default/xendomains
 [ ! -d /etc/xen/auto ] || take auto find /etc/xen/auto -type l -printf '%p %l\n'
 show corosync.conf /etc/corosync/corosync.conf
+show definition /etc/snow-ha/ha.toml
 if command -v cibadmin > /dev/null; then
     begin cib
     timeout 20 cibadmin --query 2> /dev/null || cat /var/lib/pacemaker/cib/cib.xml 2> /dev/null

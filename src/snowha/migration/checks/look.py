@@ -86,7 +86,7 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
         answers, records = leased.result()
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records)
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, ground.definition)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
