@@ -22,12 +22,11 @@ from snowha.migration.ground import Ground
 from snowha.migration.pacemaker import join, options, power_status, secret_script
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
-from snowha.operations import live
+from snowha.operations import live, proofs
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
 from snowha.xen import xl
 
-PROOFS = "/var/lib/snow-ha/proofs"
 FLOATING_IP = "xsnow-vip"
 
 
@@ -87,7 +86,7 @@ def _digest(facts: object) -> str:
 
 def _unproven(ground: Ground, name: str, facts: object) -> str | None:
     def wrong(host: Host) -> str | None:
-        text = read_folder(host, PROOFS, ".json").get(f"{PROOFS}/{name}.json")
+        text = read_folder(host, proofs.FOLDER, ".json").get(f"{proofs.FOLDER}/{name}.json")
         if text is None:
             return f"{name} is not proven"
         return None if json.loads(text).get("for") == _digest(facts) else f"{name} was proven for something else"
@@ -99,8 +98,8 @@ def _record(ground: Ground, name: str, facts: object, result: dict[str, object])
     record = {"for": _digest(facts), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
 
     def write(host: Host) -> None:
-        make_dir(host, PROOFS, mode=0o700)
-        write_file(host, f"{PROOFS}/{name}.json", json.dumps(record, indent=2) + "\n", mode=0o600)
+        make_dir(host, proofs.FOLDER, mode=0o700)
+        write_file(host, f"{proofs.FOLDER}/{name}.json", json.dumps(record, indent=2) + "\n", mode=0o600)
 
     ground.on_all(write)
 
@@ -231,7 +230,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
     live.settle(ground.hosts, reporter)
-    _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+    _record(ground, f"{proofs.FENCE}{server.name}", _fence_facts(server), {"proved_s": proved})
 
 
 def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporter: Reporter) -> float:
@@ -270,7 +269,7 @@ def _fence_missing(ground: Ground, server: Server) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state and live.is_standby(state, server.name):
         return f"{server.name} is still in standby"
-    return _unproven(ground, f"fence-{server.name}", _fence_facts(server))
+    return _unproven(ground, f"{proofs.FENCE}{server.name}", _fence_facts(server))
 
 
 def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:

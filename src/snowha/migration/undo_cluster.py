@@ -16,6 +16,7 @@ from snowha.migration.corosync import CONF, KEY
 from snowha.migration.ground import Ground
 from snowha.migration.undo_files import before, before_on, changed_since, not_kept
 from snowha.operations import live
+from snowha.operations import proofs as proven
 from snowha.plan.step import Reporter
 from snowha.xen import xl
 
@@ -65,7 +66,7 @@ def conf_back(ground: Ground, reporter: Reporter) -> None:
 
 
 def _records(host: Host) -> list[str]:
-    words = ["find", proofs.PROOFS, "-maxdepth", "1", "-name", "*.json"]
+    words = ["find", proven.FOLDER, "-maxdepth", "1", "-name", "*.json"]
     return sorted(host.run(words, check=False).stdout.splitlines())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.hosts import one_round
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder
 from snowha.hosts.lost import LostHost
@@ -20,11 +21,13 @@ from snowha.migration import load
 from snowha.migration.ground import Ground, parse_config
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
-from snowha.site.model import Domain, Site
+from snowha.site.model import Domain, Paths, Site
 from snowha.site.names import did_you_mean
 from snowha.site.rules import Finding
 
 T = TypeVar("T")
+Questions = Sequence[Sequence[str]]
+"""Commands that are asked one after the other."""
 
 _STORAGE_S = 20.0
 """Seconds for the domains' configs: where the storage hangs, whoever looks must hear of it soon."""
@@ -55,13 +58,21 @@ class View:
         )
 
 
-def look(file: Path) -> View:
+def look(file: Path, *, questions: Callable[[Paths], tuple[Questions, Questions]] | None = None) -> View:
     """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
 
-    Raises InputError for ``file`` itself.
+    ``questions``: what each server is asked at once (hosts/one_round.py), the configs among it. Raises InputError for
+    ``file`` itself.
     """
     ha = load.read_ha_file(file)
-    reached = load.reach_of(ha).hosts
+    reached: Mapping[str, Host] = load.reach_of(ha).hosts
+    if questions is not None:
+        own, shared = questions(ha.paths)
+        answered = _ask(
+            reached, lambda host: one_round.ask(host, own, shared, limit=_STORAGE_S, timeout=3 * _STORAGE_S)
+        )
+        hosts, _ = _without_lost(reached, answered)
+        reached = {**hosts, **{name: host for name, host in answered.items() if not isinstance(host, SnowError)}}
     asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S))
     hosts, lost = _without_lost(reached, asked)
     files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}

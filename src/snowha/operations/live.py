@@ -26,10 +26,14 @@ Hosts = dict[str, Host]
 """The servers by name, in the order of ha.toml."""
 
 
+def state_words(*, fencing: bool = False) -> list[str]:
+    """The question for it."""
+    return ["crm_mon", "-1", "--inactive", "--output-as=xml", *(["--fence-history=2"] if fencing else [])]
+
+
 def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
     """The cluster as ``host`` sees it, with what was fenced if asked for; None when Pacemaker does not run there."""
-    words = ["crm_mon", "-1", "--inactive", "--output-as=xml", *(["--fence-history=2"] if fencing else [])]
-    completed = host.run(words, check=False, timeout=60)
+    completed = host.run(state_words(fencing=fencing), check=False, timeout=60)
     return state_in(completed.stdout) if completed.ok else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from snowha.errors import CommandError
 from snowha.hosts.api import Host
+from snowha.hosts.reading import looking
 from snowha.xen import server_program
 
 
@@ -64,6 +65,22 @@ def argv(images: Sequence[str]) -> list[str]:
     return [server_program.PATH, "list", *images]
 
 
+_ALL = looking(
+    f"""\
+for record in "$1"/*/*.lease; do
+    [ ! -e "$record" ] || set -- "$@" "${{record%.lease}}"
+done
+shift
+exec {server_program.PATH} list "$@"
+"""
+)
+
+
+def argv_of_all(folder: str) -> list[str]:
+    """The same for every image below ``folder`` that has a record, whichever these are."""
+    return ["sh", "-c", _ALL, "sh", folder]
+
+
 def parse(text: str) -> Leases:
     """The answer. Raises ValueError if it is none."""
     found = json.loads(text)
@@ -78,7 +95,16 @@ def parse(text: str) -> Leases:
 
 def ask(host: Host, images: Sequence[str]) -> Leases | None:
     """What ``host`` says; None if our program is not there. Raises CommandError if it fails."""
-    done = host.run(argv(images), check=False, timeout=60)
+    return _asked(host, argv(images))
+
+
+def ask_all(host: Host, folder: str) -> Leases | None:
+    """The same of every image below ``folder`` that has a record."""
+    return _asked(host, argv_of_all(folder))
+
+
+def _asked(host: Host, words: Sequence[str]) -> Leases | None:
+    done = host.run(words, check=False, timeout=60)
     if done.returncode in (126, 127):
         return None
     try:

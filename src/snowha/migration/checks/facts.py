@@ -246,7 +246,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         units=_units(sections.get("units", ""), sections.get("at-boot", "")),
         under_xen="xl-list" in sections,
         xen=_hypervisor(sections.get("xl-info", "")),
-        dom0_mib=_dom0_memory(listed),
+        dom0_mib=xl.parse_dom0(listed),
         running=xl.parse_list(listed),
         migrating=frozenset(sections.get("migrating", "").split()),
         memory_mib=int(sections.get("memory", "0") or 0) >> 10,
@@ -302,11 +302,6 @@ def _units(text: str, at_boot: str) -> dict[str, Unit]:
 def _hypervisor(text: str) -> xl.Hypervisor | None:
     found = xl.parse_info(text) if text else None
     return found if found and found.version else None
-
-
-def _dom0_memory(text: str) -> int:
-    match = re.search(r"^Domain-0\s+0\s+(\d+)\s", text, re.MULTILINE)
-    return int(match[1]) if match else 0
 
 
 def _mounts(text: str) -> tuple[Mounted, ...]:
