@@ -53,7 +53,7 @@ def on_screen(look: Look, every: float, *, stream: TextIO, colour: bool = True, 
 
 def page(seen: SiteStatus, width: int, height: int, *, colour: bool, every: float, now: float) -> list[str]:
     """What fits on a screen: what is wrong is never what is cut off."""
-    text = status_text.lines(seen, colour=colour, width=width, worst_first=True, now=now)
+    text = status_text.lines(seen, colour=colour, width=width, screen=True, now=now)
     room = max(height - 1, 2)
     if len(text) > room:
         text[room - 1 :] = [f"… {len(text) - room + 1} more lines: `snow ha status` shows all"]

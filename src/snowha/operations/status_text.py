@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
@@ -25,20 +26,34 @@ _LEAST = 8
 _WORDS = {"red": "wrong", "yellow": "to look at", "note": "worth knowing"}
 
 
+@dataclass(frozen=True)
+class _Page:
+    """How it is shown: as the parameters of ``lines``."""
+
+    colour: bool
+    width: int
+    screen: bool
+    now: float
+
+
 def lines(
-    status: SiteStatus, *, colour: bool = False, width: int = 0, worst_first: bool = False, now: float | None = None
+    status: SiteStatus, *, colour: bool = False, width: int = 0, screen: bool = False, now: float | None = None
 ) -> list[str]:
-    """The status as lines. ``colour``: with escape sequences of ECMA-48. ``width``: of the terminal, in which all must fit; 0
-    where there is none. ``worst_first``: also among the domains. ``now``: seconds since 1970."""
-    at = time.time() if now is None else now
-    domains = sorted(status.domains, key=_is_well) if worst_first else status.domains
+    """The status as lines. ``colour``: with escape sequences of ECMA-48. ``width``: of the terminal, 0 where there is none.
+    ``screen``: nothing may be wider than that, what is wrong comes first among the domains too, and of alike findings one is
+    shown; else what is to be typed stays in one line, so that it can be copied. ``now``: seconds since 1970."""
+    page = _Page(colour, width, screen, time.time() if now is None else now)
+    domains = sorted(status.domains, key=_is_well) if screen else status.domains
     images: dict[str, list[ImageStatus]] = {}
     for image in status.images:
         images.setdefault(image.domain, []).append(image)
     text = [_painted(_verdict(status), colour)]
     for code, group in groupby(status.findings, key=lambda finding: finding.code):
-        text += _alike(code, list(group), colour, width, at)
-    text += ["", *_table([_SERVER_HEAD, *(_server(server, status, at) for server in status.servers)], colour, width)]
+        text += _alike(code, list(group), page)
+    text += [
+        "",
+        *_table([_SERVER_HEAD, *(_server(server, status, page.now) for server in status.servers)], colour, width),
+    ]
     rows = [_domain(domain, images.get(domain.name, ())) for domain in domains]
     text += ["", *_table([_DOMAIN_HEAD, *rows], colour, width)]
     if status.floating_ip:
@@ -74,26 +89,28 @@ def _verdict(status: SiteStatus) -> Cell:
     return f"all is well{f': {summed}' if summed else ''}", _GREEN
 
 
-def _alike(code: str, group: Sequence[Finding], colour: bool, width: int, now: float) -> list[str]:
+def _alike(code: str, group: Sequence[Finding], page: _Page) -> list[str]:
     """Findings of one kind: all of them if they are few; of 200 domains of one server it is said once."""
-    shown = group if len(group) <= _FEW else group[: _FEW - 1]
-    text = [line for finding in shown for line in _finding(finding, colour, width, now)]
+    few = 1 if page.screen else _FEW
+    shown = group if len(group) <= few else group[: max(1, few - 1)]
+    text = [line for finding in shown for line in _finding(finding, page)]
     more = [finding.where for finding in group[len(shown) :]]
     if more:
-        text += _wrapped(f"and {len(more)} more alike ({code}): {', '.join(more[:_FEW])}, …", width)
+        named = ", ".join(more[:_FEW]) + (", …" if len(more) > _FEW else "")
+        text += _wrapped(f"and {len(more)} more alike ({code}): {named}", page.width)
     return text
 
 
-def _finding(finding: Finding, colour: bool, width: int, now: float) -> list[str]:
+def _finding(finding: Finding, page: _Page) -> list[str]:
     mark, paint = _MARKS[finding.severity]
-    first, *rest = [line for part in finding.message.splitlines() for line in _wrapped(part, width)]
-    text = [f"{_painted((mark, paint), colour)}  {first.lstrip()}", *rest]
+    first, *rest = [line for part in finding.message.splitlines() for line in _wrapped(part, page.width)]
+    text = [f"{_painted((mark, paint), page.colour)}  {first.lstrip()}", *rest]
     if finding.since:
         moment = finding.since.replace("T", " ").removesuffix("Z")
-        text.append(f"{_INDENT}since {moment} UTC ({ago(finding.since, now)})")
+        text.append(f"{_INDENT}since {moment} UTC ({ago(finding.since, page.now)})")
     if finding.next:
-        text += _wrapped(f"by itself: {finding.next}", width)
-    return [*text, *_wrapped(f"→ {finding.remedy}", width)]
+        text += _wrapped(f"by itself: {finding.next}", page.width)
+    return [*text, *_wrapped(f"→ {finding.remedy}", page.width if page.screen else 0)]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

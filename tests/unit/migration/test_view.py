@@ -305,7 +305,7 @@ def test_configs_come_from_a_server_that_has_the_folder_mounted(site: Site) -> N
 
 def test_a_status_takes_one_round_of_commands_in_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six questions, one after the other, and each a login: it took seconds where it has to take one."""
-    asked = {name: 0 for name in WHERE}  # each server is asked by a thread of its own
+    asked = dict.fromkeys(WHERE, 0)  # each server is asked by a thread of its own
     run, inside = Server.run, SimulatedHost._batch
 
     def counted(self: Server, argv: Sequence[str], **options: object) -> Completed:

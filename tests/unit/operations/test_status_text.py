@@ -152,11 +152,16 @@ def test_everything_fits_a_terminal_of_80_columns() -> None:
     """The table of servers would be two lines for each of them."""
     long = status(LONG, name="x")
     servers = tuple(replace(one, name=f"a-rather-long-name-{one.name}") for one in long.servers)
-    text = lines(replace(long, servers=servers), width=80, now=NOW)
+    text = lines(replace(long, servers=servers), width=80, screen=True, now=NOW)
     assert max(map(len, text)) <= 80
     assert any(line.startswith("       again") for line in text)
     assert any("…" in line for line in text)
     assert max(map(len, lines(status(), width=80, now=NOW))) <= 80
+
+
+def test_a_command_to_paste_is_in_one_line_where_there_is_no_screen_to_fit() -> None:
+    """What is copied from a terminal would have a line break in its middle."""
+    assert any(line == f"       → {LONG.remedy}" for line in lines(status(LONG), width=80, now=NOW))
 
 
 def test_two_hundred_domains_of_one_server_do_not_hide_what_else_is_wrong() -> None:
