@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from snowha.operations import findings, history
 from snowha.operations.history import History, read
 
@@ -54,3 +56,15 @@ def test_a_finding_gets_the_time_of_what_it_is_about_and_no_other() -> None:
     dated = history.dated([out, off, other, standby], known)
     assert [one.since for one in dated] == ["2023-11-14T22:13:20Z", "2023-11-14T22:13:25Z", "", ""]
     assert dated[2:] == (other, standby)
+
+
+def test_what_is_understood_is_also_asked_for() -> None:
+    """A line that journalctl leaves out would never be seen."""
+    for said in (
+        "Node a state is now lost",
+        "Quorum lost",
+        "Quorum acquired",
+        "Result of stop operation for a on b: ok",
+    ):
+        assert re.search(history._WANTED, said), said
+    assert not re.search(history._WANTED, "Result of monitor operation for a on b: ok")  # one every ten seconds
