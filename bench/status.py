@@ -28,6 +28,7 @@ from snowha.errors import UnreachableError
 from snowha.hosts import files
 from snowha.hosts.api import Completed
 from snowha.hosts.batch import LIMITED
+from snowha.hosts.one_round import words_of
 from snowha.hosts.reading import batch_of
 from snowha.migration import load, view
 from snowha.operations import history, live, proofs, status, status_text
@@ -59,7 +60,9 @@ class Host:
     answers: dict[tuple[str, ...], str] = field(default_factory=dict)
     silent: bool = False
     asked: int = 0
-    empty: frozenset[tuple[str, ...]] = frozenset({history.ARGV, tuple(files.folder_words(proofs.FOLDER, ".json"))})
+    empty: frozenset[tuple[str, ...]] = frozenset(
+        {history.ARGV, words_of(lambda host: files.read_folder(host, proofs.FOLDER, ".json"))}
+    )
     """What has nothing to say."""
 
     def reset(self) -> None: ...
@@ -104,11 +107,11 @@ def site(servers: int, domains: int) -> tuple[HaFile, dict[str, Host]]:
         tuple(where),
     )
     shared = {
-        tuple(files.folder_words(PATHS.domain_configs, ".cfg")): _folder(
+        words_of(lambda host: files.read_folder(host, PATHS.domain_configs, ".cfg")): _folder(
             {f"{PATHS.domain_configs}/{name}.cfg": text for name, text in configs.items()}
         ),
         tuple(live.state_words(fencing=True)): _crm_mon(names, where),
-        tuple(files.read_words(definition.PATH)): b64encode(
+        words_of(lambda host: files.read_file(host, definition.PATH)): b64encode(
             definition.copy_of(ha_toml.render(ha), 0).encode()
         ).decode(),
     }

@@ -266,22 +266,12 @@ def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
 
 def read_folder(host: Host, folder: str, suffix: str, *, timeout: float = 60.0) -> dict[str, bytes]:
     """Path and content of every file in ``folder`` whose name ends in ``suffix``, in one go. Empty if there is none."""
-    completed = host.run(folder_words(folder, suffix), timeout=timeout)
+    completed = host.run(["sh", "-c", _READ_FOLDER, "sh", _checked(folder), suffix], timeout=timeout)
     found = {}
     for line in completed.stdout.splitlines():
         path, _, content = line.partition(" ")
         found[base64.b64decode(path).decode(errors="surrogateescape")] = base64.b64decode(content)
     return found
-
-
-def read_words(path: str) -> list[str]:
-    """The command of ``read_file`` and ``read_text``."""
-    return ["sh", "-c", _READ, "sh", _checked(path)]
-
-
-def folder_words(folder: str, suffix: str) -> list[str]:
-    """The command of ``read_folder``."""
-    return ["sh", "-c", _READ_FOLDER, "sh", _checked(folder), suffix]
 
 
 def absent(host: Host, paths: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,39 @@ from snowha.hosts.batch import run_all
 from snowha.hosts.process import failed
 
 
+class _Asked(BaseException):
+    """Ends a question as soon as its command is known."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = tuple(argv)
+
+
+class _Listener:
+    """A host on which nothing is run."""
+
+    name = "nobody"
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        raise _Asked(argv)
+
+
+def words_of(question: Callable[[Host], object]) -> tuple[str, ...]:
+    """The command that ``question``, which runs one, would run on a host."""
+    try:
+        question(_Listener())
+    except _Asked as asked:
+        return asked.argv
+    raise AssertionError("the question runs no command")
+
+
 class AnsweredHost:
     """``host``, of which ``answers`` are known. What was not asked is passed on."""
 

@@ -9,8 +9,9 @@ from snowha.cluster import cib, placement
 from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
-from snowha.hosts.files import folder_words, read_file, read_folder, read_words
+from snowha.hosts.files import read_file, read_folder
 from snowha.hosts.many import each
+from snowha.hosts.one_round import words_of
 from snowha.operations import findings, health, history, kept_definitions, leases, live, proofs
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
@@ -29,9 +30,18 @@ def questions(paths: Paths) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[
     """All that a server is asked for a status: what it knows by itself, and what lies on the shared storage, which may hang."""
     own = (
         *(("xl", "info"), ("xl", "list"), _QUORUM, _LINKS, live.state_words(fencing=True), history.ARGV),
-        *(read_words(definition.PATH), folder_words(proofs.FOLDER, ".json")),
+        *(words_of(_definition), words_of(_proofs)),
     )
-    return own, (folder_words(paths.domain_configs, ".cfg"), lease_program.argv_of_all(paths.images))
+    configs = words_of(lambda host: read_folder(host, paths.domain_configs, ".cfg"))
+    return own, (configs, lease_program.argv_of_all(paths.images))
+
+
+def _definition(host: Host) -> bytes | None:
+    return read_file(host, definition.PATH)
+
+
+def _proofs(host: Host) -> dict[str, bytes]:
+    return read_folder(host, proofs.FOLDER, ".json")
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ def _look(host: Host, images: str) -> _Seen:
         listed = host.run(["xl", "list"], timeout=60).stdout if hypervisor else ""
         domains = xl.parse_list(listed)
         quorum = host.run(_QUORUM, check=False).stdout
-        kept = read_file(host, definition.PATH)
+        kept = _definition(host)
         links = host.run(_LINKS, check=False).stdout if "Quorum information" in quorum else ""
         return _Seen(
             hypervisor=hypervisor,
@@ -133,7 +143,7 @@ def _look(host: Host, images: str) -> _Seen:
             leases=leases.ask(host, images),
             room=hypervisor.total_memory - xl.parse_dom0(listed) if hypervisor else 0,
             journal=host.run(history.ARGV, check=False).stdout,
-            proofs=read_folder(host, proofs.FOLDER, ".json"),
+            proofs=_proofs(host),
             definition=None if kept is None else kept.decode(errors="replace"),
         )
     except SnowError as error:

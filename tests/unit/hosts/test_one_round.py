@@ -8,8 +8,9 @@ import pytest
 
 from snowha.errors import CommandError, UnreachableError
 from snowha.hosts.api import Completed
+from snowha.hosts.files import read_folder
 from snowha.hosts.local import LocalHost
-from snowha.hosts.one_round import ask
+from snowha.hosts.one_round import ask, words_of
 from snowha.hosts.reading import only_looks
 
 
@@ -79,3 +80,13 @@ def test_a_command_with_a_limit_is_known_to_only_look_as_without() -> None:
     ask(host, [["cat", "/proc/version"]], [], limit=20, timeout=30)
     ((argv, text),) = host.asked
     assert "timeout -k 2 20 cat" in text and only_looks(argv, text)
+
+
+def test_the_command_of_a_question_is_the_one_that_is_run_later() -> None:
+    """It would be asked of the server a second time, by itself."""
+    host = Counted()
+    words = words_of(lambda one: read_folder(one, "/proc/sys/kernel", "nothing"))
+    answered = ask(host, [words], [], limit=20, timeout=30)
+    assert read_folder(answered, "/proc/sys/kernel", "nothing") == {} and len(host.asked) == 1
+    with pytest.raises(AssertionError):
+        words_of(lambda one: one.name)
