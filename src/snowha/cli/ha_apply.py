@@ -83,9 +83,11 @@ def plan(
         saved_plans.check_target(save)
     ha = load.read(file)
     words.check_selection(ha, until=until, only=only, domains=domains)
-    passwords = load.passwords(load.connect(ha.content), file)
+    passwords = load.known_passwords(ha)
     with waiting.shown() as doing:
         ground = load.load(ha, remember=True)
+        if passwords is None:
+            passwords = load.passwords(ground, file)
         steps = _chosen(ground, passwords, until, only, domains)
         _warn(preflight.check(ground, passwords))
         _warn_of_own_end(ground, steps)

@@ -64,9 +64,11 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
                 findings = findings_of(here.ground, here.passwords, shared)
     else:
         ha = load.read(file)
-        passwords = load.passwords(load.connect(ha.content), file, all_fenced=False)
+        passwords = load.known_passwords(ha, all_fenced=False)
         with waiting.shown():
             site = view.observe(ha)
+            if passwords is None:
+                passwords = load.passwords(site.ground, file, all_fenced=False)
         findings = findings_of(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
     seconds = round(time.monotonic() - began, 1)
     if as_json:

@@ -55,12 +55,11 @@ def session(
     recorder = Recorder()
     there = load.connect(ha.content)
     try:
-        passwords = load.passwords(there, ha.path, all_fenced=found is None) if whole else {}
+        passwords = load.known_passwords(ha, all_fenced=found is None) if whole else {}
     except InputError:
         if starts_left_down:
             _bring_back(there)  # no file of a password is worth a domain that stays down
         raise
-    recorder.hide(passwords.values())
     with waiting.shown() as doing:
         doing("asking the servers what there is")
         if starts_left_down:
@@ -76,6 +75,9 @@ def session(
                 _bring_back(there)
         questions = _questions(path) if whole else {}
         ground = load.load(ha, remember=True, record=recorder, questions=questions, found=found)
+        if passwords is None:
+            passwords = load.passwords(ground, ha.path, all_fenced=found is None)
+    recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
         yield Session(ha, ground, passwords, journal, known=bool(questions), since=since)

@@ -7,6 +7,7 @@ import click
 from snowha import __version__
 from snowha.cli import verbosity
 from snowha.cli.lazy import LazyGroup, Verb
+from snowha.cli.options import SITE, SSH_CONFIG
 
 HA = {
     "init": Verb("ha_init:init", "Look at the site and write ha.toml."),
@@ -102,6 +103,8 @@ def lab() -> None:
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@SITE
+@SSH_CONFIG
 @click.version_option(__version__, prog_name="snow")
 def snow() -> None:
     """Highly available service domains for sNow! sites.

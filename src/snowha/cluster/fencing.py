@@ -107,12 +107,25 @@ def render_secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
             f"this password of a fence device cannot be used: {wrong}",
             remedy="set another one in the BMC, and write it into its secret file",
         )
+    return _script(password)
+
+
+def _script(password: str) -> str:
     # printf and not echo: dash's echo interprets backslashes. '%s' so that a percent sign is a percent sign.
     return (
         "#!/bin/sh\n"
         "# Prints the password of a fence device. For root alone; written by snow-ha.\n"
         f"printf '%s\\n' {shlex.quote(password)}\n"
     )
+
+
+def password_in(script: str) -> str:
+    """The password that a script of ``secret_script`` prints; empty for any other text."""
+    try:
+        words = shlex.split(script)
+    except ValueError:
+        return ""
+    return words[-1] if words and _script(words[-1]) == script else ""
 
 
 def device_of(server: Server) -> FenceDevice:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from snowha.hosts import trace
 from snowha.hosts.api import Completed
@@ -37,6 +37,13 @@ class LocalHost(BaseHost):
     def __init__(self, name: str = "localhost", *, environment: Mapping[str, str] | None = None) -> None:
         super().__init__(name)
         self._environment = dict(environment or {})
+
+    def reset(self) -> None:
+        """There is no connection to drop."""
+
+    def terminal(self, argv: Sequence[str]) -> list[str]:
+        """What runs ``argv`` with this terminal, to be executed in place of this process."""
+        return list(argv)
 
     def _run(self, request: Request) -> Completed:
         with trace.given(self.name, given(request.argv), request.input) as command:

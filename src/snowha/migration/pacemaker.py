@@ -6,14 +6,16 @@ Running domains are adopted: Pacemaker looks before it starts anything, finds th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from snowha.cluster import cib, cib_live, fencing, placement
-from snowha.errors import CommandError, ProofError, SiteError
+from snowha.errors import CommandError, InputError, ProofError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration import autostart, leases, left_down
@@ -122,6 +124,20 @@ def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Rep
                 )
 
     ground.on_all(prepare)
+
+
+def kept_password(hosts: Iterable[Host], server: Server) -> str:
+    """The password of the BMC of ``server``, as the first server has it that can be asked. Raises InputError if none has it."""
+    for host in hosts:
+        with suppress(UnreachableError):
+            password = fencing.password_in(read_text(host, secret_script_path(server)) or "")
+            if password:
+                return hide(password)
+    raise InputError(
+        f"no server has the password of the BMC of {server.name}",
+        where=secret_script_path(server),
+        remedy="name the ha.toml that has its file beside it: --file FILE",
+    )
 
 
 # Pacemaker itself

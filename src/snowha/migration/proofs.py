@@ -23,7 +23,7 @@ from snowha.migration.pacemaker import join, options, power_status, secret_scrip
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
-from snowha.operations.proven import PROOFS, TIME
+from snowha.operations.proven import FENCE, PROOFS, TIME
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
 from snowha.site.names import listed
@@ -240,7 +240,7 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
     live.wait_until_settled(ground.hosts, reporter)
-    _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+    _record(ground, f"{FENCE}{server.name}", _fence_facts(server), {"proved_s": proved})
 
 
 def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporter: Reporter) -> float:
@@ -279,7 +279,7 @@ def _fence_missing(ground: Ground, server: Server) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state and live.is_standby(state, server.name):
         return f"{server.name} is still in standby"
-    return _unproven(ground, f"fence-{server.name}", _fence_facts(server))
+    return _unproven(ground, f"{FENCE}{server.name}", _fence_facts(server))
 
 
 def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:

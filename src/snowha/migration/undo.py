@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, kept, read_text, remove_file, write_file
+from snowha.migration import definition
 from snowha.migration import undo_cluster as cluster
 from snowha.migration import undo_images as images
 from snowha.migration.ground import Ground
@@ -183,6 +184,8 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
             )
             for server in site.servers
         ),
+        # the last: until then an undo that was interrupted can be gone on with on any server
+        plain(definition.STEP, "Take ha.toml from the servers", "pacemaker", definition.kept, definition.remove),
     ]
 
 

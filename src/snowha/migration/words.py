@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snowha.errors import InputError, UnreachableError
+from snowha.hosts.api import Host
 from snowha.hosts.lost import LostHost
 from snowha.migration.ground import Ground
 from snowha.migration.load import HaToml
@@ -48,4 +49,5 @@ def steps_of(ha: HaFile) -> list[Step]:
     ]
     site = ha_toml.compose(ha, domains)
     nobody = UnreachableError("no server was asked")
-    return all_steps(Ground(site, {server.name: LostHost(server.name, nobody) for server in ha.servers}), {})
+    hosts: dict[str, Host] = {server.name: LostHost(server.name, nobody) for server in ha.servers}
+    return all_steps(Ground(site, hosts, definition=ha.definition), {})

@@ -28,9 +28,14 @@ Hosts = dict[str, Host]
 """The servers by name, in the order of ha.toml."""
 
 
+def state_words(*, fencing: bool = False) -> list[str]:
+    """The question for it."""
+    return [*CRM_MON, *([FENCE_HISTORY] if fencing else [])]
+
+
 def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
     """The cluster as ``host`` sees it, with what was fenced if asked for; None when Pacemaker does not run there."""
-    completed = host.run([*CRM_MON, *([FENCE_HISTORY] if fencing else [])], check=False, timeout=60)
+    completed = host.run(state_words(fencing=fencing), check=False, timeout=60)
     return state_in(completed.stdout) if completed.ok else None
 
 

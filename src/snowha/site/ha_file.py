@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from snowha.errors import InputError
+from snowha.site.definition import Definition
 from snowha.site.model import WARM_FROM_MIB, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     check_address,
@@ -50,6 +51,8 @@ class HaFile:
     ssh: Ssh = field(default_factory=Ssh)
     token_ms: int = 6000
     warm_from_mib: int = WARM_FROM_MIB
+    definition: Definition = field(default_factory=Definition, compare=False, repr=False)
+    """The file that it was read from."""
 
 
 def check(ha: HaFile, *, at: At) -> HaFile:

@@ -12,8 +12,9 @@ _HEAD = """\
 # ha.toml
 
 `ha.toml` says what the cluster shall be. `snow ha init` writes it from what it finds, you read and correct it, and all
-other verbs read it. None of them changes it. It is looked for in the folder that you are in; `--file FILE` names another.
-It is TOML 1.0 in UTF-8.
+other verbs read it. None of them changes it. It is looked for in the folder that you are in, then in `/etc/snow-ha/` of this
+machine, where every server keeps it; `--file FILE` names another, `--site SERVER` the one that a server keeps: see
+[how-to.md](how-to.md#work-from-any-server). It is TOML 1.0 in UTF-8.
 
 - What is not known here is refused: a key that is mistyped is an error, with the name that was probably meant.
 - Strings stand in quotes, numbers do not. `"6000"` is not a number.

@@ -64,6 +64,12 @@ def parse_list(text: str) -> dict[str, Running]:
     return found
 
 
+def parse_dom0(text: str) -> int:
+    """MiB that Domain-0 has, by ``xl list``; 0 if it does not say."""
+    match = re.search(r"^Domain-0\s+0\s+(\d+)\s", text, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
 def running(host: Host) -> dict[str, Running]:
     """The domains on ``host``. Raises CommandError when it is not under Xen or xl fails: that is not "no domains"."""
     return parse_list(host.run(["xl", "list"], timeout=60).stdout)

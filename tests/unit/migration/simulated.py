@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,14 +17,16 @@ from simulated_leases import Leases
 from snowha.errors import InputError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.batch import LIMITED
 from snowha.hosts.process import failed
+from snowha.hosts.reading import batch_of
 from snowha.migration import address_use, autostart, undo_cluster
 from snowha.migration.ground import Ground, read_domains
 from snowha.migration.load import HaToml
 from snowha.site import domain_config, ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
-from snowha.xen import server_program, xl
+from snowha.xen import leases, server_program, xl
 
 CONF = "/sNow/etc/snow.conf"
 DOMAINS = "/sNow/etc/domains"
@@ -149,12 +152,16 @@ class SimulatedHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         words = list(argv)
+        if (batch := batch_of(words, input)) is not None:
+            return self._batch(tuple(argv), batch, input)
         said = self.world.fail(self.name, words)
         if said is not None:
             completed = Completed(tuple(argv), 1, "", said)
         else:
             if words[0] == "python3":
                 return Completed(tuple(argv), *self._engine(words[2:], on_line), "")
+            if words[:3] == ["sh", "-c", leases.ALL]:
+                words = [server_program.PATH, "list", *sorted(self.world.leases.records)]
             if words[:3] == ["perl", "-", "list"] and input == server_program.text():
                 answer = self.world.leases.call(self.name, words[2:], self.world.running)
             elif words[0] == server_program.PATH and self.has_leases:
@@ -168,6 +175,20 @@ class SimulatedHost:
         if check and not completed.ok:
             raise failed(self.name, completed)
         return completed
+
+    def _batch(self, argv: tuple[str, ...], commands: Sequence[Sequence[str]], input: str | bytes) -> Completed:
+        """Several commands in one go, each with the mark after it that whoever asked has chosen."""
+        (mark,) = set(re.findall(r"snow-ha-[0-9a-f]{24}", str(input)))
+        done = []
+        for words in commands:
+            limited = tuple(words[: len(LIMITED)]) == LIMITED
+            done.append(self.run(words[len(LIMITED) + 1 :] if limited else words, check=False))
+        return Completed(
+            argv,
+            0,
+            "".join(f"{one.stdout}\n{mark} {one.returncode}\n" for one in done),
+            "".join(f"{one.stderr}\n{mark}\n" for one in done),
+        )
 
     def _answer(self, words: list[str], input: str | bytes) -> tuple[int, str]:
         call = files.call_of(words, input)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import broken_definitions
 import broken_leases
 import pytest
 from broken_clusters import CASES
@@ -68,6 +69,12 @@ def _case(code: str) -> Broken:
         return replace(site, domains=(stock, *others)), facts
     if code in broken_leases.CASES:
         return leased(broken_leases.CASES[code])
+    if code in broken_definitions.CASES:
+        broken = broken_definitions.CASES[code]
+        facts = replace(healthy(), definition=broken.given)
+        for name, text in broken.kept.items():
+            facts = change(facts, name, definition=text)
+        return SITE, facts
     return SITE, clustered(healthy(), CASES[code])
 
 
