@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from snowha.cli import waiting
-from snowha.cli.options import EVENTS, FILE, domain_names, journal_path
+from snowha.cli.options import EVENTS, FILE, journal_path, offered_domains
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import FILE_NAME, NAME
 from snowha.errors import InputError, SiteError
@@ -37,7 +37,7 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
             type=NAME,
             multiple=True,
             metavar="NAME",
-            shell_complete=domain_names,
+            shell_complete=offered_domains,
             help="Only what this domain needs; repeatable.",
         ),
         click.option(

@@ -15,7 +15,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import EVENTS, FILE, domain_names
+from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.session import Session, carry_out, session
 from snowha.cli.values import Amount
 from snowha.errors import InputError
@@ -25,7 +25,7 @@ from snowha.operations.columns import aligned
 from snowha.plan.step import Step
 
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
-_DOMAIN = click.argument("domain", shell_complete=domain_names)
+_DOMAIN = click.argument("domain", shell_complete=offered_domains)
 
 
 @click.command("list")

@@ -11,7 +11,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, offered_domains
 from snowha.errors import InputError, SiteError, SnowError
 from snowha.migration import load, view
 from snowha.migration.view import View
@@ -70,7 +70,7 @@ def servers(file: Path, as_json: bool) -> None:
 
 
 @click.command("domain")
-@click.argument("name", metavar="DOMAIN")
+@click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @FILE
 @_JSON
 def domain(name: str, file: Path, as_json: bool) -> None:

@@ -101,7 +101,7 @@ def journal_path() -> Path:
         raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
 
 
-def domain_names(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
     from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
     from snowha.site import ha_toml

@@ -12,7 +12,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import operating
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.errors import InputError, SiteError
 from snowha.migration import load, view
 from snowha.operations import domain_names, domain_state, power
@@ -26,7 +26,7 @@ _QUESTIONS: dict[power.Verb, str] = {
 def _verb(command: Callable[..., Any]) -> Callable[..., Any]:
     """What all of them take."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Events as JSON lines."),
+        EVENTS,
         click.option(
             "--timeout",
             type=click.FloatRange(min=1),
@@ -36,7 +36,7 @@ def _verb(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Give up on a domain after this.",
         ),
         FILE,
-        click.argument("names", nargs=-1, required=True, metavar="DOMAIN..."),
+        click.argument("names", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=offered_domains),
     ):
         command = option(command)
     return command
@@ -121,7 +121,7 @@ def _carry_out(
 
 
 @click.command()
-@click.argument("name", metavar="DOMAIN")
+@click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @FILE
 def console(name: str, file: Path) -> None:
     """Open a domain's console, on the server that runs it.

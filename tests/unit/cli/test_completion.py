@@ -69,6 +69,11 @@ def test_the_manual_page_of_the_servers_program_has_its_verbs() -> None:
     ("words", "offered"),
     [
         ("images copy slu", ["slurm01", "slurm02"]),
+        ("boot deploy01 slu", ["slurm01", "slurm02"]),
+        ("move de", ["deploy01"]),
+        ("show domain de", ["deploy01"]),
+        ("--site snow01 images copy slu", ["slurm01", "slurm02"]),
+        ("images copy --site snow01 slu", ["slurm01", "slurm02"]),
         ("images copy --file other.toml slu", []),
         ("ha apply --domain de", ["deploy01"]),
         ("ha apply --file broken.toml --domain de", []),
@@ -82,6 +87,9 @@ def test_names_of_domains_are_offered_and_a_file_that_cannot_be_read_offers_none
     (tmp_path / "ha.toml").write_text((TOP / "docs/ha.toml.sample").read_text())
     (tmp_path / "broken.toml").write_text("[")
     monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr("snowha.migration.definition.fetch", lambda server, config: asked.append(server))
     *before, typed = words.split()
     found = ShellComplete(snow, {}, "snow", "_SNOW_COMPLETE").get_completions(before, typed)
     assert [one.value for one in found] == offered
+    assert asked == []

@@ -181,6 +181,14 @@ def test_a_password_that_nobody_has_is_told_and_a_users_own_file_needs_its_own(s
         load.passwords(replace(ground, definition=Definition("x", is_sites=True)), site.file)
 
 
+def test_no_server_is_asked_for_passwords_that_are_files_here(site: Site) -> None:
+    """A missing file would be told only after the servers were asked; and those of a lost server be waited for."""
+    with pytest.raises(InputError, match="no such file"):
+        load.known_passwords(load.read(site.file))
+    site.edit(site.file, copies.copy_of(site.text, EDITED), EDITED)
+    assert load.known_passwords(load.read(site.file)) is None
+
+
 @pytest.mark.parametrize("text", ["", "#!/bin/sh\necho x\n", "#!/bin/sh\nprintf '%s\\n' 'x\n", "x"])
 def test_nothing_but_our_own_script_is_taken_for_a_password(text: str) -> None:
     """A word of somebody's own script would be sent to the BMC."""
@@ -276,6 +284,8 @@ def test_root_on_a_server_reaches_that_one_without_ssh(tmp_path: Path, monkeypat
     found = ways(file)
     assert isinstance(found["snow02"], LocalHost) and isinstance(found["snow01"], SshHost)
     assert found["snow01"].address == "snow01.example"
+    console = ["xl", "console", "deploy01"]
+    assert load.terminal(load.read(file).content, "snow02", console) == console
     file.write_text(copies.copy_of(text, 0))
     assert ways(file)["snow01"].address == "snow01"  # type: ignore[attr-defined]  # what servers call each other
     monkeypatch.setattr(own, "is_here", lambda name, addresses: False)
