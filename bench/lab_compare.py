@@ -71,11 +71,11 @@ def power() -> float:
     site.power(lost, "off")
     names = {plan.name for plan in DOMAINS}
 
-    def back() -> bool:
-        late = {name for t, name in _answers() if t >= time.time() - 5}
-        return time.time() - since > 20 and late == names
+    def answering() -> set[str]:
+        return {name for t, name in _answers() if t >= time.time() - 5}
 
-    wait_for(back, "every domain answers again")
+    wait_for(lambda: DOMAIN not in answering(), f"{DOMAIN} is lost with {lost}")
+    wait_for(lambda: answering() == names, "every domain answers again")
     return max(longest_gap(name, since - 5) for name in names)
 
 

@@ -62,7 +62,7 @@ def shutdown(names: tuple[str, ...], file: Path, timeout: float, as_json: bool) 
     """Shut domains down, and wait until their images are free.
 
     Each is asked to shut down, and stays down until `snow boot`. Pacemaker cuts the power of one that has not done so after
-    160 s; where Pacemaker does not have it, it is left running.
+    150 s; where Pacemaker does not have it, it is left running.
     """
     _carry_out("shutdown", names, file, timeout, as_json=as_json)
 

@@ -22,11 +22,11 @@ for try in 1 2 3 4 5 6 7 8 9 10; do
     esac
 done
 """)
-OWN = "own"
+OWN, SOMEBODY = "own", "somebody"
 
 
 def holder(host: Host, address: str, nic: str) -> str:
-    """Who answers ``host`` on the network of its bridge ``nic`` for ``address``: a MAC address, ``somebody`` (behind a router),
+    """Who answers ``host`` on the network of its bridge ``nic`` for ``address``: a MAC address, SOMEBODY (behind a router),
     OWN if ``host`` has it itself, or empty for nobody. Raises SnowError for a host that cannot be asked."""
     bits = "128" if ":" in address else "32"
     return host.run(["sh", "-c", _ASK, "sh", address, nic, bits], check=False, timeout=30).stdout.strip()

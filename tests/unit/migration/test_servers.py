@@ -115,6 +115,8 @@ def test_a_server_must_be_able_to_log_in_to_itself() -> None:
         'GRUB_CMDLINE_XEN="a"\nGRUB_CMDLINE_XEN="$GRUB_CMDLINE_XEN b"\n',
         'A=1024M\nGRUB_CMDLINE_XEN="dom0_mem=$A,max:$A"\n',
         "GRUB_CMDLINE_XEN='it'\\''s'\nGRUB_CMDLINE_XEN_DEFAULT=\"\"\n",
+        # what Debian's Xen has in grub.d
+        'grub_warn "GRUB_DEFAULT changed"\nGRUB_DEFAULT=$(printf "$(gettext "%s, with Xen")" x)\nGRUB_CMDLINE_XEN="a"\n',
     ],
 )
 def test_grubs_settings_are_what_the_shell_reads_and_reads_again(tmp_path: Path, text: str) -> None:

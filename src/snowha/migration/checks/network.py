@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from snowha.cluster import fencing
+from snowha.migration import address_use
 from snowha.migration.checks import bmc
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts
@@ -92,7 +93,8 @@ def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
         return  # a server of ours has it, or may have it
     heard = {server: holder for server, holder in facts.floating.items() if holder}
     if heard:
-        who = listed(sorted(set(heard.values())))
+        # one that is not on the bridge's network yet asks over a router
+        who = listed(sorted(set(heard.values()) - {address_use.SOMEBODY} or {address_use.SOMEBODY}))
         yield found("floating-ip-taken", ", ".join(heard), f"{address} is answered for by {who}, which is no server")
 
 

@@ -74,7 +74,9 @@ _GRUB_SETTINGS = read_only_script("""\
 set -e
 names='GRUB_CMDLINE_XEN GRUB_CMDLINE_XEN_DEFAULT GRUB_CMDLINE_LINUX_XEN_REPLACE GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT'
 unset $names
-for file in /etc/default/grub /etc/default/grub.d/*.cfg; do
+grub_warn() { :; }
+# as grub-mkconfig does: the file of Debian's Xen calls functions of it
+for file in /usr/share/grub/grub-mkconfig_lib /etc/default/grub /etc/default/grub.d/*.cfg; do
     [ ! -e "$file" ] || . "$file" > /dev/null || exit 1
 done
 for name in $names; do

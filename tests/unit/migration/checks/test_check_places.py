@@ -77,6 +77,8 @@ def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -
         "snow01, snow02: 192.168.8.254 is answered for by 52:54:00:00:00:01, which is no server"
     ]
     holding = {**server(2).addresses, "192.168.8.254": Card("xsnow0", 1500, 24)}
+    over_a_router = replace(heard, floating={"snow01": "52:54:00:00:00:01", "snow02": "somebody"})
+    assert messages("floating-ip-taken", SITE, over_a_router) == messages("floating-ip-taken", SITE, heard)
     assert messages("floating-ip-taken", SITE, change(heard, "snow02", addresses=holding)) == []
     assert messages("floating-ip-taken", SITE, change(heard, "snow02", trouble="it does not answer")) == []
     domains_own = replace(SITE, floating_ip=FloatingIp("192.168.8.13", 24, "xsnow0"))
