@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from snowha.cli import waiting
+from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE
 from snowha.cli.session import its_turn, say
 from snowha.migration import load, view
@@ -28,29 +29,34 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     Halves of a domain (NAME--incoming, NAME--migratedaway), a domain that is suspended, and leases that are half handed over:
     where they are, and what would be done about each. Nothing is changed without --yes. What is not certain is never done:
     while a migration is under way, while a server does not answer, and where leases and servers say different things.
-    Exits with 0 if nothing is left, else with 4.
+    Exits with 0 if nothing is left, else with 4; with 3 if nothing was found and a server does not answer.
     """
     with waiting.shown():
         ha = load.read(file)
-        site = view.observe(ha).ground.site
+        seen = view.observe(ha)
+        site = seen.ground.site
         there = load.connect(ha.content)
-        found = resolving.look(site, there.hosts)
+        found, silent = resolving.look(site, there.hosts)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        _show(found)
-    if not yes or not any(one.actions for one in found):
-        sys.exit(4 if found else 0)
-    with its_turn(there):
-        resolving.must_be_the_same(found, resolving.look(site, there.hosts))
-        resolving.carry_out(there.hosts, found, say)
-        left = resolving.look(site, there.hosts)
-    sys.exit(4 if left else 0)
+        _show(found, is_all=not silent)
+    if yes and any(one.actions for one in found):
+        with its_turn(there):
+            resolving.must_be_the_same(found, resolving.look(site, there.hosts)[0])
+            resolving.carry_out(there.hosts, found, say)
+            found, silent = resolving.look(site, there.hosts)
+    if found:
+        sys.exit(4)
+    with after_the_answer():
+        view.raise_for_lost(silent)
+        seen.raise_for_missing()
 
 
-def _show(found: Sequence[Verdict]) -> None:
+def _show(found: Sequence[Verdict], *, is_all: bool) -> None:
+    """``is_all``: every server has answered."""
     if not found:
-        click.echo("nothing is left of any migration")
+        click.echo(f"nothing is left of any migration{'' if is_all else ' on the servers that answer'}")
     for one in found:
         click.echo(f"{one.domain}: {one.why}")
         for line in one.found:

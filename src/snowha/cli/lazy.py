@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
         return (
             f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"
             if near
-            else f"There are {', '.join(self.verbs)}."
+            else f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,6 +13,7 @@ from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
+from snowha.cli.values import Amount
 from snowha.errors import InputError, SiteError
 from snowha.migration import load, view
 from snowha.operations import domain_names, domain_state, power
@@ -29,7 +30,7 @@ def _verb(command: Callable[..., Any]) -> Callable[..., Any]:
         EVENTS,
         click.option(
             "--timeout",
-            type=click.FloatRange(min=1),
+            type=Amount("seconds", "600"),
             default=600.0,
             show_default=True,
             metavar="SECONDS",
@@ -136,8 +137,6 @@ def console(name: str, file: Path) -> None:
             raise InputError(f"{name} is more than one domain", remedy="name one")
         hosts = site.ground.hosts
         state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), found)
-    if len(state.running) != 1:
-        raise SiteError(f"{found} has no console: {state.where}", remedy=f"snow boot {found}")
-    server, running = next(iter(state.running.items()))
+    server, running = state.only_one()
     argv = load.terminal(ha.content, server, ["xl", "console", running.name])
     os.execvp(argv[0], argv)

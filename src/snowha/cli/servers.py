@@ -12,6 +12,7 @@ from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import Operation, operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
+from snowha.cli.values import Amount
 from snowha.errors import InputError, SiteError
 from snowha.operations import domain_names, move_plan
 from snowha.operations.move_plan import MovePlan
@@ -24,7 +25,7 @@ _DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change n
 _RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
 _TIMEOUT = click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
+    type=Amount("seconds", "1800"),
     default=1800.0,
     show_default=True,
     metavar="SECONDS",

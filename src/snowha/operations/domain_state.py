@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from snowha.cluster.live import ClusterState, Resource
-from snowha.errors import LostLockError, SiteError, SnowError
+from snowha.errors import LostLockError, SiteError, SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
 from snowha.operations import leases, live
@@ -63,6 +63,17 @@ class DomainState:
                 f"{server} does not say whether it runs there: {why}" for server, why in self.silent.items()
             )
         return "it is off"
+
+    def only_one(self) -> tuple[str, xl.Running]:
+        """The one server that runs it. Raises UnreachableError where that is not known, SiteError for none or more than one."""
+        if len(self.running) == 1:
+            return next(iter(self.running.items()))
+        said = f"{self.name} has no console: {self.where}"
+        if self.running:
+            raise SiteError(said, remedy=f"shut one of them down now: xl shutdown {self.name} there")
+        if self.silent:
+            raise UnreachableError(said, remedy="bring back every server that does not answer, or see it fenced")
+        raise SiteError(said, remedy=f"snow boot {self.name}")
 
 
 def look(servers: Servers, name: str) -> DomainState:

@@ -248,7 +248,7 @@ KINDS: dict[str, Kind] = {
         "It is not known whether a domain runs",
         "red",
         "The server that may have it does not answer.",
-        "bring that server back, or see it fenced",
+        "bring back every server that does not answer, or see it fenced",
         next="when its server is fenced, it is started on another one",
     ),
     "domain-moving": Kind(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from snowha.errors import SiteError, SnowError
+from snowha.errors import SiteError, SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
 from snowha.operations import leases
@@ -163,26 +163,32 @@ def copies_of(server: str, domains: Mapping[str, Running]) -> tuple[Copy, ...]:
     return tuple(Copy(server, one.name, one.domid, one.state) for one in domains.values())
 
 
-def look(site: Site, hosts: Mapping[str, Host]) -> tuple[Verdict, ...]:
-    """Ask every server. One that does not answer makes what it may have uncertain."""
+def look(site: Site, hosts: Mapping[str, Host]) -> tuple[tuple[Verdict, ...], dict[str, UnreachableError]]:
+    """Ask every server. The verdicts, and the servers that do not say what they have: that makes what they may have uncertain."""
 
-    def one(host: Host) -> tuple[tuple[Copy, ...], Leases | None] | None:
+    def one(host: Host) -> tuple[tuple[Copy, ...], Leases | None] | UnreachableError:
         try:
             return copies_of(host.name, xl.running(host)), leases.ask(host)
-        except SnowError:
-            return None
+        except UnreachableError as error:
+            return error
+        except SnowError as error:
+            said = f"it does not say what runs there: {error.message}"
+            return UnreachableError(said, where=error.where or host.name, remedy=error.remedy)
 
     asked = each(list(hosts.values()), one)
-    answers = {name: answer[1] if answer else None for name, answer in asked.items()}
+    silent = {name: answer for name, answer in asked.items() if isinstance(answer, UnreachableError)}
+    told = {name: answer for name, answer in asked.items() if not isinstance(answer, UnreachableError)}
+    answers = {name: told[name][1] if name in told else None for name in asked}
     images = leases.images_of(site)
-    return judge(
+    verdicts = judge(
         site,
         hosts,
-        copies=tuple(copy for answer in asked.values() if answer for copy in answer[0]),
-        silent=tuple(name for name, answer in asked.items() if answer is None),
+        copies=tuple(copy for copies, _ in told.values() for copy in copies),
+        silent=tuple(silent),
         answers=answers,
         records=leases.records(hosts, answers, images),
     )
+    return verdicts, silent
 
 
 def judge(

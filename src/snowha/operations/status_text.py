@@ -54,14 +54,13 @@ def lines(
         "",
         *_table([_SERVER_HEAD, *(_server(server, status, page.now) for server in status.servers)], colour, width),
     ]
-    rows = [_domain(domain, images.get(domain.name, ())) for domain in domains]
+    is_known = _is_pacemaker_known(status)
+    rows = [_domain(domain, images.get(domain.name, ()), is_known=is_known) for domain in domains]
     text += ["", *_table([_DOMAIN_HEAD, *rows], colour, width)]
     if status.floating_ip:
         on = status.floating_ip_on
-        text += [
-            "",
-            _painted((f"floating IP {status.floating_ip}: {on or 'on no server'}", _PLAIN if on else _RED), colour),
-        ]
+        nowhere = "on no server" if is_known else "unknown"
+        text += ["", _painted((f"floating IP {status.floating_ip}: {on or nowhere}", _PLAIN if on else _RED), colour)]
     return text
 
 
@@ -75,6 +74,12 @@ def ago(when: str, now: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
+
+
+def _is_pacemaker_known(status: SiteStatus) -> bool:
+    """Whether a server told what Pacemaker has, or every server told that it has no cluster."""
+    in_cluster = any(server.cluster not in ("unknown", "no cluster") for server in status.servers)
+    return in_cluster or all(server.reachable for server in status.servers)
 
 
 def _verdict(status: SiteStatus) -> Cell:
@@ -158,9 +163,12 @@ def _is_well(domain: DomainStatus) -> bool:
     return (domain.state == "running" and domain.managed) or domain.on_purpose
 
 
-def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
+def _domain(domain: DomainStatus, images: Sequence[ImageStatus], *, is_known: bool) -> list[Cell]:
+    """``is_known``: what Pacemaker has."""
     state = "off on purpose" if domain.on_purpose else domain.state
     believed = ", ".join(domain.pacemaker) or ("on no server" if domain.managed else "not managed")
+    if not is_known:
+        believed = "unknown"
     if domain.pacemaker and not domain.managed:
         believed += " (not managed)"
     well = domain.state == "running" or domain.on_purpose

@@ -23,7 +23,7 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     )
     if found:
         return found
-    close = get_close_matches(name, [*ids, *sections], n=3, cutoff=0.4)
+    close = get_close_matches(name, dict.fromkeys((*ids, *sections)), n=3, cutoff=0.4)
     hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(sections)}) or a step."
     raise InputError(f"there is no step {show(name)}", where=option, remedy=f"{hint} `snow ha plan --short` shows all")
 

@@ -257,7 +257,26 @@ def test_no_server_at_all_is_shown_too(site: Site) -> None:
     assert "snow01: no route to host" in ended.output and "snow02: no route to host" in ended.output
     for name in NAMES:
         assert f"whether {name} runs is not known" in ended.output
+    assert "floating IP 192.168.8.254: unknown" in ended.output
+    assert "not managed" not in ended.output and "on no server" not in ended.output
     assert code_of(site.snow("list")) == 3 and code_of(site.snow("log")) == 3
+
+
+def test_that_no_server_answers_is_not_that_nothing_is_left(site: Site) -> None:
+    """`resolve` said "nothing is left of any migration", with exit code 0, of servers that it could not ask."""
+    assert (site.snow("resolve").exit_code, site.snow("resolve").output) == (0, "nothing is left of any migration\n")
+    site.lose("snow01")
+    ended = site.snow("resolve")
+    assert code_of(ended) == 3 and "snow01" in str(ended.exception)
+    assert ended.output == "nothing is left of any migration on the servers that answer\n"
+    ended = site.snow("resolve", "--json")
+    assert code_of(ended) == 3 and json.loads(ended.output) == []
+
+
+def test_a_domain_whose_config_cannot_be_read_is_not_one_without_rests(site: Site) -> None:
+    site.config("proxy01", b"disk = [\n")
+    ended = site.snow("resolve")
+    assert code_of(ended) == 2 and "proxy01" in str(ended.exception)
 
 
 @pytest.mark.parametrize("content", [b"disk = [\n", b"\xff\xfe", b"name = 'proxy01'\n"])

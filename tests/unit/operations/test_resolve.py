@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from broken_leases import BOOT, DEPLOY
 
-from snowha.errors import SiteError
+from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Completed
 from snowha.operations import resolve
 from snowha.operations.resolve import Copy, Seen, Verdict
@@ -174,23 +174,36 @@ def servers(processes: str = "") -> dict[str, Host]:
 
 def test_what_is_left_is_taken_away_and_pacemaker_looks_again() -> None:
     hosts = servers("812 xl create /sNow/etc/domains/deploy01.cfg")
-    found = resolve.look(SITE, hosts)
+    found, _ = resolve.look(SITE, hosts)
     resolve.carry_out(hosts, found, lambda text: None)
     assert hosts["snow02"].told == ["xl destroy 7", "crm_resource --refresh --resource=deploy01"]
     assert hosts["snow01"].told == []
-    assert resolve.look(SITE, hosts) == ()
+    assert resolve.look(SITE, hosts) == ((), {})
 
 
 @pytest.mark.parametrize("process", ["812 xl migrate -s ssh deploy01 snow02", "812 xl save deploy01 /var/lib/saved"])
 def test_what_is_under_way_is_left_alone(process: str) -> None:
     """It looks the same as what broke: a domain would be destroyed that has just arrived."""
     hosts = servers(process)
-    (found,) = resolve.look(SITE, hosts)
+    ((found,), _) = resolve.look(SITE, hosts)
     assert found.is_under_way
     resolve.carry_out(hosts, [found], lambda text: None)
     assert hosts["snow02"].told == hosts["snow01"].told == []
 
 
 def test_another_domains_migration_is_not_this_ones() -> None:
-    (found,) = resolve.look(SITE, servers("812 xl migrate proxy01 snow02"))
+    ((found,), _) = resolve.look(SITE, servers("812 xl migrate proxy01 snow02"))
     assert found.actions
+
+
+def test_a_server_whose_xl_is_broken_is_not_one_without_rests() -> None:
+    """It was left out in silence: "nothing is left", while a dead half held the domain's disks."""
+
+    class Broken(Host):
+        def _list(self) -> str:
+            raise CommandError("xl failed", remedy="look there")
+
+    found, silent = resolve.look(SITE, {**servers(), "snow02": Broken("snow02", {})})
+    assert found == ()
+    assert (silent["snow02"].where, silent["snow02"].remedy) == ("snow02", "look there")
+    assert "it does not say what runs there: xl failed" in silent["snow02"].message

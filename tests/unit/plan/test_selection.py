@@ -67,6 +67,13 @@ def test_a_name_that_is_none_is_told_with_the_nearest(words: dict[str, object], 
     assert hint in caught.value.remedy
 
 
+def test_a_step_that_is_called_as_its_section_is_offered_once() -> None:
+    """ "did you mean snow.conf or snow.conf?" """
+    with pytest.raises(InputError) as caught:
+        select([*STEPS, step("snow.conf", section="snow.conf")], until_step="snow.cnf")
+    assert caught.value.remedy.count("snow.conf") == 1
+
+
 def test_choices_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(InputError, match="exclude each other"):
         ids(until_step="images", domains=("x",))
