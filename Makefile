@@ -13,7 +13,7 @@ TESTS ?= --ignore tests/lab/long tests/lab
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test unit lab-test lab-long check lab bench clean
+.PHONY: help demo test unit lab-test lab-long check lab deb deb-test bench clean
 
 help: ## Show the targets.
 	@echo 'make TARGET [VARIABLE=VALUE]'
@@ -23,6 +23,7 @@ help: ## Show the targets.
 	@echo
 	@echo '  RELEASE    Debian release of the lab: trixie (default) or bookworm'
 	@echo '  TESTS      lab tests to run, for lab-test: tests/lab/test_1_bad_input.py'
+	@echo '  DEB        releases to build packages for: "bookworm trixie" (default)'
 	@echo '  BENCH      options for bench: "--size 256M --rounds 1"'
 
 demo: $(VENV)/installed packages ## Migrate an emulated site and cut a server's power; report in build/demo/report.html.
@@ -61,6 +62,14 @@ check: $(VENV)/installed ## Run ruff, mypy and import-linter.
 
 lab: $(VENV)/installed packages ## Start the lab, an emulated site to try things on. Needs root.
 	$(SUDO) $(BIN)/snow lab up --release $(RELEASE)
+
+DEB ?= bookworm trixie
+deb: $(VENV)/installed ## Build the Debian packages, each in a fresh tree of its release, in build/deb.
+	$(call install,command -v mmdebstrap >/dev/null || echo mmdebstrap)
+	$(SUDO) $(BIN)/python debian/build.py build $(DEB)
+
+deb-test: deb ## Install the Debian packages without a network in a fresh tree, use them, remove them.
+	$(SUDO) $(BIN)/python debian/build.py test $(DEB)
 
 BENCH ?=
 bench: $(VENV)/installed ## Measure copying images against other programs (docs/performance.md).

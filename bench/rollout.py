@@ -184,7 +184,7 @@ def check(servers: int, domains: int, delay: float) -> float:
     hosts: dict[str, Host] = {server.name: DelayedHost(server.name, delay) for server in there.servers}
     begin = time.monotonic()
     ground = Ground(there, hosts)
-    judge.judge(there, look.look(ground, {server.name: "x" for server in there.servers}, askers=[ground.first]))
+    judge.judge(there, look.gather_facts(ground, {server.name: "x" for server in there.servers}, askers=[ground.first]))
     return time.monotonic() - begin
 
 

@@ -40,10 +40,12 @@ UNPACKED = {
     "ifquery": "ifupdown",
     "libxlutil.so": "^libxenmisc4",
     "mkfs.xfs": "xfsprogs",
+    "promtool": "prometheus",
     "sshd": "openssh-server",
     "xfs_repair": "xfsprogs",
 }
-"""These bring services with them: pacemaker-cli-utils needs pacemaker and corosync, ifupdown configures the network at boot.
+"""These bring services with them, or are one: pacemaker-cli-utils needs pacemaker and corosync, ifupdown configures the network
+at boot.
 
 The name of the package with Xen's parsers has Xen's version in it, which each release of Debian has its own of: what stands
 here is a regular expression for apt-get(8).

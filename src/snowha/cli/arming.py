@@ -8,18 +8,16 @@ import click
 
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import operating
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE
 from snowha.errors import SiteError
 from snowha.migration import view
 from snowha.operations import disarm as arming
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 
 
 @click.command()
 @FILE
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_JSON
+@EVENTS
 def disarm(file: Path, yes: bool, as_json: bool) -> None:
     """Leave everything alone, and fence nobody, for work on the network.
 
@@ -35,7 +33,7 @@ def disarm(file: Path, yes: bool, as_json: bool) -> None:
 
 @click.command()
 @FILE
-@_JSON
+@EVENTS
 def arm(file: Path, as_json: bool) -> None:
     """End `snow disarm`: Pacemaker and fencing at work again.
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from snowha.cli import waiting
-from snowha.cli.options import FILE, journal_path
+from snowha.cli.options import EVENTS, FILE, journal_path, offered_domains
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import FILE_NAME, NAME
 from snowha.errors import InputError, SiteError
@@ -37,6 +37,7 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
             type=NAME,
             multiple=True,
             metavar="NAME",
+            shell_complete=offered_domains,
             help="Only what this domain needs; repeatable.",
         ),
         click.option(
@@ -80,10 +81,13 @@ def plan(
     until, only = until or "", only or ""
     if save is not None:
         saved_plans.check_target(save)
-    words.check_selection(file, until=until, only=only, domains=domains)
-    passwords = load.passwords(load.reach(file), file)
+    ha = load.read(file)
+    words.check_selection(ha, until=until, only=only, domains=domains)
+    passwords = load.known_passwords(ha)
     with waiting.shown() as doing:
-        ground = load.load(file, remember=True)
+        ground = load.load(ha, remember=True)
+        if passwords is None:
+            passwords = load.passwords(ground, file)
         steps = _chosen(ground, passwords, until, only, domains)
         _warn(preflight.check(ground, passwords))
         _warn_of_own_end(ground, steps)
@@ -96,7 +100,7 @@ def plan(
                 journal.close()
     if save is not None:
         with waiting.shown():
-            inputs = planning.inputs(ground, file)
+            inputs = planning.inputs(ground, ha)
         saved_plans.write(save, made, inputs, until=until, only=only, domains=domains)
     if as_json:
         click.echo(json.dumps({"steps": [{**asdict(one), "due": one.is_due} for one in made]}))
@@ -118,7 +122,7 @@ def plan(
     help="Do what this plan says, if the site is as it was.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+@EVENTS
 def apply(
     file: Path,
     until: str | None,
@@ -141,8 +145,9 @@ def apply(
                 "a saved plan says itself which steps it is about", remedy="leave --until, --only, --domain out"
             )
         until, only, domains = saved.until, saved.only, saved.domains
-    words.check_selection(file, until=until, only=only, domains=domains)
-    with session(file) as here:
+    ha = load.read(file)
+    words.check_selection(ha, until=until, only=only, domains=domains)
+    with session(ha) as here:
         steps = _chosen(here.ground, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
         with waiting.shown() as doing:
@@ -151,7 +156,7 @@ def apply(
                 _warn(preflight.check(here.ground, here.passwords))
             if saved is not None:
                 made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=doing)
-                differences = saved_plans.compare(saved, made, planning.inputs(here.ground, file))
+                differences = saved_plans.compare(saved, made, planning.inputs(here.ground, here.ha))
                 saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
         if not (until or only or domains):

@@ -54,19 +54,22 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     shared: list[Finding] = []
     began = time.monotonic()
     if fix:
-        with session(file, found=shared) as here:
-            findings = _findings(here.ground, here.passwords, shared)
+        with session(load.read(file), found=shared) as here:
+            findings = findings_of(here.ground, here.passwords, shared)
             wanted = judge.fixes(findings, here.ground.hosts)
             if wanted:
                 steps = [step for step in all_steps(here.ground, here.passwords) if step.id in wanted]
                 steps = [replace(step, needs=()) for step in steps]
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
-                findings = _findings(here.ground, here.passwords, shared)
+                findings = findings_of(here.ground, here.passwords, shared)
     else:
-        passwords = load.passwords(load.reach(file), file, all_fenced=False)
+        ha = load.read(file)
+        passwords = load.known_passwords(ha, all_fenced=False)
         with waiting.shown():
-            site = view.look(file)
-        findings = _findings(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
+            site = view.observe(ha)
+            if passwords is None:
+                passwords = load.passwords(site.ground, file, all_fenced=False)
+        findings = findings_of(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -89,7 +92,7 @@ def _explain(code: str, *, as_json: bool) -> None:
         click.echo(json.dumps(explained.data(code)) if as_json else "\n".join(explained.explain(code)))
 
 
-def _findings(
+def findings_of(
     ground: Ground,
     passwords: dict[str, str],
     known: Sequence[Finding],
@@ -97,6 +100,7 @@ def _findings(
     names: Sequence[str] | None = None,
     configs: Sequence[Domain] | None = None,
 ) -> tuple[Finding, ...]:
+    """What is wrong with a site that was loaded. ``known``: what was found wrong before."""
     with waiting.shown():
-        seen = look.look(ground, passwords)
+        seen = look.gather_facts(ground, passwords)
     return judge.judge(ground.site, seen, known, names=names, configs=configs)

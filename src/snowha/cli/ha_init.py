@@ -68,7 +68,7 @@ def init(
     hosts = {word: SshHost(word, word, ssh) for word in servers}
     to = init_files.target(output, replace=force)
     with waiting.shown():
-        found = initial.look(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
+        found = initial.discover(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
     notes = list(init_files.write(to, initial.rendered(found.ha), found.secret, said=found.said))
     for note in (*found.notes, *notes):
         click.echo(note)
@@ -95,7 +95,7 @@ def _addresses(bmcs: tuple[str, ...]) -> dict[str, str]:
 
 def _ask_password() -> str:
     """Typed, and not shown. Never an argument: everybody on this machine could read it there."""
-    if not _is_terminal():
+    if not is_terminal():
         raise InputError(
             "the BMCs' password is neither in snow.conf nor was it given, and there is no terminal to ask on",
             remedy="put it into a file of mode 0600: --bmc-password-file FILE",
@@ -104,5 +104,5 @@ def _ask_password() -> str:
         return str(click.prompt("Password of the BMCs", hide_input=True, err=True))
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
     return sys.stdin.isatty()

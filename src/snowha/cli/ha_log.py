@@ -46,20 +46,13 @@ def log(context: click.Context, file: Path, number: int | None, commands: bool, 
     """
     lost: dict[str, UnreachableError] = {}
     of_site = context.get_parameter_source("file") is not ParameterSource.DEFAULT
-    with _journal(file, lost, of_site=of_site) as journal:
+    with newest(file, lost, of_site=of_site) as journal:
         runs = [run for run in journal.runs() if number in (None, run.id)]
         if number is not None and not runs:
             raise InputError(f"there is no run {number}", where=str(journal.path), remedy="`snow ha log` shows all")
         data = [(run, journal.entries(run.id), journal.commands(run.id)) for run in runs]
     if as_json:
-        click.echo(
-            json.dumps(
-                [
-                    {**asdict(run), "steps": list(map(asdict, entries)), "commands": list(map(asdict, done))}
-                    for run, entries, done in data
-                ]
-            )
-        )
+        click.echo(json.dumps([as_data(*one) for one in data]))
         with after_the_answer():
             view.raise_for_lost(lost)
         return
@@ -70,8 +63,13 @@ def log(context: click.Context, file: Path, number: int | None, commands: bool, 
         view.raise_for_lost(lost)
 
 
+def as_data(run: Run, entries: tuple[Entry, ...], commands: tuple[Done, ...]) -> dict[str, object]:
+    """One run for a script."""
+    return {**asdict(run), "steps": list(map(asdict, entries)), "commands": list(map(asdict, commands))}
+
+
 @contextmanager
-def _journal(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> Iterator[Journal]:
+def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> Iterator[Journal]:
     """This machine's; else, or if ``of_site`` asks for the site of ``file``, the newest copy that its servers have. ``lost`` gets
     the servers that do not answer."""
     path = journal_path()
@@ -80,7 +78,7 @@ def _journal(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) ->
             yield journal
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
-        there = load.reach(file)
+        there = load.connect(load.read(file).content)
         with waiting.shown():
             hosts, silent = view.answering(there.hosts)
             lost.update(silent)

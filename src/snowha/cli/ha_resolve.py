@@ -32,9 +32,10 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     Exits with 0 if nothing is left, else with 4; with 3 if nothing was found and a server does not answer.
     """
     with waiting.shown():
-        seen = view.look(file)
+        ha = load.read(file)
+        seen = view.observe(ha)
         site = seen.ground.site
-        there = load.reach(file)
+        there = load.connect(ha.content)
         found, silent = resolving.look(site, there.hosts)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))

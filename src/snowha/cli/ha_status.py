@@ -4,36 +4,76 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from snowha.cli import waiting
+from snowha.cli import verbosity, waiting
 from snowha.cli.options import FILE
-from snowha.migration import view
+from snowha.migration import load, view
 from snowha.operations import status as running
 from snowha.operations import status_text
+from snowha.operations.status import SiteStatus
 
 
 @click.command()
 @FILE
-@click.option("--json", "as_json", is_flag=True, help="The same as data.")
-def status(file: Path, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Look again and again, on a live screen, until Ctrl-C.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1, max=3600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: from one look to the next.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as data; with --watch, a line for each look.")
+def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
     """Show what is wrong, servers, links, fencing, and where domains run.
 
-    What is wrong comes first, with what to type. The hypervisors are asked, not only Pacemaker; a server that does not answer is
-    reported, and its domains are unknown. For every domain the server that has its images open is shown (snow-lease).
-    Exits with 4 if anything is wrong (WRONG), with 0 if there is nothing but warnings (WARN) and notes (NOTE).
+    What is wrong comes first: since when, what happens by itself, and what to type. The hypervisors are asked, not only
+    Pacemaker; a server that does not answer is reported, and its domains are unknown. For every server the age of the last
+    proof of its fencing is shown, and whether the others have the memory for its domains (ITS LOSS). For every domain the
+    server that has its images open is shown (snow-lease).
+
+    Exits with 4 if anything is wrong (WRONG), or nobody could be asked; with 0 if there is nothing but warnings (WARN) and
+    notes (NOTE). With --watch the last look counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.
     """
-    with waiting.shown():
-        site = view.look(file)
-        seen = running.look(
-            site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings, configs=site.configs
+    if not watch:
+        with waiting.shown():
+            seen = _look(file)
+        click.echo(_data(seen, indent=2) if as_json else "\n".join(_lines(seen)))
+        sys.exit(0 if seen.healthy else 4)
+    from snowha.cli import watching
+
+    if sys.stdout.isatty() and not as_json:
+        stream = verbosity.raw(sys.stdout)
+        sys.exit(watching.on_screen(lambda: _look(file), every, stream=stream, colour="NO_COLOR" not in os.environ))
+    sys.exit(
+        watching.as_lines(
+            lambda: _look(file), every, shown=_data if as_json else lambda one: "\n".join([*_lines(one), ""])
         )
-    if as_json:
-        click.echo(json.dumps({**asdict(seen), "healthy": seen.healthy}, indent=2))
-    else:
-        click.echo("\n".join(status_text.lines(seen, colour="NO_COLOR" not in os.environ)))
-    sys.exit(0 if seen.healthy else 4)
+    )
+
+
+def _look(file: Path) -> SiteStatus:
+    site = view.observe(load.read(file), questions=running.questions)
+    return running.status_of(
+        site.ground.site,
+        site.ground.hosts,
+        domains=site.domains,
+        known=site.findings,
+        configs=site.configs,
+        given=site.ground.definition,
+    )
+
+
+def _data(seen: SiteStatus, *, indent: int | None = None) -> str:
+    return json.dumps(running.as_data(seen), indent=indent)
+
+
+def _lines(seen: SiteStatus) -> list[str]:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return status_text.lines(seen, colour="NO_COLOR" not in os.environ, width=width)

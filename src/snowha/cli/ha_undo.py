@@ -10,13 +10,13 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE
 from snowha.cli.progress import display
 from snowha.cli.session import carry_out, say, session
 from snowha.cli.values import NAME
 from snowha.errors import SiteError
+from snowha.migration import load, words
 from snowha.migration import undo as undoing
-from snowha.migration import words
 from snowha.plan import events
 
 
@@ -24,7 +24,7 @@ from snowha.plan import events
 @FILE
 @click.option("--to", type=NAME, metavar="STEP", help="Back to what the site was after this step or section.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+@EVENTS
 def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
     """Take the migration back, down to the single server.
 
@@ -33,8 +33,9 @@ def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
     kept. Packages stay. Every way back is looked at before the first step: sizes of volumes, room for files, the kept
     configs, and whether xl reads them. A domain that is off stays off. `snow ha apply` does it all again.
     """
-    words.check_selection(file, to=to)
-    with session(file) as here:
+    ha = load.read(file)
+    words.check_selection(ha, to=to)
+    with session(ha) as here:
         with waiting.shown():
             here.ground.on_all(lambda host: host.run(["true"], timeout=30))
             steps = undoing.steps(here.ground, here.passwords, to=to or "")

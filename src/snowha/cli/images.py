@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import FILE, journal_path
-from snowha.cli.progress import display
-from snowha.cli.session import bring_back, its_turn
+from snowha.cli.options import EVENTS, FILE, offered_domains
+from snowha.cli.session import Session, carry_out, session
 from snowha.cli.values import Amount
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, own_machine, view, warm, words
-from snowha.migration.ground import Ground
+from snowha.migration import image_verbs, load, view, warm, words
+from snowha.migration.steps import carried_out
 from snowha.operations.columns import aligned
-from snowha.plan import engine
-from snowha.plan.journal import Journal
-from snowha.plan.step import Reporter, Step
+from snowha.plan.step import Step
 
 _VOLUME = {True: "", False: " (gone)", None: " (not known)"}
-_JSON = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
-_DOMAIN = click.argument("domain")
+_DOMAIN = click.argument("domain", shell_complete=offered_domains)
 
 
 @click.command("list")
@@ -39,7 +37,7 @@ def list_(file: Path, as_json: bool) -> None:
     From any server that answers. Exits with 3, after it has shown what it can, if one does not.
     """
     with waiting.shown():
-        site = view.look(file)
+        site = view.observe(load.read(file))
         if site.reader is None:
             site.raise_for_missing()
         found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
@@ -81,7 +79,7 @@ def list_(file: Path, as_json: bool) -> None:
     metavar="MIB/S",
     help="Read no faster than this while the domain runs.",
 )
-@_JSON
+@EVENTS
 def copy(
     domain: str,
     file: Path,
@@ -102,45 +100,38 @@ def copy(
     """
     if is_cold and max_away is not None:
         raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
-    words.check_domain(file, domain)
-    bring_back(file)
-    ground = _with(file, domain)
     wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
-    _run(
-        ground,
-        Step(
+    with _session(file, domain, starts_left_down=True) as here:
+        step = Step(
             id=f"images.{domain}",
-            title=f"Move {domain} from LVM to {ground.site.paths.images}/{domain}",
+            domain=domain,
+            title=f"Move {domain} from LVM to {here.ground.site.paths.images}/{domain}",
             section="images",
-            check=partial(warm.missing, ground, domain),
-            apply=partial(warm.move, ground, domain, wish),
+            check=partial(warm.missing, here.ground, domain),
+            apply=partial(warm.move, here.ground, domain, wish),
             interrupts=(domain,),
-        ),
-        as_json=as_json,
-    )
+        )
+        _run(here, step, as_json=as_json)
 
 
 @click.command()
 @_DOMAIN
 @FILE
-@_JSON
+@EVENTS
 def verify(domain: str, file: Path, as_json: bool) -> None:
     """Compare DOMAIN's images with what was copied.
 
     They are read back from the storage. Only before the domain runs from them: afterwards they differ.
     """
-    ground = _with(file, domain)
-    _run(
-        ground,
-        _once("verify", f"Verify the images of {domain}", partial(image_verbs.verify, ground, domain)),
-        as_json=as_json,
-    )
+    with _session(file, domain) as here:
+        work = partial(image_verbs.verify, here.ground, domain)
+        _run(here, Step.once("images.verify", f"Verify the images of {domain}", "images", work), as_json=as_json)
 
 
 @click.command()
 @_DOMAIN
 @FILE
-@_JSON
+@EVENTS
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
 def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     """Bring DOMAIN's images back into its volumes.
@@ -148,18 +139,17 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     With everything that was written since, and with the earlier config that names the volumes. DOMAIN must be off,
     kept off by Pacemaker, and is not started.
     """
-    ground = _with(file, domain)
-    work = partial(image_verbs.restore, ground, domain)
+    title = f"Bring {domain} back into its volumes"
     question = f"Write the images of {domain} over its old volumes?"
-    _run(
-        ground, _once("restore", f"Bring {domain} back into its volumes", work, asks=question), as_json=as_json, yes=yes
-    )
+    with _session(file, domain) as here:
+        work = partial(image_verbs.restore, here.ground, domain)
+        _run(here, Step.once("images.restore", title, "images", work, asks=question), as_json=as_json, yes=yes)
 
 
 @click.command()
 @_DOMAIN
 @FILE
-@_JSON
+@EVENTS
 @click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
 def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
@@ -167,39 +157,24 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
 
     Refused unless it runs from images that were verified at least a day ago; --now waives the day.
     """
-    ground = _with(file, domain)
-    work = partial(image_verbs.discard, ground, domain, now=now)
+    title = f"Remove the old volumes of {domain}"
     question = f"Remove the old volumes of {domain}? There is no way back to them."
-    _run(ground, _once("discard", f"Remove the old volumes of {domain}", work, asks=question), as_json=as_json, yes=yes)
+    with _session(file, domain) as here:
+        work = partial(image_verbs.discard, here.ground, domain, now=now)
+        _run(here, Step.once("images.discard", title, "images", work, asks=question), as_json=as_json, yes=yes)
 
 
-def _with(file: Path, domain: str) -> Ground:
-    words.check_domain(file, domain)
-    with waiting.shown():
-        return load.load(file)
+@contextmanager
+def _session(file: Path, domain: str, *, starts_left_down: bool = False) -> Iterator[Session]:
+    """A session for a run that is about one domain alone."""
+    ha = load.read(file)
+    words.check_domain(ha, domain)
+    with session(ha, whole=False, starts_left_down=starts_left_down) as here:
+        yield here
 
 
-def _once(verb: str, title: str, work: Callable[[Reporter], None], *, asks: str | None = None) -> Step:
-    """Something that is asked for each time: it is done when it was carried out in this run."""
-    done: list[bool] = []
-
-    def apply(reporter: Reporter) -> None:
-        work(reporter)
-        done.append(True)
-
-    def check() -> str | None:
-        return None if done else "asked for"
-
-    return Step(id=f"images.{verb}", title=title, section="images", check=check, apply=apply, asks=asks)
-
-
-def _run(ground: Ground, step: Step, *, as_json: bool, yes: bool = True) -> None:
-    with waiting.shown():
-        own_machine.refuse(ground.hosts, [step])
-    with its_turn(ground), display(json=as_json) as monitor, Journal(journal_path()) as journal:
-        confirm = (lambda question: True) if yes else monitor.confirm
-        outcome = engine.run([step], monitor=monitor, journal=journal, confirm=confirm)
-    sys.exit(outcome.exit_code)
+def _run(here: Session, step: Step, *, as_json: bool, yes: bool = True) -> NoReturn:
+    sys.exit(carry_out(here, [carried_out(here.ground, step)], yes=yes, as_json=as_json).exit_code)
 
 
 def _mib(size: int) -> str:

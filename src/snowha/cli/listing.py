@@ -11,9 +11,9 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, offered_domains
 from snowha.errors import InputError, SiteError, SnowError
-from snowha.migration import view
+from snowha.migration import load, view
 from snowha.migration.view import View
 from snowha.operations import domain_list, domain_names, domain_text, guest_systems, roles, status
 from snowha.operations.columns import aligned
@@ -70,7 +70,7 @@ def servers(file: Path, as_json: bool) -> None:
 
 
 @click.command("domain")
-@click.argument("name", metavar="DOMAIN")
+@click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @FILE
 @_JSON
 def domain(name: str, file: Path, as_json: bool) -> None:
@@ -89,8 +89,8 @@ def domain(name: str, file: Path, as_json: bool) -> None:
 
 
 def _look(file: Path) -> tuple[View, SiteStatus]:
-    site = view.look(file)
-    return site, status.look(site.ground.site, site.ground.hosts, domains=site.names(), known=site.findings)
+    site = view.observe(load.read(file))
+    return site, status.status_of(site.ground.site, site.ground.hosts, domains=site.names(), known=site.findings)
 
 
 def _roles(site: View) -> dict[str, tuple[str, ...]]:

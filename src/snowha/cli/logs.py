@@ -45,7 +45,7 @@ class _Whole(logging.Formatter):
         return blot(super().format(record))
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class LogHandler(logging.StreamHandler[TextIO]):
     """Ends with the first line that cannot be written: a run goes on without being watched."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
@@ -62,7 +62,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 def commands_to(stream: TextIO) -> None:
     """Each command on a server as it begins."""
-    handler = _Handler(stream, "")
+    handler = LogHandler(stream, "")
     handler.setLevel(logging.INFO)
     handler.setFormatter(_Short("%(message)s"))
     handler.addFilter(logging.Filter("snowha.commands"))
@@ -75,7 +75,7 @@ def everything_to(path: Path) -> Callable[[str], None]:
 
     Raises InputError.
     """
-    handler = _Handler(_opened(path), str(path))
+    handler = LogHandler(_opened(path), str(path))
     handler.setFormatter(_Whole("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S"))
     _ALL.addHandler(handler)
     _ALL.setLevel(logging.DEBUG)

@@ -80,7 +80,7 @@ def _verbs_of(commands: Iterable[tuple[str, click.Command]]) -> Iterator[str]:
         for number, paragraph in enumerate((command.help or "").split("\n\n")):
             if number:
                 yield ".IP"
-            yield _prose(" ".join(paragraph.split()))
+            yield prose(" ".join(paragraph.split()))
         options = list(_options(command))
         if options:
             yield from (".RS", *options, ".RE")
@@ -92,7 +92,7 @@ def _options(command: click.Command) -> Iterator[str]:
         yield ".TP"
         yield f"{names} \\fI{_text(_value(option))}\\fR" if _value(option) else names
         default = f" Default: {option.default}." if option.show_default else ""
-        yield _prose(f"{option.help}{default}")
+        yield prose(f"{option.help}{default}")
 
 
 def _shown(command: click.Command) -> Iterator[click.Option]:
@@ -116,7 +116,7 @@ def _choices(parameter: click.Parameter) -> str:
     return "|".join(map(str, parameter.type.choices)) if isinstance(parameter.type, click.Choice) else ""
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """A line for each sentence; what stands between backticks is bold."""
     marked = re.sub(r"`([^`]*)`", "\\\\fB\\1\\\\fR", _text(text))
     return "\n".join(re.sub(r"^(?=[.'])", r"\\&", line) for line in re.split(r"(?<=[.?]) (?=[A-Z])", marked))

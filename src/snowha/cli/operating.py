@@ -12,7 +12,7 @@ from pathlib import Path
 from snowha.cli import waiting
 from snowha.cli.options import journal_path
 from snowha.cli.session import Session, carry_out, say
-from snowha.migration import starting, view
+from snowha.migration import load, starting, view
 from snowha.migration.view import View
 from snowha.operations.domain_state import Servers
 from snowha.plan import mirror
@@ -48,8 +48,9 @@ def operating(file: Path) -> Iterator[Operation]:
     path = journal_path()
     prepare(path)
     recorder = Recorder()
+    ha = load.read(file)
     with waiting.shown():
-        site = view.look(file, record=recorder)
+        site = view.observe(ha, record=recorder)
         if len(site.lost) == len(site.ground.hosts):
             view.raise_for_lost(site.lost)
         for error in site.lost.values():
@@ -59,4 +60,4 @@ def operating(file: Path) -> Iterator[Operation]:
             say(said)
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Operation(site, Session(file, site.ground, {}, journal, known=False, since=since))
+        yield Operation(site, Session(ha, site.ground, {}, journal, known=False, since=since))

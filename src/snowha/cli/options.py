@@ -1,24 +1,92 @@
-"""What the verbs of ``snow ha`` share: the file that is read, the journal, the site loaded for looking or for changing."""
+"""What the verbs share: where ha.toml is read from, how the servers are reached for it, and the journal."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from snowha.cli.values import FILE_NAME
-from snowha.errors import InputError
+from snowha.errors import InputError, SnowError
 
-FILE = click.option(
+HERE = Path("ha.toml")
+_NAMED = "snowha.site"
+"""Key of what the command line says of the site, in the context that its groups and its verb share (click.Context.meta)."""
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Before the verb or behind it: what is said last counts."""
+    named = context.meta.setdefault(_NAMED, {})
+    if value is not None:
+        named[parameter.name] = value
+
+
+SITE = click.option(
+    "--site",
+    metavar="SERVER",
+    is_eager=True,
+    expose_value=False,
+    callback=_keep,
+    help="Use the ha.toml that SERVER keeps, over ssh.",
+)
+SSH_CONFIG = click.option(
+    "--ssh-config",
+    type=FILE_NAME,
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_keep,
+    help="OpenSSH configuration to reach the servers with, in place of the one in ha.toml.",
+)
+
+
+def _file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    """The ha.toml of the command line: --file, --site, the one in this folder, the one that this server keeps."""
+    from snowha.site import definition as copies
+
+    named = context.meta.get(_NAMED, {})
+    server, config = named.get("site"), named.get("ssh_config")
+    here = next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
+    if context.resilient_parsing:  # a shell completes a word: no server is asked
+        return value or here
+    from snowha.migration import load
+
+    load.chosen.ssh_config = str(config.absolute()) if config is not None else ""
+    if server is None:
+        return value or here
+    if value is not None:
+        raise click.UsageError("--file and --site exclude each other: each names an ha.toml")
+    from snowha.cli import waiting
+    from snowha.migration import definition
+
+    context.set_parameter_source(str(parameter.name), ParameterSource.COMMANDLINE)  # it is not the default
+    with waiting.shown():
+        return definition.fetch(server, load.chosen.ssh_config)
+
+
+_FILE = click.option(
     "--file",
     "-f",
     type=FILE_NAME,
-    default=Path("ha.toml"),
-    show_default=True,
     metavar="FILE",
-    help="What the cluster shall be.",
+    callback=_file,
+    help="What the cluster shall be. Default: ha.toml in this folder, else /etc/snow-ha/ha.toml.",
 )
+
+EVENTS = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+"""Of a verb that changes something."""
+
+
+def FILE(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--file``, ``--site`` and ``--ssh-config`` of a verb, which gets the ha.toml that they mean as ``file``."""
+    for option in (SSH_CONFIG, SITE, _FILE):
+        command = option(command)
+    return command
 
 
 def journal_path() -> Path:
@@ -31,3 +99,14 @@ def journal_path() -> Path:
         return Path.home() / ".local/state/snow-ha/journal.sqlite"
     except RuntimeError:  # neither HOME nor an entry in passwd(5)
         raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
+
+
+def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
+    from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
+    from snowha.site import ha_toml
+
+    file = context.params.get("file") or HERE
+    with suppress(SnowError):
+        return [name for name in ha_toml.parse(user_file.read(file), where=str(file)).domains if name.startswith(typed)]
+    return []

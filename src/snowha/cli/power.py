@@ -12,7 +12,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import operating
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
 from snowha.errors import InputError, SiteError
 from snowha.migration import load, view
@@ -27,7 +27,7 @@ _QUESTIONS: dict[power.Verb, str] = {
 def _verb(command: Callable[..., Any]) -> Callable[..., Any]:
     """What all of them take."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Events as JSON lines."),
+        EVENTS,
         click.option(
             "--timeout",
             type=Amount("seconds", "600"),
@@ -37,7 +37,7 @@ def _verb(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Give up on a domain after this.",
         ),
         FILE,
-        click.argument("names", nargs=-1, required=True, metavar="DOMAIN..."),
+        click.argument("names", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=offered_domains),
     ):
         command = option(command)
     return command
@@ -122,7 +122,7 @@ def _carry_out(
 
 
 @click.command()
-@click.argument("name", metavar="DOMAIN")
+@click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @FILE
 def console(name: str, file: Path) -> None:
     """Open a domain's console, on the server that runs it.
@@ -130,12 +130,13 @@ def console(name: str, file: Path) -> None:
     Ctrl-] leaves it.
     """
     with waiting.shown():
-        site = view.look(file)
+        ha = load.read(file)
+        site = view.observe(ha)
         (found, *more) = domain_names.chosen([name], site.names())
         if more:
             raise InputError(f"{name} is more than one domain", remedy="name one")
         hosts = site.ground.hosts
         state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), found)
     server, running = state.only_one()
-    argv = load.terminal(file, server, ["xl", "console", running.name])
+    argv = load.terminal(ha.content, server, ["xl", "console", running.name])
     os.execvp(argv[0], argv)

@@ -267,7 +267,7 @@ class LiveDisplay:
         self._ends: float | None = None
         """When the run is expected to end (time.monotonic), if that is known."""
         self._live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=8, transient=True, redirect_stderr=False
+            console=console, get_renderable=self.render, refresh_per_second=8, transient=True, redirect_stderr=False
         )
 
     def __call__(self, event: events.Event, /) -> None:
@@ -336,7 +336,7 @@ class LiveDisplay:
             dim = "dim" if line.style == "dim" else ""
             self._console.print(mark + Text(line.text, style=dim), soft_wrap=True)
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.spinner import Spinner

@@ -11,7 +11,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import Operation, operating
-from snowha.cli.options import FILE
+from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
 from snowha.errors import InputError, SiteError
 from snowha.operations import domain_names, move_plan
@@ -35,12 +35,12 @@ _SERVER = click.argument("server", metavar="SERVER")
 
 
 @click.command()
-@click.argument("name", metavar="DOMAIN")
+@click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @click.argument("server", metavar="[SERVER]", required=False)
 @FILE
 @_TIMEOUT
 @_RESTART
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+@EVENTS
 def move(name: str, server: str | None, file: Path, timeout: float, restart: bool, as_json: bool) -> None:
     """Move a domain to another server while it runs.
 
@@ -84,7 +84,7 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
 @click.command()
 @_SERVER
 @FILE
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
+@EVENTS
 def undrain(server: str, file: Path, as_json: bool) -> None:
     """Let a drained server run domains again.
 

@@ -28,7 +28,7 @@ from snowha.site.rules import Finding
 class Session:
     """The site, the BMCs' passwords, and the journal that this run is noted in."""
 
-    file: Path
+    ha: load.HaToml
     ground: Ground
     passwords: dict[str, str]
     journal: Journal
@@ -39,47 +39,52 @@ class Session:
 
 
 @contextmanager
-def session(file: Path, *, found: list[Finding] | None = None) -> Iterator[Session]:
+def session(
+    ha: load.HaToml, *, whole: bool = True, starts_left_down: bool = True, found: list[Finding] | None = None
+) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here. What can be known
-    without a server (``file``, the passwords) is known before one is asked.
+    without a server (the passwords) is known before one is asked.
 
+    ``whole``: it may be about any part of the site; else it needs no password of a BMC, nor the answers to all that the last run
+    looked at. ``starts_left_down``: a domain that an earlier run shut down and could not start again is started first.
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
     path = journal_path()
     prepare(path)
     recorder = Recorder()
-    there = load.reach(file)
+    there = load.connect(ha.content)
     try:
-        passwords = load.passwords(there, file, all_fenced=found is None)
+        passwords = load.known_passwords(ha, all_fenced=found is None) if whole else {}
     except InputError:
-        _bring_back(there)  # no file of a password is worth a domain that stays down
+        if starts_left_down:
+            _bring_back(there)  # no file of a password is worth a domain that stays down
         raise
-    recorder.hide(passwords.values())
     with waiting.shown() as doing:
         doing("asking the servers what there is")
-        _bring_back(there)
+        if starts_left_down:
+            _bring_back(there)
         said = mirror.adopt(path, list(there.hosts.values()), there.name)
         if said:
             say(said)
         unfinished = _unfinished(path)
-        if comeback.concerns(unfinished):
+        if comeback.concerns(there.servers, unfinished):
             with load.turn(there, say):
                 comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
-            _bring_back(there)
-        questions = _questions(path)
-        ground = load.load(file, remember=True, record=recorder, questions=questions, found=found)
+            if starts_left_down:
+                _bring_back(there)
+        questions = _questions(path) if whole else {}
+        ground = load.load(ha, remember=True, record=recorder, questions=questions, found=found)
+        if passwords is None:
+            passwords = load.passwords(ground, ha.path, all_fenced=found is None)
+    recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Session(file, ground, passwords, journal, known=bool(questions), since=since)
+        yield Session(ha, ground, passwords, journal, known=bool(questions), since=since)
 
 
-def bring_back(file: Path) -> None:
+def _bring_back(there: load.Connections) -> None:
     """Start what an earlier run shut down and could not start again, before anything else is looked at."""
-    _bring_back(load.reach(file))
-
-
-def _bring_back(there: load.Reach) -> None:
     with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
         if left_down.noted(there.first):
             with load.turn(there, say):
@@ -109,7 +114,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def its_turn(site: Ground | load.Reach) -> Iterator[None]:
+def its_turn(site: Ground | load.Connections) -> Iterator[None]:
     """To be the only run on ``site``. Raises SiteError, which names another one."""
     with ExitStack() as held:
         with waiting.shown():
@@ -129,7 +134,7 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
     with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
         if due:
             here.ground.renew()
-        watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name)
+        watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name, steps)
         confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
         with watching:
             outcome = engine.run(steps, monitor=watching, journal=here.journal, confirm=confirm, since=here.since)

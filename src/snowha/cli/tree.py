@@ -7,6 +7,7 @@ import click
 from snowha import __version__
 from snowha.cli import verbosity
 from snowha.cli.lazy import LazyGroup, Verb
+from snowha.cli.options import SITE, SSH_CONFIG
 
 HA = {
     "init": Verb("ha_init:init", "Look at the site and write ha.toml."),
@@ -15,6 +16,8 @@ HA = {
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
     "resolve": Verb("ha_resolve:resolve", "Show what broken live migrations have left, and what would be done."),
+    "metrics": Verb("ha_metrics:metrics_", "Print the state of the site as metrics for Prometheus."),
+    "report": Verb("ha_report:report_", "Write one archive for a support case, without secrets."),
     "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
     "undo": Verb("ha_undo:undo", "Take the migration back, down to the single server."),
 }
@@ -100,6 +103,8 @@ def lab() -> None:
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@SITE
+@SSH_CONFIG
 @click.version_option(__version__, prog_name="snow")
 def snow() -> None:
     """Highly available service domains for sNow! sites.

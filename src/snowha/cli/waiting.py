@@ -38,7 +38,7 @@ def shown() -> Iterator[Callable[[str], None]]:
     if verbosity.chosen.quiet or verbosity.chosen.verbose or _line is not None or not sys.stderr.isatty():
         yield lambda text: None
         return
-    _line = line = _Line()
+    _line = line = Line()
     try:
         yield line.doing
     finally:
@@ -67,7 +67,7 @@ def text(doing: str, waits: Sequence[Wait], now: float) -> str:
     return " · ".join(part for part in (doing, what) if part)
 
 
-class _Line:
+class Line:
     """It comes after PATIENCE_S, by a thread of its own, and goes with ``end``."""
 
     def __init__(self) -> None:
@@ -129,5 +129,5 @@ class _Line:
         return Text(text(self._said, waits(), now), style="dim", no_wrap=True, overflow="ellipsis")
 
 
-_line: _Line | None = None
+_line: Line | None = None
 """The one that is shown."""

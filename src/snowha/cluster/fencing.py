@@ -24,6 +24,8 @@ twice that (seen: 60 s, and 28 s)."""
 _PROBE_S = 40
 """For the agent's own limit on one call of ipmitool, which is on when it is not run by Pacemaker (20 s by default)."""
 
+SECRETS = "/etc/snow-ha/fence"
+"""Where the servers have the password scripts."""
 SECRET_MODE = 0o700
 """Of the password script and its folder; root owns both. The agent runs it as root."""
 
@@ -94,7 +96,7 @@ def reason_in(output: str) -> str:
     return next((line for line in reversed(lines) if not _GENERAL.search(line)), lines[-1] if lines else "")
 
 
-def secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
+def render_secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
     """A /bin/sh script that prints ``password`` and nothing else. To be written with mode 0700, owned by root.
 
     Raises InputError for a password that ``agent`` cannot carry. The message does not show it.
@@ -105,12 +107,25 @@ def secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
             f"this password of a fence device cannot be used: {wrong}",
             remedy="set another one in the BMC, and write it into its secret file",
         )
+    return _script(password)
+
+
+def _script(password: str) -> str:
     # printf and not echo: dash's echo interprets backslashes. '%s' so that a percent sign is a percent sign.
     return (
         "#!/bin/sh\n"
         "# Prints the password of a fence device. For root alone; written by snow-ha.\n"
         f"printf '%s\\n' {shlex.quote(password)}\n"
     )
+
+
+def password_in(script: str) -> str:
+    """The password that a script of ``secret_script`` prints; empty for any other text."""
+    try:
+        words = shlex.split(script)
+    except ValueError:
+        return ""
+    return words[-1] if words and _script(words[-1]) == script else ""
 
 
 def device_of(server: Server) -> FenceDevice:

@@ -37,8 +37,8 @@ look() {
 }
 look "$1"
 """
-_STAT = _LOOK + "printf '%s\\n' \"$said\"\n"
-_READ = _LOOK + 'exec base64 -w 0 -- "$1"\n'
+STAT = _LOOK + "printf '%s\\n' \"$said\"\n"
+READ = _LOOK + 'exec base64 -w 0 -- "$1"\n'
 _SHA256 = _LOOK + 'exec sha256sum < "$1"\n'
 
 _KEEP = """\
@@ -58,7 +58,7 @@ keep() {
 lasting() { sync -- "$@" ${kept:+"$kept" "${kept%/*}"}; }
 """
 # Parameters: folder, end of the names. A line a file: its path and its content, both base64: a name may hold anything.
-_READ_FOLDER = """\
+READ_FOLDER = """\
 export LC_ALL=C; set -eu
 for file in "$1"/*"$2"; do
     [ -f "$file" ] || continue
@@ -91,7 +91,7 @@ echo changed
 # Parameters: path, mode, owner, where earlier versions go, name of this one. Empty: not asked for.
 # stdin: size and sha256 of the content, and a name for the new file that nobody can know before, a newline, the content.
 # A connection that breaks half way leaves less than its size. Processes are few: each costs more than what it does.
-_WRITE = (
+WRITE = (
     _KEEP
     + """\
 read -r size sum token
@@ -142,7 +142,7 @@ echo changed
 """
 )
 # Parameters: path, where earlier versions go, name of this one. A link is removed itself, not what it points to.
-_REMOVE = (
+REMOVE = (
     _KEEP
     + """\
 folder=$(readlink -f -- "$(dirname -- "$1")") || { echo same; exit 0; }
@@ -160,7 +160,7 @@ echo changed
 """
 )
 # Parameters: path, mode, owner.
-_MAKE_DIR = """\
+MAKE_DIR = """\
 export LC_ALL=C; set -eu; umask 022
 if [ -d "$1" ]; then
     mode=$(stat -L -c %a -- "$1"); owner=$(stat -L -c '%U:%G' -- "$1"); ids=$(stat -L -c '%u:%g' -- "$1")
@@ -226,14 +226,14 @@ def call_of(argv: Sequence[str], input: str | bytes = b"") -> FileCall | None:
 
 
 _VERBS: dict[str, Verb] = {
-    _STAT: "stat",
-    _READ: "read",
+    STAT: "stat",
+    READ: "read",
     _SHA256: "hash",
-    _READ_FOLDER: "folder",
+    READ_FOLDER: "folder",
     _ABSENT_OF: "absent",
-    _WRITE: "write",
-    _REMOVE: "remove",
-    _MAKE_DIR: "make",
+    WRITE: "write",
+    REMOVE: "remove",
+    MAKE_DIR: "make",
     _KEPT_OF: "kept",
     _LINK: "link",
 }
@@ -241,7 +241,7 @@ _VERBS: dict[str, Verb] = {
 
 def stat(host: Host, path: str) -> FileFacts | None:
     """The facts of a file or folder, None if it is not there. Raises CommandError if that cannot be said."""
-    completed = _script(host, "look at", _STAT, path)
+    completed = _script(host, "look at", STAT, path)
     if completed is None:
         return None
     mode, owner, group, size, kind = completed.stdout.strip().split(" ", 4)
@@ -255,7 +255,7 @@ def exists(host: Host, path: str) -> bool:
 
 def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
     """The content, byte for byte, None if the file is not there. For configs and keys: all of it is in memory."""
-    completed = _script(host, "read", _READ, path, timeout=timeout)
+    completed = _script(host, "read", READ, path, timeout=timeout)
     if completed is None:
         return None
     try:
@@ -266,7 +266,7 @@ def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
 
 def read_folder(host: Host, folder: str, suffix: str, *, timeout: float = 60.0) -> dict[str, bytes]:
     """Path and content of every file in ``folder`` whose name ends in ``suffix``, in one go. Empty if there is none."""
-    completed = host.run(["sh", "-c", _READ_FOLDER, "sh", _checked(folder), suffix], timeout=timeout)
+    completed = host.run(["sh", "-c", READ_FOLDER, "sh", _checked(folder), suffix], timeout=timeout)
     found = {}
     for line in completed.stdout.splitlines():
         path, _, content = line.partition(" ")
@@ -319,7 +319,7 @@ def write_file(
     message = f"{len(data)} {hashlib.sha256(data).hexdigest()} {secrets.token_hex(8)}\n".encode() + data
     octal = "" if mode is None else f"{mode:o}"
     root, version = _keeping(keep, kept)
-    return _changed(host, "write", _WRITE, path, octal, _owner(owner), root, version, input=message, timeout=timeout)
+    return _changed(host, "write", WRITE, path, octal, _owner(owner), root, version, input=message, timeout=timeout)
 
 
 @dataclass(frozen=True)
@@ -350,12 +350,12 @@ def make_link(host: Host, path: str, target: str) -> bool:
 
 def remove_file(host: Host, path: str, *, keep: bool = True, kept: str = KEPT) -> bool:
     """Remove a file or link; True if there was one. Raises CommandError, also if it is a folder."""
-    return _changed(host, "remove", _REMOVE, path, *_keeping(keep, kept))
+    return _changed(host, "remove", REMOVE, path, *_keeping(keep, kept))
 
 
 def make_dir(host: Host, path: str, *, mode: int | None = None, owner: str | None = None) -> bool:
     """Make a folder and those above it (0755 unless given; mode and owner of one that is there stay unless given)."""
-    return _changed(host, "make", _MAKE_DIR, path, "" if mode is None else f"{mode:o}", _owner(owner))
+    return _changed(host, "make", MAKE_DIR, path, "" if mode is None else f"{mode:o}", _owner(owner))
 
 
 def _keeping(keep: bool, kept: str) -> tuple[str, str]:

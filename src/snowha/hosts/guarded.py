@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from snowha.errors import LostLockError, UnreachableError
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.guard import Refusal, guarded, is_refusal, refusal_of
-from snowha.hosts.process import failed
 from snowha.hosts.reading import only_looks
 from snowha.hosts.remember import ResettableHost
 
@@ -89,7 +90,7 @@ class Guard:
         if first is None or not self.times(first.name):
             return
         try:
-            _run(self, first, ["true"])
+            _run(self, first, Request(("true",), input="", timeout=60.0, on_line=None))
         except UnreachableError:
             return  # nothing can be said
 
@@ -122,58 +123,36 @@ class Guard:
             return server in self._ended
 
 
-class GuardedHost:
+class GuardedHost(BaseHost):
     """Passes everything on to ``host``; what is not known to only look is carried out there only while the lock is held.
 
     Raises LostLockError, from then on for each such command, once the lock is lost: the command was not carried out.
     """
 
     def __init__(self, host: ResettableHost, guard: Guard) -> None:
+        super().__init__(host.name)
         self._host = host
         self._guard = guard
-
-    @property
-    def name(self) -> str:
-        return self._host.name
 
     def reset(self) -> None:
         self._host.reset()
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """As the host's own."""
-        if not self._guard.token or only_looks(argv, input):
-            return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
-        completed = _run(self._guard, self._host, argv, input=input, timeout=timeout, on_line=on_line)
-        if check and not completed.ok:
-            raise failed(self.name, completed)
-        return completed
+    def _run(self, request: Request) -> Completed:
+        if not self._guard.token or only_looks(request.argv, request.input):
+            return request.on(self._host)
+        return _run(self._guard, self._host, request)
 
 
-def _run(
-    guard: Guard,
-    host: Host,
-    argv: Sequence[str],
-    *,
-    input: str | bytes = "",
-    timeout: float = 60.0,
-    on_line: Callable[[str], None] | None = None,
-) -> Completed:
-    """Run ``argv`` if the lock is held there, or is about to be again. Raises LostLockError, and as the host's own."""
+def _run(guard: Guard, host: Host, request: Request) -> Completed:
+    """Have ``host`` run it if the lock is held there, or is about to be again. Raises LostLockError, and as the host's own."""
     token = guard.token
-    words, heard = guarded(argv, guard.path, token), _without_refusal(on_line, token)
+    words = tuple(guarded(request.argv, guard.path, token))
+    asked = replace(request, argv=words, on_line=_without_refusal(request.on_line, token))
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        guard.check(argv)
+        guard.check(request.argv)
         times = guard.times(host.name)
-        completed = host.run(words, input=input, timeout=timeout, check=False, on_line=heard)
+        completed = asked.on(host)
         refusal = refusal_of(completed.returncode, completed.stderr, token)
         if refusal is None:
             return completed

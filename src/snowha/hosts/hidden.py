@@ -7,19 +7,19 @@ import shlex
 from collections.abc import Iterable
 
 HIDDEN = "***"
-_known: set[str] = set()
+known: set[str] = set()
 
 
 def hide(secret: str) -> str:
     """``secret`` itself; from now on no log of this process shows it."""
     if secret:
-        _known.add(secret)
+        known.add(secret)
     return secret
 
 
 def blot(text: str, secrets: Iterable[str] | None = None) -> str:
     """``text`` without ``secrets`` (those that were told to ``hide``), as they are, as a shell quotes them and as JSON does."""
-    for secret in tuple(_known) if secrets is None else secrets:
+    for secret in tuple(known) if secrets is None else secrets:
         quoted = shlex.quote(secret)
         for form in (secret, quoted[1:-1] if quoted != secret else secret, json.dumps(secret)[1:-1]):
             text = text.replace(form, HIDDEN)

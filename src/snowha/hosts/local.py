@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from snowha.hosts import trace
 from snowha.hosts.api import Completed
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.guard import given
-from snowha.hosts.process import as_bytes, execute, failed, too_slow
+from snowha.hosts.process import as_bytes, execute, too_slow
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -29,41 +30,38 @@ def _home() -> str:
         return "/"
 
 
-class LocalHost:
-    """Commands on this machine. ``environment`` is added to the scrubbed one, for those who ask."""
+class LocalHost(BaseHost):
+    """Commands on this machine. One that is not there ends with 127, one that cannot be run with 126, as in a shell.
+    ``environment`` is added to the scrubbed one, for those who ask."""
 
     def __init__(self, name: str = "localhost", *, environment: Mapping[str, str] | None = None) -> None:
-        self._name = name
+        super().__init__(name)
         self._environment = dict(environment or {})
 
-    @property
-    def name(self) -> str:
-        return self._name
+    def reset(self) -> None:
+        """There is no connection to drop."""
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """See Host.run. A command that is not there ends with 127, one that cannot be run with 126, as in a shell."""
-        words = tuple(argv)
-        with trace.given(self.name, given(words), input) as command:
-            completed = self._run(words, as_bytes(input), timeout, on_line)
+    def terminal(self, argv: Sequence[str]) -> list[str]:
+        """What runs ``argv`` with this terminal, to be executed in place of this process."""
+        return list(argv)
+
+    def _run(self, request: Request) -> Completed:
+        with trace.given(self.name, given(request.argv), request.input) as command:
+            completed = self._carry_out(request)
             command.status = completed.returncode
-        if check and not completed.ok:
-            raise failed(self.name, completed)
         return completed
 
-    def _run(
-        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
-    ) -> Completed:
+    def _carry_out(self, request: Request) -> Completed:
+        words, timeout = request.argv, request.timeout
         environment = scrubbed_environment() | self._environment
         try:
-            ended = execute(words, environment=environment, input=input, timeout=timeout, on_line=on_line)
+            ended = execute(
+                words,
+                environment=environment,
+                input=as_bytes(request.input),
+                timeout=timeout,
+                on_line=request.on_line,
+            )
         except FileNotFoundError:
             return Completed(given(words), 127, "", f"{words[0]}: not found\n")
         except PermissionError:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from snowha.errors import UnreachableError
 from snowha.hosts.api import Completed
+from snowha.hosts.base import BaseHost, Request
 
 
-class LostHost:
+class LostHost(BaseHost):
     """In place of a host, for a run that goes on without it."""
 
     def __init__(self, name: str, error: UnreachableError) -> None:
-        self._name = name
+        super().__init__(name)
         self._error = error
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
+    def _run(self, request: Request) -> Completed:
         """Raises UnreachableError: what was said when it was asked."""
         raise UnreachableError(self._error.message, where=self._error.where, remedy=self._error.remedy)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 from snowha.hosts.api import Completed
-from snowha.hosts.process import as_bytes, failed
+from snowha.hosts.base import BaseHost, Request
+from snowha.hosts.process import as_bytes
 
 
 @dataclass(frozen=True)
@@ -24,50 +25,35 @@ class Call:
     stdin: bytes | None = None
 
 
-class PlaybackHost:
+class PlaybackHost(BaseHost):
     """Answers exactly ``calls``, in their order. ``delay``: seconds that every answer takes.
 
     Any other call raises AssertionError, and so does ``close`` (or the end of ``with``) while calls are left.
     """
 
     def __init__(self, name: str, calls: Sequence[Call], *, delay: float = 0.0) -> None:
-        self._name = name
+        super().__init__(name)
         self._left = list(calls)
         self._delay = delay
         self._lock = threading.Lock()
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        words = tuple(argv)
+    def _run(self, request: Request) -> Completed:
+        words = request.argv
         with self._lock:
             assert self._left, f"{self.name}: nothing more was expected, but this came: {shlex.join(words)}"
             call = self._left[0]
             assert call.argv == words, f"{self.name}: expected {shlex.join(call.argv)}, got {shlex.join(words)}"
             if call.stdin is not None:
-                assert call.stdin == as_bytes(input), (
-                    f"{self.name}: {shlex.join(words)} was given other input: {input!r}"
+                assert call.stdin == as_bytes(request.input), (
+                    f"{self.name}: {shlex.join(words)} was given other input: {request.input!r}"
                 )
             del self._left[0]
         if self._delay:
             time.sleep(self._delay)
-        if on_line is not None:
+        if request.on_line is not None:
             for line in (call.stdout + call.stderr).splitlines():
-                on_line(line)
-        completed = Completed(words, call.returncode, call.stdout, call.stderr)
-        if check and not completed.ok:
-            raise failed(self.name, completed)
-        return completed
+                request.on_line(line)
+        return Completed(words, call.returncode, call.stdout, call.stderr)
 
     def close(self) -> None:
         left = "\n".join(shlex.join(call.argv) for call in self._left)

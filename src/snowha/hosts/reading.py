@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from itertools import dropwhile
 
+from snowha.hosts.batch import LIMITED
 from snowha.hosts.files import call_of
 
 _ALWAYS = frozenset(
@@ -35,7 +36,7 @@ _LOOKING_SCRIPT = re.compile(
 )
 
 
-def looking(script: str) -> str:
+def read_only_script(script: str) -> str:
     """``script`` itself, a fixed one of ours that changes nothing on the host that runs it."""
     _ours.add(script)
     return script
@@ -57,6 +58,8 @@ def batch_of(argv: Sequence[str], input: str | bytes) -> list[list[str]] | None:
 
 def only_looks(argv: Sequence[str], input: str | bytes = b"") -> bool:
     """Whether ``argv`` is known to change nothing on the host that runs it."""
+    if tuple(argv[: len(LIMITED)]) == LIMITED:
+        argv = argv[len(LIMITED) + 1 :]
     if call := call_of(argv, input):
         return not call.changes
     words = list(argv)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from snowha.errors import LostLockError
 from snowha.hosts.api import Completed
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.files import FileCall, call_of
-from snowha.hosts.process import failed
 from snowha.hosts.reading import batch_of, only_looks
 from snowha.hosts.remember import ResettableHost
 
@@ -30,46 +30,33 @@ class Command:
     """Its exit status; None if it did not end by itself or the connection broke."""
 
 
-class RecordingHost:
+class RecordingHost(BaseHost):
     """Passes everything on to ``host``, and tells ``record`` of each command that is not known to only look."""
 
     def __init__(self, host: ResettableHost, record: Callable[[Command], None]) -> None:
+        super().__init__(host.name)
         self._host = host
         self._record = record
-
-    @property
-    def name(self) -> str:
-        return self._host.name
 
     def reset(self) -> None:
         self._host.reset()
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """As the host's own."""
-        if only_looks(argv, input):
-            return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
+    def _run(self, request: Request) -> Completed:
+        if only_looks(request.argv, request.input):
+            return request.on(self._host)
         at, begin = time.time(), time.monotonic()
         completed: Completed | None = None
         refused = False
         try:
-            completed = self._host.run(argv, input=input, timeout=timeout, check=False, on_line=on_line)
+            completed = request.on(self._host)
         except LostLockError as error:  # of this command, or of another that was to be run while this one goes on
-            refused = error.command == tuple(argv)
+            refused = error.command == request.argv
             raise
         finally:
-            if not (refused or (completed and _left_as_it_was(argv, completed))):
+            if not (refused or (completed and _left_as_it_was(request.argv, completed))):
                 status = completed.returncode if completed else None
-                self._record(Command(self.name, text_of(argv, input), at, time.monotonic() - begin, status))
-        if check and not completed.ok:
-            raise failed(self.name, completed)
+                text = text_of(request.argv, request.input)
+                self._record(Command(self.name, text, at, time.monotonic() - begin, status))
         return completed
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
-from snowha.hosts.process import failed
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.reading import only_looks
 from snowha.hosts.recording import text_of
 
@@ -36,19 +36,16 @@ Pretend = Callable[[Sequence[str], Completed | None], str | None]
 server answered. None: nothing to say."""
 
 
-class RehearsalHost:
+class RehearsalHost(BaseHost):
     """``host`` with nothing changed. ``written`` and ``commands`` are what would have been done, in order."""
 
     def __init__(self, host: Host, pretend: Pretend) -> None:
+        super().__init__(host.name)
         self._host = host
         self._pretend = pretend
         self._overlay: dict[str, tuple[bytes | None, int]] = {}
         self.written: list[Written] = []
         self.commands: list[str] = []
-
-    @property
-    def name(self) -> str:
-        return self._host.name
 
     def take(self) -> tuple[tuple[Written, ...], tuple[str, ...]]:
         """What was noted since the last time."""
@@ -56,29 +53,19 @@ class RehearsalHost:
         self.written, self.commands = [], []
         return noted
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """As the host's own, for whoever looks."""
+    def _run(self, request: Request) -> Completed:
+        argv, input = request.argv, request.input
         call = files.call_of(argv, input)
         if call is not None:
-            completed = self._file(call, argv, input, timeout)
+            completed = self._file(call, argv, input, request.timeout)
         elif only_looks(argv, input):
-            completed = self._look(argv, input, timeout)
+            completed = self._look(argv, input, request.timeout)
         else:
             self.commands.append(text_of(argv, input))
             completed = Completed(tuple(argv), 0, self._pretend(argv, None) or "", "")
-        if on_line is not None:
+        if request.on_line is not None:
             for line in completed.stdout.splitlines():
-                on_line(line)
-        if check and not completed.ok:
-            raise failed(self.name, completed)
+                request.on_line(line)
         return completed
 
     def _look(self, argv: Sequence[str], input: str | bytes, timeout: float) -> Completed:

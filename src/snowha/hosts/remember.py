@@ -10,27 +10,28 @@ time. On a finished site that is all that there is to do.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.batch import run_all
-from snowha.hosts.process import as_bytes, failed
+from snowha.hosts.process import as_bytes
 from snowha.hosts.reading import only_looks
 
-_looking: ContextVar[bool] = ContextVar("looking", default=False)
+_for_prefetch: ContextVar[bool] = ContextVar("for_prefetch", default=False)
 
 
 @contextmanager
-def looking() -> Iterator[None]:
+def for_prefetch() -> Iterator[None]:
     """What is asked in this block is asked to look, and will be asked again in the next run."""
-    token = _looking.set(True)
+    token = _for_prefetch.set(True)
     try:
         yield
     finally:
-        _looking.reset(token)
+        _for_prefetch.reset(token)
 
 
 @runtime_checkable
@@ -40,18 +41,15 @@ class ResettableHost(Host, Protocol):
     def reset(self) -> None: ...
 
 
-class RememberingHost:
+class RememberingHost(BaseHost):
     """Passes commands on to ``host``, the same one only once, until ``forget`` is called; from then on all of them."""
 
     def __init__(self, host: ResettableHost) -> None:
+        super().__init__(host.name)
         self._host = host
         self._lock = threading.Lock()
         self._answers: dict[tuple[tuple[str, ...], bytes], tuple[threading.Lock, list[Completed]]] | None = {}
         self._questions: dict[tuple[str, ...], None] = {}
-
-    @property
-    def name(self) -> str:
-        return self._host.name
 
     def ask(self, questions: Sequence[Sequence[str]]) -> None:
         """Ask all of ``questions`` in one go. Those that are not known to only look are left out, wherever they come from.
@@ -64,7 +62,7 @@ class RememberingHost:
                     self._answers[answer.argv, b""] = (threading.Lock(), [answer])
 
     def asked(self) -> tuple[tuple[str, ...], ...]:
-        """The commands without input that were run ``looking``, in order."""
+        """The commands without input that were run in a block of ``for_prefetch``, in order."""
         with self._lock:
             return tuple(self._questions)
 
@@ -82,29 +80,19 @@ class RememberingHost:
     def reset(self) -> None:
         self._host.reset()
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """As the host's own. An answer is remembered whether the command failed or not; not being reached is not."""
+    def _run(self, request: Request) -> Completed:
+        """An answer is remembered whether the command failed or not; not being reached is not."""
         with self._lock:
-            if _looking.get() and not input:
-                self._questions.setdefault(tuple(argv))
-            if self._answers is None or on_line is not None:
+            if _for_prefetch.get() and not request.input:
+                self._questions.setdefault(request.argv)
+            if self._answers is None or request.on_line is not None:
                 known = None
             else:
-                known = self._answers.setdefault((tuple(argv), as_bytes(input)), (threading.Lock(), []))
+                known = self._answers.setdefault((request.argv, as_bytes(request.input)), (threading.Lock(), []))
         if known is None:
-            return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
+            return request.on(self._host)
         asking, answer = known
         with asking:
             if not answer:
-                answer.append(self._host.run(argv, input=input, timeout=timeout, check=False))
-        if check and not answer[0].ok:
-            raise failed(self.name, answer[0])
+                answer.append(request.on(self._host))
         return answer[0]

@@ -16,9 +16,10 @@ from pathlib import Path
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts import trace, user_file
 from snowha.hosts.api import Completed
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.guard import given
 from snowha.hosts.local import scrubbed_environment
-from snowha.hosts.process import Ended, as_bytes, execute, failed, too_slow
+from snowha.hosts.process import Ended, as_bytes, execute, too_slow
 from snowha.hosts.trouble import ConnectionLostError, explain
 from snowha.hosts.waiting import waiting_for
 from snowha.site.model import Ssh
@@ -31,9 +32,9 @@ _PERSIST = 300
 """Seconds that the connection stays open unused, for the next ``snow``."""
 _SESSIONS = 8
 """Commands at once on one connection: sshd_config(5) has MaxSessions 10, and refuses what is above it."""
-_PROBE_TIMEOUT = 10.0
-_CONTROL_TIMEOUT = 3.0
-_REMOTE_SLACK = 5
+PROBE_TIMEOUT = 10.0
+CONTROL_TIMEOUT = 3.0
+REMOTE_SLACK = 5
 """Seconds after which a command given up here is ended there as well."""
 _SOCKET_LIMIT = 80
 """unix(7): sun_path has 108 bytes, and ssh puts 17 more at the end of it while it makes the socket."""
@@ -78,58 +79,46 @@ def runtime_folder() -> Path:
     )
 
 
-class SshHost:
-    """Commands on a server. Many threads may use one SshHost; the first command makes the connection."""
+class SshHost(BaseHost):
+    """Commands on a server. Many threads may use one SshHost; the first command makes the connection.
+
+    Commands run with LC_ALL=C and the administrator's PATH, and are ended on the server as well, 5 s after ``timeout``. Raises
+    ConnectionLostError, an UnreachableError, if the connection broke while the command ran: whether it was carried out must then
+    be looked up.
+    """
 
     def __init__(self, name: str, address: str, ssh: Ssh | None = None) -> None:
         """Raises InputError if the ssh configuration is not there, or is something that ssh would wait for without an end."""
-        self._name = name
+        super().__init__(name)
         self._address = address
         self._ssh = ssh or Ssh()
         _check_config(self._ssh.config)
         identity = "\0".join((self._ssh.user, self._address, self._ssh.config)).encode()
-        self._socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
+        self.control_socket = runtime_folder() / hashlib.sha256(identity).hexdigest()[:16]
         self._connecting = threading.Lock()
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def address(self) -> str:
         return self._address
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """See Host.run. Commands run with LC_ALL=C and the administrator's PATH, and are ended on the server as well,
-        5 s after ``timeout``. Raises ConnectionLostError, an UnreachableError, if the connection broke while the
-        command ran: whether it was carried out must then be looked up.
-        """
-        words = tuple(argv)
-        with trace.given(self.name, given(words), input) as command:
-            completed = self._run(words, as_bytes(input), timeout, on_line)
+    def _run(self, request: Request) -> Completed:
+        with trace.given(self.name, given(request.argv), request.input) as command:
+            completed = self._carry_out(request)
             command.status = completed.returncode
-        if check and not completed.ok:
-            raise failed(self.name, completed)
         return completed
 
-    def _run(
-        self, words: tuple[str, ...], input: bytes, timeout: float, on_line: Callable[[str], None] | None
-    ) -> Completed:
+    def _carry_out(self, request: Request) -> Completed:
         """``Completed`` and errors have the words without the guard, as they were given."""
+        words, timeout = request.argv, request.timeout
         mark = f"snow-ha-{secrets.token_hex(12)}"
         with waiting_for(self.name), self._sessions:
             self._connect()
             ended = self._execute(
-                self._remote(words, mark, timeout), input=input, timeout=timeout, on_line=_without(mark, on_line)
+                self._remote(words, mark, timeout),
+                input=as_bytes(request.input),
+                timeout=timeout,
+                on_line=_without(mark, request.on_line),
             )
         if ended.timed_out:
             if self.reachable():
@@ -150,13 +139,13 @@ class SshHost:
 
     def terminal(self, argv: Sequence[str]) -> list[str]:
         """What runs ``argv`` there with the terminal of whoever executes it."""
-        words = [word if word != "RequestTTY=no" else "RequestTTY=force" for word in self._client()]
+        words = [word if word != "RequestTTY=no" else "RequestTTY=force" for word in self.client_words()]
         return [*words, "--", self._address, shlex.join(["env", f"PATH={_REMOTE_PATH}", *argv])]
 
     def reachable(self) -> bool:
         """Whether a command can be run now; the answer takes at most 10 s."""
         try:
-            ended = self._execute("exit 0", timeout=_PROBE_TIMEOUT)
+            ended = self._execute("exit 0", timeout=PROBE_TIMEOUT)
         except UnreachableError:
             return False
         return not ended.timed_out and ended.returncode == 0
@@ -173,7 +162,7 @@ class SshHost:
     def _where(self) -> str:
         return self.name if self.name == self._address else f"{self.name} ({self._address})"
 
-    def _client(self) -> list[str]:
+    def client_words(self) -> list[str]:
         options = [
             "BatchMode=yes",
             f"ConnectTimeout={CONNECT_TIMEOUT}",
@@ -181,7 +170,7 @@ class SshHost:
             f"ServerAliveCountMax={_ALIVE_COUNT}",
             "ControlMaster=auto",
             f"ControlPersist={_PERSIST}",
-            f"ControlPath={str(self._socket).replace('%', '%%')}",
+            f"ControlPath={str(self.control_socket).replace('%', '%%')}",
             "LogLevel=ERROR",
             # what a user's own configuration may ask for and must not happen here
             "RemoteCommand=none",
@@ -206,16 +195,16 @@ class SshHost:
         return words + [word for option in options for word in ("-o", option)]
 
     def _remote(self, words: Sequence[str], mark: str, timeout: float) -> str:
-        seconds = str(math.ceil(timeout) + _REMOTE_SLACK)
+        seconds = str(math.ceil(timeout) + REMOTE_SLACK)
         return shlex.join(["sh", "-c", _REMOTE, "sh", _REMOTE_PATH, mark, seconds, *words])
 
     def _connect(self) -> None:
         """Make the shared connection if there is none. By itself, so that its failure is not taken for the command's,
         and one thread at a time, so that only one of them becomes the master."""
-        if self._socket.exists():
+        if self.control_socket.exists():
             return
         with self._connecting:
-            if self._socket.exists():
+            if self.control_socket.exists():
                 return
             ended = self._execute("exit 0", timeout=CONNECT_TIMEOUT * 3.0)
         if ended.timed_out:
@@ -237,7 +226,7 @@ class SshHost:
             environment["SSH_AUTH_SOCK"] = agent
         try:
             return execute(
-                [*self._client(), "--", self._address, command],
+                [*self.client_words(), "--", self._address, command],
                 environment=environment,
                 input=input,
                 timeout=timeout,
@@ -247,16 +236,16 @@ class SshHost:
             raise _no_client(self._where) from None
 
     def _control(self, verb: str) -> None:
-        if not self._socket.exists():
+        if not self.control_socket.exists():
             return
         with contextlib.suppress(FileNotFoundError):
             execute(
-                [*self._client(), "-O", verb, "--", self._address],
+                [*self.client_words(), "-O", verb, "--", self._address],
                 environment=scrubbed_environment(),
-                timeout=_CONTROL_TIMEOUT,
+                timeout=CONTROL_TIMEOUT,
             )
         # a master that hangs does not remove its socket; without it, it ends when its time without commands is up
-        self._socket.unlink(missing_ok=True)
+        self.control_socket.unlink(missing_ok=True)
 
 
 def _check_config(config: str) -> None:

@@ -97,7 +97,7 @@ def check_private_folder(folder: Path) -> None:
             remedy=f"move it away, make the folder (mkdir -m 700 {folder}), and put the password into a file in it",
         )
     facts = folder.stat()
-    if facts.st_uid not in _owners():
+    if facts.st_uid not in trusted_owners():
         raise InputError(
             "this folder of passwords belongs to somebody else",
             where=str(folder),
@@ -209,13 +209,13 @@ def _free(path: Path) -> Path:
 
 def _check_private(path: Path, facts: os.stat_result, what: str) -> None:
     what = what or "a file"
-    if facts.st_uid not in _owners():
+    if facts.st_uid not in trusted_owners():
         raise InputError(f"{what} that belongs to somebody else", where=str(path), remedy="write it anew")
     if stat.S_IMODE(facts.st_mode) & 0o077:
         raise InputError(f"{what} that others can read", where=str(path), remedy=f"chmod 600 {path}")
 
 
-def _owners() -> set[int]:
+def trusted_owners() -> set[int]:
     """Whose files may be believed: ours, root's, and those of whoever became root by sudo."""
     caller = os.environ.get("SUDO_UID", "")
     return {os.geteuid(), 0} | ({int(caller)} if os.geteuid() == 0 and caller.isdecimal() else set())

@@ -30,7 +30,7 @@ CHUNK = 4 << 20
 """Bytes in a buffer."""
 BUFFERS = 6
 """24 MiB, of the 64 MiB that a copy may take in all."""
-_BACK = 2 << 20
+BACK = 2 << 20
 """Bytes of a buffer to read back into."""
 _BACKS = 6
 LOOKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -93,7 +93,7 @@ class Belt:
     """Before so many bytes are read back: holds to the rate, and raises when somebody asked for an end."""
     differing: list[Range] = field(default_factory=list)
     _there: _Pool = field(default_factory=lambda: _Pool(CHUNK, BUFFERS))
-    _backs: _Pool = field(default_factory=lambda: _Pool(_BACK, _BACKS))
+    _backs: _Pool = field(default_factory=lambda: _Pool(BACK, _BACKS))
     _written: list[_Chunk] = field(default_factory=list)
     _ready: deque[_Chunk] = field(default_factory=deque)
     _syncing: bool = False
@@ -192,12 +192,12 @@ class Belt:
 
     def _read_back(self, chunk: _Chunk) -> None:
         line = self._line(chunk.piece)
-        rounds = list(_rounds(chunk.parts))
+        rounds = list(rounds_of(chunk.parts))
         for number, parts in enumerate(rounds, 1):
             back = self._take_back()
             for part in parts:
                 self.check(part.size)
-                with back.view[part.place % _BACK :] as room:
+                with back.view[part.place % BACK :] as room:
                     read_target(self.target, room, part.at, part.size, self.name)
             line.put(partial(self._compare, chunk, parts, back, last=number == len(rounds)))
 
@@ -225,7 +225,7 @@ class Belt:
 
     def _compare(self, chunk: _Chunk, parts: Sequence[Part], back: Buffer, *, last: bool) -> None:
         for part in parts:
-            if not chunk.buffer.holds(part.place, back, part.place % _BACK, part.size):
+            if not chunk.buffer.holds(part.place, back, part.place % BACK, part.size):
                 self.differing.append((chunk.piece.ranges[0][0], chunk.piece.ranges[-1][1]))
         with self._changed:
             self._backs.give(back)
@@ -234,17 +234,17 @@ class Belt:
             self.give(chunk.buffer)
 
 
-def _rounds(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """The parts, as they lie together in each _BACK bytes of their buffer."""
+def rounds_of(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """The parts, as they lie together in each BACK bytes of their buffer."""
     found: list[Part] = []
     for part in parts:
         low = 0
         while low < part.size:
             place = part.place + low
-            if found and place // _BACK != found[0].place // _BACK:
+            if found and place // BACK != found[0].place // BACK:
                 yield found
                 found = []
-            size = min(part.size - low, _BACK - place % _BACK)
+            size = min(part.size - low, BACK - place % BACK)
             found.append(replace(part, at=part.at + low, size=size, place=place))
             low += size
     yield found

@@ -9,11 +9,11 @@ from typing import Any
 from . import manifest as manifests
 from .errors import UsageError, VerifyError
 from .events import Progress, Report
-from .job import DEFAULTS, Options
+from .job import DEFAULTS, Done, Options
 from .manifest import Manifest
 from .ranges import Piece, Range, gaps, intersect, merge, total
 from .storage import Storage
-from .transfer import Done, check_zeros, checker
+from .transfer import check_zeros, checker
 from .workers import Pace, run
 
 Entries = tuple[tuple[Piece, str], ...]

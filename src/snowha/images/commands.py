@@ -112,7 +112,7 @@ def _freshen(words: argparse.Namespace, report: events.Report) -> dict[str, Any]
 
 
 def _map(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
-    event = engine.look(words.source, _options(words))
+    event = engine.inspect(words.source, _options(words))
     if not words.json:
         for at, size in event["ranges"]:
             events.line(f"{at:>16} {size:>16}")
@@ -206,7 +206,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--every-block", action="store_true", help=argparse.SUPPRESS)
     verb.set_defaults(run=_map)
 
-    verb = verbs.add_parser("wait", parents=[common], help="wait until somebody makes FILE.PID (this process), and remove it")
+    verb = verbs.add_parser(
+        "wait", parents=[common], help="wait until somebody makes FILE.PID (this process), and remove it"
+    )
     verb.add_argument("file", metavar="FILE")
     verb.set_defaults(run=_wait)
     return parser

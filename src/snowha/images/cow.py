@@ -23,7 +23,7 @@ Read = Callable[[int, int], bytes]
 
 _MAGIC, _VERSION, _SECTOR = 0x70416E53, 1, 512
 _LARGEST_CHUNK = 1 << 20
-_MOST_UNITS = 1 << 27
+MOST_UNITS = 1 << 27
 """Bits to mark chunks with: 16 MiB of memory. On larger volumes a bit stands for several chunks, and more is copied."""
 
 
@@ -49,10 +49,10 @@ def changes(read: Read, length: int, origin: int) -> Changes:
     chunk = _header(read, length)
     records, last = chunk // 16, -(-origin // chunk)
     unit = 1
-    while last > unit * _MOST_UNITS:
+    while last > unit * MOST_UNITS:
         unit *= 2
     old_marks = bytearray(-(-last // unit) // 8 + 1)
-    new_marks = bytearray(min(length // chunk, _MOST_UNITS) // 8 + 1)
+    new_marks = bytearray(min(length // chunk, MOST_UNITS) // 8 + 1)
     count = 0
     for old, new in _records(read, chunk, length):
         if old >= last:
@@ -60,7 +60,7 @@ def changes(read: Read, length: int, origin: int) -> Changes:
         if new < 2 or (new - 1) % (records + 1) == 0 or (new + 1) * chunk > length:
             raise NoDelta(f"chunk {old} is said to be kept at {new}, where no chunk can be")
         twice = _mark(old_marks, old // unit) and unit == 1
-        if twice or (new < _MOST_UNITS and _mark(new_marks, new)):
+        if twice or (new < MOST_UNITS and _mark(new_marks, new)):
             raise NoDelta(f"chunk {old}, kept at {new}, is there twice")
         count += 1
     spans = ((start * unit * chunk, min(origin, end * unit * chunk)) for start, end in _marked(old_marks))

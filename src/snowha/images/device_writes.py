@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .errors import SourceError
 
-_SYSFS = Path("/sys/dev/block")
+SYSFS = Path("/sys/dev/block")
 _COUNTED = (6, 13)
 """Fields of ``stat``: sectors that were written, and discarded. Not how often: a flush counts as a write, and is no content."""
 
@@ -28,7 +28,7 @@ def stamp(descriptor: int, path: str) -> str:
         os.fsync(descriptor)
     found = os.fstat(descriptor)
     if stat.S_ISBLK(found.st_mode):
-        return _counters(_SYSFS / f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", path)
+        return _counters(SYSFS / f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", path)
     # opened anew: an NFS client asks the server then (close-to-open consistency), and answers from memory else
     again = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -144,7 +144,7 @@ def _done_event(
     }
 
 
-def look(source_path: str, options: Options = DEFAULTS) -> dict[str, Any]:
+def inspect(source_path: str, options: Options = DEFAULTS) -> dict[str, Any]:
     """What a copy would read, and why: the ``plan`` event, with ranges as [at, size]."""
     try:
         source = Storage(source_path)
@@ -238,7 +238,7 @@ def _record(job: Job, entries: Entries, started: str) -> Manifest:
     if not job.target.is_block:
         try:
             job.target.allocate()  # what was made holes on the way
-            job.target.settle(stamp)
+            job.target.set_mtime(stamp)
             job.target.sync()
         except OSError as error:
             if error.errno != EPERM:

@@ -94,7 +94,7 @@ def freshen(
         entries = _merged(record.entries, delta.pieces, brought.hashes)
         if not known:
             raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
-        stamp = _settle(target)
+        stamp = _set_mtime(target)
         after = replace(
             record,
             entries=entries,
@@ -136,7 +136,7 @@ def ahead(
         entries = _merged(record.entries, delta.pieces, brought.hashes)
         raise_on_difference(not_zero(target, target_path, entries, record.length), target_path)
         try:
-            stamp = _settle(target)
+            stamp = _set_mtime(target)
         except OSError as error:
             raise write_error(error, target_path, (0, record.length)) from None
     event = {
@@ -203,11 +203,11 @@ def _check_length(source: Storage, path: str, record: Manifest) -> None:
         )
 
 
-def _settle(target: Storage) -> int:
+def _set_mtime(target: Storage) -> int:
     """Set the image's time of last change, so that a later change shows; that time, in ns. Raises OSError."""
     stamp = time.time_ns() // 10**9 * 10**9
     target.allocate()  # what was made holes on the way
-    target.settle(stamp)
+    target.set_mtime(stamp)
     target.sync()
     return stamp
 

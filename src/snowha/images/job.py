@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .events import Report
 from .journal import Journal
-from .ranges import Piece
+from .ranges import Piece, Range
 from .storage import Reader, Storage
 from .survey import Survey
-from .transfer import Done
 from .workers import THREADS
 
 
@@ -29,6 +29,23 @@ class Options:
 
 
 DEFAULTS = Options()
+
+
+@dataclass
+class Done:
+    """What workers report. Lists and dicts are appended to under the GIL; counts need ``count``."""
+
+    hashes: dict[int, str] = field(default_factory=dict)
+    unsynced: list[tuple[Piece, str]] = field(default_factory=list)
+    differing: list[Range] = field(default_factory=list)
+    kept: list[Piece] = field(default_factory=list)
+    """What an earlier run had written, and was not written again."""
+    written: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, written: int) -> None:
+        with self._lock:
+            self.written += written
 
 
 @dataclass(frozen=True)

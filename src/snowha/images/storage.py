@@ -176,7 +176,7 @@ class Storage:
             if before.st_mode != now.st_mode:
                 os.fchmod(self._plain, stat.S_IMODE(before.st_mode))
 
-    def settle(self, stamp_ns: int) -> None:
+    def set_mtime(self, stamp_ns: int) -> None:
         """Set the time of the last change, so that any later change shows."""
         os.utime(self._plain, ns=(stamp_ns, stamp_ns))
 
@@ -211,7 +211,7 @@ class Storage:
         missing = self.length - found.st_blocks * 512
         if self.is_block or not self.length or missing > room.f_bavail * room.f_frsize:
             return
-        failed = _fallocate(self._plain, 0, 0, self.length)
+        failed = fallocate(self._plain, 0, 0, self.length)
         if failed in (errno.ENOSPC, errno.EDQUOT):
             for start, end in gaps(self.data_ranges(), self.length):
                 _punch(self._plain, start, end - start)
@@ -238,10 +238,10 @@ class Storage:
 
 def _punch(descriptor: int, at: int, size: int) -> bool:
     """False where the file system has no such thing."""
-    return _fallocate(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0
+    return fallocate(descriptor, _PUNCH_HOLE_KEEP_SIZE, at, size) == 0
 
 
-def _fallocate(descriptor: int, mode: int, at: int, size: int) -> int:
+def fallocate(descriptor: int, mode: int, at: int, size: int) -> int:
     """fallocate(2), which os does not have: 0, or its errno. (posix_fallocate(3) writes zeros where the file system cannot.)"""
     import ctypes
 

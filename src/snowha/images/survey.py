@@ -11,7 +11,7 @@ from .storage import Storage
 from .used import HEAD, MOST_RANGES, NotTrusted
 
 EVERY_BLOCK = "every block"
-_SMALLEST_WINDOW = 4 << 20
+SMALLEST_WINDOW = 4 << 20
 _MOST_WINDOWS = 16384
 
 
@@ -39,7 +39,7 @@ class Survey:
     @property
     def window(self) -> int:
         """Bytes hashed as one: more on larger volumes, so that the manifest and our memory do not grow with them."""
-        window = _SMALLEST_WINDOW
+        window = SMALLEST_WINDOW
         while self.length > window * _MOST_WINDOWS:
             window *= 2
         return window

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .belt import CHUNK, Belt, Look, Part, parts_of, read_target
 from .errors import SourceError, SpaceError, TargetError
+from .job import Done, Job
 from .journal import fingerprint
 from .memory import Buffer
 from .ranges import GRAIN, Piece, Range
 from .storage import IO_SIZE, ZEROS, Reader, Storage
 from .workers import Pace
 
-if TYPE_CHECKING:
-    from .job import Job
-
 _ZERO_STEP = 64 * 1024
 """Bytes. Zeros are left as holes in pieces of this size: smaller ones make more extents than they save room."""
-
-
-@dataclass
-class Done:
-    """What workers report. Lists and dicts are appended to under the GIL; counts need ``count``."""
-
-    hashes: dict[int, str] = field(default_factory=dict)
-    unsynced: list[tuple[Piece, str]] = field(default_factory=list)
-    differing: list[Range] = field(default_factory=list)
-    kept: list[Piece] = field(default_factory=list)
-    """What an earlier run had written, and was not written again."""
-    written: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def count(self, written: int) -> None:
-        with self._lock:
-            self.written += written
 
 
 def steps(piece: Piece) -> Iterator[tuple[int, int]]:

@@ -93,6 +93,9 @@ class _Printing:
             print(f"  {text}", flush=True)
         self._last = text
 
+    def wait(self, text: str) -> None:
+        self.say(text)
+
     def progress(self, done: float, total: float, unit: str = "") -> None:
         pass
 
@@ -120,7 +123,7 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
         lambda: restarted in _answered_since(paths, asked),
         timeout=300,
         what=f"{restarted} to answer again",
-        report=reporter.say,
+        report=reporter.wait,
     )
     survivor = live.member(ground.hosts, but=victim)
     before = {event.completed for event in _fencing(ground, victim, survivor.name)}
@@ -132,7 +135,7 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
         events = _fencing(ground, victim, survivor.name)
         return any(event.status == "success" and event.completed not in before for event in events) or None
 
-    wait_for(fenced, timeout=300, what=f"{victim} to be fenced", interval=0.5, report=reporter.say)
+    wait_for(fenced, timeout=300, what=f"{victim} to be fenced", interval=0.5, report=reporter.wait)
     fenced_s = round(time.time() - at, 1)
     names = {plan.name for plan in DOMAINS}
     away = {name for name in by_server[victim] if name in names}
@@ -156,7 +159,7 @@ def wait_for_servers(ground: Ground) -> None:
             timeout=900,
             what=f"{host.name} to have booted",
             interval=3,
-            report=reporter.say,
+            report=reporter.wait,
             unreachable_is_not_yet=True,
         )
 
@@ -356,10 +359,10 @@ def main() -> int:
 
     ha_toml, journal_file, folder, began = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
     try:
-        ground = load.load(ha_toml)
+        ground = load.load(load.read(ha_toml))
         loss = lose_power(ground, layout.paths())
         wait_for_servers(ground)
-        ground = load.load(ha_toml)
+        ground = load.load(load.read(ha_toml))
         titles = {step.id: (step.title, step.section) for step in all_steps(ground, load.passwords(ground, ha_toml))}
         with Journal(journal_file) as journal:
             data = collect(ground, journal, loss, began, titles)

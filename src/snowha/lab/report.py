@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from snowha.errors import InputError, SnowError
 from snowha.lab import timeline
 from snowha.lab.timeline_layout import seconds_text
-from snowha.plan.step import SECTIONS
+from snowha.migration.sections import SECTIONS
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from snowha.lab.timeline_colours import FONT_FAMILY, HATCHES, PATTERNS, STYLE, look
+from snowha.lab.timeline_colours import FONT_FAMILY, HATCHES, PATTERNS, STYLE, attributes
 from snowha.lab.timeline_layout import FONT, Axis, Label, merged, overlaps, seconds_text, shortened, spread, text_width
-from snowha.plan.step import SECTIONS
+from snowha.migration.sections import SECTIONS
 
 WIDTH = 1120
 _RIGHT = 18
@@ -69,12 +69,12 @@ class _Drawing:
     def _text(self, x: float, y: float, text: str, *, kind: str = "", anchor: str = "start", title: str = "") -> None:
         inner = escape(text) + (f"<title>{escape(title)}</title>" if title else "")
         anchored = f' text-anchor="{anchor}"' if anchor != "start" else ""
-        self.body.append(f'<text x="{x:.1f}" y="{y:.1f}" {look(kind or "word")}{anchored}>{inner}</text>')
+        self.body.append(f'<text x="{x:.1f}" y="{y:.1f}" {attributes(kind or "word")}{anchored}>{inner}</text>')
 
     def _rect(
         self, x: float, y: float, width: float, height: float, kind: str, title: str = "", fill: str = ""
     ) -> None:
-        paint = f'fill="{fill}"' if fill else look(kind)
+        paint = f'fill="{fill}"' if fill else attributes(kind)
         inner = f"><title>{escape(title)}</title></rect>" if title else "/>"
         self.body.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {paint}{inner}')
 
@@ -91,7 +91,7 @@ class _Drawing:
         size = min(15.0, 15 * (WIDTH - 60) / text_width(text, 15))
         self._rect(16, self.y + 2, 5, 18, "goodfill" if good else "badfill")
         font = f'font-size="{size:.1f}" font-weight="600"'
-        self.body.append(f'<text x="28" y="{self.y + 16:.1f}" {look("word")} {font}>{escape(text)}</text>')
+        self.body.append(f'<text x="28" y="{self.y + 16:.1f}" {attributes("word")} {font}>{escape(text)}</text>')
         self.y += 32
 
     def heading(self, text: str) -> None:
@@ -173,7 +173,7 @@ class _Drawing:
         for start, end in both:
             x, width = axis.span(start, end, least=6)
             self.body.append(
-                f'<rect x="{x:.1f}" y="{self.y - 1.5:.1f}" width="{width:.1f}" height="{_BAR + 3}" {look("twice")}>'
+                f'<rect x="{x:.1f}" y="{self.y - 1.5:.1f}" width="{width:.1f}" height="{_BAR + 3}" {attributes("twice")}>'
                 f"<title>{escape(f'{name} on two servers at once: {self._during(start, end)}')}</title></rect>"
             )
         labels = []
@@ -215,7 +215,7 @@ class _Drawing:
                 middle = x + label.width / 2
                 if abs(middle - label.at) > 3:
                     path = f"M{label.at:.1f} {self.y:.1f}L{middle:.1f} {self.y + 3:.1f}"
-                    self.body.append(f'<path {look("leader")} d="{path}"/>')
+                    self.body.append(f'<path {attributes("leader")} d="{path}"/>')
                 self._rect(x - 2, self.y + 3, label.width + 3, 11, "under")  # the marks' lines end behind it
                 if label.reason is not None:
                     self._shape(x, self.y + 4, label.reason)
@@ -228,15 +228,17 @@ class _Drawing:
         if reason == "copy":
             self._rect(x, y, 8, 8, "away")
         elif reason == "live migration":
-            self.body.append(f'<path {look("away")} d="M{x:.1f} {y + 4:.1f}l4-4v8zM{x + 9:.1f} {y + 4:.1f}l-4-4v8z"/>')
+            self.body.append(
+                f'<path {attributes("away")} d="M{x:.1f} {y + 4:.1f}l4-4v8zM{x + 9:.1f} {y + 4:.1f}l-4-4v8z"/>'
+            )
         elif reason == "restart":
-            self.body.append(f'<path {look("away")} d="M{x:.1f} {y + 8:.1f}h8l-4-8z"/>')
+            self.body.append(f'<path {attributes("away")} d="M{x:.1f} {y + 8:.1f}h8l-4-8z"/>')
         elif reason == "power loss":
             path = f"M{x + 1:.1f} {y + 1:.1f}l7 7m0-7l-7 7"
-            self.body.append(f'<path {look("cross")} d="{path}"/>')
+            self.body.append(f'<path {attributes("cross")} d="{path}"/>')
         else:
             ring = f'cx="{x + 4:.1f}" cy="{y + 4:.1f}" r="3"'
-            self.body.append(f"<circle {look('ring')} {ring}/>")
+            self.body.append(f"<circle {attributes('ring')} {ring}/>")
 
     def server(self, name: str, row: Mapping[str, Any]) -> None:
         """A lane: a line while the server had power, a block while it had none."""
@@ -259,7 +261,7 @@ class _Drawing:
         every = next((n for n in (1, 2, 5, 10, 15, 30, 60, 120, 240) if length / n <= 14), 480)
         for minute in range(0, int(length) + 1, every):
             x = self.axis.x(self.axis.start + 60 * minute)
-            self.body.insert(0, f'<path {look("grid")} d="M{x:.1f} 44V{y:.1f}"/>')
+            self.body.insert(0, f'<path {attributes("grid")} d="M{x:.1f} 44V{y:.1f}"/>')
             anchor = "middle" if x + 20 < self.axis.right else "end"
             self._text(x, y + 13, f"{minute} min" if minute == 0 else str(minute), kind="muted", anchor=anchor)
         self.y = y + 24
@@ -284,7 +286,7 @@ class _Drawing:
 
     def render(self, marks: Sequence[Mapping[str, Any]], tops: Mapping[int, float], bottom: float) -> str:
         lines = "".join(
-            f'<path {look("mark")} d="M{self.axis.x(mark["t"]):.1f} {tops[number]:.1f}V{bottom:.1f}"/>'
+            f'<path {attributes("mark")} d="M{self.axis.x(mark["t"]):.1f} {tops[number]:.1f}V{bottom:.1f}"/>'
             for number, mark in enumerate(marks)
         )
         patterns = "".join(
@@ -298,5 +300,5 @@ class _Drawing:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="tl" viewBox="{size}" width="{WIDTH}" '
             f'height="{self.y:.0f}" font-family="{FONT_FAMILY}" font-size="{FONT}" role="img" aria-label={what}>'
             f"<style>{STYLE}</style><defs>{patterns}</defs>"
-            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" {look("under")}/>{lines}{"".join(self.body)}</svg>'
+            f'<rect width="{WIDTH}" height="{self.y:.0f}" rx="6" {attributes("under")}/>{lines}{"".join(self.body)}</svg>'
         )

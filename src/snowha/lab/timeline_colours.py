@@ -54,7 +54,7 @@ _KINDS: dict[str, tuple[str, str, str]] = {
 """What is painted: the attribute that has the colour, the colour, what does not change."""
 
 
-def look(kind: str) -> str:
+def attributes(kind: str) -> str:
     """The attributes of an element of this kind."""
     attribute, colour, rest = _KINDS[kind]
     name = kind.replace(" ", "-")
@@ -75,10 +75,10 @@ STYLE = _dark()
 
 HATCHES = (
     "",
-    f'<path {look("hatch")} stroke-width="1.6" d="M-2 2l4-4M0 8l8-8M6 10l4-4"/>',
-    f'<circle {look("dot")} cx="3" cy="3" r="1.2"/>',
-    f'<path {look("hatch")} stroke-width="1.4" d="M4 0v8"/>',
-    f'<path {look("hatch")} stroke-width="1.6" d="M-2 6l4 4M0 0l8 8M6-2l4 4"/>',
-    f'<path {look("hatch")} stroke-width="1" d="M0 4h8M4 0v8"/>',
+    f'<path {attributes("hatch")} stroke-width="1.6" d="M-2 2l4-4M0 8l8-8M6 10l4-4"/>',
+    f'<circle {attributes("dot")} cx="3" cy="3" r="1.2"/>',
+    f'<path {attributes("hatch")} stroke-width="1.4" d="M4 0v8"/>',
+    f'<path {attributes("hatch")} stroke-width="1.6" d="M-2 6l4 4M0 0l8 8M6-2l4 4"/>',
+    f'<path {attributes("hatch")} stroke-width="1" d="M0 4h8M4 0v8"/>',
 )
 """Over the colour of a server: nothing, stripes, dots, upright lines, the other stripes, squares."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 
 # A machine that answers no ping answers to ARP (RFC 826), or NDP, all the same: the kernel then has its MAC address as
 # `REACHABLE` (ip-neighbour(8)). An older answer is tried again by the kernel before it counts, which takes up to 8 s.
-_ASK = looking("""\
+_ASK = read_only_script("""\
 export LC_ALL=C
 [ -z "$(ip -o address show to "$1/$3")" ] || { echo own; exit 0; }
 for try in 1 2 3 4 5 6 7 8 9 10; do

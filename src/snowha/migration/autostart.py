@@ -15,7 +15,7 @@ from posixpath import dirname, join
 from snowha.errors import InputError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import KEPT, kept, make_link, remove_file, write_file
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.migration.ground import Ground, names_in
 from snowha.site import domain_config
 from snowha.site.model import Domain
@@ -49,7 +49,7 @@ class Autostart:
 
 
 def script() -> str:
-    return looking(resources.files("snowha.migration").joinpath("autostart.sh").read_text())
+    return read_only_script(resources.files("snowha.migration").joinpath("autostart.sh").read_text())
 
 
 def parse(text: str) -> Autostart:

@@ -12,18 +12,24 @@ from snowha.cluster import fencing
 from snowha.errors import LostLockError, SnowError
 from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import wait_for
-from snowha.migration.pacemaker import secret_script
+from snowha.migration.pacemaker import secret_script_path
 from snowha.operations import live
 from snowha.site.model import Server
 
-FENCING = "proofs.fence."
-RESTARTING = ("servers.xen.", FENCING)
-"""Steps that restart a server; its name follows."""
+FENCING = "proofs.fence"
+RESTARTING = ("servers.xen", FENCING)
+"""The kinds of the steps that restart a server (``Step.restarts``). The journal has their ids: those steps cannot be made again
+before every server answers."""
 
 
-def concerns(unfinished: Sequence[str]) -> bool:
-    """Whether a server may be away because of one of these steps."""
-    return any(step.startswith(RESTARTING) for step in unfinished)
+def concerns(servers: Sequence[Server], unfinished: Sequence[str]) -> bool:
+    """Whether one of ``servers`` may be away because of one of these steps."""
+    return any(_restarting(server, unfinished) for server in servers)
+
+
+def _restarting(server: Server, unfinished: Sequence[str]) -> str | None:
+    """The kind of the step among these that was restarting ``server``; None if none was."""
+    return next((kind for kind in RESTARTING if f"{kind}.{server.name}" in unfinished), None)
 
 
 def wait_for_servers(
@@ -37,12 +43,12 @@ def wait_for_servers(
     To be called by the run that has its turn: the steps may be another one's, which is not lost but goes on.
     """
     for server in servers:
-        step = next((step for step in unfinished if step in {f"{kind}{server.name}" for kind in RESTARTING}), None)
-        if step is None:
+        kind = _restarting(server, unfinished)
+        if kind is None:
             continue
         host = hosts[server.name]
         others = [hosts[other.name] for other in servers if other.name != server.name and _answers(hosts[other.name])]
-        if step.startswith(FENCING) and others and _is_being_fenced(others[0], server.name):
+        if kind == FENCING and others and _is_being_fenced(others[0], server.name):
             say(f"waiting for the end of the fencing of {server.name}, which the last run had asked for")
             wait_for(
                 lambda others=others, server=server: not _is_being_fenced(others[0], server.name),  # type: ignore[misc]
@@ -53,7 +59,7 @@ def wait_for_servers(
         if _answers(host):
             continue
         say(f"{server.name} was being restarted when the last run was lost: waiting until it answers")
-        if step.startswith(FENCING):
+        if kind == FENCING:
             _give_power(others, server)
         wait_for(
             lambda host=host: _answers(host),  # type: ignore[misc]
@@ -81,7 +87,9 @@ def _is_being_fenced(other: ResettableHost, server: str) -> bool:
 def _give_power(others: Sequence[ResettableHost], server: Server) -> None:
     for other in others:
         try:
-            if other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok:
+            if other.run(
+                fencing.probe_argv(server, secret_script_path(server), action="on"), check=False, timeout=120
+            ).ok:
                 return
         except LostLockError:
             raise

@@ -117,5 +117,5 @@ def _start(ground: Ground, reporter: Reporter) -> None:
         lambda: _membership_missing(ground) is None,
         timeout=120,
         what="every server to see all links and quorum",
-        report=reporter.say,
+        report=reporter.wait,
     )

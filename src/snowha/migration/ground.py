@@ -16,6 +16,7 @@ from snowha.hosts.guarded import Guard
 from snowha.hosts.many import each
 from snowha.hosts.remember import RememberingHost
 from snowha.site import domain_config
+from snowha.site.definition import Definition
 from snowha.site.model import Domain, Server, Site
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ class Ground:
     """The lock without which nothing is changed on them, once it was taken."""
     restarted: set[str] = field(default_factory=set)
     """Servers that this run is restarting now; no domain runs there."""
+    definition: Definition = field(default_factory=Definition, repr=False)
+    """The ha.toml that says so."""
 
     @property
     def first(self) -> Host:

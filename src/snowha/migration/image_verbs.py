@@ -20,7 +20,7 @@ from snowha.site.names import check_path, listed
 from snowha.site.rules import image_key
 
 _DAY = 86400
-_STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
+STAT = 'for path; do stat -L -c "%s %b %Y" -- "$path" 2>/dev/null || echo absent; done'
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def images(ground: Ground, *, host: Host | None = None, domains: Sequence[Domain
     paths = [image_paths(domain, ground.site.paths.images)[disk.vdev] for domain, disk in disks]
     if not disks:
         return ()
-    stats = host.run(["sh", "-c", _STAT, "sh", *paths], timeout=60).stdout.splitlines()
+    stats = host.run(["sh", "-c", STAT, "sh", *paths], timeout=60).stdout.splitlines()
     try:
         there = snapshots.volumes(ground.first)
     except UnreachableError:
@@ -254,7 +254,7 @@ def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
         return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off
-    wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.say, error=SiteError)
+    wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.wait, error=SiteError)
     hindered = starting.pacemakers(ground, name)
     if hindered is None:
         return

@@ -22,6 +22,7 @@ def steps(ground: Ground) -> list[Step]:
     return [
         Step(
             id=f"images.{domain.name}",
+            domain=domain.name,
             title=f"Move {domain.name} from LVM to {ground.site.paths.images}/{domain.name}",
             section="images",
             check=partial(warm.missing, ground, domain.name),

@@ -85,7 +85,7 @@ def check_words(words: Sequence[str], bmc: Bmc) -> None:
         check_fence_user(bmc.user, where="--bmc-user")
 
 
-def look(
+def discover(
     words: Sequence[str], hosts: Mapping[str, Host], ssh: Ssh, secret_path: str, bmc: Bmc, ask: Callable[[], str]
 ) -> Found:
     """Everything for ``ha.toml``. The first of ``words`` is the single server; ``hosts`` are by word. ``ask``: for the BMCs'

@@ -187,7 +187,7 @@ def else_start_again(
         try:
             ground.verify_lock()  # the other run may have ended what failed, and moves the domain itself
             if starting.may_start(
-                ground, name, config, steady.say, patience=0.0 if away.since is None else starting.PATIENCE_S
+                ground, name, config, steady.wait, patience=0.0 if away.since is None else starting.PATIENCE_S
             ):
                 steady.say(f"starting {name} again from what its config names")
                 xl.create(ground.first, config, timeout=300)

@@ -6,14 +6,16 @@ Running domains are adopted: Pacemaker looks before it starts anything, finds th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from snowha.cluster import cib, cib_live, fencing, placement
-from snowha.errors import CommandError, ProofError, SiteError
+from snowha.errors import CommandError, InputError, ProofError, SiteError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration import autostart, leases, left_down
@@ -24,12 +26,11 @@ from snowha.site.model import Server
 from snowha.xen import xl
 
 STATE = "/var/lib/pacemaker"
-SECRETS = "/etc/snow-ha/fence"
 
 
-def secret_script(server: Server) -> str:
+def secret_script_path(server: Server) -> str:
     """Where the servers keep the script that prints a BMC's password to the fence agent."""
-    return f"{SECRETS}/{server.name}"
+    return f"{fencing.SECRETS}/{server.name}"
 
 
 def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
@@ -87,11 +88,11 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
 def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None:
     def wrong(host: Host) -> str | None:
         for server in ground.site.servers:
-            path = secret_script(server)
+            path = secret_script_path(server)
             facts = stat(host, path)
             if facts is None or facts.mode != 0o700 or facts.owner != "root":
                 return f"{path} is not there"
-            if read_text(host, path) != fencing.secret_script(passwords[server.name]):
+            if read_text(host, path) != fencing.render_secret_script(passwords[server.name]):
                 return f"{path} has another password"
         return None
 
@@ -100,7 +101,7 @@ def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None
 
 def power_status(host: Host, server: Server) -> str:
     """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
-    completed = host.run(fencing.probe_argv(server, secret_script(server)), check=False, timeout=90)
+    completed = host.run(fencing.probe_argv(server, secret_script_path(server)), check=False, timeout=90)
     return fencing.parse_status(
         completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}"
     )
@@ -109,10 +110,10 @@ def power_status(host: Host, server: Server) -> str:
 def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Reporter) -> None:
     def prepare(host: Host) -> None:
         make_dir(host, "/etc/snow-ha", mode=0o755)
-        make_dir(host, SECRETS, mode=0o700, owner="root:root")
+        make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
         for server in ground.site.servers:
-            script = fencing.secret_script(passwords[server.name])
-            write_file(host, secret_script(server), script, mode=0o700, owner="root:root", keep=False)
+            script = fencing.render_secret_script(passwords[server.name])
+            write_file(host, secret_script_path(server), script, mode=0o700, owner="root:root", keep=False)
             reporter.say(f"{host.name} asks the BMC of {server.name}")
             power = power_status(host, server)
             if power != "on":
@@ -123,6 +124,20 @@ def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Rep
                 )
 
     ground.on_all(prepare)
+
+
+def kept_password(hosts: Iterable[Host], server: Server) -> str:
+    """The password of the BMC of ``server``, as the first server has it that can be asked. Raises InputError if none has it."""
+    for host in hosts:
+        with suppress(UnreachableError):
+            password = fencing.password_in(read_text(host, secret_script_path(server)) or "")
+            if password:
+                return hide(password)
+    raise InputError(
+        f"no server has the password of the BMC of {server.name}",
+        where=secret_script_path(server),
+        remedy="name the ha.toml that has its file beside it: --file FILE",
+    )
 
 
 # Pacemaker itself
@@ -160,7 +175,7 @@ def join(ground: Ground, servers: list[Server], reporter: Reporter) -> None:
         what=f"{', '.join(names)} online in Pacemaker",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )
 
 
@@ -189,7 +204,7 @@ def options(ground: Ground) -> cib.Options:
             migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),
-        secret_scripts={server.name: secret_script(server) for server in ground.site.servers},
+        secret_scripts={server.name: secret_script_path(server) for server in ground.site.servers},
     )
 
 
@@ -202,7 +217,7 @@ def _wanted(ground: Ground, *, off: Collection[str] = ()) -> bytes:
     return cib.compose(ground.site, planned(ground), options=replace(options(ground), off=frozenset(off)))
 
 
-def _off(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
+def off_on_purpose(ground: Ground, running: Mapping[str, Mapping[str, object]]) -> set[str]:
     """Domains that are off on purpose: not left down by a run of ours."""
     alive = {name for domains in running.values() for name in domains}
     return {
@@ -237,9 +252,9 @@ def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
     To Pacemaker another agent is another resource, which it would stop and start. So the cluster is told to leave everything
     alone meanwhile, what it knows of the domains is forgotten, and they are looked at anew.
     """
-    live.settle_idle(ground.hosts, reporter)
+    live.wait_until_idle(ground.hosts, reporter)
     host.run(["crm_resource", "--refresh"], timeout=300)
-    reporter.say("waiting for Pacemaker to find the domains with their new agent")
+    reporter.wait("waiting for Pacemaker to find the domains with their new agent")
     before = {name: server for name, servers in live.places(ground.hosts).items() for server in servers}
 
     def found() -> bool | None:
@@ -255,8 +270,10 @@ def _finish_take_over(ground: Ground, host: Host, reporter: Reporter) -> None:
             raise NotYet(f"{', '.join(lost)} not found yet")
         return True
 
-    wait_for(found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.say)
-    live.settle_idle(ground.hosts, reporter)
+    wait_for(
+        found, timeout=300, what="Pacemaker to find every domain", interval=live.LOOK_EVERY_S, report=reporter.wait
+    )
+    live.wait_until_idle(ground.hosts, reporter)
     host.run(
         [
             "crm_attribute",
@@ -288,9 +305,9 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
             reporter.say("letting the floating IP start again")  # an undo that was interrupted has stopped it
             words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--delete-parameter=target-role"]
             host.run(words, check=False)
-        live.settle(ground.hosts, reporter)
+        live.wait_until_settled(ground.hosts, reporter)
         return
-    off = _off(ground, before)
+    off = off_on_purpose(ground, before)
     if off:
         reporter.say(f"off, and staying off: {', '.join(sorted(off))}")
         wanted = _wanted(ground, off=off)
@@ -323,7 +340,7 @@ def _commit(ground: Ground, reporter: Reporter) -> None:
         what="Pacemaker to find every domain and start fencing and the floating IP",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )
     adopted = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
     for server, domains in before.items():

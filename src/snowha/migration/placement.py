@@ -55,4 +55,4 @@ def _missing(ground: Ground) -> str | None:
 def _spread(ground: Ground, reporter: Reporter) -> None:
     with proving_migrations(ground, reporter):
         live.move(ground.hosts, misplaced(ground), reporter)
-    live.settle(ground.hosts, reporter)
+    live.wait_until_settled(ground.hosts, reporter)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from snowha.hosts import user_file
 from snowha.hosts.files import read_file, read_folder
 from snowha.migration.ground import Ground
+from snowha.migration.lab_times import LAB_TIMES
+from snowha.migration.load import HaToml
 from snowha.migration.rehearse import Rehearsal, secrets_of
 from snowha.migration.steps import all_steps
 from snowha.plan import plan
@@ -27,13 +27,13 @@ def make(
 ) -> tuple[Planned, ...]:
     """What ``steps`` would do now. Changes nothing on any server."""
     rehearsal = Rehearsal(ground, lambda rehearsed: all_steps(rehearsed, passwords), secrets_of(passwords))
-    return plan.make(steps, rehearse=rehearsal.change, journal=journal, say=say)
+    return plan.make(steps, rehearse=rehearsal.change, journal=journal, lab=LAB_TIMES, say=say)
 
 
-def inputs(ground: Ground, file: Path) -> dict[str, str]:
+def inputs(ground: Ground, ha: HaToml) -> dict[str, str]:
     """The files that a plan stands on, by name, as digests: ha.toml, snow.conf, every domain's config."""
     site = ground.site
-    found = {file.name: _digest(user_file.read_bytes(file))}
+    found = {ha.path.name: ha.digest}
     found[site.paths.snow_conf] = _digest(read_file(ground.first, site.paths.snow_conf) or b"")
     for path, content in read_folder(ground.first, site.paths.domain_configs, ".cfg").items():
         found[path] = _digest(content)

@@ -10,6 +10,7 @@ from snowha.hosts import user_file
 from snowha.hosts.hidden import hide
 from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
+from snowha.site import rules
 from snowha.site.rules import Finding
 
 
@@ -32,6 +33,6 @@ def read_password(file: Path, *, remedy: str) -> str:
 
 def check(ground: Ground, passwords: Mapping[str, str]) -> tuple[Finding, ...]:
     """Raise what forbids going on; else the findings that do not. ``passwords``: of the BMCs. Nothing is changed."""
-    findings = judge.judge(ground.site, look.look(ground, passwords))
-    judge.raise_on_stop(findings)
+    findings = judge.judge(ground.site, look.gather_facts(ground, passwords))
+    rules.raise_on_stop(findings, judge.error_of)
     return findings

@@ -13,23 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from snowha.cluster import fencing
+from snowha.cluster import cib, fencing
 from snowha.errors import ProofError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground
-from snowha.migration.pacemaker import join, options, power_status, secret_script
+from snowha.migration.pacemaker import join, options, power_status, secret_script_path
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
+from snowha.operations.proven import FENCE, PROOFS, TIME
 from snowha.plan.step import Reporter, Step, Unstoppable
 from snowha.site.model import Server
 from snowha.site.names import listed
 from snowha.xen import xl
-
-PROOFS = "/var/lib/snow-ha/proofs"
-FLOATING_IP = "xsnow-vip"
 
 
 def steps(ground: Ground) -> list[Step]:
@@ -56,6 +54,8 @@ def steps(ground: Ground) -> list[Step]:
         found.append(
             Step(
                 id=f"proofs.fence.{server.name}",
+                server=server.name,
+                restarts=True,
                 title=f"Drain {server.name}, cut its power, and see it come back",
                 section="proofs",
                 check=partial(_fence_missing, ground, server),
@@ -100,7 +100,7 @@ def _unproven(ground: Ground, name: str, facts: object) -> str | None:
 
 
 def _record(ground: Ground, name: str, facts: object, result: dict[str, object]) -> None:
-    record = {"for": _digest(facts), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
+    record = {"for": _digest(facts), "when": time.strftime(TIME, time.gmtime()), **result}
 
     def write(host: Host) -> None:
         make_dir(host, PROOFS, mode=0o700)
@@ -205,13 +205,13 @@ def _prove_floating_ip(ground: Ground, reporter: Reporter) -> None:
         raise ProofError(f"no server has {floating.address}", remedy="look at `snow ha status`")
     away = next(server for server in ground.hosts if server != home)
     for target in (away, home):
-        live.move(ground.hosts, {FLOATING_IP: target}, reporter)
+        live.move(ground.hosts, {cib.FLOATING_IP: target}, reporter)
         other = next(host for name, host in ground.hosts.items() if name != target)
         wait_for(
             lambda other=other, target=target: _holder(ground) == target and live.answers(other, floating.address),  # type: ignore[misc]
             timeout=60,
             what=f"{floating.address} to be on {target} and answer {other.name}",
-            report=reporter.say,
+            report=reporter.wait,
             where=other.name,
             remedy="look at the bridge there",
         )
@@ -235,12 +235,12 @@ def _prove_fence(ground: Ground, server: Server, reporter: Reporter) -> None:
         timeout=300,
         what=f"the shared file systems on {server.name}",
         interval=3,
-        report=reporter.say,
+        report=reporter.wait,
     )
     join(ground, [server], reporter)
     live.set_standby(ground.hosts, server.name, False)
-    live.settle(ground.hosts, reporter)
-    _record(ground, f"fence-{server.name}", _fence_facts(server), {"proved_s": proved})
+    live.wait_until_settled(ground.hosts, reporter)
+    _record(ground, f"{FENCE}{server.name}", _fence_facts(server), {"proved_s": proved})
 
 
 def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporter: Reporter) -> float:
@@ -259,7 +259,7 @@ def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporte
             lambda: _power_on(other, server),
             timeout=300,
             what=f"the BMC to give {server.name} its power again",
-            report=steady.say,
+            report=steady.wait,
             unreachable_is_not_yet=True,
             remedy=f"switch {server.name} on by hand",
         )
@@ -272,14 +272,14 @@ def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporte
 
 def _power_on(other: Host, server: Server) -> bool:
     """Give it power. The agent says so only after it has read the power back as on (``fence_action`` of its library)."""
-    return other.run(fencing.probe_argv(server, secret_script(server), action="on"), check=False, timeout=120).ok
+    return other.run(fencing.probe_argv(server, secret_script_path(server), action="on"), check=False, timeout=120).ok
 
 
 def _fence_missing(ground: Ground, server: Server) -> str | None:
     state = live.cluster_state(ground.hosts)
     if state and live.is_standby(state, server.name):
         return f"{server.name} is still in standby"
-    return _unproven(ground, f"fence-{server.name}", _fence_facts(server))
+    return _unproven(ground, f"{FENCE}{server.name}", _fence_facts(server))
 
 
 def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:
@@ -287,6 +287,6 @@ def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:
         lambda: power_status(other, server) == "off",
         timeout=60,
         what=f"the BMC to say that {server.name} is off",
-        report=reporter.say,
+        report=reporter.wait,
         unreachable_is_not_yet=True,
     )

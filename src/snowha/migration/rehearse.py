@@ -37,8 +37,10 @@ class _Listener:
     """A Reporter that ends a rehearsal where it would wait for ever."""
 
     def say(self, text: str) -> None:
-        if text.startswith("waiting for") and " to shut down" not in text:
-            raise _Enough
+        pass
+
+    def wait(self, text: str) -> None:
+        raise _Enough
 
     def progress(self, done: float, total: float, unit: str = "") -> None:
         pass
@@ -61,10 +63,11 @@ class Rehearsal:
 
     def change(self, step_id: str) -> Change:
         """What the step would change. Whatever stops it half way is told in a note."""
+        step = self._steps[step_id]
         notes: tuple[str, ...] = ()
         complete = True
         try:
-            self._steps[step_id].apply(_Listener())
+            step.apply(_Listener())
         except _Enough:
             complete = False
         except SnowError as error:
@@ -84,7 +87,7 @@ class Rehearsal:
             for written in _merged(noted)
             if not written.path.startswith("/run/")
         ]
-        reboots = tuple(dict.fromkeys(one.host for one in commands if one.text.endswith("reboot")))
+        reboots = (step.server,) if step.restarts else ()
         return Change(tuple(files), tuple(commands), reboots=reboots, notes=notes, complete=complete)
 
     def _pretend(self, argv: Sequence[str], answer: Completed | None) -> str | None:

@@ -25,8 +25,8 @@ _SMALLEST = 256 << 20
 _SHARE = 5
 """A snapshot gets a fifth of its volume's size unless told otherwise."""
 _WRITES_TOO_MUCH = "run it again when the domain writes less, or use `snow images copy` with a larger --snapshot-size"
-_COLUMNS = "vg_name,lv_name,lv_path,lv_dm_path,origin,lv_size,data_percent,lv_attr,lv_uuid"
-_AS_JSON = ["--reportformat", "json", "--units", "b", "--nosuffix", "--options"]
+COLUMNS = "vg_name,lv_name,lv_path,lv_dm_path,origin,lv_size,data_percent,lv_attr,lv_uuid"
+AS_JSON = ["--reportformat", "json", "--units", "b", "--nosuffix", "--options"]
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ def parse_lvs(text: str) -> tuple[Volume, ...]:
 
 def volumes(host: Host) -> tuple[Volume, ...]:
     """Every logical volume on ``host``."""
-    return parse_lvs(host.run(["lvs", *_AS_JSON, _COLUMNS], timeout=120).stdout)
+    return parse_lvs(host.run(["lvs", *AS_JSON, COLUMNS], timeout=120).stdout)
 
 
 def volumes_if_any(host: Host) -> tuple[Volume, ...]:
     """The same where there may be no LVM at all."""
-    done = host.run(["lvs", *_AS_JSON, _COLUMNS], check=False, timeout=120)
+    done = host.run(["lvs", *AS_JSON, COLUMNS], check=False, timeout=120)
     return parse_lvs(done.stdout) if done.ok else ()
 
 
@@ -113,7 +113,7 @@ def volume_of(found: Sequence[Volume], path: str) -> Volume | None:
 
 def free_bytes(host: Host, vg: str) -> int:
     """What a volume group has left."""
-    text = host.run(["vgs", *_AS_JSON, "vg_free", vg], timeout=120).stdout
+    text = host.run(["vgs", *AS_JSON, "vg_free", vg], timeout=120).stdout
     try:
         return int(json.loads(text)["report"][0]["vg"][0]["vg_free"])
     except (ValueError, KeyError, IndexError, TypeError) as error:

@@ -27,7 +27,7 @@ _LOOK_EVERY = 2.0
 
 
 class Servers(Protocol):
-    """Where a domain can be: those of a site (``Ground``), or of ``ha.toml`` before anything is asked (``load.Reach``)."""
+    """Where a domain can be: those of a site (``Ground``), or of ``ha.toml`` before anything is asked (``load.Connections``)."""
 
     @property
     def hosts(self) -> Mapping[str, Host]: ...
@@ -81,11 +81,11 @@ def obstacle(ground: Servers, name: str, domain: Domain | None) -> Obstacle | No
     return _elsewhere(whereabouts(ground, name)) or pacemakers(ground, name)
 
 
-def may_start(ground: Servers, name: str, config: str, say: Callable[[str], None], *, patience: float) -> bool:
+def may_start(ground: Servers, name: str, config: str, wait: Callable[[str], None], *, patience: float) -> bool:
     """Whether the first server may start the domain from what its config names now, after it was asked to shut down.
 
     False if it is there, and still is after ``patience`` seconds. So long is waited, too, for a server that does not say whether
-    it runs there: then SiteError.
+    it runs there: then SiteError. ``wait`` is told what is waited for.
     """
     began = time.monotonic()
     try:
@@ -100,7 +100,7 @@ def may_start(ground: Servers, name: str, config: str, say: Callable[[str], None
         what = (
             "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
         )
-        say(f"waiting for {name}, {what}")
+        wait(f"waiting for {name}, {what}")
         time.sleep(_LOOK_EVERY)
     return True
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from snowha.errors import SnowError
-from snowha.hosts.remember import looking
-from snowha.migration import corosync, describe, images, pacemaker, placement, proofs, servers, snow_conf
+from snowha.hosts.remember import for_prefetch
+from snowha.migration import corosync, definition, describe, images, pacemaker, placement, proofs, servers, snow_conf
 from snowha.migration.ground import Ground
 from snowha.plan.record import on_behalf_of
 from snowha.plan.step import Reporter, Step
@@ -21,6 +21,7 @@ def all_steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
         *images.steps(ground),
         *corosync.steps(ground),
         *pacemaker.steps(ground, passwords),
+        *definition.steps(ground),
         *placement.steps(ground),
         *proofs.steps(ground),
         *snow_conf.steps(ground, needs=("pacemaker.cib",)),
@@ -37,7 +38,7 @@ def carried_out(ground: Ground, step: Step) -> Step:
 
 
 def _look(check: Callable[[], str | None]) -> str | None:
-    with looking():
+    with for_prefetch():
         return check()
 
 

@@ -15,13 +15,14 @@ from pathlib import PurePosixPath
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, kept, read_text, remove_file, write_file
+from snowha.migration import definition
 from snowha.migration import undo_cluster as cluster
 from snowha.migration import undo_images as images
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps, carried_out
 from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
-from snowha.plan.step import Reporter, Section, Step
+from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import dom0_weight, server_program
 
@@ -58,8 +59,7 @@ def steps(ground: Ground, passwords: Mapping[str, str], *, to: str = "") -> list
         found.append(carried_out(ground, replace(undo.step, needs=needs)))
         if not undo.alone:
             previous = (undo.step.id,)
-    ids = {step.id for step in found}
-    images.check_ways(ground, [domain.name for domain in ground.site.domains if f"undo.images.{domain.name}" in ids])
+    images.check_ways(ground, [step.domain for step in found if step.domain])
     return found
 
 
@@ -70,21 +70,25 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
     def undo(
         of: str | tuple[str, ...],
         title: str,
-        section: Section,
+        section: str,
         check: Callable[[], str | None],
         apply: Callable[[Reporter], None],
         *,
         name: str = "",
         alone: bool = False,
         interrupts: tuple[str, ...] = (),
+        server: str = "",
+        domain: str = "",
     ) -> Undo:
         ids = (of,) if isinstance(of, str) else of
-        return Undo(Step(f"undo.{name or ids[0]}", title, section, check, apply, interrupts=interrupts), ids, alone)
+        name = f"undo.{name or ids[0]}"
+        step = Step(name, title, section, check, apply, interrupts=interrupts, server=server, domain=domain)
+        return Undo(step, ids, alone)
 
     def plain(
         of: str,
         title: str,
-        section: Section,
+        section: str,
         check: Callable[[Ground], str | None],
         apply: Callable[[Ground, Reporter], None],
         *,
@@ -164,6 +168,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 partial(images.missing, ground, domain.name),
                 partial(images.move_back, ground, domain.name),
                 interrupts=(domain.name,),
+                domain=domain.name,
             )
             for domain in site.domains
         ),
@@ -175,9 +180,12 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
                 "servers",
                 partial(_settings_missing, ground.hosts[server.name]),
                 partial(_settings_back, ground.hosts[server.name]),
+                server=server.name,
             )
             for server in site.servers
         ),
+        # the last: until then an undo that was interrupted can be gone on with on any server
+        plain(definition.STEP, "Take ha.toml from the servers", "pacemaker", definition.kept, definition.remove),
     ]
 
 

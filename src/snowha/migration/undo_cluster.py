@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from snowha.cluster import cib_live
+from snowha.cluster import cib, cib_live
 from snowha.cluster.live import ClusterState
 from snowha.errors import ProofError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text, remove_file, write_file
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.migration import autostart, pacemaker, proofs, snow_conf
+from snowha.migration import autostart, pacemaker, snow_conf
 from snowha.migration.checks.cluster import is_ours
 from snowha.migration.corosync import CONF, KEY
 from snowha.migration.ground import Ground
 from snowha.migration.undo_files import before, before_on, changed_since, not_kept
 from snowha.operations import live
+from snowha.operations.proven import PROOFS
 from snowha.plan.step import Reporter
 from snowha.site.names import listed
 from snowha.xen import xl
@@ -23,7 +24,7 @@ from snowha.xen import xl
 CIB_FOLDER = "/var/lib/pacemaker/cib"
 ASIDE = "/var/lib/snow-ha/aside"
 # Parameters: folder, where to, name. The folder itself stays, with its mode and owner.
-_EMPTY = """\
+EMPTY = """\
 export LC_ALL=C; set -eu; umask 077
 [ -d "$1" ] && [ -n "$(ls -A -- "$1")" ] || { echo same; exit 0; }
 mkdir -p -- "$2"
@@ -65,7 +66,7 @@ def conf_back(ground: Ground, reporter: Reporter) -> None:
 
 
 def _records(host: Host) -> list[str]:
-    words = ["find", proofs.PROOFS, "-maxdepth", "1", "-name", "*.json"]
+    words = ["find", PROOFS, "-maxdepth", "1", "-name", "*.json"]
     return sorted(host.run(words, check=False).stdout.splitlines())
 
 
@@ -134,7 +135,7 @@ def gather(ground: Ground, reporter: Reporter) -> None:
         what=f"every domain to run on {first.name}",
         interval=live.LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
         remedy="`snow ha status` shows where they are",
     )
 
@@ -156,7 +157,7 @@ def _make_usable(ground: Ground, reporter: Reporter) -> None:
         node = now.node(first.name) if now else None
         return node is not None and node.is_usable
 
-    wait_for(usable, timeout=120, what=f"Pacemaker to use {first.name}", interval=2, report=reporter.say)
+    wait_for(usable, timeout=120, what=f"Pacemaker to use {first.name}", interval=2, report=reporter.wait)
 
 
 def _cluster(ground: Ground, reporter: Reporter) -> ClusterState | None:
@@ -169,7 +170,7 @@ def _cluster(ground: Ground, reporter: Reporter) -> ClusterState | None:
         timeout=180,
         what="Pacemaker to answer",
         interval=2,
-        report=reporter.say,
+        report=reporter.wait,
         remedy="it runs but does not say what it has: systemctl status pacemaker",
     )
 
@@ -197,16 +198,16 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
     state = _cluster(ground, reporter)
     if state is not None and state.resources:
         member = live.member(hosts)
-        if state.resource(proofs.FLOATING_IP) is not None:
+        if state.resource(cib.FLOATING_IP) is not None:
             reporter.say("taking the floating IP off")
-            words = ["crm_resource", f"--resource={proofs.FLOATING_IP}", "--meta", "--set-parameter=target-role"]
+            words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--set-parameter=target-role"]
             member.run([*words, "--parameter-value=Stopped"])
             wait_for(
-                lambda: (now := live.cluster_state(hosts)) is not None and not live.servers_of(now, proofs.FLOATING_IP),
+                lambda: (now := live.cluster_state(hosts)) is not None and not live.servers_of(now, cib.FLOATING_IP),
                 timeout=180,
                 what="the floating IP to be on no server",
                 interval=2,
-                report=reporter.say,
+                report=reporter.wait,
             )
         reporter.say("leaving all resources alone")
         member.run(["crm_attribute", "--type=crm_config", "--name=maintenance-mode", "--update=true"])
@@ -214,7 +215,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
             lambda: (now := live.cluster_state(hosts)) is not None and now.maintenance,
             timeout=60,
             what="Pacemaker to leave its resources alone",
-            report=reporter.say,
+            report=reporter.wait,
         )
     stop(ground, "pacemaker", reporter)
     after = _domains(ground)
@@ -223,7 +224,7 @@ def take_cib(ground: Ground, reporter: Reporter, *, again: bool) -> None:
             if name not in after[server] or after[server][name].domid != seen.domid:
                 raise ProofError(f"{name} did not survive that Pacemaker was stopped", where=server, remedy="xl list")
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    ground.on_all(lambda host: host.run(["sh", "-c", _EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
+    ground.on_all(lambda host: host.run(["sh", "-c", EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
     if again:
         pacemaker.join(ground, list(ground.site.servers), reporter)
 
@@ -263,7 +264,7 @@ def links_back(ground: Ground, reporter: Reporter) -> None:
 
 
 def _scripts(host: Host, ground: Ground) -> list[str]:
-    return [path for server in ground.site.servers if exists(host, path := pacemaker.secret_script(server))]
+    return [path for server in ground.site.servers if exists(host, path := pacemaker.secret_script_path(server))]
 
 
 def scripts_missing(ground: Ground) -> str | None:

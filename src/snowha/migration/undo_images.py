@@ -201,7 +201,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
                 host,
                 name,
                 [],
-                [_copy(host, disk.target, volume.target) for disk, volume in way.volumes],
+                [copy_words(host, disk.target, volume.target) for disk, volume in way.volumes],
                 shut_down,
                 reporter=reporter,
                 remedy="the domain runs from its image as before; correct this and run it again",
@@ -235,7 +235,7 @@ def check_ways(ground: Ground, names: Sequence[str]) -> None:
         check_xl_reads(ground.first, name, ground.site.domain(name).config, way.now, way.then)
 
 
-def _copy(host: Host, image: str, source: str) -> list[str]:
+def copy_words(host: Host, image: str, source: str) -> list[str]:
     """A file that the image was copied from is replaced when the copy is verified: it holds what the domain had before."""
     facts = stat(host, source)
     is_file = facts is not None and facts.kind.startswith("regular")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.hosts import one_round
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder
 from snowha.hosts.lost import LostHost
@@ -22,11 +22,13 @@ from snowha.migration import load
 from snowha.migration.ground import Ground, Unusable, parse_configs
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
-from snowha.site.model import Domain, Site
+from snowha.site.model import Domain, Paths, Site
 from snowha.site.names import did_you_mean
 from snowha.site.rules import Finding
 
 T = TypeVar("T")
+Questions = Sequence[Sequence[str]]
+"""Commands that are asked one after the other."""
 
 _STORAGE_S = 20.0
 """Seconds for the domains' configs: where the storage hangs, whoever looks must hear of it soon."""
@@ -74,16 +76,29 @@ class View:
         return [finding for finding in self.findings if finding.code in ("config-unreadable", "config-missing")]
 
 
-def look(file: Path, *, record: Callable[[Command], None] | None = None) -> View:
-    """The site of ``file`` as far as it can be seen; the configs from the first server that answers and has them.
+def observe(
+    given: load.HaToml,
+    *,
+    record: Callable[[Command], None] | None = None,
+    questions: Callable[[Paths], tuple[Questions, Questions]] | None = None,
+) -> View:
+    """The site of ``given`` as far as it can be seen; the configs from the first server that answers and has them.
 
-    ``record`` is told of every command that may change something on a server. Raises InputError for ``file`` itself.
+    ``record`` is told of every command that may change something on a server. ``questions``: what each server is asked at once
+    (hosts/one_round.py), the configs among it.
     """
-    ha = load.read_ha_file(file)
-    reach = load.reach_of(ha)
+    ha, file = given.content, str(given.path)
+    reach = load.connect(ha)
     reached: dict[str, Host] = {**reach.hosts}
     if record is not None:
         reached = {name: RecordingHost(host, record) for name, host in reach.hosts.items()}
+    if questions is not None:
+        own, shared = questions(ha.paths)
+        answered = _ask(
+            reached, lambda host: one_round.ask(host, own, shared, limit=_STORAGE_S, timeout=3 * _STORAGE_S)
+        )
+        hosts, _ = _without_lost(reached, answered)
+        reached = {**hosts, **{name: host for name, host in answered.items() if not isinstance(host, SnowError)}}
     asked = _ask(reached, lambda host: read_folder(host, ha.paths.domain_configs, ".cfg", timeout=_STORAGE_S))
     hosts, lost = _without_lost(reached, asked)
     files = {name: answer for name, answer in asked.items() if not isinstance(answer, SnowError)}
@@ -96,12 +111,11 @@ def look(file: Path, *, record: Callable[[Command], None] | None = None) -> View
         configs, unusable = parse_configs(reader, files[reader.name])
         findings = [
             *(_unusable(ha, one) for one in unusable),
-            *_missing(ha, configs, unusable, str(file)),
+            *_missing(ha, configs, unusable, file),
             *load.of_site(ha, configs),
         ]
-    return View(
-        Ground(_site(ha, configs, str(file)), hosts, reach.guard), ha.domains, configs, reader, lost, tuple(findings)
-    )
+    ground = Ground(_site(ha, configs, file), hosts, reach.guard, definition=ha.definition)
+    return View(ground, ha.domains, configs, reader, lost, tuple(findings))
 
 
 def answering(hosts: Mapping[str, Host]) -> tuple[dict[str, Host], dict[str, UnreachableError]]:

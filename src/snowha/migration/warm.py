@@ -333,7 +333,7 @@ def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
         if now is None or (before is not None and now.seconds - before < _QUIET * _LOOK_EVERY):
             return
         before = now.seconds
-        reporter.say(f"waiting for {name} to have started before its snapshots are removed")
+        reporter.wait(f"waiting for {name} to have started before its snapshots are removed")
         time.sleep(_LOOK_EVERY)
 
 

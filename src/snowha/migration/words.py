@@ -4,12 +4,12 @@ server is asked."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from snowha.errors import InputError, UnreachableError
+from snowha.hosts.api import Host
 from snowha.hosts.lost import LostHost
-from snowha.migration import load
 from snowha.migration.ground import Ground
+from snowha.migration.load import HaToml
 from snowha.migration.steps import all_steps
 from snowha.plan.selection import named, select
 from snowha.plan.step import Step
@@ -20,23 +20,22 @@ from snowha.site.names import did_you_mean, show
 
 
 def check_selection(
-    file: Path, *, until: str = "", only: str = "", domains: Sequence[str] = (), to: str | None = None
+    ha: HaToml, *, until: str = "", only: str = "", domains: Sequence[str] = (), to: str | None = None
 ) -> None:
     """Whether there are the steps and domains that --until, --only, --domain and --to name. Raises InputError."""
-    ha = load.read_ha_file(file)
-    steps = steps_of(ha)
-    select(steps, until_step=until, only_step=only, domains=domains, known=ha.domains)
+    steps = steps_of(ha.content)
+    select(steps, until_step=until, only_step=only, domains=domains, known=ha.content.domains)
     if to is not None:
         named(steps, to, option="--to")
 
 
-def check_domain(file: Path, name: str) -> None:
+def check_domain(ha: HaToml, name: str) -> None:
     """Whether ``ha.toml`` has this domain. Raises InputError."""
-    known = load.read_ha_file(file).domains
+    known = ha.content.domains
     if name not in known:
         raise InputError(
             f"there is no domain {show(name)}{did_you_mean(name, known)}",
-            where=str(file),
+            where=str(ha.path),
             remedy=f"there are {', '.join(known)}"
             if known
             else "this file has no [[domain]]: add one, or `snow ha init`",
@@ -50,4 +49,5 @@ def steps_of(ha: HaFile) -> list[Step]:
     ]
     site = ha_toml.compose(ha, domains)
     nobody = UnreachableError("no server was asked")
-    return all_steps(Ground(site, {server.name: LostHost(server.name, nobody) for server in ha.servers}), {})
+    hosts: dict[str, Host] = {server.name: LostHost(server.name, nobody) for server in ha.servers}
+    return all_steps(Ground(site, hosts, definition=ha.definition), {})

@@ -112,7 +112,7 @@ def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> Non
         )
     reporter.say("letting Pacemaker look where everything runs")
     host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
-    live.settle_idle(hosts, reporter)
+    live.wait_until_idle(hosts, reporter)
     state = live.cluster_state(hosts)
     hindered = obstacle(state, servers, live.places(hosts)) if state else "Pacemaker does not run"
     if hindered:
@@ -120,7 +120,7 @@ def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> Non
     for name in sets:
         host.run(["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>'])
     _wait(lambda: _not_armed(hosts) is None, "Pacemaker and fencing to be at work", reporter)
-    live.settle_idle(hosts, reporter)
+    live.wait_until_idle(hosts, reporter)
 
 
 def _sets(host: Host) -> dict[str, datetime]:
@@ -133,7 +133,7 @@ def _wait(condition: Callable[[], bool], what: str, reporter: Reporter) -> None:
         timeout=60,
         what=what,
         interval=2,
-        report=reporter.say,
+        report=reporter.wait,
         remedy="another setting may outweigh it: crm_attribute --type=crm_config --name=maintenance-mode --query",
     )
 

@@ -31,6 +31,8 @@ class Kind:
     why: str
     remedy: str
     settling: Settling = "wait"
+    next: str = ""
+    """What happens by itself, if nobody does anything; empty: nothing does."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Finding:
     message: str
     """A sentence that can stand alone."""
     remedy: str
+    since: str = ""
+    """UTC, ISO 8601; empty where it is not known."""
+    next: str = ""
+    """What happens by itself."""
 
 
 CLUSTER = "the cluster"
@@ -56,6 +62,7 @@ KINDS: dict[str, Kind] = {
         "Nothing can be said of it.",
         "log in to it by hand: ssh root@{where}",
         settling="ignore",
+        next="if the cluster has lost it too, it is fenced, and its domains start on another server",
     ),
     "no-cluster": Kind(
         "Pacemaker runs on no server",
@@ -68,6 +75,7 @@ KINDS: dict[str, Kind] = {
         "red",
         "What ran there is started elsewhere only after its power was seen to be off.",
         "wait: an attempt takes up to 4 min. `snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
+        next="Pacemaker fences it; when its BMC says that it is off, its domains start on another server",
     ),
     "server-out": Kind(
         "A server is out of the cluster",
@@ -83,6 +91,7 @@ KINDS: dict[str, Kind] = {
         "Nothing runs there until it has arrived. It takes seconds; if it stays so, it is stuck.",
         "wait a minute and look again; then look there: systemctl status pacemaker",
         settling="ignore",
+        next="it joins within seconds",
     ),
     "server-standby": Kind(
         "A server is in standby",
@@ -133,6 +142,7 @@ KINDS: dict[str, Kind] = {
         "red",
         "Without quorum nothing is started.",
         "bring the other servers back: snow ha apply",
+        next="domains are stopped on servers without quorum, and start again when it is back",
     ),
     "fencing-disabled": Kind(
         "Fencing is switched off",
@@ -152,6 +162,21 @@ KINDS: dict[str, Kind] = {
         "yellow",
         "It is back since; the next time it may not be.",
         "ask the BMCs: snow ha check; forget it: stonith_admin --cleanup --history={where}",
+    ),
+    "definition-differs": Kind(
+        "The servers keep different versions of ha.toml",
+        "yellow",
+        "`snow` would do something else on one server than on another.",
+        "compare /etc/snow-ha/ha.toml on the servers; then, with SERVER for the one that is right: "
+        "snow ha apply --site SERVER --only pacemaker.definition",
+        settling="ignore",
+    ),
+    "definition-other": Kind(
+        "This ha.toml is not the one that the servers keep",
+        "yellow",
+        "It was edited and not applied, or somebody else has applied another one since.",
+        "see what it would change: snow ha plan; the servers' own is used with: --site {where}",
+        settling="ignore",
     ),
     # what runs
     "not-managed": Kind(
@@ -179,12 +204,14 @@ KINDS: dict[str, Kind] = {
         "red",
         "Pacemaker starts it again, or has given up.",
         "look at /var/log/xen and /var/log/pacemaker there, then: crm_resource --cleanup --resource={where}",
+        next="Pacemaker starts it again, up to ten times within five minutes",
     ),
     "resource-stopped": Kind(
         "Something runs on no server",
         "red",
         "It is down, and nobody has asked for that.",
         "see why it is not started: crm_mon -1 --inactive; then: crm_resource --cleanup --resource={where}",
+        next="Pacemaker starts it as soon as a server can run it",
     ),
     "resource-twice": Kind(
         "Pacemaker has something on two servers",
@@ -203,6 +230,7 @@ KINDS: dict[str, Kind] = {
         "yellow",
         "It counts: after enough of them Pacemaker runs it elsewhere, or nowhere.",
         "look at its reason, then: crm_resource --cleanup --resource={where}",
+        next="it is forgotten after five minutes without another",
     ),
     "runs-twice": Kind(
         "A domain runs on two servers",
@@ -221,12 +249,14 @@ KINDS: dict[str, Kind] = {
         "red",
         "The server that may have it does not answer.",
         "bring back every server that does not answer, or see it fenced",
+        next="when its server is fenced, it is started on another one",
     ),
     "domain-moving": Kind(
         "A domain is being moved",
         "yellow",
         "Until it has arrived, the servers say different things of it.",
         "wait, and look again",
+        next="it arrives, or stays where it was",
     ),
     # images
     "image-twice": Kind(
@@ -287,6 +317,7 @@ KINDS: dict[str, Kind] = {
         "server may be running: its BMC said that it is off.",
         "look at that server's console and power; on the storage: /proc/fs/nfsd/clients/*/states",
         settling="ignore",
+        next="the storage forgets the lock within two minutes",
     ),
     "lease-without-lock": Kind(
         "The storage has no locks",
@@ -324,6 +355,7 @@ KINDS: dict[str, Kind] = {
         "It is being migrated, or a migration broke. If it stays so, the domain hangs.",
         "wait, and look again; then see what is left of the migration: snow ha resolve",
         settling="ignore",
+        next="it goes on when the migration ends",
     ),
     "xl-unusable": Kind(
         "xl cannot be used on a server",
@@ -373,7 +405,8 @@ KINDS: dict[str, Kind] = {
 def found(code: str, where: str, message: str, *, remedy: str = "", severity: Severity | None = None) -> Finding:
     """A finding of a code that is listed. KeyError for one that is not."""
     kind = KINDS[code]
-    return Finding(code, severity or kind.severity, where, message, remedy or kind.remedy.format(where=where))
+    remedy = remedy or kind.remedy.format(where=where)
+    return Finding(code, severity or kind.severity, where, message, remedy, next=kind.next.format(where=where))
 
 
 def of_site(finding: SiteFinding) -> Finding:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.site.model import Domain
 
-_ASK = looking(
+_ASK = read_only_script(
     """state() {
     said=$(timeout 10 ssh -n -o BatchMode=yes -o ConnectTimeout=5 -- "$1" uptime -p 2> /dev/null)
     case $said in

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 
 # The shell function `image_room`, with the folder of the images: free bytes, then a line an image: size, bytes that it takes,
 # path. Nothing where there is no such folder.
@@ -21,7 +21,7 @@ image_room() {
     done
 }
 """
-_LOOK = looking(f'export LC_ALL=C\n{FUNCTION}image_room "$1"\n')
+_LOOK = read_only_script(f'export LC_ALL=C\n{FUNCTION}image_room "$1"\n')
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def parse(text: str) -> Room | None:
     return Room(int(words[0]) * int(words[1]), tuple(images))
 
 
-def look(host: Host, folder: str) -> str | None:
+def shortage(host: Host, folder: str) -> str | None:
     """``short`` of all images in ``folder``, as ``host`` sees it; None, too, if it cannot say. For whoever watches a site."""
     room = None
     with suppress(SnowError):  # storage that does not answer is said by other questions

@@ -48,13 +48,13 @@ def images_in(domains: Iterable[Domain]) -> dict[str, str]:
     }
 
 
-def ask(host: Host) -> Leases | None:
+def ask(host: Host, folder: str = "") -> Leases | None:
     """What ``host`` has attached, for whoever only looks: a program that fails is told, and all else of the server is shown.
 
-    None if the program is not there. Raises UnreachableError.
+    With the records of all images below ``folder``, if one is given. None if the program is not there. Raises UnreachableError.
     """
     try:
-        return leases.ask(host, ())
+        return leases.ask_all(host, folder) if folder else leases.ask(host, ())
     except CommandError as error:
         return Leases(host.name, "", trouble=error.message)
 
@@ -62,25 +62,36 @@ def ask(host: Host) -> Leases | None:
 def records(
     hosts: Mapping[str, Host], answers: Mapping[str, Leases | None], images: Mapping[str, str]
 ) -> tuple[Lease, ...]:
-    """The leases' records, as the first server reads them that has our program: they are on storage that all share.
+    """The leases' records, as the first server reads them that has our program: they are on storage that all share. It is asked
+    for those that it has not told already.
 
     Whether a copy has ended is known to its own server alone, which is asked for that.
     """
     for name, answer in answers.items():
         if images and answer is not None and not answer.trouble:
+            if images.keys() <= {record.image for record in answer.records}:
+                told = tuple(record for record in answer.records if record.image in images)
+                return _copies_looked_at(hosts, answers, told, name)
             with suppress(SnowError):
                 again = leases.ask(hosts[name], tuple(images))
-                return _copies_looked_at(hosts, again.records, name) if again else ()
+                return _copies_looked_at(hosts, answers, again.records, name) if again else ()
     return ()
 
 
-def _copies_looked_at(hosts: Mapping[str, Host], records: tuple[Lease, ...], by: str) -> tuple[Lease, ...]:
+def _copies_looked_at(
+    hosts: Mapping[str, Host], answers: Mapping[str, Leases | None], records: tuple[Lease, ...], by: str
+) -> tuple[Lease, ...]:
     copies: dict[str, list[str]] = {}
     for one in records:
         if one.is_copy and one.server != by and one.server in hosts:
             copies.setdefault(one.server, []).append(one.image)
     known: dict[str, Lease] = {}
     for server, images in copies.items():
+        answer = answers.get(server)
+        told = {one.image: one for one in (answer.records if answer else ())}
+        if told.keys() >= set(images):
+            known |= {image: told[image] for image in images}
+            continue
         with suppress(SnowError):  # that it does not answer is said by the other questions
             again = leases.ask(hosts[server], images)
             known |= {one.image: one for one in again.records} if again else {}
@@ -92,15 +103,23 @@ def status(
 ) -> tuple[ImageStatus, ...]:
     """The images (with their domains) and who has them. ``records``: as one server reads them."""
     by_image = {record.image: record for record in records}
+    where = _attachments(answers)
     rows = []
     for image, domain in images.items():
         record = by_image.get(image, Lease(image, "unknown"))
-        there = tuple(
-            name for name, answer in answers.items() if answer and any(one.image == image for one in answer.attached)
-        )
+        there = tuple(dict.fromkeys(server for server, _ in where.get(image, ())))
         holder = record.server if record.state in ("held", "offered", "tentative") else ""
         rows.append(ImageStatus(image, domain, record.state, holder, record.lock, record.since, there))
     return tuple(rows)
+
+
+def _attachments(answers: Mapping[str, Leases | None]) -> dict[str, list[tuple[str, Attached]]]:
+    """By image: the servers that have it attached, and how."""
+    found: dict[str, list[tuple[str, Attached]]] = {}
+    for server, answer in answers.items():
+        for one in answer.attached if answer else ():
+            found.setdefault(one.image, []).append((server, one))
+    return found
 
 
 def judge(
@@ -116,9 +135,10 @@ def judge(
             yield from _migrations(name, answer)
     answers = {name: None if answer is None or answer.trouble else answer for name, answer in answers.items()}
     by_image = {record.image: record for record in records}
+    where = _attachments(answers)
     for row in status(images, answers, records):
         record = by_image.get(row.image)
-        yield from _attached(row, answers)
+        yield from _attached(row, where.get(row.image, ()))
         if record is not None:
             yield from _record(row, record, answers)
 
@@ -147,13 +167,7 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
 
 
-def _attached(row: ImageStatus, answers: Mapping[str, Leases | None]) -> Iterator[Finding]:
-    here = [
-        (server, one)
-        for server, answer in answers.items()
-        for one in (answer.attached if answer else ())
-        if one.image == row.image
-    ]
+def _attached(row: ImageStatus, here: Sequence[tuple[str, Attached]]) -> Iterator[Finding]:
     writers = dict.fromkeys(server for server, one in here if _may_write(row, server, one))
     if len(writers) > 1 and row.state not in ("offered", "tentative"):
         yield found("image-twice", row.image, f"{row.image} is attached on {listed(writers)}")

@@ -9,7 +9,7 @@ from snowha.cluster import live
 from snowha.cluster.live import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.operations import health
 from snowha.operations.findings import KINDS, Finding
@@ -19,18 +19,23 @@ from snowha.xen import xl
 
 LOOK_EVERY_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
+CRM_MON, FENCE_HISTORY = ("crm_mon", "-1", "--inactive", "--output-as=xml"), "--fence-history=2"
 
-_UNTIL_ANSWER = looking('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
+_UNTIL_ANSWER = read_only_script('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
 """Ends a second after the first answer, or some seconds without any."""
 
 Hosts = dict[str, Host]
 """The servers by name, in the order of ha.toml."""
 
 
+def state_words(*, fencing: bool = False) -> list[str]:
+    """The question for it."""
+    return [*CRM_MON, *([FENCE_HISTORY] if fencing else [])]
+
+
 def state_from(host: Host, *, fencing: bool = False) -> ClusterState | None:
     """The cluster as ``host`` sees it, with what was fenced if asked for; None when Pacemaker does not run there."""
-    words = ["crm_mon", "-1", "--inactive", "--output-as=xml", *(["--fence-history=2"] if fencing else [])]
-    completed = host.run(words, check=False, timeout=60)
+    completed = host.run(state_words(fencing=fencing), check=False, timeout=60)
     return state_in(completed.stdout) if completed.ok else None
 
 
@@ -164,13 +169,13 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
             partial(answers_soon, asking, address),
             timeout=timeout,
             what=f"{name} to answer on {address}",
-            report=reporter.say,
+            report=reporter.wait,
             where=asking.name,
             remedy=f"look at its console: xl console {name}",
         )
 
 
-def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
+def wait_until_settled(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
     """Wait until Pacemaker has nothing left to do and everything runs. Raises ProofError naming what does not, and at once
     SiteError for what does not go away by itself: maintenance, what is not managed, what is blocked."""
 
@@ -179,17 +184,17 @@ def settle(hosts: Hosts, reporter: Reporter, *, timeout: float = 900) -> None:
         _must_be_well(found[1] if found else None)
         return True if found and not _busy(found[0]) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.say)
+    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.wait)
 
 
-def settle_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
+def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
     """Wait until Pacemaker has nothing left to do, whatever the resources are like. Raises ProofError."""
     wait_for(
         lambda: not _busy(member(hosts)) or None,
         timeout=timeout,
         what="Pacemaker to have nothing left to do",
         interval=LOOK_EVERY_S,
-        report=reporter.say,
+        report=reporter.wait,
     )
 
 
@@ -228,7 +233,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
             what=listed([f"{resource} to run on {server}" for resource, server in wanted.items()]),
             interval=LOOK_EVERY_S,
             sparing=True,
-            report=reporter.say,
+            report=reporter.wait,
         )
     finally:
         for resource in wanted:
@@ -243,7 +248,7 @@ def _clear(hosts: Hosts, resource: str, reporter: Reporter) -> None:
         timeout=60,
         what=f"the constraint of the move of {resource} to be removed",
         interval=2,
-        report=Unstoppable(reporter).say,
+        report=Unstoppable(reporter).wait,
         unreachable_is_not_yet=True,
         error=SiteError,
         remedy=f"it expires by itself within 30 minutes; or: {' '.join(words)}",
@@ -294,5 +299,5 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
         what=f"{server} to be empty",
         interval=LOOK_EVERY_S,
         sparing=True,
-        report=reporter.say,
+        report=reporter.wait,
     )

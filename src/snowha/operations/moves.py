@@ -164,6 +164,6 @@ class Mover:
             timeout=120,
             what=f"{server} to be used by Pacemaker again",
             interval=live.LOOK_EVERY_S,
-            report=reporter.say,
+            report=reporter.wait,
             remedy="see `snow ha status`",
         )

@@ -118,7 +118,7 @@ class _Work:
             what=what,
             interval=_LOOK_EVERY_S,
             sparing=True,
-            report=self.reporter.say,
+            report=self.reporter.wait,
             remedy=remedy,
         )
 

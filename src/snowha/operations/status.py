@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from snowha.cluster import cib
+from snowha.cluster import cib, placement
 from snowha.cluster import live as parse
 from snowha.errors import SnowError
 from snowha.hosts.api import Host
+from snowha.hosts.files import read_file, read_folder
 from snowha.hosts.many import each
-from snowha.operations import disarm, findings, health, image_room, leases, live, resolve, stock_scripts
+from snowha.hosts.one_round import words_of
+from snowha.operations import (
+    disarm,
+    findings,
+    health,
+    history,
+    image_room,
+    kept_definitions,
+    leases,
+    live,
+    proven,
+    resolve,
+    stock_scripts,
+)
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
-from snowha.site.model import Domain, Site
+from snowha.site import definition
+from snowha.site.definition import Definition
+from snowha.site.model import Domain, Paths, Site
 from snowha.site.rules import Finding as SiteFinding
 from snowha.xen import attachments, xl
+from snowha.xen import leases as lease_program
 from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Leases, Migration
+
+_QUORUM, _LINKS = ("corosync-quorumtool", "-s"), ("corosync-cfgtool", "-s")
+
+
+def questions(paths: Paths) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]]:
+    """All that a server is asked for a status: what it knows by itself, and what lies on the shared storage, which may hang."""
+    own = (
+        *(("xl", "info"), ("xl", "list"), _QUORUM, _LINKS, live.state_words(fencing=True), history.ARGV),
+        *(words_of(_definition), words_of(proven.read), words_of(attachments.ask)),
+    )
+    configs = words_of(lambda host: read_folder(host, paths.domain_configs, ".cfg"))
+    room = words_of(lambda host: image_room.shortage(host, paths.images))
+    return own, (configs, lease_program.argv_of_all(paths.images), room)
+
+
+def _definition(host: Host) -> bytes | None:
+    return read_file(host, definition.PATH)
 
 
 @dataclass(frozen=True)
@@ -73,11 +107,20 @@ class SiteStatus:
     images: tuple[ImageStatus, ...] = ()
     migrations: tuple[Migration, ...] = ()
     """Live migrations under way."""
+    fenced_at: Mapping[str, str] = field(default_factory=dict)
+    """Server to when its fencing was proven last (UTC, ISO 8601). Not there: never."""
+    losses: Mapping[str, str] = field(default_factory=dict)
+    """Server to what its loss would be: ``survived``, ``no room`` on the others for all of its domains, or ``unknown``."""
 
     @property
     def healthy(self) -> bool:
         """Nothing is red."""
         return not health.is_alarm(self.findings)
+
+
+def as_data(status: SiteStatus) -> dict[str, object]:
+    """The status for a script."""
+    return {**asdict(status), "healthy": status.healthy}
 
 
 @dataclass(frozen=True)
@@ -91,6 +134,11 @@ class _Seen:
     state: parse.ClusterState | None = None
     leases: Leases | None = None
     attachments: Attachments = field(default_factory=Attachments)
+    room: int = 0
+    """MiB that its hypervisor has for domains in all."""
+    journal: str = ""
+    proofs: Mapping[str, bytes] = field(default_factory=dict)
+    definition: str | None = None
 
     @property
     def answer(self) -> health.Answer:
@@ -99,39 +147,46 @@ class _Seen:
         return health.Answer(self.trouble, self.remedy, under_xen, alive, self.quorate, self.links)
 
 
-def _look(host: Host) -> _Seen:
+def _look(host: Host, images: str) -> _Seen:
     try:
         hypervisor = xl.hypervisor(host)
-        domains = xl.running(host) if hypervisor else {}
-        quorum = host.run(["corosync-quorumtool", "-s"], check=False).stdout
-        links = host.run(["corosync-cfgtool", "-s"], check=False).stdout if "Quorum information" in quorum else ""
+        listed = host.run(["xl", "list"], timeout=60).stdout if hypervisor else ""
+        domains = xl.parse_list(listed)
+        quorum = host.run(_QUORUM, check=False).stdout
+        kept = _definition(host)
+        links = host.run(_LINKS, check=False).stdout if "Quorum information" in quorum else ""
         return _Seen(
             hypervisor=hypervisor,
             domains=domains,
             quorate=parse.parse_quorum(quorum).quorate if links else None,
             links=parse.parse_links(links) if links else (),
             state=live.state_from(host, fencing=True),
-            leases=leases.ask(host),
+            leases=leases.ask(host, images),
             attachments=attachments.ask(host) if hypervisor else Attachments(),
+            room=hypervisor.total_memory - xl.parse_dom0(listed) if hypervisor else 0,
+            journal=host.run(history.ARGV, check=False).stdout,
+            proofs=proven.read(host),
+            definition=None if kept is None else kept.decode(errors="replace"),
         )
     except SnowError as error:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
 
 
-def look(
+def status_of(
     site: Site,
     hosts: live.Hosts,
     *,
     domains: Iterable[str] | None = None,
     known: Iterable[SiteFinding] = (),
     configs: Iterable[Domain] | None = None,
+    given: Definition | None = None,
 ) -> SiteStatus:
     """Ask every server at once. A server that does not answer is said to be so, never taken for one without domains.
 
     ``domains``: their names, where not every config could be read. ``known``: what was found wrong before. ``configs``: all
-    that there are, if the site does not have all.
+    that there are, if the site does not have all. ``given``: the ha.toml that says so.
     """
-    seen = each(list(hosts.values()), _look)
+    seen = each(list(hosts.values()), lambda host: _look(host, site.paths.images))
     state = live.chosen(one.state for one in seen.values())
     wanted = health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
@@ -139,8 +194,14 @@ def look(
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
     records = leases.records(hosts, attached, images)
+    of_leases = tuple(leases.judge(images, attached, records))
+    if health.is_alarm(of_leases):
+        # what a migration changed between the answers of two servers looks like a broken one
+        attached = each(list(hosts.values()), lambda host: leases.ask(host) if not seen[host.name].trouble else None)
+        records = leases.records(hosts, attached, images)
+        of_leases = tuple(leases.judge(images, attached, records))
     room = next(
-        (image_room.look(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
+        (image_room.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
     )
     left = resolve.judge(
         site,
@@ -150,10 +211,11 @@ def look(
         answers=attached,
         records=records,
     )
+    losses, no_room = _losses(site, seen, state)
     judged = (
-        *map(findings.of_site, known),
+        *map(findings.of_site, (*known, *no_room)),
         *health.judge(wanted, answers, state),
-        *leases.judge(images, attached, records),
+        *of_leases,
         *([findings.found("holes", site.paths.images, f"{site.paths.images}: {room}")] if room else []),
         *stock_scripts.judge(
             site,
@@ -163,7 +225,10 @@ def look(
             attached,
         ),
         *resolve.findings(left),
+        *kept_definitions.judge({n: one.definition for n, one in seen.items() if not one.trouble}, given or Definition()),
     )
+    explained = disarm.explained(judged, _disarmed_since(hosts, seen, state))
+    dated = history.dated(explained, history.read(one.journal for one in seen.values()))
     return SiteStatus(
         name=site.name,
         servers=tuple(_server(name, one, state) for name, one in seen.items()),
@@ -171,14 +236,11 @@ def look(
         fencing={server: _fencing(server, state) if known_to_some else "unknown" for server in wanted.fenced},
         floating_ip=site.floating_ip.address if site.floating_ip else None,
         floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
-        findings=tuple(
-            sorted(
-                disarm.explained(judged, _disarmed_since(hosts, seen, state)),
-                key=lambda finding: findings.SEVERITIES.index(finding.severity),
-            )
-        ),
+        findings=tuple(sorted(dated, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
         images=leases.status(images, attached, records),
         migrations=tuple(one for answer in attached.values() if answer for one in answer.migrations),
+        fenced_at=proven.fenced_at(one.proofs for one in seen.values()),
+        losses=losses,
     )
 
 
@@ -190,6 +252,28 @@ def _disarmed_since(hosts: live.Hosts, seen: Mapping[str, _Seen], state: parse.C
         with suppress(SnowError):
             return disarm.since(hosts[name])
     return None
+
+
+def _losses(
+    site: Site, seen: Mapping[str, _Seen], state: parse.ClusterState | None
+) -> tuple[dict[str, str], tuple[SiteFinding, ...]]:
+    """For each server what its loss would be, and a finding for each that the others could not bear. Of a server that nothing may
+    run on, or that does not answer, it is not known; nor of the last one, of which there is nothing to say that is not said."""
+    rooms = {
+        name: one.room
+        for name, one in seen.items()
+        if one.room and state and (node := state.node(name)) is not None and node.is_usable
+    }
+    if len(rooms) < 2:
+        return dict.fromkeys(seen, "unknown"), ()
+    names = {domain.name for domain in site.domains}
+    where = {
+        name: server for server in rooms for name, one in seen[server].domains.items() if name in names and one.is_alive
+    }
+    found = placement.fits_after_loss(site.domains, where, rooms)
+    unbearable = {finding.where for finding in found}
+    word = {True: "no room", False: "survived"}
+    return {name: word[name in unbearable] if name in rooms else "unknown" for name in seen}, found
 
 
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:

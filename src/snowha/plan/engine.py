@@ -172,7 +172,7 @@ class _Run:
     def _wait(self, track: Track) -> bool:
         if track.doomed:
             because = tuple(need for need in track.step.needs if self.tracks[need].state in BAD)
-            track.settle(State.BLOCKED)
+            track.finish(State.BLOCKED)
             self.journal.note(self.number, track.step.id, "blocked", detail=", ".join(because))
             self.emit(events.StepBlocked(**names(track.step), because=because))
             return True
@@ -193,7 +193,7 @@ class _Run:
         if look.error is not None:
             self._failed(track, look.error)
         elif look.reason is None and not (step.proof is not None and self.journal.owes_proof(step.id)):
-            track.settle(State.SKIPPED)
+            track.finish(State.SKIPPED)
             self.journal.note(self.number, step.id, "skipped")
             self.emit(events.StepSkipped(**names(step)))
         else:
@@ -280,7 +280,7 @@ class _Run:
         track.seconds = end.seconds
         del self.running[track.step.id]
         if end.error is None:
-            track.settle(State.DONE)
+            track.finish(State.DONE)
             self.journal.note(self.number, track.step.id, "done", seconds=end.seconds)
             self.emit(events.StepDone(**names(track.step), seconds=end.seconds))
             self.remaining.done()
@@ -294,7 +294,7 @@ class _Run:
 
     def _failed(self, track: Track, error: BaseException) -> None:
         track.error = error
-        track.settle(State.FAILED)
+        track.finish(State.FAILED)
         detail = f"{type(error).__name__}: {error}"
         self.journal.note(self.number, track.step.id, "failed", seconds=track.seconds, detail=detail)
         self.emit(events.StepFailed(**names(track.step), error=error, seconds=track.seconds))

@@ -6,30 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from snowha.plan.journal import Journal
-
-LAB: Mapping[str, float] = {
-    "servers.mounts": 8,
-    "servers.packages": 219,
-    "servers.settings": 11,
-    "servers.xen": 89,
-    "servers.kernels": 12,
-    "servers.ssh": 31,
-    "images": 99,
-    "corosync": 23,
-    "pacemaker.fence": 45,
-    "pacemaker.start": 43,
-    "pacemaker.autostart": 4,
-    "pacemaker.cib": 54,
-    "proofs.floating-ip": 35,
-    "proofs.fence": 455,
-    "placement": 201,
-    "snow.conf": 8,
-}
-"""Seconds, docs/performance.md: two emulated servers, Debian 13, where every command takes longer than on a real one. Of a
-step for each server the longer one."""
-LAB_AWAY_S = 160.0
-"""The longest that a domain of the lab was away while its image was copied."""
+from snowha.plan.journal import Entry, Journal
+from snowha.plan.step import Step
 
 
 @dataclass(frozen=True)
@@ -40,54 +18,67 @@ class Estimate:
     source: str
 
 
+@dataclass(frozen=True)
+class LabTimes:
+    """What steps took in an emulated lab: for those that were never carried out on this site."""
+
+    seconds: Mapping[str, float]
+    """By the kind of a step, or by its section."""
+    away_s: float
+    """The longest that a domain did not answer, in seconds."""
+
+
 NOT_MEASURED = "not measured on this site"
 
 
-def of_step(step: str, journal: Journal | None) -> Estimate:
+def of_step(step: Step, journal: Journal | None, lab: LabTimes) -> Estimate:
     """The median of what this step took here; else of its like (``servers.packages.*``); else the lab's figure."""
-    kind = step.rpartition(".")[0]
     found = measured(step, journal) if journal is not None else None
-    if found is None and journal is not None and kind == "images":
-        found = _alike(kind, journal)  # a domain's disks may be larger than those of the others: said to be of its like
-    return found or _lab(step)
+    if found is None and journal is not None and step.domain:
+        found = _alike(step, journal)  # a domain's disks may be larger than those of the others: said to be of its like
+    return found or _in_lab(step, lab)
 
 
-def measured(step: str, journal: Journal) -> Estimate | None:
+def measured(step: Step, journal: Journal) -> Estimate | None:
     """What this very step took here, or one that does the same to another server; None if neither was ever done here."""
-    own = journal.seconds(step)
+    own = journal.seconds(step.id)
     if own:
         return Estimate(round(median(own), 1), f"this step, {len(own)} times here")
-    kind = step.rpartition(".")[0]
-    return _alike(kind, journal) if "." in kind else None
+    return _alike(step, journal) if step.server else None
 
 
-def _alike(kind: str, journal: Journal) -> Estimate | None:
+def _alike(step: Step, journal: Journal) -> Estimate | None:
     alike = [
         entry.seconds
         for entry in journal.entries()
-        if entry.what == "done" and entry.seconds is not None and entry.step.startswith(f"{kind}.")
+        if entry.what == "done" and entry.seconds is not None and _is_like(step, entry)
     ]
-    return Estimate(round(median(alike), 1), f"{kind}.*, {len(alike)} times here") if alike else None
+    return Estimate(round(median(alike), 1), f"{step.kind}.*, {len(alike)} times here") if alike else None
 
 
-def of_absence(domain: str, journal: Journal | None) -> Estimate:
-    """How long a domain will be away while its images are copied."""
+def _is_like(step: Step, entry: Entry) -> bool:
+    """Whether an entry of the journal is of a step that does the same to whatever server or domain."""
+    return entry.step.startswith(f"{step.kind}.")
+
+
+def of_absence(step: Step, journal: Journal | None, lab: LabTimes) -> Estimate:
+    """How long the domain of ``step`` will be away."""
     if journal is not None:
-        told = journal.last_facts(f"images.{domain}").get("away_s")
+        told = journal.last_facts(step.id).get("away_s")
         if isinstance(told, int | float):
             return Estimate(float(told), "this domain, here")
         others = [
             float(value)
-            for step in {entry.step for entry in journal.entries() if entry.step.startswith("images.")}
-            if isinstance(value := journal.last_facts(step).get("away_s"), int | float)
+            for other in {entry.step for entry in journal.entries() if _is_like(step, entry)}
+            if isinstance(value := journal.last_facts(other).get("away_s"), int | float)
         ]
         if others:
             return Estimate(max(others), "the longest of the others here")
-    return Estimate(LAB_AWAY_S, f"{NOT_MEASURED}; the longest in the lab")
+    return Estimate(lab.away_s, f"{NOT_MEASURED}; the longest in the lab")
 
 
-def _lab(step: str) -> Estimate:
-    for kind, seconds in LAB.items():
-        if step == kind or step.startswith(f"{kind}."):
-            return Estimate(seconds, f"{NOT_MEASURED}; an emulated lab took this long")
-    return Estimate(None, NOT_MEASURED)
+def _in_lab(step: Step, lab: LabTimes) -> Estimate:
+    seconds = lab.seconds.get(step.kind, lab.seconds.get(step.section))
+    if seconds is None:
+        return Estimate(None, NOT_MEASURED)
+    return Estimate(seconds, f"{NOT_MEASURED}; an emulated lab took this long")

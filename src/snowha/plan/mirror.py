@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from snowha.hosts.files import make_dir, read_file, write_file
 from snowha.hosts.many import each
 from snowha.plan import events
 from snowha.plan.journal import Journal
+from snowha.plan.step import Step
 
 FOLDER = "/var/lib/snow-ha/journal"
 
@@ -38,12 +39,21 @@ class Mirror:
     any more once a step found that the lock of the site is lost.
     """
 
-    def __init__(self, monitor: events.Monitor, journal: Journal, hosts: Mapping[str, Host], site: str) -> None:
+    def __init__(
+        self,
+        monitor: events.Monitor,
+        journal: Journal,
+        hosts: Mapping[str, Host],
+        site: str,
+        steps: Iterable[Step],
+    ) -> None:
         self._monitor = monitor
         self._journal = journal
         self._hosts = dict(hosts)
         self._path = path_of(site)
-        self._busy: dict[str, frozenset[str]] = {}
+        self._servers = {step.id: step.server for step in steps if step.server}
+        self._busy: dict[str, str] = {}
+        """The server that a step may be rebooting, by the step: nothing is written to it meanwhile."""
         self._queue: SimpleQueue[bool] = SimpleQueue()
         self._begun = self._over = False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -64,7 +74,8 @@ class Mirror:
     def __call__(self, event: events.Event, /) -> None:
         if isinstance(event, events.StepStarted):
             self._begun = True
-            self._busy[event.step] = _servers_of(event, self._hosts)
+            if event.step in self._servers:
+                self._busy[event.step] = self._servers[event.step]
         elif isinstance(event, events.StepDone | events.StepFailed | events.StepLeft):
             self._busy.pop(event.step, None)
             self._over |= isinstance(event, events.StepFailed) and isinstance(event.error, LostLockError)
@@ -86,16 +97,10 @@ class Mirror:
                 self._send()
 
     def _send(self) -> None:
-        busy = frozenset[str]().union(*list(self._busy.values()))
+        busy = set(self._busy.values())
         free = [host for name, host in self._hosts.items() if name not in busy]
         refused = send(self._journal, free, self._path, self._prepared)
         self.refused = {} if self._over else refused
-
-
-def _servers_of(event: events.StepStarted, hosts: Mapping[str, Host]) -> frozenset[str]:
-    """The server that a step may be rebooting: nothing is written to it meanwhile."""
-    server = event.step.rpartition(".")[2]
-    return frozenset({server}) if server in hosts else frozenset()
 
 
 def send(journal: Journal, hosts: list[Host], path: str, prepared: set[str]) -> dict[str, str]:

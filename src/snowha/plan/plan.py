@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from snowha.errors import SnowError
 from snowha.plan.change import Change
-from snowha.plan.estimate import Estimate, of_absence, of_step
+from snowha.plan.estimate import Estimate, LabTimes, of_absence, of_step
 from snowha.plan.journal import Journal
 from snowha.plan.step import Step, in_order
 from snowha.site.names import agreed
@@ -40,9 +40,10 @@ def make(
     *,
     rehearse: Callable[[str], Change],
     journal: Journal | None,
+    lab: LabTimes,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Planned, ...]:
-    """Look at every step, and tell of those that are due what they would change. Changes nothing.
+    """Look at every step, and tell of those that are due what they would change. Changes nothing. ``lab``: what steps took there.
 
     Raises the error of a look that fails although nothing that the step needs is due.
     """
@@ -67,8 +68,8 @@ def make(
             planned = replace(
                 planned,
                 change=_change(step, rehearse),
-                estimate=of_step(step.id, journal),
-                away=_away(step, journal),
+                estimate=of_step(step, journal, lab),
+                away=_away(step, journal, lab),
             )
         found.append(planned)
     return tuple(found)
@@ -81,9 +82,8 @@ def _change(step: Step, rehearse: Callable[[str], Change]) -> Change:
         return Change(notes=(f"known only then: {error.message.splitlines()[0]}",), complete=False)
 
 
-def _away(step: Step, journal: Journal | None) -> tuple[tuple[str, Estimate], ...]:
-    section, _, domain = step.id.partition(".")
-    return ((domain, of_absence(domain, journal)),) if section == "images" and domain else ()
+def _away(step: Step, journal: Journal | None, lab: LabTimes) -> tuple[tuple[str, Estimate], ...]:
+    return ((step.domain, of_absence(step, journal, lab)),) if step.domain else ()
 
 
 def lines(plan: Sequence[Planned], *, details: bool = True) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Remaining:
             return None
         lasts: dict[str, float] = {}
         for track in due:
-            took = self._of(track.step.id)
+            took = self._of(track.step)
             passed = time.monotonic() - track.began if track.state is State.RUNNING else 0.0
             if took is None or took < passed:
                 return None
@@ -38,11 +38,11 @@ class Remaining:
         running = [track.step.id for track in due if track.state is State.RUNNING]
         return simulated([track.step for track in due], lasts, running, self._workers)
 
-    def _of(self, step: str) -> float | None:
-        if step not in self._took:
+    def _of(self, step: Step) -> float | None:
+        if step.id not in self._took:
             found = estimate.measured(step, self._journal)
-            self._took[step] = found.seconds if found else None
-        return self._took[step]
+            self._took[step.id] = found.seconds if found else None
+        return self._took[step.id]
 
     def _owes(self, step: Step) -> bool:
         return step.proof is not None and self._journal.owes_proof(step.id)

@@ -37,6 +37,9 @@ class StepReporter:
             self._last_text = text
             self._emit(events.StepSaid(text=text, **events.names(self._step)))
 
+    def wait(self, text: str) -> None:
+        self.say(text)
+
     def progress(self, done: float, total: float, unit: str = "") -> None:
         self._safe_point()
         now = time.monotonic()

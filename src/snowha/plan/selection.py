@@ -7,7 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from snowha.errors import InputError, SiteError
-from snowha.plan.step import SECTIONS, Reporter, Step
+from snowha.plan.step import Reporter, Step
 from snowha.site.names import listed, show
 
 
@@ -17,13 +17,14 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     Raises InputError, with the nearest names, if there is none.
     """
     ids = [step.id for step in steps]
+    sections = dict.fromkeys(step.section for step in steps)
     found = tuple(
         step.id for step in steps if name in (step.id, step.section) or step.id.startswith(f"{name.rstrip('.')}.")
     )
     if found:
         return found
-    close = get_close_matches(name, dict.fromkeys((*ids, *SECTIONS)), n=3, cutoff=0.4)
-    hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(SECTIONS)}) or a step."
+    close = get_close_matches(name, dict.fromkeys((*ids, *sections)), n=3, cutoff=0.4)
+    hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(sections)}) or a step."
     raise InputError(f"there is no step {show(name)}", where=option, remedy=f"{hint} `snow ha plan --short` shows all")
 
 
@@ -49,7 +50,7 @@ def of_domains(steps: Sequence[Step], domains: Sequence[str], known: Sequence[st
             close = get_close_matches(domain, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(known)}"
             raise InputError(f"there is no domain {show(domain)}", where="--domain", remedy=hint)
-        wanted += [step.id for step in steps if step.id == f"images.{domain}"]
+        wanted += [step.id for step in steps if step.domain == domain]
     return _with_needs(steps, tuple(wanted))
 
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Protocol, TypeAlias
 
 from snowha.plan.change import Change
-
-GuideSection = Literal["servers", "images", "corosync", "pacemaker", "placement", "proofs", "snow.conf"]
-SECTIONS: tuple[GuideSection, ...] = get_args(GuideSection)
-"""In the guide's order."""
-Section: TypeAlias = GuideSection | Literal["domains", "cluster"]
-"""With those of everyday work."""
 
 Fact: TypeAlias = "str | int | float | bool | Sequence[Fact] | Mapping[str, Fact] | None"
 """What JSON can carry."""
@@ -25,10 +19,14 @@ class Cancelled(BaseException):
 
 
 class Reporter(Protocol):
-    """What a step tells while it works. Each call of say and progress may raise Cancelled: they are the safe points."""
+    """What a step tells while it works. Each call of say, wait and progress may raise Cancelled: they are the safe points."""
 
     def say(self, text: str) -> None:
-        """What is going on, or what is being waited for, now."""
+        """What is going on now."""
+        ...
+
+    def wait(self, text: str) -> None:
+        """What is being waited for now, as a whole sentence. Only a real change brings it: a rehearsal ends here."""
         ...
 
     def progress(self, done: float, total: float, unit: str = "") -> None:
@@ -50,7 +48,8 @@ class Step:
     id: str
     """Unique and lasting (the journal knows it by this), e.g. ``images.deploy01``."""
     title: str
-    section: Section
+    section: str
+    """What it belongs to, as the user names it."""
     check: Callable[[], str | None]
     apply: Callable[[Reporter], None]
     needs: tuple[str, ...] = ()
@@ -65,6 +64,31 @@ class Step:
     """Servers that ``apply`` restarts or fences, and domains that it shuts down or moves: whoever runs there is ended."""
     describe: Callable[[], Change] | None = None
     """What ``apply`` would change; changes nothing itself. None: it is found out by a rehearsal (migration/rehearse.py)."""
+    server: str = ""
+    """The server that it is about; empty if it is about none, or several. Its id ends with it."""
+    domain: str = ""
+    """The domain that it is about, and that does not answer for a while; empty if there is none. Its id ends with it."""
+    restarts: bool = False
+    """``server`` is rebooted, or its power is cut."""
+
+    @classmethod
+    def once(
+        cls, id: str, title: str, section: str, work: Callable[[Reporter], None], *, asks: str | None = None
+    ) -> Step:
+        """A step for what is asked for each time: it is as it must be once ``work`` was carried out in this run."""
+        done: list[bool] = []
+
+        def apply(reporter: Reporter) -> None:
+            work(reporter)
+            done.append(True)
+
+        return cls(id, title, section, lambda: None if done else "asked for", apply, asks=asks)
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the steps that do the same to other servers or domains: its id without the name of its
+        own, e.g. ``servers.packages``."""
+        return self.id.removesuffix(f".{self.server or self.domain}")
 
 
 class Unstoppable:
@@ -76,6 +100,12 @@ class Unstoppable:
     def say(self, text: str) -> None:
         try:
             self._reporter.say(text)
+        except Cancelled:
+            pass
+
+    def wait(self, text: str) -> None:
+        try:
+            self._reporter.wait(text)
         except Cancelled:
             pass
 

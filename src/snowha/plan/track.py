@@ -66,7 +66,7 @@ class Track:
     open_needs: int = 0
     doomed: bool = False  # one that it needs failed
 
-    def settle(self, state: State) -> None:
+    def finish(self, state: State) -> None:
         """A state that it does not leave again. Those that need it hear of it now, and need not be looked at before."""
         self.state = state
         for follower in self.followers:

@@ -41,7 +41,8 @@ PATIENCE_S = 2 * BEAT_S + 20.0
 _TAKEN, _LOST, _BUSY = 75, 76, 77
 """Exit statuses instead of a lock: another owner has it; this run may not take it again; commands of an earlier run go on."""
 _LONGEST_S = 48 * 3600.0
-_NAME = "snow-ha-lock"
+NAME = "snow-ha-lock"
+"""What the process that holds a lock is called, with the lock behind it."""
 
 _End = Literal["taken", "away", "ended", "lost"]
 """Why a lock is not held, or no longer: another owner has it; there is no way to the server; its process was ended; this run has
@@ -54,12 +55,15 @@ only after the server was restarted."""
 # how commands begin that are ended where an earlier run has left them. `[ ]` in a pattern does not match itself among the words
 # of this process.
 # A read that nobody answers is its sleep. Writing fails once whoever started the run is gone, and that ends it.
-_HOLD = f"""\
-{{ read -r owner; read -r token; read -r ended; }} < "$1"
+_MAY = """\
+{ read -r owner; read -r token; read -r ended; } 2> /dev/null < "$1"
 case $5 in
     loss) [ -z "$token" ] || [ "$token $ended" = "$4 " ] ;;
     restart) [ -z "$token" ] ;;
-esac || {{ [ "$token" = "$4" ] || echo "lost $owner"; exit 76; }}
+esac || { [ "$token" = "$4" ] || echo "lost $owner"; exit 76; }
+"""
+_HOLD = f"""\
+{_MAY}\
 printf '%s\\n%s\\n' "$3" "$4" > "$1"
 trap 'echo ended >> "$1"; exit 143' TERM
 if [ "$5" = begin ]; then
@@ -178,7 +182,7 @@ class _Hold:
         return self.is_kept
 
     def give(self) -> None:
-        _give(self.host, self.process, self._run.token)
+        end_holder(self.host, self.process, self._run.token)
 
     def _keep(self, end: _End | SnowError) -> None:
         """Take it again whenever it has ended, as long as that is right."""
@@ -213,9 +217,16 @@ class _Hold:
                 said = rest
 
         before = self.process
-        words = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", str(_TAKEN), run.guard.path]
-        words += ["bash", "-c", _HOLD, _name(run.guard.path), run.guard.path, f"{run.beat_s:g}", run.owner, run.token]
-        words += [self._since, f"{run.patience_s:g}", run.copies]
+        words = hold_words(
+            run.guard.path,
+            wait_s=wait_s,
+            beat_s=run.beat_s,
+            owner=run.owner,
+            token=run.token,
+            since=self._since,
+            patience_s=run.patience_s,
+            copies=run.copies,
+        )
         try:
             done = self.host.run(words, timeout=_LONGEST_S, check=False, on_line=line)
         except UnreachableError:
@@ -238,12 +249,34 @@ class _Hold:
         return CommandError(f"no lock for this run: {done.stderr.strip()}", where=f"{server}:{run.guard.path}")
 
 
+def hold_words(
+    path: str,
+    *,
+    wait_s: float,
+    beat_s: float,
+    owner: str,
+    token: str,
+    since: Since,
+    patience_s: float,
+    copies: str,
+) -> list[str]:
+    """The command that takes the lock ``path`` and holds it.
+
+    Whether it may be taken again is asked before it is locked, too: a command of this run that is just begun must not take the
+    lock of a process that only looks for its own.
+    """
+    given = [_name(path), path, f"{beat_s:g}", owner, token, since]
+    lock = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", str(_TAKEN), path]
+    hold = [*lock, "bash", "-c", _HOLD, *given, f"{patience_s:g}", copies]
+    return hold if since == "begin" else ["bash", "-c", f'{_MAY}exec "${{@:6}}"', *given, *hold]
+
+
 def _name(path: str) -> str:
     """What the process that holds the lock is called."""
-    return f"{_NAME}:{path}"
+    return f"{NAME}:{path}"
 
 
-def _give(host: Host, process: str, token: str) -> None:
+def end_holder(host: Host, process: str, token: str) -> None:
     """End the process that holds the lock for ``token``. Only that one: the server may have been restarted meanwhile, and another
     process have its number."""
     with suppress(SnowError):  # it ends by itself

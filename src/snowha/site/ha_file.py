@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from snowha.errors import InputError
+from snowha.site.definition import Definition
 from snowha.site.model import WARM_FROM_MIB, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     check_address,
@@ -50,6 +51,8 @@ class HaFile:
     ssh: Ssh = field(default_factory=Ssh)
     token_ms: int = 6000
     warm_from_mib: int = WARM_FROM_MIB
+    definition: Definition = field(default_factory=Definition, compare=False, repr=False)
+    """The file that it was read from."""
 
 
 def check(ha: HaFile, *, at: At) -> HaFile:
@@ -263,10 +266,10 @@ def _check_domains(ha: HaFile, *, at: At) -> None:
 
 
 def _same_address(one: str, other: str) -> bool:
-    return _comparable(one) == _comparable(other)
+    return comparable(one) == comparable(other)
 
 
-def _comparable(address: str) -> str:
+def comparable(address: str) -> str:
     """The same for two ways to write one address or name."""
     try:
         return str(ipaddress.ip_address(address))
@@ -277,7 +280,7 @@ def _comparable(address: str) -> str:
 def _unique(things: Iterable[tuple[str, str]], message: str) -> None:
     seen: set[str] = set()
     for thing, where in things:
-        key = _comparable(thing)
+        key = comparable(thing)
         if key in seen:
             raise InputError(message.format(thing), where=where, remedy="give each one of its own")
         seen.add(key)

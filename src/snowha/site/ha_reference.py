@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator
-from typing import get_args, get_origin
+from typing import get_origin
 
-from pydantic.fields import FieldInfo
-
-from snowha.site.ha_tables import TABLES, File, Key, Table
+from snowha.site.ha_tables import TABLES, File, Key
+from snowha.site.tables import Declared, declared
 
 _HEAD = """\
 # ha.toml
 
 `ha.toml` says what the cluster shall be. `snow ha init` writes it from what it finds, you read and correct it, and all
-other verbs read it. None of them changes it. It is looked for in the folder that you are in; `--file FILE` names another.
-It is TOML 1.0 in UTF-8.
+other verbs read it. None of them changes it. It is looked for in the folder that you are in, then in `/etc/snow-ha/` of this
+machine, where every server keeps it; `--file FILE` names another, `--site SERVER` the one that a server keeps: see
+[how-to.md](how-to.md#work-from-any-server). It is TOML 1.0 in UTF-8.
 
 - What is not known here is refused: a key that is mistyped is an error, with the name that was probably meant.
 - Strings stand in quotes, numbers do not. `"6000"` is not a number.
@@ -61,7 +60,7 @@ _PLAIN: dict[object, str] = {
     str: "string",
     int: "whole number",
     bool: "`true` or `false`",
-    list[str]: "list of strings",
+    tuple[str, ...]: "list of strings",
 }
 
 
@@ -70,19 +69,19 @@ def document() -> str:
     return "\n".join([_HEAD, *(_section(name, table) for name, table in TABLES.items()), *_later()])
 
 
-def fields(table: type[Table]) -> Iterator[tuple[str, FieldInfo, Key]]:
+def fields(table: type) -> Iterator[tuple[str, Declared, Key]]:
     """The keys of a table with what is said of each. Raises ValueError for a key that nothing is said of."""
-    for name, field in table.model_fields.items():
-        said = [one for one in field.metadata if isinstance(one, Key)]
+    for name, key in declared(table).items():
+        said = [one for one in key.said if isinstance(one, Key)]
         if len(said) != 1:
             raise ValueError(f"{table.__name__}.{name}: say what it does: Annotated[…, Key(…)]")
-        yield name, field, said[0]
+        yield name, key, said[0]
 
 
-def _section(name: str, table: type[Table]) -> str:
+def _section(name: str, table: type) -> str:
     rows = [
-        f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {_cell(said.does)} | {_cell(said.refused)} |"
-        for key, field, said in fields(table)
+        f"| `{name}` | {_type(key)} | {_default(key)} | {_cell(said.does)} | {_cell(said.refused)} |"
+        for name, key, said in fields(table)
     ]
     head = ["| key | type | default | what it does | what is refused |", "|---|---|---|---|---|"]
     return "\n".join([f"## {_title(name)}", "", table.__doc__ or "", "", *head, *rows, ""])
@@ -96,28 +95,24 @@ def _later() -> Iterator[str]:
 
 
 def _title(name: str) -> str:
-    field = File.model_fields.get(name)
-    if field is None:
+    key = declared(File).get(name)
+    if key is None:
         return name
-    return f"[[{name}]]" if get_origin(field.annotation) is list else f"[{name}]"
+    return f"[[{name}]]" if get_origin(key.kind) is tuple else f"[{name}]"
 
 
-def _type(annotation: object) -> str:
-    if isinstance(annotation, types.UnionType):
-        (annotation,) = (one for one in get_args(annotation) if one is not type(None))
-    if isinstance(annotation, type) and annotation in TABLES.values():
-        return "table"
-    return _PLAIN[annotation]
+def _type(key: Declared) -> str:
+    return "table" if key.kind in TABLES.values() else _PLAIN[key.kind]
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
+def _default(key: Declared) -> str:
+    if key.is_required:
         return "must be given"
-    if field.default is None:
+    if key.default is None:
         return "none"
-    if isinstance(field.default, bool):
-        return f"`{str(field.default).lower()}`"
-    return f'`"{field.default}"`' if isinstance(field.default, str) else f"`{field.default}`"
+    if isinstance(key.default, bool):
+        return f"`{str(key.default).lower()}`"
+    return f'`"{key.default}"`' if isinstance(key.default, str) else f"`{key.default}`"
 
 
 def _cell(text: str) -> str:

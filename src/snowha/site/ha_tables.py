@@ -1,6 +1,6 @@
 """The tables and keys of ``ha.toml``: their types and defaults, and what each is for. docs/ha-toml.md is made from this.
 
-Only the shape is checked here, by pydantic; the rules between values are in ``ha_file.check``.
+``tables.read`` holds a file to this shape; the rules between values are in ``ha_file.check``.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from snowha.site.model import WARM_FROM_MIB
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a reader of docs/ha-toml.md must know of a key, beside its type and default. Pydantic leaves it alone."""
+    """What a reader of docs/ha-toml.md must know of a key, beside its type and default."""
 
     does: str
     refused: str
@@ -28,11 +26,8 @@ _PATH_RULE = (
 _WORD_RULE = "a space, a character that is not printable ASCII, a leading `-`, an empty value"
 
 
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Cluster(Table):
+@dataclass(frozen=True)
+class Cluster:
     """The cluster as a whole."""
 
     name: Annotated[
@@ -68,7 +63,8 @@ class Cluster(Table):
     ] = 6000
 
 
-class Paths(Table):
+@dataclass(frozen=True)
+class Paths:
     """Where things are, on the servers."""
 
     snow_conf: Annotated[str, Key("sNow!'s configuration, on the first server.", refused=_PATH_RULE)]
@@ -90,7 +86,8 @@ class Paths(Table):
     ]
 
 
-class Images(Table):
+@dataclass(frozen=True)
+class Images:
     """How the domains' volumes are copied. The table can be left out."""
 
     warm_from_mib: Annotated[
@@ -105,7 +102,8 @@ class Images(Table):
     ] = WARM_FROM_MIB
 
 
-class Ssh(Table):
+@dataclass(frozen=True)
+class Ssh:
     """How the servers are reached. The table can be left out."""
 
     user: Annotated[
@@ -125,7 +123,8 @@ class Ssh(Table):
     ] = ""
 
 
-class Fence(Table):
+@dataclass(frozen=True)
+class Fence:
     """How the power of this server is cut: `fence = { … }` in its `[[server]]`."""
 
     agent: Annotated[
@@ -189,7 +188,8 @@ class Fence(Table):
     ] = True
 
 
-class Server(Table):
+@dataclass(frozen=True)
+class Server:
     """A sNow! server, at least two. The first one is the single server of today, which runs all domains."""
 
     name: Annotated[
@@ -207,7 +207,7 @@ class Server(Table):
         ),
     ]
     links: Annotated[
-        list[str],
+        tuple[str, ...],
         Key(
             "This server's address on each network that Corosync uses. The same networks in the same order for every server. "
             "Two networks are advised: with one, one cable or switch that fails costs a server.",
@@ -225,7 +225,8 @@ class Server(Table):
     ] = None
 
 
-class Mount(Table):
+@dataclass(frozen=True)
+class Mount:
     """A shared file system that every server must have. New servers get it mounted, and written into `/etc/fstab`."""
 
     source: Annotated[str, Key("What is mounted, as in `nfs01:/sNow`.", refused=_WORD_RULE)]
@@ -237,7 +238,8 @@ class Mount(Table):
     ] = "defaults"
 
 
-class Domain(Table):
+@dataclass(frozen=True)
+class Domain:
     """A domain that the cluster runs. One that is not named in the file is left alone."""
 
     name: Annotated[
@@ -251,29 +253,31 @@ class Domain(Table):
     ]
 
 
-class Apart(Table):
+@dataclass(frozen=True)
+class Apart:
     """Domains that stand in for each other, and so are kept on different servers as long as there are enough servers."""
 
     domains: Annotated[
-        list[str],
+        tuple[str, ...],
         Key("Names of the domains.", refused="fewer than two; a name twice; a name that has no `[[domain]]`"),
     ]
 
 
-class File(Table):
+@dataclass(frozen=True)
+class File:
     """The whole file. `snow ha init` writes it; every table comes in it once unless it is a list, `[[…]]`."""
 
     cluster: Cluster
     paths: Paths
-    images: Images = Field(default_factory=Images)
-    ssh: Ssh = Field(default_factory=Ssh)
-    server: list[Server] = []
-    mount: list[Mount] = []
-    domain: list[Domain] = []
-    apart: list[Apart] = []
+    images: Images = Images()
+    ssh: Ssh = Ssh()
+    server: tuple[Server, ...] = ()
+    mount: tuple[Mount, ...] = ()
+    domain: tuple[Domain, ...] = ()
+    apart: tuple[Apart, ...] = ()
 
 
-TABLES: dict[str, type[Table]] = {
+TABLES: dict[str, type] = {
     "cluster": Cluster,
     "paths": Paths,
     "images": Images,

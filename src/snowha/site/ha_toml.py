@@ -10,26 +10,17 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from pydantic import ValidationError
-
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
-from snowha.site.ha_tables import TABLES, Cluster, File
+from snowha.site.ha_tables import Cluster, File
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import did_you_mean, show
+from snowha.site.tables import ShapeError, read
 
 __all__ = ["HaFile", "compose", "parse", "render"]
 
 _PASSWORD = re.compile(r"pass|pwd|token$|credential", re.IGNORECASE)
 _CONTROL = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-_MESSAGES = {
-    "missing": "is missing",
-    "string_type": "must be a string in quotes",
-    "int_type": "must be a whole number, without quotes",
-    "bool_type": "must be true or false, without quotes",
-    "list_type": "must be a list, [ … ]",
-    "model_type": "must be a table",
-}
 
 
 def parse(text: str, *, where: str) -> HaFile:
@@ -44,9 +35,8 @@ def parse(text: str, *, where: str) -> HaFile:
         raise InputError(f"not TOML that can be read: {problem}", where=where, remedy="correct it") from None
     at = _locator(text, where)
     try:
-        file = File.model_validate(data)
-    except ValidationError as error:
-        # Values stay out of the message: one of them may be a password.
+        file = read(File, data)
+    except ShapeError as error:
         raise _shape_error(error, at) from None
     return check(_ha_file(file, at), at=at)
 
@@ -59,21 +49,21 @@ def render(ha: HaFile) -> str:
 def _ha_file(file: File, at: At) -> HaFile:
     return HaFile(
         name=file.cluster.name,
-        paths=Paths(**file.paths.model_dump()),
+        paths=Paths(**vars(file.paths)),
         servers=tuple(
             Server(
                 name=server.name,
                 address=server.address,
-                links=tuple(server.links),
-                fence=FenceDevice(**server.fence.model_dump()) if server.fence else None,
+                links=server.links,
+                fence=FenceDevice(**vars(server.fence)) if server.fence else None,
             )
             for server in file.server
         ),
         domains=tuple(domain.name for domain in file.domain),
         floating_ip=_floating_ip(file.cluster, at),
-        mounts=tuple(Mount(**mount.model_dump()) for mount in file.mount),
-        apart=tuple(tuple(group.domains) for group in file.apart),
-        ssh=Ssh(**file.ssh.model_dump()),
+        mounts=tuple(Mount(**vars(mount)) for mount in file.mount),
+        apart=tuple(group.domains for group in file.apart),
+        ssh=Ssh(**vars(file.ssh)),
         token_ms=file.cluster.token_ms,
         warm_from_mib=file.images.warm_from_mib,
     )
@@ -107,27 +97,21 @@ def _syntax_error(message: str, text: str, *, where: str) -> InputError:
     )
 
 
-def _shape_error(error: ValidationError, at: At) -> InputError:
-    problems: list[str] = []
+def _shape_error(error: ShapeError, at: At) -> InputError:
+    said: list[str] = []
     remedy = "correct it as the message says"
-    first = at()
-    for number, detail in enumerate(error.errors(include_input=False, include_url=False, include_context=False)):
-        location = detail["loc"]
-        if number == 0:
-            first = at(*location)
-        key = str(location[-1])
-        shown = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
-        if detail["type"] != "extra_forbidden":
-            problems.append(f"{shown} {_MESSAGES.get(detail['type'], detail['msg'].lower())}")
+    for problem in error.problems:
+        key = str(problem.at[-1])
+        shown = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem.at)
+        if not problem.known:
+            said.append(f"{shown} {problem.says}")
         elif _PASSWORD.search(key):
-            problems.append(f"{shown}: no password may stand in this file")
+            said.append(f"{shown}: no password may stand in this file")
             remedy = 'put it into a file of mode 0600 and name that file with secret = "secrets/…"'
         else:
-            parents = [part for part in location[:-1] if isinstance(part, str)]
-            known = (TABLES[parents[-1]] if parents else File).model_fields
-            problems.append(f"unknown key {show(shown)[1:-1]}{did_you_mean(key, known)}")
-            remedy = f"known here: {', '.join(known)}"
-    return InputError("; ".join(problems), where=first, remedy=remedy)
+            said.append(f"unknown key {show(shown)[1:-1]}{did_you_mean(key, problem.known)}")
+            remedy = f"known here: {', '.join(problem.known)}"
+    return InputError("; ".join(said), where=at(*error.problems[0].at), remedy=remedy)
 
 
 def _locator(text: str, where: str) -> At:

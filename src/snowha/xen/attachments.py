@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from snowha.errors import InputError, SnowError
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.site import domain_config
 from snowha.site.model import Domain
 
@@ -29,7 +29,7 @@ attachments() {
 }
 """
 _AUTO = "/etc/xen/auto"
-_LOOK = looking(f"export LC_ALL=C\n{FUNCTION}attachments\n")
+_LOOK = read_only_script(f"export LC_ALL=C\n{FUNCTION}attachments\n")
 _LINE = re.compile(r'/local/domain/0/backend/(vbd|qdisk)/(\d+)/(\d+)/(params|script|mode) = "(.*)"')
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from snowha.errors import CommandError
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.reading import read_only_script
 from snowha.xen import server_program
 
 
@@ -98,6 +99,22 @@ def argv(images: Sequence[str]) -> list[str]:
     return [server_program.PATH, "list", *images]
 
 
+ALL = read_only_script(
+    f"""\
+for record in "$1"/*/*.lease; do
+    [ ! -e "$record" ] || set -- "$@" "${{record%.lease}}"
+done
+shift
+exec {server_program.PATH} list "$@"
+"""
+)
+
+
+def argv_of_all(folder: str) -> list[str]:
+    """The same for every image below ``folder`` that has a record, whichever these are."""
+    return ["sh", "-c", ALL, "sh", folder]
+
+
 def parse(text: str) -> Leases:
     """The answer. Raises ValueError if it is none."""
     found = json.loads(text)
@@ -114,14 +131,23 @@ def parse(text: str) -> Leases:
 
 def ask(host: Host, images: Sequence[str]) -> Leases | None:
     """What ``host`` says; None if our program is not there. Raises CommandError if it fails."""
-    done = host.run(argv(images), check=False, timeout=60)
-    return None if done.returncode in (126, 127) else _answer(host, done)
+    return _asked(host, argv(images))
+
+
+def ask_all(host: Host, folder: str) -> Leases | None:
+    """The same of every image below ``folder`` that has a record."""
+    return _asked(host, argv_of_all(folder))
 
 
 def ask_without(host: Host, images: Sequence[str]) -> Leases:
     """What ``host``, on which our program is not installed, would say with it. Raises CommandError."""
     words = ["perl", "-", "list", *images]
     return _answer(host, host.run(words, input=server_program.text(), check=False, timeout=60))
+
+
+def _asked(host: Host, words: Sequence[str]) -> Leases | None:
+    done = host.run(words, check=False, timeout=60)
+    return None if done.returncode in (126, 127) else _answer(host, done)
 
 
 def _answer(host: Host, done: Completed) -> Leases:

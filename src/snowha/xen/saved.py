@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 
 # The shell function `saved`: a line a file, its domain's name and its path. Looked at is where xendomains saves to, now or before
 # its settings were changed by us, and xl's own place. The head of a file: tools/xl/xl.h (struct save_file_header), then the
@@ -25,7 +25,7 @@ saved() {
     done
 }
 """
-_FIND = looking(f"export LC_ALL=C\n{FUNCTION}saved\n")
+_FIND = read_only_script(f"export LC_ALL=C\n{FUNCTION}saved\n")
 
 
 def parse(text: str) -> dict[str, str]:

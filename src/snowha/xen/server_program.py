@@ -1,6 +1,7 @@
 """Our program on a server: block script, resource agent and leases in one file of Perl, under three names.
 
 It is kept in parts (``server/``), and brought as one file, so that no part of it is ever of another version than the rest.
+``python -m snowha.xen.server_program`` prints it, for the package that holds it (debian/rules).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from importlib import resources
 
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.site.disk_spec import OUR_SCRIPT
 from snowha.site.model import Disk
 
@@ -24,14 +25,14 @@ NAME = "/etc/snow-ha/server"
 """Has the server's name as ha.toml, and so the cluster, calls it: what a lease's record says."""
 
 # Renamed into its place: libxl may look for the script at any moment.
-_LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
+LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
 
 
 def text() -> str:
     """The program. Each part is a block, so that its variables are its own."""
     parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
     head, *rest = (part.read_text() for part in sorted(parts, key=lambda part: part.name))
-    return looking(
+    return read_only_script(
         head + "".join(f"\n{{\n{part}}}\n" for part in rest)
     )  # as `list`, which is all that is run without a file
 
@@ -45,7 +46,7 @@ def missing(host: Host) -> str | None:
     facts = stat(host, PATH)
     if facts is None or not facts.mode & 0o100:
         return f"{PATH} cannot be executed"
-    leads = host.run(["readlink", "--", *LINKS], check=False).stdout.split()
+    leads = host.run(["readlink", "-f", "--", *LINKS], check=False).stdout.split()
     return None if leads == [PATH] * len(LINKS) else f"not all of {', '.join(LINKS)} lead to {PATH}"
 
 
@@ -57,9 +58,13 @@ def install(host: Host) -> None:
     write_file(host, PATH, text(), mode=0o755, owner="root:root")
     for link in LINKS:
         host.run(["rm", "-f", f"{link}.new"])
-        host.run(["sh", "-c", _LINK, "sh", PATH, link])
+        host.run(["sh", "-c", LINK, "sh", PATH, link])
 
 
 def with_script(disk: Disk, target: str) -> Disk:
     """``disk`` backed by the image ``target`` and attached by our script."""
     return replace(disk, spec="", target=target, format="raw", backend="", script=SCRIPT)
+
+
+if __name__ == "__main__":
+    print(text(), end="")

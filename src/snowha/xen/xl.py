@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import remove_file, write_file
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.wait import wait_for
 from snowha.site.model import Domain
 
-UNTIL_GONE = looking(
+UNTIL_GONE = read_only_script(
     """for look in $(seq 80); do
     xenstore-exists "$1" || break
     sleep 0.25
@@ -23,7 +23,7 @@ xl list"""
 )
 """Until xl has taken a domain's path out of xenstore, which it does when its devices are released (libxl_domain.c), or 20 s;
 then what is there. Asking xl all the time would cost it half of a small dom0."""
-READS = looking(
+READS = read_only_script(
     """file=$(mktemp /run/snow-ha-read.XXXXXX) || exit 1
 trap 'rm -f -- "$file"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -62,6 +62,12 @@ def parse_list(text: str) -> dict[str, Running]:
         if match and match[1] != "Domain-0":
             found[match[1]] = Running(match[1], int(match[2]), int(match[3]), int(match[4]), match[5], float(match[6]))
     return found
+
+
+def parse_dom0(text: str) -> int:
+    """MiB that Domain-0 has, by ``xl list``; 0 if it does not say."""
+    match = re.search(r"^Domain-0\s+0\s+(\d+)\s", text, re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def running(host: Host) -> dict[str, Running]:

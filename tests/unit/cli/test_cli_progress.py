@@ -89,11 +89,11 @@ def test_the_terminal_shows_what_is_waited_for_and_keeps_what_is_finished() -> N
         for event in a_run()[:4]:
             show(event)
         with console.capture() as capture:
-            console.print(show._render())
+            console.print(show.render())
         for event in (a_run()[4], events.RunLeft(left_s=7200)):
             show(event)
         with console.capture() as later:
-            console.print(show._render())
+            console.print(show.render())
         for event in a_run()[5:]:
             show(event)
     running = capture.get()

@@ -19,7 +19,6 @@ from snowha.lab import requirements
 
 MANUAL = Path(__file__).parents[3] / "docs" / "man" / "snow.1"
 NOT_FOR_HELP = ("snowha.lab", "snowha.migration", "snowha.plan", "snowha.hosts", "snowha.site") + (
-    "pydantic",
     "lxml",
     "rich",
     "ClusterShell",
@@ -161,4 +160,4 @@ def test_the_manual_page_has_every_option_of_every_verb() -> None:
 )
 def test_nothing_in_a_help_text_is_taken_for_a_request_of_troff(text: str, roff: str) -> None:
     """The rest of a line would not be shown."""
-    assert man._prose(text) == roff
+    assert man.prose(text) == roff

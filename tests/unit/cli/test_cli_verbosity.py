@@ -37,7 +37,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[verbosity.Chosen]:
     """The options of this process, as they were afterwards."""
     made = verbosity.Chosen()
     monkeypatch.setattr(verbosity, "chosen", made)
-    monkeypatch.setattr(hidden, "_known", set())
+    monkeypatch.setattr(hidden, "known", set())
     logger = logging.getLogger("snowha")
     before, level = list(logger.handlers), logger.level
     yield made
@@ -180,7 +180,7 @@ def test_a_log_that_cannot_be_written_on_does_not_end_the_run(
 ) -> None:
     """Its disk is full in the middle of the night; the domains' disks are not."""
     with Path("/dev/full").open("w") as full:
-        handler = logs._Handler(full, "log")
+        handler = logs.LogHandler(full, "log")
         logging.getLogger("snowha").addHandler(handler)
         logging.getLogger("snowha").setLevel(logging.DEBUG)
         assert LocalHost().run(["echo", "x"]).stdout == "x\n"
@@ -230,8 +230,8 @@ def test_the_log_has_every_event_also_quietly_and_as_json(chosen: verbosity.Chos
 
 
 def test_a_log_in_a_place_that_nobody_can_write_to_is_the_users_mistake() -> None:
-    with pytest.raises(InputError):
-        logs._opened(Path("/proc/self/nothing"))
+    with pytest.raises(InputError, match="the log cannot be written"):
+        logs.everything_to(Path("/proc/self/nothing"))
 
 
 def test_a_file_of_the_users_is_not_taken_for_a_log(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_nothing_is_shown_where_nobody_looks(stream: io.StringIO, quiet: bool, m
     def begun() -> None:
         raise AssertionError("it was shown")
 
-    monkeypatch.setattr(waiting, "_Line", begun)
+    monkeypatch.setattr(waiting, "Line", begun)
     monkeypatch.setattr(verbosity, "chosen", verbosity.Chosen(quiet=quiet))
     monkeypatch.setattr(sys, "stderr", stream)
     with waiting.shown() as doing:

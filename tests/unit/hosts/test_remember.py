@@ -9,7 +9,7 @@ import pytest
 from snowha.errors import CommandError
 from snowha.hosts.api import Completed
 from snowha.hosts.local import LocalHost
-from snowha.hosts.remember import RememberingHost, looking
+from snowha.hosts.remember import RememberingHost, for_prefetch
 
 
 class CountingHost:
@@ -75,13 +75,13 @@ class ShellHost(CountingHost):
 def test_what_was_asked_in_the_last_run_is_asked_at_once_in_the_next() -> None:
     """A finished site would be looked at for minutes."""
     first = RememberingHost(ShellHost())
-    with looking():
+    with for_prefetch():
         first.run(["stat", "-c", "%F", "/"])
         first.run(["test", "-e", "/nowhere"], check=False)
         first.run(["cat"], input="not a question: who knows what it is about")
     first.forget()
     first.run(["touch", "/dev/null"])
-    with looking():
+    with for_prefetch():
         first.run(["stat", "-c", "%F", "/"])
     asked = first.asked()
     assert asked == (("stat", "-c", "%F", "/"), ("test", "-e", "/nowhere"))

@@ -16,7 +16,7 @@ import pytest
 from snowha.errors import InputError
 from snowha.hosts import user_file
 from snowha.hosts.ssh import SshHost
-from snowha.migration.load import read_ha_file
+from snowha.migration import load
 from snowha.migration.preflight import read_secret
 from snowha.plan import saved
 from snowha.site.model import Ssh
@@ -46,13 +46,13 @@ def test_what_is_no_text_of_a_sane_size_is_one_message(
     path = tmp_path / "ha.toml"
     make(path)
     with pytest.raises(InputError) as caught:
-        read_ha_file(path)
+        load.read(path)
     assert said in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_a_path_that_no_kernel_takes_is_one_message() -> None:
     with pytest.raises(InputError, match="too long"):
-        read_ha_file(Path("a" * 5000))
+        load.read(Path("a" * 5000))
 
 
 @pytest.mark.parametrize("kind", ["plan", "secret", "ssh"])
@@ -148,7 +148,7 @@ def test_a_password_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     """Whoever owns the file or its folder decides what is in it. Root's, and the caller's of sudo, are not somebody else's."""
     path = secret(tmp_path)
     owner = os.geteuid()
-    monkeypatch.setattr(user_file, "_owners", lambda: {owner + 1})
+    monkeypatch.setattr(user_file, "trusted_owners", lambda: {owner + 1})
     with pytest.raises(InputError, match="belongs to somebody else"):
         read_secret("s/ipmi", base=tmp_path)
     with pytest.raises(InputError, match="belongs to somebody else"):
@@ -156,9 +156,9 @@ def test_a_password_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.undo()
     monkeypatch.setenv("SUDO_UID", "1234")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert user_file._owners() == {0, 1234}
+    assert user_file.trusted_owners() == {0, 1234}
     monkeypatch.setattr(os, "geteuid", lambda: 77)
-    assert user_file._owners() == {0, 77}
+    assert user_file.trusted_owners() == {0, 77}
 
 
 def test_what_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:

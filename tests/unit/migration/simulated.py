@@ -6,22 +6,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simulated_leases import Leases
 
 from snowha.errors import InputError
 from snowha.hosts import files
 from snowha.hosts.api import Completed, Host
+from snowha.hosts.batch import LIMITED
 from snowha.hosts.process import failed
+from snowha.hosts.reading import batch_of
 from snowha.migration import address_use, autostart, undo_cluster
 from snowha.migration.ground import Ground, read_domains
+from snowha.migration.load import HaToml
 from snowha.site import domain_config, ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
-from snowha.xen import server_program, xl
+from snowha.xen import leases, server_program, xl
 
 CONF = "/sNow/etc/snow.conf"
 DOMAINS = "/sNow/etc/domains"
@@ -147,12 +152,16 @@ class SimulatedHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         words = list(argv)
+        if (batch := batch_of(words, input)) is not None:
+            return self._batch(tuple(argv), batch, input)
         said = self.world.fail(self.name, words)
         if said is not None:
             completed = Completed(tuple(argv), 1, "", said)
         else:
             if words[0] == "python3":
                 return Completed(tuple(argv), *self._engine(words[2:], on_line), "")
+            if words[:3] == ["sh", "-c", leases.ALL]:
+                words = [server_program.PATH, "list", *sorted(self.world.leases.records)]
             if words[:3] == ["perl", "-", "list"] and input == server_program.text():
                 answer = self.world.leases.call(self.name, words[2:], self.world.running)
             elif words[0] == server_program.PATH and self.has_leases:
@@ -167,6 +176,20 @@ class SimulatedHost:
             raise failed(self.name, completed)
         return completed
 
+    def _batch(self, argv: tuple[str, ...], commands: Sequence[Sequence[str]], input: str | bytes) -> Completed:
+        """Several commands in one go, each with the mark after it that whoever asked has chosen."""
+        (mark,) = set(re.findall(r"snow-ha-[0-9a-f]{24}", str(input)))
+        done = []
+        for words in commands:
+            limited = tuple(words[: len(LIMITED)]) == LIMITED
+            done.append(self.run(words[len(LIMITED) + 1 :] if limited else words, check=False))
+        return Completed(
+            argv,
+            0,
+            "".join(f"{one.stdout}\n{mark} {one.returncode}\n" for one in done),
+            "".join(f"{one.stderr}\n{mark}\n" for one in done),
+        )
+
     def _answer(self, words: list[str], input: str | bytes) -> tuple[int, str]:
         call = files.call_of(words, input)
         if call is not None:
@@ -174,11 +197,11 @@ class SimulatedHost:
         if words[0] == "env":
             words = words[2:]
         if words[:2] == ["sh", "-c"]:
-            if words[2] == server_program._LINK:
+            if words[2] == server_program.LINK:
                 self.links[words[5]] = words[4]
             if words[2] == address_use._ASK:
                 return 0, self.world.answering.get(words[4], "")
-            if words[2] == undo_cluster._EMPTY:
+            if words[2] == undo_cluster.EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
                     del self.own[path]
@@ -196,7 +219,7 @@ class SimulatedHost:
             case ["ln", "-sfn", target, path]:
                 self.links[path] = target
                 return 0, ""
-            case ["readlink", "--", *paths]:
+            case ["readlink", "-f", "--", *paths]:
                 return 0, "".join(f"{self.links[path]}\n" for path in paths if path in self.links)
             case ["xl", "info"]:
                 return 0, INFO
@@ -262,6 +285,11 @@ class SimulatedHost:
                 return 0, ""
             case ["systemctl", "start", *units]:
                 world.active |= {(here, unit) for unit in units}
+                return 0, ""
+            case ["blockdev", "--getsize64", path]:
+                return 0, f"{len(world.disks[path])}\n"
+            case ["lvremove", "--yes", volume]:
+                world.log.append((here, f"lvremove {volume}"))
                 return 0, ""
             case ["losetup", "--list", *_]:
                 open_here = [file for file, server, _ in world.leases.attached(world.running) if server == here]
@@ -428,24 +456,23 @@ def single_server(names: Sequence[str] = ("deploy01", "slurm01")) -> tuple[Groun
     return Ground(site, by_name), world, hosts
 
 
+def _ha_file(site: Site) -> HaFile:
+    return HaFile(
+        name=site.name,
+        paths=site.paths,
+        servers=site.servers,
+        domains=tuple(domain.name for domain in site.domains),
+        floating_ip=site.floating_ip,
+        mounts=site.mounts,
+        apart=site.apart,
+    )
+
+
 def rendered(site: Site) -> str:
     """The ha.toml of ``site``."""
-    names = tuple(domain.name for domain in site.domains)
-    return ha_toml.render(HaFile(site.name, site.paths, site.servers, names, site.floating_ip, site.mounts))
+    return ha_toml.render(_ha_file(site))
 
 
-class Listener:
-    """A Reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.facts: dict[str, object] = {}
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, done: float, total: float, unit: str = "") -> None:
-        pass
-
-    def fact(self, key: str, value: object) -> None:
-        self.facts[key] = value
+def ha_toml_of(site: Site, path: Path) -> HaToml:
+    """The file at ``path`` as a run has read it, whatever is in it, for a ``site`` in memory."""
+    return HaToml(path, hashlib.sha256(path.read_bytes()).hexdigest(), _ha_file(site))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from simulated import SECRET, single_server
+
 from snowha.errors import UnreachableError
 from snowha.hosts.api import Completed
 from snowha.migration import comeback
+from snowha.migration.steps import all_steps
 from snowha.site.model import FenceDevice, Server
 
 SERVERS = tuple(
@@ -62,6 +65,17 @@ def test_a_server_that_was_being_fenced_gets_its_power_back() -> None:
     rack.wait("proofs.fence.snow02")
     assert rack.power["snow02"]
     assert rack.said == ["snow02 was being restarted when the last run was lost: waiting until it answers"]
+
+
+def test_each_step_that_restarts_a_server_is_known_and_no_other() -> None:
+    """A server that a new step restarts would be away, and the next run would fail instead of waiting for it."""
+    ground, _, _ = single_server()
+    steps = all_steps(ground, {server.name: SECRET for server in ground.site.servers})
+    servers = ground.site.servers
+    found = [step.id for step in steps if comeback.concerns(servers, [step.id])]
+    assert found == [step.id for step in steps if step.restarts]
+    assert {step.kind for step in steps if step.restarts} == set(comeback.RESTARTING)
+    assert all(step.id == f"{step.kind}.{step.server}" for step in steps if step.restarts)
 
 
 def test_nobody_switches_on_what_no_run_had_switched_off() -> None:

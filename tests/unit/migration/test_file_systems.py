@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from snowha.hosts.local import LocalHost
-from snowha.images.engine import copy, look
+from snowha.images.engine import copy, inspect
 from snowha.migration import file_systems
 
 MIB = 1 << 20
@@ -83,7 +83,7 @@ def read_back(image: Path, where: Path) -> bytes:
 def test_blocks_that_the_bitmap_calls_free_arrive_from_a_snapshot(image: Path, tmp_path: Path) -> None:
     """As in a warm move: the checker makes the maps right in the snapshot, and the engine reads them there."""
     calls_blocks_free(image)
-    assert look(str(image))["method"] == "ext4 used blocks"  # nothing in the file system speaks against its maps
+    assert inspect(str(image))["method"] == "ext4 used blocks"  # nothing in the file system speaks against its maps
     snapshot, target = tmp_path / "snapshot", tmp_path / "target"
     shutil.copyfile(image, snapshot)
     looked: list[bool] = []
@@ -174,7 +174,7 @@ def test_counts_of_inodes_that_are_wrong_under_a_right_checksum_are_not_believed
     """The end of an inode table was left out, with the inodes in it. A record is never its own witness."""
     if options:
         run("mkfs.ext4", "-q", "-F", "-E", "nodiscard", "-b", "1024", *options, "-d", tmp_path / "files", image)
-    assert look(str(image))["method"] == "ext4 used blocks"
+    assert inspect(str(image))["method"] == "ext4 used blocks"
     LIES[lie](image)
-    plan = look(str(image))
+    plan = inspect(str(image))
     assert plan["method"] == "every block" and "inode" in plan["reason"], plan

@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, rendered, single_server
+from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, ha_toml_of, rendered, single_server
 
-from snowha.cli.tree import ha
-from snowha.errors import SnowError
+from snowha.cli.tree import ha, images
+from snowha.errors import InputError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.guarded import Guard
 from snowha.hosts.local import LocalHost
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost
-from snowha.migration import load, preflight
+from snowha.migration import image_verbs, left_down, load, preflight
 from snowha.migration.checks import judge, look
 from snowha.migration.ground import Ground
 from snowha.plan.journal import Journal
+from snowha.plan.step import Reporter
 from snowha.plan.turn import taken
+from snowha.site.ha_file import HaFile
 from snowha.site.rules import Finding
 
 
@@ -33,6 +35,8 @@ class Door:
         self.ground, self.world, self.hosts = single_server()
         self.hosts[0].installed = True
         self.folder = folder
+        self.read = 0
+        """How often ha.toml was read."""
         self.findings: tuple[Finding, ...] = ()
         self.shared: tuple[Finding, ...] = ()
         """What two domains must not share."""
@@ -43,7 +47,8 @@ class Door:
         monkeypatch.setattr(load, "load", self._load)
         self.lock = str(folder / "lock")
         monkeypatch.setattr(load, "turn", self._turn)
-        monkeypatch.setattr(load, "reach", self._reach)
+        monkeypatch.setattr(load, "read", self._read)
+        monkeypatch.setattr(load, "connect", self.reach)
         monkeypatch.setattr(load, "passwords", lambda ground, file, **_: {host.name: SECRET for host in self.hosts})
         monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
 
@@ -54,17 +59,21 @@ class Door:
     def _guard(self) -> Guard:
         return Guard({"localhost": LocalHost()}, path=self.lock)
 
-    def _turn(self, site: Ground | load.Reach, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    def _turn(self, site: Ground | load.Connections, say: Callable[[str], None]) -> AbstractContextManager[None]:
         assert site.guard is not None
         return taken(site.guard, say, beat_s=0.1, patience_s=0.1)
 
-    def _reach(self, file: Path) -> load.Reach:
+    def _read(self, file: Path) -> load.HaToml:
+        self.read += 1
+        return ha_toml_of(self.ground.site, file)
+
+    def reach(self, ha: HaFile | None = None) -> load.Connections:
         hosts = {host.name: host for host in self.hosts}
-        return load.Reach(self.ground.site.name, self.ground.site.servers, hosts, self._guard())
+        return load.Connections(self.ground.site.name, self.ground.site.servers, hosts, self._guard())
 
     def _load(
         self,
-        file: Path,
+        given: load.HaToml,
         *,
         remember: bool = False,
         record: Callable[[Command], None] | None = None,
@@ -82,6 +91,9 @@ class Door:
 
     def snow(self, *words: str, answer: str = "") -> Result:
         return CliRunner().invoke(ha, list(words), input=answer)
+
+    def images(self, *words: str) -> Result:
+        return CliRunner().invoke(images, list(words))
 
 
 @pytest.fixture
@@ -135,13 +147,55 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
 ) -> None:
     """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
     door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
-    monkeypatch.setattr(look, "look", lambda ground, passwords: None)
+    monkeypatch.setattr(look, "gather_facts", lambda ground, passwords: None)
     monkeypatch.setattr(judge, "judge", lambda site, facts, known, **_: (*known, *door.findings))
     door.findings = (Finding("xendomains-save", "warn", "snow01", "saves domains", "run `snow ha check --fix`"),)
     ended = door.snow("check", "--fix")
     assert ended.exit_code == 4, ended.output
     assert "duplicate-mac" in ended.output
     assert "▸ Block script, dom0's weight" in ended.output
+
+
+def test_what_an_images_verb_does_to_a_server_is_in_the_log(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's volumes would be gone, and nothing say who removed them, when, and with which command."""
+
+    def discard(ground: Ground, name: str, reporter: Reporter, *, now: bool) -> None:
+        ground.first.run(["lvremove", "--yes", f"snow_vg/{name}-disk"])
+
+    monkeypatch.setattr(image_verbs, "discard", discard)
+    ended = door.images("discard", "deploy01", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert door.world.log == [("snow01", "lvremove snow_vg/deploy01-disk")]
+    log = door.snow("log", "--commands").output
+    assert "snow01$ lvremove --yes snow_vg/deploy01-disk" in log
+    assert "images.discard done" in log
+    door.machine("there")
+    assert "lvremove --yes snow_vg/deploy01-disk" in door.snow("log", "--commands").output
+    ended = door.images("discard", "deploy01", "--yes")
+    assert ended.exit_code == 0 and len(door.world.log) == 2, "it is done each time that it is asked for"
+
+
+def test_an_images_verb_needs_no_password(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy goes back into its volume also where the BMCs' passwords are not at hand."""
+
+    def refuse(*words: object, **more: object) -> dict[str, str]:
+        raise InputError("no such file")
+
+    monkeypatch.setattr(load, "passwords", refuse)
+    monkeypatch.setattr(image_verbs, "verify", lambda ground, name, reporter: None)
+    assert door.images("verify", "deploy01").exit_code == 0
+
+
+@pytest.mark.parametrize("verb", ["verify", "restore", "discard"])
+def test_a_verb_about_images_starts_no_domain(door: Door, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """`restore` wants it off: a domain that was left down would be started, and then be refused since it runs."""
+    monkeypatch.setattr(image_verbs, verb, lambda *words, **more: None)
+    del door.world.running["deploy01"]
+    left_down.note(door.hosts[0], left_down.Note("deploy01", f"{DOMAINS}/deploy01.cfg", ()))
+    ended = door.images(verb, "deploy01", *(["--yes"] if verb != "verify" else []))
+    assert ended.exit_code == 0, ended.output
+    assert "deploy01" not in door.world.running
+    assert left_down.noted(door.hosts[0])
 
 
 def test_one_step_alone_does_not_do_what_it_needs(door: Door) -> None:
@@ -165,6 +219,18 @@ def test_a_saved_plan_is_done_or_refused(door: Door) -> None:
     door.world.shared[f"{DOMAINS}/deploy01.cfg"] = (content, mode)
     assert door.snow("apply", "--plan", "plan.json", "--yes").exit_code == 0
     assert [what for _, what in door.world.log if what.startswith("shutdown")] == ["shutdown deploy01"]
+
+
+@pytest.mark.parametrize(
+    "words", [["plan", "--save", "new.json"], ["apply", "--plan", "plan.json", "--yes"], ["undo", "--yes"]]
+)
+def test_a_run_reads_the_file_once(door: Door, words: list[str]) -> None:
+    """Somebody who edits it meanwhile would have half of the run done by the old one and half by the new one."""
+    door.snow("plan", "--domain", "deploy01", "--save", "plan.json")
+    door.read = 0
+    ended = door.snow(*words)
+    assert ended.exit_code == 0, ended.output
+    assert door.read == 1
 
 
 def test_another_machine_goes_on_when_the_first_is_lost(door: Door) -> None:
@@ -239,7 +305,7 @@ def test_a_log_of_nothing_is_one_message(door: Door) -> None:
 
 def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
     before = everything(door.world, door.hosts)
-    with load.turn(load.reach(Path("ha.toml")), print):
+    with load.turn(door.reach(), print):
         door.machine("laptop")
         ended = door.snow("apply", "--yes")
         assert isinstance(ended.exception, SnowError)
@@ -252,7 +318,7 @@ def test_what_another_run_is_just_restarting_is_not_switched_on_by_a_second_one(
     with Journal(door.folder / "here" / "journal.sqlite") as journal:
         journal.note(journal.begin(), f"proofs.fence.{door.hosts[0].name}", "started")
     before = everything(door.world, door.hosts)
-    with load.turn(load.reach(Path("ha.toml")), print):
+    with load.turn(door.reach(), print):
         ended = door.snow("apply", "--yes")
         assert "another run has its turn" in str(ended.exception)
     assert everything(door.world, door.hosts) == before

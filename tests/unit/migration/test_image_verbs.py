@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from listener import Listener
 from recorded import (
     AFTER,
     BEFORE,
     CONFIG,
     IMAGES,
     MIB,
-    Heard,
+    Host,
     engine,
     ground_on,
     lvs,
@@ -26,15 +27,15 @@ from recorded import (
     snapshot,
     text_of,
     volume,
+    write,
 )
-from test_warm import Host, write
 
 from snowha.errors import InputError, ProofError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call
 from snowha.images import travel
 from snowha.migration import image_engine, image_verbs
-from snowha.migration.image_verbs import _STAT
+from snowha.migration.image_verbs import STAT
 
 DISK, SWAP = "/dev/snow_vg/deploy01-disk", "/dev/snow_vg/deploy01-swap"
 VERIFIED = 1_769_860_800
@@ -55,7 +56,7 @@ def look(*, config: str = AFTER, changed: int = VERIFIED, there: bool = True, go
     lines = [f"{1024 * MIB} 600000 {changed}", f"{64 * MIB} 8 {changed}"] if there else ["absent", "absent"]
     return [
         read_configs(config),
-        Call(("sh", "-c", _STAT, "sh", IMAGES["xvda2"], IMAGES["xvda1"]), stdout="\n".join(lines) + "\n"),
+        Call(("sh", "-c", STAT, "sh", IMAGES["xvda2"], IMAGES["xvda1"]), stdout="\n".join(lines) + "\n"),
         lvs(but=gone),
         read(f"{IMAGES['xvda2']}.manifest", record(DISK) if there else None),
         read(f"{IMAGES['xvda1']}.manifest", record(SWAP) if there else None),
@@ -69,7 +70,7 @@ def bring() -> list[Call]:
 def kept(*versions: tuple[str, str]) -> Call:
     folder = f"{files.KEPT}{CONFIG}"
     lines = [f"{text_of(f'{folder}/{name}')} {text_of(content)}\n" for name, content in versions]
-    return Call(("sh", "-c", files._READ_FOLDER, "sh", folder, ""), stdout="".join(lines))
+    return Call(("sh", "-c", files.READ_FOLDER, "sh", folder, ""), stdout="".join(lines))
 
 
 @pytest.mark.parametrize(
@@ -105,24 +106,24 @@ def test_images_are_verified_before_they_are_used_and_not_after() -> None:
         engine("verify", IMAGES["xvda2"], event="done", verified=True, hash="sha256:1"),
         engine("verify", IMAGES["xvda1"], event="done", verified=True, hash="sha256:2"),
     ]
-    heard = Heard()
+    heard = Listener()
     with Host("snow01", calls) as host:
         image_verbs.verify(ground_on(host), "deploy01", heard)
     assert set(heard.facts) == set(IMAGES.values())
     with Host("snow01", look(changed=VERIFIED + 60)) as host, pytest.raises(SiteError, match="was written since"):
-        image_verbs.verify(ground_on(host), "deploy01", Heard())
+        image_verbs.verify(ground_on(host), "deploy01", Listener())
 
 
 def test_an_image_that_is_not_there_does_not_differ() -> None:
     """A script would take a typing mistake, or a copy that was never made, for a storage that loses data."""
     with Host("snow01", look(there=False, config=BEFORE)) as host, pytest.raises(SiteError) as caught:
-        image_verbs.verify(ground_on(host), "deploy01", Heard())
+        image_verbs.verify(ground_on(host), "deploy01", Listener())
     assert f"{IMAGES['xvda2']} is not there" in caught.value.message
     assert "snow images copy deploy01" in caught.value.remedy
     calls = look(config=BEFORE)
     calls[3] = read(f"{IMAGES['xvda2']}.manifest", None)
     with Host("snow01", calls) as host, pytest.raises(SiteError, match="is not verified"):
-        image_verbs.verify(ground_on(host), "deploy01", Heard())
+        image_verbs.verify(ground_on(host), "deploy01", Listener())
 
 
 def test_an_image_that_differs_is_a_proof_that_failed() -> None:
@@ -140,7 +141,7 @@ def test_an_image_that_differs_is_a_proof_that_failed() -> None:
         ),
     ]
     with Host("snow01", calls) as host, pytest.raises(ProofError, match="1 ranges differ"):
-        image_verbs.verify(ground_on(host), "deploy01", Heard())
+        image_verbs.verify(ground_on(host), "deploy01", Listener())
 
 
 def test_the_way_back_writes_the_volumes_and_then_the_config() -> None:
@@ -157,14 +158,14 @@ def test_the_way_back_writes_the_volumes_and_then_the_config() -> None:
         write(CONFIG, BEFORE),
     ]
     with Host("snow01", calls) as host:
-        image_verbs.restore(ground_on(host), "deploy01", Heard())
+        image_verbs.restore(ground_on(host), "deploy01", Listener())
 
 
 def test_a_domain_that_has_shut_down_is_waited_for_until_its_disks_are_free() -> None:
     """Whoever has just shut it down would be told to shut it down."""
     under_xen, listed = places("deploy01")
     dying = replace(listed, stdout=listed.stdout.replace("-b----", "---s--"))
-    heard = Heard()
+    heard = Listener()
     calls = [under_xen, dying, *places(), *no_cluster(), *look(), lvs(), kept(("1", AFTER))]
     with Host("snow01", calls) as host, pytest.raises(InputError, match="no earlier config"):
         image_verbs.restore(ground_on(host), "deploy01", heard)
@@ -180,13 +181,13 @@ def test_a_domain_that_has_shut_down_is_waited_for_until_its_disks_are_free() ->
 )
 def test_the_way_back_is_refused_before_anything_is_written(calls: list[Call], says: str) -> None:
     with Host("snow01", calls) as host, pytest.raises(SiteError, match=says):
-        image_verbs.restore(ground_on(host), "deploy01", Heard())
+        image_verbs.restore(ground_on(host), "deploy01", Listener())
 
 
 def test_without_a_config_that_names_the_volumes_nothing_is_written() -> None:
     calls = [*places(), *no_cluster(), *look(), lvs(), kept(("1", AFTER))]
     with Host("snow01", calls) as host, pytest.raises(InputError, match="no earlier config"):
-        image_verbs.restore(ground_on(host), "deploy01", Heard())
+        image_verbs.restore(ground_on(host), "deploy01", Listener())
 
 
 def clock(now: int) -> list[Call]:
@@ -218,16 +219,16 @@ def test_old_volumes_go_when_the_images_have_run_for_a_day() -> None:
         *removed("deploy01-disk", "deploy01-swap"),
     ]
     with Host("snow01", calls) as host:
-        image_verbs.discard(ground_on(host), "deploy01", Heard())
+        image_verbs.discard(ground_on(host), "deploy01", Listener())
 
 
 def test_sooner_only_if_asked_for() -> None:
     early = [*look(changed=VERIFIED + 60), *places("deploy01"), *clock(VERIFIED + 7200)]
     with Host("snow01", early) as host, pytest.raises(SiteError, match="2 h ago"):
-        image_verbs.discard(ground_on(host), "deploy01", Heard())
+        image_verbs.discard(ground_on(host), "deploy01", Listener())
     rest = [read_configs(AFTER), only(*CLOSED), *removed("deploy01-disk", "deploy01-swap")]
     with Host("snow01", [*early, *rest]) as host:
-        image_verbs.discard(ground_on(host), "deploy01", Heard(), now=True)
+        image_verbs.discard(ground_on(host), "deploy01", Listener(), now=True)
 
 
 @pytest.mark.parametrize(
@@ -255,4 +256,4 @@ def test_sooner_only_if_asked_for() -> None:
 )
 def test_the_last_copy_of_a_disk_is_never_removed(calls: list[Call], says: str) -> None:
     with Host("snow01", calls) as host, pytest.raises(SiteError, match=says):
-        image_verbs.discard(ground_on(host), "deploy01", Heard(), now=True)
+        image_verbs.discard(ground_on(host), "deploy01", Listener(), now=True)

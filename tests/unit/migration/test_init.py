@@ -234,7 +234,7 @@ def test_a_site_without_ipmi_in_its_snow_conf(site: Site, monkeypatch: pytest.Mo
         asked.append(how)
         return "typed at a terminal"
 
-    monkeypatch.setattr(ha_init, "_is_terminal", lambda: True)
+    monkeypatch.setattr(ha_init, "is_terminal", lambda: True)
     monkeypatch.setattr("click.prompt", prompt)
     assert site.init(*given, "--force").exit_code == 0
     assert (site.folder / "ha.secrets/ipmi").read_text() == "typed at a terminal\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from lease_program import LeaseProgram
-from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
+from listener import Listener
+from simulated import DOMAINS, SimulatedHost, World, config, single_server
 from simulated_leases import Leases
 
 from snowha.errors import CommandError, SiteError
@@ -206,7 +207,7 @@ def test_what_is_said_in_memory_is_what_the_program_says(lease_program: LeasePro
     (record, nothing), (made_record, made_nothing) = truth["records"], made["records"]
     assert nothing == made_nothing == {"image": str(none), "record": None}
     assert record["record"].keys() == made_record["record"].keys()
-    # the program tells of every loop device of this machine, also of other tests' that run now
-    attached = [one for one in truth["attached"] if one["image"].startswith(str(tmp_path))]
+    # other tests attach images of theirs on this machine meanwhile
+    attached = [one for one in truth["attached"] if one["image"].startswith(f"{tmp_path}/")]
     assert (attached, record["record"]["state"]) == (made["attached"], made_record["record"]["state"])
     assert os.fspath(image) == record["image"]

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, single_server
+from listener import Listener
+from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, ha_toml_of, single_server
 
 from snowha.errors import InputError, SiteError
 from snowha.migration import planning
@@ -59,18 +60,10 @@ def test_a_plan_says_of_each_domain_what_would_happen_to_it() -> None:
         [asdict(file) for file in by_id["images.slurm01"].change.files if "deploy01" in file.path]
     )
     # and apply does just that
-    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.deploy01").apply(_Quiet())
+    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.deploy01").apply(Listener())
     now = world.shared[f"{DOMAINS}/deploy01.cfg"][0].decode()
     added = [line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
     assert added and all(line in now.splitlines() for line in added)
-
-
-class _Quiet:
-    def say(self, text: str) -> None: ...
-
-    def progress(self, done: float, total: float, unit: str = "") -> None: ...
-
-    def fact(self, key: str, value: object) -> None: ...
 
 
 def test_a_plan_tells_of_reboots_and_of_what_the_cluster_will_be() -> None:
@@ -96,7 +89,14 @@ def test_no_password_is_in_a_plan(tmp_path: Path) -> None:
     assert SECRET not in text and "Adm;n" not in text and "old-password" not in text
     file = tmp_path / "ha.toml"
     file.write_text("x")
-    saved.write(tmp_path / "plan.json", made, planning.inputs(ground, file), until="", only="", domains=())
+    saved.write(
+        tmp_path / "plan.json",
+        made,
+        planning.inputs(ground, ha_toml_of(ground.site, file)),
+        until="",
+        only="",
+        domains=(),
+    )
     assert "Adm;n" not in (tmp_path / "plan.json").read_text()
     assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
 
@@ -110,12 +110,14 @@ def file(tmp_path: Path) -> Path:
 
 def save(ground: Ground, file: Path) -> saved.Saved:
     path = file.with_name("plan.json")
-    saved.write(path, make(ground), planning.inputs(ground, file), until="images", only="", domains=())
+    saved.write(
+        path, make(ground), planning.inputs(ground, ha_toml_of(ground.site, file)), until="images", only="", domains=()
+    )
     return saved.read(path)
 
 
 def differences(plan: saved.Saved, ground: Ground, file: Path) -> tuple[str, ...]:
-    return saved.compare(plan, make(ground), planning.inputs(ground, file))
+    return saved.compare(plan, make(ground), planning.inputs(ground, ha_toml_of(ground.site, file)))
 
 
 def test_a_saved_plan_holds_as_long_as_the_site_is_as_it_was(file: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_saved_plan_is_refused_when_the_site_has_moved_on(file: Path) -> None:
 def test_a_step_that_was_done_meanwhile_is_a_difference_too(file: Path) -> None:
     ground, _, _ = single_server()
     plan = save(ground, file)
-    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.slurm01").apply(_Quiet())
+    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.slurm01").apply(Listener())
     assert any(
         line.startswith("images.slurm01: xvda2 is /dev/snow_vg/slurm01-disk; now: nothing")
         for line in differences(plan, ground, file)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from listener import Listener
 from simulated import single_server
 
 from snowha.errors import CommandError
@@ -39,26 +40,14 @@ def test_empty_in_any_form_is_left_alone(text: str) -> None:
     assert with_save_empty(text) == text
 
 
-class Said:
-    def __init__(self) -> None:
-        self.words: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.words.append(text)
-
-    def progress(self, done: float, total: float, unit: str = "") -> None: ...
-
-    def fact(self, key: str, value: object) -> None: ...
-
-
 def test_a_server_is_under_xen_when_its_tools_answer_not_when_ssh_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick boot would be taken for one without Xen, and the migration end in the middle."""
     answers = iter([None, None, xl.parse_info("xen_version : 4.20.5\nvirt_caps : pv hvm hap\n")])
     monkeypatch.setattr(xl, "hypervisor", lambda host: next(answers))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    said = Said()
+    said = Listener()
     wait_for_xen(LocalHost("snow02"), said)
-    assert said.words == ["waiting for Xen on snow02"] * 3
+    assert said.said == ["waiting for Xen on snow02"] * 3
 
 
 def test_packages_wait_for_the_installation_that_a_killed_run_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,10 +71,10 @@ def test_packages_wait_for_the_installation_that_a_killed_run_left(monkeypatch: 
         Call(query, stdout=installed),
         Call(("systemctl", "daemon-reload")),
     ]
-    said = Said()
+    said = Listener()
     with PlaybackHost("snow02", calls) as host:
         software.install(host, said)
-    assert any("another installation on snow02 to end" in text for text in said.words)
+    assert any("another installation on snow02 to end" in text for text in said.said)
 
 
 def test_a_lock_that_cannot_be_had_is_not_waited_for() -> None:
@@ -97,7 +86,7 @@ def test_a_lock_that_cannot_be_had_is_not_waited_for() -> None:
     )
     calls = [Call(("dpkg", "--audit")), Call(update, returncode=100, stderr=refused)]
     with PlaybackHost("snow02", calls) as host, pytest.raises(CommandError, match="Read-only"):
-        software.install(host, Said())
+        software.install(host, Listener())
 
 
 def test_what_snow_itself_needs_with_several_servers_is_installed() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from recorded import Heard, ground_on, lvs, snapshot, volume
-from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
+from listener import Listener
+from recorded import ground_on, lvs, snapshot, volume
+from simulated import DOMAINS, SimulatedHost, World, config, single_server
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.playback import PlaybackHost
@@ -39,9 +40,9 @@ def test_two_disks_of_one_name_get_two_images_and_get_back_and_cds_are_left_alon
     text = world.shared[DEPLOY][0].decode()
     assert "',hdc:cdrom,r', 'file:/srv/my disc.iso,hdd:cdrom,r'" in text
     assert moving.missing(ground, "deploy01") is None
-    world.disks["/sNow/domains/deploy01/data-xvda3"] = b"faster"
+    world.disks["/sNow/domains/deploy01/data-xvda3"] = b"FAST"
     undo_images.move_back(ground, "deploy01", Listener())
-    assert (world.disks["/dev/ssd_vg/data"], world.disks["/dev/hdd_vg/data"]) == (b"faster", b"slow")
+    assert (world.disks["/dev/ssd_vg/data"], world.disks["/dev/hdd_vg/data"]) == (b"FAST", b"slow")
     assert world.shared[DEPLOY] == before
 
 
@@ -108,7 +109,7 @@ def test_a_domain_with_its_own_kernel_stays_pv_and_says_so(monkeypatch: pytest.M
     able = xl.Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 2560, 1000)
     monkeypatch.setattr(xl, "hypervisor", lambda host: able)
     text = "name='web'\nmemory=128\nbootloader='pygrub'\ndisk=['phy:/dev/vg/web,xvda,w']\n"
-    heard = Heard()
+    heard = Listener()
     with PlaybackHost("snow01", []) as host:
         kind = moving.type_for_migration(host, domain_config.parse(text, where="x", path="/x.cfg"), {}, heard)
     assert kind == "pv"

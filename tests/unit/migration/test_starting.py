@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulated import DOMAINS, Listener, SimulatedHost, World, config, single_server
+from listener import Listener
+from simulated import DOMAINS, SimulatedHost, World, config, single_server
 
 from snowha.errors import CommandError, InputError, LostLockError, SiteError, UnreachableError
 from snowha.hosts.guarded import Guard

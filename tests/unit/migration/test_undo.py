@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from listener import Listener
 from simulated import (
     CONF,
     DOMAINS,
     SECRET,
     SNOW_CONF,
     XENDOMAINS,
-    Listener,
     SimulatedHost,
     World,
     config,

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import stat
+import tarfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import simulated
 from broken_clusters import RECORDED, WHERE
 from click.testing import CliRunner, Result
 from simulated import DOMAINS, SECRET, SimulatedHost, World, single_server
 
 from snowha.cli.tree import ha, images
-from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.errors import CommandError, InputError, SnowError, UnreachableError
 from snowha.hosts.api import Completed
 from snowha.hosts.trouble import ConnectionLostError
 from snowha.migration import image_verbs, load, view
 from snowha.migration.checks import bmc
 from snowha.migration.checks.facts import BmcFact
+from snowha.operations import history, proven
 from snowha.plan import mirror
 from snowha.plan.journal import Journal
-from snowha.site import ha_toml
+from snowha.site import definition, ha_toml
 from snowha.site.ha_file import HaFile
 
 NAMES = ("deploy01", "proxy01", "slurm01", "slurm02")
@@ -43,7 +47,7 @@ class Server(SimulatedHost):
         words = list(argv)
         if words[:1] == ["lvs"]:
             return Completed(tuple(argv), 0, '{"report": [{"lv": []}]}', "")
-        if words[:3] == ["sh", "-c", image_verbs._STAT]:
+        if words[:3] == ["sh", "-c", image_verbs.STAT]:
             return Completed(tuple(argv), 0, "absent\n" * len(words[4:]), "")
         if words[:2] == ["sh", "-c"] and len(words) > 4 and words[4].startswith("snow-ha-"):
             self.world.fail(self.name, words)
@@ -64,7 +68,7 @@ class Site:
         self.world.active = {(name, "pacemaker") for name in WHERE}
         self.world.running = {name: server for server, names in WHERE.items() for name in names}
         monkeypatch.setattr(World, "crm_mon", lambda world: self._crm_mon())
-        monkeypatch.setattr(load, "_over_ssh", lambda ha: dict(self.hosts))
+        monkeypatch.setattr(load, "SshHost", lambda name, address, ssh: self.hosts[name])
         monkeypatch.setattr(bmc, "ask", lambda *_: BmcFact("unasked"))
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SNOW_JOURNAL", str(folder / "here" / "journal.sqlite"))
@@ -133,7 +137,9 @@ def test_status_shows_what_is_wrong_and_the_rest_whichever_server_is_lost(site: 
     assert ended.exit_code == 4
     head, *rest = ended.output.splitlines()
     assert head.startswith("NOT well: 4 wrong")
-    assert f"WRONG  {lost}: it does not answer" in rest[0] and "is it switched on?" in rest[1]
+    assert f"WRONG  {lost}: it does not answer" in rest[0]
+    assert rest[1].startswith("       by itself: ") and rest[2] == "       → is it switched on?"
+    assert head.endswith(f"; {lost} could not be asked")
     assert rest.index(next(line for line in rest if line.startswith("SERVER"))) > 1
     data = json.loads(site.snow("status", "--json").output)
     assert data["healthy"] is False
@@ -158,7 +164,7 @@ def test_a_connection_that_broke_is_told_without_what_was_asked_over_it(site: Si
     site.world.fail = broken
     lines = site.snow("status").output.splitlines()
     assert lines[1] == "WRONG  snow01: it does not answer any more"
-    assert lines[2].startswith("       → is it switched on?")
+    assert lines[3].startswith("       → is it switched on?")
 
 
 def test_the_keys_that_scripts_know(site: Site) -> None:
@@ -237,7 +243,7 @@ def test_every_server_that_is_missed_is_named_and_all_are_waited_for_at_once(sit
 
     site.world.fail = dead
     with pytest.raises(UnreachableError, match=r"snow01: it does not answer\n  also snow02: it does not answer"):
-        load.load(Path("ha.toml"))
+        load.load(load.read(Path("ha.toml")))
 
 
 def test_no_server_at_all_is_shown_too(site: Site) -> None:
@@ -247,6 +253,7 @@ def test_no_server_at_all_is_shown_too(site: Site) -> None:
     )
     ended = site.snow("status")
     assert ended.exit_code == 4
+    assert ended.output.startswith("NOT known: none of snow01, snow02 could be asked; ")
     assert "snow01: no route to host" in ended.output and "snow02: no route to host" in ended.output
     for name in NAMES:
         assert f"whether {name} runs is not known" in ended.output
@@ -311,7 +318,148 @@ def test_configs_come_from_a_server_that_has_the_folder_mounted(site: Site) -> N
     """The first one answers, without its storage."""
     there = site.hosts["snow01"].place
     site.hosts["snow01"].place = lambda path: {} if path.startswith("/sNow") else there(path)  # type: ignore[method-assign]
-    seen = view.look(Path("ha.toml"))
+    seen = view.observe(load.read(Path("ha.toml")))
     assert seen.reader is not None and seen.reader.name == "snow02"
     assert [domain.name for domain in seen.configs] == list(NAMES)
     assert not seen.findings and not seen.lost
+
+
+def test_a_report_is_the_readers_alone_and_has_no_password(site: Site, tmp_path: Path) -> None:
+    """It would be read by everybody on the machine, and sent to somebody with the passwords of all BMCs."""
+    site.config("deploy01", site.world.shared[f"{DOMAINS}/deploy01.cfg"][0] + f"# {SECRET.strip()}\n".encode())
+    ended = site.snow("report", "--output", "case.tar.gz")
+    assert ended.exit_code == 0, ended.output
+    archive = tmp_path / "case.tar.gz"
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    with tarfile.open(archive) as opened:
+        found = {member.name.partition("/")[2]: opened.extractfile(member) for member in opened.getmembers()}
+        read = {name: file.read().decode() for name, file in found.items() if file is not None}
+    assert {"README.txt", "ha.toml", "status.json", "check.json", "journal.jsonl", "domains/deploy01.cfg"} <= set(read)
+    assert all(SECRET.strip() not in text for text in read.values())
+    assert json.loads(read["status.json"])["healthy"] is True
+    assert (
+        "no server of this site has a journal" in read["journal.jsonl"]
+        or "there is no journal" in read["journal.jsonl"]
+    )
+    again = site.snow("report", "--output", "case.tar.gz")
+    assert code_of(again) == 2 and "there is a file of this name" in str(again.exception)
+
+
+def test_a_report_is_written_though_a_server_is_lost(site: Site, tmp_path: Path) -> None:
+    site.lose("snow01")
+    ended = site.snow("report", "--output", "case.tar.gz")
+    assert code_of(ended) == 3 and "snow01" in str(ended.exception)
+    with tarfile.open(tmp_path / "case.tar.gz") as opened:
+        names = {member.name.partition("/")[2] for member in opened.getmembers()}
+    assert {"servers/snow01/no-answer.txt", "servers/snow02/crm_mon.xml", "status.json"} <= names
+
+
+def test_metrics_are_written_though_a_server_is_lost_and_stay_if_they_cannot_be(site: Site, tmp_path: Path) -> None:
+    """Half a file would be dropped whole; an empty one would say that all is well."""
+    site.lose("snow02")
+    target = tmp_path / "snow.prom"
+    assert site.snow("metrics", "--output", str(target)).exit_code == 0
+    text = target.read_text()
+    assert 'snow_server_reachable{server="snow02"} 0.0\n' in text and "\nsnow_healthy 0.0\n" in text
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert site.snow("metrics").output.startswith("# HELP snow_collected_timestamp_seconds ")
+    (tmp_path / "ha.toml").write_text("cluster = 1")
+    assert code_of(site.snow("metrics", "--output", str(target))) == 2
+    assert target.read_text() == text
+def test_a_status_takes_one_round_of_commands_in_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six questions, one after the other, and each a login: it took seconds where it has to take one."""
+    asked = dict.fromkeys(WHERE, 0)  # each server is asked by a thread of its own
+    run, inside = Server.run, SimulatedHost._batch
+
+    def counted(self: Server, argv: Sequence[str], **options: object) -> Completed:
+        asked[self.name] += 1
+        return run(self, argv, **options)  # type: ignore[arg-type]
+
+    def batch(self: Server, argv: tuple[str, ...], commands: Sequence[Sequence[str]], input: str | bytes) -> Completed:
+        count = asked[self.name]
+        try:
+            return inside(self, argv, commands, input)
+        finally:
+            asked[self.name] = count  # what is asked within a round is no round of its own
+
+    monkeypatch.setattr(Server, "run", counted)
+    monkeypatch.setattr(Server, "_batch", batch)
+    ended = site.snow("status")
+    assert ended.output.startswith("all is well\n"), ended.output
+    assert asked == {"snow01": 1, "snow02": 1}
+    site.lose("snow02")
+    site.snow("status")
+    assert asked == {"snow01": 2, "snow02": 2}
+
+
+def test_storage_that_hangs_hides_nothing_that_a_server_knows_by_itself(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the storage gone nobody could see where the domains run, or whether a server is fenced."""
+    inside = SimulatedHost._batch
+
+    def batch(self: Server, argv: tuple[str, ...], commands: Sequence[Sequence[str]], input: str | bytes) -> Completed:
+        if any(DOMAINS in words for words in commands):
+            raise CommandError("did not end within 60 s", where=self.name)
+        return inside(self, argv, commands, input)
+
+    monkeypatch.setattr(Server, "_batch", batch)
+    data = json.loads(site.snow("status", "--json").output)
+    assert {row["name"]: row["state"] for row in data["domains"]} == dict.fromkeys(NAMES, "running")
+    assert {row["cluster"] for row in data["servers"]} == {"online"}
+    (unreadable,) = [one for one in data["findings"] if one["code"] == "config-unreadable"]
+    assert "snow01: did not end within 60 s; snow02: did not end within 60 s" in unreadable["message"]
+
+
+def test_copies_of_the_definition_that_differ_are_told(site: Site) -> None:
+    """One administrator works with another ha.toml than the other, and nobody notices."""
+    site.hosts["snow01"].own[definition.PATH] = (definition.copy_of("other", 0).encode(), 0o644)
+    data = json.loads(site.snow("status", "--json").output)
+    (found,) = data["findings"]
+    assert found["code"] == "definition-differs" and "snow02 has none" in found["message"]
+    assert data["healthy"] is True
+
+
+def test_what_a_loss_would_be_is_told_before_it_happens(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the other server has no room would be learnt in the night in which it is needed."""
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["losses"] == {"snow01": "survived", "snow02": "survived"}
+    monkeypatch.setattr(simulated, "INFO", simulated.INFO.replace("2560", "1900"))
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["losses"] == {"snow01": "no room", "snow02": "no room"}
+    assert [one["code"] for one in data["findings"]] == ["no-room-after-loss"] * 2
+    assert data["healthy"] is True
+    site.lose("snow02")
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["losses"] == {"snow01": "unknown", "snow02": "unknown"}
+
+
+def test_the_age_of_the_last_proof_of_fencing_is_told(site: Site) -> None:
+    """A BMC whose password was changed a year ago would be found out when a server is lost."""
+    proof = json.dumps({"for": "x", "when": "2026-11-20T10:00:00Z"}).encode()
+    site.hosts["snow02"].own[f"{proven.PROOFS}/fence-snow01.json"] = (proof, 0o600)
+    site.hosts["snow01"].own[f"{proven.PROOFS}/fence-snow01.json"] = (proof.replace(b"-20T", b"-02T"), 0o600)
+    site.hosts["snow01"].own[f"{proven.PROOFS}/fence-snow02.json"] = (b"{", 0o600)
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["fenced_at"] == {"snow01": "2026-11-20T10:00:00Z"}
+    assert "ready (never)" in site.snow("status").output
+
+
+def test_since_when_something_is_wrong_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a domain is down for a minute or for a day decides who has to be woken."""
+    said = "1700000000.123456 snow01 pacemaker-controld[812]:  notice: Node snow02 state is now lost\n"
+    answer = SimulatedHost._answer
+    monkeypatch.setattr(
+        SimulatedHost,
+        "_answer",
+        lambda self, words, input: (0, said) if tuple(words) == history.ARGV else answer(self, words, input),
+    )
+    site.lose("snow02")
+    data = json.loads(site.snow("status", "--json").output)
+    since = {one["code"]: one["since"] for one in data["findings"]}
+    assert since == {
+        "unreachable": "2023-11-14T22:13:20Z",
+        "server-unclean": "2023-11-14T22:13:20Z",
+        "domain-unknown": "",
+    }
+    assert "       since 2023-11-14 22:13:20 UTC (" in site.snow("status").output

@@ -14,7 +14,7 @@ from simulated import SECRET, SimulatedHost, World, rendered, single_server
 
 from snowha.cli.tree import snow
 from snowha.errors import InputError
-from snowha.migration import load, words
+from snowha.migration import definition, load, words
 from snowha.migration.steps import all_steps
 from snowha.site import ha_toml
 
@@ -137,6 +137,11 @@ def test_a_plan_may_replace_an_earlier_one_and_an_empty_file(folder: Path) -> No
     assert sorted(path.name for path in folder.iterdir()) == ["empty", "ha.secrets", "ha.toml", "old.plan"], (
         "nothing of the look stays"
     )
+
+
+def test_the_step_that_keeps_the_file_on_the_servers_can_be_named(folder: Path) -> None:
+    """The remedy of copies that differ names it, and would be refused as a typing mistake."""
+    words.check_selection(load.read(Path("ha.toml")), only=definition.STEP)
 
 
 def test_the_steps_are_known_without_a_server(folder: Path) -> None:

@@ -22,12 +22,12 @@ def test_the_images_of_a_folder_in_a_real_shell(tmp_path: Path) -> None:
         with (folder / name).open("wb") as file:
             file.truncate(1 << 42)
     (folder / "small").write_bytes(b"x" * 4096)
-    said = image_room.look(LocalHost(), str(tmp_path))
+    said = image_room.shortage(LocalHost(), str(tmp_path))
     assert said is not None and said.startswith("1 images may grow by 4194304 MiB")
     assert f"({folder}/deploy01-disk)" in said
     (folder / "deploy01-disk").unlink()
-    assert image_room.look(LocalHost(), str(tmp_path)) is None
-    assert image_room.look(LocalHost(), str(tmp_path / "none")) is None
+    assert image_room.shortage(LocalHost(), str(tmp_path)) is None
+    assert image_room.shortage(LocalHost(), str(tmp_path / "none")) is None
 
 
 def test_less_room_than_holes_is_said_and_more_is_not() -> None:

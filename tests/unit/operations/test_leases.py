@@ -28,7 +28,7 @@ from snowha.hosts.api import Completed
 from snowha.operations import leases
 from snowha.operations.findings import KINDS, Finding
 from snowha.xen import server_program
-from snowha.xen.leases import Lease, Leases
+from snowha.xen.leases import Lease, Leases, parse
 
 OF_LEASES = {code for code in KINDS if code.startswith(("image-", "lease-"))} | {
     "xl-unusable",
@@ -287,3 +287,7 @@ def test_whether_a_copy_has_ended_is_asked_of_its_own_server() -> None:
     lost = Answering("snow02", says("nothing"))
     (record,) = leases.records({"snow01": first, "snow02": lost}, answers, {"/i": "d"})
     assert record.is_copy and not record.is_left
+    told: dict[str, Leases | None] = {name: parse(said) for name, said in (("snow01", copy), ("snow02", ended))}
+    nobody = {name: Answering(name, says("nothing")) for name in told}
+    (record,) = leases.records(nobody, told, {"/i": "d"})
+    assert record.is_left and not any(host.asked for host in nobody.values()), "what both have told is not asked again"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from broken_clusters import RECORDED
+from listener import Listener
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Completed, Host
@@ -39,14 +40,6 @@ class Server:
         return Completed(tuple(argv), 0, "", "")
 
 
-class Quiet:
-    def say(self, text: str) -> None: ...
-
-    def progress(self, done: float, total: float, unit: str = "") -> None: ...
-
-    def fact(self, key: str, value: object) -> None: ...
-
-
 def attempt(said: str, what: Callable[[dict[str, Host]], object]) -> tuple[Server, SiteError]:
     server = Server(said)
     with pytest.raises(SiteError) as caught:
@@ -59,7 +52,7 @@ def attempt(said: str, what: Callable[[dict[str, Host]], object]) -> tuple[Serve
 )
 def test_settling_ends_at_once_with_what_to_type(said: str, words: str) -> None:
     """`apply` waited a quarter of an hour for what only a person can end, and then said that it had."""
-    server, error = attempt(said, lambda hosts: live.settle(hosts, Quiet()))
+    server, error = attempt(said, lambda hosts: live.wait_until_settled(hosts, Listener()))
     assert words in error.message and error.remedy.count("crm_")
     assert server.told == []
     attempt(said, live.well)
@@ -67,15 +60,15 @@ def test_settling_ends_at_once_with_what_to_type(said: str, words: str) -> None:
 
 def test_a_cluster_that_is_well_has_settled() -> None:
     server = Server(WELL)
-    live.settle({"snow01": server}, Quiet())
+    live.wait_until_settled({"snow01": server}, Listener())
     assert [words[0] for words in server.told] == ["crm_resource"]
 
 
 def test_nothing_is_drained_or_moved_that_pacemaker_leaves_alone() -> None:
     """A server would be put in standby, and waited for half an hour; the proof of its fencing would end there."""
     for what in (
-        lambda hosts: live.drain(hosts, "snow01", Quiet()),
-        lambda hosts: live.move(hosts, {"xsnow-vip": "snow02"}, Quiet()),
+        lambda hosts: live.drain(hosts, "snow01", Listener()),
+        lambda hosts: live.move(hosts, {"xsnow-vip": "snow02"}, Listener()),
     ):
         for said in (MAINTENANCE, UNMANAGED):
             server, error = attempt(said, what)

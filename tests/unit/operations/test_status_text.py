@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import pytest
+
+from snowha.cli.watching import as_lines, on_screen, page
 from snowha.operations import findings
 from snowha.operations.findings import Finding
 from snowha.operations.leases import ImageStatus
 from snowha.operations.status import DomainStatus, LinkStatus, ServerStatus, SiteStatus
-from snowha.operations.status_text import lines
+from snowha.operations.status_text import ago, lines
 
 LINKS = (LinkStatus(0, True), LinkStatus(1, False))
 
@@ -43,7 +49,7 @@ def test_what_is_wrong_comes_before_the_tables_with_what_to_type() -> None:
     """ "NOT well: see above" was the last line, and what was meant had to be found."""
     text = lines(status(RED, YELLOW, NOTE))
     assert text[:4] == [
-        "NOT well: 1 wrong, 1 to look at, 1 worth knowing",
+        "NOT well: 1 wrong, 1 to look at, 1 worth knowing; snow02 could not be asked",
         "WRONG  snow02 is out of the cluster",
         "       → look why it was lost (journalctl on snow02), then: snow ha apply",
         "WARN   monitor of deploy01 has failed",
@@ -116,3 +122,94 @@ def test_what_is_down_is_red_and_nothing_else_moves() -> None:
     ):
         assert any(f"\x1b[1;31m{words}" in line for line in coloured), words
     assert not any("\x1b[1;31moff on purpose" in line for line in coloured)
+
+
+NOW = 1_700_000_000.0
+LONG = findings.found("server-unclean", "snow02", f"snow02 is lost and not fenced yet{' again' * 30}")
+
+
+def test_since_when_what_happens_and_what_to_type_in_this_order() -> None:
+    """At three in the morning nobody looks for the three of them in one sentence."""
+    found = replace(RED, since="2023-11-14T22:09:10Z", next="it joins within seconds")
+    assert lines(status(found), now=NOW)[1:5] == [
+        "WRONG  snow02 is out of the cluster",
+        "       since 2023-11-14 22:09:10 UTC (4 min)",
+        "       by itself: it joins within seconds",
+        "       → look why it was lost (journalctl on snow02), then: snow ha apply",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (86400 * 30, "30 d")]
+)
+def test_how_long_ago(seconds: int, said: str) -> None:
+    when = datetime.fromtimestamp(NOW - seconds, UTC).isoformat()
+    assert ago(when, NOW) == said
+    assert ago("yesterday", NOW) == ""
+
+
+def test_everything_fits_a_terminal_of_80_columns() -> None:
+    """The table of servers would be two lines for each of them."""
+    long = status(LONG, name="x")
+    servers = tuple(replace(one, name=f"a-rather-long-name-{one.name}") for one in long.servers)
+    text = lines(replace(long, servers=servers), width=80, screen=True, now=NOW)
+    assert max(map(len, text)) <= 80
+    assert any(line.startswith("       again") for line in text)
+    assert any("…" in line for line in text)
+    assert max(map(len, lines(status(), width=80, now=NOW))) <= 80
+
+
+def test_a_command_to_paste_is_in_one_line_where_there_is_no_screen_to_fit() -> None:
+    """What is copied from a terminal would have a line break in its middle."""
+    assert any(line == f"       → {LONG.remedy}" for line in lines(status(LONG), width=80, now=NOW))
+
+
+def test_two_hundred_domains_of_one_server_do_not_hide_what_else_is_wrong() -> None:
+    """Each of them took two lines, and the fence that fails stood below them."""
+    many = [
+        findings.found("domain-unknown", f"node{n:03}", f"whether node{n:03} runs is not known") for n in range(200)
+    ]
+    text = lines(status(*many, YELLOW))
+    assert len([line for line in text if line.startswith("WRONG")]) == 4
+    assert any("and 196 more alike (domain-unknown): node004, node005" in line for line in text)
+    assert sum("monitor of deploy01" in line for line in text) == 1
+
+
+def test_a_screen_shows_what_is_wrong_and_says_what_it_leaves_out() -> None:
+    """The one domain that is down would be below the screen."""
+    well = tuple(DomainStatus(f"node{n:03}", ("snow01",), ("snow01",), True, "running") for n in range(100))
+    down = DomainStatus("zz", (), (), True, "off")
+    text = page(status(RED, domains=(*well, down)), 80, 24, colour=False, every=5, now=NOW)
+    assert len(text) == 24
+    assert text[0].startswith("NOT well") and any(line.startswith("zz") for line in text)
+    assert text[-2].startswith("… ") and "more lines" in text[-2]
+    assert text[-1] == "22:13:20 UTC, every 5 s; Ctrl-C ends it"
+    assert len(page(status(RED), 80, 60, colour=False, every=5, now=NOW)) < 60
+
+
+class Clock:
+    """A pause that Ctrl-C ends after some."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self, seconds: float) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def test_in_a_pipe_one_status_follows_the_other_and_the_last_one_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = iter([status(RED), status(RED), status()])
+    assert as_lines(lambda: next(seen), 5, shown=lambda one: lines(one)[0], pause=Clock(3)) == 0
+    assert capsys.readouterr().out.splitlines()[2] == "all is well"
+    assert as_lines(lambda: status(RED), 5, shown=lambda one: lines(one)[0], pause=Clock(1)) == 4
+
+
+def test_the_screen_is_left_as_it_was_but_for_the_last_word() -> None:
+    """Whoever ends it would have to scroll to what he had typed before."""
+    stream = io.StringIO()
+    assert on_screen(lambda: status(RED), 5, stream=stream, colour=False, pause=Clock(2)) == 4
+    text = stream.getvalue()
+    assert text.startswith("\x1b[?1049h") and "\x1b[?1049l" in text
+    assert text.partition("\x1b[?1049l")[2].replace("\n", " ").strip().endswith("snow02 could not be asked")

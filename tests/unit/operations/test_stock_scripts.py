@@ -115,7 +115,7 @@ def test_status_shows_what_goes_round_the_leases_and_what_has_no_room() -> None:
             return Completed(tuple(argv), 0, said, "")
 
     stock = domain("other01", f"file:{DEPLOY},xvda2,w")
-    seen = status.look(SITE, {"snow02": Server()}, configs=(*DOMAINS, stock))
+    seen = status.status_of(SITE, {"snow02": Server()}, configs=(*DOMAINS, stock))
     found = {(one.code, one.severity) for one in seen.findings}
     assert {("holes", "yellow"), ("config-without-lease", "yellow"), ("image-without-lease", "red")} <= found
 

@@ -11,12 +11,12 @@ import uuid
 
 from snowha.cluster.fencing import reason_in
 from snowha.hosts.api import Host
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.migration.checks.facts import BmcFact
 from snowha.site.model import FenceDevice, Server
 
 # The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
-_ASK = looking("""\
+ASK = read_only_script("""\
 export LC_ALL=C
 command -v ipmitool > /dev/null || exit 127
 IFS= read -r secret
@@ -34,7 +34,7 @@ def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 4
         return BmcFact("unasked")
     found = BmcFact("unasked")
     for host in askers:
-        done = host.run(["sh", "-c", _ASK, "sh", *_options(fence)], input=f"{password}\n", check=False, timeout=timeout)
+        done = host.run(["sh", "-c", ASK, "sh", *_options(fence)], input=f"{password}\n", check=False, timeout=timeout)
         if done.returncode == 127:
             continue
         found = parse(done.stdout + done.stderr, done.ok)

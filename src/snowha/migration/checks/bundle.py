@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from snowha.errors import CommandError
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.migration import autostart
 from snowha.migration.checks.facts import LoginFact, Reach
 from snowha.operations import image_room
@@ -29,7 +29,7 @@ def gather_argv(
     paths: Sequence[str],
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
-    script = looking(saved.FUNCTION + attachments.FUNCTION + image_room.FUNCTION + _script("gather.sh"))
+    script = read_only_script(saved.FUNCTION + attachments.FUNCTION + image_room.FUNCTION + _script("gather.sh"))
     return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
 
 
@@ -78,4 +78,4 @@ def _answered(status: int) -> bool | None:
 
 def _script(name: str) -> str:
     text = resources.files("snowha.migration.checks").joinpath(name).read_text()
-    return looking(text.replace("@autostart@\n", autostart.script()))
+    return read_only_script(text.replace("@autostart@\n", autostart.script()))

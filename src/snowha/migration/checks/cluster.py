@@ -8,7 +8,7 @@ from snowha.cluster import cib_live, corosync_conf
 from snowha.errors import InputError, SiteError
 from snowha.migration.checks.catalogue import HEALTH, OF_HEALTH, found
 from snowha.migration.checks.facts import Facts, ServerFacts
-from snowha.operations import health, leases, live, stock_scripts
+from snowha.operations import health, kept_definitions, leases, live, stock_scripts
 from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding
 
@@ -32,6 +32,8 @@ def rules(
                 seen.add((finding.code, finding.message))
                 yield finding
     yield from _health(site, facts, names, site.domains if configs is None else configs)
+    for one in kept_definitions.judge({server.name: server.definition for server in facts.answering}, facts.definition):
+        yield found(one.code, one.where, one.message, remedy=one.remedy, severity=OF_HEALTH[one.severity])
 
 
 def _health(site: Site, facts: Facts, names: Iterable[str] | None, configs: Iterable[Domain]) -> Iterator[Finding]:

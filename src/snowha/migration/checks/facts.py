@@ -16,6 +16,7 @@ from snowha.operations import image_room
 from snowha.operations.health import Answer
 from snowha.operations.image_room import Room
 from snowha.operations.live import state_in
+from snowha.site.definition import Definition
 from snowha.xen import attachments, saved, xl
 from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Lease, Leases
@@ -141,6 +142,8 @@ class ServerFacts:
     autostart: Autostart = field(default_factory=Autostart)
     """What xendomains would start."""
     corosync_conf: str | None = None
+    definition: str | None = field(default=None, repr=False)
+    """The ha.toml that it keeps."""
     cib: bytes = field(default=b"", repr=False)
     state: cluster.ClusterState | None = None
     """The cluster as it sees it; None where Pacemaker does not run."""
@@ -236,6 +239,8 @@ class Facts:
     """Of the leases, as one server reads them."""
     floating: Mapping[str, str] = field(default_factory=dict)
     """By server: who answers there for the floating IP (migration/address_use.py), empty if nobody does."""
+    definition: Definition = field(default_factory=Definition, repr=False)
+    """The ha.toml that the site was looked at with."""
 
     @property
     def first(self) -> ServerFacts:
@@ -290,7 +295,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         units=_units(sections.get("units", ""), sections.get("at-boot", "")),
         under_xen="xl-list" in sections,
         xen=_hypervisor(sections.get("xl-info", "")),
-        dom0_mib=_dom0_memory(listed),
+        dom0_mib=xl.parse_dom0(listed),
         running=xl.parse_list(listed),
         migrating=frozenset(sections.get("migrating", "").split()),
         memory_mib=int(sections.get("memory", "0") or 0) >> 10,
@@ -311,6 +316,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         xendomains=sections.get("xendomains"),
         autostart=autostart.parse(sections.get("auto", "")),
         corosync_conf=sections.get("corosync.conf"),
+        definition=sections.get("definition"),
         cib=_cib(sections.get("cib", "")),
         state=state_in(sections.get("crm_mon", "")),
         quorate=_quorate(sections.get("quorum", "")),
@@ -354,11 +360,6 @@ def _units(text: str, at_boot: str) -> dict[str, Unit]:
 def _hypervisor(text: str) -> xl.Hypervisor | None:
     found = xl.parse_info(text) if text else None
     return found if found and found.version else None
-
-
-def _dom0_memory(text: str) -> int:
-    match = re.search(r"^Domain-0\s+0\s+(\d+)\s", text, re.MULTILINE)
-    return int(match[1]) if match else 0
 
 
 def _mounts(text: str) -> tuple[Mounted, ...]:

@@ -53,6 +53,7 @@ begin auto
 )
 end 0
 show corosync.conf /etc/corosync/corosync.conf
+show definition /etc/snow-ha/ha.toml
 if command -v cibadmin > /dev/null; then
     begin cib
     timeout 20 cibadmin --query 2> /dev/null || cat /var/lib/pacemaker/cib/cib.xml 2> /dev/null

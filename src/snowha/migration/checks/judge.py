@@ -1,14 +1,13 @@
-"""All rules over all facts, and the error that a stop is for ``snow ha apply``."""
+"""All rules over all facts, which steps remedy what they find, and which error a stop is for ``snow ha apply``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from snowha.errors import SiteError
+from snowha.errors import SiteError, SnowError
 from snowha.migration.checks import cluster, domains, network, servers, storage
 from snowha.migration.checks.catalogue import ENTRIES
 from snowha.migration.checks.facts import Facts
-from snowha.site import rules as site_rules
 from snowha.site.model import Domain, Site
 from snowha.site.rules import Finding
 
@@ -36,9 +35,9 @@ def judge(
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity]))
 
 
-def raise_on_stop(findings: Iterable[Finding]) -> None:
-    """One error for all findings that forbid going on, of the first one's class."""
-    site_rules.raise_on_stop(findings, lambda finding: ENTRIES[finding.code].error or SiteError)
+def error_of(finding: Finding) -> type[SnowError]:
+    """The class of the error that a stop is for ``snow ha apply``."""
+    return ENTRIES[finding.code].error or SiteError
 
 
 def fixes(findings: Iterable[Finding], servers_known: Iterable[str]) -> tuple[str, ...]:
@@ -51,6 +50,3 @@ def fixes(findings: Iterable[Finding], servers_known: Iterable[str]) -> tuple[st
         if step and finding.severity != "note" and ("{server}" not in step or server in known):
             found[step.format(server=server)] = None
     return tuple(found)
-
-
-__all__ = ["fixes", "judge", "raise_on_stop"]

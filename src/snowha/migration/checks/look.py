@@ -15,7 +15,7 @@ from snowha.errors import SnowError, UnreachableError
 from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.waiting import waiting_for
 from snowha.migration import address_use
 from snowha.migration.checks import bmc, bundle
@@ -38,14 +38,14 @@ from snowha.xen.leases import Lease, Leases
 HOLD_S = 3
 """Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
 # What is locked must be there already: `<>` would make it.
-_LOCK = looking("""\
+_LOCK = read_only_script("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
 flock -n 9 || exit 5
 echo locked
 sleep "$2"
 """)
-_TRY = looking("""\
+_TRY = read_only_script("""\
 [ -f "$1" ] || exit 3
 exec 9<> "$1" || exit 4
 flock -n 9
@@ -53,7 +53,7 @@ case $? in 0) echo got ;; 1) echo held ;; esac
 """)
 
 
-def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:
+def gather_facts(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | None = None) -> Facts:
     """Everything that the rules need. A server that does not answer is a fact, not an error.
 
     ``passwords``: of the BMCs, by server. ``askers``: who asks the BMCs; this machine, then the first server that answers.
@@ -67,7 +67,7 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         asking = askers if askers is not None else [LocalHost(), *(hosts[name] for name in alive[:1])]
         # snow.conf is on the shared storage, and asked for once
         confs = {name: ground.site.paths.snow_conf if name in alive[:1] else "" for name in names}
-        leased = pool.submit(_leases, ground, {name: hosts[name] for name in alive})
+        leased = pool.submit(gather_leases, ground, {name: hosts[name] for name in alive})
         gathered = {name: pool.submit(_gather, ground, hosts[name], confs[name]) for name in alive}
         answered = {name: pool.submit(_holder, ground, hosts[name]) for name in alive}
         reached = {name: pool.submit(_reach, ground, hosts[name]) for name in alive}
@@ -90,7 +90,7 @@ def look(ground: Ground, passwords: Mapping[str, str], *, askers: list[Host] | N
         bmcs = {name: future.result() for name, future in asked.items()}
         answers, records = leased.result()
         floating = {name: future.result() for name, future in answered.items()}
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating)
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating, ground.definition)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
@@ -179,7 +179,7 @@ def _gather(ground: Ground, host: Host, conf: str) -> ServerFacts:
     return parse_server(host.name, sections, clock[0] if clock else None)
 
 
-def _leases(ground: Ground, hosts: Mapping[str, Host]) -> tuple[dict[str, Leases | None], tuple[Lease, ...]]:
+def gather_leases(ground: Ground, hosts: Mapping[str, Host]) -> tuple[dict[str, Leases | None], tuple[Lease, ...]]:
     """What the servers have attached, and the records of the images; nothing where no image has a lease yet.
 
     It is asked again if anything is wrong: a live migration that ends between the two servers' answers looks like a broken one.
@@ -265,4 +265,4 @@ def locks(hosts: list[Host], path: str, *, hold_s: int = HOLD_S) -> tuple[Locks,
     return "unknown", f"{other.name} was too slow to try" if said == "got" else f"{other.name} cannot lock {path}"
 
 
-__all__ = ["asked_names", "asked_paths", "asked_tools", "look"]
+__all__ = ["asked_names", "asked_paths", "asked_tools", "gather_facts"]

@@ -40,6 +40,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
         found.append(
             Step(
                 id=f"servers.mounts.{name}",
+                server=name,
                 title=f"Mount the shared file systems on {name}",
                 section="servers",
                 check=partial(mounts.missing, ground, host),
@@ -50,6 +51,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
     found.append(
         Step(
             id=f"servers.packages.{name}",
+            server=name,
             title=f"Install the cluster's packages on {name}",
             section="servers",
             check=partial(software.missing, host),
@@ -61,6 +63,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
     found.append(
         Step(
             id=f"servers.settings.{name}",
+            server=name,
             title=f"Block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
             section="servers",
             check=partial(settings.missing, host),
@@ -72,6 +75,8 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
         found.append(
             Step(
                 id=f"servers.xen.{name}",
+                server=name,
+                restarts=True,
                 title=f"Bring {name} up under Xen, with the domains' bridges",
                 section="servers",
                 check=partial(boot.missing, ground, host),
@@ -84,6 +89,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
         found.append(
             Step(
                 id=f"servers.kernels.{name}",
+                server=name,
                 title=f"Bring the domains' kernels to {name}",
                 section="servers",
                 check=partial(kernels.missing, ground, host),

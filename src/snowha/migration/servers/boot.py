@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
-from snowha.hosts.reading import looking
+from snowha.hosts.reading import read_only_script
 from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import wait_for
 from snowha.migration.cards import cards, named, network_of, on_network
@@ -70,7 +70,7 @@ def _bridge_missing(ground: Ground, host: Host) -> str | None:
 
 
 # As grub-mkconfig reads its defaults: one file after the other, in a shell. A line a setting: its name, its value in base64.
-_GRUB_SETTINGS = looking("""\
+_GRUB_SETTINGS = read_only_script("""\
 set -e
 names='GRUB_CMDLINE_XEN GRUB_CMDLINE_XEN_DEFAULT GRUB_CMDLINE_LINUX_XEN_REPLACE GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT'
 unset $names
@@ -165,7 +165,7 @@ def _trusted(host: Host, reporter: Reporter) -> None:
         timeout=network_guard.WITHIN_S + 120,
         what=f"{host.name} to reach the first server over its new bridge",
         interval=5,
-        report=reporter.say,
+        report=reporter.wait,
         unreachable_is_not_yet=True,
         where=host.name,
         remedy=f"journalctl -u {network_guard.UNIT} there",
@@ -187,7 +187,7 @@ def wait_for_xen(host: Host, reporter: Reporter) -> None:
         timeout=300,
         what=f"Xen on {host.name}",
         interval=3,
-        report=reporter.say,
+        report=reporter.wait,
         where=host.name,
         remedy="see which entry its GRUB boots",
     )
@@ -224,7 +224,7 @@ def wait_for_boot(host: Host, reporter: Reporter, *, before: str, what: str, tim
         timeout=timeout,
         what=what,
         interval=3,
-        report=reporter.say,
+        report=reporter.wait,
         unreachable_is_not_yet=True,
         where=host.name,
     )

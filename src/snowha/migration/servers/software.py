@@ -75,7 +75,7 @@ def _when_free(
     except NotYet:
         what = f"another installation on {host.name} to end"
         completed = wait_for(
-            done, timeout=1800, what=what, interval=3, report=reporter.say, error=CommandError, where=host.name
+            done, timeout=1800, what=what, interval=3, report=reporter.wait, error=CommandError, where=host.name
         )
     if not completed.ok:
         raise failed(host.name, completed)

@@ -282,11 +282,11 @@ def test_the_first_server_that_answers_is_asked_for_what_there_is_once(monkeypat
 
     def alive(argv: Sequence[str], input: str | bytes) -> Completed:
         asked.append(argv)
-        return Completed(tuple(argv), 0, IPMITOOL if bmc._ASK in argv else "", "")
+        return Completed(tuple(argv), 0, IPMITOOL if bmc.ASK in argv else "", "")
 
     hosts: dict[str, Host] = {"snow01": Scripted("snow01", dead), "snow02": Scripted("snow02", alive)}
     monkeypatch.setattr(look, "LocalHost", lambda: Scripted("here", said("", 127)))
-    facts = look.look(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"})
+    facts = look.gather_facts(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"})
     assert {fact.power for fact in facts.bmcs.values()} == {"on"}
     assert any(SITE.paths.snow_conf in words for words in asked)
 
@@ -298,14 +298,16 @@ def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() 
         raise UnreachableError("no route to host", where="snow02", remedy="look at it")
 
     def alive(argv: Sequence[str], input: str | bytes) -> Completed:
-        if argv[2:3] == [files._READ_FOLDER]:
+        if argv[2:3] == [files.READ_FOLDER]:
             return Completed(tuple(argv), 0, "", "")
         boundary = argv[4] if len(argv) > 4 else ""
         text = "B clock 5.0\n\nB < os\nVERSION_CODENAME=trixie\n\nB > 0\n\nB end\n"
         return Completed(tuple(argv), 0, text.replace("B ", f"{boundary} "), "")
 
     hosts: dict[str, Host] = {"snow01": Scripted("snow01", alive), "snow02": Scripted("snow02", dead)}
-    facts = look.look(Ground(SITE, hosts), {"snow01": "a", "snow02": "b"}, askers=[Scripted("here", said("", 127))])
+    facts = look.gather_facts(
+        Ground(SITE, hosts), {"snow01": "a", "snow02": "b"}, askers=[Scripted("here", said("", 127))]
+    )
     assert [(one.name, one.answers, one.release) for one in facts.servers] == [
         ("snow01", True, "trixie"),
         ("snow02", False, ""),
@@ -327,7 +329,7 @@ def listing(name: str, *disks: str) -> str:
 def test_nothing_is_asked_about_leases_where_no_image_has_one() -> None:
     """A server that is still to be migrated to would be asked for a program that it does not have."""
     host = Scripted("snow01", said("", 127))
-    assert look._leases(Ground(SITE, {"snow01": host}), {"snow01": host}) == ({}, ())
+    assert look.gather_leases(Ground(SITE, {"snow01": host}), {"snow01": host}) == ({}, ())
     assert host.words == []
 
 
@@ -339,7 +341,7 @@ def test_what_is_wrong_with_a_lease_is_looked_at_twice() -> None:
     moving = Scripted("snow01", lambda argv, input: Completed(tuple(argv), 0, answers.pop(0), ""))
     lost = Scripted("snow02", said("", 127))
     hosts: dict[str, Host] = {"snow01": moving, "snow02": lost}
-    found, records = look._leases(Ground(site, hosts), hosts)
+    found, records = look.gather_leases(Ground(site, hosts), hosts)
     assert found["snow02"] is None and records == ()
     assert found["snow01"] is not None and found["snow01"].attached == ()
     assert [list(words[2:]) for words in moving.words] == [[], [one.disks[0].target for one in site.domains]] * 2

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import broken_definitions
 import broken_leases
 import pytest
 from broken_clusters import CASES
@@ -18,6 +19,7 @@ from snowha.migration.checks import catalogue, explained, judge, look
 from snowha.migration.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Right, Unit
 from snowha.operations import image_room
 from snowha.operations.findings import KINDS
+from snowha.site import rules
 from snowha.site.disk_spec import parse_disk
 from snowha.site.model import Disk, Domain, FloatingIp, Site
 from snowha.xen.xl import Hypervisor
@@ -67,6 +69,12 @@ def _case(code: str) -> Broken:
         return replace(site, domains=(stock, *others)), facts
     if code in broken_leases.CASES:
         return leased(broken_leases.CASES[code])
+    if code in broken_definitions.CASES:
+        broken = broken_definitions.CASES[code]
+        facts = replace(healthy(), definition=broken.given)
+        for name, text in broken.kept.items():
+            facts = change(facts, name, definition=text)
+        return SITE, facts
     return SITE, clustered(healthy(), CASES[code])
 
 
@@ -213,7 +221,7 @@ def test_a_stop_ends_an_apply_with_the_class_of_its_error(code: str) -> None:
     stops = [finding for finding in judge.judge(*BREAKS[code]()) if finding.code == code]
     assert stops[0].severity == "stop"
     with pytest.raises(catalogue.ENTRIES[code].error or SiteError) as caught:
-        judge.raise_on_stop(stops)
+        rules.raise_on_stop(stops, judge.error_of)
     assert stops[0].message in str(caught.value) and stops[0].remedy in str(caught.value)
 
 
@@ -272,7 +280,7 @@ def test_several_stops_are_told_at_once() -> None:
     """An administrator would correct one, wait, and learn of the next."""
     facts = change(change(healthy(), "snow01", space=1 << 20), "snow02", release="sid")
     with pytest.raises(SiteError) as caught:
-        judge.raise_on_stop(judge.judge(SITE, facts))
+        rules.raise_on_stop(judge.judge(SITE, facts), judge.error_of)
     assert "sid" in str(caught.value) and "MiB are free" in str(caught.value)
 
 

@@ -1,0 +1,42 @@
+"""``snow ha metrics``: the site as Prometheus reads it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from snowha.cli import waiting
+from snowha.cli.options import FILE
+from snowha.hosts import user_file
+from snowha.migration import load, view
+from snowha.operations import metrics, proven
+from snowha.operations import status as running
+
+
+@click.command(name="metrics")
+@FILE
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write FILE (mode 0644), whole or not at all; by default they are printed.",
+)
+def metrics_(file: Path, output: Path | None) -> None:
+    """Print the state of the site as metrics for Prometheus.
+
+    They are for the textfile collector of node_exporter, and there when the cluster is down. docs/metrics.md explains them.
+    Exits with 0 if they could be written, whatever they say.
+    """
+    with waiting.shown():
+        site = view.observe(load.read(file))
+        hosts = site.ground.hosts
+        seen = running.status_of(site.ground.site, hosts, domains=site.domains, known=site.findings)
+        proofs = proven.times(hosts)
+    text = metrics.text(seen, site.ground.site.domains, proofs, at=round(time.time(), 3))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        user_file.write(output, text, mode=0o644)

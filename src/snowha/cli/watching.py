@@ -1,0 +1,65 @@
+"""A status that is looked at again and again: on a live screen, or one after the other in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TextIO
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from snowha.operations import status_text
+from snowha.operations.status import SiteStatus
+
+Look = Callable[[], SiteStatus]
+Pause = Callable[[float], None]
+
+
+def as_lines(look: Look, every: float, *, shown: Callable[[SiteStatus], str], pause: Pause = time.sleep) -> int:
+    """One status after the other, until Ctrl-C; the exit code of the last one."""
+    code = 0
+    try:
+        while True:
+            seen = look()
+            code = _code(seen)
+            click.echo(shown(seen))
+            pause(every)
+    except KeyboardInterrupt:
+        return code
+
+
+def on_screen(look: Look, every: float, *, stream: TextIO, colour: bool = True, pause: Pause = time.sleep) -> int:
+    """The newest status on the whole of a terminal, until Ctrl-C. What it said last stays below, in one line."""
+    console = Console(file=stream, force_terminal=True, no_color=not colour, highlight=False)
+    code, last = 0, "nothing was seen yet"
+    with Live(Text("asking the servers"), console=console, screen=True, auto_refresh=False) as live:
+        try:
+            while True:
+                seen = look()
+                code = _code(seen)
+                text = page(seen, console.width, console.height, colour=colour, every=every, now=time.time())
+                last = text[0]
+                live.update(Text.from_ansi("\n".join(text), no_wrap=True, overflow="crop"), refresh=True)
+                pause(every)
+        except KeyboardInterrupt:
+            pass
+    console.print(Text.from_ansi(last))
+    return code
+
+
+def page(seen: SiteStatus, width: int, height: int, *, colour: bool, every: float, now: float) -> list[str]:
+    """What fits on a screen: what is wrong is never what is cut off."""
+    text = status_text.lines(seen, colour=colour, width=width, screen=True, now=now)
+    room = max(height - 1, 2)
+    if len(text) > room:
+        text[room - 1 :] = [f"… {len(text) - room + 1} more lines: `snow ha status` shows all"]
+    moment = datetime.fromtimestamp(now, UTC).strftime("%H:%M:%S")
+    return [*text, f"{moment} UTC, every {every:g} s; Ctrl-C ends it"[:width]]
+
+
+def _code(seen: SiteStatus) -> int:
+    return 0 if seen.healthy else 4

@@ -1,0 +1,62 @@
+"""A rehearsal: how far a step is carried out on servers on which nothing is changed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+from simulated import single_server
+
+import snowha
+from snowha.migration.ground import Ground
+from snowha.migration.rehearse import Rehearsal
+from snowha.plan.change import Change
+from snowha.plan.step import Reporter, Step, Unstoppable
+
+
+def rehearsed(apply: Callable[[Ground, Reporter], None]) -> Change:
+    ground, _, _ = single_server()
+
+    def steps(there: Ground) -> list[Step]:
+        return [Step("one", "One", "servers", lambda: "missing", lambda reporter: apply(there, reporter))]
+
+    return Rehearsal(ground, steps, ()).change("one")
+
+
+def test_it_ends_where_a_step_waits_whatever_is_said_of_it() -> None:
+    """The plan would wait as long as the step does, for what never comes: nothing was changed."""
+
+    def apply(ground: Ground, reporter: Reporter) -> None:
+        ground.first.run(["touch", "/etc/before"])
+        Unstoppable(reporter).wait("snow02 is restarting")
+        ground.first.run(["touch", "/etc/after"])
+
+    change = rehearsed(apply)
+    assert [command.text for command in change.commands] == ["touch /etc/before"]
+    assert not change.complete
+
+
+def test_it_goes_on_where_a_step_only_tells_of_a_wait() -> None:
+    """The plan would leave out what comes after a sentence that happens to begin so."""
+
+    def apply(ground: Ground, reporter: Reporter) -> None:
+        reporter.say("waiting for nobody")
+        ground.first.run(["touch", "/etc/after"])
+
+    change = rehearsed(apply)
+    assert [command.text for command in change.commands] == ["touch /etc/after"]
+    assert change.complete
+
+
+def test_every_wait_of_a_step_is_told_as_a_wait() -> None:
+    """A rehearsal would stay where a step waits and only says so: `plan` would take until that wait times out."""
+    said = [
+        f"{path}:{call.lineno}"
+        for path in Path(snowha.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "wait_for"
+        for word in call.keywords
+        if word.arg == "report" and isinstance(word.value, ast.Attribute) and word.value.attr == "say"
+    ]
+    assert said == []

@@ -1,0 +1,152 @@
+"""Metrics for Prometheus: one that cannot be read is an alarm that never comes; most are needed when the cluster is down."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import machine
+import pytest
+from test_status_text import LINKS, RED, YELLOW, image, status
+
+from snowha.hosts import files
+from snowha.hosts.playback import Call, PlaybackHost
+from snowha.operations import metrics, proven
+from snowha.operations.findings import Finding
+from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
+from snowha.site.model import Domain
+
+TOP = Path(__file__).parents[3]
+SHARE = TOP / "share"
+PROOFS = {"fence-snow01": 1_800_000_000.0, "migration-deploy01": 1_800_000_100.0}
+
+
+def domain(name: str, memory: int) -> Domain:
+    return Domain(name, f"/d/{name}.cfg", memory, 1, "pvh", "", "", (), (), "xvda2")
+
+
+DOMAINS = (domain("deploy01", 512), domain("slurm01", 256))
+
+
+def text(shown: SiteStatus, domains: tuple[Domain, ...] = DOMAINS) -> str:
+    return metrics.text(shown, domains, PROOFS, at=1_800_000_200.0)
+
+
+def values(shown: SiteStatus, domains: tuple[Domain, ...] = DOMAINS) -> dict[str, float]:
+    lines = [line for line in text(shown, domains).splitlines() if not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+FULL = status(
+    RED,
+    YELLOW,
+    YELLOW,
+    Finding("lease-unreadable", "red", 'a "b"\\c\nd', "", ""),
+    images=(image("deploy01"), image("proxy01", "free", "")),
+)
+OUT = status(
+    RED,
+    servers=tuple(ServerStatus(f"snow0{n}", False, "unknown", trouble="it does not answer") for n in (1, 2)),
+    domains=(DomainStatus("deploy01", (), (), False, "unknown"),),
+    fencing={"snow01": "unknown"},
+)
+
+
+@pytest.mark.parametrize("shown", [FULL, OUT, status()], ids=["full", "out", "well"])
+def test_prometheus_reads_them(shown: SiteStatus) -> None:
+    """node_exporter drops a whole file for one line that it cannot read."""
+    machine.need("promtool")
+    ran = subprocess.run(
+        ["promtool", "check", "metrics"], input=text(shown), text=True, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_the_state_of_a_site_is_in_them() -> None:
+    found = values(FULL)
+    assert found["snow_healthy"] == 0
+    assert found["snow_collected_timestamp_seconds"] == 1_800_000_200
+    assert found['snow_server_reachable{server="snow02"}'] == 0
+    assert found['snow_server_free_memory_bytes{server="snow01"}'] == 900 << 20
+    assert found['snow_link_connected{server="snow01",link="1"}'] == 0
+    assert found['snow_domain_state{domain="deploy01",state="running"}'] == 1
+    assert found['snow_domain_state{domain="deploy01",state="off"}'] == 0
+    assert found['snow_domain_off_on_purpose{domain="proxy01"}'] == 1
+    assert found['snow_domain_on_hypervisor{domain="slurm01",server="snow01"}'] == 1
+    assert found['snow_fencing_state{server="snow02",state="not running"}'] == 1
+    assert found['snow_proof_timestamp_seconds{proof="fence-snow01"}'] == 1_800_000_000
+    assert found['snow_finding{code="lease-unreadable",severity="red",where="a \\"b\\"\\\\c\\nd"}'] == 1
+    path = "/sNow/domains/deploy01/deploy01-disk"
+    assert found[f'snow_image_lease_holder{{domain="deploy01",image="{path}",server="snow01"}}'] == 1
+    assert found[f'snow_image_lease_since_timestamp_seconds{{domain="deploy01",image="{path}"}}'] == 1_795_755_305
+    assert not any("holder" in name and "proxy01" in name for name in found)
+
+
+def test_they_are_there_when_nothing_answers() -> None:
+    """The night in which all is lost would look like one in which nothing is wrong."""
+    found = values(OUT)
+    assert found['snow_server_reachable{server="snow01"}'] == 0
+    assert found['snow_domain_state{domain="deploy01",state="unknown"}'] == 1
+    assert not any(name.startswith(("snow_server_free", "snow_survives", "snow_server_quorate")) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("free", "survives", "spare"), [((900, 1000), 1, 1000 - 517 - 259), ((900, 700), 0, 700 - 517 - 259)]
+)
+def test_whether_a_loss_is_survived(free: tuple[int, int], survives: int, spare: int) -> None:
+    """deploy01 and slurm01 run on snow01, and need what libxl adds for paging as well."""
+    servers = tuple(
+        ServerStatus(f"snow0{n}", True, "online", "4.20", mib, True, LINKS) for n, mib in enumerate(free, 1)
+    )
+    found = values(status(servers=servers))
+    assert found['snow_survives_loss{server="snow01"}'] == survives
+    assert found['snow_spare_after_loss_bytes{server="snow01"}'] == spare << 20
+    assert found['snow_survives_loss{server="snow02"}'] == 1
+
+
+def test_the_page_has_every_metric_and_is_what_the_code_says() -> None:
+    """python -m snowha.operations.metrics > docs/metrics.md."""
+    assert (TOP / "docs/metrics.md").read_text() == metrics.document()
+    assert all(re.fullmatch(r"snow_[a-z_]+", name) for name in metrics.METRICS)
+
+
+def test_alert_rules_and_dashboard_ask_for_metrics_that_there_are() -> None:
+    """A rule about a metric that was renamed never fires."""
+    rules = (SHARE / "prometheus/snow-alerts.yml").read_text()
+    board = json.loads((SHARE / "grafana/snow.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked += re.findall(r"^ +expr: (.*)$", rules, re.MULTILINE)
+    for expression in asked:
+        named = re.findall(r"\bsnow_[a-z_]+", expression)
+        assert named and set(named) <= set(metrics.METRICS), expression
+    for state in re.findall(r'snow_(\w+)_state\{state="([^"]+)"', "\n".join(asked)):
+        known = {"domain": metrics.DOMAIN_STATES, "fencing": metrics.FENCING_STATES}[state[0]]
+        assert state[1] in known
+
+
+def test_the_alert_rules_fire_when_they_should() -> None:
+    machine.need("promtool")
+    for words in (["check", "rules", "snow-alerts.yml"], ["test", "rules", "snow-alerts.test.yml"]):
+        ran = subprocess.run(
+            ["promtool", *words], cwd=SHARE / "prometheus", text=True, capture_output=True, check=False
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_newest_proof_counts_and_one_that_cannot_be_read_does_not() -> None:
+    """The servers have them in copies; one that was out while something was proven has an older one."""
+
+    def host(name: str, **proofs: str) -> PlaybackHost:
+        rows = [
+            " ".join(base64.b64encode(one.encode()).decode() for one in (f"{proven.PROOFS}/{key}.json", said))
+            for key, said in proofs.items()
+        ]
+        words = ("sh", "-c", files.READ_FOLDER, "sh", proven.PROOFS, ".json")
+        return PlaybackHost(name, [Call(words, stdout="".join(f"{row}\n" for row in rows))])
+
+    old, new = '{"when": "2027-01-15T08:00:00Z"}', '{"when": "2027-01-15T08:00:10Z"}'
+    hosts = {"a": host("a", fence=old, broken="{"), "b": host("b", fence=new, other=old, broken='{"when": 3}')}
+    assert proven.times(hosts) == {"fence": 1_800_000_010.0, "other": 1_800_000_000.0}
