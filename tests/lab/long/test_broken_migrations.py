@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from broken_connection import cut_at
 from conftest import Administrator, shell, wait_until
 from test_3_one_image import GIVEN, answers_since, at_once, holder_of, nothing_is_left, other
 from test_one_image import alive, every_lease_is_held
@@ -17,29 +18,29 @@ SERVERS = ("snow01", "snow02")
 # Until the migration is where it is to break; then the connection that it goes over is cut.
 _BREAK = """\
 xl migrate slurm01 {there} > /run/broken.log 2>&1 &
-{until}
-pkill -KILL -f '[s]sh.*{there}.*migrate-receive'
+{cut}
 wait
 cat /run/broken.log
 """
-_MEMORY = "until grep -q 'Saving domain' /run/broken.log; do sleep 0.2; done; sleep 2"
-_SUSPENDED = """until xl list | awk '$1 == "slurm01" && $5 ~ /s/ {found = 1} END {exit !found}'; do :; done"""
+_LOG = "/run/broken.log"
+_CUT = "pkill -KILL -f '[s]sh.*{there}.*migrate-receive'"
+_MEMORY = f"until grep -q 'Saving domain' {_LOG}; do sleep 0.2; done; sleep 2; {_CUT}"
+_SUSPENDED = (
+    f"""until xl list | awk '$1 == "slurm01" && $5 ~ /s/ {{found = 1}} END {{exit !found}}'; do :; done; {_CUT}"""
+)
 
 
-_GIVEN = f"until grep -qs '{GIVEN}' /run/broken.log; do :; done"
-
-
-@pytest.mark.parametrize(("phase", "until"), [("memory is sent", _MEMORY), ("the domain is suspended", _SUSPENDED)])
-def test_a_connection_that_dies_leaves_the_domain_where_it_was(cluster: Administrator, phase: str, until: str) -> None:
+@pytest.mark.parametrize(("phase", "cut"), [("memory is sent", _MEMORY), ("the domain is suspended", _SUSPENDED)])
+def test_a_connection_that_dies_leaves_the_domain_where_it_was(cluster: Administrator, phase: str, cut: str) -> None:
     """Else it hangs with its disks held back, or runs twice."""
     here = holder_of("slurm01")
     there = other(here)
     shell(here, "crm_resource --resource=slurm01 --meta --set-parameter=is-managed --parameter-value=false")
-    said = shell(here, _BREAK.format(there=there, until=until), timeout=300)
+    said = shell(here, _BREAK.format(there=there, cut=cut.replace("{there}", there)), timeout=300)
     print(f"cut while {phase}:\n{said}")
-    cut = time.time()
+    then = time.time()
     wait_until(
-        lambda: alive("slurm01", here) and answers_since("slurm01", cut),
+        lambda: alive("slurm01", here) and answers_since("slurm01", then),
         timeout=120,
         what="slurm01 answers where it was",
     )
@@ -76,7 +77,7 @@ def test_what_is_left_after_go_is_resolved_by_the_verb(cluster: Administrator) -
     # not looked at either, else the agent takes away what is certain
     shell(here, "crm_resource --resource=slurm01 --meta --set-parameter=maintenance --parameter-value=true")
     shell(here, "crm_resource --wait --timeout=100s || true", timeout=200)
-    print(shell(here, _BREAK.format(there=there, until=_GIVEN), timeout=300))
+    print(shell(here, _BREAK.format(there=there, cut=cut_at(GIVEN, _LOG, there)), timeout=300))
     shown = cluster.snow("ha", "resolve")
     assert shown.code == 4 and "slurm01" in shown.output
     assert "migration-left" in {one["code"] for one in cluster.status()["findings"]}
