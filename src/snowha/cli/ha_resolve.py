@@ -12,8 +12,9 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
+from snowha.cli.operating import operating
 from snowha.cli.options import FILE
-from snowha.cli.session import its_turn, say
+from snowha.cli.session import carry_out
 from snowha.migration import load, view
 from snowha.operations import resolve as resolving
 from snowha.operations.resolve import Verdict
@@ -22,7 +23,7 @@ from snowha.operations.resolve import Verdict
 @click.command()
 @FILE
 @click.option("--yes", is_flag=True, help="Do it.")
-@click.option("--json", "as_json", is_flag=True, help="What was found as data.")
+@click.option("--json", "as_json", is_flag=True, help="What was found as data; with --yes what is done, as JSON lines.")
 def resolve(file: Path, yes: bool, as_json: bool) -> None:
     """Show what broken live migrations have left, and what would be done.
 
@@ -37,15 +38,18 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         site = seen.ground.site
         there = load.connect(ha.content)
         found, silent = resolving.look(site, there.hosts)
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
-    else:
+    acts = yes and any(one.actions for one in found)
+    if not as_json:
         _show(found, is_all=not silent)
-    if yes and any(one.actions for one in found):
-        with its_turn(there):
-            resolving.must_be_the_same(found, resolving.look(site, there.hosts)[0])
-            resolving.carry_out(there.hosts, found, say)
-            found, silent = resolving.look(site, there.hosts)
+    elif not acts:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    if acts:
+        with operating(file) as operation:
+            hosts = operation.site.ground.hosts
+            outcome = carry_out(operation.session, resolving.steps(site, hosts, found), yes=True, as_json=as_json)
+            if outcome.exit_code:
+                sys.exit(outcome.exit_code)
+            found, silent = resolving.look(site, hosts)
     if found:
         sys.exit(4)
     with after_the_answer():

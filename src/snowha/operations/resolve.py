@@ -6,7 +6,7 @@ here. ``decide`` is pure: from what every server said to a verdict for each doma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from snowha.errors import SiteError, SnowError, UnreachableError
@@ -14,6 +14,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.many import each
 from snowha.operations import leases
 from snowha.operations.findings import Finding, found
+from snowha.plan.step import Reporter, Step
 from snowha.site.model import Site
 from snowha.xen import server_program, xl
 from snowha.xen.leases import Lease, Leases
@@ -227,15 +228,24 @@ def _migrating(hosts: Sequence[Host], domains: Sequence[str]) -> Iterator[str]:
             yield from (name for name in domains if {"migrate", "save"} & set(words) and name in words)
 
 
-def carry_out(hosts: Mapping[str, Host], verdicts: Sequence[Verdict], say: Callable[[str], None]) -> None:
-    """Do what the verdicts say; Pacemaker looks at each of these domains again afterwards."""
-    for verdict in verdicts:
-        for action in verdict.actions:
-            say(action.title)
-            hosts[action.server].run(list(action.words), timeout=_DESTROY_S)
-        if verdict.actions:
+def steps(site: Site, hosts: Mapping[str, Host], shown: Sequence[Verdict]) -> tuple[Step, ...]:
+    """A step for each domain about which something is to be done. Each looks again first: SiteError, and nothing is done, if that
+    is not what was ``shown``. Pacemaker looks at the domain again afterwards."""
+
+    def one(verdict: Verdict) -> Step:
+        def work(reporter: Reporter) -> None:
+            now, _ = look(site, hosts)
+            must_be_the_same([verdict], [other for other in now if other.domain == verdict.domain])
+            for action in verdict.actions:
+                reporter.say(action.title)
+                hosts[action.server].run(list(action.words), timeout=_DESTROY_S)
             words = ["crm_resource", "--refresh", f"--resource={verdict.domain}"]
             hosts[verdict.actions[0].server].run(words, check=False, timeout=_DESTROY_S)
+
+        title = f"Resolve what a broken migration left of {verdict.domain}"
+        return Step.once(f"resolve.{verdict.domain}", title, "resolve", work)
+
+    return tuple(one(verdict) for verdict in shown if verdict.actions)
 
 
 def must_be_the_same(shown: Sequence[Verdict], now: Sequence[Verdict]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from broken_leases import BOOT, DEPLOY
+from listener import Listener
 
 from snowha.errors import CommandError, SiteError
 from snowha.hosts.api import Completed
@@ -172,10 +173,29 @@ def servers(processes: str = "") -> dict[str, Host]:
     return {"snow01": Host("snow01", {5: "deploy01 -b----"}, processes), "snow02": left}
 
 
+def resolved(hosts: dict[str, Host], shown: Sequence[Verdict]) -> list[str]:
+    """Carry out what was shown. The steps' ids."""
+    steps = resolve.steps(SITE, hosts, shown)
+    for step in steps:
+        step.apply(Listener())
+        assert step.check() is None
+    return [step.id for step in steps]
+
+
+def test_what_has_changed_meanwhile_is_not_done() -> None:
+    """What was left is another domain's half by now, and it would be destroyed."""
+    hosts = servers()
+    shown, _ = resolve.look(SITE, hosts)
+    hosts["snow02"].rows = {8: "deploy01--incoming --p---"}
+    with pytest.raises(SiteError, match="has changed"):
+        resolved(hosts, shown)
+    assert hosts["snow02"].told == []
+
+
 def test_what_is_left_is_taken_away_and_pacemaker_looks_again() -> None:
     hosts = servers("812 xl create /sNow/etc/domains/deploy01.cfg")
     found, _ = resolve.look(SITE, hosts)
-    resolve.carry_out(hosts, found, lambda text: None)
+    resolved(hosts, found)
     assert hosts["snow02"].told == ["xl destroy 7", "crm_resource --refresh --resource=deploy01"]
     assert hosts["snow01"].told == []
     assert resolve.look(SITE, hosts) == ((), {})
@@ -187,7 +207,7 @@ def test_what_is_under_way_is_left_alone(process: str) -> None:
     hosts = servers(process)
     ((found,), _) = resolve.look(SITE, hosts)
     assert found.is_under_way
-    resolve.carry_out(hosts, [found], lambda text: None)
+    assert resolve.steps(SITE, hosts, [found]) == ()
     assert hosts["snow02"].told == hosts["snow01"].told == []
 
 
