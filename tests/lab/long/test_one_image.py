@@ -80,7 +80,7 @@ def test_xenstored_killed_starts_nothing_elsewhere(cluster: Administrator) -> No
     """Nothing can be asked of Xen then. Its domains go on, and so does their server."""
     here = holder_of("proxy01")
     with never_fenced_and_never_twice(here):
-        shell(here, "pkill -9 -f xenstored")
+        shell(here, "pkill -9 '^o?xenstored$'")
         wait_until(lambda: noted(here, "proxy01"), timeout=300, what="the agent has found that xl cannot be used")
         pass_time(120)
         runs_only_on("proxy01", here)
