@@ -46,6 +46,27 @@ PASSING = {
 """What a cluster is not for as long as a look takes, or what would break it for good. Made from crm_mon's answers in
 tests/unit/operations/broken_clusters.py."""
 
+TESTS = Path(__file__).parents[2]
+
+ELSEWHERE = {
+    **dict.fromkeys(("config-without-lease", "image-without-lease", "lease-unreadable"), "lab/long/test_leases.py"),
+    **dict.fromkeys(("definition-differs", "definition-other"), "lab/long/test_definition.py"),
+    **dict.fromkeys(("domain-migrating", "migration-failed"), "lab/long/test_broken_migrations.py"),
+    "xl-unusable": "lab/long/test_one_image.py",
+    **dict.fromkeys(
+        (
+            *("domain-paused", "image-frozen", "image-twice", "lease-adopted", "lease-holder-gone", "lease-left"),
+            *("lease-lock-lost", "lease-pending", "lease-unexplained", "lease-without-lock"),
+        ),
+        "unit/operations/broken_leases.py",
+    ),
+    **dict.fromkeys(
+        ("cd-elsewhere", "disk-unmovable", "holes", "image-name", "saved", "sector-size"),
+        "unit/migration/checks/test_check_rules.py",
+    ),
+}
+"""What takes a test of its own, and where that is; or a disk or a storage that the lab does not have."""
+
 PROVOKED: set[str] = set()
 """Codes seen so far, for the last test."""
 
@@ -202,6 +223,24 @@ def of_storage() -> list[Break]:
         ),
         Break("image-destination", "nfs01", do, undo),
         Break(
+            "unattended-upgrades",
+            "snow02",
+            "echo 'APT::Periodic::Unattended-Upgrade \"1\";' > /etc/apt/apt.conf.d/99zz",
+            "rm /etc/apt/apt.conf.d/99zz",
+        ),
+        Break(
+            "writable-by-others",
+            "nfs01",
+            f"chmod o+w /export/sNow{CONFIGS}",
+            f"chmod o-w /export/sNow{CONFIGS}",
+        ),
+        Break(
+            "image-there",
+            "nfs01",
+            "mkdir -p /export/sNow/domains/proxy01; echo kept > /export/sNow/domains/proxy01/proxy01-disk",
+            "rm -r /export/sNow/domains/proxy01",
+        ),
+        Break(
             "undone-images",
             "nfs01",
             "mkdir -p /export/sNow/domains/old01; touch /export/sNow/domains/old01/disk.undone",
@@ -270,6 +309,12 @@ def of_configs() -> list[Break]:
             f"rm /export/sNow{CONFIGS}/again.cfg",
         ),
         Break(
+            "config-left-alone",
+            "nfs01",
+            f"printf 'name = \"half01\"\\ndisk = [\\n' > /export/sNow{CONFIGS}/half01.cfg",
+            f"rm /export/sNow{CONFIGS}/half01.cfg",
+        ),
+        Break(
             "locks-unknown",
             "snow02",
             "mkdir -p /sNow; mount -t nfs4 -o vers=4.2 nfs01:/export/sNow /sNow; mv /usr/bin/flock /root/",
@@ -314,6 +359,9 @@ def test_what_can_be_wrong_in_ha_toml_and_with_bmcs(fresh: Administrator, tmp_pa
         ("bmc-refused", (('username = "[^"]*"', 'username = "somebody"'),)),
         ("no-fence", ((r"(?m)^fence = .*\n", ""),)),
         ("link-address", ((rf'"{SNOW02.management_address}"', '"10.0.0.77"'),)),
+        ("floating-ip-network", ((r"(?m)^floating_ip = .*", 'floating_ip = "192.168.99.254/24"'),)),
+        ("floating-ip-taken", ((r"(?m)^floating_ip = .*", f'floating_ip = "{DOMAINS[0].address}/24"'),)),
+        ("not-shared", ((r"(?m)^images = .*", 'images = "/var/lib"'),)),
         ("one-link", ((r'(?m)^(links = \["[^"]*"), "[^"]*"\]', r"\1]"),)),
     )
     for code, pairs in edits:
@@ -530,4 +578,6 @@ def test_a_configuration_that_cannot_be_read_is_a_stop(cluster: Administrator) -
 
 def test_every_finding_was_provoked() -> None:
     """What would be lost: a finding that is documented, and that nothing ever finds."""
-    assert set(ENTRIES) - PROVOKED == {"bmc-address", *PASSING}
+    for code, path in ELSEWHERE.items():
+        assert f'"{code}"' in (TESTS / path).read_text(), f"{code} is not in {path}"
+    assert set(ENTRIES) - PROVOKED == {"bmc-address", *PASSING, *ELSEWHERE}
