@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -94,6 +95,34 @@ def test_it_is_said_before_any_server_is_asked(folder: Path, line: str, said: st
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert re.search(said, refused(["ha", *line.split()]), re.DOTALL)
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+POWER = ("boot", "shutdown", "poweroff", "reboot", "reset", "destroy")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        *((f"{verb} deploy01 slurm[01-", "neither a domain nor a range") for verb in POWER),
+        *((f"{verb} ../x", "neither a domain nor a range") for verb in POWER),
+        ("console slurm[01", "neither a domain nor a range"),
+        ("console slurm[01-02]", "is more than one domain"),
+        ("show domain deploy01,slurm01", "is more than one domain"),
+        ("show domain domains", "is more than one domain"),
+        ("move slurm[01-02] snow02", "is more than one domain"),
+        ("move deploy01 snow2", "no server 'snow2' (did you mean 'snow02'?)"),
+        ("move deploy01 ''", "no server ''"),
+        ("drain snow2", "no server 'snow2' (did you mean 'snow02'?)"),
+        ("drain deploy01", "no server 'deploy01'"),
+        ("undrain snow2", "there are snow01, snow02"),
+        ("undrain ''", "no server ''"),
+    ],
+)
+def test_a_domain_or_server_of_everyday_work_is_wrong_before_any_server_is_asked(
+    folder: Path, line: str, said: str
+) -> None:
+    """A dead server was waited for and named, and what was mistyped came after it, or never."""
+    assert said in refused(shlex.split(line))
 
 
 @pytest.mark.parametrize("verb", ["copy", "verify", "restore", "discard"])
