@@ -4,6 +4,7 @@ minute, or in a way that nobody understood."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -133,6 +134,11 @@ def test_a_domain_that_there_is_not(folder: Path, verb: str, name: str, said: st
     assert "there is no domain" in message and said in message and "there are deploy01, slurm01" in message
 
 
+def _a_fifo(secrets: Path) -> None:
+    (secrets / "ipmi").unlink()
+    os.mkfifo(secrets / "ipmi", 0o600)
+
+
 @pytest.mark.parametrize("verb", ["plan", "check", "undo", "apply"])
 @pytest.mark.parametrize(
     ("spoil", "said"),
@@ -141,6 +147,8 @@ def test_a_domain_that_there_is_not(folder: Path, verb: str, name: str, said: st
         (lambda secrets: (secrets / "ipmi").write_text(""), "no password in it"),
         (lambda secrets: (secrets / "ipmi").chmod(0o644), "others can read"),
         (lambda secrets: ((secrets / "ipmi").unlink(), secrets.rmdir(), secrets.write_text("x")), "this is a file"),
+        (lambda secrets: ((secrets / "ipmi").unlink(), (secrets / "ipmi").mkdir()), "read: it is a folder"),
+        (_a_fifo, "read: it is a FIFO"),
     ],
 )
 def test_a_password_that_cannot_be_read(
@@ -154,6 +162,8 @@ def test_a_password_that_cannot_be_read(
     spoil(folder / "ha.secrets")
     message = refused(["ha", verb])
     assert said in message and "→" in message and "snow ha init" not in message
+    assert "ha.secrets" in message and "(fence.secret of snow01 in ha.toml)" in message
+    assert "name a file" not in message, "it does not say where"
 
 
 def test_a_plan_may_replace_an_earlier_one_and_an_empty_file(folder: Path) -> None:
