@@ -56,7 +56,10 @@ def servers(file: Path, as_json: bool) -> None:
     with waiting.shown():
         site, seen = _look(load.read(file))
     if as_json:
-        data = [{**asdict(server), "domains": _running_on(server.name, seen.domains)} for server in seen.servers]
+        data = [
+            {**asdict(server), "domains": _running_on(server.name, seen.domains) if server.reachable else None}
+            for server in seen.servers
+        ]
         click.echo(json.dumps(data, indent=2))
     else:
         rows: list[tuple[str, ...]] = [("Server", "Cluster", "Xen", "Memory", "Free", "Domains")]
