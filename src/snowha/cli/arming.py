@@ -10,7 +10,7 @@ from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import operating
 from snowha.cli.options import EVENTS, FILE
 from snowha.errors import SiteError
-from snowha.migration import view
+from snowha.migration import load, view
 from snowha.operations import disarm as arming
 
 
@@ -24,7 +24,7 @@ def disarm(file: Path, yes: bool, as_json: bool) -> None:
     Domains go on running. Nothing is started, stopped or moved until `snow arm`, also when a server is lost; nobody is fenced.
     `snow status` says so, with how long, and exits with 4.
     """
-    with operating(file) as here:
+    with operating(load.read(file)) as here:
         view.raise_for_lost(here.site.lost)
         if not yes and not ask("Until `snow arm` nothing is recovered that is lost. Disarm the cluster?"):
             raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
@@ -40,7 +40,7 @@ def arm(file: Path, as_json: bool) -> None:
     Refused while a server is missing, which would be fenced, and while a domain is not where Pacemaker has it, or runs twice.
     Pacemaker is let to look first.
     """
-    with operating(file) as here:
+    with operating(load.read(file)) as here:
         view.raise_for_lost(here.site.lost)
         ground = here.site.ground
         here.carry_out([arming.arm(ground.hosts, [server.name for server in ground.site.servers])], as_json=as_json)

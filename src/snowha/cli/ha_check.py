@@ -16,7 +16,7 @@ from snowha.cli.options import FILE
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import NAME
 from snowha.errors import InputError
-from snowha.migration import load, view
+from snowha.migration import load, own_machine, view
 from snowha.migration.checks import explained, judge, look
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
@@ -103,4 +103,5 @@ def findings_of(
     """What is wrong with a site that was loaded. ``known``: what was found wrong before."""
     with waiting.shown():
         seen = look.gather_facts(ground, passwords)
-    return judge.judge(ground.site, seen, known, names=names, configs=configs)
+        own = own_machine.findings(ground.hosts, all_steps(ground, passwords))
+    return judge.judge(ground.site, seen, (*known, *own), names=names, configs=configs)

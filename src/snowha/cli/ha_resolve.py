@@ -44,7 +44,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     elif not acts:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     if acts:
-        with operating(file) as operation:
+        with operating(ha) as operation:
             hosts = operation.site.ground.hosts
             outcome = carry_out(operation.session, resolving.steps(site, hosts, found), yes=True, as_json=as_json)
             if outcome.exit_code:

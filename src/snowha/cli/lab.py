@@ -15,6 +15,9 @@ from typing import Any
 import click
 
 from snowha.cli import verbosity
+from snowha.cli.asking import ANSWERS, ask
+from snowha.cli.values import FOLDER_NAME
+from snowha.errors import SiteError
 from snowha.lab import bmc_faults, first_boot, layout, machines, network, requirements, rootfs, site
 
 
@@ -85,6 +88,7 @@ def status(as_json: bool) -> None:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[CMD…]")
 def ssh(host: str, words: tuple[str, ...]) -> None:
     """Log in to a machine as root, or run a command there."""
+    site.known(host)
     site.facts(layout.paths())
     argv = first_boot.ssh_words(host, list(words), paths=layout.paths())
     os.execvp(argv[0], argv)
@@ -106,9 +110,9 @@ def exec_(words: tuple[str, ...]) -> None:
 @click.argument("host")
 def console(host: str) -> None:
     """Open a machine's serial console. Ctrl-] leaves it."""
-    paths = layout.paths()
+    machine, paths = site.known(host), layout.paths()
     site.facts(paths)
-    connection = machines.console_socket(site.known(host), paths)
+    connection = machines.console_socket(machine, paths)
     click.echo("Ctrl-] leaves the console.", err=True)
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal) if os.isatty(terminal) else None
@@ -190,17 +194,24 @@ def bmc(host: str, fault: bmc_faults.Fault) -> None:
 @click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="As of up.")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=FOLDER_NAME,
     metavar="FOLDER",
     default=Path("build/demo"),
     show_default=True,
-    help="For the report.",
+    help="For the report, ha.toml and the journal.",
 )
-def demo(release: str, folder: Path) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask before a lab that is up is reset.")
+def demo(release: str, folder: Path, yes: bool) -> None:
     """Carry out the whole story, and write a report of it.
 
-    A single server becomes a cluster, then loses a server.
+    A single server becomes a cluster, then loses a server. A lab that is up is reset for it; that is asked first. Files in FOLDER
+    that an earlier demo did not write are not replaced.
     """
+    from snowha.lab import demo_folder
+
+    demo_folder.check(folder)
+    if site.is_running() and not yes and not ask("The lab is up. Reset it for the demo? Its present state is lost."):
+        raise SiteError("the lab was not reset, since the answer was no", remedy=f"say yes; {ANSWERS}")
     from snowha.lab import demo as story  # all of the product, which no other verb here needs
 
     sys.exit(story.run(release, folder.resolve(), _say))

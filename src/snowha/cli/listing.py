@@ -12,7 +12,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, offered_domains
-from snowha.errors import InputError, SiteError, SnowError
+from snowha.errors import SiteError, SnowError
 from snowha.migration import load, view
 from snowha.migration.view import View
 from snowha.operations import domain_list, domain_names, domain_text, guest_systems, roles, status
@@ -34,7 +34,7 @@ def domains(file: Path, as_json: bool) -> None:
     Exits with 4, after it has shown everything, if a domain runs twice; else with 3 if a server does not answer.
     """
     with waiting.shown():
-        site, seen = _look(file)
+        site, seen = _look(load.read(file))
         places = {server.name: [d.name for d in seen.domains if server.name in d.servers] for server in seen.servers}
         systems = guest_systems.ask(site.ground.hosts, places, site.known())
         found = domain_list.rows(seen.domains, systems, _roles(site))
@@ -54,9 +54,12 @@ def servers(file: Path, as_json: bool) -> None:
     Exits with 3, after it has shown everything, if a server does not answer.
     """
     with waiting.shown():
-        site, seen = _look(file)
+        site, seen = _look(load.read(file))
     if as_json:
-        data = [{**asdict(server), "domains": _running_on(server.name, seen.domains)} for server in seen.servers]
+        data = [
+            {**asdict(server), "domains": _running_on(server.name, seen.domains) if server.reachable else None}
+            for server in seen.servers
+        ]
         click.echo(json.dumps(data, indent=2))
     else:
         rows: list[tuple[str, ...]] = [("Server", "Cluster", "Xen", "Memory", "Free", "Domains")]
@@ -78,18 +81,19 @@ def domain(name: str, file: Path, as_json: bool) -> None:
 
     With everything that is wrong with it. Exits as `snow list domains` does.
     """
+    ha = load.read(file)
+    domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
-        site, seen = _look(file)
-        names = domain_names.chosen([name], [one.name for one in seen.domains])
-        if len(names) != 1:
-            raise InputError(f"{name} is more than one domain", remedy="name one; `snow list domains` shows all")
+        site, seen = _look(ha)
+        names = site.chosen([name])
+        domain_names.check_one(name, site.names())
         shown = domain_text.facts(site.domain(names[0]), seen, _roles(site).get(names[0], ()))
     click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(domain_text.lines(shown)))
     _raise_for(site, seen)
 
 
-def _look(file: Path) -> tuple[View, SiteStatus]:
-    site = view.observe(load.read(file))
+def _look(ha: load.HaToml) -> tuple[View, SiteStatus]:
+    site = view.observe(ha)
     return site, status.status_of(site.ground.site, site.ground.hosts, domains=site.names(), known=site.findings)
 
 

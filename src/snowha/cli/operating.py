@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from snowha.cli import waiting
 from snowha.cli.options import journal_path
@@ -27,6 +26,8 @@ class Operation:
     """The site as far as it can be seen, and the run that its changes are noted in."""
 
     site: View
+    domains: tuple[str, ...]
+    """Those that the command line means."""
     session: Session
 
     @property
@@ -42,15 +43,18 @@ class Operation:
 
 
 @contextmanager
-def operating(file: Path) -> Iterator[Operation]:
-    """Everything that a verb needs. Servers that do not answer are named, and it goes on without them."""
+def operating(ha: load.HaToml, *, words: Sequence[str] = ()) -> Iterator[Operation]:
+    """Everything that a verb needs. Servers that do not answer are named, and it goes on without them.
+
+    ``words``: the domains on the command line. That there is no such domain is said rather than that a server does not answer.
+    """
     since = time.monotonic()
     path = journal_path()
     prepare(path)
     recorder = Recorder()
-    ha = load.read(file)
     with waiting.shown():
         site = view.observe(ha, record=recorder)
+        chosen = site.chosen(words) if words else ()
         if len(site.lost) == len(site.ground.hosts):
             view.raise_for_lost(site.lost)
         for error in site.lost.values():
@@ -60,4 +64,4 @@ def operating(file: Path) -> Iterator[Operation]:
             say(said)
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Operation(site, Session(ha, site.ground, {}, journal, known=False, since=since))
+        yield Operation(site, chosen, Session(ha, site.ground, {}, journal, known=False, since=since))

@@ -14,7 +14,7 @@ from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
-from snowha.errors import InputError, SiteError
+from snowha.errors import SiteError
 from snowha.migration import load, view
 from snowha.operations import domain_names, domain_state, power
 
@@ -111,8 +111,9 @@ def destroy(names: tuple[str, ...], file: Path, timeout: float, as_json: bool, y
 def _carry_out(
     verb: power.Verb, names: tuple[str, ...], file: Path, timeout: float, *, as_json: bool, yes: bool = False
 ) -> None:
-    with operating(file) as here:
-        chosen = [here.site.domain(name) for name in domain_names.chosen(names, here.site.names())]
+    domain_names.meant(names)
+    with operating(load.read(file), words=names) as here:
+        chosen = [here.site.domain(name) for name in here.domains]
         if verb in _QUESTIONS and not yes:
             question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
             if not ask(question):
@@ -129,14 +130,14 @@ def console(name: str, file: Path) -> None:
 
     Ctrl-] leaves it.
     """
+    ha = load.read(file)
+    domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
-        ha = load.read(file)
         site = view.observe(ha)
-        (found, *more) = domain_names.chosen([name], site.names())
-        if more:
-            raise InputError(f"{name} is more than one domain", remedy="name one")
+        names = site.chosen([name])
+        domain_names.check_one(name, site.names())
         hosts = site.ground.hosts
-        state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), found)
+        state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), names[0])
     server, running = state.only_one()
     argv = load.terminal(ha.content, server, ["xl", "console", running.name])
     os.execvp(argv[0], argv)

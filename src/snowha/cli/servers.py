@@ -13,11 +13,11 @@ from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.operating import Operation, operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
-from snowha.errors import InputError, SiteError
+from snowha.errors import SiteError
+from snowha.migration import load, words
 from snowha.operations import domain_names, move_plan
 from snowha.operations.move_plan import MovePlan
 from snowha.operations.moves import Mover
-from snowha.site.names import did_you_mean, show
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
 _YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
@@ -31,6 +31,7 @@ _TIMEOUT = click.option(
     metavar="SECONDS",
     help="Give up on a move after this.",
 )
+_NAME_ONE = "name one; `snow drain` empties a server"
 _SERVER = click.argument("server", metavar="SERVER")
 
 
@@ -47,14 +48,17 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
     Without SERVER to the one with most free memory, away from domains that it must be apart from. Refused, with the reason, if it
     cannot be live. No constraint is left behind; that of a run which is killed expires within 30 minutes.
     """
-    with operating(file) as here:
-        names = domain_names.chosen([name], here.site.names())
-        if len(names) != 1:
-            raise InputError(f"{name} is more than one domain", remedy="name one; `snow drain` empties a server")
+    ha = load.read(file)
+    domain_names.check_one(name, ha.content.domains, remedy=_NAME_ONE)
+    if server is not None:
+        words.check_server(ha, server)
+    with operating(ha, words=[name]) as here:
+        domain_names.check_one(name, here.site.names(), remedy=_NAME_ONE)
+        domain = here.site.domain(here.domains[0]).name
         mover = _mover(here, timeout, restart=restart)
         with waiting.shown():
-            target = _server(here, server) if server else move_plan.best_target(mover.look(), names[0])
-        here.carry_out([mover.move(here.site.domain(names[0]).name, target)], as_json=as_json)
+            target = _answering(here, server) if server else move_plan.best_target(mover.look(), domain)
+        here.carry_out([mover.move(domain, target)], as_json=as_json)
 
 
 @click.command()
@@ -72,8 +76,10 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
     still be survived. It is refused before the first move if it does not fit, or if something cannot be moved while it runs. The
     server is put in standby last; `snow undrain` ends that.
     """
-    with operating(file) as here:
-        chosen = _server(here, server)
+    ha = load.read(file)
+    words.check_server(ha, server)
+    with operating(ha) as here:
+        chosen = _answering(here, server)
         mover = _mover(here, timeout, restart=restart)
         with waiting.shown():
             plan = move_plan.drain(mover.look(), chosen, restart=restart)
@@ -90,8 +96,10 @@ def undrain(server: str, file: Path, as_json: bool) -> None:
 
     What runs elsewhere stays there: `snow rebalance` brings domains back.
     """
-    with operating(file) as here:
-        here.carry_out([_mover(here, 120).undrain(_server(here, server))], as_json=as_json)
+    ha = load.read(file)
+    words.check_server(ha, server)
+    with operating(ha) as here:
+        here.carry_out([_mover(here, 120).undrain(_answering(here, server))], as_json=as_json)
 
 
 @click.command()
@@ -105,7 +113,7 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
 
     Domains that must be apart are parted. The plan comes first, as with `snow drain`. What cannot be moved while it runs stays.
     """
-    with operating(file) as here:
+    with operating(load.read(file)) as here:
         mover = _mover(here, timeout)
         with waiting.shown():
             plan = move_plan.rebalance(mover.look())
@@ -121,13 +129,8 @@ def _mover(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
     return Mover(there, here.site.known(), ground.site.apart, timeout=timeout, restart=restart)
 
 
-def _server(here: Operation, name: str) -> str:
-    """``name``, if it is a server that answers. Raises InputError, UnreachableError."""
-    names = [server.name for server in here.site.ground.site.servers]
-    if name not in names:
-        raise InputError(
-            f"there is no server {show(name)}{did_you_mean(name, names)}", remedy=f"there are {', '.join(names)}"
-        )
+def _answering(here: Operation, name: str) -> str:
+    """``name``, if that server answers. Raises UnreachableError."""
     if name in here.site.lost:
         raise here.site.lost[name]
     return name

@@ -33,6 +33,17 @@ _MOST = 1 << 40
 """More of anything that is counted here is a slip of the finger, or ``inf``."""
 
 
+class FolderName(click.ParamType):  # type: ignore[type-arg]
+    """The path of a folder, which need not be there. ``--folder ''`` would be this one."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if not str(value):
+            raise InputError("no folder is named", where=_option(param), remedy=f"name one: {_option(param)} FOLDER")
+        return Path(value)
+
+
 class Name(click.ParamType):  # type: ignore[type-arg]
     """Any word but an empty one: `--until "$STEP"` without that variable would be the whole migration."""
 
@@ -72,4 +83,5 @@ def _option(param: click.Parameter | None) -> str:
 
 
 FILE_NAME = FileName()
+FOLDER_NAME = FolderName()
 NAME = Name()

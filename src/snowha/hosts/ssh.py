@@ -252,13 +252,12 @@ def _check_config(config: str) -> None:
     """``none`` and /dev/null are ssh's words for no configuration (ssh(1), -F)."""
     if config in ("", "none", os.devnull):
         return
+    remedy = "name a file in the form of ssh_config(5): with --ssh-config, or as config below [ssh] in ha.toml"
     try:
-        user_file.check_regular(Path(config))
+        user_file.check_regular(Path(config), what="the ssh configuration", remedy=remedy)
     except OSError as error:
         raise InputError(
-            f"the ssh configuration cannot be read: {error.strerror}",
-            where=config,
-            remedy="name a file in the form of ssh_config(5): --ssh-config of `snow ha init`, config below [ssh] in ha.toml",
+            f"the ssh configuration cannot be read: {error.strerror}", where=config, remedy=remedy
         ) from error
 
 

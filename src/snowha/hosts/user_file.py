@@ -47,7 +47,7 @@ def read_bytes(path: Path, *, what: str = "", remedy: str = "", private: bool = 
     """
     where = str(path)
     try:
-        check_regular(path)
+        check_regular(path, what=what, remedy=remedy)
         # a FIFO that came here after that look does not hold it up either
         with open(path, "rb", opener=_open_now) as file:
             facts = os.fstat(file.fileno())
@@ -73,12 +73,15 @@ def _about(what: str, problem: str) -> str:
     return f"{what} cannot be read: {problem}" if what else problem
 
 
-def check_regular(path: Path) -> None:
-    """Raise InputError if ``path`` is there and is no regular file, OSError if that cannot be said or nothing is there."""
+def check_regular(path: Path, *, what: str = "", remedy: str = "") -> None:
+    """Raise InputError if ``path`` is there and is no regular file, OSError if that cannot be said or nothing is there. ``what``
+    it should be and the ``remedy`` are for the message."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kind = next((name for matches, name in _KINDS if matches(mode)), "something else")
-        raise InputError(f"it is {kind}, not a regular file", where=str(path), remedy="name a file")
+        raise InputError(
+            _about(what, f"it is {kind}, not a regular file"), where=str(path), remedy=remedy or "name a file"
+        )
 
 
 def check_private_folder(folder: Path) -> None:

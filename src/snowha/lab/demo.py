@@ -16,7 +16,7 @@ from snowha.cluster import corosync_conf
 from snowha.errors import ProofError, SnowError
 from snowha.hosts.files import read_text
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, first_boot, layout, network, records, report, sightings, site
+from snowha.lab import client, demo_folder, first_boot, layout, network, records, report, sightings, site
 from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.migration import corosync, load
 from snowha.migration.ground import Ground
@@ -36,7 +36,7 @@ AWAY_S = 5.0
 def run(release: str, folder: Path, say: Say) -> int:
     """The whole demonstration; its report in ``folder``. The exit code: 0 if nothing was lost, else 6."""
     paths = layout.paths()
-    folder.mkdir(parents=True, exist_ok=True)
+    demo_folder.take(folder)
     if site.is_up(paths) and site.facts(paths).release == release:
         say("the lab is up: going back to its first state")
         site.restore(PREPARED)
@@ -44,9 +44,7 @@ def run(release: str, folder: Path, say: Say) -> int:
         site.down(lambda text: None)
         site.up(release, say)
     began = time.time()
-    ha_toml, journal = folder / "ha.toml", folder / "journal.sqlite"
-    for old in (ha_toml, *folder.glob("journal.sqlite*")):
-        old.unlink(missing_ok=True)
+    ha_toml, journal = folder / demo_folder.HA_TOML, folder / demo_folder.JOURNAL
     _snow(journal, "ha", "init", "snow01", "snow02", "--ssh-config", str(paths.ssh_config), "--output", str(ha_toml))
     _snow(journal, "ha", "apply", "--yes", "--file", str(ha_toml))
     return inside(ha_toml, journal, folder, began)

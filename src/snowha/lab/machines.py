@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from snowha.errors import SiteError
+from snowha.errors import InputError, SiteError
 from snowha.hosts.local import LocalHost
 from snowha.lab.layout import MACHINES, NETWORKS, QUICK_KERNEL, LabPaths, Machine
 from snowha.lab.network import inside
+from snowha.site.names import show
 
 
 @functools.cache
@@ -255,18 +256,22 @@ def _registers(machine: Machine, paths: LabPaths) -> str:
     return str(command(machine, paths, "human-monitor-command", **{"command-line": "info registers -a"}))
 
 
+def check_snapshot(name: str, paths: LabPaths) -> None:
+    """Raise InputError unless every machine has this snapshot."""
+    for machine in MACHINES:
+        names = snapshots(machine, paths)
+        if name not in names:
+            raise InputError(
+                f"{machine.name} has no snapshot called {show(name)}", remedy=f"there are: {', '.join(names) or 'none'}"
+            )
+
+
 def restore(name: str, paths: LabPaths) -> None:
     """Bring every machine back to the snapshot.
 
     In new processes: one that goes on after ``loadvm`` never turns its processor's clock back (QEMU, softmmu/cpu-timers.c), so
     the machine would wake up having slept since the snapshot, and every timeout in it would be over.
     """
-    for machine in MACHINES:
-        if name not in snapshots(machine, paths):
-            raise SiteError(
-                f"{machine.name} has no snapshot called {name}",
-                remedy=f"there are: {', '.join(snapshots(machine, paths)) or 'none'}",
-            )
     _all(_on(paths), lambda machine: _quit(machine, paths))
     _all(MACHINES, lambda machine: start(machine, paths, snapshot=name))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,16 +16,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from snowha.errors import SiteError
+from snowha.errors import InputError, SiteError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.ssh import runtime_folder
 from snowha.hosts.wait import wait_for
 from snowha.lab import bmc_faults, build, client, first_boot, layout, leftovers, machines, network, requirements, rootfs
 from snowha.lab.layout import DOMAINS, MACHINES, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
+from snowha.site.names import show
 
 Say = Callable[[str], None]
 
 DISK_NEEDED = 16 << 30
+_SNAPSHOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 DAEMONS = ("client", "sightings", *(f"bmc-{server.name}" for server in SERVERS))
 
 
@@ -59,6 +62,11 @@ def is_up(paths: LabPaths) -> bool:
     return paths.facts.exists() and network.exists()
 
 
+def is_running() -> bool:
+    """Something of a lab runs, of whatever cache folder it is: there is one namespace."""
+    return bool(network.processes())
+
+
 def facts(paths: LabPaths) -> Facts:
     """What the site that is up was made as; SiteError if none is."""
     if not is_up(paths):
@@ -70,7 +78,7 @@ def up(release: str, say: Say, *, paths: LabPaths | None = None) -> None:
     """Bring the site up: from the cache in seconds, or built and booted first."""
     paths = paths or layout.paths()
     if release not in rootfs.RELEASES:
-        raise SiteError(f"no release {release}", remedy=f"one of: {', '.join(rootfs.RELEASES)}")
+        raise InputError(f"no release {release}", remedy=f"one of: {', '.join(rootfs.RELEASES)}")
     with _only_one(paths):
         if is_up(paths):
             made = facts(paths)
@@ -78,6 +86,11 @@ def up(release: str, say: Say, *, paths: LabPaths | None = None) -> None:
                 raise SiteError(f"a lab with {made.release} is up", remedy="`snow lab down` first")
             say(f"the lab is up already ({made.release})")
             return
+        if is_running() and not paths.site.exists():
+            raise SiteError(
+                f"a lab is up that is not kept in {paths.site}",
+                remedy="use it with its own HOME or XDG_CACHE_HOME, or end it: `snow lab down`",
+            )
         _clear(paths)
         requirements.check()
         if machines.free_disk(paths.cache) < DISK_NEEDED:
@@ -198,8 +211,8 @@ def _clear(paths: LabPaths) -> None:
 def save(name: str, *, paths: LabPaths | None = None) -> None:
     """Snapshot of the whole site under ``name``."""
     paths = paths or layout.paths()
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise SiteError(f"a snapshot cannot be called {name!r}", remedy="letters, digits, - and _")
+    if not _SNAPSHOT.fullmatch(name):
+        raise InputError(f"a snapshot cannot be called {show(name)}", remedy="use letters, digits, - and _, at most 64")
     with _only_one(paths):
         facts(paths)
         machines.save(name, paths)
@@ -210,6 +223,7 @@ def restore(name: str, *, paths: LabPaths | None = None) -> None:
     paths = paths or layout.paths()
     with _only_one(paths):
         facts(paths)
+        machines.check_snapshot(name, paths)
         for daemon in ("client", "sightings"):
             _stop_daemon(daemon, paths)
         stamp = time.strftime("%Y%m%dT%H%M%S")
@@ -247,17 +261,18 @@ def power(name: str, action: str, *, paths: LabPaths | None = None) -> None:
 
 def cable(name: str, network_name: str, connected: bool, *, paths: LabPaths | None = None) -> None:
     """Pull or plug one machine's cable to one network."""
+    machine, to = known(name), _known_network(network_name)
     facts(paths or layout.paths())
-    network.cable(known(name), _known_network(network_name), connected=connected)
+    network.cable(machine, to, connected=connected)
 
 
 def bmc(name: str, fault: bmc_faults.Fault, *, paths: LabPaths | None = None) -> None:
     """Have a server's BMC do something wrong, or be well again; one that is dead has its server without power, too."""
     paths = paths or layout.paths()
     machine = known(name)
-    facts(paths)
     if machine not in SERVERS:
-        raise SiteError(f"{name} has no BMC", remedy=f"one of: {', '.join(server.name for server in SERVERS)}")
+        raise InputError(f"{name} has no BMC", remedy=f"one of: {', '.join(server.name for server in SERVERS)}")
+    facts(paths)
     _set_fault(machine, fault, paths)
     if fault == "dead":
         machines.stop(machine, paths)
@@ -272,8 +287,8 @@ def known(name: str) -> Machine:
     try:
         return layout.machine(name)
     except KeyError:
-        raise SiteError(
-            f"the lab has no machine {name}", remedy=f"one of: {', '.join(m.name for m in MACHINES)}"
+        raise InputError(
+            f"the lab has no machine {show(name)}", remedy=f"one of: {', '.join(m.name for m in MACHINES)}"
         ) from None
 
 
@@ -281,7 +296,9 @@ def _known_network(name: str) -> NetworkPlan:
     for candidate in layout.NETWORKS:
         if candidate.name == name:
             return candidate
-    raise SiteError(f"the lab has no network {name}", remedy=f"one of: {', '.join(n.name for n in layout.NETWORKS)}")
+    raise InputError(
+        f"the lab has no network {show(name)}", remedy=f"one of: {', '.join(n.name for n in layout.NETWORKS)}"
+    )
 
 
 def status(paths: LabPaths | None = None) -> dict[str, object]:

@@ -215,7 +215,12 @@ def passwords(site: Ground | Connections, file: Path, *, all_fenced: bool = True
                 remedy="add `fence = {…}` to its [[server]]: without one, two servers can end up writing one image",
             )
         is_here = not site.definition.is_sites or os.path.lexists(base / server.fence.secret)
-        found[server.name] = (
-            read_secret(server.fence.secret, base=base) if is_here else kept_password(site.hosts.values(), server)
-        )
+        if not is_here:
+            found[server.name] = kept_password(site.hosts.values(), server)
+            continue
+        try:
+            found[server.name] = read_secret(server.fence.secret, base=base)
+        except InputError as error:
+            where = f"{error.where} (fence.secret of {server.name} in {file})"
+            raise InputError(error.message, where=where, remedy=error.remedy) from error
     return found

@@ -4,21 +4,30 @@ for it, in the middle, with nobody there to give a server its power back."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from snowha.errors import SiteError, SnowError
 from snowha.hosts.api import Host
 from snowha.hosts.many import each
+from snowha.migration.checks.catalogue import found
 from snowha.migration.servers.boot import BOOT_ID
 from snowha.plan.step import Step
 from snowha.site.names import listed
+from snowha.site.rules import Finding
 from snowha.xen import xl
 
 XEN_UUID = Path("/sys/hypervisor/uuid")
 """Of this domain (Linux, drivers/xen/sys-hypervisor.c); of dom0 it is zero."""
 DMI_UUID, DMI_VENDOR = Path("/sys/class/dmi/id/product_uuid"), Path("/sys/class/dmi/id/sys_vendor")
 """The same of an HVM domain whose kernel has no Xen drivers (Xen, tools/firmware/hvmloader/smbios.c)."""
+
+
+_ELSEWHERE = (
+    "run it on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; "
+    "or leave these steps to such a machine, and name others here: --until or --only"
+)
 
 
 @dataclass(frozen=True)
@@ -59,16 +68,36 @@ def refuse(hosts: Mapping[str, Host], steps: Sequence[Step]) -> None:
     """Raise SiteError if a step that is due would restart, fence, move or shut down what ``snow`` runs on."""
     risky = [step for step in steps if step.interrupts]
     own = names(hosts, here()) if risky else {}
-    ended = [step for step in risky if set(own) & set(step.interrupts) and _is_due(step)]
-    if not ended:
-        return
-    said = listed(list(own.values()))
+    ended = _ended(own, risky)
+    if ended:
+        raise SiteError(_would_end(own, ended), remedy=_ELSEWHERE)
+
+
+def findings(hosts: Mapping[str, Host], steps: Sequence[Step]) -> tuple[Finding, ...]:
+    """For `snow ha check`: a stop if ``steps`` would be refused, else a note. A server that does not answer is left out."""
+    machine = here()
+    own: dict[str, str] = {}
+    for name, host in hosts.items():
+        with suppress(SnowError):  # that it cannot be asked is another finding
+            own |= names({name: host}, machine)
+    if not own:
+        return ()
+    where = ", ".join(own)
+    ended = _ended(own, steps)
+    if ended:
+        return (found("own-machine", where, _would_end(own, ended), remedy=_ELSEWHERE),)
+    message = f"snow runs {listed(own.values())}: what restarts, fences or moves that is refused from here"
+    return (found("own-machine", where, message, severity="note"),)
+
+
+def _ended(own: Mapping[str, str], steps: Sequence[Step]) -> list[Step]:
+    """Those of ``steps`` that are due and would end what runs on, or in, ``own``."""
+    return [step for step in steps if set(own) & set(step.interrupts) and _is_due(step)]
+
+
+def _would_end(own: Mapping[str, str], ended: Sequence[Step]) -> str:
     text = "\n  ".join(f"{step.id}: {step.title}" for step in ended)
-    raise SiteError(
-        f"snow runs {said}, and would end itself with:\n  {text}",
-        remedy="run it on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; "
-        "or leave these steps to such a machine, and name others here: --until or --only",
-    )
+    return f"snow runs {listed(own.values())}, and would end itself with:\n  {text}"
 
 
 def _is_due(step: Step) -> bool:

@@ -20,6 +20,7 @@ from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.trouble import ConnectionLostError
 from snowha.migration import load
 from snowha.migration.ground import Ground, Unusable, parse_configs
+from snowha.operations import domain_names
 from snowha.site import ha_toml, rules
 from snowha.site.ha_file import HaFile
 from snowha.site.model import Domain, Paths, Site
@@ -58,6 +59,11 @@ class View:
     def names(self) -> tuple[str, ...]:
         """Every domain that ``ha.toml`` names or that has a config."""
         return tuple(dict.fromkeys((*self.domains, *(domain.name for domain in self.configs))))
+
+    def chosen(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The domains of ``names()`` that ``words`` of the command line mean. Raises InputError."""
+        unsure = "" if self.reader else "; no server answers that may have the config of another one"
+        return domain_names.chosen(words, self.names(), also=unsure)
 
     def domain(self, name: str) -> Domain:
         """A domain of ``names()``. Raises InputError, which says what is wrong with its config, if that could not be read."""

@@ -42,6 +42,17 @@ def check_domain(ha: HaToml, name: str) -> None:
         )
 
 
+def check_server(ha: HaToml, name: str) -> None:
+    """Whether ``ha.toml`` has this server. Raises InputError."""
+    known = [server.name for server in ha.content.servers]
+    if name not in known:
+        raise InputError(
+            f"there is no server {show(name)}{did_you_mean(name, known)}",
+            where=str(ha.path),
+            remedy=f"there are {', '.join(known)}",
+        )
+
+
 def steps_of(ha: HaFile) -> list[Step]:
     """The steps of the migration, as far as ``ha.toml`` says which there are. None of them can look or be carried out."""
     domains = [

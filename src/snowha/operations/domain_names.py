@@ -20,21 +20,35 @@ _MOST = 10_000
 """Names that one range may stand for: a mistyped one must not fill the memory."""
 
 
-def chosen(words: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The domains that ``words`` mean, each once, in the order given; all of ``known`` for the word ``domains``.
+def meant(words: Sequence[str], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names that ``words`` mean, each once, in the order given; all of ``known`` for the word ``domains``. Raises InputError
+    for a word that is no range."""
+    return tuple(dict.fromkeys(name for word in words for name in (known if word == ALL else _expanded(word))))
 
-    Raises InputError for a word that is no range, and for a name that is not ``known``.
+
+def check_one(word: str, known: Sequence[str], *, remedy: str = "name one; `snow list domains` shows all") -> None:
+    """Raise InputError if ``word`` is no range, or means several domains."""
+    if len(meant([word], known)) > 1:
+        raise InputError(f"{word} is more than one domain", remedy=remedy)
+
+
+def chosen(words: Sequence[str], known: Sequence[str], *, also: str = "") -> tuple[str, ...]:
+    """The domains that ``words`` mean, as ``meant`` has them.
+
+    Raises InputError for a word that is no range, for a name that is not ``known``, and if there is none. ``also``: what the
+    remedy adds.
     """
-    found: dict[str, None] = {}
-    for word in words:
-        found |= dict.fromkeys(known if word == ALL else _expanded(word))
+    found = meant(words, known)
+    there = f"there are {', '.join(known)}" if known else "there is none"
+    if not found:
+        raise InputError("this site has no domain", remedy=f"see `snow list domains`{also}")
     unknown = [name for name in found if name not in known]
     if unknown:
         raise InputError(
             f"there is no domain {', '.join(map(show, unknown))}{did_you_mean(unknown[0], known)}",
-            remedy=f"there are {', '.join(known)}; compute nodes are the business of sNow!'s own command",
+            remedy=f"{there}; compute nodes are the business of sNow!'s own command{also}",
         )
-    return tuple(found)
+    return found
 
 
 def _expanded(word: str) -> list[str]:

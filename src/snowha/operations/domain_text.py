@@ -8,6 +8,7 @@ from typing import Any
 
 from snowha.operations.columns import aligned
 from snowha.operations.status import SiteStatus
+from snowha.operations.status_text import believed
 from snowha.site.model import Domain
 
 
@@ -32,12 +33,11 @@ def facts(domain: Domain, status: SiteStatus, roles: Sequence[str]) -> dict[str,
 def lines(facts: Mapping[str, Any]) -> list[str]:
     """``facts`` for a person."""
     state = "off on purpose" if facts["on_purpose"] else facts["state"]
-    believed = " ".join(facts["pacemaker"]) or ("on no server" if facts["managed"] else "not managed")
     holders = {image["image"]: image["holder"] or image["state"] for image in facts["images"]}
     rows = [
         ("Domain", facts["name"]),
         ("State", f"{state} {' '.join(facts['servers'])}".strip()),
-        ("Pacemaker", believed),
+        ("Pacemaker", believed(facts["pacemaker"], managed=facts["managed"])),
         ("Roles", ",".join(facts["roles"]) or "-"),
         ("Config", facts["config"]),
         ("Type", facts["type"]),

@@ -58,8 +58,12 @@ METRICS: dict[str, Metric] = {
         ("proof",), "When it was proven on the real thing: `fence-SERVER`, `migration-DOMAIN`."
     ),
     "snow_domain_state": Metric(("domain", "state"), "1 for the state of the domain, 0 for all others."),
-    "snow_domain_off_on_purpose": Metric(("domain",), "1 if the domain is off because somebody wants it to be."),
-    "snow_domain_managed": Metric(("domain",), "1 if Pacemaker has the domain and was not told to leave it alone."),
+    "snow_domain_off_on_purpose": Metric(
+        ("domain",), "1 if the domain is off because somebody wants it to be. Absent where that is not known."
+    ),
+    "snow_domain_managed": Metric(
+        ("domain",), "1 if Pacemaker has the domain and was not told to leave it alone. Absent where that is not known."
+    ),
     "snow_domain_on_hypervisor": Metric(("domain", "server"), "1 for each server whose hypervisor runs the domain."),
     "snow_domain_on_pacemaker": Metric(
         ("domain", "server"), "1 for each server on which Pacemaker believes the domain to run."
@@ -158,11 +162,13 @@ def _losses(status: SiteStatus, domains: Sequence[Domain]) -> Iterator[Sample]:
 
 def _domain(domain: DomainStatus) -> Iterator[Sample]:
     yield from _states("snow_domain_state", (domain.name,), domain.state, DOMAIN_STATES)
-    yield "snow_domain_off_on_purpose", (domain.name,), float(domain.on_purpose)
-    yield "snow_domain_managed", (domain.name,), float(domain.managed)
+    if domain.on_purpose is not None:
+        yield "snow_domain_off_on_purpose", (domain.name,), float(domain.on_purpose)
+    if domain.managed is not None:
+        yield "snow_domain_managed", (domain.name,), float(domain.managed)
     for server in domain.servers:
         yield "snow_domain_on_hypervisor", (domain.name, server), 1.0
-    for server in domain.pacemaker:
+    for server in domain.pacemaker or ():
         yield "snow_domain_on_pacemaker", (domain.name, server), 1.0
 
 

@@ -79,16 +79,17 @@ class ServerStatus:
 
 @dataclass(frozen=True)
 class DomainStatus:
-    """One domain: the servers whose hypervisor runs it, and the one that Pacemaker believes in."""
+    """One domain: the servers whose hypervisor runs it, and those on which Pacemaker has it. What Pacemaker has is None where it
+    is not known (``SiteStatus.pacemaker_unknown``)."""
 
     name: str
     servers: tuple[str, ...]
-    pacemaker: tuple[str, ...]
-    managed: bool
+    pacemaker: tuple[str, ...] | None
+    managed: bool | None
     """Pacemaker has it, and was not told to leave it alone."""
     state: str
     """``running``, ``off``, ``twice``, ``unknown`` (a server that could run it does not answer) or ``disagree``."""
-    on_purpose: bool = False
+    on_purpose: bool | None = False
     """It is off because somebody wants it to be."""
 
 
@@ -101,6 +102,7 @@ class SiteStatus:
     """Fence device's target to ``ready``, ``failed`` or ``not running``."""
     floating_ip: str | None
     floating_ip_on: str | None
+    """Empty: on no server. None: there is none, or it is not known where it is."""
     stale: tuple[str, ...] = field(default=())
     findings: tuple[Finding, ...] = ()
     """The worst first."""
@@ -111,6 +113,9 @@ class SiteStatus:
     """Server to when its fencing was proven last (UTC, ISO 8601). Not there: never."""
     losses: Mapping[str, str] = field(default_factory=dict)
     """Server to what its loss would be: ``survived``, ``no room`` on the others for all of its domains, or ``unknown``."""
+
+    pacemaker_unknown: str = ""
+    """Why nothing is known of what Pacemaker has; empty if it is known."""
 
     @property
     def healthy(self) -> bool:
@@ -190,6 +195,7 @@ def status_of(
     state = live.chosen(one.state for one in seen.values())
     wanted = health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
+    unasked = _unasked(answers, state)
     known_to_some = not all(answer.trouble for answer in answers.values())
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
@@ -225,23 +231,37 @@ def status_of(
             attached,
         ),
         *resolve.findings(left),
-        *kept_definitions.judge({n: one.definition for n, one in seen.items() if not one.trouble}, given or Definition()),
+        *kept_definitions.judge(
+            {n: one.definition for n, one in seen.items() if not one.trouble}, given or Definition()
+        ),
     )
     explained = disarm.explained(judged, _disarmed_since(hosts, seen, state))
     dated = history.dated(explained, history.read(one.journal for one in seen.values()))
     return SiteStatus(
         name=site.name,
         servers=tuple(_server(name, one, state) for name, one in seen.items()),
-        domains=tuple(_domain(name, answers, state) for name in wanted.domains),
+        domains=tuple(_domain(name, answers, state, is_known=not unasked) for name in wanted.domains),
         fencing={server: _fencing(server, state) if known_to_some else "unknown" for server in wanted.fenced},
         floating_ip=site.floating_ip.address if site.floating_ip else None,
-        floating_ip_on=next(iter(live.servers_of(state, cib.FLOATING_IP)), None) if state else None,
+        floating_ip_on=None if unasked or site.floating_ip is None else _floating_ip_on(state),
         findings=tuple(sorted(dated, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
         images=leases.status(images, attached, records),
         migrations=tuple(one for answer in attached.values() if answer for one in answer.migrations),
         fenced_at=proven.fenced_at(one.proofs for one in seen.values()),
         losses=losses,
+        pacemaker_unknown=unasked,
     )
+
+
+def _floating_ip_on(state: parse.ClusterState | None) -> str:
+    """The server that has the floating IP, empty if none has it."""
+    return next(iter(live.servers_of(state, cib.FLOATING_IP)), "") if state else ""
+
+
+def _unasked(answers: Mapping[str, health.Answer], state: parse.ClusterState | None) -> str:
+    """Why it is not known what Pacemaker has. It is known if one server told it, or each that it does not run."""
+    silent = {name: answer.trouble for name, answer in answers.items() if answer.trouble}
+    return "" if state else "; ".join(f"{name}: {trouble}" for name, trouble in silent.items())
 
 
 def _disarmed_since(hosts: live.Hosts, seen: Mapping[str, _Seen], state: parse.ClusterState | None) -> datetime | None:
@@ -290,7 +310,9 @@ def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerS
     )
 
 
-def _domain(name: str, answers: Mapping[str, health.Answer], state: parse.ClusterState | None) -> DomainStatus:
+def _domain(
+    name: str, answers: Mapping[str, health.Answer], state: parse.ClusterState | None, *, is_known: bool
+) -> DomainStatus:
     where = tuple(server for server, answer in answers.items() if name in answer.running)
     resource = state.resource(name) if state else None
     believed = resource.servers if resource else ()
@@ -303,6 +325,8 @@ def _domain(name: str, answers: Mapping[str, health.Answer], state: parse.Cluste
         word = "running"
     else:
         word = "unknown" if any(answer.trouble for answer in answers.values()) and not on_purpose else "off"
+    if not is_known:
+        return DomainStatus(name, where, None, None, word, None)
     return DomainStatus(name, where, believed, resource is not None and resource.managed, word, on_purpose)
 
 

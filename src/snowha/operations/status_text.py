@@ -54,12 +54,11 @@ def lines(
         "",
         *_table([_SERVER_HEAD, *(_server(server, status, page.now) for server in status.servers)], colour, width),
     ]
-    is_known = _is_pacemaker_known(status)
-    rows = [_domain(domain, images.get(domain.name, ()), is_known=is_known) for domain in domains]
+    rows = [_domain(domain, images.get(domain.name, ())) for domain in domains]
     text += ["", *_table([_DOMAIN_HEAD, *rows], colour, width)]
     if status.floating_ip:
         on = status.floating_ip_on
-        nowhere = "on no server" if is_known else "unknown"
+        nowhere = "unknown" if status.pacemaker_unknown else "on no server"
         text += ["", _painted((f"floating IP {status.floating_ip}: {on or nowhere}", _PLAIN if on else _RED), colour)]
     return text
 
@@ -74,12 +73,6 @@ def ago(when: str, now: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
-
-
-def _is_pacemaker_known(status: SiteStatus) -> bool:
-    """Whether a server told what Pacemaker has, or every server told that it has no cluster."""
-    in_cluster = any(server.cluster not in ("unknown", "no cluster") for server in status.servers)
-    return in_cluster or all(server.reachable for server in status.servers)
 
 
 def _verdict(status: SiteStatus) -> Cell:
@@ -160,23 +153,26 @@ def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
 
 
 def _is_well(domain: DomainStatus) -> bool:
-    return (domain.state == "running" and domain.managed) or domain.on_purpose
+    return bool((domain.state == "running" and domain.managed) or domain.on_purpose)
 
 
-def _domain(domain: DomainStatus, images: Sequence[ImageStatus], *, is_known: bool) -> list[Cell]:
-    """``is_known``: what Pacemaker has."""
+def believed(servers: Sequence[str] | None, *, managed: bool | None) -> str:
+    """Where Pacemaker has a domain."""
+    if servers is None:
+        return "unknown"
+    if not servers:
+        return "on no server" if managed else "not managed"
+    return ", ".join(servers) + ("" if managed else " (not managed)")
+
+
+def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
     state = "off on purpose" if domain.on_purpose else domain.state
-    believed = ", ".join(domain.pacemaker) or ("on no server" if domain.managed else "not managed")
-    if not is_known:
-        believed = "unknown"
-    if domain.pacemaker and not domain.managed:
-        believed += " (not managed)"
     well = domain.state == "running" or domain.on_purpose
     return [
         (domain.name, _PLAIN),
         (state, _PLAIN if well else _RED),
         (", ".join(domain.servers) or "-", _PLAIN),
-        (believed, _PLAIN if domain.managed else _RED),
+        (believed(domain.pacemaker, managed=domain.managed), _PLAIN if domain.managed else _RED),
         _holders(images, domain),
     ]
 

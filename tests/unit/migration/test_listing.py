@@ -49,6 +49,8 @@ def test_what_a_lost_server_may_run_is_unknown_and_the_exit_code_says_so(site: S
     rows = {row["name"]: row for row in json.loads(ended.output)}
     assert {name: rows[name]["server"] for name in WHERE["snow01"]} == dict.fromkeys(WHERE["snow01"], OTHER[lost])
     assert {rows[name]["hardware"] for name in WHERE["snow02"]} == {"unknown"}
+    servers = {row["name"]: row["domains"] for row in json.loads(run("list", "servers", "--json").output)}
+    assert servers == {lost: None, OTHER[lost]: sorted(WHERE["snow01"])}
 
 
 def test_a_domain_that_runs_twice_has_two_rows_and_is_an_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from simulated import SECRET, single_server
 from test_from_the_door import Door, everything
+from test_view import Site
 
 from snowha.errors import SiteError
 from snowha.migration import own_machine
@@ -56,6 +58,42 @@ def test_a_plan_says_so_and_is_made(door: Door, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(own_machine, "here", lambda: ON_SNOW01)
     ended = door.snow("plan", "--short")
     assert ended.exit_code == 0 and "warning: snow runs on snow01" in ended.output
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def found(site: Site) -> tuple[str, str, str]:
+    """The finding of `snow ha check`: severity, where, message. Empty for none."""
+    told = json.loads(site.snow("check", "--json").output)["findings"]
+    return next(((one["severity"], one["where"], one["message"]) for one in told if one["code"] == "own-machine"), NONE)
+
+
+NONE = ("", "", "")
+
+
+def test_a_check_says_where_it_runs_before_an_apply_refuses(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check without a finding was followed by an `apply` that refused, when the evening for it had come."""
+    assert found(site) == NONE
+    monkeypatch.setattr(own_machine, "here", lambda: Machine("boot of snow02", ""))
+    severity, where, message = found(site)
+    assert (severity, where) == ("stop", "snow02")
+    assert "snow runs on snow02, and would end itself with:" in message and "proofs.fence.snow02" in message
+    assert site.snow("check").exit_code == 4
+    site.lose("snow01")
+    assert found(site)[:2] == ("stop", "snow02"), "a server that is lost hides nothing"
+
+
+def test_where_it_runs_is_a_note_if_nothing_there_is_to_be_restarted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each check on a server of a finished cluster would end with 4."""
+    monkeypatch.setattr(own_machine, "here", lambda: Machine("boot of snow02", ""))
+    monkeypatch.setattr(own_machine, "_is_due", lambda step: False)
+    assert found(site)[0] == "note"
+    assert own_machine.findings({}, []) == ()
 
 
 def test_from_another_machine_nothing_is_refused(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from broken_clusters import failed, options, removed, resource
 from everyday_site import EverydaySite
 from test_view import code_of
 
+from snowha.errors import InputError, UnreachableError
 from snowha.plan.journal import Journal
 from snowha.xen import server_program
 
@@ -131,6 +132,28 @@ def test_failures_are_forgotten_before_a_boot(site: EverydaySite) -> None:
 def test_a_name_that_is_wrong_stops_all_of_it(site: EverydaySite) -> None:
     ended = site.run("shutdown", "deploy01", "slurm[01-03]")
     assert code_of(ended) == 2 and site.told == []
+
+
+@pytest.mark.parametrize(
+    "verb", ["boot", "shutdown", "poweroff", "reboot", "reset", "destroy", "console", "move", "show"]
+)
+@pytest.mark.parametrize("lost", [("snow01",), ("snow01", "snow02")])
+def test_a_domain_that_there_is_not_is_said_and_not_that_a_server_is_lost(
+    site: EverydaySite, verb: str, lost: tuple[str, ...]
+) -> None:
+    """Whoever mistypes while a server is lost would look for the mistake at the server."""
+    site.lose(lost[0])
+    site.world.fail = lambda host, argv: fail_of(host) if host in lost else None
+    ended = site.run(*(["show", "domain"] if verb == "show" else [verb]), "deploy1")
+    assert isinstance(ended.exception, InputError), ended.exception
+    assert "there is no domain 'deploy1' (did you mean 'deploy01'?)" in str(ended.exception)
+    assert "does not answer" not in ended.output and site.told == []
+    unsure = "no server answers that may have the config of another one" in str(ended.exception)
+    assert unsure == (len(lost) == 2)
+
+
+def fail_of(host: str) -> None:
+    raise UnreachableError("it does not answer", where=host, remedy="is it switched on?")
 
 
 def test_the_console_is_opened_where_the_domain_runs(site: EverydaySite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,6 +261,22 @@ def test_no_server_at_all_is_shown_too(site: Site) -> None:
     assert "not managed" not in ended.output and "on no server" not in ended.output
     assert code_of(site.snow("list")) == 3 and code_of(site.snow("log")) == 3
 
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["pacemaker_unknown"] == "snow01: no route to host; snow02: no route to host"
+    assert data["floating_ip"] == "192.168.8.254" and data["floating_ip_on"] is None
+    for domain in data["domains"]:
+        assert (domain["managed"], domain["pacemaker"], domain["on_purpose"]) == (None, None, None)
+
+
+def test_what_pacemaker_has_is_known_where_it_runs_on_no_server(site: Site) -> None:
+    """A script could not tell a domain that Pacemaker does not have from one of which nothing is known."""
+    data = json.loads(site.snow("status", "--json").output)
+    assert (data["pacemaker_unknown"], data["floating_ip_on"]) == ("", "snow01")
+    site.world.active = set()
+    data = json.loads(site.snow("status", "--json").output)
+    assert (data["pacemaker_unknown"], data["floating_ip_on"]) == ("", "")
+    assert [(domain["managed"], domain["pacemaker"]) for domain in data["domains"]] == [(False, [])] * len(NAMES)
+
 
 def test_that_no_server_answers_is_not_that_nothing_is_left(site: Site) -> None:
     """`resolve` said "nothing is left of any migration", with exit code 0, of servers that it could not ask."""
@@ -366,6 +382,8 @@ def test_metrics_are_written_though_a_server_is_lost_and_stay_if_they_cannot_be(
     (tmp_path / "ha.toml").write_text("cluster = 1")
     assert code_of(site.snow("metrics", "--output", str(target))) == 2
     assert target.read_text() == text
+
+
 def test_a_status_takes_one_round_of_commands_in_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six questions, one after the other, and each a login: it took seconds where it has to take one."""
     asked = dict.fromkeys(WHERE, 0)  # each server is asked by a thread of its own

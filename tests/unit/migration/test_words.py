@@ -4,7 +4,9 @@ minute, or in a way that nobody understood."""
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -96,12 +98,45 @@ def test_it_is_said_before_any_server_is_asked(folder: Path, line: str, said: st
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+POWER = ("boot", "shutdown", "poweroff", "reboot", "reset", "destroy")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        *((f"{verb} deploy01 slurm[01-", "neither a domain nor a range") for verb in POWER),
+        *((f"{verb} ../x", "neither a domain nor a range") for verb in POWER),
+        ("console slurm[01", "neither a domain nor a range"),
+        ("console slurm[01-02]", "is more than one domain"),
+        ("show domain deploy01,slurm01", "is more than one domain"),
+        ("show domain domains", "is more than one domain"),
+        ("move slurm[01-02] snow02", "is more than one domain"),
+        ("move deploy01 snow2", "no server 'snow2' (did you mean 'snow02'?)"),
+        ("move deploy01 ''", "no server ''"),
+        ("drain snow2", "no server 'snow2' (did you mean 'snow02'?)"),
+        ("drain deploy01", "no server 'deploy01'"),
+        ("undrain snow2", "there are snow01, snow02"),
+        ("undrain ''", "no server ''"),
+    ],
+)
+def test_a_domain_or_server_of_everyday_work_is_wrong_before_any_server_is_asked(
+    folder: Path, line: str, said: str
+) -> None:
+    """A dead server was waited for and named, and what was mistyped came after it, or never."""
+    assert said in refused(shlex.split(line))
+
+
 @pytest.mark.parametrize("verb", ["copy", "verify", "restore", "discard"])
 @pytest.mark.parametrize(("name", "said"), [("deploy1", "did you mean 'deploy01'"), ("../../etc", "'../../etc'")])
 def test_a_domain_that_there_is_not(folder: Path, verb: str, name: str, said: str) -> None:
     """A path would be looked for on the servers."""
     message = refused(["images", verb, name])
     assert "there is no domain" in message and said in message and "there are deploy01, slurm01" in message
+
+
+def _a_fifo(secrets: Path) -> None:
+    (secrets / "ipmi").unlink()
+    os.mkfifo(secrets / "ipmi", 0o600)
 
 
 @pytest.mark.parametrize("verb", ["plan", "check", "undo", "apply"])
@@ -112,6 +147,8 @@ def test_a_domain_that_there_is_not(folder: Path, verb: str, name: str, said: st
         (lambda secrets: (secrets / "ipmi").write_text(""), "no password in it"),
         (lambda secrets: (secrets / "ipmi").chmod(0o644), "others can read"),
         (lambda secrets: ((secrets / "ipmi").unlink(), secrets.rmdir(), secrets.write_text("x")), "this is a file"),
+        (lambda secrets: ((secrets / "ipmi").unlink(), (secrets / "ipmi").mkdir()), "read: it is a folder"),
+        (_a_fifo, "read: it is a FIFO"),
     ],
 )
 def test_a_password_that_cannot_be_read(
@@ -125,6 +162,8 @@ def test_a_password_that_cannot_be_read(
     spoil(folder / "ha.secrets")
     message = refused(["ha", verb])
     assert said in message and "→" in message and "snow ha init" not in message
+    assert "ha.secrets" in message and "(fence.secret of snow01 in ha.toml)" in message
+    assert "name a file" not in message, "it does not say where"
 
 
 def test_a_plan_may_replace_an_earlier_one_and_an_empty_file(folder: Path) -> None:

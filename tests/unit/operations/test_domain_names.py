@@ -26,6 +26,12 @@ def test_ranges_as_snow_and_pdsh_write_them(words: list[str], names: tuple[str, 
     assert chosen(words, KNOWN) == names
 
 
+def test_all_of_none_is_an_error() -> None:
+    """A script would go on as if everything were shut down."""
+    with pytest.raises(InputError, match="this site has no domain"):
+        chosen(["domains"], ())
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

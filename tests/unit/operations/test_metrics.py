@@ -50,7 +50,7 @@ FULL = status(
 OUT = status(
     RED,
     servers=tuple(ServerStatus(f"snow0{n}", False, "unknown", trouble="it does not answer") for n in (1, 2)),
-    domains=(DomainStatus("deploy01", (), (), False, "unknown"),),
+    domains=(DomainStatus("deploy01", (), None, None, "unknown", None),),
     fencing={"snow01": "unknown"},
 )
 
@@ -90,6 +90,7 @@ def test_they_are_there_when_nothing_answers() -> None:
     found = values(OUT)
     assert found['snow_server_reachable{server="snow01"}'] == 0
     assert found['snow_domain_state{domain="deploy01",state="unknown"}'] == 1
+    assert not any(name.startswith(("snow_domain_managed", "snow_domain_off")) for name in found), "it is not known"
     assert not any(name.startswith(("snow_server_free", "snow_survives", "snow_server_quorate")) for name in found)
 
 

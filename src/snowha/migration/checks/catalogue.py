@@ -28,6 +28,14 @@ _NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping m
 
 ENTRIES: dict[str, Entry] = {
     # servers
+    "own-machine": Entry(
+        "snow runs on a server or in a domain of this site",
+        "stop",
+        "A step that restarts, fences or moves what snow runs on would end the run in the middle, with nobody there to switch a "
+        "server on again. `snow ha apply` refuses these steps from there. It is a note where none of them is due.",
+        "run snow on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; or name other "
+        "steps: --until or --only",
+    ),
     "unreachable": Entry(
         "A server does not answer",
         "stop",

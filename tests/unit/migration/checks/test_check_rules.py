@@ -195,8 +195,8 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "cib-unreadable": lambda: _facts(change(healthy(), "snow02", cib=b"<cib")),
 }
 BREAKS |= {code: partial(_case, code) for code in catalogue.HEALTH}
-FROM_FILES = {"config-unreadable", "config-missing", "config-left-alone"}
-"""Found before the servers are asked: see test_view.py."""
+FROM_FILES = {"config-unreadable", "config-missing", "config-left-alone", "own-machine"}
+"""Found without asking the servers for all this: see test_view.py, test_own_machine.py."""
 
 
 def test_a_healthy_site_has_no_finding() -> None:
