@@ -1,14 +1,15 @@
 """``snow add domain``: a new domain from an image, a size, or a copy of another, and one of the site's at once.
 
-Nothing that is there is overwritten. What is new is looked at over the whole site first, and again under the site's lock. The domain
-stays off: its system may still have another one's name and address. A run that was interrupted is gone on with by the same command:
-what it makes is noted on the first server until it is done.
+Nothing that is there is overwritten. What is new is looked for over the whole site first, and again under the site's lock. The
+domain stays off: its system may still have another one's name and address. A run that was interrupted is gone on with by the same
+command: what it makes is noted on the first server until it is done.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from posixpath import join
 
@@ -34,7 +35,7 @@ from snowha.site.new_config import derived, resized
 from snowha.xen import server_program, xl
 
 NOTES = "/var/lib/snow-ha/adding"
-"""On the first server: the config of each domain that is being added."""
+"""On the first server: a note of each domain that is being added."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Addition:
 
     @property
     def note(self) -> str:
-        return f"{NOTES}/{self.domain.name}.cfg"
+        """What is noted while it is being made: a run that has it goes on, any other begins anew."""
+        return json.dumps({"request": asdict(self.request), "config": self.text}, indent=2) + "\n"
 
 
 def plan(ground: Ground, ha: HaToml, request: Request) -> Addition:
@@ -154,7 +156,7 @@ def refuse_taken(addition: Addition) -> None:
     command has made is not."""
     ground, domain = addition.ground, addition.domain
     host, site = ground.first, ground.site
-    resumed = read_text(host, addition.note) == addition.text
+    resumed = read_text(host, _note_path(domain.name)) == addition.note
     found, left = look_at_domains(host, site.paths.domain_configs)
     if left:
         raise SiteError(
@@ -269,7 +271,7 @@ def _make_disks(addition: Addition, reporter: Reporter) -> None:
     host = addition.ground.first
     refuse_taken(addition)
     make_dir(host, NOTES, mode=0o700)
-    write_file(host, addition.note, addition.text, keep=False)
+    write_file(host, _note_path(addition.domain.name), addition.note, keep=False)
     disks.make(host, addition.disks, reporter)
 
 
@@ -305,9 +307,13 @@ def _write_names(addition: Addition, reporter: Reporter) -> None:
 
 def _finish(addition: Addition, last: Step, reporter: Reporter) -> None:
     last.apply(reporter)
-    remove_file(addition.ground.first, addition.note, keep=False)
+    forget(addition.ground, addition.domain.name)
 
 
 def forget(ground: Ground, name: str) -> None:
-    """What an interrupted run has noted of a domain that is to go."""
-    remove_file(ground.first, f"{NOTES}/{name}.cfg", keep=False)
+    """Nothing is being made of it any more."""
+    remove_file(ground.first, _note_path(name), keep=False)
+
+
+def _note_path(name: str) -> str:
+    return f"{NOTES}/{name}.json"

@@ -18,7 +18,7 @@ from snowha.hosts import user_file
 from snowha.migration import definition, pacemaker
 from snowha.migration.ground import Ground
 from snowha.migration.load import HaToml
-from snowha.operations import live
+from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
 from snowha.site import definition as copies
 from snowha.site.model import Domain
@@ -36,8 +36,12 @@ class Membership:
     def refuse_unapplied(self) -> None:
         """Raise SiteError if something else than this change is due: that is what `snow ha apply` is for. What an earlier run of
         this one has done already is no such thing."""
-        if not self.is_cluster:
+        state = live.cluster_state(self.before.hosts)
+        if not self.is_cluster or state is None:
             return
+        held = health.held(state, ())
+        if held is not None:
+            raise live.as_error(held)
         due = pacemaker.differences(self.before)
         if due and pacemaker.differences(self.after):
             raise SiteError(
