@@ -170,11 +170,11 @@ def resize(
     and never gets smaller; the file system in it stays as it is. Says whether the loss of a server would still be survived. Every
     server must answer.
     """
+    ha = load.read(file)
     if memory is None and vcpus is None and disk is None:
         raise InputError("no size is named", remedy="say --memory MIB, --vcpus COUNT or --disk MIB")
     if vdev is not None and disk is None:
         raise InputError("--vdev is about a disk", remedy="say to which size it is to grow: --disk MIB")
-    ha = load.read(file)
     words.check_domain(ha, name)
     with _session(ha) as here:
         with waiting.shown():

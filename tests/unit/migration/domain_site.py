@@ -3,13 +3,14 @@ remove and resize domains. Pacemaker's configuration is made, merged and compare
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from everyday_site import EverydaySite
+from everyday_site import EverydayServer, EverydaySite
 from lxml import etree
-from simulated import CONF, DOMAINS, SNOW_CONF
+from simulated import CONF, DOMAINS, SNOW_CONF, SimulatedHost
 
 from snowha.cluster import cib_live
 from snowha.migration import definition as definition_steps
@@ -62,6 +63,7 @@ class DomainSite(EverydaySite):
             world.leases.opened[name] = (image(name), image(name, "swap"))
         for host in self.hosts.values():
             host.install_leases()
+        monkeypatch.setattr(EverydayServer, "_engine", _engine_with_manifests)
         self.cib = _EMPTY_CIB.encode()
         self.apply()
 
@@ -172,7 +174,7 @@ class DomainSite(EverydaySite):
                 del world.disks[f"/dev/{name}"]
             case ["lvextend", "--yes", "--size", size, path]:
                 world.disks[path] = world.disks[path].ljust(int(size[:-1]), b"\0")
-            case ["blkdiscard", "--zeroout", path]:
+            case ["blkdiscard", "--force", "--zeroout", path]:
                 world.disks[path] = bytes(len(world.disks[path]))
             case _:
                 return super().answer(server, words)
@@ -181,6 +183,17 @@ class DomainSite(EverydaySite):
 
     def beside(self, target: str) -> list[str]:
         return [f"{target}{suffix}" for suffix in SUFFIXES if f"{target}{suffix}" in self.world.disks]
+
+
+def _engine_with_manifests(
+    host: EverydayServer, words: Sequence[str], on_line: Callable[[str], None] | None
+) -> tuple[int, str]:
+    """What a copy leaves beside an image."""
+    done = SimulatedHost._engine(host, words, on_line)
+    if done[0] == 0 and words[0] == "copy" and not words[2].startswith("/dev/"):
+        record = f'{{"source": {{"path": "{words[1]}"}}, "finished": "2026-11-27T10:00:00Z"}}'
+        host.world.shared[f"{words[2]}.manifest"] = (record.encode(), 0o600)
+    return done
 
 
 def _row(path: str, size: int) -> str:

@@ -100,6 +100,9 @@ def test_an_image_is_copied_and_only_if_it_is_a_raw_one(site: DomainSite) -> Non
     ended = site.run("add", "domain", "new01", "--image", "/sNow/template.img")
     assert ended.exit_code == 0, ended.output
     assert site.world.disks[image("new01")] == site.world.disks["/sNow/template.img"]
+    assert f"{image('new01')}.manifest" not in site.world.shared, (
+        "`snow images discard new01` would remove the template"
+    )
     ended = site.run("add", "domain", "new02", "--image", image("deploy01"))
     assert code_of(ended) == 4 and "say --copy-of deploy01" in str(ended.exception)
     assert code_of(site.run("add", "domain", "new02", "--image", "/sNow/none.img")) == 4
@@ -226,6 +229,17 @@ def test_a_member_of_a_pair_is_kept_apart_from_it(site: DomainSite) -> None:
     assert "kept on another server than proxy01" in ended.output
     assert ("proxy01", "proxy02") in ha_toml.parse(Path("ha.toml").read_text(), where="").apart
     assert b"snow-apart-proxy01-proxy02" in site.cib and site.due() == []
+
+
+def test_without_the_files_of_snow_addresses_are_named(site: DomainSite) -> None:
+    """A number that nobody gave would be 1: the first server's."""
+    del site.world.shared[ACTIVE]
+    ended = site.run("add", "domain", "new01", "--size", "1", "--ip", "192.168.8.77")
+    assert code_of(ended) == 2 and "--ip and --mac" in str(ended.exception)
+    ended = site.run("add", "domain", "new01", "--size", "1", "--ip", "192.168.8.77", "--mac", "00:16:3e:00:00:77")
+    assert ended.exit_code == 0, ended.output
+    assert parsed(site, "new01").vifs == (Vif("xsnow0", "00:16:3e:00:00:77", "192.168.8.77"),)
+    assert ACTIVE not in site.world.shared
 
 
 def test_a_disarmed_cluster_and_a_full_storage_are_refused(site: DomainSite) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from posixpath import dirname, join
 
-from snowha.errors import SiteError
+from snowha.errors import InputError, SiteError
 from snowha.hosts.files import read_text
 from snowha.migration import address_use, snow_conf
 from snowha.migration.domains.request import Request
@@ -41,21 +41,29 @@ def of(ground: Ground, request: Request) -> Addresses:
     host, path = ground.first, ground.site.paths.snow_conf
     conf: SnowConf = snow_conf.parsed(host, path, read_text(host, path) or "")
     listing, table = (join(dirname(path), name) for name in ("active-domains.conf", "domains.conf"))
-    entries, rows = read_text(host, listing) or "", read_text(host, table)
+    listed, rows = read_text(host, listing), read_text(host, table)
+    entries = listed or ""
     roles = {one.name: one.roles for one in active_domains.parse(entries, where=f"{host.name}:{listing}")}
     place = snow_addresses.place(entries, request.name)
     vifs = snow_addresses.in_table(rows, request.name, where=f"{host.name}:{table}") if rows else None
-    is_listed = vifs is not None
+    has_row = vifs is not None
+    if vifs is None and request.ip and request.mac:
+        vifs = (Vif(conf.network("NET_SNOW").bridge),)
     if vifs is None:
-        own = _only(conf) if request.ip and request.mac else None
-        vifs = own or snow_addresses.by_number(place.number, conf)
+        if listed is None:
+            raise InputError(
+                f"there is no {listing}, so sNow! has no addresses for {request.name}",
+                where=host.name,
+                remedy="name them: --ip and --mac",
+            )
+        vifs = snow_addresses.by_number(place.number, conf)
     first = replace(vifs[0], ip=request.ip or vifs[0].ip, mac=request.mac or vifs[0].mac)
     vifs = (first, *vifs[1:])
     role = ",".join(roles.get(request.name, ())) or request.role
     files = []
-    if place.is_new:
+    if listed is not None and place.is_new:
         files.append(FileChange(listing, snow_addresses.with_entry(entries, request.name, role)))
-    if rows and not is_listed:
+    if rows and not has_row:
         row = snow_addresses.with_row(rows, request.name, role, place.number, vifs, conf)
         files.append(FileChange(table, row))
     return Addresses(
@@ -87,11 +95,6 @@ def refuse_used(ground: Ground, name: str, found: Addresses) -> None:
 def lines(vifs: Iterable[Vif]) -> list[str]:
     """For a person to read."""
     return [f"{vif.ip}, {vif.mac}, on {vif.bridge}" for vif in vifs]
-
-
-def _only(conf: SnowConf) -> tuple[Vif, ...]:
-    """A card whose addresses are all named: its number does not matter."""
-    return (Vif(conf.network("NET_SNOW").bridge),)
 
 
 def _taken(address: str, why: str) -> SiteError:

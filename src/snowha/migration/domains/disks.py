@@ -10,7 +10,7 @@ from posixpath import dirname
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
-from snowha.hosts.files import absent, make_dir, stat
+from snowha.hosts.files import absent, make_dir, remove_file, stat
 from snowha.hosts.reading import read_only_script
 from snowha.migration import image_engine, snapshots
 from snowha.plan.step import Reporter
@@ -144,7 +144,12 @@ def missing(host: Host, disks: Sequence[NewDisk]) -> str | None:
     if images and answer is None:
         return f"{server_program.PATH} is not there"
     bare = [lease.image for lease in answer.records if lease.state == "none"] if answer else []
-    return f"{bare[0]} has no record of who has it open" if bare else None
+    if bare:
+        return f"{bare[0]} has no record of who has it open"
+    kept = [_manifest(one) for one in disks if one.source and not is_volume(one.target)]
+    gone = absent(host, kept)
+    left = [path for path in kept if path not in gone]
+    return f"{left[0]} names its source as the volume of this domain" if left else None
 
 
 def make(host: Host, disks: Sequence[NewDisk], reporter: Reporter) -> None:
@@ -165,7 +170,11 @@ def make(host: Host, disks: Sequence[NewDisk], reporter: Reporter) -> None:
             reporter.fact(one.target, image_engine.facts(event))
         elif one.target in gone:
             host.run(["sh", "-c", EMPTY, "sh", one.target, str(one.size)], timeout=_HOURS)
-        if not one.source:
+        if one.source:
+            remove_file(
+                host, _manifest(one), keep=False
+            )  # its source would be taken for the old volume, and be discarded
+        else:
             answer = leases.ask(host, [one.target])
             if answer and answer.records and answer.records[0].state == "none":
                 host.run([server_program.PATH, "new", one.target])
@@ -200,6 +209,11 @@ def remove(host: Host, target: str, named: Sequence[str], reporter: Reporter) ->
     host.run(["rmdir", "--ignore-fail-on-non-empty", "--", dirname(target)], check=False)
 
 
+def _manifest(one: NewDisk) -> str:
+    """What the engine writes beside a copy (images/manifest.py)."""
+    return f"{one.target}.manifest"
+
+
 def _make_volume(host: Host, one: NewDisk, reporter: Reporter) -> None:
     group, name = one.target.removeprefix("/dev/").split("/")
     new = f"{_NEW}{name}"
@@ -212,7 +226,7 @@ def _make_volume(host: Host, one: NewDisk, reporter: Reporter) -> None:
         reporter.fact(one.target, image_engine.facts(event))
     else:
         host.run(
-            ["blkdiscard", "--zeroout", f"/dev/{group}/{new}"], timeout=_HOURS
+            ["blkdiscard", "--force", "--zeroout", f"/dev/{group}/{new}"], timeout=_HOURS
         )  # it may show what was there before
     host.run(["lvrename", group, new, name], timeout=300)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -123,8 +124,9 @@ def change(
     """From the site as it is to one with ``domains`` and the ha.toml ``text``."""
     now = datetime.now(UTC).timestamp()
     copy = copies.read(ground.definition.text)
-    if copy is not None:  # the newest copy counts: this one is newer, whatever the clock here says
-        now = max(now, datetime.fromisoformat(copy.edited).timestamp() + 1)
+    with suppress(ValueError):  # a time that somebody has written there is none
+        if copy is not None:  # the newest copy counts: this one is newer, whatever the clock here says
+            now = max(now, datetime.fromisoformat(copy.edited).timestamp() + 1)
     after = replace(
         ground,
         site=replace(ground.site, domains=tuple(domains), apart=apart),
