@@ -28,9 +28,7 @@ def key(release: str) -> str:
     """Name of what would be built now: the release, the sources and the code that builds."""
     digest = hashlib.sha256(release.encode() + rootfs.apt_sources(release).encode())
     modules = [Path(module.__file__ or "") for module in _BUILDERS]
-    data = sorted(
-        path for path in (Path(__file__).parent / "guest").rglob("*") if path.suffix in (".c", ".sh", ".service", "")
-    )
+    data = sorted(path for path in (Path(__file__).parent / "guest").rglob("*") if path.suffix in (".c", ".sh", ".service", ""))
     for path in (Path(__file__), *modules, *data):
         if path.is_file():
             digest.update(path.read_bytes())
@@ -124,13 +122,7 @@ def _fill_domain(
     if plan.full:
         LocalHost().run(["cp", "-a", str(full), str(tree)], timeout=300)
         guests.prepare_full_root(
-            tree,
-            name=plan.name,
-            address=plan.address,
-            prefixlen=24,
-            gateway=gateway,
-            service=service,
-            swap_uuid=swap_uuid,
+            tree, name=plan.name, address=plan.address, prefixlen=24, gateway=gateway, service=service, swap_uuid=swap_uuid
         )
     else:
         tree.mkdir()
@@ -152,6 +144,8 @@ def _fill_domain(
     disks.write_into(group, places[f"{plan.name}-swap"], image)
     image.unlink()
     shutil.rmtree(tree)
+
+
 
 
 def digest_of(*files: Path) -> str:

@@ -54,7 +54,9 @@ SAME_ADDRESSES = "kernel.randomize_va_space = 0\n"
 """For sysctl.d(5). What an emulator has translated it finds again by its address: programs that begin at another address each
 time are translated anew each time, which doubles the time of every command."""
 
-KEEP_MEMORY = "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=1048576"
+KEEP_MEMORY = (
+    "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=1048576"
+)
 """For environments (glibc's manual, "Memory Allocation Tunables"). Every page that a process gives back and takes again is a
 fault, and under Xen a call of the hypervisor: a transfer over ssh spent four fifths of its time in the kernel."""
 

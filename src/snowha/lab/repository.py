@@ -67,9 +67,7 @@ def fetch_domain_kernel(target: Path, *, release: str, sources: Path, work: Path
     depends = apt.run(["apt-cache", *words, "depends", "linux-image-cloud-amd64"]).stdout
     match = re.search(r"Depends: (linux-image-(\S+-cloud-amd64))", depends)
     if not match:
-        raise SiteError(
-            f"no cloud kernel in {release}", where="linux-image-cloud-amd64", remedy="check the apt sources"
-        )
+        raise SiteError(f"no cloud kernel in {release}", where="linux-image-cloud-amd64", remedy="check the apt sources")
     package, version = match.groups()
     target.mkdir(parents=True, exist_ok=True)
     apt.run(["env", "-C", str(target), "apt-get", *words, "download", package], timeout=300)

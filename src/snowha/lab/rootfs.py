@@ -41,7 +41,6 @@ PACEMAKER_IPC = "[Service]\nEnvironment=PCMK_ipc_type=socket\n"
 """For Pacemaker's unit. Its daemons ask each other every second whether they live; a connection over a socket costs an emulated
 processor a fraction of one with three ring buffers of shared memory."""
 
-
 @dataclass(frozen=True)
 class Keys:
     """The lab's ssh key pair and the machines' host keys, made once a site so that they are known before the first login."""
@@ -86,14 +85,14 @@ def bootstrap(tree: Path, role: str, release: str, sources: Path) -> None:
             "--mode=root",
             "--variant=minbase",
             "--format=directory",
-            '--aptopt=Acquire::Languages "none"',
+            "--aptopt=Acquire::Languages \"none\"",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=force-unsafe-io",
             # the root is /dev/vda1, which the kernel makes by itself: udev in the initramfs takes 20 s to find it
             "--dpkgopt=path-exclude=/usr/share/initramfs-tools/hooks/udev",
-            '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d"',
+            "--essential-hook=mkdir -p \"$1/etc/initramfs-tools/conf.d\"",
             "--essential-hook=printf 'MODULES=list\\nCOMPRESS=lz4\\n' > \"$1/etc/initramfs-tools/conf.d/lab\"",
             "--essential-hook=printf 'virtio_pci\\nvirtio_blk\\nvirtio_net\\next4\\n' > \"$1/etc/initramfs-tools/modules\"",
             f"--include={','.join((*PACKAGES[role], 'lz4'))}",
@@ -235,9 +234,7 @@ def _configure_server(tree: Path, machine: Machine) -> None:
 def _newest(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
-        raise SiteError(
-            f"no {pattern} in the built tree", where=str(folder), remedy="delete the lab's cache and build again"
-        )
+        raise SiteError(f"no {pattern} in the built tree", where=str(folder), remedy="delete the lab's cache and build again")
     return found[-1]
 
 

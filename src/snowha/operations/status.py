@@ -225,9 +225,7 @@ def status_of(
             attached,
         ),
         *resolve.findings(left),
-        *kept_definitions.judge(
-            {n: one.definition for n, one in seen.items() if not one.trouble}, given or Definition()
-        ),
+        *kept_definitions.judge({n: one.definition for n, one in seen.items() if not one.trouble}, given or Definition()),
     )
     explained = disarm.explained(judged, _disarmed_since(hosts, seen, state))
     dated = history.dated(explained, history.read(one.journal for one in seen.values()))

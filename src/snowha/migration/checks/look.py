@@ -90,9 +90,7 @@ def gather_facts(ground: Ground, passwords: Mapping[str, str], *, askers: list[H
         bmcs = {name: future.result() for name, future in asked.items()}
         answers, records = leased.result()
         floating = {name: future.result() for name, future in answered.items()}
-    return Facts(
-        servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating, ground.definition
-    )
+    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating, ground.definition)
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
