@@ -33,6 +33,9 @@ LIST = {
     "servers": Verb("listing:servers", "List servers: their state, memory in MiB, and domains."),
 }
 SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
+ADD = {"domain": Verb("domains:add", "Add a domain: a copy of another, from an image, or empty.")}
+REMOVE = {"domain": Verb("domains:remove", "Remove a domain that is off. Its images stay.")}
+RESIZE = {"domain": Verb("domains:resize", "Give a domain other memory, vCPUs, or a larger disk.")}
 LAB = {
     "up": Verb("lab:up", "Bring the site up; the first time it is built."),
     "down": Verb("lab:down", "End everything that the lab started."),
@@ -69,6 +72,21 @@ def show() -> None:
     """Show one domain, as it is now."""
 
 
+@click.group(cls=LazyGroup, verbs=ADD)
+def add() -> None:
+    """Add a domain to the site."""
+
+
+@click.group(cls=LazyGroup, verbs=REMOVE)
+def remove() -> None:
+    """Remove a domain from the site."""
+
+
+@click.group(cls=LazyGroup, verbs=RESIZE)
+def resize() -> None:
+    """Give a domain another size."""
+
+
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
     """A whole sNow! site on this machine, to rehearse on and to break.
@@ -96,6 +114,9 @@ def lab() -> None:
         "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
         "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
         "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
+        "add": Verb("tree:add", "Add a domain to the site."),
+        "resize": Verb("tree:resize", "Give a domain another size."),
+        "remove": Verb("tree:remove", "Remove a domain from the site."),
         "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
         "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),

@@ -28,14 +28,15 @@ def steps(ground: Ground) -> list[Step]:
             id=STEP,
             title="Keep ha.toml on every server",
             section="pacemaker",
-            check=partial(_missing, ground),
-            apply=partial(_write, ground),
+            check=partial(missing, ground),
+            apply=partial(write, ground),
             needs=("pacemaker.cib",),
         )
     ]
 
 
-def _missing(ground: Ground) -> str | None:
+def missing(ground: Ground) -> str | None:
+    """The first server that does not keep the ha.toml of ``ground``, with the reason; None if all do."""
     wanted = definition.body(ground.definition.text)
 
     def wrong(host: Host) -> str | None:
@@ -52,7 +53,9 @@ def _missing(ground: Ground) -> str | None:
     return ground.first_missing(wrong)
 
 
-def _write(ground: Ground, reporter: Reporter) -> None:
+def write(ground: Ground, reporter: Reporter) -> None:
+    """Bring it to every server. Earlier versions are kept."""
+
     def keep(host: Host) -> None:
         reporter.say(f"{host.name}: writing {definition.PATH}")
         make_dir(host, str(PurePosixPath(definition.PATH).parent), mode=0o755)
@@ -61,10 +64,15 @@ def _write(ground: Ground, reporter: Reporter) -> None:
     ground.on_all(keep)
 
 
+def kept_text(host: Host) -> str:
+    """What a server keeps; empty if that is nothing."""
+    return read_text(host, definition.PATH) or ""
+
+
 def refuse_older(host: Host, text: str, where: str) -> None:
     """Raise SiteError if ``host`` keeps a newer ha.toml than the copy ``text``: a server that was away when that was applied must
     not bring the old one back."""
-    mine, theirs = definition.read(text), definition.read(read_text(host, definition.PATH) or "")
+    mine, theirs = definition.read(text), definition.read(kept_text(host))
     if mine and theirs and theirs.is_whole and theirs.body != mine.body and theirs.edited > mine.edited:
         raise SiteError(
             f"{host.name} keeps a newer one, edited {theirs.edited}; this one was edited {mine.edited}",

@@ -215,10 +215,7 @@ def discard(ground: Ground, name: str, reporter: Reporter, *, now: bool = False)
         volume = snapshots.volume_of(there, one.volume)
         if volume is None:
             continue
-        if volume.is_open or volume.path in named or volume.dm_path in named:
-            raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy="look what has it open: lsblk")
-        if any(other.origin == volume.name and other.vg == volume.vg for other in there):
-            raise SiteError(f"{volume.full_name} has snapshots", where=host.name, remedy="remove them first: lvremove")
+        snapshots.refuse_in_use(host, volume, there, named)
         gone.append(volume)
     for volume in gone:
         reporter.say(f"removing {volume.full_name}")

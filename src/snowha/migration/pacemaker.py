@@ -76,7 +76,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             title="Hand fencing, floating IP and domains to Pacemaker",
             section="pacemaker",
             check=partial(_cib_missing, ground),
-            apply=partial(_commit, ground),
+            apply=partial(commit, ground),
             needs=("pacemaker.autostart", "pacemaker.leases"),
         ),
     ]
@@ -227,6 +227,11 @@ def off_on_purpose(ground: Ground, running: Mapping[str, Mapping[str, object]]) 
     }
 
 
+def differences(ground: Ground) -> tuple[str, ...]:
+    """What ``commit`` would change now, as lines to read. Raises SiteError where Pacemaker does not run."""
+    return cib_live.differs(_query(live.member(ground.hosts)), _wanted(ground))
+
+
 def _query(host: Host) -> bytes:
     return host.run(["cibadmin", "--query"], timeout=60).stdout.encode()
 
@@ -292,7 +297,9 @@ def _epoch(text: bytes) -> tuple[str, ...]:
     return tuple(re.findall(r'\b(?:admin_)?epoch="\d+"', head))
 
 
-def _commit(ground: Ground, reporter: Reporter) -> None:
+def commit(ground: Ground, reporter: Reporter) -> None:
+    """Bring the cluster's configuration to what ``ground`` says, in one go. Domains that run are left where they are; a new
+    one that is off stays off. Raises SiteError, CommandError, ProofError."""
     host = ground.first
     before = {name: dict(xl.running(each)) for name, each in ground.hosts.items()}
     current = _query(host)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, SiteError
@@ -109,6 +109,15 @@ def volume_of(found: Sequence[Volume], path: str) -> Volume | None:
     """The volume that a disk names, by either of its paths."""
     key = image_key(path)
     return next((one for one in found if one.path and key in (image_key(one.path), image_key(one.dm_path))), None)
+
+
+def refuse_in_use(host: Host, volume: Volume, there: Sequence[Volume], named: Collection[str]) -> None:
+    """Raise SiteError if ``volume`` must not be removed: somebody has it open, it has snapshots among ``there``, or it is among
+    the paths that configs name (``named``)."""
+    if volume.is_open or volume.path in named or volume.dm_path in named:
+        raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy="look what has it open: lsblk")
+    if any(other.origin == volume.name and other.vg == volume.vg for other in there):
+        raise SiteError(f"{volume.full_name} has snapshots", where=host.name, remedy="remove them first: lvremove")
 
 
 def free_bytes(host: Host, vg: str) -> int:

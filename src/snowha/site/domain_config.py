@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
@@ -14,7 +14,7 @@ from snowha.site.names import check_bridge, check_domain_name, check_ip, check_m
 from snowha.site.vdev import c_number, device_number
 from snowha.site.xl_syntax import Atom, List, Setting, line_at, parse_settings, quoted
 
-__all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_value"]
+__all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "set_value"]
 
 _ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
 _EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
@@ -135,6 +135,24 @@ def set_value(text: str, key: str, value: str | int, *, where: str = "domain con
     if len(counting) == 1 and isinstance(setting.value, Atom) and setting.value.text == str(value):
         return text
     return _put(text, setting, value, key=key, where=where)
+
+
+def set_list(text: str, key: str, values: Sequence[str], *, where: str = "domain config") -> str:
+    """``text`` with the strings of the list ``key``, one a line as sNow! writes them; at its end if there is no such list.
+
+    Raises InputError if ``key`` is no list, or is put together with ``+=``.
+    """
+    counting = _counting(parse_settings(text, where=where), key)
+    lines = "".join(f"\n    {quoted(value, chr(39))}," for value in values)
+    new = f"[{lines}\n]" if values else "[]"
+    if not counting:
+        return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{key} = {new}\n"
+    setting = counting[-1]
+    if len(counting) > 1 or not isinstance(setting.value, List):
+        raise InputError(
+            f"{key} is not one list", where=f"{where}:{setting.line}", remedy=f"write {key} once: {key} = [ '…' ]"
+        )
+    return text[: setting.value.start] + new + text[setting.value.end :]
 
 
 def _effective(settings: tuple[Setting, ...], *, where: str) -> dict[str, Setting]:

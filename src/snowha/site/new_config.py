@@ -1,0 +1,77 @@
+"""The config of a domain that is new, made from another one's; and memory and vCPUs of a config changed.
+
+What the other config says of things that are not named here stays, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from snowha.errors import InputError
+from snowha.site.disk_spec import render_disk
+from snowha.site.domain_config import set_list, set_value
+from snowha.site.model import Disk, Domain, Vif
+from snowha.site.vdev import c_number
+from snowha.site.xl_syntax import Atom, List, Setting, parse_settings
+
+_OF_ONE = frozenset(
+    {"uuid", "pci", "rdm", "usbctrl", "usbdev", "dtdev", "irqs", "iomem", "ioports", "vtpm", "p9", "channel", "serial"}
+)
+"""Settings (xl.cfg(5)) that give a domain what another one cannot have at the same time."""
+_LIMITS = {"memory": "maxmem", "vcpus": "maxvcpus"}
+
+
+def derived(text: str, pattern: Domain, name: str, disks: Sequence[Disk], vifs: Sequence[Vif], *, where: str) -> str:
+    """The config of ``name``: that of ``pattern``, with its own disks and cards.
+
+    Raises InputError for a pattern that has what can be only one domain's.
+    """
+    for setting in parse_settings(text, where=where):
+        _refuse_own(setting, pattern, where=where)
+    text = set_value(text, "name", name, where=where)
+    text = set_list(text, "disk", [disk.spec or render_disk(disk) for disk in disks], where=where)
+    text = set_list(text, "vif", [_spec(vif) for vif in vifs], where=where)
+    return f"# {name}, made from the config of {pattern.name}\n{text}"
+
+
+def resized(text: str, *, memory_mib: int | None, vcpus: int | None, where: str) -> str:
+    """``text`` with other sizes; None: as it is. Raises InputError for one that another setting forbids."""
+    for key, value in (("memory", memory_mib), ("vcpus", vcpus)):
+        if value is None:
+            continue
+        limits = [one for one in parse_settings(text, where=where) if one.key == _LIMITS[key]]
+        limit = c_number(limits[-1].value.text) if limits and isinstance(limits[-1].value, Atom) else None
+        if limits and (limit is None or limit < value):
+            raise InputError(
+                f"{_LIMITS[key]} does not allow {key} = {value}",
+                where=f"{where}:{limits[-1].line}",
+                remedy=f"raise {_LIMITS[key]} there, or remove it",
+            )
+        text = set_value(text, key, value, where=where)
+    return text
+
+
+def _spec(vif: Vif) -> str:
+    return f"ip={vif.ip},mac={vif.mac},bridge={vif.bridge}"
+
+
+def _refuse_own(setting: Setting, pattern: Domain, *, where: str) -> None:
+    at = f"{where}:{setting.line}"
+    remedy = "name a domain without it: --like DOMAIN"
+    if setting.key in _OF_ONE:
+        raise InputError(f"{pattern.name} has {setting.key}, which two domains cannot share", where=at, remedy=remedy)
+    if setting.key in ("name", "disk", "vif"):
+        return
+    own = {*pattern.addresses, *(vif.mac.lower() for vif in pattern.vifs if vif.mac)}
+    for text in _strings(setting.value):
+        if any(re.search(rf"(?<![0-9a-f.]){re.escape(one)}(?![0-9a-f.])", text.lower()) for one in own):
+            raise InputError(f"{setting.key} names an address of {pattern.name}", where=at, remedy=remedy)
+
+
+def _strings(value: Atom | List) -> Iterator[str]:
+    if isinstance(value, Atom):
+        yield value.text
+    else:
+        for item in value.items:
+            yield from _strings(item)
