@@ -17,14 +17,15 @@ from snowha.lab.layout import SERVERS
 
 # One long connection a server, and no process more than needed: on an emulated server each `xl list` costs a noticeable part of
 # a second, and what the watcher takes the domains miss. So the shell looks once a second at what is attached to domains, by
-# itself (a read that nobody answers is its sleep), and asks the hypervisor whenever that has changed, and every 8 s.
+# itself (a read that nobody answers is its sleep), and asks the hypervisor whenever that has changed, and every 8 s. An xl that
+# hangs is one that says nothing; the watcher would wait for it as long as it hangs.
 _LOOP = """\
 exec 3<> <(:)
 last= age=8
 while :; do
     devices=(/sys/bus/xen-backend/devices/*)
     if [ "${devices[*]}" != "$last" ] || [ "$age" -ge 8 ]; then
-        xl list 2> /dev/null
+        timeout -k 1 10 xl list 2> /dev/null
         last=${devices[*]} age=0
     fi
     age=$((age + 1))
