@@ -35,6 +35,7 @@ INSTALLED = {
 """Command to Debian package."""
 ALSO_INSTALLED = {"gcc": ("libc6-dev",)}
 UNPACKED = {
+    "corosync": "corosync",
     "crm_simulate": "pacemaker-cli-utils",
     "crm_verify": "pacemaker-cli-utils",
     "ifquery": "ifupdown",
@@ -44,7 +45,7 @@ UNPACKED = {
     "sshd": "openssh-server",
     "xfs_repair": "xfsprogs",
 }
-"""These bring services with them, or are one: pacemaker-cli-utils needs pacemaker and corosync, ifupdown configures the network
+"""These bring services with them, or are one: corosync, pacemaker-cli-utils needs it and pacemaker, ifupdown configures the network
 at boot.
 
 The name of the package with Xen's parsers has Xen's version in it, which each release of Debian has its own of: what stands

@@ -83,7 +83,7 @@ def parse(text: str, where: str = "/etc/corosync/corosync.conf") -> Section:
             if rest.strip() or not name.strip():
                 raise _syntax("a section is opened by its name and '{' alone on a line", line, here)
             stack.append(_Open(name.strip(), number))
-        elif "}" in line:
+        elif "}" in line and (":" not in line or line.endswith(" }")):
             if line != "}":
                 raise _syntax("'}' must be alone on its line", line, here)
             if len(stack) == 1:

@@ -175,6 +175,13 @@ class SshHost(BaseHost):
             # what a user's own configuration may ask for and must not happen here
             "RemoteCommand=none",
             "RequestTTY=no",
+            "SessionType=default",
+            "StdinNull=no",
+            "ForkAfterAuthentication=no",
+            "ExitOnForwardFailure=no",
+            "ConnectionAttempts=1",
+            "VisualHostKey=no",
+            "LogVerbose=none",
             "ClearAllForwardings=yes",
             "ForwardX11=no",
             # root on the server could use the keys of whoever works here

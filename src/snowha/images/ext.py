@@ -57,7 +57,7 @@ def used_ranges(read: Read, length: int, *, unclean: bool = False) -> tuple[str,
         _check_inodes(read, fs, group)
         free_clusters += group.free
         if group.flags & _BLOCK_UNINIT:
-            _check_uninit(fs, group, metadata)
+            _check_uninit(read, fs, group, metadata)
             continue
         for first, last in _runs(_bitmap(read, fs, group), fs, group, pattern):
             start = fs.group_start(group.number) + first * fs.ratio
@@ -199,8 +199,9 @@ def _idle_tables(fs: Super, groups: list[_Group]) -> list[Range]:
     return [(start, end) for start, end in inside if end - start > READ_OVER]
 
 
-def _check_uninit(fs: Super, group: _Group, metadata: list[Range]) -> None:
-    """A group whose bitmap was never written: used is the metadata that lies in it, and the free count must say the same."""
+def _check_uninit(read: Read, fs: Super, group: _Group, metadata: list[Range]) -> None:
+    """A group whose bitmap was never written: used is the metadata that lies in it, and the free count must say the same. So must
+    the bitmap, where its checksum is right: then it was written."""
     start = fs.group_start(group.number)
     end = min(fs.blocks, start + fs.per_group)
     clusters: set[int] = set()
@@ -212,6 +213,12 @@ def _check_uninit(fs: Super, group: _Group, metadata: list[Range]) -> None:
         at += 1
     if fs.clusters_in(group.number) - len(clusters) != group.free:
         raise NotTrusted(f"group {group.number} is marked uninitialised and says {group.free} free, which cannot be")
+    data = read(group.block_bitmap * fs.block, fs.block)[: fs.clusters_per_group // 8]
+    mask = 0xFFFFFFFF if fs.descriptor >= 64 else 0xFFFF
+    if fs.metadata_csum and crc32c(fs.seed, data) & mask == group.bitmap_checksum:
+        bits = int.from_bytes(data, "little") & ((1 << fs.clusters_in(group.number)) - 1)
+        if bits & ~sum(1 << cluster for cluster in clusters):
+            raise NotTrusted(f"group {group.number} is marked uninitialised, and its bitmap has blocks in use")
 
 
 def _check_backup(read: Read, fs: Super) -> None:

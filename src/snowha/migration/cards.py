@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
@@ -16,6 +17,11 @@ _OWN = re.compile(
     r"|(zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
 )
 """Names that programs give to networks of one server alone, or that lie over another one."""
+_VIRTUAL = frozenset(
+    {"dummy", "tun", "wireguard", "vxlan", "geneve", "gre", "gretap", "ip6gre", "ip6gretap", "erspan", "ipip", "sit"}
+    | {"ip6tnl", "vti", "vti6", "xfrm", "veth", "ppp", "ifb", "nlmon", "vcan"}
+)
+"""Kinds of links (ip-link(8)) that are no wire: of one server alone, or a tunnel over another network."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Card:
     name: str
     address: ipaddress.IPv4Interface
     device: str = ""
-    """The card that a VLAN is on, else the name again."""
+    """The card that a VLAN is on, or that is in a bridge, else the name again."""
     is_link: bool = True
     """Whether other servers can be on it, and its address stays what it is."""
 
@@ -37,14 +43,31 @@ class Card:
 def cards(host: Host) -> tuple[Card, ...]:
     """What has an address on ``host``, in the kernel's order. Secondary addresses (a floating IP) are left out."""
     found = []
-    for link in json.loads(host.run(["ip", "-j", "-4", "address", "show", "scope", "global"]).stdout):
+    links = {str(link["ifname"]): link for link in json.loads(host.run(["ip", "-j", "-d", "address", "show"]).stdout)}
+    for name, link in links.items():
         for info in link.get("addr_info", ()):
-            if not info.get("secondary"):
+            if info.get("family") == "inet" and info.get("scope") == "global" and not info.get("secondary"):
                 address = ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")
-                name = str(link["ifname"])
-                is_link = not _OWN.match(name) and not info.get("dynamic")
-                found.append(Card(name, address, str(link.get("link") or name), is_link))
+                device = _device(name, links)
+                found.append(Card(name, address, device or name, bool(device) and not info.get("dynamic")))
     return tuple(found)
+
+
+def _device(name: str, links: Mapping[str, Mapping[str, Any]], above: frozenset[str] = frozenset()) -> str:
+    """The card (or bond) that a VLAN or a bridge is on, its own name if it is neither; empty if it is on no wire at all.
+    ``above``: what was followed to it."""
+    link = links.get(name, {})
+    kind = link.get("linkinfo", {}).get("info_kind", "")
+    if name in above or kind in _VIRTUAL or _OWN.match(name):
+        return ""
+    if below := str(link.get("link") or ""):
+        return _device(below, links, above | {name})
+    if kind != "bridge":
+        return name
+    ports = (port for port, one in links.items() if one.get("master") == name)
+    devices = [device for port in ports if (device := _device(port, links, above | {name}))]
+    # of several it fails with none of them
+    return devices[0] if len(devices) == 1 else name if devices else ""
 
 
 def named(host: Host) -> frozenset[str]:

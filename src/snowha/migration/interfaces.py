@@ -57,6 +57,9 @@ _COMMANDS = ("pre-up", "up", "post-up", "down", "pre-down", "post-down")
 _METHODS = {"inet": ("static",), "inet6": ("static", "auto", "manual")}
 _PORTS = ("bridge_ports", "bridge-ports")
 _SLAVES = ("bond-slaves", "bond_slaves", "slaves")
+_MASTER = ("bond-master", "bond_master")
+_OF_VLAN = ("vlan-raw-device", "vlan_raw_device")
+"""A VLAN stays on its card: the kernel takes its frames before the bridge gets them."""
 _LONGEST_NAME = 15
 
 
@@ -158,6 +161,8 @@ class _Edit:
         if kind in ("source", "source-directory"):
             return
         for name in words[1:]:
+            if kind == "mapping" and name != self.card and fnmatchcase(self.card, name):
+                self.refuse(f"{' '.join(words)!r} means {self.card}, too")
             if name.startswith("/") and ("=" in name or fnmatchcase(self.card, name.strip("/").partition("/")[0])):
                 self.refuse(f"{' '.join(words)!r} may mean {self.card}, too")
         if kind != "iface":
@@ -175,8 +180,11 @@ class _Edit:
                 self.refuse(f"{self.card} is part of {stanza.names[0]} already")
             if line.keyword in _PORTS and {"all", "regex"} & set(line.words[1:]):
                 self.refuse(f"{' '.join(line.words)!r} of {stanza.names[0]} may take {self.card}, too")
-            if line.keyword in _COMMANDS and self.mentions(line, own=False):
-                self.moved(line)
+            if not self.mentions(line, own=False) or line.keyword in _OF_VLAN:
+                continue
+            if line.keyword not in _COMMANDS:
+                self.refuse(f"it is not known what {' '.join(line.words)!r} of {stanza.names[0]} means for a bridge")
+            self.moved(line)
 
     def look_at_own(self, stanza: _Stanza) -> None:
         family, method = (*stanza.head.words[2:4], "", "")[:2]
@@ -185,6 +193,8 @@ class _Edit:
         if self.is_alias(stanza) and len(self.alias(stanza.names[0])) > _LONGEST_NAME:
             self.refuse(f"{self.alias(stanza.names[0])} is longer than a name of an interface can be")
         for line in stanza.options:
+            if line.keyword in _MASTER:
+                self.refuse(f"{self.card} is part of {' '.join(line.words[1:])} already")
             if line.keyword in (*_PORTS, *_SLAVES[1:]) or line.keyword.startswith("bridge"):
                 self.refuse(f"{self.card} is a bridge itself ({' '.join(line.words)})")
             if line.keyword in _COMMANDS:

@@ -6,7 +6,6 @@ mounts, bridges and kernels, and Xen on them. Nothing of it changes anything for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from snowha.migration import definition
 from snowha.migration import undo_cluster as cluster
 from snowha.migration import undo_images as images
 from snowha.migration.ground import Ground
+from snowha.migration.servers import settings
 from snowha.migration.steps import all_steps, carried_out
 from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
@@ -26,8 +26,6 @@ from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
 from snowha.xen import dom0_weight, server_program
 
-XENDOMAINS = "/etc/default/xendomains"
-_SAVE = re.compile(r"^XENDOMAINS_SAVE=.*$", re.MULTILINE)
 _AUTHORIZED, _KNOWN = "/root/.ssh/authorized_keys", "/etc/ssh/ssh_known_hosts"
 
 
@@ -237,24 +235,20 @@ def _remove_logins(ground: Ground, reporter: Reporter) -> None:
 # settings
 
 
-def _is_empty(text: str) -> bool:
-    return bool(re.search(r"^XENDOMAINS_SAVE=(\"\"|'')?\s*$", text, re.MULTILINE))
+def _saves_nothing(text: str) -> bool:
+    return not settings.saved_by_xendomains(text)
 
 
 def _xendomains_before(host: Host) -> str | None:
     """/etc/default/xendomains as it must be again; None if there is nothing to put back."""
-    text = read_text(host, XENDOMAINS)
-    if text is None or not _is_empty(text):
+    text = read_text(host, settings.XENDOMAINS)
+    if text is None or not _saves_nothing(text):
         return None
-    original = before_on(host, XENDOMAINS, _is_empty)
+    original = before_on(host, settings.XENDOMAINS, _saves_nothing)
     if original is None:
         return None
-    line = _SAVE.search(original)
-    if line is None:
-        return original if text == original + 'XENDOMAINS_SAVE=""\n' else text.replace('XENDOMAINS_SAVE=""\n', "")
-    if _SAVE.sub('XENDOMAINS_SAVE=""', original) == text:
-        return original
-    return _SAVE.sub(lambda _: line[0], text)
+    back = settings.with_save_as_before(text, original)
+    return back if back != text else None
 
 
 _OURS = (
@@ -278,7 +272,7 @@ def _settings_back(host: Host, reporter: Reporter) -> None:
         remove_file(host, path)
     text = _xendomains_before(host)
     if text is not None:
-        write_file(host, XENDOMAINS, text)
+        write_file(host, settings.XENDOMAINS, text)
 
 
 def titles(undo_steps: Sequence[Step]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from snowha.errors import InputError
-from snowha.site.names import check_server_name, show
+from snowha.site.names import check_domain_name, show
 
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 
@@ -35,8 +35,7 @@ def parse(text: str, *, where: str) -> tuple[ActiveDomain, ...]:
         if not words:
             continue
         at = f"{where}:{number}"
-        # Servers stand here too, so the stricter rule for domains waits for their configs.
-        name = check_server_name(words[0], where=at)
+        name = check_domain_name(words[0], where=at)
         roles = tuple(role for role in words[1].split(",") if role) if len(words) > 1 else ()
         for role in roles:
             if not _ROLE.fullmatch(role):

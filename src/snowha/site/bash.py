@@ -24,11 +24,15 @@ _HEREDOC = re.compile(r"<<(-?)[ \t]*(['\"]?)(\w+)\2")
 
 READONLY = "it is readonly"
 """Reason of what sets nothing, but keeps others from it: bash gives up where one tries."""
+REFERENCE = "declare -n makes it a name for another variable"
+"""Reason of what sends all that is assigned to it from then on elsewhere."""
 ANYTHING = "*"
 """Stands for the name of every variable, in an assignment by what is not followed."""
 _ATTRIBUTES = frozenset("ilun")
 """Of declare: what is assigned is computed, or changed in its letters, or goes to another variable."""
-_SETS_ITS_WORDS = ("let", "read", "mapfile", "readarray", "getopts", "printf", "unset")
+_SETS_ITS_WORDS = ("let", "read", "mapfile", "readarray", "getopts", "printf", "unset", "wait")
+_DECLARES = ("export", "declare", "typeset", "readonly")
+_REDIRECTION = re.compile(r"([0-9]+|\{\w+\})?(?:&>>?|<<<|<>|>>|>\||[<>]&|[<>])(?!\()")
 _DESCRIPTOR = re.compile(r"[0-9]+|\{\w+\}")
 _NAMES = re.compile(NAME)
 
@@ -61,6 +65,10 @@ class _Scanner(Words):
         self.conditional = False
         self.heredocs: list[tuple[str, bool]] = []
         self.found: list[Assignment] = []
+        self.associative: set[str] = set()
+        """Arrays of ``declare -A``: ``(a 1 b 2)`` is pairs to them."""
+        self.is_trapped = False
+        """What a trap runs at its end may set any variable."""
         self.functions: dict[str, list[str]] = {}
         """Of the file, with the variables that each sets."""
         self.in_function: list[tuple[str, int]] = []
@@ -97,6 +105,8 @@ class _Scanner(Words):
             ):
                 self.in_function.pop()
             if not char or self.ended:
+                if self.is_trapped:
+                    self.unknown([ANYTHING], "a trap may set it")
                 return self.found
             if char in "\n;":
                 self.pos += 1
@@ -123,10 +133,34 @@ class _Scanner(Words):
             else:
                 self.command()
 
+    def redirection(self) -> bool:
+        """Take a redirection, which may stand anywhere between assignments (bash(1): REDIRECTION). False if there is none."""
+        if match := re.compile(rf"[0-9]*{_HEREDOC.pattern}").match(self.text, self.pos):
+            self.heredocs.append((match[3], match[1] == "-"))
+            self.pos = match.end()
+            return True
+        match = _REDIRECTION.match(self.text, self.pos)
+        if not match:
+            return False
+        self.pos = match.end()
+        self.descriptor(match[1] or "")
+        self.skip_blanks()
+        self.word()
+        return True
+
+    def descriptor(self, text: str) -> None:
+        """``{NAME}>FILE`` sets a variable to the number that it gets."""
+        if text.startswith("{"):
+            self.unknown([text.strip("{}")], "it is the number of an open file")
+
     def command(self) -> None:
+        while self.redirection():
+            self.skip_blanks()
+        if not self.peek() or self.peek() in "\n;&|()":
+            return
         if _ASSIGN.match(self.text, self.pos):
             self.assignments(declared=False)
-        elif match := _DECLARE.match(self.text, self.pos):
+        elif (match := _DECLARE.match(self.text, self.pos)) and (match[0] != "local" or self.in_function):
             self.pos = match.end()
             self.assignments(declared=True, options="r" if match[0] == "readonly" else "")
         elif match := _UNSET.match(self.text, self.pos):
@@ -160,7 +194,7 @@ class _Scanner(Words):
 
     def simple_command(self) -> None:
         """A command that is no assignment. What it may do to variables is told; nothing is run."""
-        start = self.pos
+        start, heredocs = self.pos, len(self.heredocs)
         words = self.skip_command()
         while words and self.plain_text(words[0]) in ("builtin", "command"):
             words = words[1:]
@@ -168,7 +202,12 @@ class _Scanner(Words):
             return
         name, rest = self.plain_text(words[0]), words[1:]
         raw = self.text[start : self.pos]
-        if name in ("source", ".") and rest:
+        if name in _DECLARES:
+            # ``builtin export X=1``, ``\\export X=1``: what is behind it is read once more, as assignments
+            self.pos = words[0].end
+            del self.heredocs[heredocs:]
+            self.assignments(declared=True, options="r" if name == "readonly" else "")
+        elif name in ("source", ".") and rest:
             self.add(
                 Assignment(
                     ANYTHING, self.line(start), None, "source", start, rest[0], self.certain, f"{name} is not followed"
@@ -178,6 +217,8 @@ class _Scanner(Words):
             self.unknown([ANYTHING], "eval may set it" if name else "a command that a variable names may set it")
         elif name in _SETS_ITS_WORDS:
             self.sets_its_words(name, raw)
+        elif name == "trap" and re.search(r"\b(?:RETURN|DEBUG)\b", raw):
+            self.is_trapped = True
         elif name in ("return", "exit", "exec") and not self.in_function and (name != "exec" or rest):
             self.ended = self.ended or self.certain
             self.may_have_ended = self.may_have_ended or not self.certain
@@ -186,7 +227,8 @@ class _Scanner(Words):
 
     def sets_its_words(self, name: str, raw: str) -> None:
         """``let X=1``, ``read X Y``, ``printf -v X``, ``unset 'X[1]'``: each name in it may be a variable's."""
-        if name == "printf" and not re.search(r"\s-v", raw):
+        option = {"printf": "-v", "wait": "-p"}.get(name)
+        if option and not re.search(rf"\s{option}", raw):
             return
         if name == "unset" and re.match(r"unset\s+-f\b", raw):
             return
@@ -199,6 +241,8 @@ class _Scanner(Words):
         declared_names: list[str] = []
         while True:
             self.skip_blanks()
+            if self.redirection():
+                continue
             char = self.peek()
             if not char or char in "\n;&|)":
                 # In a pipe or in the background they happen in another process, and change nothing here.
@@ -206,12 +250,16 @@ class _Scanner(Words):
                     self.add(*batch)
                     if "r" in options:
                         self.unknown([*declared_names, *(one.name for one in batch)], READONLY)
-                    if set(options) & _ATTRIBUTES:
+                    if "A" in options:
+                        self.associative.update(declared_names, (one.name for one in batch))
+                    if "n" in options:
+                        self.unknown([*declared_names, *(one.name for one in batch)], REFERENCE)
+                    elif set(options) & _ATTRIBUTES:
                         names = [*declared_names, *(one.name for one in batch)]
                         self.unknown(names, f"declare -{options} changes what is assigned")
                 return
             if match := _ASSIGN.match(self.text, self.pos):
-                batch.append(self.assignment(match))
+                batch.append(self.assignment(match, pairs="A" in options or match[1] in self.associative))
             elif declared and char not in "(<>":
                 # An option (-r) or a name that is only declared.
                 text = self.plain_text(self.word())
@@ -221,13 +269,16 @@ class _Scanner(Words):
                 self.simple_command()
                 return
 
-    def assignment(self, match: re.Match[str]) -> Assignment:
+    def assignment(self, match: re.Match[str], *, pairs: bool) -> Assignment:
         start = self.pos
         self.pos = match.end()
         value: Word | Array = self.array() if self.peek() == "(" else self.word()
         if isinstance(value, Array) and self.peek() and self.peek() not in META:
             reason = "something is glued to the ')' of the array"
             value = Word(value.start, self.word().end, (Piece("opaque", reason, quoted=False),))
+        elif isinstance(value, Array) and pairs and any(element.subscript is None for element in value.elements):
+            pieces = (Piece("opaque", "its elements are pairs", quoted=False),)
+            value = Array(value.start, value.end, (Element(None, Word(value.start, value.end, pieces)),))
         return Assignment(
             name=match[1],
             line=self.line(start),
@@ -277,7 +328,7 @@ class _Scanner(Words):
                     and self.text[self.pos - 1 : self.pos] not in BLANK
                     and _DESCRIPTOR.fullmatch(self.plain_text(words[-1]))
                 ):
-                    words.pop()
+                    self.descriptor(self.plain_text(words.pop()))
                 # A redirection: the "&" of ">&2" and the "(" of "<(…)" end no command.
                 self.pos += 2 if self.text[self.pos + 1 : self.pos + 2] in ("&", "<", ">") else 1
                 redirected = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from snowha.site.bash import ANYTHING, READONLY, Assignment
+from snowha.site.bash import ANYTHING, READONLY, REFERENCE, Assignment
 from snowha.site.bash_words import Array, Piece, Word
 
 
@@ -45,13 +45,20 @@ def evaluate(
     readonly: set[str] = set()
     fixed: set[str] = set()
     """Names with an attribute: what is assigned to them from then on is changed."""
+    references: set[str] = set()
+    broken = ""
     for assignment in assignments:
         name = assignment.name
         was_array = _is_array(values.get(name))
         if assignment.reason == READONLY:
             readonly.add(name)
-        elif name in readonly:
-            values = _spoiled(replace(assignment, reason=f"{name} is readonly, and set again"), values)
+        elif broken or name in readonly:
+            # bash gives the whole command up, and whatever is on its line
+            broken = broken or f"{name} is readonly, and set again"
+            values = _spoiled(replace(assignment, reason=broken), values)
+        elif name in references:
+            reason = f"{name} is a name for another variable"
+            values = _spoiled(replace(assignment, reason=reason), values, may_be_arrays=True)
         elif assignment.operator == "source":
             values = _sourced(assignment, values, follow, depth)
         elif name == ANYTHING:
@@ -61,7 +68,9 @@ def evaluate(
             values[name] = NotUnderstood(
                 reason, assignment.line, is_array=was_array or reason.startswith(_MAKES_ARRAYS)
             )
-            if assignment.reason.startswith("declare"):
+            if assignment.reason == REFERENCE:
+                references.add(name)
+            elif assignment.reason.startswith("declare"):
                 fixed.add(name)
         elif not assignment.certain:
             is_array = was_array or isinstance(assignment.value, Array)
@@ -87,9 +96,9 @@ def _sourced(
     return _spoiled(assignment, values) if inner is None else evaluate(inner, values, follow, depth=depth + 1)
 
 
-def _spoiled(assignment: Assignment, values: Mapping[str, Value]) -> dict[str, Value]:
+def _spoiled(assignment: Assignment, values: Mapping[str, Value], *, may_be_arrays: bool = False) -> dict[str, Value]:
     """Any variable may have been set by something that is not followed."""
-    made = assignment.reason.startswith(_MAKES_ARRAYS)
+    made = may_be_arrays or assignment.reason.startswith(_MAKES_ARRAYS)
     return {
         name: NotUnderstood(assignment.reason, assignment.line, is_array=made or _is_array(values.get(name)))
         for name in (*values, ANYTHING)
@@ -153,7 +162,7 @@ def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
         # ``A=x`` on an array sets its first element.
         key = _key(assignment.subscript if assignment.subscript is not None else "0")
         if key is None:
-            return NotUnderstood("its subscript is not a plain word", line)
+            return NotUnderstood("its subscript is not a plain word", line, is_array=True)
         array = {"0": old} if isinstance(old, str) else dict(old) if isinstance(old, dict) else {}
         array[key] = array.get(key, "") + text if append else text
         return ordered(array)
@@ -188,6 +197,8 @@ def _key(subscript: str) -> str | None:
     """The subscript as a key; a number without leading zeros, None when it would have to be computed."""
     if not subscript or set(subscript) & set("$`\\"):
         return None
+    if subscript.startswith("-"):
+        return None  # counted from the end
     if subscript.isdecimal():
         # A leading zero makes it octal for bash.
         return subscript if subscript == str(int(subscript)) else None

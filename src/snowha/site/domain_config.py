@@ -18,6 +18,10 @@ __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "se
 
 _ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
 _EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
+_C_SPACE = " \t\n\v\f\r"
+"""isspace(3)"""
+_SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}", re.ASCII)
+_VIF_WORD = re.compile(r" *([a-z][a-z0-9_]*)=(.*)", re.ASCII | re.DOTALL)
 _VIF_SCRIPT = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/-]*")
 
 
@@ -46,9 +50,9 @@ class _Config:
         return setting.value.text
 
     def number(self, key: str, default: str | None = None) -> int:
-        """As xl reads it, which takes 0x10 for 16 and 010 for 8."""
+        """As xl reads it, which takes 0x10 for 16 and 010 for 8, with blanks or a plus in front (strtol(3))."""
         text = self.string(key, default)
-        number = c_number(text)
+        number = c_number(text.lstrip(_C_SPACE).removeprefix("+"))
         if number is None or not 0 < number < 10**9:
             self.fail(key, f"{key} is not a number above 0: {show(text)}", f"write {key} = 128")
         if key in self.settings and self.settings[key].operator == "+=":
@@ -243,22 +247,37 @@ def _disks(config: _Config) -> tuple[Disk, ...]:
 
 
 def _vif(spec: str, *, where: str) -> Vif:
+    """As xl's parse_nic_config reads it, which says of a word that it does not know that it ignores it, and goes on."""
     found: dict[str, str] = {}
     for part in spec.split(","):
-        key, _, value = part.strip().partition("=")
-        found[key.strip()] = value.strip()
+        word = _VIF_WORD.fullmatch(part)
+        if word is None and part.strip():
+            raise InputError(
+                f"xl ignores {show(part.strip())} of a vif",
+                where=where,
+                remedy="write it like mac=00:16:3e:00:00:01,bridge=xenbr0 (xl-network-configuration(5)), no blanks around '='",
+            )
+        if word is not None:
+            found[word[1]] = word[2].strip()
     mac, bridge, script = found.get("mac", ""), found.get("bridge", ""), found.get("script", "")
     if script and not _VIF_SCRIPT.fullmatch(script):
         raise InputError(f"no name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts")
     vif = Vif(
         bridge=check_bridge(bridge, where=where) if bridge else "",
-        mac=check_mac(mac, where=where) if mac else "",
+        mac=check_mac(_as_usual(mac), where=where) if mac else "",
         ip=" ".join(found.get("ip", "").split()),
         script=script,
     )
     for address in vif.addresses:
         check_ip(address, where=where)
     return vif
+
+
+def _as_usual(mac: str) -> str:
+    """``0:16:3e:1:2:3`` and ``00-16-3e-01-02-03``, which xl takes, as ``00:16:3e:01:02:03``; anything else as it is."""
+    if not _SHORT_MAC.fullmatch(mac):
+        return mac
+    return ":".join(pair.zfill(2) for pair in re.split("[:-]", mac))
 
 
 def _root_vdev(config: _Config) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -21,10 +22,12 @@ class Entry:
 def parse(text: str) -> Iterator[Entry]:
     """Its entries, in their order. What is no entry is left out, as mount(8) does."""
     for line in text.split("\n"):
+        # libmount takes a file with the line ends of Windows
+        line = line.removesuffix("\r")
         fields = [field for field in re.split(r"[ \t]+", line) if field]
         # a comment may be indented, and begins with the first field alone
         # numbers stand behind the options, or libmount takes the line for none
-        if len(fields) < 3 or fields[0].startswith("#") or not all(field.isdigit() for field in fields[4:6]):
+        if len(fields) < 3 or fields[0].startswith("#") or not all(map(_NUMBER.fullmatch, fields[4:6])):
             continue
         source, target, fstype, options = (_decoded(field) for field in (*fields, "defaults")[:4])
         yield Entry(source, target.rstrip("/") or "/", fstype, options)

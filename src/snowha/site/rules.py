@@ -14,7 +14,7 @@ from snowha.site.names import listed
 
 Severity = Literal["stop", "warn", "note"]
 
-_MAPPER = re.compile(r"/dev/mapper/((?:[^-/]|--)+)-((?:[^-/]|--)+)")
+_MAPPER = re.compile(r"/dev/(?:mapper/|disk/by-id/dm-name-)((?:[^-/]|--)+)-((?:[^-/]|--)+)")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def lines(findings: Iterable[Finding]) -> list[str]:
 
 
 def image_key(target: str) -> str:
-    """One spelling for a volume or image: ``/dev/mapper/vg-lv--x`` is ``/dev/vg/lv-x`` (lvm(8))."""
+    """One spelling for a volume or image: ``/dev/mapper/vg-lv--x`` is ``/dev/vg/lv-x`` (lvm(8)), and so is udev's link
+    ``/dev/disk/by-id/dm-name-vg-lv--x``."""
     path = normpath(target).replace("//", "/")
     if match := _MAPPER.fullmatch(path):
         group, volume = (part.replace("--", "-") for part in match.groups())

@@ -6,7 +6,7 @@ import re
 
 _NAMED = re.compile(r"(xvd|hd|sd|vd)([a-z]+)(0|[1-9][0-9]*)?", re.ASCII)
 _NUMBERED = re.compile(r"d(0|[1-9][0-9]*)p(0|[1-9][0-9]*)", re.ASCII)
-_PLAIN = re.compile(r"0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*", re.ASCII)
+_PLAIN = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*", re.ASCII)
 _LARGEST = 2**31 - 1
 _XVD_DISKS = 1 << 20
 _VIRTIO = 1 << 40
@@ -40,7 +40,7 @@ def c_number(text: str) -> int | None:
     try:
         if re.fullmatch(r"0[0-7]+", text, re.ASCII):
             return int(text, 8)
-        if re.fullmatch(r"0x[0-9a-fA-F]+|0|[1-9][0-9]*", text, re.ASCII):
+        if re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", text, re.ASCII):
             return int(text, 0)
     except ValueError:
         pass  # more digits than Python converts

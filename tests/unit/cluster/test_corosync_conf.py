@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from cluster_sites import site
 from hypothesis import given, settings
@@ -151,6 +154,60 @@ def test_what_is_rendered_reads_back_the_same(sections: tuple[Section, ...]) -> 
 def test_a_value_without_a_key_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(InputError, match="no key"):
         parse(text)
+
+
+LOOPBACK = "nodelist {\n node {\n  ring0_addr: 127.0.0.1\n  nodeid: 1\n  name: a\n }\n}\n"
+
+
+def corosync_takes(text: str, folder: Path) -> bool:
+    """Whether corosync itself (``-t``) reads the file, in a folder of its own."""
+    file = folder / "corosync.conf"
+    file.write_text(f"system {{\n state_dir: {folder}\n}}\n{text}", newline="")
+    words = ["corosync", "-t", "-c", str(file)]
+    return subprocess.run(words, capture_output=True, timeout=50, check=False).returncode == 0
+
+
+@pytest.mark.needs("corosync")
+def test_corosync_takes_what_is_written(tmp_path: Path) -> None:
+    """No server would come into the cluster."""
+    (tmp_path / "key").write_bytes(bytes(range(256)))
+    text = compose(site())
+    for server in site().servers[:1]:
+        for address in server.links:
+            text = text.replace(address, "127.0.0.1")
+    assert corosync_takes(text.replace("totem {\n", f"totem {{\n keyfile: {tmp_path / 'key'}\n"), tmp_path)
+
+
+BOTH = [
+    *("# a {\n", " x:\n", " token:1000\n", " token : 1000\n", " x: a}b\n", " x: y # c\n", " x.y: 1\n", " foo {\n }\n"),
+    *(" foo{\n bar   {\n   }  \n }\n", " token: 1000\r\n", " x: y: z\n", " crypto_hash: none\n crypto_hash: none\n"),
+]
+NEITHER = [
+    " x\n",
+    " x y\n",
+    " foo {}\n",
+    " foo { # c\n }\n",
+    " foo {\n } # c\n",
+    " {\n }\n",
+    " foo\n {\n }\n",
+    " foo {\n",
+    "}\n}\n",
+]
+"""In a section totem."""
+
+
+@pytest.mark.needs("corosync")
+@pytest.mark.parametrize(
+    ("inside", "is_read"), [*((text, True) for text in BOTH), *((text, False) for text in NEITHER)]
+)
+def test_a_file_is_read_if_corosync_reads_it(inside: str, is_read: bool, tmp_path: Path) -> None:
+    text = f"totem {{\n version: 2\n{inside}}}\n{LOOPBACK}"
+    assert corosync_takes(text, tmp_path) == is_read
+    if is_read:
+        assert parse(text).one("totem").get("version") == "2"
+    else:
+        with pytest.raises(InputError):
+            parse(text)
 
 
 def test_only_a_newline_ends_a_line() -> None:

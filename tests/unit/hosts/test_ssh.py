@@ -365,6 +365,23 @@ def test_a_users_own_configuration_opens_no_door(tmp_path: Path) -> None:
     assert {settings[name] for name in off} <= {"no", "false"}
 
 
+@pytest.mark.needs("ssh")
+def test_a_users_own_configuration_keeps_no_command_from_running(tmp_path: Path) -> None:
+    """Its output and its end would never come, or what ssh says of itself be taken for the command's own words."""
+    config = tmp_path / "config"
+    config.write_text(
+        "Host *\n SessionType none\n StdinNull yes\n ForkAfterAuthentication yes\n ConnectionAttempts 10\n RemoteCommand tmux\n"
+        " RequestTTY force\n ExitOnForwardFailure yes\n VisualHostKey yes\n LogLevel DEBUG3\n LogVerbose *\n"
+    )
+    words = SshHost("snow01", "192.0.2.1", Ssh(config=str(config))).client_words()
+    done = subprocess.run([words[0], "-G", *words[1:], "192.0.2.1"], capture_output=True, text=True, check=True)
+    settings = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    no = ("stdinnull", "forkafterauthentication", "requesttty", "exitonforwardfailure", "visualhostkey")
+    assert {settings[name] for name in no} <= {"no", "false"}
+    assert (settings["sessiontype"], settings["connectionattempts"], settings["loglevel"]) == ("default", "1", "ERROR")
+    assert "remotecommand" not in settings and settings.get("logverbose", "none") == "none"
+
+
 @contextlib.contextmanager
 def frozen_run(
     words: list[str], folder: Path

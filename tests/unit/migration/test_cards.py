@@ -10,22 +10,23 @@ from snowha.errors import SiteError
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration.cards import Card, cards, network_of, on_network
 
-ASK = ("ip", "-j", "-4", "address", "show", "scope", "global")
+ASK = ("ip", "-j", "-d", "address", "show")
+IPV4 = {"family": "inet", "scope": "global"}
 
 # The management card comes first, as the kernel lists it where the bridge was made later.
 FIRST = [
-    {"ifname": "ens4", "addr_info": [{"local": "10.0.0.1", "prefixlen": 24}]},
+    {"ifname": "ens4", "addr_info": [{**IPV4, "local": "10.0.0.1", "prefixlen": 24}]},
     {
         "ifname": "xsnow0",
         "addr_info": [
-            {"local": "192.168.8.1", "prefixlen": 24},
-            {"local": "192.168.8.254", "prefixlen": 24, "secondary": True},
+            {**IPV4, "local": "192.168.8.1", "prefixlen": 24},
+            {**IPV4, "local": "192.168.8.254", "prefixlen": 24, "secondary": True},
         ],
     },
 ]
 NEW = [
-    {"ifname": "ens3", "addr_info": [{"local": "192.168.8.2", "prefixlen": 24}]},
-    {"ifname": "ens4", "addr_info": [{"local": "10.0.0.2", "prefixlen": 24}]},
+    {"ifname": "ens3", "addr_info": [{**IPV4, "local": "192.168.8.2", "prefixlen": 24}]},
+    {"ifname": "ens4", "addr_info": [{**IPV4, "local": "10.0.0.2", "prefixlen": 24}]},
 ]
 
 

@@ -157,6 +157,28 @@ def without_inodes(image: Path) -> None:
     )
 
 
+def without_blocks(image: Path) -> None:
+    """A group with the blocks of files in it, marked as if it had none, and all counts with it."""
+    text = run("dumpe2fs", image)
+    groups = re.split(r"^Group (?=\d+:)", text, flags=re.MULTILINE)[1:]
+    first, last = map(int, re.search(r"\(Blocks (\d+)-(\d+)\)", groups[1]).groups())  # type: ignore[union-attr]
+    inside = 0
+    for low, high in re.findall(r"(?:superblock|descriptors|GDT blocks|bitmap|table) at (\d+)(?:-(\d+))?", text):
+        inside += len(range(max(first, int(low)), min(last, int(high or low)) + 1))
+    free, total = (
+        number_of(image, r"^Group 1:(?:.*\n)*?.*?(\d+) free blocks"),
+        number_of(image, r"^Free blocks:\s+(\d+)"),
+    )
+    assert last - first + 1 - inside > free, "there are files in it"
+    debugfs(
+        image,
+        f"set_bg 1 free_blocks_count {last - first + 1 - inside}",
+        "set_bg 1 flags 7",
+        "set_bg 1 checksum calc",
+        f"ssv free_blocks_count {total + last - first + 1 - inside - free}",
+    )
+
+
 LIES: dict[str, Callable[[Path], Any]] = {
     "a count of unused inodes": unused_too_high,
     "by one": unused_just_too_high,
@@ -178,3 +200,15 @@ def test_counts_of_inodes_that_are_wrong_under_a_right_checksum_are_not_believed
     LIES[lie](image)
     plan = inspect(str(image))
     assert plan["method"] == "every block" and "inode" in plan["reason"], plan
+
+
+def test_a_group_with_blocks_in_use_that_is_marked_as_never_written_is_not_believed(
+    image: Path, tmp_path: Path
+) -> None:
+    """A file was left out, whose blocks only the bitmap still knows, and the kernel reads on."""
+    (tmp_path / "files" / "larger").write_bytes(random.Random(6).randbytes(12 * MIB))
+    run("mkfs.ext4", "-q", "-F", "-E", "nodiscard", "-b", "1024", "-d", tmp_path / "files", image)
+    assert inspect(str(image))["method"] == "ext4 used blocks"
+    without_blocks(image)
+    plan = inspect(str(image))
+    assert plan["method"] == "every block" and "bitmap has blocks in use" in plan["reason"], plan

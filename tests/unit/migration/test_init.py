@@ -34,8 +34,8 @@ class Server(SimulatedHost):
             case ["findmnt", *_, target]:
                 mounted = {"source": "nfs01:/export/sNow", "fstype": "nfs4", "target": target}
                 return 0, json.dumps({"filesystems": [mounted]})
-            case ["ip", "-j", "-4", *_]:
-                own = {"local": f"192.168.8.{self.number}", "prefixlen": 24}
+            case ["ip", "-j", "-d", *_]:
+                own = {"family": "inet", "scope": "global", "local": f"192.168.8.{self.number}", "prefixlen": 24}
                 return 0, json.dumps([{"ifname": "xsnow0", "addr_info": [own]}])
             case ["getent", "ahostsv4", name] if name.endswith("-mgmt"):
                 return 0, f"10.0.0.10{2 if '2' in name else 1} STREAM {name}\n"

@@ -13,32 +13,70 @@ from snowha.migration.init import link_networks, shared_mounts
 from snowha.migration.servers import mounts
 from snowha.site.model import Mount
 
-ASK = ("ip", "-j", "-4", "address", "show", "scope", "global")
+ASK = ("ip", "-j", "-d", "address", "show")
 
 
-def own(number: int, **more: object) -> tuple[Card, ...]:
-    """What a server with docker, libvirt, a dummy card, an alias, a VLAN and a card from DHCP says."""
-    links = [
-        {"ifname": "eth0", "addr_info": [{"local": f"10.0.0.{number}", "prefixlen": 24}]},
-        {"ifname": "docker0", "addr_info": [{"local": "172.17.0.1", "prefixlen": 16}]},
-        {"ifname": "virbr0", "addr_info": [{"local": f"192.168.122.{number}", "prefixlen": 24}]},
-        {"ifname": "dummy0", "addr_info": [{"local": f"10.99.0.{number}", "prefixlen": 24}]},
-        {"ifname": "br-0123456789ab", "addr_info": [{"local": f"172.18.0.{number}", "prefixlen": 16}]},
-        {"ifname": "ppp0", "addr_info": [{"local": f"10.97.0.{number}", "prefixlen": 24}]},
-        {"ifname": "ztabcd1234", "addr_info": [{"local": f"10.98.0.{number}", "prefixlen": 24}]},
-        {"ifname": "eth1", "addr_info": [{"local": f"10.5.0.{number}", "prefixlen": 24, "dynamic": True}]},
-        {"ifname": "eth0", "addr_info": [{"local": f"10.7.0.{number}", "prefixlen": 24, "label": "eth0:1"}]},
-        {"ifname": "eth0.9", "link": "eth0", "addr_info": [{"local": f"10.8.0.{number}", "prefixlen": 24}]},
-        {"ifname": "lan9", "addr_info": [{"local": "10.9.0.1", "prefixlen": 24}]},
-        {"ifname": "eth3", "addr_info": [{"local": f"10.6.0.{number}", "prefixlen": 24}]},
+def link(name: str, *addresses: str, kind: str = "", **more: object) -> dict[str, object]:
+    """As ip(8) says it."""
+    info = [
+        {
+            "family": "inet",
+            "scope": "global",
+            "local": address,
+            "prefixlen": 24,
+            **({"dynamic": True} if "dhcp" in more else {}),
+        }
+        for address in addresses
     ]
+    return {"ifname": name, "addr_info": info, **({"linkinfo": {"info_kind": kind}} if kind else {}), **more}
+
+
+def own(number: int, *links: dict[str, object]) -> tuple[Card, ...]:
     with PlaybackHost(f"snow0{number}", [Call(ASK, json.dumps(links))]) as host:
         return cards(host)
 
 
+def common(*pattern: dict[str, object]) -> list[str]:
+    """The links of two servers that have these, with N in an address as their number."""
+    both = (json.loads(json.dumps(pattern).replace(".N", f".{number}")) for number in (1, 2))
+    found = link_networks({f"snow0{number}": own(number, *links) for number, links in enumerate(both, 1)})
+    return [str(network) for network in found]
+
+
 def test_only_networks_with_a_card_of_their_own_are_links() -> None:
-    found = link_networks({"snow01": own(1), "snow02": own(2)})
-    assert [str(network) for network in found] == ["10.0.0.0/24", "10.6.0.0/24"]
+    """What a server with docker, libvirt, a dummy card, an alias, a VLAN and a card from DHCP says."""
+    named = ["docker0", "virbr0", "dummy0", "br-0123456789ab", "ppp0", "ztabcd1234", "tailscale0"]
+    assert common(
+        link("eth0", "10.0.0.N", "10.7.0.N"),
+        *(link(name, f"10.{number}.0.N") for number, name in enumerate(named, 100)),
+        link("eth1", "10.5.0.N", dhcp=True),
+        link("eth0.9", "10.8.0.N", kind="vlan", link="eth0"),
+        link("lan9", "10.9.0.1"),
+        link("eth3", "10.6.0.N"),
+    ) == ["10.0.0.0/24", "10.6.0.0/24"]
+
+
+@pytest.mark.parametrize("kind", ["dummy", "tun", "wireguard", "vxlan", "gre", "ipip", "veth"])
+def test_what_is_no_wire_is_known_by_its_kind_whatever_it_is_called(kind: str) -> None:
+    """A second link that fails with the first, or that no cable carries."""
+    assert common(link("eth0", "10.0.0.N"), link("office", "10.1.0.N", kind=kind)) == ["10.0.0.0/24"]
+    assert common(
+        link("eth0", "10.0.0.N"), link("office", kind=kind), link("v", "10.1.0.N", kind="vlan", link="office")
+    ) == ["10.0.0.0/24"]
+
+
+def test_a_bridge_is_the_card_in_it_and_without_one_a_network_of_the_server_alone() -> None:
+    guest = link("vif1.0", master="xsnow0")
+    bridged = link("xsnow0", "10.0.0.N", kind="bridge")
+    inside = [link("lab", "10.3.0.N", kind="bridge"), link("vnet0", kind="tun", master="lab")]
+    found = common(
+        link("eth0", master="xsnow0"), bridged, guest, link("eth0.5", "10.2.0.N", kind="vlan", link="eth0"), *inside
+    )
+    assert found == ["10.0.0.0/24"]
+    bond = [link("bond0", kind="bond", master="xsnow0"), *(link(name, master="bond0") for name in ("eth0", "eth1"))]
+    assert common(*bond, bridged, link("eth2", "10.2.0.N")) == ["10.0.0.0/24", "10.2.0.0/24"]
+    two = [link(name, master="xsnow0") for name in ("eth0", "eth1")]
+    assert common(*two, bridged, link("eth2", "10.2.0.N")) == ["10.0.0.0/24", "10.2.0.0/24"]
 
 
 def test_a_card_is_told_by_itself() -> None:

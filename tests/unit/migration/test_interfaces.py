@@ -125,6 +125,11 @@ REFUSED = {
         "    gateway", "    up echo 1 > /proc/sys/net/ipv4/conf/ens3/arp_filter\n    gateway"
     ),
     "in a bond": STOCK + "\niface bond0 inet manual\n    bond-slaves ens3 ens5\n",
+    "in a bond by its own word": STOCK.replace("    gateway", "    bond-master bond0\n    gateway"),
+    "primary of a bond": STOCK + "\niface bond0 inet manual\n    bond-slaves none\n    bond-primary ens3 ens5\n",
+    "in a switch": STOCK + "\niface br1 inet manual\n    ovs_type OVSBridge\n    ovs_ports ens3\n",
+    "under a tunnel": STOCK + "\niface vx0 inet manual\n    vxlan-id 5\n    vxlan-physdev ens3\n",
+    "mapping by a pattern": STOCK + "\nmapping en*\n    script /x\n",
     "pattern": STOCK + "\nauto /ens*\n",
     "mapping": STOCK + "\nmapping ens3\n    script /x\n",
     "rename": STOCK + "\nrename ens3=lan\n",

@@ -15,7 +15,7 @@ from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration.packages import server_packages
 from snowha.migration.servers import boot, logins, software
 from snowha.migration.servers.boot import wait_for_xen
-from snowha.migration.servers.settings import with_save_empty
+from snowha.migration.servers.settings import saved_by_xendomains, with_save_as_before, with_save_empty
 from snowha.xen import xl
 
 
@@ -33,6 +33,44 @@ from snowha.xen import xl
 )
 def test_it_becomes_empty(before: str, after: str) -> None:
     assert with_save_empty(before) == after
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        "",
+        "A=1\n",
+        "A=1",
+        "XENDOMAINS_SAVE=/x\nA=1\n",
+        "  export XENDOMAINS_SAVE=/x # where\nA=1\n",
+        'XENDOMAINS_SAVE=""\nXENDOMAINS_SAVE="/x"\n',
+        "if true; then XENDOMAINS_SAVE=/x; fi\n",
+    ],
+)
+def test_it_is_taken_back_however_it_was_set(original: str) -> None:
+    """`snow ha undo` left it empty, and ended with an error where it had not been set at all."""
+    assert with_save_as_before(with_save_empty(original), original) == original
+    changed = with_save_empty(original).rstrip("\n") + "\nMORE=1\n"
+    back = with_save_as_before(changed, original)
+    assert back.endswith("MORE=1\n") and saved_by_xendomains(back) == saved_by_xendomains(original)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("XENDOMAINS_SAVE=''\n", ""),
+        ('XENDOMAINS_SAVE="" # none\n', ""),
+        ("export XENDOMAINS_SAVE=\n", ""),
+        ('XENDOMAINS_SAVE=""\nXENDOMAINS_SAVE=/x\n', "'/x'"),
+        ("XENDOMAINS_SAVE=/x\nXENDOMAINS_SAVE=\n", ""),
+        ("A=1\n", "default folder"),
+        ("D=/x\nXENDOMAINS_SAVE=$D/y\n", "'/x/y'"),
+        ("[ -d /x ] && XENDOMAINS_SAVE=/x\n", "condition"),
+    ],
+)
+def test_where_domains_are_saved_is_what_the_shell_says(text: str, said: str) -> None:
+    """The first of two lines was taken, of which the shell takes the last: a domain would have come back beside Pacemaker's."""
+    assert (said in saved_by_xendomains(text)) if said else saved_by_xendomains(text) == ""
 
 
 @pytest.mark.parametrize("text", ["XENDOMAINS_SAVE=\n", 'XENDOMAINS_SAVE=""\n', "XENDOMAINS_SAVE=''\n"])

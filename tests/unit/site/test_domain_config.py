@@ -311,6 +311,8 @@ def test_a_kernel_in_the_domains_own_disk_is_none_that_the_server_must_have(more
 def test_numbers_are_read_as_c_does() -> None:
     assert read(CONFIG + "memory = '0x100'\n").memory_mib == 256
     assert read(CONFIG + "memory = 010\n").memory_mib == 8
+    assert read(CONFIG + "memory = ' 0X10'\n").memory_mib == 16
+    assert read(CONFIG + "memory = '+256'\n").memory_mib == 256
     with pytest.raises(InputError, match=r"\+="):
         read(CONFIG + "memory += 1\n")
 
@@ -320,7 +322,22 @@ def test_addresses_are_split_once_without_their_prefix_lengths() -> None:
     assert read(CONFIG + vif).addresses == ("10.1.0.5", "192.0.2.6")
 
 
-@pytest.mark.parametrize("second", ["0xca02", "51714", "d0p2", "xvda2"])
+@pytest.mark.parametrize("mac", ["0:16:3e:1:2:3", "00-16-3e-01-02-03", "00:16:3e:01:02:03"])
+def test_a_mac_address_is_read_as_xl_reads_it(mac: str) -> None:
+    """Its domain was refused, and two cards with one address would not have been seen."""
+    assert read(f"{CONFIG}vif = [ 'bridge=br0, mac={mac}' ]\n").vifs == (Vif("br0", "00:16:3e:01:02:03"),)
+
+
+@pytest.mark.parametrize("vif", ["bridge = br0", "00:16:3e:00:00:01,bridge=br0", "bridge=br0, ip", "Bridge=br0"])
+def test_a_word_of_a_vif_that_xl_ignores_is_refused(vif: str) -> None:
+    """The card would be on xl.conf's bridge, and the servers be given another one."""
+    with pytest.raises(InputError, match="xl ignores") as caught:
+        read(f"{CONFIG}vif = [ '{vif}' ]\n")
+    assert caught.value.where == "debian.cfg:34" and caught.value.remedy
+    assert read(CONFIG + "vif = [ 'bridge=br0,,mtu=9000, ' ]\n").vifs == (Vif("br0"),)
+
+
+@pytest.mark.parametrize("second", ["0xca02", "0XCA02", "51714", "d0p2", "xvda2"])
 def test_one_device_under_two_names_is_two_disks_on_one(second: str) -> None:
     with pytest.raises(InputError, match="two disks are"):
         read(CONFIG + f"disk += [ '/x,,{second}' ]\n")

@@ -103,3 +103,4 @@ def test_one_error_names_every_reason_to_stop_with_its_own_remedy() -> None:
 def test_a_volume_has_one_key_under_both_its_names() -> None:
     assert image_key("/dev/mapper/snow_vg-deploy01--disk") == image_key("/dev/snow_vg/deploy01-disk")
     assert image_key("/dev/mapper/my--vg-a") == "/dev/my-vg/a"
+    assert image_key("/dev/disk/by-id/dm-name-my--vg-a") == "/dev/my-vg/a"

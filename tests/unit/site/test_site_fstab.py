@@ -18,6 +18,11 @@ TEXT = """\
 nfs01:/export/sNow\t/sNow/  nfs4 vers=4.2,hard 0 0
 nfs01:/export/my\\040home /home nfs defaults
 nfs01:/export/other /other nfs defaults # a comment
+nfs01:/export/signed /signed nfs ro -1 +2
+nfs01:/export/words /words nfs ro x y
+nfs01:/export/digits /digits nfs ro \u0663 0
+nfs01:/export/windows /windows nfs ro 0 0\r
+nfs01:/export/windows2 /windows2 nfs\r
 tmpfs /run/x tmpfs
 none
 """
@@ -34,8 +39,8 @@ def test_comments_may_be_indented_and_a_slash_at_the_end_does_not_count() -> Non
 @pytest.mark.needs("findmnt")
 def test_findmnt_reads_the_same(tmp_path: Path) -> None:
     file = tmp_path / "fstab"
-    file.write_text(TEXT)
-    words = ["findmnt", "--tab-file", str(file), "--json", "--list", "--output", "SOURCE,TARGET,FSTYPE,OPTIONS"]
+    file.write_text(TEXT, newline="")
+    words = ["findmnt", "--tab-file", str(file), "--json", "--list", "--output", "SOURCE,TARGET,FSTYPE"]
     rows = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["filesystems"]
     theirs = [(row["source"], row["target"].rstrip("/") or "/", row["fstype"]) for row in rows]
     assert [(entry.source, entry.target, entry.fstype) for entry in parse(TEXT)] == theirs

@@ -300,6 +300,12 @@ COMMANDS = [
     "exec 3>/dev/null\nX=1\n", "Y=$(X=1)\n", "(X=1)\n", "{ X=1; }\n", "alias f=g\nX=1\n", "set -- a b\nX=1\n", "X=a;Y=b\n",
     "X=1 Y=2\n", "export -n X\n", "declare X\n", "typeset X=5\n", "let X+=1\n",
     "let X=1\nX[3]=q\nX=4\n", "let X=1\nX+=( q )\nX=4\n",
+    "X=a>/dev/null\n", "X=1 2>/dev/null\n", ">/dev/null X=1\n", "<<<a X=1 Y=2 >&2\n", "X=1 <<END\nX=in\nEND\nY=2\n",
+    ">/dev/null export X=2\n", "X=1 2>&1 | cat\n", "exec {X}</dev/null\n", "X=1 {Y}</dev/null\n", "X=1 &>/dev/null\n",
+    "builtin export X=3\n", "command export X=3 Y\n", "\\export X=3\n", "'declare' -i X=1+1\n", "X=2 export Y=1\n",
+    "command readonly X=3\nX=4\n", "declare -n X=Y\nY=1\nX=2\n", "declare -n X=Y\nX=2\nX=3\nY=4\n", "local X=1\n",
+    "declare -A X=(a 1 b 2)\n", "declare -A Y\nY=(a 1)\n", "X=(1 2)\nX[-1]=3\n", "X=([-1]=3)\n", "wait -p X\n", "wait\nX=1\n",
+    "trap 'X=3' RETURN\nX=1\n", "trap 'X=3' EXIT\nX=1\n",
 ]  # fmt: skip
 
 

@@ -81,7 +81,7 @@ if command -v unattended-upgrade > /dev/null; then
     apt-config dump APT::Periodic::Unattended-Upgrade 2> /dev/null
     apt-config dump Unattended-Upgrade::Package-Blacklist 2> /dev/null
 fi
-cat /etc/needrestart/needrestart.conf /etc/needrestart/conf.d/*.conf 2> /dev/null | grep '^[[:space:]]*$nrconf{restart}'
+cat /etc/needrestart/needrestart.conf /etc/needrestart/conf.d/*.conf 2> /dev/null | grep -E "^[[:space:]]*[$]nrconf[{]['\"]?restart['\"]?[}]"
 end 0
 begin shared; [ ! -w /sNow ] || printf '/sNow\n'; end 0
 begin space

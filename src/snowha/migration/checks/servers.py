@@ -9,6 +9,7 @@ from snowha.errors import SiteError
 from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, ServerFacts
 from snowha.migration.packages import server_packages
+from snowha.migration.servers import settings
 from snowha.site.model import Site
 from snowha.site.rules import Finding
 
@@ -44,7 +45,7 @@ def _upgrades(server: ServerFacts) -> Iterator[Finding]:
             message = f"unattended-upgrades would replace {', '.join(touched)} under running domains"
             yield found("unattended-upgrades", server.name, message)
     # the last setting counts
-    restarts = re.findall(r"^\s*\$nrconf\{restart\}\s*=\s*['\"](\w)", server.upgrades, re.MULTILINE)
+    restarts = re.findall(r"^\s*\$nrconf\{['\"]?restart['\"]?\}\s*=\s*['\"](\w)", server.upgrades, re.MULTILINE)
     if restarts[-1:] == ["a"]:
         yield found(
             "unattended-upgrades",
@@ -142,14 +143,8 @@ def _logins(facts: Facts) -> Iterator[Finding]:
 
 
 def _boot(server: ServerFacts) -> Iterator[Finding]:
-    if server.xendomains is not None:
-        match = re.search(r"^XENDOMAINS_SAVE=(.*)$", server.xendomains, re.MULTILINE)
-        value = match[1].strip().strip("\"'") if match else None
-        if value != "":
-            shown = (
-                f"XENDOMAINS_SAVE is {value}" if value else "XENDOMAINS_SAVE is not set, which means a default folder"
-            )
-            yield found("xendomains-save", f"{server.name}:/etc/default/xendomains", shown)
+    if server.xendomains is not None and (said := settings.saved_by_xendomains(server.xendomains)):
+        yield found("xendomains-save", f"{server.name}:{settings.XENDOMAINS}", said)
     for unit in ("corosync.service", "pacemaker.service"):
         if unit in server.units and server.units[unit].enabled == "enabled":
             yield found("starts-at-boot", server.name, f"{unit.removesuffix('.service')} starts at boot")

@@ -530,6 +530,7 @@ PERIODIC = 'APT::Periodic::Unattended-Upgrade "1";\n'
         (PERIODIC.replace("1", "0"), False),
         ("$nrconf{restart} = 'a';\n", True),
         ("$nrconf{restart} = 'a';\n$nrconf{restart} = 'l';\n", False),
+        ("$nrconf{'restart'} = \"a\";\n", True),
         ("", False),
     ],
 )
