@@ -226,8 +226,9 @@ def of_storage() -> list[Break]:
         Break(
             "unattended-upgrades",
             "snow02",
-            "echo 'APT::Periodic::Unattended-Upgrade \"1\";' > /etc/apt/apt.conf.d/99zz",
-            "rm /etc/apt/apt.conf.d/99zz",
+            "echo 'APT::Periodic::Unattended-Upgrade \"1\";' > /etc/apt/apt.conf.d/99zz; "
+            "ln -s /bin/true /usr/bin/unattended-upgrade",
+            "rm /etc/apt/apt.conf.d/99zz /usr/bin/unattended-upgrade",
         ),
         Break(
             "writable-by-others",

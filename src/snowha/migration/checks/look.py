@@ -35,8 +35,8 @@ from snowha.operations import leases
 from snowha.site.image_names import image_paths
 from snowha.xen.leases import Lease, Leases
 
-HOLD_S = 3
-"""Seconds that the lock is held: long enough for a busy server to try it meanwhile."""
+HOLD_S = (3, 15)
+"""Seconds that the lock is held, at the first and the second time: long enough for a busy server to try it meanwhile."""
 # What is locked must be there already: `<>` would make it.
 _LOCK = read_only_script("""\
 [ -f "$1" ] || exit 3
@@ -90,7 +90,9 @@ def gather_facts(ground: Ground, passwords: Mapping[str, str], *, askers: list[H
         bmcs = {name: future.result() for name, future in asked.items()}
         answers, records = leased.result()
         floating = {name: future.result() for name, future in answered.items()}
-    return Facts(servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating, ground.definition)
+    return Facts(
+        servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating, ground.definition
+    )
 
 
 def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
@@ -230,14 +232,25 @@ def _ask_bmc(askers: list[Host], name: str, ground: Ground, passwords: Mapping[s
         return BmcFact("refused", error.message.splitlines()[0])
 
 
-def locks(hosts: list[Host], path: str, *, hold_s: int = HOLD_S) -> tuple[Locks, str]:
+def locks(hosts: list[Host], path: str, *, hold_s: Sequence[int] = HOLD_S) -> tuple[Locks, str]:
     """Whether a lock that one server holds keeps the other out. snow.conf is locked, which nothing else locks; it is
     opened and not written.
 
-    Only an answer that came while the lock was held for certain counts: it is held for ``hold_s`` after the question.
+    Only an answer that came while the lock was held for certain counts: it is held for the first of ``hold_s`` after the question.
+    A server that takes longer, since much goes on there, is asked again with the next.
     """
+    found: tuple[Locks, str] = ("unknown", "")
+    for seconds in hold_s:
+        found, slow = _locks(hosts, path, seconds)
+        if not slow:
+            break
+    return found
+
+
+def _locks(hosts: list[Host], path: str, hold_s: int) -> tuple[tuple[Locks, str], bool]:
+    """The same, asked once; and whether the answer came too late."""
     if len(hosts) < 2:
-        return "unknown", "it takes two servers that answer"
+        return ("unknown", "it takes two servers that answer"), False
     holder, other = hosts
     taken = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="lock") as pool:
@@ -253,16 +266,18 @@ def locks(hosts: list[Host], path: str, *, hold_s: int = HOLD_S) -> tuple[Locks,
         taken.wait(40)
         try:
             if holding.done() and not holding.result().stdout.startswith("locked"):
-                return "unknown", f"{holder.name} cannot lock {path}"
+                return ("unknown", f"{holder.name} cannot lock {path}"), False
             said = other.run(["sh", "-c", _TRY, "sh", path], check=False, timeout=20).stdout.strip()
             in_time = time.monotonic() - asked < hold_s
         except SnowError as error:
-            return "unknown", error.message.splitlines()[0]
+            return ("unknown", error.message.splitlines()[0]), False
     if said == "held":
-        return "work", ""
+        return ("work", ""), False
     if said == "got" and in_time:
-        return "broken", f"{other.name} got a lock on {path} that {holder.name} held"
-    return "unknown", f"{other.name} was too slow to try" if said == "got" else f"{other.name} cannot lock {path}"
+        return ("broken", f"{other.name} got a lock on {path} that {holder.name} held"), False
+    if said == "got":
+        return ("unknown", f"{other.name} was too slow to try"), True
+    return ("unknown", f"{other.name} cannot lock {path}"), False
 
 
 __all__ = ["asked_names", "asked_paths", "asked_tools", "gather_facts"]

@@ -256,9 +256,9 @@ def test_locks_of_a_file_system_on_which_they_work(tmp_path: Path) -> None:
     file = tmp_path / "snow.conf"
     file.write_text("x")
     before = file.stat().st_mtime_ns
-    assert look.locks([LocalHost("snow01"), LocalHost("snow02")], str(file), hold_s=1) == ("work", "")
+    assert look.locks([LocalHost("snow01"), LocalHost("snow02")], str(file), hold_s=(1,)) == ("work", "")
     assert (file.read_text(), file.stat().st_mtime_ns) == ("x", before)
-    assert look.locks([LocalHost("snow01"), LocalHost("snow02")], str(tmp_path / "no"), hold_s=1)[0] == "unknown"
+    assert look.locks([LocalHost("snow01"), LocalHost("snow02")], str(tmp_path / "no"), hold_s=(1,))[0] == "unknown"
     assert not (tmp_path / "no").exists()
 
 
@@ -269,8 +269,10 @@ def test_a_lock_that_both_servers_get_is_a_stop_only_if_it_was_held_for_certain(
         return Completed(tuple(argv), 0, "locked\n", "")
 
     holder, other = Scripted("snow01", hold), Scripted("snow02", said("got\n"))
-    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=60)[0] == "broken"
-    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=0)[0] == "unknown"
+    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=(60,))[0] == "broken"
+    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=(0,))[0] == "unknown"
+    # asked again with more time
+    assert look.locks([holder, other], "/sNow/etc/snow.conf", hold_s=(0, 60))[0] == "broken"
 
 
 def test_the_first_server_that_answers_is_asked_for_what_there_is_once(monkeypatch: pytest.MonkeyPatch) -> None:
