@@ -236,8 +236,8 @@ def locks(hosts: list[Host], path: str, *, hold_s: Sequence[int] = HOLD_S) -> tu
     """Whether a lock that one server holds keeps the other out. snow.conf is locked, which nothing else locks; it is
     opened and not written.
 
-    Only an answer that came while the lock was held for certain counts: it is held for the first of ``hold_s`` after the question.
-    A server that takes longer, since much goes on there, is asked again with the next.
+    Only an answer that came while the lock was held for certain counts: it is held for the first of ``hold_s`` after the
+    question. A server that takes longer, since much goes on there, is asked again with the next.
     """
     found: tuple[Locks, str] = ("unknown", "")
     for seconds in hold_s:
