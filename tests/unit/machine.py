@@ -29,6 +29,7 @@ INSTALLED = {
     "gcc": "gcc",
     "mke2fs": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "qemu-img": "qemu-utils",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
@@ -45,8 +46,8 @@ UNPACKED = {
     "sshd": "openssh-server",
     "xfs_repair": "xfsprogs",
 }
-"""These bring services with them, or are one: corosync, pacemaker-cli-utils needs it and pacemaker, ifupdown configures the network
-at boot.
+"""These bring services with them, or are one: corosync, pacemaker-cli-utils needs it and pacemaker, ifupdown configures the
+network at boot.
 
 The name of the package with Xen's parsers has Xen's version in it, which each release of Debian has its own of: what stands
 here is a regular expression for apt-get(8).
