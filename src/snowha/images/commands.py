@@ -1,4 +1,5 @@
-"""The command line: ``copy SOURCE TARGET``, ``freshen ORIGIN STORE TARGET``, ``verify TARGET``, ``map SOURCE``, ``wait FILE``.
+"""The command line: ``copy SOURCE TARGET``, ``convert SOURCE TARGET``, ``freshen ORIGIN STORE TARGET``, ``verify TARGET``,
+``map SOURCE``, ``wait FILE``.
 
 Several verbs, each with its words, may stand behind each other with a ``+`` between them. They are carried out in that order,
 up to the first that fails; the last event of each has its ``number``, from 0 on. So whoever shuts a domain down can have
@@ -18,10 +19,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import await_word, check, engine, events, freshen, lease, workers
+from . import await_word, check, convert, engine, events, freshen, lease, workers
 from .bring import NOTHING_PROVEN, Proven
 from .errors import ImageError, Interrupted
 from .job import Options
+from .qemu_img import DRIVERS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,13 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    targets = [words.target for words in verbs if getattr(words, "lease", "") and not getattr(words, "preview", False)]
+    targets = [words.target for words in verbs if getattr(words, "lease", "") and _writes_image(words)]
     try:
         # for all verbs at once, ahead of the first: a domain may be off when the later ones are run
         with lease.held(next((words.lease for words in verbs if getattr(words, "lease", "")), ""), targets):
             return next((code for code in map(_run, verbs, range(len(verbs))) if code), 0)
     except ImageError as error:
         return _tell(error, json=verbs[0].json)
+
+
+def _writes_image(words: argparse.Namespace) -> bool:
+    return not getattr(words, "preview", False) and not getattr(words, "into", "")
 
 
 def split(argv: Sequence[str]) -> list[list[str]]:
@@ -84,6 +90,15 @@ def _tell(error: ImageError, *, json: bool) -> int:
 def _copy(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
     with lease.held(words.lease, [], [words.source]):
         return engine.copy(words.source, words.target, report, _options(words))
+
+
+def _convert(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
+    if words.preview:
+        return convert.preview(words.source, words.target, words.out_of)
+    if words.out_of:
+        return convert.to_image(words.source, words.target, words.out_of, report, replace=words.replace)
+    with lease.held(words.lease, [], [words.source]):
+        return convert.from_image(words.source, words.target, words.into, report)
 
 
 def _verify(words: argparse.Namespace, report: events.Report) -> dict[str, Any]:
@@ -173,6 +188,18 @@ def _parser() -> argparse.ArgumentParser:
         "--point", default="", metavar="NAME", help="SOURCE is a snapshot of this name; `freshen` has to follow"
     )
     verb.set_defaults(run=_copy)
+
+    verb = verbs.add_parser(
+        "convert", parents=[common, leasing], help="make an image of a quiet disk in another format, or such a disk of an image"
+    )
+    verb.add_argument("source", help="a file that nobody writes to")
+    verb.add_argument("target", help="a file; if it is an image, TARGET.manifest is written beside it")
+    formats = verb.add_mutually_exclusive_group(required=True)
+    formats.add_argument("--from", dest="out_of", choices=sorted(DRIVERS), default="", help="the format of SOURCE")
+    formats.add_argument("--to", dest="into", choices=sorted(DRIVERS), default="", help="of TARGET, which is replaced")
+    verb.add_argument("--replace", action="store_true", help="even if the image TARGET was written since it was made")
+    verb.add_argument("--preview", action="store_true", help="only say how much there is to do, or why it cannot be done")
+    verb.set_defaults(run=_convert)
 
     verb = verbs.add_parser(
         "freshen",

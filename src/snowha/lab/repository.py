@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
-from snowha.migration.packages import server_packages
+from snowha.migration.packages import CONVERTER, server_packages
 
 
 def write(repository: Path, *, trees: list[Path], release: str, sources: Path, work: Path) -> None:
@@ -29,7 +29,7 @@ def write(repository: Path, *, trees: list[Path], release: str, sources: Path, w
         apt.run(
             [
                 "apt-get", *words, "-o", f"Dir::State::status={tree}/var/lib/dpkg/status",
-                "install", "--download-only", "--no-install-recommends", "-y", *server_packages(release),
+                "install", "--download-only", "--no-install-recommends", "-y", *server_packages(release), CONVERTER,
             ],
             timeout=900,
         )  # fmt: skip

@@ -42,6 +42,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
         reporter.say(f"{name} is off, and stays off")
     answering = [address for address in domain.addresses if runs and live.answers(host, address)]
     disks = [disk for disk in domain.moved_disks if disk.target != targets[disk.vdev]]
+    image_engine.check_convertible(host, disks, targets)
     every = _every_block(host, disks, reporter) if not runs else dict.fromkeys(targets, ())
 
     # from here the domain is away: nothing but the safe points inside may end this, and whatever ends it starts it again
@@ -59,7 +60,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             host,
             name,
             [],
-            [["copy", disk.target, targets[disk.vdev], *every[disk.vdev]] for disk in disks],
+            [image_engine.into_image(disk, targets[disk.vdev], *every[disk.vdev]) for disk in disks],
             shut_down,
             reporter=reporter,
             remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",

@@ -8,17 +8,19 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import absent
 from snowha.migration import leases
 from snowha.plan.step import Reporter
+from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Domain
 from snowha.xen import server_program
 
 
 def files_of(domain: Domain) -> tuple[str, ...]:
-    """What the disks of a config that knows of no leases are written to, and is on no volume."""
+    """What the disks of a config that knows of no leases are written to, and is on no volume. What is converted is made anew
+    beside the old file, and needs none."""
     return tuple(
         disk.target
         for disk in domain.disks
         if disk.access != "r" and disk.script != server_program.SCRIPT and disk.target.startswith("/")
-        if not disk.target.startswith("/dev/")
+        if not disk.target.startswith("/dev/") and disk.format not in CONVERTED
     )
 
 

@@ -13,12 +13,14 @@ from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.images import travel
 from snowha.images.commands import split
 from snowha.plan.step import Reporter
+from snowha.site.disk_spec import CONVERTED
+from snowha.site.model import Disk
 from snowha.xen import server_program
 
 PATH = "/var/lib/snow-ha/images.pyz"
 _HEARS_WITHIN = 30.0
 """Seconds. The engine looks ten times a second, and says every five that it waits still."""
-_LEASING = frozenset({"copy", "freshen", "verify"})
+_LEASING = frozenset({"copy", "convert", "freshen", "verify"})
 _LONGEST = 24 * 3600.0
 
 Event = Mapping[str, Any]
@@ -125,6 +127,28 @@ def run_when_off(
 
     done = run_all(host, [*ahead, ["wait", word], *last], reporter=reporter, look=listen, remedy=remedy)
     return done[len(ahead) + 1 :]
+
+
+def into_image(disk: Disk, image: str, *options: str) -> list[str]:
+    """The verb that makes ``image`` of a disk. ``options``: of a copy, where it is one."""
+    if disk.format in CONVERTED:
+        return ["convert", disk.target, image, "--from", disk.format]
+    return ["copy", disk.target, image, *options]
+
+
+def out_of_image(image: str, disk: Disk, *options: str) -> list[str]:
+    """The verb that brings ``image`` back into the disk that it was made of. ``options``: of a copy, where it is one."""
+    if disk.format in CONVERTED:
+        return ["convert", image, disk.target, "--to", disk.format]
+    return ["copy", image, disk.target, *options]
+
+
+def check_convertible(host: Host, disks: Sequence[Disk], images: Mapping[str, str]) -> None:
+    """Look whether those of ``disks`` that are converted can be, while their domain still runs. ``images``: by vdev.
+
+    The engine must be on ``host``. Raises CommandError with the reason."""
+    looks = [[*into_image(disk, images[disk.vdev]), "--preview"] for disk in disks if disk.format in CONVERTED]
+    run_all(host, looks)
 
 
 def argv(verbs: Sequence[Sequence[str]]) -> list[str]:

@@ -24,6 +24,8 @@ _COMMON = (
     "crmsh",
     "jq",
 )
+CONVERTER = "qemu-utils"
+"""What a server needs as well that has a disk which is converted (images/qemu_img.py)."""
 _FENCE_AGENTS = {"bookworm": "fence-agents", "trixie": "fence-agents-ipmilan"}
 
 

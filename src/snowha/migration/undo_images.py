@@ -169,6 +169,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
             f"Pacemaker has {name}", where=host.name, remedy="snow ha undo takes it out first, without --to"
         )
     way_check.check(host, name, [(disk.target, volume.target) for disk, volume in way.volumes])
+    way_check.check_converter(host, name, [volume for _, volume in way.volumes])
     if not way.is_due and (where := live.places(ground.hosts).get(name, ())) not in ((), (host.name,)):
         raise SiteError(f"{name} runs on {listed(where)}", where=host.name, remedy=f"xl shutdown {name} there")
     if not way.is_due:
@@ -201,7 +202,7 @@ def move_back(ground: Ground, name: str, reporter: Reporter) -> None:
                 host,
                 name,
                 [],
-                [copy_words(host, disk.target, volume.target) for disk, volume in way.volumes],
+                [copy_words(host, disk.target, volume) for disk, volume in way.volumes],
                 shut_down,
                 reporter=reporter,
                 remedy="the domain runs from its image as before; correct this and run it again",
@@ -232,14 +233,15 @@ def check_ways(ground: Ground, names: Sequence[str]) -> None:
     way_check.check_shared(ground.first.name, pairs)
     for name, way in ways.items():
         way_check.check(ground.first, name, pairs[name])
+        way_check.check_converter(ground.first, name, [volume for _, volume in way.volumes])
         check_xl_reads(ground.first, name, ground.site.domain(name).config, way.now, way.then)
 
 
-def copy_words(host: Host, image: str, source: str) -> list[str]:
+def copy_words(host: Host, image: str, source: Disk) -> list[str]:
     """A file that the image was copied from is replaced when the copy is verified: it holds what the domain had before."""
-    facts = stat(host, source)
+    facts = stat(host, source.target)
     is_file = facts is not None and facts.kind.startswith("regular")
-    return ["copy", image, source, *(["--replace"] if is_file else [])]
+    return image_engine.out_of_image(image, source, *(["--replace"] if is_file else []))
 
 
 def _refuse_in_use(ground: Ground, name: str, images: tuple[str, ...]) -> None:

@@ -100,6 +100,8 @@ def move(ground: Ground, name: str, wish: Wish, reporter: Reporter, tried: movin
     moving.lease_in_place(host, domain, targets, reporter)
     moving.check_xl_reads(host, name, ground.site.domain(name).config, text, changed)
 
+    image_engine.check_convertible(host, to_move, targets)
+
     answering = [address for address in domain.addresses if live.answers(host, address)]
     with_snapshot, at_rest = warm_disks.by_way(host, to_move, found, targets)
     try:

@@ -36,7 +36,7 @@ class Rest:
 
     @property
     def copy(self) -> list[str]:
-        return ["copy", self.disk.target, self.target]
+        return image_engine.into_image(self.disk, self.target)
 
 
 def snapshots_of(host: Host, domain: Domain, found: Sequence[Volume]) -> list[Volume]:

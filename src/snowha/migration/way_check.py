@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import FileFacts, stat
+from snowha.hosts.reading import read_only_script
+from snowha.migration.packages import CONVERTER
+from snowha.site.disk_spec import CONVERTED
+from snowha.site.model import Disk
 from snowha.site.names import listed
 from snowha.site.rules import image_key
 
@@ -46,6 +50,21 @@ def check(host: Host, name: str, pairs: Pairs) -> None:
             needed[folder] = needed.get(folder, 0) + (size or 0)
     for folder, size in needed.items():
         _check_room(host, name, folder, size)
+
+
+# Without it the domain would be down, and no image brought back.
+_CONVERTER = read_only_script("command -v qemu-img > /dev/null")
+
+
+def check_converter(host: Host, name: str, disks: Iterable[Disk]) -> None:
+    """Raise SiteError if one of the ``disks`` that images of ``name`` belong into is made by a program that is not there."""
+    kinds = sorted({disk.format for disk in disks} & CONVERTED)
+    if kinds and not host.run(["sh", "-c", _CONVERTER], check=False).ok:
+        raise SiteError(
+            f"{name} ran from a disk in the format {kinds[0]}, and there is no qemu-img to make one of its image",
+            where=host.name,
+            remedy=f"apt-get install --no-install-recommends {CONVERTER}",
+        )
 
 
 def check_shared(where: str, pairs: Mapping[str, Pairs]) -> None:

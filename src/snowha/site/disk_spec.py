@@ -20,6 +20,8 @@ OUR_SCRIPT = "block-snow"
 _XEN_SCRIPTS = ("block", "/etc/xen/scripts/block")
 """What libxl takes where a disk names no script."""
 
+CONVERTED = frozenset({"qcow2", "vhd"})
+"""Formats of which an image is made, and which one is made of again on the way back (images/convert.py)."""
 _FORMATS = ("raw", "qcow", "qcow2", "qed", "vhd", "empty")
 _ACCESS: dict[str, Literal["r", "w"]] = {"r": "r", "ro": "r", "w": "w", "rw": "w", "": "w"}
 _BACKEND_TYPES = ("phy", "tap", "qdisk", "standalone")
@@ -79,17 +81,19 @@ def render_disk(disk: Disk) -> str:
 def unmovable(disk: Disk) -> tuple[str, str] | None:
     """Why the bytes behind ``disk`` cannot become an image that our script attaches, with the remedy; None if they can.
 
-    An image holds what the domain sees, byte for byte, and is attached by dom0's own block backend.
+    An image holds what the domain sees, byte for byte, and is attached by dom0's own block backend. For that qcow2 and VHD are
+    converted.
     """
     if not disk.is_moved:
         return None
     by_hand = "take the domain out of ha.toml, or change its config by hand first"
-    if disk.format != "raw":
+    if disk.format in CONVERTED and disk.target.startswith("/dev/"):
+        return f"is in the format {disk.format} on a device, of which no image is made", by_hand
+    if disk.format not in CONVERTED | {"raw"}:
         raw = f"{disk.target.removesuffix(f'.{disk.format}')}.raw"
-        kind = {"vhd": "vpc"}.get(disk.format, disk.format)
         return (
             f"is in the format {disk.format}, which is not copied: the image must hold what the domain sees",
-            f"shut the domain down, `qemu-img convert -p -f {kind} -O raw {disk.target} {raw}`, write format=raw and "
+            f"shut the domain down, `qemu-img convert -p -f {disk.format} -O raw {disk.target} {raw}`, write format=raw and "
             f"target={raw} in its config, start it, then run this again",
         )
     if disk.script not in (None, OUR_SCRIPT, *_XEN_SCRIPTS):

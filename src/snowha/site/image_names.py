@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from posixpath import dirname, join
 
+from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Disk, Domain
 from snowha.site.rules import Finding, image_key
 
@@ -22,17 +23,17 @@ migration/undo_images.py)."""
 def image_paths(domain: Domain, images: str) -> dict[str, str]:
     """Where the image of each disk that is moved belongs, by vdev; ``images`` is the site's folder of images.
 
-    A disk that is in the domain's folder already is its own image. The rest follows from the config alone: each run, and the
-    way back, come to the same names.
+    A disk that is in the domain's folder already is its own image, unless it is to be converted. The rest follows from the config
+    alone: each run, and the way back, come to the same names.
     """
     folder = join(images, domain.name)
     found: dict[str, str] = {}
     wanted: list[tuple[Disk, str]] = []
     for disk in domain.moved_disks:
-        if dirname(disk.target) == folder:
+        if dirname(disk.target) == folder and disk.format not in CONVERTED:
             found[disk.vdev] = disk.target
         else:
-            wanted.append((disk, disk.name))
+            wanted.append((disk, _base(disk)))
     counts = Counter(name for path in found.values() for name in _folded(path))
     counts.update(name for _, base in wanted for name in _folded(join(folder, base)))
     for disk, base in wanted:
@@ -41,6 +42,11 @@ def image_paths(domain: Domain, images: str) -> dict[str, str]:
             path = f"{path}-{disk.vdev}"
         found[disk.vdev] = path
     return {disk.vdev: found[disk.vdev] for disk in domain.moved_disks}
+
+
+def _base(disk: Disk) -> str:
+    """What is converted has another name than what it was converted from: ``web.qcow2`` becomes ``web.raw``."""
+    return f"{disk.name.removesuffix(f'.{disk.format}')}.raw" if disk.format in CONVERTED else disk.name
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ class SimulatedHost:
         self.kept: dict[str, list[tuple[str, bytes, str]]] = {}
         self.installed = False
         """Whether every package is there."""
+        self.programs = {"qemu-img"}
+        """What ``command -v`` finds."""
         self.enabled = True
         """Whether Corosync and Pacemaker start at boot."""
 
@@ -196,6 +198,8 @@ class SimulatedHost:
             return self._file(call)
         if words[0] == "env":
             words = words[2:]
+        if words[:2] == ["sh", "-c"] and words[2].startswith("command -v "):
+            return (0 if words[2].split()[2] in self.programs else 1), ""
         if words[:2] == ["sh", "-c"]:
             if words[2] == server_program.LINK:
                 self.links[words[5]] = words[4]
@@ -332,6 +336,17 @@ class SimulatedHost:
                         self.world.disks[target] = self.world.disks[source]
                         size = len(self.world.disks[source])
                         events = [{"event": "done", "verified": True, "bytes": size, "number": number}]
+                case ["convert", source, target, way, kind, *preview, "--lease", server_program.PATH, "--json"]:
+                    found = self.world.disks[source]
+                    if not preview and way == "--from":
+                        assert not self.world.leases.take(source, target, target not in self.world.disks, self.world.running)
+                    if not preview:
+                        assert not self.world.running, "a disk in use is converted"
+                        self.world.log.append((self.name, f"convert {source} {target}"))
+                        # what a domain sees in it, in the place of qemu-img's own bytes
+                        mark = f"{kind}:".encode()
+                        self.world.disks[target] = found.removeprefix(mark) if way == "--from" else mark + found
+                    events = [{"event": "plan" if preview else "done", "verified": True, "bytes": len(found), "number": number}]
                 case _:
                     raise AssertionError(verb)
             for event in events:

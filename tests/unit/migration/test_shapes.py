@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from listener import Listener
@@ -11,7 +12,7 @@ from simulated import DOMAINS, SimulatedHost, World, config, single_server
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts.playback import PlaybackHost
-from snowha.migration import cold, moving, snapshots, undo_images, warm, warm_disks
+from snowha.migration import cold, moving, servers, snapshots, undo_images, warm, warm_disks
 from snowha.migration.ground import Ground, look_at_domains, read_domains
 from snowha.site import domain_config
 from snowha.xen import xl
@@ -60,7 +61,8 @@ def test_a_disk_that_names_xens_own_script_is_a_disk_like_any_other(script: str)
 
 @pytest.mark.parametrize(
     "disk",
-    ["format=qcow2,file:/srv/d1.qcow2,xvdc,w", "tap:vhd:/srv/d1.vhd,xvdc,w", "backend=stor,vdev=xvdc,target=/dev/vg/x"],
+    ["format=qed,file:/srv/d1,xvdc,w", "tap:qcow:/srv/d1.qcow,xvdc,w", "backend=stor,vdev=xvdc,target=/dev/vg/x"]
+    + ["format=qcow2,vdev=xvdc,target=/dev/vg/x"],
 )
 def test_what_cannot_be_moved_is_said_before_the_domain_is_shut_down(disk: str) -> None:
     ground, world, _ = with_disks(f"'{disk}'")
@@ -68,6 +70,51 @@ def test_what_cannot_be_moved_is_said_before_the_domain_is_shut_down(disk: str) 
         cold.move(ground, "deploy01", {}, Listener())
     assert "xvdc" in str(caught.value) and caught.value.remedy
     assert world.log == [] and world.running == {"deploy01": "snow01"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("qcow2", "format=qcow2,file:/srv/d1.qcow2,xvdc,w"),
+        ("qcow2", "format=qcow2,vdev=xvdc,access=rw,target=/sNow/domains/deploy01/d1.qcow2"),
+        ("vhd", "tap:vhd:/srv/d1.vhd,xvdc,w"),
+    ],
+)
+def test_a_disk_in_a_format_of_its_own_becomes_an_image_and_one_of_its_kind_again(kind: str, spec: str) -> None:
+    """Its bytes were copied as they are, and attached as raw. What was written to the image since is in the disk afterwards."""
+    ground, world, _ = with_disks(f"'{spec}'")
+    before, source = world.shared[DEPLOY], spec.replace("target=", ":").replace(",xvdc,w", "").split(":")[-1]
+    world.disks[source] = f"{kind}:content".encode()
+    cold.move(ground, "deploy01", {}, Listener())
+    assert world.disks["/sNow/domains/deploy01/d1.raw"] == b"content"
+    assert world.disks[source] == f"{kind}:content".encode()
+    text = world.shared[DEPLOY][0].decode()
+    assert "format=raw,vdev=xvdc,access=rw,script=block-snow,target=/sNow/domains/deploy01/d1.raw" in text
+    assert moving.missing(ground, "deploy01") is None
+    world.disks["/sNow/domains/deploy01/d1.raw"] = b"written"
+    undo_images.move_back(ground, "deploy01", Listener())
+    assert world.disks[source] == f"{kind}:written".encode()
+    assert world.shared[DEPLOY] == before and world.running == {"deploy01": "snow01"}
+
+
+def test_without_qemu_img_there_is_no_way_back_and_that_is_said_while_the_domain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ground, world, hosts = with_disks("'format=qcow2,vdev=xvdc,target=/srv/d1.qcow2'")
+    world.disks["/srv/d1.qcow2"] = b"qcow2:content"
+    cold.move(ground, "deploy01", {}, Listener())
+    hosts[0].programs -= {"qemu-img"}
+    world.log.clear()
+    with pytest.raises(SiteError, match="no qemu-img"):
+        undo_images.move_back(ground, "deploy01", Listener())
+    assert world.log == [] and world.running == {"deploy01": "snow01"}
+
+
+def test_only_a_server_with_such_a_disk_gets_what_converts_it() -> None:
+    for disks, wanted in (("'format=qcow2,vdev=xvdc,target=/srv/d1.qcow2'", True), ("'/srv/d1.img,,xvdc'", False)):
+        ground, _, hosts = with_disks(disks)
+        ground = replace(ground, site=replace(ground.site, domains=read_domains(hosts[0], DOMAINS, ["deploy01"])))
+        steps = {step.id: step for step in servers.steps(ground)}
+        assert ("qemu-utils" in str(steps["servers.packages.snow01"].check)) == wanted
+        assert all("qemu-utils" not in str(step.check) for name, step in steps.items() if name != "servers.packages.snow01")
 
 
 def test_a_manifest_that_names_another_volume_ends_the_way_back() -> None:

@@ -16,6 +16,7 @@ from snowha.images.job import Options
 from snowha.migration import undo, undo_images, way_check
 from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
+from snowha.site.model import Disk
 
 PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
 VOLUME, IMAGE = "/dev/snow_vg/deploy01-disk", "/sNow/domains/deploy01/deploy01-disk"
@@ -124,14 +125,15 @@ def test_a_file_that_a_domain_ran_from_is_a_way_back(tmp_path: Path) -> None:
     source.chmod(0o640)
     host = LocalHost()
     way_check.check(host, "deploy01", [(str(image), str(source))])
-    words = undo_images.copy_words(host, str(image), str(source))
+    disk = Disk("", str(source), "xvda")
+    words = undo_images.copy_words(host, str(image), disk)
     assert words == ["copy", str(image), str(source), "--replace"]
     copy(words[1], words[2], lambda event: None, Options(replace=True))
     assert source.read_bytes() == image.read_bytes()
     assert source.stat().st_mode & 0o7777 == 0o640
     source.unlink()
     way_check.check(host, "deploy01", [(str(image), str(source))])
-    assert undo_images.copy_words(host, str(image), str(source)) == ["copy", str(image), str(source)]
+    assert undo_images.copy_words(host, str(image), disk) == ["copy", str(image), str(source)]
 
 
 @pytest.mark.parametrize(

@@ -346,10 +346,13 @@ def test_one_device_under_two_names_is_two_disks_on_one(second: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("format=qcow2,vdev=xvda2,target=/srv/d1.qcow2", "qcow2"),
-        ("format=qcow2,file:/srv/d1.qcow2,xvda2,w", "qcow2"),
-        ("tap:qcow2:/srv/d1.qcow2,xvda2,w", "qcow2"),
-        ("vhd:/srv/d1.vhd,xvda2,w", "vhd"),
+        ("format=qcow2,vdev=xvda2,target=/dev/vg/d1", "qcow2 on a device"),
+        ("format=vhd,phy:/dev/vg/d1,xvda2,w", "vhd on a device"),
+        ("format=qcow2,vdev=xvda2,target=/srv/d1.qcow2", ""),
+        ("format=qcow2,file:/srv/d1.qcow2,xvda2,w", ""),
+        ("tap:qcow2:/srv/d1.qcow2,xvda2,w", ""),
+        ("vhd:/srv/d1.vhd,xvda2,w", ""),
+        ("tap:qcow:/srv/d1.qcow,xvda2,w", "qcow"),
         ("format=qed,/srv/d1,xvda2,w", "qed"),
         ("backend=storage,vdev=xvda2,target=/dev/vg/x", "storage"),
         ("backendtype=standalone,specification=virtio,vdev=xvda2,target=/x", "virtio"),

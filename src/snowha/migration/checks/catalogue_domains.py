@@ -65,7 +65,7 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "A disk that cannot become an image as it is",
         "stop",
         "An image holds what the domain sees, byte for byte, and is attached by dom0's block backend. A copy of anything else "
-        "would be taken for what it is not.",
+        "would be taken for what it is not. For that a qcow2 or VHD file is converted.",
         "shut the domain down, convert the disk (qemu-img convert -O raw), correct the config, start it, then run this again",
     ),
     "cd-elsewhere": Entry(

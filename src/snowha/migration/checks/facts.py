@@ -130,6 +130,8 @@ class ServerFacts:
     """The first IPv4 address that a name resolves to there; empty if none."""
     tools: frozenset[str] = frozenset()
     paths: Mapping[str, PathFact] = field(default_factory=dict)
+    virtual: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that a domain sees of a file whose header says that it is qcow2 or VHD."""
     folders: tuple[str, ...] = ()
     """Where the images and the domains' configs belong, links followed; none where it could not be told."""
     space: int | None = None
@@ -309,6 +311,11 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         },
         tools=frozenset(sections.get("tools", "").split()),
         paths=_paths(sections.get("paths", "")),
+        virtual={
+            path: int(size, 16)
+            for size, _, path in (line.partition(" ") for line in sections.get("virtual", "").split("\n"))
+            if re.fullmatch("[0-9a-f]{16}", size)
+        },
         folders=tuple(sections.get("folders", "").splitlines()),
         space=int(space[1]) * int(space[2]) if space else None,
         room=image_room.parse(sections.get("room", "")),

@@ -135,6 +135,18 @@ begin paths
     fi
 done
 end 0
+# what a domain sees of a disk in a format of its own: its size is in the header, in qcow2's (QFI) at 24, in VHD's (conectix) at 48
+begin virtual
+for path; do
+    [ -f "$path" ] || continue
+    case $(head -c 8 -- "$path" | od -A n -t x1 | tr -d ' \n') in
+        514649fb*) at=24 ;;
+        636f6e6563746978) at=48 ;;
+        *) continue ;;
+    esac
+    printf '%s %s\n' "$(od -A n -t x1 -j "$at" -N 8 -- "$path" | tr -d ' \n')" "$path"
+done
+end 0
 if [ -e /dev/ipmi0 ] && command -v ipmitool > /dev/null; then
     take lan timeout 10 ipmitool lan print
 fi

@@ -10,6 +10,7 @@ from snowha.migration.checks.catalogue import found
 from snowha.migration.checks.facts import Facts, Mounted, ServerFacts
 from snowha.operations import image_room
 from snowha.site import snow_conf
+from snowha.site.disk_spec import CONVERTED
 from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain, Site
 from snowha.site.names import agreed, listed
@@ -226,13 +227,11 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
     first = facts.first
     if not first.answers or first.space is None:
         return
-    sources = {
-        image: disk.target for domain in site.domains for disk, image in _images(site, domain) if image != disk.target
-    }
+    sources = {image: disk for domain in site.domains for disk, image in _images(site, domain) if image != disk.target}
     needed = sum(
-        max(0, first.paths[source].size - _begun(first, image))
-        for image, source in sources.items()
-        if image not in first.paths and source in first.paths
+        max(0, _length(first, disk) - _begun(first, image))
+        for image, disk in sources.items()
+        if image not in first.paths and disk.target in first.paths
     )
     if needed and first.space < needed + SPACE_RESERVE:
         missing = (needed + SPACE_RESERVE - first.space >> 20) + 1
@@ -244,6 +243,12 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
             f"the images need {needed >> 20} MiB and {first.space >> 20} MiB are free",
             remedy=f"free {missing} MiB there{hint}",
         )
+
+
+def _length(first: ServerFacts, disk: Disk) -> int:
+    """Bytes that the image of a disk will have."""
+    size = first.paths[disk.target].size
+    return first.virtual.get(disk.target, size) if disk.format in CONVERTED else size
 
 
 def _begun(first: ServerFacts, image: str) -> int:

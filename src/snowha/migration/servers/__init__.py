@@ -7,8 +7,10 @@ from __future__ import annotations
 from functools import partial
 
 from snowha.migration.ground import Ground
+from snowha.migration.packages import CONVERTER
 from snowha.migration.servers import boot, kernels, logins, mounts, settings, software
 from snowha.plan.step import Step
+from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Server
 
 
@@ -31,10 +33,16 @@ def steps(ground: Ground) -> list[Step]:
     return found
 
 
+def _has_converted(ground: Ground) -> bool:
+    return any(disk.format in CONVERTED for domain in ground.site.domains for disk in domain.moved_disks)
+
+
 def _server_steps(ground: Ground, server: Server) -> list[Step]:
     host = ground.hosts[server.name]
     name = server.name
     new = server in ground.new_servers
+    # the first server has the disks
+    more = (CONVERTER,) if server is ground.site.servers[0] and _has_converted(ground) else ()
     found = []
     if new:
         found.append(
@@ -54,8 +62,8 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
             server=name,
             title=f"Install the cluster's packages on {name}",
             section="servers",
-            check=partial(software.missing, host),
-            apply=partial(software.install, host),
+            check=partial(software.missing, host, more),
+            apply=partial(software.install, host, more=more),
             needs=(f"servers.mounts.{name}",) if new else (),
             uses=(f"packages:{name}",),
         )

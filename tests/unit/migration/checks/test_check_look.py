@@ -127,6 +127,24 @@ def test_the_sectors_of_a_partitioned_disk(sector: int, tmp_path: Path) -> None:
     assert fact.table == ("gpt" if sector == 4096 else "")
 
 
+@pytest.mark.needs("qemu-img")
+def test_what_a_domain_sees_of_a_disk_in_a_format_of_its_own(tmp_path: Path) -> None:
+    """Their files are small, and the images of them would not fit."""
+    paths = [str(tmp_path / name) for name in ("a qcow2", "old qcow2", "vhd", "raw")]
+    options = (
+        ["-f", "qcow2"],
+        ["-f", "qcow2", "-o", "compat=0.10"],
+        ["-f", "vpc", "-o", "force_size=on"],
+        ["-f", "raw"],
+    )
+    for path, words in zip(paths, options, strict=True):
+        LocalHost().run(["qemu-img", "create", "-q", *words, path, "5G"])
+    words = bundle.gather_argv(B, snow_conf="", images=str(tmp_path), configs="/x", names=[], tools=[], paths=paths)
+    done = LocalHost().run(words, check=False, timeout=30)
+    found = parse_server("snow01", bundle.parse_sections(done.stdout, B, where="snow01"), None)
+    assert found.virtual == dict.fromkeys(paths[:3], 5 << 30)
+
+
 def test_an_answer_that_broke_off_is_an_error() -> None:
     """Half an answer would read as a server on which half of everything is missing."""
     with pytest.raises(CommandError, match="did not arrive to its end"):

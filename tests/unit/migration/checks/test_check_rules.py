@@ -172,7 +172,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "image-there": lambda: _facts(
         _path(healthy(), "snow01", "/sNow/domains/deploy01/deploy01-disk", PathFact("file", 7, 99))
     ),
-    "disk-unmovable": lambda: _twin(disks=(parse_disk("format=qcow2,file:/srv/d1.qcow2,xvda2,w"),)),
+    "disk-unmovable": lambda: _twin(disks=(parse_disk("format=qed,file:/srv/d1.qed,xvda2,w"),)),
     "cd-elsewhere": lambda: (
         replace(
             SITE, domains=(replace(SITE.domains[0], disks=(parse_disk("/srv/i.iso,,hdc,cdrom"),)), SITE.domains[1])
@@ -584,6 +584,19 @@ def test_what_a_run_has_copied_already_counts_as_room() -> None:
     assert "space" not in codes(SITE, begun)
     nothing = _path(half, "snow01", f"{IMAGE}.partial", PathFact("file", 1 << 30, 3, 0))
     assert "space" in codes(SITE, nothing), "a file of that length may take nothing"
+
+
+def test_a_disk_in_a_format_of_its_own_counts_for_what_a_domain_sees_of_it() -> None:
+    """There is room for its file and not for its image: it was found after the domain was shut down."""
+    disk = parse_disk("format=qcow2,vdev=xvda2,target=/srv/d.qcow2")
+    site = replace(SITE, domains=(replace(SITE.domains[0], disks=(disk,)),))
+    facts = change(healthy(), "snow01", space=2 << 30)
+    facts = _path(facts, "snow01", "/srv/d.qcow2", PathFact("file", 1 << 20, 3))
+    assert "space" not in codes(site, facts)
+    large = change(facts, "snow01", virtual={"/srv/d.qcow2": 5 << 30})
+    assert "space" in codes(site, large)
+    raw = replace(site, domains=(replace(SITE.domains[0], disks=(replace(disk, format="raw"),)),))
+    assert "space" not in codes(raw, large), "what is in a raw file is its domain's"
 
 
 def test_images_with_all_of_their_room_and_holes_that_fit_are_no_finding() -> None:
