@@ -103,6 +103,28 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    """Who is told when a server is lost or fenced, when it cannot be fenced, or when a domain fails. The table can be left out:
+    nobody is told then. [everyday.md](everyday.md#alerts) has what is told, and how."""
+
+    mail: Annotated[
+        str,
+        Key(
+            "Address that a mail is sent to, or a user of the servers. Every server must be able to send mail "
+            "(`/usr/sbin/sendmail`). Empty: no mail.",
+            refused="more than one address; a space, a leading `-`; more than 254 characters",
+        ),
+    ] = ""
+    command: Annotated[
+        str,
+        Key(
+            "Path of a command on every server that is run, as the user `hacluster`, for at most 20 s. Empty: none.",
+            refused=_PATH_RULE,
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True)
 class Ssh:
     """How the servers are reached. The table can be left out."""
 
@@ -270,6 +292,7 @@ class File:
     cluster: Cluster
     paths: Paths
     images: Images = Images()
+    alerts: Alerts = Alerts()
     ssh: Ssh = Ssh()
     server: tuple[Server, ...] = ()
     mount: tuple[Mount, ...] = ()
@@ -281,6 +304,7 @@ TABLES: dict[str, type] = {
     "cluster": Cluster,
     "paths": Paths,
     "images": Images,
+    "alerts": Alerts,
     "ssh": Ssh,
     "server": Server,
     "fence": Fence,

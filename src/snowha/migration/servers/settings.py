@@ -1,4 +1,4 @@
-"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our block script, dom0's weight, no
+"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our programs, dom0's weight, no
 saved domains, and services that wait to be started.
 """
 
@@ -8,7 +8,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
 from snowha.plan.step import Reporter
 from snowha.site.bash_edit import set_scalar
-from snowha.xen import dom0_weight, server_program
+from snowha.xen import alert_agent, dom0_weight, server_program
 
 NOT_AT_BOOT = ("corosync", "pacemaker")
 """A fenced server comes back out of the cluster until somebody has looked at it (guide: "death match")."""
@@ -29,7 +29,7 @@ def _enabled(host: Host) -> list[str]:
 
 
 def missing(host: Host) -> str | None:
-    wrong = server_program.missing(host) or dom0_weight.missing(host)
+    wrong = server_program.missing(host) or dom0_weight.missing(host) or alert_agent.missing(host)
     if wrong:
         return wrong
     text = read_text(host, "/etc/default/xendomains") or ""
@@ -42,6 +42,7 @@ def missing(host: Host) -> str | None:
 def apply(host: Host, reporter: Reporter) -> None:
     server_program.install(host)
     dom0_weight.install(host)
+    alert_agent.install(host)
     text = read_text(host, "/etc/default/xendomains") or ""
     write_file(host, "/etc/default/xendomains", with_save_empty(text), mode=0o644)
     if _enabled(host):
