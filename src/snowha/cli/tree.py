@@ -32,6 +32,8 @@ LIST = {
     "domains": Verb("listing:domains", "List domains: where each runs, and whether it answers."),
     "servers": Verb("listing:servers", "List servers: their state, memory in MiB, and domains."),
 }
+START = {"site": Verb("site:start", "Start the whole site, after a power cut or `snow stop site`.")}
+STOP = {"site": Verb("site:stop", "Shut down every domain and the cluster, for work on the storage.")}
 SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
 LAB = {
     "up": Verb("lab:up", "Bring the site up; the first time it is built."),
@@ -69,6 +71,16 @@ def show() -> None:
     """Show one domain, as it is now."""
 
 
+@click.group(cls=LazyGroup, verbs=START)
+def start() -> None:
+    """Start everything, in the right order."""
+
+
+@click.group(cls=LazyGroup, verbs=STOP)
+def stop() -> None:
+    """Shut everything down, in the right order."""
+
+
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
     """A whole sNow! site on this machine, to rehearse on and to break.
@@ -98,6 +110,8 @@ def lab() -> None:
         "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
         "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
         "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
+        "stop": Verb("tree:stop", "Shut everything down, in the right order."),
+        "start": Verb("tree:start", "Start everything, in the right order."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
         "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
     },

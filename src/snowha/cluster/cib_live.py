@@ -21,6 +21,9 @@ PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
 DISARMED = "snow-disarmed-"
 """How the id of the property set begins that disarms a cluster (``cib_facts.disarming``). It stays until `snow arm`."""
 
+STOPPED = "snow-stopped-"
+"""The same of the one that keeps everything stopped (``cib_facts.stopping``). It stays until `snow start site`."""
+
 _OURS = (PLACE, APART, FENCE)
 
 TAKE_OVER = "snow-take-over"

@@ -52,7 +52,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             id="pacemaker.start",
             title="Start Pacemaker on every server",
             section="pacemaker",
-            check=partial(_nodes_missing, ground),
+            check=partial(nodes_missing, ground),
             apply=partial(_start, ground),
             needs=("corosync.start", *settings, *images),
         ),
@@ -145,7 +145,8 @@ def kept_password(hosts: Iterable[Host], server: Server) -> str:
 # Pacemaker itself
 
 
-def _nodes_missing(ground: Ground) -> str | None:
+def nodes_missing(ground: Ground) -> str | None:
+    """What keeps Pacemaker from having every server online, in a line; None if nothing does."""
     for host in ground.hosts.values():
         owner = stat(host, STATE)
         if owner is None or (owner.owner, owner.group) != ("hacluster", "haclient"):
