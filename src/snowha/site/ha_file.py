@@ -55,6 +55,7 @@ class HaFile:
     token_ms: int = 6000
     warm_from_mib: int = WARM_FROM_MIB
     alerts: Alerts = field(default_factory=Alerts)
+    exporter: bool = False
     definition: Definition = field(default_factory=Definition, compare=False, repr=False)
     """The file that it was read from."""
 
@@ -131,6 +132,7 @@ def compose(ha: HaFile, domains: Iterable[Domain], *, where: str = "ha.toml") ->
         token_ms=ha.token_ms,
         warm_from_mib=ha.warm_from_mib,
         alerts=ha.alerts,
+        exporter=ha.exporter,
     )
 
 

@@ -48,6 +48,10 @@ _LATER = (
         "`stop-orphan-resources`). Its images and its config stay",
     ),
     ("`[alerts]`", "changes Pacemaker's configuration: the next event is told there"),
+    (
+        "`[metrics]`",
+        "`true`: installs and starts the exporter on every server; `false` again: nothing, it goes on running",
+    ),
     ("`warm_from_mib`", "nothing by itself: it counts for domains that are still to be copied"),
     (
         "`name` of the cluster, `token_ms`, `links`, a server more or less",

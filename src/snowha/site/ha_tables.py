@@ -125,6 +125,20 @@ class Alerts:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """What Prometheus reads from the servers, see [metrics.md](metrics.md). The table can be left out."""
+
+    hacluster_exporter: Annotated[
+        bool,
+        Key(
+            "`true`: `prometheus-hacluster-exporter` is installed and runs on every server. It listens on port 9664 of every "
+            "address, without a password.",
+            refused="nothing",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
 class Ssh:
     """How the servers are reached. The table can be left out."""
 
@@ -293,6 +307,7 @@ class File:
     paths: Paths
     images: Images = Images()
     alerts: Alerts = Alerts()
+    metrics: Metrics = Metrics()
     ssh: Ssh = Ssh()
     server: tuple[Server, ...] = ()
     mount: tuple[Mount, ...] = ()
@@ -305,6 +320,7 @@ TABLES: dict[str, type] = {
     "paths": Paths,
     "images": Images,
     "alerts": Alerts,
+    "metrics": Metrics,
     "ssh": Ssh,
     "server": Server,
     "fence": Fence,

@@ -67,6 +67,7 @@ def _ha_file(file: File, at: At) -> HaFile:
         token_ms=file.cluster.token_ms,
         warm_from_mib=file.images.warm_from_mib,
         alerts=Alerts(**vars(file.alerts)),
+        exporter=file.metrics.hacluster_exporter,
     )
 
 
@@ -178,6 +179,11 @@ def _lines(ha: HaFile) -> Iterator[str]:
         yield "[alerts]"
         yield f"mail = {_string(ha.alerts.mail)}"
         yield f"command = {_string(ha.alerts.command)}"
+        yield ""
+    if ha.exporter:
+        yield "# prometheus-hacluster-exporter on every server, port 9664:"
+        yield "[metrics]"
+        yield "hacluster_exporter = true"
         yield ""
     yield "# How the servers are reached. config: path of an OpenSSH configuration (port, keys); empty: OpenSSH's own."
     yield "[ssh]"

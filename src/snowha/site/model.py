@@ -218,6 +218,8 @@ class Site:
     warm_from_mib: int = WARM_FROM_MIB
     """Domains with more than this on logical volumes are copied while they run."""
     alerts: Alerts = Alerts()
+    exporter: bool = False
+    """Every server runs prometheus-hacluster-exporter."""
 
     def server(self, name: str) -> Server:
         return next(server for server in self.servers if server.name == name)

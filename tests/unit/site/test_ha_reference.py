@@ -31,6 +31,7 @@ REFUSED = {
     "images.warm_from_mib": ("-1", "1.5"),
     "alerts.mail": ("'a@b, c@d'", "'-oQ/tmp'", "'a b'", "'a@'", f"'{'a' * 255}'"),
     "alerts.command": ("'page-us'", "'/a/../b'", "'/a b'"),
+    "metrics.hacluster_exporter": ("'yes'", "1"),
     "ssh.user": ("''", "'-x'", "'a b'"),
     "ssh.config": ("'-x'", '"a\\nb"'),
     "server.name": ("'snow_01'", "'snow02'", "'deploy01'", f"'{'a' * 64}'"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 
 from snowha.migration.ground import Ground
-from snowha.migration.servers import boot, kernels, logins, mounts, settings, software
+from snowha.migration.servers import boot, exporter, kernels, logins, mounts, settings, software
 from snowha.plan.step import Step
 from snowha.site.model import Server
 
@@ -36,6 +36,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
     name = server.name
     new = server in ground.new_servers
     found = []
+    more = (exporter.PACKAGE,) if ground.site.exporter else ()
     if new:
         found.append(
             Step(
@@ -54,8 +55,8 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
             server=name,
             title=f"Install the cluster's packages on {name}",
             section="servers",
-            check=partial(software.missing, host),
-            apply=partial(software.install, host),
+            check=partial(software.missing, host, more),
+            apply=partial(software.install, host, more),
             needs=(f"servers.mounts.{name}",) if new else (),
             uses=(f"packages:{name}",),
         )
@@ -71,6 +72,19 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
             needs=(f"servers.packages.{name}",),
         )
     )
+    if ground.site.exporter:
+        found.append(
+            Step(
+                id=f"servers.exporter.{name}",
+                server=name,
+                title=f"Run {exporter.PACKAGE} on {name}",
+                section="servers",
+                check=partial(exporter.missing, host),
+                apply=partial(exporter.start, host),
+                # not while it reboots into Xen
+                needs=(f"servers.xen.{name}",) if new else (f"servers.settings.{name}",),
+            )
+        )
     if new:
         found.append(
             Step(

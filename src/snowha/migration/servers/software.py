@@ -24,26 +24,27 @@ cannot be had at all, as on a read-only file system."""
 _NO_DEFAULTS = ["-o", "Dpkg::Options::=--force-confold"]
 
 
-def _not_installed(host: Host) -> tuple[str, ...]:
-    names = server_packages(release_of(host))
+def _not_installed(host: Host, more: Sequence[str]) -> tuple[str, ...]:
+    names = (*server_packages(release_of(host)), *more)
     completed = host.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names], check=False)
     installed = {line.split()[0] for line in completed.stdout.splitlines() if line.endswith(" installed")}
     return tuple(name for name in names if name not in installed)
 
 
-def missing(host: Host) -> str | None:
-    absent = _not_installed(host)
+def missing(host: Host, more: Sequence[str] = ()) -> str | None:
+    """What is not installed on ``host`` of what every server needs, and of ``more``."""
+    absent = _not_installed(host, more)
     return f"not installed: {', '.join(absent)}" if absent else None
 
 
-def install(host: Host, reporter: Reporter) -> None:
+def install(host: Host, more: Sequence[str], reporter: Reporter) -> None:
     """Install what is missing, once nobody else is installing: what a run that was killed has started goes on without it."""
     if host.run(["dpkg", "--audit"]).stdout.strip():
         reporter.say(f"{host.name} finishes what was begun")
         _when_free(host, [*_QUIETLY, "dpkg", "--configure", "-a"], reporter)
     reporter.say(f"{host.name} reads its package lists")
     _when_free(host, [*_APT, "update"], reporter)
-    absent = _not_installed(host)
+    absent = _not_installed(host, more)
     count = 0
 
     def line(text: str) -> None:
