@@ -19,11 +19,11 @@ from snowha.operations.move_plan import MovePlan
 from snowha.operations.moves import Mover
 from snowha.site.names import did_you_mean, show
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
-_DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
-_RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
-_TIMEOUT = click.option(
+JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
+YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
+DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
+TIMEOUT = click.option(
     "--timeout",
     type=Amount("seconds", "1800"),
     default=1800.0,
@@ -38,8 +38,8 @@ _SERVER = click.argument("server", metavar="SERVER")
 @click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @click.argument("server", metavar="[SERVER]", required=False)
 @FILE
-@_TIMEOUT
-@_RESTART
+@TIMEOUT
+@RESTART
 @EVENTS
 def move(name: str, server: str | None, file: Path, timeout: float, restart: bool, as_json: bool) -> None:
     """Move a domain to another server while it runs.
@@ -51,20 +51,20 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
         names = domain_names.chosen([name], here.site.names())
         if len(names) != 1:
             raise InputError(f"{name} is more than one domain", remedy="name one; `snow drain` empties a server")
-        mover = _mover(here, timeout, restart=restart)
+        mover = mover_of(here, timeout, restart=restart)
         with waiting.shown():
-            target = _server(here, server) if server else move_plan.best_target(mover.look(), names[0])
+            target = server_of(here, server) if server else move_plan.best_target(mover.look(), names[0])
         here.carry_out([mover.move(here.site.domain(names[0]).name, target)], as_json=as_json)
 
 
 @click.command()
 @_SERVER
 @FILE
-@_TIMEOUT
-@_RESTART
-@_DRY
-@_YES
-@_JSON
+@TIMEOUT
+@RESTART
+@DRY
+@YES
+@JSON
 def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Move everything off a server, and keep it off.
 
@@ -73,8 +73,8 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
     server is put in standby last; `snow undrain` ends that.
     """
     with operating(file) as here:
-        chosen = _server(here, server)
-        mover = _mover(here, timeout, restart=restart)
+        chosen = server_of(here, server)
+        mover = mover_of(here, timeout, restart=restart)
         with waiting.shown():
             plan = move_plan.drain(mover.look(), chosen, restart=restart)
         if _agreed(plan, f"Drain {chosen}?", dry_run=dry_run, yes=yes, as_json=as_json):
@@ -91,22 +91,22 @@ def undrain(server: str, file: Path, as_json: bool) -> None:
     What runs elsewhere stays there: `snow rebalance` brings domains back.
     """
     with operating(file) as here:
-        here.carry_out([_mover(here, 120).undrain(_server(here, server))], as_json=as_json)
+        here.carry_out([mover_of(here, 120).undrain(server_of(here, server))], as_json=as_json)
 
 
 @click.command()
 @FILE
-@_TIMEOUT
-@_DRY
-@_YES
-@_JSON
+@TIMEOUT
+@DRY
+@YES
+@JSON
 def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Even out the servers' memory with the fewest moves.
 
     Domains that must be apart are parted. The plan comes first, as with `snow drain`. What cannot be moved while it runs stays.
     """
     with operating(file) as here:
-        mover = _mover(here, timeout)
+        mover = mover_of(here, timeout)
         with waiting.shown():
             plan = move_plan.rebalance(mover.look())
         if not plan.moves:
@@ -115,13 +115,14 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
             here.carry_out(mover.all(plan.moves), as_json=as_json)
 
 
-def _mover(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
+def mover_of(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
+    """What moves domains between the servers that answer. ``timeout``: seconds for each move."""
     ground = here.site.ground
     there = {name: host for name, host in ground.hosts.items() if name not in here.site.lost}
     return Mover(there, here.site.known(), ground.site.apart, timeout=timeout, restart=restart)
 
 
-def _server(here: Operation, name: str) -> str:
+def server_of(here: Operation, name: str) -> str:
     """``name``, if it is a server that answers. Raises InputError, UnreachableError."""
     names = [server.name for server in here.site.ground.site.servers]
     if name not in names:

@@ -108,6 +108,7 @@ def lab() -> None:
         "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
         "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
         "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
+        "upgrade": Verb("upgrade:upgrade", "Upgrade the packages of servers, one after the other."),
         "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
         "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
         "stop": Verb("tree:stop", "Shut everything down, in the right order."),

@@ -17,7 +17,8 @@ from snowha.operations import live
 from snowha.site.model import Server
 
 FENCING = "proofs.fence"
-RESTARTING = ("servers.xen", FENCING)
+REBOOTING = "upgrade.reboot"
+RESTARTING = ("servers.xen", FENCING, REBOOTING)
 """The kinds of the steps that restart a server (``Step.restarts``). The journal has their ids: those steps cannot be made again
 before every server answers."""
 

@@ -193,10 +193,11 @@ def _give_power(asking: list[Host], server: Server, reporter: Reporter) -> None:
 
 
 def _not_mounted(ground: Ground, hosts: Mapping[str, ResettableHost]) -> str | None:
-    return ground.first_missing(partial(_storage_missing, ground))
+    return ground.first_missing(partial(storage_missing, ground))
 
 
-def _storage_missing(ground: Ground, host: Host) -> str | None:
+def storage_missing(ground: Ground, host: Host) -> str | None:
+    """Which shared file system is not mounted on ``host``, or does not answer there; None if none."""
     for mount in ground.site.mounts:
         if mounts.mounted(host, mount) is None:
             return f"{mount.target} is not mounted"

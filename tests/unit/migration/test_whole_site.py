@@ -50,10 +50,12 @@ class WholeSite(EverydaySite):
             raise UnreachableError("it does not answer", where=host, remedy="is it switched on?")
 
     def crm_mon(self) -> str:
-        text = super().crm_mon()
+        root = etree.fromstring(super().crm_mon().encode())
+        for node in root.iterfind("nodes/node"):
+            if (node.get("name"), "pacemaker") not in self.world.active:
+                node.set("online", "false")
         if not self.stopping:
-            return text
-        root = etree.fromstring(text.encode())
+            return etree.tostring(root).decode()
         options(stop_all_resources="true")(root)
         for resource in root.iterfind("resources/resource"):
             resource.set("role", "Stopped")
