@@ -21,7 +21,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.many import each
 from snowha.hosts.recording import RecordingHost
-from snowha.migration import comeback, load, site_start, site_stop, view, words
+from snowha.migration import comeback, load, site_start, site_stop, words
 from snowha.migration.ground import Ground
 from snowha.plan import mirror
 from snowha.plan.journal import Journal, prepare
@@ -48,7 +48,7 @@ def stop(file: Path, timeout: float, yes: bool, as_json: bool) -> None:
     must answer. It can be run again after an interruption.
     """
     with operating(file) as here:
-        view.raise_for_lost(here.site.lost)
+        here.site.raise_for_missing()  # a domain whose config cannot be read has images that nobody would look at
         names = ", ".join(here.site.names())
         if not yes and not ask(f"Until `snow start site` nothing runs. Shut down {names} and the cluster?"):
             raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")

@@ -12,8 +12,9 @@ from typing import Literal
 
 from snowha.cluster import cib_facts, fencing
 from snowha.cluster.fencing import Power
-from snowha.errors import UnreachableError
+from snowha.errors import SiteError, UnreachableError
 from snowha.hosts.api import Host
+from snowha.hosts.files import exists
 from snowha.hosts.many import each
 from snowha.hosts.reading import read_only_script
 from snowha.hosts.remember import ResettableHost
@@ -239,6 +240,9 @@ def _no_quorum(ground: Ground, hosts: Mapping[str, ResettableHost]) -> str | Non
 
 
 def _start_corosync(ground: Ground, hosts: Mapping[str, ResettableHost], reporter: Reporter) -> None:
+    bare = [name for name, there in ground.on_all(lambda host: exists(host, corosync.CONF)).items() if not there]
+    if bare:
+        raise SiteError("Corosync is not configured there", where=", ".join(bare), remedy="snow ha apply")
     reporter.say("starting Corosync on every server")
     corosync.start(ground, reporter)
 

@@ -19,7 +19,7 @@ from snowha.cluster.cib_live import STOPPED
 from snowha.errors import UnreachableError
 from snowha.hosts import files
 from snowha.hosts.api import Completed
-from snowha.migration import pacemaker, site_start
+from snowha.migration import corosync, pacemaker, site_start
 from snowha.site import ha_toml
 
 RECORDED = Path(__file__).parents[1] / "cluster" / "recorded"
@@ -43,6 +43,8 @@ class WholeSite(EverydaySite):
         self.world.active |= {(name, "corosync") for name in WHERE}
         self.asked_from_here: list[str] = []
         self.can_ask_from_here = True
+        for host in self.hosts.values():
+            host.own[corosync.CONF] = (b"totem {}\n", 0o644)
         monkeypatch.setattr(door, "LocalHost", lambda: Here(self))
 
     def fail(self, host: str, argv: Sequence[str]) -> None:
@@ -261,6 +263,20 @@ def test_a_bmc_that_is_silent_keeps_no_domain_down_and_is_named(
     ended = site.run("start", "site")
     assert ended.exit_code == 3 or ended.exit_code == 6, ended.output
     assert "BMC of snow02" in ended.output and site.world.running == site.running_before
+
+
+def test_it_is_not_stopped_while_a_config_cannot_be_read(site: WholeSite) -> None:
+    """Its domain's images would not be looked at, and the storage be taken from under them."""
+    site.config("slurm01", b"name = 'slurm01'\ndisk = [ 'nonsense' ]\n")
+    assert code_of(site.run("stop", "site", "--yes")) == 2 and site.done == []
+
+
+def test_what_was_never_a_cluster_is_not_started_as_one(site: WholeSite) -> None:
+    site.world.active.clear()
+    for host in site.hosts.values():
+        del host.own[corosync.CONF]
+    ended = site.run("start", "site")
+    assert ended.exit_code == 4 and "snow ha apply" in ended.output and site.done == []
 
 
 def test_one_bmc_that_is_silent_keeps_nobody_from_giving_the_other_server_its_power(site: WholeSite) -> None:
