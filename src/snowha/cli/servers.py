@@ -19,11 +19,11 @@ from snowha.operations import domain_names, move_plan
 from snowha.operations.move_plan import MovePlan
 from snowha.operations.moves import Mover
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
-_DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
-_RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
-_TIMEOUT = click.option(
+JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
+YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
+DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
+TIMEOUT = click.option(
     "--timeout",
     type=Amount("seconds", "1800"),
     default=1800.0,
@@ -39,8 +39,8 @@ _SERVER = click.argument("server", metavar="SERVER")
 @click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @click.argument("server", metavar="[SERVER]", required=False)
 @FILE
-@_TIMEOUT
-@_RESTART
+@TIMEOUT
+@RESTART
 @EVENTS
 def move(name: str, server: str | None, file: Path, timeout: float, restart: bool, as_json: bool) -> None:
     """Move a domain to another server while it runs.
@@ -55,20 +55,20 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
     with operating(ha, words=[name]) as here:
         domain_names.check_one(name, here.site.names(), remedy=_NAME_ONE)
         domain = here.site.domain(here.domains[0]).name
-        mover = _mover(here, timeout, restart=restart)
+        mover = mover_of(here, timeout, restart=restart)
         with waiting.shown():
-            target = _answering(here, server) if server else move_plan.best_target(mover.look(), domain)
+            target = server_of(here, server) if server else move_plan.best_target(mover.look(), domain)
         here.carry_out([mover.move(domain, target)], as_json=as_json)
 
 
 @click.command()
 @_SERVER
 @FILE
-@_TIMEOUT
-@_RESTART
-@_DRY
-@_YES
-@_JSON
+@TIMEOUT
+@RESTART
+@DRY
+@YES
+@JSON
 def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Move everything off a server, and keep it off.
 
@@ -79,8 +79,8 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
     ha = load.read(file)
     words.check_server(ha, server)
     with operating(ha) as here:
-        chosen = _answering(here, server)
-        mover = _mover(here, timeout, restart=restart)
+        chosen = server_of(here, server)
+        mover = mover_of(here, timeout, restart=restart)
         with waiting.shown():
             plan = move_plan.drain(mover.look(), chosen, restart=restart)
         if _agreed(plan, f"Drain {chosen}?", dry_run=dry_run, yes=yes, as_json=as_json):
@@ -99,22 +99,22 @@ def undrain(server: str, file: Path, as_json: bool) -> None:
     ha = load.read(file)
     words.check_server(ha, server)
     with operating(ha) as here:
-        here.carry_out([_mover(here, 120).undrain(_answering(here, server))], as_json=as_json)
+        here.carry_out([mover_of(here, 120).undrain(server_of(here, server))], as_json=as_json)
 
 
 @click.command()
 @FILE
-@_TIMEOUT
-@_DRY
-@_YES
-@_JSON
+@TIMEOUT
+@DRY
+@YES
+@JSON
 def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Even out the servers' memory with the fewest moves.
 
     Domains that must be apart are parted. The plan comes first, as with `snow drain`. What cannot be moved while it runs stays.
     """
     with operating(load.read(file)) as here:
-        mover = _mover(here, timeout)
+        mover = mover_of(here, timeout)
         with waiting.shown():
             plan = move_plan.rebalance(mover.look())
         if not plan.moves:
@@ -123,13 +123,14 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
             here.carry_out(mover.all(plan.moves), as_json=as_json)
 
 
-def _mover(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
+def mover_of(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
+    """What moves domains between the servers that answer. ``timeout``: seconds for each move."""
     ground = here.site.ground
     there = {name: host for name, host in ground.hosts.items() if name not in here.site.lost}
     return Mover(there, here.site.known(), ground.site.apart, timeout=timeout, restart=restart)
 
 
-def _answering(here: Operation, name: str) -> str:
+def server_of(here: Operation, name: str) -> str:
     """``name``, if that server answers. Raises UnreachableError."""
     if name in here.site.lost:
         raise here.site.lost[name]

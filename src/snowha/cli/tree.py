@@ -32,6 +32,8 @@ LIST = {
     "domains": Verb("listing:domains", "List domains: where each runs, and whether it answers."),
     "servers": Verb("listing:servers", "List servers: their state, memory in MiB, and domains."),
 }
+START = {"site": Verb("site:start", "Start the whole site, after a power cut or `snow stop site`.")}
+STOP = {"site": Verb("site:stop", "Shut down every domain and the cluster, for work on the storage.")}
 SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
 ADD = {"domain": Verb("domains:add", "Add a domain: a copy of another, from an image, or empty.")}
 REMOVE = {"domain": Verb("domains:remove", "Remove a domain that is off. Its images stay.")}
@@ -87,6 +89,16 @@ def resize() -> None:
     """Give a domain another size."""
 
 
+@click.group(cls=LazyGroup, verbs=START)
+def start() -> None:
+    """Start everything, in the right order."""
+
+
+@click.group(cls=LazyGroup, verbs=STOP)
+def stop() -> None:
+    """Shut everything down, in the right order."""
+
+
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
     """A whole sNow! site on this machine, to rehearse on and to break.
@@ -117,8 +129,11 @@ def lab() -> None:
         "add": Verb("tree:add", "Add a domain to the site."),
         "resize": Verb("tree:resize", "Give a domain another size."),
         "remove": Verb("tree:remove", "Remove a domain from the site."),
+        "upgrade": Verb("upgrade:upgrade", "Upgrade the packages of servers, one after the other."),
         "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
         "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
+        "stop": Verb("tree:stop", "Shut everything down, in the right order."),
+        "start": Verb("tree:start", "Start everything, in the right order."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
         "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
     },

@@ -18,7 +18,7 @@ from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
 from snowha.cluster.fencing import IPMITOOL_TIMEOUT_S, device_of, ipmi_options
 from snowha.errors import InputError
-from snowha.site.model import Domain, FloatingIp, Server, Site
+from snowha.site.model import Alerts, Domain, FloatingIp, Server, Site
 
 __all__ = ["FLOATING_IP", "Options", "compose", "differs", "fence_id", "foreign", "merge"]
 
@@ -27,6 +27,10 @@ FLOATING_IP = "xsnow-vip"
 
 DOMAIN_AGENT = ("snow-ha", "domain")
 """Provider and type of the resource agent for a domain: ocf:snow-ha:domain, which xen/server has."""
+
+ALERT_AGENT = "/usr/lib/snow-ha/snow-alert"
+"""Tells people what an alert means (xen/alert_agent.py)."""
+ALERT = "snow-alert"
 
 STICKINESS = 100
 PREFERENCE = 25
@@ -105,6 +109,7 @@ def compose(site: Site, placement: Mapping[str, str], *, options: Options) -> by
         _element("constraints", {}, *constraints),
         _element("rsc_defaults", {}, _set("meta_attributes", "snow-rsc-defaults", _RSC_DEFAULTS)),
         _element("op_defaults", {}, _set("meta_attributes", "snow-op-defaults", {"timeout": "120s"})),
+        _element("alerts", {}, *_alerts(site.alerts, site.name)),
     )
     make_unique(configuration)
     return etree.tostring(configuration, pretty_print=True)
@@ -200,6 +205,28 @@ def _floating_ip(floating_ip: FloatingIp) -> etree._Element:
         _set("instance_attributes", f"{FLOATING_IP}.params", parameters),
         _operations(FLOATING_IP, {"monitor": (30, 60), "start": (0, 60), "stop": (0, 60)}),
     )
+
+
+def _alerts(alerts: Alerts, cluster: str) -> list[etree._Element]:
+    """One alert; none where nobody is to be told. Attributes of nodes change all the time, and are nobody's business."""
+    recipients = [
+        _element("recipient", {"id": f"{ALERT}.{number}", "value": value})
+        for number, value in enumerate(alerts.recipients)
+    ]
+    if not recipients:
+        return []
+    wanted = (_element(f"select_{what}", {}) for what in ("nodes", "fencing", "resources"))
+    meta = {"timeout": "30s", "timestamp-format": "%Y-%m-%d %H:%M:%S %z"}
+    return [
+        _element(
+            "alert",
+            {"id": ALERT, "path": ALERT_AGENT, "description": MARK},
+            _element("select", {}, *wanted),
+            _set("instance_attributes", f"{ALERT}.params", {"SNOW_CLUSTER": cluster}),
+            _set("meta_attributes", f"{ALERT}.meta", meta),
+            *recipients,
+        )
+    ]
 
 
 def _domain(domain: Domain, options: Options) -> etree._Element:

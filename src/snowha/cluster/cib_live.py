@@ -21,6 +21,9 @@ PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
 DISARMED = "snow-disarmed-"
 """How the id of the property set begins that disarms a cluster (``cib_facts.disarming``). It stays until `snow arm`."""
 
+STOPPED = "snow-stopped-"
+"""The same of the one that keeps everything stopped (``cib_facts.stopping``). It stays until `snow start site`."""
+
 _OURS = (PLACE, APART, FENCE)
 
 TAKE_OVER = "snow-take-over"
@@ -101,6 +104,7 @@ def differs(current: bytes, wanted: bytes) -> tuple[str, ...]:
         elif found[name] != attributes:
             lines.append(f"{name}: {_sentence(found[name])}, wanted {_sentence(attributes)}")
     lines += [f"{name}: there, not wanted any more" for name in found if name not in wishes]
+    lines += _line("alerts", _alerts(now) or _MISSING, _alerts(then) or _MISSING)
     return tuple(lines)
 
 
@@ -122,6 +126,7 @@ def merge(current: bytes, wanted: bytes) -> bytes:
         _merge_options(_section(configuration, section), then.find(section))
     _merge_resources(_section(configuration, "resources"), _section(then, "resources"))
     _merge_constraints(_section(configuration, "constraints"), _section(then, "constraints"))
+    _merge_alerts(configuration, then)
     return etree.tostring(root, pretty_print=True)
 
 
@@ -201,6 +206,13 @@ def _merge_constraints(section: etree._Element, wanted: etree._Element) -> None:
     section.extend(deepcopy(element) for element in wanted)
 
 
+def _merge_alerts(configuration: etree._Element, wanted: etree._Element) -> None:
+    for element in _our_alerts(configuration):
+        _remove(element)
+    if ours := _our_alerts(wanted):
+        _section(configuration, "alerts").extend(deepcopy(element) for element in ours)
+
+
 def _resource_lines(name: str, now: etree._Element, wanted: etree._Element) -> Iterator[str]:
     if _kind(now) != _kind(wanted):
         yield f"{name}: is {_kind(now)}, wanted {_kind(wanted)}"
@@ -271,6 +283,22 @@ def _constraints(configuration: etree._Element) -> dict[str, dict[str, str]]:
         for element in configuration.iterfind("constraints/*")
         if element.get("id", "").startswith(_OURS)
     }
+
+
+def _our_alerts(configuration: etree._Element) -> list[etree._Element]:
+    return [element for element in configuration.iterfind("alerts/alert") if element.get("description") == MARK]
+
+
+def _alerts(configuration: etree._Element) -> str:
+    """Ours, as a line to read: who is told, of what, and how."""
+    said = []
+    for alert in _our_alerts(configuration):
+        recipients = [one.get("value", "") for one in alert.iterfind("recipient")]
+        kinds = sorted(str(one.tag).removeprefix("select_") for one in alert.iterfind("select/*"))
+        pairs = {**_pairs(alert, "instance_attributes"), **_pairs(alert, "meta_attributes")}
+        values = (f"{name}={value}" for name, value in sorted(pairs.items()))
+        said.append(f"{alert.get('path')} for {', '.join(recipients)} of {', '.join(kinds)} ({', '.join(values)})")
+    return "; ".join(said)
 
 
 def _sentence(attributes: dict[str, str]) -> str:

@@ -53,6 +53,19 @@ def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "s
     return (*words, f"--action={action}")
 
 
+def probe_input(server: Server, password: str, action: Literal["status", "on"] = "status") -> str:
+    """The same question for the standard input of the agent, run without arguments: for a machine that has no password script.
+
+    What is given so stands in no argument of ours (fence-agents lib/fencing.py, ``process_input``).
+    """
+    device = device_of(server)
+    values = {"ip": device.address, "username": device.username, "password": password, "action": action}
+    values |= {key: value or "1" for key, value in ipmi_options(device).items()}
+    if device.is_ipmi and action == "status":
+        values |= {"ipmitool_timeout": str(IPMITOOL_TIMEOUT_S), "power_timeout": str(_PROBE_S)}
+    return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
 def ipmi_options(device: FenceDevice) -> dict[str, str]:
     """How this BMC is spoken to, by the long names of fence_ipmilan(8)'s options; a value is empty for a switch."""
     if not device.is_ipmi:

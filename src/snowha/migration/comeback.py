@@ -17,7 +17,8 @@ from snowha.operations import live
 from snowha.site.model import Server
 
 FENCING = "proofs.fence"
-RESTARTING = ("servers.xen", FENCING)
+REBOOTING = "upgrade.reboot"
+RESTARTING = ("servers.xen", FENCING, REBOOTING)
 """The kinds of the steps that restart a server (``Step.restarts``). The journal has their ids: those steps cannot be made again
 before every server answers."""
 
@@ -47,7 +48,7 @@ def wait_for_servers(
         if kind is None:
             continue
         host = hosts[server.name]
-        others = [hosts[other.name] for other in servers if other.name != server.name and _answers(hosts[other.name])]
+        others = [hosts[other.name] for other in servers if other.name != server.name and answers(hosts[other.name])]
         if kind == FENCING and others and _is_being_fenced(others[0], server.name):
             say(f"waiting for the end of the fencing of {server.name}, which the last run had asked for")
             wait_for(
@@ -56,13 +57,13 @@ def wait_for_servers(
                 what=f"the end of the fencing of {server.name}, which the last run had asked for",
                 interval=2,
             )
-        if _answers(host):
+        if answers(host):
             continue
         say(f"{server.name} was being restarted when the last run was lost: waiting until it answers")
         if kind == FENCING:
             _give_power(others, server)
         wait_for(
-            lambda host=host: _answers(host),  # type: ignore[misc]
+            lambda host=host: answers(host),  # type: ignore[misc]
             timeout=900,
             what=f"{server.name} to answer again",
             interval=3,
@@ -71,7 +72,8 @@ def wait_for_servers(
         )
 
 
-def _answers(host: ResettableHost) -> bool:
+def answers(host: ResettableHost) -> bool:
+    """Whether ``host`` can be logged in to now; its connection is made anew next time if not."""
     try:
         return host.run(["true"], check=False, timeout=20).ok
     except SnowError:

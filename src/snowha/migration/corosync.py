@@ -45,8 +45,8 @@ def steps(ground: Ground) -> list[Step]:
             id="corosync.start",
             title="Start Corosync, and see links and quorum from every server",
             section="corosync",
-            check=partial(_membership_missing, ground),
-            apply=partial(_start, ground),
+            check=partial(membership_missing, ground),
+            apply=partial(start, ground),
             needs=("corosync.key", "corosync.conf"),
         ),
     ]
@@ -107,14 +107,16 @@ def membership_trouble(host: Host, ground: Ground) -> str | None:
     return f"link{'s' if down[1:] else ''} {agreed(down, 'is', 'are')} down" if down else None
 
 
-def _membership_missing(ground: Ground) -> str | None:
+def membership_missing(ground: Ground) -> str | None:
+    """The first server that does not see all servers over all links with quorum, and why; None if each does."""
     return ground.first_missing(lambda host: membership_trouble(host, ground))
 
 
-def _start(ground: Ground, reporter: Reporter) -> None:
+def start(ground: Ground, reporter: Reporter) -> None:
+    """Start Corosync on every server, and wait until each sees all links and quorum. Raises ProofError."""
     ground.on_all(lambda host: host.run(["systemctl", "start", "corosync"], timeout=120))
     wait_for(
-        lambda: _membership_missing(ground) is None,
+        lambda: membership_missing(ground) is None,
         timeout=120,
         what="every server to see all links and quorum",
         report=reporter.wait,

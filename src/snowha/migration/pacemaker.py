@@ -18,7 +18,7 @@ from snowha.hosts.files import make_dir, read_text, stat, write_file
 from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.migration import autostart, leases, left_down
+from snowha.migration import alerts, autostart, leases, left_down
 from snowha.migration.ground import Ground, site_domains
 from snowha.operations import health, live
 from snowha.plan.step import Reporter, Step
@@ -38,6 +38,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
     images = tuple(f"images.{domain.name}" for domain in ground.site.domains)
     servers = ("servers.ssh", *(f"servers.kernels.{server.name}" for server in ground.new_servers))
     settings = tuple(f"servers.settings.{server.name}" for server in ground.site.servers)
+    told = alerts.steps(ground)
     return [
         Step(
             id="pacemaker.fence",
@@ -51,7 +52,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             id="pacemaker.start",
             title="Start Pacemaker on every server",
             section="pacemaker",
-            check=partial(_nodes_missing, ground),
+            check=partial(nodes_missing, ground),
             apply=partial(_start, ground),
             needs=("corosync.start", *settings, *images),
         ),
@@ -71,13 +72,14 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
             apply=partial(leases.adopt, ground),
             needs=(*settings, *images),
         ),
+        *told,
         Step(
             id="pacemaker.cib",
             title="Hand fencing, floating IP and domains to Pacemaker",
             section="pacemaker",
             check=partial(_cib_missing, ground),
             apply=partial(commit, ground),
-            needs=("pacemaker.autostart", "pacemaker.leases"),
+            needs=("pacemaker.autostart", "pacemaker.leases", *(step.id for step in told)),
         ),
     ]
 
@@ -143,7 +145,8 @@ def kept_password(hosts: Iterable[Host], server: Server) -> str:
 # Pacemaker itself
 
 
-def _nodes_missing(ground: Ground) -> str | None:
+def nodes_missing(ground: Ground) -> str | None:
+    """What keeps Pacemaker from having every server online, in a line; None if nothing does."""
     for host in ground.hosts.values():
         owner = stat(host, STATE)
         if owner is None or (owner.owner, owner.group) != ("hacluster", "haclient"):

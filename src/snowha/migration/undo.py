@@ -24,7 +24,7 @@ from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
-from snowha.xen import dom0_weight, server_program
+from snowha.xen import alert_agent, dom0_weight, server_program
 
 _AUTHORIZED, _KNOWN = "/root/.ssh/authorized_keys", "/etc/ssh/ssh_known_hosts"
 
@@ -255,6 +255,7 @@ _OURS = (
     *server_program.LINKS,
     server_program.PATH,
     server_program.NAME,
+    alert_agent.PATH,
     f"{PurePosixPath(dom0_weight.PATH).parent}/multi-user.target.wants/{dom0_weight.UNIT}",
 )
 

@@ -15,7 +15,7 @@ from snowha.plan.selection import named, select
 from snowha.plan.step import Step
 from snowha.site import ha_toml
 from snowha.site.ha_file import HaFile
-from snowha.site.model import Domain
+from snowha.site.model import Domain, Site
 from snowha.site.names import did_you_mean, show
 
 
@@ -53,12 +53,17 @@ def check_server(ha: HaToml, name: str) -> None:
         )
 
 
-def steps_of(ha: HaFile) -> list[Step]:
-    """The steps of the migration, as far as ``ha.toml`` says which there are. None of them can look or be carried out."""
+def bare_site(ha: HaFile) -> Site:
+    """The site as far as ``ha.toml`` knows it: of its domains no more than their names."""
     domains = [
         Domain(name, f"{ha.paths.domain_configs}/{name}.cfg", 0, 1, "pvh", "", "", (), (), "") for name in ha.domains
     ]
-    site = ha_toml.compose(ha, domains)
+    return ha_toml.compose(ha, domains)
+
+
+def steps_of(ha: HaFile) -> list[Step]:
+    """The steps of the migration, as far as ``ha.toml`` says which there are. None of them can look or be carried out."""
+    site = bare_site(ha)
     nobody = UnreachableError("no server was asked")
     hosts: dict[str, Host] = {server.name: LostHost(server.name, nobody) for server in ha.servers}
     return all_steps(Ground(site, hosts, definition=ha.definition), {})

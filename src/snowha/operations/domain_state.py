@@ -6,7 +6,7 @@ gone (it left, or was fenced).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from snowha.cluster.live import ClusterState, Resource
@@ -124,10 +124,14 @@ def pacemaker_has(servers: Servers, state: DomainState) -> bool:
 def image_in_use(servers: Servers, state: DomainState, domain: Domain) -> str | None:
     """Which of the domain's images is not free, in a line; None if all are. Volumes of one server have no lease: they are free
     when the domain is off."""
-    images = leases.images_in([domain])
+    return images_in_use({name: host for name, host in servers.hosts.items() if name not in state.silent}, [domain])
+
+
+def images_in_use(hosts: live.Hosts, domains: Iterable[Domain]) -> str | None:
+    """The same of several domains at once. ``hosts``: the servers that can be asked."""
+    images = leases.images_in(list(domains))
     if not images:
         return None
-    hosts = {name: host for name, host in servers.hosts.items() if name not in state.silent}
     answers: dict[str, Leases | None] = each(list(hosts.values()), _ask)
     for row in leases.status(images, answers, leases.records(hosts, answers, images)):
         if row.attached:

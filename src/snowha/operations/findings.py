@@ -68,7 +68,7 @@ KINDS: dict[str, Kind] = {
         "Pacemaker runs on no server",
         "red",
         "No domain is recovered when it or its server is lost.",
-        "snow ha apply",
+        "after `snow stop site`, or a power cut of all servers: snow start site; else: snow ha apply",
     ),
     "server-unclean": Kind(
         "A server is lost and not fenced yet",
@@ -134,7 +134,7 @@ KINDS: dict[str, Kind] = {
         "Pacemaker was told to stop everything",
         "red",
         "No domain runs, and none is started.",
-        "crm_attribute --type=crm_config --name=stop-all-resources --delete",
+        "if it was `snow stop site`: snow start site; else: crm_attribute --type=crm_config --name=stop-all-resources --delete",
         settling="refuse",
     ),
     "no-quorum": Kind(

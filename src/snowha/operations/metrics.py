@@ -217,8 +217,10 @@ The timer of the package runs it each minute, and writes `/var/lib/prometheus/no
 stays as it was, and `snow_collected_timestamp_seconds` gets old: the first alert rule is about that.
 
 What Pacemaker and Corosync say in detail (`ha_cluster_…`: resources, failures, rings) comes from `prometheus-hacluster-exporter`,
-port 9664, on each server. Debian has the configuration of SBD in another place than it expects:
-`sbd-config-path: /etc/default/sbd`.
+port 9664, on each server. `snow ha apply` installs and starts it with `[metrics] hacluster_exporter = true` in `ha.toml`. The
+configuration that Debian ships stays as it is (`/etc/ha_cluster_exporter.yaml`): it listens on every address and has no password,
+so keep the port from other networks. While the cluster is down it has little to say; the metrics of this page are there all the
+same.
 
 Alert rules are in `share/prometheus/snow-alerts.yml`, a dashboard for Grafana in `share/grafana/snow.json`. The package has both
 below `/usr/share/snow-ha`.

@@ -142,6 +142,29 @@ def drain(land: Landscape, server: str, *, restart: bool = False) -> MovePlan:
     return _plan(land, moves, [one for one in land.hypervisors if one != server])
 
 
+def after(land: Landscape, moves: Iterable[Move]) -> Landscape:
+    """As it is once ``moves`` are done: for a plan of what comes then."""
+    running = {server: dict(domains) for server, domains in land.running.items()}
+    free = land.free()
+    for move in moves:
+        running[move.target][move.domain] = running[move.source].pop(move.domain)
+        free[move.source] += move.mib
+        free[move.target] -= move.mib
+    hypervisors = {server: replace(one, free_memory=free[server]) for server, one in land.hypervisors.items()}
+    return replace(land, running=running, hypervisors=hypervisors)
+
+
+def with_back(land: Landscape, servers: Collection[str]) -> Landscape:
+    """As if ``servers`` were members again, and used: for a plan of what comes then."""
+    nodes = tuple(
+        replace(node, online=True, standby=False, maintenance=False, pending=False, unclean=False, shutdown=False)
+        if node.name in servers
+        else node
+        for node in land.cluster.nodes
+    )
+    return replace(land, cluster=replace(land.cluster, nodes=nodes))
+
+
 def rebalance(land: Landscape) -> MovePlan:
     """The fewest moves that part what must be apart and even the memory out; without moves if there is nothing to gain.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from snowha.errors import InputError
 from snowha.site.definition import Definition
-from snowha.site.model import WARM_FROM_MIB, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
+from snowha.site.model import WARM_FROM_MIB, Alerts, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     check_address,
     check_bridge,
@@ -27,6 +27,9 @@ _CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}", re.ASCII)
 PRIVILEGES = ("callback", "user", "operator", "administrator")
 """As fence_ipmilan(8) names them."""
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
+_MAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*(?:@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)?", re.ASCII)
+_MAX_MAIL = 254
+"""RFC 5321, 4.5.3.1.3: a path has 256 characters, two of which are its brackets."""
 _SECRET = re.compile(r"(?:\.{0,2}/)?(?:[A-Za-z0-9_.-]+/)+[A-Za-z0-9_.-]+", re.ASCII)
 _MOST_MIB = 1 << 40
 """An exbibyte."""
@@ -51,6 +54,8 @@ class HaFile:
     ssh: Ssh = field(default_factory=Ssh)
     token_ms: int = 6000
     warm_from_mib: int = WARM_FROM_MIB
+    alerts: Alerts = field(default_factory=Alerts)
+    exporter: bool = False
     definition: Definition = field(default_factory=Definition, compare=False, repr=False)
     """The file that it was read from."""
 
@@ -78,6 +83,7 @@ def check(ha: HaFile, *, at: At) -> HaFile:
     for key in ("snow_conf", "domain_configs", "images"):
         check_path(getattr(ha.paths, key), where=at("paths", key))
     _check_ssh(ha.ssh, at=at)
+    _check_alerts(ha.alerts, at=at)
     _check_servers(ha.servers, at=at)
     if ha.floating_ip:
         _check_floating_ip(ha.floating_ip, ha.servers, at=at)
@@ -125,6 +131,8 @@ def compose(ha: HaFile, domains: Iterable[Domain], *, where: str = "ha.toml") ->
         ssh=ha.ssh,
         token_ms=ha.token_ms,
         warm_from_mib=ha.warm_from_mib,
+        alerts=ha.alerts,
+        exporter=ha.exporter,
     )
 
 
@@ -136,6 +144,17 @@ def _check_ssh(ssh: Ssh, *, at: At) -> None:
             where=at("ssh", "config"),
             remedy="write the path of a file in the form of ssh_config(5)",
         )
+
+
+def _check_alerts(alerts: Alerts, *, at: At) -> None:
+    if alerts.mail and not (len(alerts.mail) <= _MAX_MAIL and _MAIL.fullmatch(alerts.mail)):
+        raise InputError(
+            f"{show(alerts.mail)} is no address of a mail",
+            where=at("alerts", "mail"),
+            remedy="write one address, such as admins@example.org, or a user of the servers, such as root",
+        )
+    if alerts.command:
+        check_path(alerts.command, where=at("alerts", "command"))
 
 
 def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:

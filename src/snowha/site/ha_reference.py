@@ -47,6 +47,11 @@ _LATER = (
         "takes it out of Pacemaker's configuration. **Pacemaker then shuts the domain down** (its property "
         "`stop-orphan-resources`). Its images and its config stay",
     ),
+    ("`[alerts]`", "changes Pacemaker's configuration: the next event is told there"),
+    (
+        "`[metrics]`",
+        "`true`: installs and starts the exporter on every server; `false` again: nothing, it goes on running",
+    ),
     ("`warm_from_mib`", "nothing by itself: it counts for domains that are still to be copied"),
     (
         "`name` of the cluster, `token_ms`, `links`, a server more or less",

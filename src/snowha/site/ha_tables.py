@@ -103,6 +103,42 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    """Who is told when a server is lost or fenced, when it cannot be fenced, or when a domain fails. The table can be left out:
+    nobody is told then. [everyday.md](everyday.md#alerts) has what is told, and how."""
+
+    mail: Annotated[
+        str,
+        Key(
+            "Address that a mail is sent to, or a user of the servers. Every server must be able to send mail "
+            "(`/usr/sbin/sendmail`). Empty: no mail.",
+            refused="more than one address; a space, a leading `-`; more than 254 characters",
+        ),
+    ] = ""
+    command: Annotated[
+        str,
+        Key(
+            "Path of a command on every server that is run, as the user `hacluster`, for at most 20 s. Empty: none.",
+            refused=_PATH_RULE,
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What Prometheus reads from the servers, see [metrics.md](metrics.md). The table can be left out."""
+
+    hacluster_exporter: Annotated[
+        bool,
+        Key(
+            "`true`: `prometheus-hacluster-exporter` is installed and runs on every server. It listens on port 9664 of every "
+            "address, without a password.",
+            refused="nothing",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
 class Ssh:
     """How the servers are reached. The table can be left out."""
 
@@ -270,6 +306,8 @@ class File:
     cluster: Cluster
     paths: Paths
     images: Images = Images()
+    alerts: Alerts = Alerts()
+    metrics: Metrics = Metrics()
     ssh: Ssh = Ssh()
     server: tuple[Server, ...] = ()
     mount: tuple[Mount, ...] = ()
@@ -281,6 +319,8 @@ TABLES: dict[str, type] = {
     "cluster": Cluster,
     "paths": Paths,
     "images": Images,
+    "alerts": Alerts,
+    "metrics": Metrics,
     "ssh": Ssh,
     "server": Server,
     "fence": Fence,

@@ -13,7 +13,7 @@ from functools import cache
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
 from snowha.site.ha_tables import Cluster, File
-from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.model import Alerts, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import did_you_mean, show
 from snowha.site.tables import ShapeError, read
 
@@ -66,6 +66,8 @@ def _ha_file(file: File, at: At) -> HaFile:
         ssh=Ssh(**vars(file.ssh)),
         token_ms=file.cluster.token_ms,
         warm_from_mib=file.images.warm_from_mib,
+        alerts=Alerts(**vars(file.alerts)),
+        exporter=file.metrics.hacluster_exporter,
     )
 
 
@@ -172,6 +174,17 @@ def _lines(ha: HaFile) -> Iterator[str]:
     yield "[images]"
     yield f"warm_from_mib = {ha.warm_from_mib}"
     yield ""
+    if ha.alerts.recipients:
+        yield "# Who is told of a failure, a fence or a lost server: an address of a mail, a command on the servers."
+        yield "[alerts]"
+        yield f"mail = {_string(ha.alerts.mail)}"
+        yield f"command = {_string(ha.alerts.command)}"
+        yield ""
+    if ha.exporter:
+        yield "# prometheus-hacluster-exporter on every server, port 9664:"
+        yield "[metrics]"
+        yield "hacluster_exporter = true"
+        yield ""
     yield "# How the servers are reached. config: path of an OpenSSH configuration (port, keys); empty: OpenSSH's own."
     yield "[ssh]"
     yield f"user = {_string(ha.ssh.user)}"

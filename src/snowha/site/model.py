@@ -171,6 +171,20 @@ class Ssh:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    """Who is told of a failure, a fence, or a lost server; nobody where both are empty."""
+
+    mail: str = ""
+    """Address of a mail."""
+    command: str = ""
+    """Path, on the servers, of a command of the site's."""
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.mail, self.command)))
+
+
+@dataclass(frozen=True)
 class Paths:
     """Where the site keeps its things, on the servers."""
 
@@ -203,6 +217,9 @@ class Site:
     token_ms: int = 6000
     warm_from_mib: int = WARM_FROM_MIB
     """Domains with more than this on logical volumes are copied while they run."""
+    alerts: Alerts = Alerts()
+    exporter: bool = False
+    """Every server runs prometheus-hacluster-exporter."""
 
     def server(self, name: str) -> Server:
         return next(server for server in self.servers if server.name == name)

@@ -10,6 +10,8 @@ from lxml import etree
 
 from snowha.cluster import cib, cib_live
 from snowha.errors import InputError, SiteError
+from snowha.site.model import Alerts, Site
+from snowha.xen import alert_agent
 
 OUR_CIB = cib.merge(fresh_cib(site()), composed(site()))
 
@@ -337,3 +339,50 @@ def test_agents_can_be_replaced_a_second_time() -> None:
     assert cib_live.is_suspended(again)
     assert len(ids(again)) == len(set(ids(again)))
     assert ids(cib_live.suspended(again)) == ids(again)
+
+
+# alerts
+
+
+def told(mail: str = "admins@example.org", command: str = "/usr/local/sbin/page-us") -> Site:
+    return replace(site(), alerts=Alerts(mail, command))
+
+
+def test_an_alert_for_each_recipient_with_a_time_limit_and_no_secret() -> None:
+    (alert,) = etree.fromstring(composed(told())).iterfind("alerts/alert")
+    assert alert.get("path") == alert_agent.PATH
+    assert [one.get("value") for one in alert.iterfind("recipient")] == [
+        "admins@example.org",
+        "/usr/local/sbin/page-us",
+    ]
+    assert {str(one.tag) for one in alert.iterfind("select/*")} == {
+        "select_nodes",
+        "select_fencing",
+        "select_resources",
+    }
+    assert parameters_of(alert) == {
+        "SNOW_CLUSTER": "snow",
+        "timeout": "30s",
+        "timestamp-format": "%Y-%m-%d %H:%M:%S %z",
+    }
+
+
+def parameters_of(element: etree._Element) -> dict[str, str]:
+    return {pair.get("name", ""): pair.get("value", "") for pair in element.iter("nvpair")}
+
+
+def test_an_alert_is_added_changed_and_removed_and_another_ones_stays() -> None:
+    root = etree.fromstring(OUR_CIB)
+    configuration = root.find("configuration")
+    assert configuration is not None
+    theirs = '<alerts><alert id="theirs" path="/usr/local/bin/theirs"/></alerts>'
+    configuration.append(etree.fromstring(theirs))
+    current = etree.tostring(root)
+    assert cib.differs(current, composed(site())) == ()
+    for wanted in (told(), told(mail="root"), told(mail="", command="/opt/page"), site()):
+        (said,) = cib.differs(current, composed(wanted))
+        assert said.startswith("alerts: ")
+        current = cib.merge(current, composed(wanted))
+        assert cib.differs(current, composed(wanted)) == ()
+        assert b'path="/usr/local/bin/theirs"' in current
+    assert alert_agent.PATH.encode() not in current

@@ -17,6 +17,17 @@ from snowha.errors import SiteError
 NOW = datetime(2026, 11, 27, 7, 10, 5, tzinfo=UTC)
 
 
+def simulate(file: Path, *words: str) -> str:
+    """What crm_simulate prints; ``file`` is changed."""
+    done = subprocess.run(
+        ["crm_simulate", "--simulate", "--xml-file", str(file), "--save-output", str(file), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 def committed() -> etree._Element:
     return etree.fromstring(cib.merge(fresh_cib(site()), composed(site())))
 
@@ -72,25 +83,77 @@ def test_disarming_is_no_difference_for_the_migration() -> None:
 def test_nobody_is_fenced_and_nothing_started_while_disarmed(tmp_path: Path) -> None:
     """A switch is replaced, and two servers that lose sight of each other run every domain twice, or cut each other's power."""
     file = tmp_path / "cib.xml"
-
-    def simulate(*words: str) -> str:
-        done = subprocess.run(
-            ["crm_simulate", "--simulate", "--xml-file", str(file), "--save-output", str(file), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
-
     file.write_bytes(etree.tostring(committed()))
-    simulate("--node-up", "snow01", "--node-up", "snow02")
+    simulate(file, "--node-up", "snow01", "--node-up", "snow02")
     running = file.read_bytes()
     file.write_bytes(disarmed(etree.fromstring(running)))
     verified = subprocess.run(["crm_verify", "--xml-file", str(file)], check=False, capture_output=True, text=True)
     assert "rror" not in verified.stderr.replace("stonith-enabled", ""), verified.stderr
-    said = simulate("--node-fail", "snow02")
+    said = simulate(file, "--node-fail", "snow02")
     _, _, transition = said.partition("Transition Summary")
     assert not re.search(r"\* (?:Fence|Start|Stop|Move|Migrate|Recover)", transition), said
 
     file.write_bytes(running)
-    assert re.search(r"\* Fence .* snow02", simulate("--node-fail", "snow02"))
+    assert re.search(r"\* Fence .* snow02", simulate(file, "--node-fail", "snow02"))
+
+
+ORDER = ("slurm02", "slurm01", "proxy01", "deploy01", "fence-snow01", "fence-snow02")
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Path:
+    file = tmp_path / "cib.xml"
+    file.write_bytes(etree.tostring(committed()))
+    simulate(file, "--node-up", "snow01", "--node-up", "snow02")
+    return file
+
+
+def stopped(cib_: bytes) -> bytes:
+    """As the two commits of `snow stop site` leave it."""
+    root = etree.fromstring(cib_)
+    for section, text in (("constraints", cib_facts.stop_order(ORDER)), ("crm_config", cib_facts.stopping(NOW))):
+        root.find(f"configuration/{section}").append(etree.fromstring(text))  # type: ignore[union-attr]
+    return etree.tostring(root)
+
+
+def test_what_stops_a_site_is_no_difference_for_the_migration_and_has_its_time() -> None:
+    """`snow ha apply` during the work would start the domains on a storage that is being taken apart."""
+    current = stopped(etree.tostring(committed()))
+    assert cib.differs(current, composed(site())) == ()
+    (since,) = cib_facts.stopped_since(current).values()
+    assert since == NOW and cib_facts.disarmed_since(current) == {}
+    merged = cib.merge(current, composed(site()))
+    assert cib_facts.stopped_since(merged) == cib_facts.stopped_since(current)
+
+
+@pytest.mark.needs("crm_verify", "crm_simulate")
+def test_domains_stop_in_their_order_and_the_fence_devices_last(running: Path) -> None:
+    """The first domain of ha.toml is what the others boot from; and whoever cannot be stopped must be fenced until the end."""
+    running.write_bytes(stopped(running.read_bytes()))
+    verified = subprocess.run(
+        ["crm_verify", "-VV", "--xml-file", str(running)], check=False, capture_output=True, text=True
+    )
+    assert verified.returncode == 0, verified.stderr
+    stops = re.findall(r"Resource action: (\S+) +stop on", simulate(running))
+    assert [name for name in stops if name in ORDER] == list(ORDER)
+    assert "xsnow-vip" in stops
+
+
+@pytest.mark.needs("crm_simulate")
+def test_nothing_starts_before_it_is_taken_back_and_then_everything_does(running: Path) -> None:
+    before = running.read_bytes()
+    running.write_bytes(stopped(before))
+    simulate(running)
+    assert not re.search(
+        r"Resource action: \S+ +start", simulate(running, "--node-up", "snow01", "--node-up", "snow02")
+    )
+    root = etree.fromstring(running.read_bytes())
+    for section, tag in (("crm_config", "cluster_property_set"), ("constraints", "rsc_order")):
+        inside = root.find(f"configuration/{section}")
+        assert inside is not None
+        for one in inside.findall(tag):
+            if (one.get("id") or "").startswith("snow-stop"):
+                inside.remove(one)
+    running.write_bytes(etree.tostring(root))
+    said = simulate(running)
+    assert set(re.findall(r"Resource action: (\S+) +start on", said)) == {*ORDER, "xsnow-vip"}

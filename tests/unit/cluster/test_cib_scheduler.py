@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cluster_sites import composed, fresh_cib, options, site
 
 from snowha.cluster import cib, placement
+from snowha.site.model import Alerts
 
 pytestmark = pytest.mark.needs("crm_verify", "crm_simulate")
 
@@ -38,10 +40,19 @@ def running(tmp_path: Path) -> Path:
 
 
 def test_pacemaker_accepts_it(running: Path) -> None:
-    done = subprocess.run(
-        ["crm_verify", "-VV", "--xml-file", str(running)], check=False, capture_output=True, text=True
-    )
+    verify(running)
+
+
+def verify(file: Path) -> None:
+    done = subprocess.run(["crm_verify", "-VV", "--xml-file", str(file)], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_pacemaker_accepts_alerts(running: Path) -> None:
+    told = replace(site(), alerts=Alerts("admins@example.org", "/usr/local/sbin/page-us"))
+    running.write_bytes(cib.merge(running.read_bytes(), composed(told)))
+    assert b"<recipient" in running.read_bytes()
+    verify(running)
 
 
 @pytest.mark.parametrize("turned", [False, True])

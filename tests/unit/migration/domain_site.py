@@ -13,6 +13,7 @@ from lxml import etree
 from simulated import CONF, DOMAINS, SNOW_CONF, SimulatedHost
 
 from snowha.cluster import cib_live
+from snowha.hosts.api import Completed
 from snowha.migration import definition as definition_steps
 from snowha.migration import load, pacemaker
 from snowha.migration.domains import disks
@@ -134,7 +135,7 @@ class DomainSite(EverydaySite):
     def _cib(self) -> str:
         return self.cib.decode()
 
-    def answer(self, server: str, words: list[str]) -> str | int | None:
+    def answer(self, server: str, words: list[str]) -> str | int | Completed | None:
         world = self.world
         if self.refused and self.refused in " ".join(words):
             return 1

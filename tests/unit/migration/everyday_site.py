@@ -35,6 +35,8 @@ class EverydayServer(Server):
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         said = None if self.world.fail(self.name, argv) else self.site.answer(self.name, list(argv))
+        if isinstance(said, Completed):
+            return said
         if isinstance(said, int):
             return Completed(tuple(argv), said, "", "")
         if said is not None:
@@ -102,8 +104,8 @@ class EverydaySite(Site):
             change(root)
         return etree.tostring(root).decode()
 
-    def answer(self, server: str, words: list[str]) -> str | int | None:
-        """What a command prints, or the status it fails with; None if it is none of everyday work."""
+    def answer(self, server: str, words: list[str]) -> str | int | Completed | None:
+        """What a command prints, the status it fails with, or both; None if it is none of everyday work."""
         running = self.world.running
         name = next((word.partition("=")[2] for word in words if word.startswith("--resource=")), "")
         match words:

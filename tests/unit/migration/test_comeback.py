@@ -8,8 +8,9 @@ from simulated import SECRET, single_server
 
 from snowha.errors import UnreachableError
 from snowha.hosts.api import Completed
-from snowha.migration import comeback
+from snowha.migration import comeback, upgrade
 from snowha.migration.steps import all_steps
+from snowha.operations.moves import Mover
 from snowha.site.model import FenceDevice, Server
 
 SERVERS = tuple(
@@ -70,7 +71,11 @@ def test_a_server_that_was_being_fenced_gets_its_power_back() -> None:
 def test_each_step_that_restarts_a_server_is_known_and_no_other() -> None:
     """A server that a new step restarts would be away, and the next run would fail instead of waiting for it."""
     ground, _, _ = single_server()
-    steps = all_steps(ground, {server.name: SECRET for server in ground.site.servers})
+    mover = Mover(ground.hosts, {}, (), timeout=1)
+    steps = [
+        *all_steps(ground, {server.name: SECRET for server in ground.site.servers}),
+        *upgrade.steps(ground, mover, [server.name for server in ground.site.servers]),
+    ]
     servers = ground.site.servers
     found = [step.id for step in steps if comeback.concerns(servers, [step.id])]
     assert found == [step.id for step in steps if step.restarts]

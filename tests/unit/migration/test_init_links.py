@@ -111,4 +111,4 @@ def test_what_only_the_automounter_has_is_mounted_by_looking_at_it() -> None:
         Call(words, "/etc/auto.direct autofs\nnfs01:/export/my\\x20folder nfs4\n"),
     ]
     with PlaybackHost("snow01", calls) as host:
-        assert mounts._mounted(host, Mount("x", "/sNow", "nfs4", "hard")) == "nfs01:/export/my folder"
+        assert mounts.mounted(host, Mount("x", "/sNow", "nfs4", "hard")) == "nfs01:/export/my folder"

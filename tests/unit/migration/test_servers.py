@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from simulated import single_server
 from snowha.errors import CommandError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.playback import Call, PlaybackHost
+from snowha.migration import servers
 from snowha.migration.packages import server_packages
-from snowha.migration.servers import boot, logins, software
+from snowha.migration.servers import boot, exporter, logins, software
 from snowha.migration.servers.boot import wait_for_xen
 from snowha.migration.servers.settings import saved_by_xendomains, with_save_as_before, with_save_empty
 from snowha.xen import xl
@@ -111,7 +113,7 @@ def test_packages_wait_for_the_installation_that_a_killed_run_left(monkeypatch: 
     ]
     said = Listener()
     with PlaybackHost("snow02", calls) as host:
-        software.install(host, said)
+        software.install(host, (), said)
     assert any("another installation on snow02 to end" in text for text in said.said)
 
 
@@ -124,7 +126,7 @@ def test_a_lock_that_cannot_be_had_is_not_waited_for() -> None:
     )
     calls = [Call(("dpkg", "--audit")), Call(update, returncode=100, stderr=refused)]
     with PlaybackHost("snow02", calls) as host, pytest.raises(CommandError, match="Read-only"):
-        software.install(host, Listener())
+        software.install(host, (), Listener())
 
 
 def test_what_snow_itself_needs_with_several_servers_is_installed() -> None:
@@ -184,3 +186,26 @@ def test_a_file_that_grub_cannot_read_is_not_copied(tmp_path: Path, text: str) -
     grub.write_text(text)
     script = boot._GRUB_SETTINGS.replace("/etc/default/grub", str(grub))
     assert not LocalHost().run(["sh", "-c", script], check=False).ok
+
+
+def test_the_exporter_is_there_only_where_it_is_asked_for_and_runs_after_the_reboot() -> None:
+    """A port that nobody asked for; or one that is asked for, installed, and never started."""
+    ground, world, _ = single_server()
+    assert not [step for step in servers.steps(ground) if "exporter" in step.id]
+    wanted = replace(ground, site=replace(ground.site, exporter=True))
+    steps = {step.id: step for step in servers.steps(wanted)}
+    step = steps["servers.exporter.snow02"]
+    assert step.needs == ("servers.xen.snow02",)
+    assert "servers.exporter.snow01" in steps
+    said: list[str] = []
+
+    def answer(host: str, argv: Sequence[str]) -> str | None:
+        said.append(" ".join(argv))
+        return None
+
+    world.fail = answer
+    assert steps["servers.packages.snow01"].check() is not None
+    assert any(words.startswith("dpkg-query") and exporter.PACKAGE in words for words in said)
+    assert "ha_cluster_exporter" in str(step.check())
+    step.apply(Listener())
+    assert said[-1] == f"systemctl enable --now {exporter.UNIT}"

@@ -8,7 +8,7 @@ from functools import partial
 
 from snowha.migration.ground import Ground
 from snowha.migration.packages import CONVERTER
-from snowha.migration.servers import boot, kernels, logins, mounts, settings, software
+from snowha.migration.servers import boot, exporter, kernels, logins, mounts, settings, software
 from snowha.plan.step import Step
 from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Server
@@ -42,7 +42,8 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
     name = server.name
     new = server in ground.new_servers
     # the first server has the disks
-    more = (CONVERTER,) if server is ground.site.servers[0] and _has_converted(ground) else ()
+    converter = (CONVERTER,) if server is ground.site.servers[0] and _has_converted(ground) else ()
+    more = (*converter, *((exporter.PACKAGE,) if ground.site.exporter else ()))
     found = []
     if new:
         found.append(
@@ -63,7 +64,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
             title=f"Install the cluster's packages on {name}",
             section="servers",
             check=partial(software.missing, host, more),
-            apply=partial(software.install, host, more=more),
+            apply=partial(software.install, host, more),
             needs=(f"servers.mounts.{name}",) if new else (),
             uses=(f"packages:{name}",),
         )
@@ -79,6 +80,19 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
             needs=(f"servers.packages.{name}",),
         )
     )
+    if ground.site.exporter:
+        found.append(
+            Step(
+                id=f"servers.exporter.{name}",
+                server=name,
+                title=f"Run {exporter.PACKAGE} on {name}",
+                section="servers",
+                check=partial(exporter.missing, host),
+                apply=partial(exporter.start, host),
+                # not while it reboots into Xen
+                needs=(f"servers.xen.{name}",) if new else (f"servers.settings.{name}",),
+            )
+        )
     if new:
         found.append(
             Step(

@@ -13,7 +13,7 @@ from snowha.site.fstab import entry_of
 from snowha.site.model import Mount
 
 
-def _mounted(host: Host, mount: Mount) -> str | None:
+def mounted(host: Host, mount: Mount) -> str | None:
     """What is mounted at ``mount.target``, None if nothing is. Of several the topmost counts: an automounter's own is below."""
     if (found := _topmost(host, mount.target)) and found[1] == "autofs":
         host.run(["ls", "-d", f"{mount.target}/."], check=False, timeout=150)  # it is mounted when it is looked at
@@ -35,7 +35,7 @@ def missing(ground: Ground, host: Host) -> str | None:
     """Which shared file system ``host`` lacks, now or in its fstab; None if none."""
     fstab = read_text(host, "/etc/fstab") or ""
     for mount in ground.site.mounts:
-        source = _mounted(host, mount)
+        source = mounted(host, mount)
         if source is None:
             return f"{mount.target} is not mounted"
         if source != mount.source:
@@ -48,7 +48,7 @@ def missing(ground: Ground, host: Host) -> str | None:
 def mount(ground: Ground, host: Host, reporter: Reporter) -> None:
     fstab = read_text(host, "/etc/fstab") or ""
     for mount in ground.site.mounts:
-        source = _mounted(host, mount)
+        source = mounted(host, mount)
         entry = entry_of(fstab, mount.target)
         if (source and source != mount.source) or (entry and entry.source != mount.source):
             raise SiteError(

@@ -1,4 +1,4 @@
-"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our block script, dom0's weight, no
+"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our programs, dom0's weight, no
 saved domains, and services that wait to be started.
 """
 
@@ -13,7 +13,7 @@ from snowha.plan.step import Reporter
 from snowha.site import snow_conf
 from snowha.site.bash_edit import set_scalar
 from snowha.site.names import show
-from snowha.xen import dom0_weight, server_program
+from snowha.xen import alert_agent, dom0_weight, server_program
 
 XENDOMAINS = "/etc/default/xendomains"
 _SAVE = "XENDOMAINS_SAVE"
@@ -58,7 +58,7 @@ def _enabled(host: Host) -> list[str]:
 
 
 def missing(host: Host) -> str | None:
-    wrong = server_program.missing(host) or dom0_weight.missing(host)
+    wrong = server_program.missing(host) or dom0_weight.missing(host) or alert_agent.missing(host)
     if wrong:
         return wrong
     text = read_text(host, XENDOMAINS) or ""
@@ -71,6 +71,7 @@ def missing(host: Host) -> str | None:
 def apply(host: Host, reporter: Reporter) -> None:
     server_program.install(host)
     dom0_weight.install(host)
+    alert_agent.install(host)
     text = read_text(host, XENDOMAINS) or ""
     write_file(host, XENDOMAINS, with_save_empty(text), mode=0o644)
     if _enabled(host):

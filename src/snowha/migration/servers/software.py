@@ -16,12 +16,12 @@ from snowha.plan.step import Reporter
 # Offline for systemctl (systemd's ENVIRONMENT.md): Debian starts a service when its package is installed, and neither
 # Corosync nor Pacemaker may run before it is configured. It also saves a reload of all units for each package, which takes
 # seconds.
-_QUIETLY = ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1"]
-_APT = [*_QUIETLY, "apt-get", "-q", "-y"]
+QUIETLY = ["env", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1"]
+APT = [*QUIETLY, "apt-get", "-q", "-y"]
 _LOCKED = re.compile(r".*(?:[Cc]ould not get lock|lock was locked by).*")
 """What apt-get (apt-pkg/contrib/fileutl.cc) and dpkg (lib/dpkg/dbmodify.c) say when another one is at work, and not when a lock
 cannot be had at all, as on a read-only file system."""
-_NO_DEFAULTS = ["-o", "Dpkg::Options::=--force-confold"]
+KEEP_CONFIGS = ["-o", "Dpkg::Options::=--force-confold"]
 
 
 def _not_installed(host: Host, more: Sequence[str]) -> tuple[str, ...]:
@@ -37,13 +37,9 @@ def missing(host: Host, more: Sequence[str] = ()) -> str | None:
     return f"not installed: {', '.join(absent)}" if absent else None
 
 
-def install(host: Host, reporter: Reporter, more: Sequence[str] = ()) -> None:
+def install(host: Host, more: Sequence[str], reporter: Reporter) -> None:
     """Install what is missing, once nobody else is installing: what a run that was killed has started goes on without it."""
-    if host.run(["dpkg", "--audit"]).stdout.strip():
-        reporter.say(f"{host.name} finishes what was begun")
-        _when_free(host, [*_QUIETLY, "dpkg", "--configure", "-a"], reporter)
-    reporter.say(f"{host.name} reads its package lists")
-    _when_free(host, [*_APT, "update"], reporter)
+    refresh(host, reporter)
     absent = _not_installed(host, more)
     count = 0
 
@@ -56,11 +52,20 @@ def install(host: Host, reporter: Reporter, more: Sequence[str] = ()) -> None:
             reporter.say(f"{host.name} unpacks {text.split()[1]}")
 
     if absent:
-        _when_free(host, [*_APT, "install", "--no-install-recommends", *_NO_DEFAULTS, *absent], reporter, on_line=line)
+        when_free(host, [*APT, "install", "--no-install-recommends", *KEEP_CONFIGS, *absent], reporter, on_line=line)
     host.run(["systemctl", "daemon-reload"], timeout=120)
 
 
-def _when_free(
+def refresh(host: Host, reporter: Reporter) -> None:
+    """Finish what an installation that was killed has begun, and read the package lists."""
+    if host.run(["dpkg", "--audit"]).stdout.strip():
+        reporter.say(f"{host.name} finishes what was begun")
+        when_free(host, [*QUIETLY, "dpkg", "--configure", "-a"], reporter)
+    reporter.say(f"{host.name} reads its package lists")
+    when_free(host, [*APT, "update"], reporter)
+
+
+def when_free(
     host: Host, words: Sequence[str], reporter: Reporter, *, on_line: Callable[[str], None] | None = None
 ) -> None:
     """Run ``words``; if another apt or dpkg has the lock, once it is free. dpkg itself does not wait, nor apt for its lists."""

@@ -1,0 +1,101 @@
+"""``snow stop site`` and ``snow start site``: all of it, for work on the storage and after a power cut."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from snowha.cli import waiting
+from snowha.cli.asking import ANSWERS, ask
+from snowha.cli.operating import operating
+from snowha.cli.options import EVENTS, FILE, journal_path
+from snowha.cli.session import Session, carry_out, say
+from snowha.cli.values import Amount
+from snowha.errors import SiteError
+from snowha.hosts.api import Host
+from snowha.hosts.local import LocalHost
+from snowha.hosts.many import each
+from snowha.hosts.recording import RecordingHost
+from snowha.migration import comeback, load, site_start, site_stop, words
+from snowha.migration.ground import Ground
+from snowha.plan import mirror
+from snowha.plan.journal import Journal, prepare
+from snowha.plan.record import Recorder
+
+
+@click.command("site")
+@FILE
+@click.option(
+    "--timeout",
+    type=Amount("seconds", "600"),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on a domain that Pacemaker does not have after this.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@EVENTS
+def stop(file: Path, timeout: float, yes: bool, as_json: bool) -> None:
+    """Shut down every domain and the cluster, for work on the storage.
+
+    One domain after the other, the last one of ha.toml first; each is off and its images are free when the next one begins. Then
+    Pacemaker and Corosync are stopped. The servers stay on, and nothing is started again before `snow start site`. Every server
+    must answer. It can be run again after an interruption.
+    """
+    with operating(load.read(file)) as here:
+        here.site.raise_for_missing()  # a domain whose config cannot be read has images that nobody would look at
+        names = ", ".join(here.site.names())
+        if not yes and not ask(f"Until `snow start site` nothing runs. Shut down {names} and the cluster?"):
+            raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+        with waiting.shown():
+            steps = site_stop.steps(here.site.ground, here.servers, here.site.configs, timeout=timeout)
+        here.carry_out(steps, as_json=as_json)
+
+
+@click.command("site")
+@FILE
+@EVENTS
+def start(file: Path, as_json: bool) -> None:
+    """Start the whole site, after a power cut or `snow stop site`.
+
+    Servers that are off get power through their BMCs: asked from a server that answers, else from this machine. Then, each after
+    the one before: the shared storage on every server, Corosync with quorum, Pacemaker with every server, the BMCs, the domains.
+    What is so already is left alone. It says what it waits for, and can be run again.
+    """
+    with _starting(file) as session:
+        steps = site_start.steps(session.ground, _reset_by(session.ground))
+        sys.exit(carry_out(session, steps, yes=True, as_json=as_json).exit_code)
+
+
+@contextmanager
+def _starting(file: Path) -> Iterator[Session]:
+    """A run for which no server need answer yet, nor a domain's config be readable."""
+    since = time.monotonic()
+    path = journal_path()
+    prepare(path)
+    recorder = Recorder()
+    ha = load.read(file)
+    there = load.connect(ha.content)
+    with waiting.shown() as doing:
+        doing("asking the servers")
+        if not any(each(list(there.hosts.values()), comeback.answers).values()):
+            passwords = load.known_passwords(ha) or {}
+            say("no server answers: asking their BMCs from this machine")
+            site_start.wake_from_here(there.servers, there.hosts, LocalHost(), passwords, say=say, wait=doing)
+        said = mirror.adopt(path, [host for host in there.hosts.values() if comeback.answers(host)], there.name)
+        if said:
+            say(said)
+    hosts: dict[str, Host] = {name: RecordingHost(host, recorder) for name, host in there.hosts.items()}
+    with Journal(path) as journal:
+        recorder.journal = journal
+        ground = Ground(words.bare_site(ha.content), hosts, there.guard, definition=ha.content.definition)
+        yield Session(ha, ground, {}, journal, known=False, since=since)
+
+
+def _reset_by(ground: Ground) -> dict[str, RecordingHost]:
+    return {name: host for name, host in ground.hosts.items() if isinstance(host, RecordingHost)}

@@ -1,0 +1,80 @@
+"""``snow upgrade``: the servers' packages, one server after the other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from snowha.cli import waiting
+from snowha.cli.asking import ANSWERS, ask
+from snowha.cli.operating import operating
+from snowha.cli.options import FILE
+from snowha.cli.servers import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
+from snowha.cli.session import its_turn, say
+from snowha.errors import SiteError
+from snowha.migration import load, view, words
+from snowha.migration import upgrade as upgrading
+from snowha.plan.step import Fact
+
+
+@click.command()
+@click.argument("servers", nargs=-1, metavar="[SERVER]...")
+@FILE
+@TIMEOUT
+@RESTART
+@DRY
+@YES
+@JSON
+def upgrade(
+    servers: tuple[str, ...], file: Path, timeout: float, restart: bool, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Upgrade the packages of servers, one after the other.
+
+    Without SERVER all, the first one of ha.toml last. The whole plan comes first: packages, moves, memory. Then each server is
+    drained, upgraded (apt-get upgrade), rebooted, and seen back with links, quorum and BMC; a trial domain is migrated to it live
+    before it runs domains again. The first doubt ends it. Run it again to go on.
+    """
+    ha = load.read(file)
+    for name in servers:
+        words.check_server(ha, name)
+    with operating(ha) as here:
+        view.raise_for_lost(here.site.lost)
+        ground = here.site.ground
+        chosen = [server_of(here, name) for name in servers] or [
+            server.name for server in reversed(ground.site.servers)
+        ]
+        chosen = list(dict.fromkeys(chosen))
+        mover = mover_of(here, timeout, restart=restart)
+        with its_turn(ground), waiting.shown() as doing:
+            plans = upgrading.plan(ground, mover, chosen, _Telling(doing))
+        due = [one.server for one in plans if one.is_due]
+        if as_json:
+            click.echo(json.dumps({"event": "plan", "servers": [asdict(one) for one in plans]}))
+        else:
+            click.echo("\n".join(upgrading.lines(plans)))
+        if dry_run or not due:
+            return
+        if not yes and not ask(f"Upgrade and reboot {', '.join(due)}, one after the other?"):
+            raise SiteError("nothing was upgraded, since the answer was no", remedy=f"say yes; {ANSWERS}")
+        here.carry_out(upgrading.steps(ground, mover, due), as_json=as_json)
+
+
+class _Telling:
+    """A Reporter for what is done before there are steps."""
+
+    def __init__(self, doing: object) -> None:
+        self._doing = doing
+
+    def say(self, text: str) -> None:
+        if callable(self._doing):
+            self._doing(text)
+
+    def wait(self, text: str) -> None:
+        say(text)
+
+    def progress(self, done: float, total: float, unit: str = "") -> None: ...
+
+    def fact(self, key: str, value: Fact) -> None: ...
