@@ -40,7 +40,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        _show(found, is_all=not silent)
+        _show(found, silent=len(silent), servers=len(there.hosts))
     if yes and any(one.actions for one in found):
         with its_turn(there):
             resolving.must_be_the_same(found, resolving.look(site, there.hosts)[0])
@@ -53,10 +53,10 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         seen.raise_for_missing()
 
 
-def _show(found: Sequence[Verdict], *, is_all: bool) -> None:
-    """``is_all``: every server has answered."""
-    if not found:
-        click.echo(f"nothing is left of any migration{'' if is_all else ' on the servers that answer'}")
+def _show(found: Sequence[Verdict], *, silent: int, servers: int) -> None:
+    """``silent``: how many of the ``servers`` have not answered."""
+    if not found and silent < servers:
+        click.echo(f"nothing is left of any migration{' on the servers that answer' if silent else ''}")
     for one in found:
         click.echo(f"{one.domain}: {one.why}")
         for line in one.found:

@@ -12,6 +12,7 @@ import click
 
 from snowha.cli import verbosity, waiting
 from snowha.cli.options import FILE
+from snowha.cli.values import Amount
 from snowha.migration import load, view
 from snowha.operations import status as running
 from snowha.operations import status_text
@@ -23,7 +24,7 @@ from snowha.operations.status import SiteStatus
 @click.option("--watch", is_flag=True, help="Look again and again, on a live screen, until Ctrl-C.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=1, max=3600),
+    type=Amount("seconds", "5", least=1, most=3600),
     default=5.0,
     show_default=True,
     metavar="SECONDS",

@@ -163,7 +163,11 @@ def beside(path: Path, content: str | bytes, *, mode: int) -> Path:
     """A new file beside ``path`` with ``content``, to be put there. Raises OSError, and leaves nothing then."""
     # of a long name a part: with the rest it would be too long for a file system that takes the name itself
     new = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.new")
-    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        error.filename = str(path)  # not a name that nobody has typed
+        raise
     try:
         with os.fdopen(number, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

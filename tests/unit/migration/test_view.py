@@ -287,6 +287,9 @@ def test_that_no_server_answers_is_not_that_nothing_is_left(site: Site) -> None:
     assert ended.output == "nothing is left of any migration on the servers that answer\n"
     ended = site.snow("resolve", "--json")
     assert code_of(ended) == 3 and json.loads(ended.output) == []
+    site.world.fail = lambda host, argv: (_ for _ in ()).throw(UnreachableError("no route", where=host, remedy="x"))
+    ended = site.snow("resolve")
+    assert (code_of(ended), ended.output) == (3, ""), "nobody was asked"
 
 
 def test_a_domain_whose_config_cannot_be_read_is_not_one_without_rests(site: Site) -> None:
