@@ -155,7 +155,10 @@ def _refused(path: Path, error: OSError, what: str = "nothing can be written her
 
 
 def write(path: Path, content: str | bytes, *, mode: int) -> None:
-    """Make ``path`` have ``content``: written beside it, synced, and renamed. Raises OSError, and leaves nothing then."""
+    """Make ``path`` have ``content``: written beside it, synced, and renamed. Raises OSError, and leaves nothing then; InputError
+    for a device, a FIFO or a folder, which would not be one any more."""
+    with suppress(FileNotFoundError):
+        check_regular(path)
     put(beside(path, content, mode=mode), path)
 
 

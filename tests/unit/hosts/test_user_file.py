@@ -176,6 +176,17 @@ except OSError as error: print(error.strerror)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """`metrics -o /dev/null` made a file of /dev/null, for every program of the machine."""
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to("/dev/null")
+    for path in (fifo, link, tmp_path):
+        with pytest.raises(InputError, match="not a regular file"):
+            user_file.write(path, "text", mode=0o600)
+    assert sorted(tmp_path.iterdir()) == [fifo, link] and stat.S_ISFIFO(fifo.stat().st_mode)
+
+
 def test_every_earlier_version_stays_with_its_mode(tmp_path: Path) -> None:
     """The second --force would throw away what was edited before the first."""
     path = tmp_path / "ha.toml"
