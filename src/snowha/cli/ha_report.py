@@ -29,7 +29,7 @@ _READ_ME = """\
 A report of snow-ha {version} about the cluster {name}, made at {when} UTC.
 
 ha.toml, check.json, status.json   what the cluster shall be, what is wrong with it, and how it is
-journal.jsonl                      what was done to it, a run a line
+journal.jsonl                      what was done to it, one run per line
 domains/                           the domains' configs
 servers/NAME/                      what each server says of itself; its logs of {days} days
 

@@ -56,7 +56,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
 def _show(found: Sequence[Verdict], *, silent: int, servers: int) -> None:
     """``silent``: how many of the ``servers`` have not answered."""
     if not found and silent < servers:
-        click.echo(f"nothing is left of any migration{' on the servers that answer' if silent else ''}")
+        click.echo(f"no leftovers of a live migration{' on the servers that answer' if silent else ''}")
     for one in found:
         click.echo(f"{one.domain}: {one.why}")
         for line in one.found:

@@ -10,8 +10,8 @@ from snowha.cli.lazy import LazyGroup, Verb
 from snowha.cli.options import SITE, SSH_CONFIG
 
 HA = {
-    "init": Verb("ha_init:init", "Look at the site and write ha.toml."),
-    "check": Verb("ha_check:check", "Look at everything that must hold, on every server at once."),
+    "init": Verb("ha_init:init", "Read the site and write ha.toml."),
+    "check": Verb("ha_check:check", "Check everything that the migration needs, on every server at once."),
     "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
@@ -96,8 +96,8 @@ def lab() -> None:
         "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
         "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
         "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
-        "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
-        "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
+        "disarm": Verb("arming:disarm", "Suspend recovery and fencing, for work on the network."),
+        "arm": Verb("arming:arm", "End `snow disarm`: resume recovery and fencing."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
         "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
     },

@@ -143,7 +143,7 @@ def drain(land: Landscape, server: str, *, restart: bool = False) -> MovePlan:
 
 
 def rebalance(land: Landscape) -> MovePlan:
-    """The fewest moves that part what must be apart and even the memory out; without moves if there is nothing to gain.
+    """The fewest moves that part what must be apart and even the memory out; without moves if none improves it.
 
     What cannot be migrated live stays. Raises SiteError if there is no order in which the moves fit.
     """

@@ -155,7 +155,7 @@ class Journal:
     def exclusive(self) -> Iterator[None]:
         """Be the only run on this journal, until the end of ``with`` or of the process, however it ends.
 
-        Raises SiteError, which names the owner, if another run is going on.
+        Raises SiteError, which names the owner, if another run is active.
         """
         path = self.path.with_name(self.path.name + ".lock")
         number = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -316,11 +316,9 @@ class Journal:
 def _busy(note: bytes) -> SiteError:
     try:
         owner = json.loads(note)
-        text = (
-            f"another run is going on: {owner['user']} on {owner['host']}, pid {owner['pid']}, since {owner['since']}"
-        )
+        text = f"another run is active: {owner['user']} on {owner['host']}, pid {owner['pid']}, since {owner['since']}"
     except (ValueError, KeyError, TypeError):
-        text = "another run is going on"
+        text = "another run is active"
     return SiteError(text, remedy="wait until it has ended, or end it there with Ctrl-C")
 
 

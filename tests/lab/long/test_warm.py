@@ -43,7 +43,7 @@ def test_a_domain_is_copied_while_it_writes_and_loses_nothing(fresh: Administrat
     listed = {row["path"]: row for row in json.loads(fresh.snow("images", "list", "--json").output)}
     assert listed[IMAGE]["state"] == "in use" and listed[IMAGE]["volume_there"]
     again = fresh.snow("images", "copy", "slurm01")
-    assert again.code == 0 and "already so" in again.output
+    assert again.code == 0 and "up to date" in again.output
     refused = fresh.snow("images", "discard", "slurm01", "--yes")
     assert refused.code != 0 and "not a day yet" in refused.output
 
@@ -53,7 +53,9 @@ def test_apply_moves_a_domain_with_large_volumes_while_it_runs(fresh: Administra
     text = fresh.ha_toml.read_text()
     fresh.ha_toml.write_text(re.sub("warm_from_mib = .*", "warm_from_mib = 0", text))
     planned = fresh.snow("ha", "plan", "--domain", "slurm01")
-    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown -w slurm01" in planned.output, planned.output
+    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown -w slurm01" in planned.output, (
+        planned.output
+    )
     assert "snow-ha-1-slurm01-swap" not in planned.output
     ended = fresh.snow("ha", "apply", "--yes", "--domain", "slurm01")
     assert ended.code == 0, ended.output

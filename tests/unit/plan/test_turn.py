@@ -61,7 +61,7 @@ def servers(*hosts: Host) -> dict[str, Host]:
 
 def test_a_second_run_is_refused_and_told_whose_turn_it_is(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    whose = r"another run has its turn: .* on .*, pid \d+, since 20\S+Z\n"
+    whose = r"another run holds the site lock: .* on .*, pid \d+, since 20\S+Z\n"
     with turn(servers(Named("snow01")), path):
         with pytest.raises(SiteError, match=whose) as refused, turn(servers(Named("snow01")), path):
             pytest.fail("two runs at once")
