@@ -137,7 +137,7 @@ def check_target(path: Path) -> None:
         try:
             check_regular(path)
         except FileNotFoundError:
-            raise InputError("it is a link that leads nowhere", where=str(path), remedy="remove it") from None
+            raise InputError("it is a dangling link", where=str(path), remedy="remove it") from None
         except OSError as error:
             raise _refused(path, error) from error
     try:

@@ -87,7 +87,7 @@ def test_what_is_written_later_is_tried_now(tmp_path: Path) -> None:
     for path, said in (
         (tmp_path / "nowhere/x", "no such folder"),
         (tmp_path, "it is a folder"),
-        (tmp_path / "link", "a link that leads nowhere"),
+        (tmp_path / "link", "a dangling link"),
         (tmp_path / ("x" * 256), "File name too long"),
         (Path("/proc/x"), "nothing can be written here"),
     ):
