@@ -25,7 +25,7 @@ IMAGES = {
     "list": Verb("images:list_", "Show every image: its size, its state, and its old volume."),
     "copy": Verb("images:copy", "Move DOMAIN from its volumes to images while it runs."),
     "verify": Verb("images:verify", "Compare DOMAIN's images with what was copied."),
-    "restore": Verb("images:restore", "Bring DOMAIN's images back into its volumes."),
+    "restore": Verb("images:restore", "Copy DOMAIN's images back into its volumes."),
     "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
 }
 LIST = {
@@ -34,18 +34,18 @@ LIST = {
 }
 SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
 LAB = {
-    "up": Verb("lab:up", "Bring the site up; the first time it is built."),
-    "down": Verb("lab:down", "End everything that the lab started."),
+    "up": Verb("lab:up", "Start the site; the first start builds it."),
+    "down": Verb("lab:down", "Stop everything that the lab started."),
     "status": Verb("lab:status", "Show machines, their power, snapshots, and domains."),
     "ssh": Verb("lab:ssh", "Log in to a machine as root, or run a command there."),
     "exec": Verb("lab:exec_", "Run a command of this machine inside the site's network."),
     "console": Verb("lab:console", "Open a machine's serial console. Ctrl-] leaves it."),
     "save": Verb("lab:save", "Save the whole running site under NAME."),
-    "restore": Verb("lab:restore", "Bring the whole site back to what it was at NAME."),
-    "power": Verb("lab:power", "Cut a machine's power, or give it."),
+    "restore": Verb("lab:restore", "Restore the whole site to the snapshot NAME."),
+    "power": Verb("lab:power", "Switch a machine's power off or on."),
     "cable": Verb("lab:cable", "Plug or pull a machine's cable to a network."),
-    "bmc": Verb("lab:bmc", "Have a server's BMC do something wrong, or be ok again."),
-    "demo": Verb("lab:demo", "Carry out the whole story, and write a report of it."),
+    "bmc": Verb("lab:bmc", "Give a server's BMC a fault, or remove it."),
+    "demo": Verb("lab:demo", "Run the whole demonstration, and write a report of it."),
 }
 
 
