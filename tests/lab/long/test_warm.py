@@ -89,7 +89,7 @@ def test_killed_while_it_copies_the_next_run_begins_with_a_clean_slate(fresh: Ad
 def test_killed_while_the_domain_is_down_the_next_run_brings_it_back(fresh: Administrator) -> None:
     """Half of the last copy is done, its config names the volumes, and the engine on the server lost whoever had started it."""
     killed = fresh.interrupted(
-        lambda line: "copying what is left" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
+        lambda line: "copying the final changes" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
     )
     assert killed.code == -signal.SIGKILL
     assert "slurm01" not in on("snow01", "xl", "list")

@@ -153,7 +153,7 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
     ended = door.snow("check", "--fix")
     assert ended.exit_code == 4, ended.output
     assert "duplicate-mac" in ended.output
-    assert "▸ Block script, dom0's weight" in ended.output
+    assert "▸ Configure block script, dom0's weight" in ended.output
 
 
 def test_what_an_images_verb_does_to_a_server_is_in_the_log(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

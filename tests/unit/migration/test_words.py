@@ -81,7 +81,7 @@ PLAN = {"format": "snow-ha plan", "version": 1, "made": "", "seen": {}, "steps":
         ("plan --save /proc/plan", r"nothing can be written here"),
         (f"plan --save {'p' * 300}", r"File name too long\n.*fewer characters"),
         ("plan -f ha.toml/x", r"Not a directory\n.*a file, not a folder"),
-        ("status -f loop", r"symbolic links\n.*lead in a circle"),
+        ("status -f loop", r"symbolic links\n.*form a loop"),
         ("check --explain nope --fix", r"exclude each other"),
         ("check --explain=", r"--explain: nothing is named"),
         ("log --run -1", r"--run: it cannot be '-1'"),
