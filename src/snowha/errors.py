@@ -43,7 +43,7 @@ _REMEDIES = {
     errno.EACCES: "run it as a user who may, or name another place",
     errno.EPERM: "run it as a user who may, or name another place",
     errno.ENOTDIR: "correct the path: what stands before the last / in it is a file, not a folder",
-    errno.ELOOP: "correct the links there: they lead in a circle (ls -l shows where each leads)",
+    errno.ELOOP: "correct the links there: they form a loop (ls -l shows where each leads)",
     errno.ENAMETOOLONG: "name it with fewer characters: most file systems take 255",
     errno.EISDIR: "name a file, not a folder",
 }

@@ -172,5 +172,5 @@ def wait_until(condition: Callable[[], object], *, timeout: float, what: str) ->
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not so after {timeout:.0f} s: {what}")
+            pytest.fail(f"timed out after {timeout:.0f} s: {what}")
         time.sleep(1)

@@ -19,14 +19,14 @@ from snowha.operations import disarm as arming
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @EVENTS
 def disarm(file: Path, yes: bool, as_json: bool) -> None:
-    """Leave everything alone, and fence nobody, for work on the network.
+    """Suspend recovery and fencing, for work on the network.
 
     Domains go on running. Nothing is started, stopped or moved until `snow arm`, also when a server is lost; nobody is fenced.
     `snow status` says so, with how long, and exits with 4.
     """
     with operating(load.read(file)) as here:
         view.raise_for_lost(here.site.lost)
-        if not yes and not ask("Until `snow arm` nothing is recovered that is lost. Disarm the cluster?"):
+        if not yes and not ask("Until `snow arm` nothing that fails is recovered. Disarm the cluster?"):
             raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
         here.carry_out([arming.disarm(here.site.ground.hosts)], as_json=as_json)
 
@@ -35,10 +35,10 @@ def disarm(file: Path, yes: bool, as_json: bool) -> None:
 @FILE
 @EVENTS
 def arm(file: Path, as_json: bool) -> None:
-    """End `snow disarm`: Pacemaker and fencing at work again.
+    """End `snow disarm`: resume recovery and fencing.
 
     Refused while a server is missing, which would be fenced, and while a domain is not where Pacemaker has it, or runs twice.
-    Pacemaker is let to look first.
+    Pacemaker checks first where everything runs.
     """
     with operating(load.read(file)) as here:
         view.raise_for_lost(here.site.lost)

@@ -134,7 +134,7 @@ def apply(
 ) -> None:
     """Carry out the migration, or what is left of it.
 
-    Every step looks before it acts, and proves itself after. Run it again at any time: what is done is left alone,
+    Every step checks before it acts and again after. Run it again at any time: what is done is left alone,
     what was interrupted is carried on. Ctrl-C ends it at the next safe point.
     """
     until, only = until or "", only or ""

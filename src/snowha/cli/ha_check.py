@@ -27,7 +27,7 @@ from snowha.site.rules import Finding
 
 @click.command()
 @FILE
-@click.option("--fix", is_flag=True, help="Carry out the remedies that are safe, then look again.")
+@click.option("--fix", is_flag=True, help="Carry out the remedies that are safe, then check again.")
 @click.option(
     "--explain",
     "code",
@@ -39,7 +39,7 @@ from snowha.site.rules import Finding
     "--json", "as_json", is_flag=True, help="The findings as data; with --fix, events as JSON lines before them."
 )
 def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
-    """Look at everything that must hold, on every server at once.
+    """Check everything that the migration needs, on every server at once.
 
     Changes nothing, unless --fix is given. Each finding has a code, a severity (stop, warn, note), a place and a remedy;
     docs/checks.md explains them all, --explain one of them. Exits with 4 if something forbids `snow ha apply`.
@@ -78,7 +78,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
             )
         )
     else:
-        for line in rules.lines(findings) or ["nothing found: all is as it must be"]:
+        for line in rules.lines(findings) or ["no findings"]:
             click.echo(line)
         more = "; `snow ha check --explain CODE` says why one matters" if findings else ""
         click.echo(f"{len(findings)} findings in {seconds} s{more}")

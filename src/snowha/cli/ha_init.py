@@ -55,7 +55,7 @@ def init(
     bmc_agent: str,
     bmc_password_file: Path | None,
 ) -> None:
-    """Look at the site and write ha.toml.
+    """Read the site and write ha.toml.
 
     The first SERVER is the one that runs the domains today. A name is also where ssh goes; of an address, or a name with
     dots, the server itself is asked what it is called. Nothing is changed on any server. The BMCs' password goes into a

@@ -94,7 +94,7 @@ def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> I
                 if own.identity == found.identity and own.position() >= found.position:
                     yield own
                     return
-        say(f"this is the journal that {found.server} has")
+        say(f"showing the journal from {found.server}")
         copy = Path(folder) / "journal.sqlite"
         copy.write_bytes(found.data)
         with Journal(copy) as journal:
@@ -116,7 +116,7 @@ def lines(run: Run, entries: tuple[Entry, ...], commands: tuple[Done, ...]) -> I
     others = [done for done in commands if not any(entry.step == done.step for entry in entries)]
     yield from (f"      {_command(done)}" for done in others)
     if skipped:
-        yield f"  {skipped} steps were done already"
+        yield f"  up to date: {skipped} {'step' if skipped == 1 else 'steps'}"
 
 
 def _command(done: Done) -> str:

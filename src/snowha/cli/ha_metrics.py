@@ -9,6 +9,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.options import FILE
+from snowha.cli.values import FILE_NAME
 from snowha.hosts import user_file
 from snowha.migration import load, view
 from snowha.operations import metrics, proven
@@ -20,7 +21,7 @@ from snowha.operations import status as running
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE_NAME,
     metavar="FILE",
     help="Write FILE (mode 0644), whole or not at all; by default they are printed.",
 )
@@ -30,6 +31,8 @@ def metrics_(file: Path, output: Path | None) -> None:
     They are for the textfile collector of node_exporter, and there when the cluster is down. docs/metrics.md explains them.
     Exits with 0 if they could be written, whatever they say.
     """
+    if output is not None:
+        user_file.check_target(output)
     with waiting.shown():
         site = view.observe(load.read(file))
         hosts = site.ground.hosts

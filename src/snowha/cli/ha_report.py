@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from snowha.cli import ha_log, waiting
 from snowha.cli.failure import as_data
 from snowha.cli.ha_check import findings_of
 from snowha.cli.options import FILE
+from snowha.cli.values import FILE_NAME, Amount
 from snowha.errors import InputError, SnowError, UnreachableError
 from snowha.hosts import user_file
 from snowha.migration import load, view
@@ -27,7 +29,7 @@ _READ_ME = """\
 A report of snow-ha {version} about the cluster {name}, made at {when} UTC.
 
 ha.toml, check.json, status.json   what the cluster shall be, what is wrong with it, and how it is
-journal.jsonl                      what was done to it, a run a line
+journal.jsonl                      what was done to it, one run per line
 domains/                           the domains' configs
 servers/NAME/                      what each server says of itself; its logs of {days} days
 
@@ -41,12 +43,17 @@ are in it. Read it before you give it to somebody.
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=FILE_NAME,
     metavar="FILE",
     help="The archive; by default snow-ha-report-NAME-TIME.tar.gz in this folder.",
 )
 @click.option(
-    "--days", type=click.IntRange(1, 60), default=_DAYS, show_default=True, metavar="N", help="Of the servers' logs."
+    "--days",
+    type=Amount("days", "7", whole=True, least=1, most=60),
+    default=_DAYS,
+    show_default=True,
+    metavar="N",
+    help="Of the servers' logs.",
 )
 def report_(file: Path, output: Path | None, days: int) -> None:
     """Write one archive for a support case, without secrets.
@@ -56,13 +63,15 @@ def report_(file: Path, output: Path | None, days: int) -> None:
     Exits with 3, after that, if a server does not answer.
     """
     began = time.gmtime()
+    ha = load.read(file)
+    name = f"snow-ha-report-{ha.content.name}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
+    target = Path(f"{name}.tar.gz") if output is None else output
+    if os.path.lexists(target):
+        raise InputError("there is a file of this name", where=str(target), remedy="name another: --output FILE")
+    user_file.check_target(target)
     with waiting.shown() as doing:
         doing("asking the servers")
-        site = view.observe(load.read(file))
-        name = f"snow-ha-report-{site.ground.site.name}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
-        target = Path(f"{name}.tar.gz") if output is None else output
-        if target.exists():
-            raise InputError("there is a file of this name", where=str(target), remedy="name another: --output FILE")
+        site = view.observe(ha)
         passwords, lacks = _passwords(site, file)
         images = tuple(leases.images_of(site.ground.site))
         gathered = report.gather(site.ground.hosts, site.ground.site.paths.domain_configs, images, days=days)

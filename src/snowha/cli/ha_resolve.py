@@ -40,7 +40,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         found, silent = resolving.look(site, there.hosts)
     acts = yes and any(one.actions for one in found)
     if not as_json:
-        _show(found, is_all=not silent)
+        _show(found, silent=len(silent), servers=len(there.hosts))
     elif not acts:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     if acts:
@@ -57,10 +57,10 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         seen.raise_for_missing()
 
 
-def _show(found: Sequence[Verdict], *, is_all: bool) -> None:
-    """``is_all``: every server has answered."""
-    if not found:
-        click.echo(f"nothing is left of any migration{'' if is_all else ' on the servers that answer'}")
+def _show(found: Sequence[Verdict], *, silent: int, servers: int) -> None:
+    """``silent``: how many of the ``servers`` have not answered."""
+    if not found and silent < servers:
+        click.echo(f"no leftovers of a live migration{' on the servers that answer' if silent else ''}")
     for one in found:
         click.echo(f"{one.domain}: {one.why}")
         for line in one.found:

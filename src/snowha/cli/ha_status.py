@@ -12,6 +12,7 @@ import click
 
 from snowha.cli import verbosity, waiting
 from snowha.cli.options import FILE
+from snowha.cli.values import Amount
 from snowha.migration import load, view
 from snowha.operations import status as running
 from snowha.operations import status_text
@@ -20,16 +21,16 @@ from snowha.operations.status import SiteStatus
 
 @click.command()
 @FILE
-@click.option("--watch", is_flag=True, help="Look again and again, on a live screen, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh it on a live screen, until Ctrl-C.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=1, max=3600),
+    type=Amount("seconds", "5", least=1, most=3600),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --watch: from one look to the next.",
+    help="With --watch: the time between two refreshes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as data; with --watch, a line for each look.")
+@click.option("--json", "as_json", is_flag=True, help="The same as data; with --watch, one line per refresh.")
 def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
     """Show what is wrong, servers, links, fencing, and where domains run.
 
@@ -39,7 +40,7 @@ def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
     server that has its images open is shown (snow-lease).
 
     Exits with 4 if anything is wrong (WRONG), or nobody could be asked; with 0 if there is nothing but warnings (WARN) and
-    notes (NOTE). With --watch the last look counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.
+    notes (NOTE). With --watch the last refresh counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.
     """
     if not watch:
         with waiting.shown():

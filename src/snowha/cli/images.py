@@ -65,7 +65,7 @@ def list_(file: Path, as_json: bool) -> None:
     "--max-away",
     type=Amount("seconds", "30"),
     metavar="SECONDS",
-    help="Do not shut it down if it would be away longer.",
+    help="Do not shut it down if the estimated downtime is longer.",
 )
 @click.option(
     "--snapshot-size",
@@ -134,12 +134,12 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
 @EVENTS
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are written.")
 def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
-    """Bring DOMAIN's images back into its volumes.
+    """Copy DOMAIN's images back into its volumes.
 
     With everything that was written since, and with the earlier config that names the volumes. DOMAIN must be off,
     kept off by Pacemaker, and is not started.
     """
-    title = f"Bring {domain} back into its volumes"
+    title = f"Copy the images of {domain} back into its volumes"
     question = f"Write the images of {domain} over its old volumes?"
     with _session(file, domain) as here:
         work = partial(image_verbs.restore, here.ground, domain)
@@ -158,7 +158,7 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
     Refused unless it runs from images that were verified at least a day ago; --now waives the day.
     """
     title = f"Remove the old volumes of {domain}"
-    question = f"Remove the old volumes of {domain}? There is no way back to them."
+    question = f"Remove the old volumes of {domain}? This cannot be undone."
     with _session(file, domain) as here:
         work = partial(image_verbs.discard, here.ground, domain, now=now)
         _run(here, Step.once("images.discard", title, "images", work, asks=question), as_json=as_json, yes=yes)

@@ -39,7 +39,7 @@ def _say(text: str) -> None:
     "--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="Debian of the servers."
 )
 def up(release: str) -> None:
-    """Bring the site up; the first time it is built.
+    """Start the site; the first start builds it.
 
     That takes minutes; from the cache it comes in seconds.
     """
@@ -50,7 +50,7 @@ def up(release: str) -> None:
 
 @click.command(cls=LabVerb)
 def down() -> None:
-    """End everything that the lab started.
+    """Stop everything that the lab started.
 
     Built images stay in the cache.
     """
@@ -149,19 +149,19 @@ def save(name: str) -> None:
 @click.command(cls=LabVerb)
 @click.argument("name")
 def restore(name: str) -> None:
-    """Bring the whole site back to what it was at NAME."""
+    """Restore the whole site to the snapshot NAME."""
     start = time.monotonic()
     site.restore(name)
-    _say(f"back at {name} after {time.monotonic() - start:.1f} s")
+    _say(f"restored {name} in {time.monotonic() - start:.1f} s")
 
 
 @click.command(cls=LabVerb)
 @click.argument("host")
 @click.argument("action", type=click.Choice(["on", "off", "reset"]))
 def power(host: str, action: str) -> None:
-    """Cut a machine's power, or give it.
+    """Switch a machine's power off or on.
 
-    As a hand on the cable would.
+    Off is a power cut, not a shutdown.
     """
     site.power(host, action)
 
@@ -182,7 +182,7 @@ def cable(host: str, network_name: str, state: str) -> None:
 @click.argument("host")
 @click.argument("fault", type=click.Choice(bmc_faults.FAULTS))
 def bmc(host: str, fault: bmc_faults.Fault) -> None:
-    """Have a server's BMC do something wrong, or be ok again.
+    """Give a server's BMC a fault, or remove it.
 
     hang: it answers nothing. slow: it answers what is asked of the power after 20 s. says-off and says-on: what it says of
     the power, whatever is so. dead: it has no power, and neither has its server. restore makes all of them ok.
@@ -202,7 +202,7 @@ def bmc(host: str, fault: bmc_faults.Fault) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a lab that is up is reset.")
 def demo(release: str, folder: Path, yes: bool) -> None:
-    """Carry out the whole story, and write a report of it.
+    """Run the whole demonstration, and write a report of it.
 
     A single server becomes a cluster, then loses a server. A lab that is up is reset for it; that is asked first. Files in FOLDER
     that an earlier demo did not write are not replaced.

@@ -58,7 +58,7 @@ def operating(ha: load.HaToml, *, words: Sequence[str] = ()) -> Iterator[Operati
         if len(site.lost) == len(site.ground.hosts):
             view.raise_for_lost(site.lost)
         for error in site.lost.values():
-            say(f"going on without {error.where}: {error.message.splitlines()[0]}")
+            say(f"continuing without {error.where}: {error.message.splitlines()[0]}")
         said = mirror.adopt(path, list(site.ground.hosts.values()), site.ground.site.name)
         if said:
             say(said)

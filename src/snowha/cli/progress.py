@@ -88,7 +88,7 @@ def lines_of(event: events.Event, left: list[str]) -> Iterator[Line]:
         case events.StepDone():
             yield Line("✓", f"{event.title}  {duration(event.seconds)}", "good")
         case events.StepSkipped():
-            yield Line("·", f"{event.title} (already so)", "dim")
+            yield Line("·", f"{event.title} (up to date)", "dim")
         case events.StepFailed():
             yield Line("✗", event.title, "bad")
             for text in error_text(event.error).splitlines():
@@ -108,7 +108,7 @@ def lines_of(event: events.Event, left: list[str]) -> Iterator[Line]:
 
 def _summary(event: events.RunEnded, left: list[str]) -> Iterator[Line]:
     took = duration(event.seconds)
-    counts = {"done": event.done, "already so": event.skipped, "failed": event.failed}
+    counts = {"done": event.done, "up to date": event.skipped, "failed": event.failed}
     counts |= {"not tried": event.blocked, "left": event.left}
     text = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no steps"
     if event.failed or event.blocked:
@@ -116,7 +116,7 @@ def _summary(event: events.RunEnded, left: list[str]) -> Iterator[Line]:
     elif event.cancelled:
         yield Line("‖", f"{text}  {took}", "warn")
     elif not event.done:
-        yield Line("✓", f"nothing to do: all {event.skipped} steps are already so  {took}", "good")
+        yield Line("✓", f"nothing to do: all {event.skipped} steps are up to date  {took}", "good")
     else:
         yield Line("✓", f"{text}  {took}", "good")
     for title in left[:5]:
@@ -214,9 +214,7 @@ class PlainDisplay:
             self._paces.setdefault(event.step, Pace()).at(event.at, event.done, event.total)
         match event:
             case events.RunStarted():
-                yield Line(
-                    " ", f"looking at the servers for {event.steps} " + ("step" if event.steps == 1 else "steps")
-                )
+                yield Line(" ", f"checking {event.steps} " + ("step" if event.steps == 1 else "steps"))
             case events.StepStarted():
                 self._quiet_until[event.step] = event.at + _QUIET
                 yield Line("▸", f"{event.title}: {event.reason}")
@@ -370,7 +368,7 @@ class LiveDisplay:
                 table.add_row(running.spinner, Text(running.title), elapsed, said)  # type: ignore[arg-type]
             if not self._steps:
                 return Group()
-            doing = "" if self._running else " · looking at the servers"
+            doing = "" if self._running else " · checking"
             rest = f" · {about(self._ends - now)}" if self._ends is not None and self._ends > now else ""
             footer = Text(f"{self._over}/{self._steps} steps · {duration(now - self._begin)}{rest}{doing}", style="dim")
             return Group(table, footer)

@@ -118,8 +118,8 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
         with waiting.shown():
             plan = move_plan.rebalance(mover.look())
         if not plan.moves:
-            click.echo(json.dumps({"event": "plan", **asdict(plan)}) if as_json else "nothing to gain")
-        elif _agreed(plan, "Move these?", dry_run=dry_run, yes=yes, as_json=as_json):
+            click.echo(json.dumps({"event": "plan", **asdict(plan)}) if as_json else "no move improves the balance")
+        elif _agreed(plan, "Carry out these moves?", dry_run=dry_run, yes=yes, as_json=as_json):
             here.carry_out(mover.all(plan.moves), as_json=as_json)
 
 

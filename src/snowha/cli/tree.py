@@ -10,8 +10,8 @@ from snowha.cli.lazy import LazyGroup, Verb
 from snowha.cli.options import SITE, SSH_CONFIG
 
 HA = {
-    "init": Verb("ha_init:init", "Look at the site and write ha.toml."),
-    "check": Verb("ha_check:check", "Look at everything that must hold, on every server at once."),
+    "init": Verb("ha_init:init", "Read the site and write ha.toml."),
+    "check": Verb("ha_check:check", "Check everything that the migration needs, on every server at once."),
     "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
@@ -25,7 +25,7 @@ IMAGES = {
     "list": Verb("images:list_", "Show every image: its size, its state, and its old volume."),
     "copy": Verb("images:copy", "Move DOMAIN from its volumes to images while it runs."),
     "verify": Verb("images:verify", "Compare DOMAIN's images with what was copied."),
-    "restore": Verb("images:restore", "Bring DOMAIN's images back into its volumes."),
+    "restore": Verb("images:restore", "Copy DOMAIN's images back into its volumes."),
     "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
 }
 LIST = {
@@ -39,18 +39,18 @@ ADD = {"domain": Verb("domains:add", "Add a domain: a copy of another, from an i
 REMOVE = {"domain": Verb("domains:remove", "Remove a domain that is off. Its images stay.")}
 RESIZE = {"domain": Verb("domains:resize", "Give a domain other memory, vCPUs, or a larger disk.")}
 LAB = {
-    "up": Verb("lab:up", "Bring the site up; the first time it is built."),
-    "down": Verb("lab:down", "End everything that the lab started."),
+    "up": Verb("lab:up", "Start the site; the first start builds it."),
+    "down": Verb("lab:down", "Stop everything that the lab started."),
     "status": Verb("lab:status", "Show machines, their power, snapshots, and domains."),
     "ssh": Verb("lab:ssh", "Log in to a machine as root, or run a command there."),
     "exec": Verb("lab:exec_", "Run a command of this machine inside the site's network."),
     "console": Verb("lab:console", "Open a machine's serial console. Ctrl-] leaves it."),
     "save": Verb("lab:save", "Save the whole running site under NAME."),
-    "restore": Verb("lab:restore", "Bring the whole site back to what it was at NAME."),
-    "power": Verb("lab:power", "Cut a machine's power, or give it."),
+    "restore": Verb("lab:restore", "Restore the whole site to the snapshot NAME."),
+    "power": Verb("lab:power", "Switch a machine's power off or on."),
     "cable": Verb("lab:cable", "Plug or pull a machine's cable to a network."),
-    "bmc": Verb("lab:bmc", "Have a server's BMC do something wrong, or be ok again."),
-    "demo": Verb("lab:demo", "Carry out the whole story, and write a report of it."),
+    "bmc": Verb("lab:bmc", "Give a server's BMC a fault, or remove it."),
+    "demo": Verb("lab:demo", "Run the whole demonstration, and write a report of it."),
 }
 
 
@@ -130,8 +130,8 @@ def lab() -> None:
         "resize": Verb("tree:resize", "Give a domain another size."),
         "remove": Verb("tree:remove", "Remove a domain from the site."),
         "upgrade": Verb("upgrade:upgrade", "Upgrade the packages of servers, one after the other."),
-        "disarm": Verb("arming:disarm", "Leave everything alone, and fence nobody, for work on the network."),
-        "arm": Verb("arming:arm", "End `snow disarm`: Pacemaker and fencing at work again."),
+        "disarm": Verb("arming:disarm", "Suspend recovery and fencing, for work on the network."),
+        "arm": Verb("arming:arm", "End `snow disarm`: resume recovery and fencing."),
         "stop": Verb("tree:stop", "Shut everything down, in the right order."),
         "start": Verb("tree:start", "Start everything, in the right order."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),

@@ -56,24 +56,26 @@ class Name(click.ParamType):  # type: ignore[type-arg]
 
 
 class Amount(click.ParamType):  # type: ignore[type-arg]
-    """A number above 0 that can be counted with, in ``unit``; a whole one if ``whole``."""
+    """A number above 0 that can be counted with, in ``unit``; a whole one if ``whole``; from ``least`` to ``most`` if given."""
 
     name = "number"
 
-    def __init__(self, unit: str, example: str, *, whole: bool = False) -> None:
+    def __init__(self, unit: str, example: str, *, whole: bool = False, least: float = 0, most: float = _MOST) -> None:
         self.unit, self.example, self.whole = unit, example, whole
+        self.least, self.most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             number = int(value) if self.whole else float(value)
         except ValueError:
             number = math.nan
-        if not 0 < number <= _MOST:
+        if not max(self.least, 0) <= number <= self.most or number == 0:
             kind = "a whole number: " if self.whole else ""
+            range_ = f"from {self.least:g} to {self.most:g}" if self.least else "above 0"
             raise InputError(
                 f"it cannot be {str(value)[:40]!r}",
                 where=_option(param),
-                remedy=f"write {kind}{self.unit} above 0, for example {_option(param)} {self.example}",
+                remedy=f"write {kind}{self.unit} {range_}, for example {_option(param)} {self.example}",
             )
         return number
 

@@ -195,7 +195,7 @@ def rules(root: Section, site: Site, *, where: str = "/etc/corosync/corosync.con
                 "corosync-unencrypted",
                 "warn",
                 where,
-                "crypto_cipher or crypto_hash is off: the authkey protects nothing, anybody can speak for a server",
+                "crypto_cipher or crypto_hash is off: the authkey is not used, and anybody can pose as a server",
                 "let `snow ha apply` write a configuration with aes256 and sha256",
             )
         )
@@ -205,7 +205,7 @@ def rules(root: Section, site: Site, *, where: str = "/etc/corosync/corosync.con
                 "corosync-one-link",
                 "warn",
                 where,
-                "the servers see each other over one link: one cable, card or switch that fails costs a server",
+                "the servers see each other over one link: one failed cable, card or switch isolates a server",
                 "name an address in a second network in the `links` of every [[server]] of ha.toml",
             )
         )

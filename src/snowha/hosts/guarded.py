@@ -77,9 +77,9 @@ class Guard:
             server, to = lost
             error = LostLockError(
                 f"this run lost the lock on {server}{f' to {to}' if to else ': it was ended there'}; "
-                "it does nothing more to any server",
+                "it changes nothing more on any server",
                 where=server,
-                remedy="look at what there is now with `snow ha status`, then run it again",
+                remedy="see the present state with `snow ha status`, then run it again",
             )
             error.command = tuple(argv)
             raise error

@@ -28,7 +28,7 @@ class _Trouble:
 _TROUBLES = (
     _Trouble(
         ("remote host identification has changed",),
-        "its host key is not the one known here",
+        "its host key has changed",
         "if the server was installed anew: ssh-keygen -R {address}, then compare and accept its key with: {by_hand}; "
         "if not, somebody else answers at this address",
     ),
@@ -39,12 +39,12 @@ _TROUBLES = (
     ),
     _Trouble(
         ("permission denied", "too many authentication failures"),
-        "it refuses to let us in",
+        "it refuses the login",
         "it must accept your key without a password: ssh-copy-id {login}, then try: {by_hand}",
     ),
     _Trouble(
         ("could not resolve hostname",),
-        "its name is not known",
+        "its name cannot be resolved",
         "write its name into /etc/hosts or its address into ha.toml",
     ),
     _Trouble(
@@ -54,7 +54,7 @@ _TROUBLES = (
     ),
     _Trouble(
         ("no route to host", "network is unreachable"),
-        "there is no way to it",
+        "there is no route to it",
         "is it switched on, and is this machine in a network that reaches {address}?",
     ),
     _Trouble(

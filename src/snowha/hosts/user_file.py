@@ -137,7 +137,7 @@ def check_target(path: Path) -> None:
         try:
             check_regular(path)
         except FileNotFoundError:
-            raise InputError("it is a link that leads nowhere", where=str(path), remedy="remove it") from None
+            raise InputError("it is a dangling link", where=str(path), remedy="remove it") from None
         except OSError as error:
             raise _refused(path, error) from error
     try:
@@ -155,7 +155,10 @@ def _refused(path: Path, error: OSError, what: str = "nothing can be written her
 
 
 def write(path: Path, content: str | bytes, *, mode: int) -> None:
-    """Make ``path`` have ``content``: written beside it, synced, and renamed. Raises OSError, and leaves nothing then."""
+    """Make ``path`` have ``content``: written beside it, synced, and renamed. Raises OSError, and leaves nothing then; InputError
+    for a device, a FIFO or a folder, which would not be one any more."""
+    with suppress(FileNotFoundError):
+        check_regular(path)
     put(beside(path, content, mode=mode), path)
 
 
@@ -163,7 +166,11 @@ def beside(path: Path, content: str | bytes, *, mode: int) -> Path:
     """A new file beside ``path`` with ``content``, to be put there. Raises OSError, and leaves nothing then."""
     # of a long name a part: with the rest it would be too long for a file system that takes the name itself
     new = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.new")
-    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        error.filename = str(path)  # not a name that nobody has typed
+        raise
     try:
         with os.fdopen(number, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

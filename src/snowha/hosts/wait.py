@@ -62,7 +62,7 @@ def wait_for(
             return found
         left = timeout - (time.monotonic() - begin)
         if over or timeout <= 0:
-            message = f"{what}: not so after {time.monotonic() - begin:.0f} s"
+            message = f"{what}: timed out after {time.monotonic() - begin:.0f} s"
             raise error(f"{message} ({last})" if last else message, where=where, remedy=remedy)
         pause = max(interval, _REST * (time.monotonic() - looked)) if sparing else interval
         time.sleep(max(0.0, min(pause, left)))

@@ -150,7 +150,7 @@ def _options(words: argparse.Namespace) -> Options:
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:
-    raise Interrupted(f"ended by {signal.Signals(number).name}", remedy="run it again: it goes on where it was")
+    raise Interrupted(f"ended by {signal.Signals(number).name}", remedy="run it again: it resumes")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -217,5 +217,5 @@ def write_error(error: OSError, name: str, where: Range) -> TargetError | SpaceE
         f"cannot be written at byte {where[0]}: {error.strerror}",
         where=name,
         ranges=[where],
-        remedy="look whether the storage is there, then run this again: it goes on where it was",
+        remedy="look whether the storage is there, then run this again: it resumes",
     )

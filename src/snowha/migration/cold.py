@@ -63,7 +63,7 @@ def move(ground: Ground, name: str, tried: moving.Tried, reporter: Reporter) -> 
             [image_engine.into_image(disk, targets[disk.vdev], *every[disk.vdev]) for disk in disks],
             shut_down,
             reporter=reporter,
-            remedy="it runs from its volume as before; correct this and run again, the copy goes on where it was",
+            remedy="it runs from its volume as before; correct this and run again, the copy resumes",
         )
         for disk, event in zip(disks, done, strict=True):
             reporter.fact(disk.name, {**image_engine.facts(event), "image": targets[disk.vdev]})

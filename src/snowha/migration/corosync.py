@@ -43,7 +43,7 @@ def steps(ground: Ground) -> list[Step]:
         ),
         Step(
             id="corosync.start",
-            title="Start Corosync, and see links and quorum from every server",
+            title="Start Corosync, and check links and quorum on every server",
             section="corosync",
             check=partial(membership_missing, ground),
             apply=partial(start, ground),

@@ -26,7 +26,7 @@ def steps(ground: Ground) -> list[Step]:
     return [
         Step(
             id=STEP,
-            title="Keep ha.toml on every server",
+            title="Copy ha.toml to every server",
             section="pacemaker",
             check=partial(missing, ground),
             apply=partial(write, ground),

@@ -75,8 +75,8 @@ def _fence(name: str) -> Change:
         commands=(HostCommand("another server", f"stonith_admin --fence={name} --timeout=180"),),
         reboots=(name,),
         notes=(
-            f"{name} is put in standby, its domains are live-migrated away, its power is cut, read back as off, given "
-            "again, and the server is seen in the cluster",
+            f"{name} is put in standby, its domains are live-migrated away, its power is cut, confirmed off, and "
+            "restored, and the server rejoins the cluster",
         ),
     )
 

@@ -132,7 +132,7 @@ def restore(ground: Ground, name: str, reporter: Reporter) -> None:
     for one in mine:
         if not one.size or not one.volume:
             raise SiteError(
-                f"of {one.path} it is not known from which volume it came" if one.size else f"{one.path} is not there",
+                f"the source volume of {one.path} is not known" if one.size else f"{one.path} is not there",
                 where=host.name,
                 remedy="only images that were copied by this program can be brought back",
             )
@@ -153,7 +153,7 @@ def restore(ground: Ground, name: str, reporter: Reporter) -> None:
     text = kept_config(host, name, path, {one.vdev: one.volume for one in mine})
     image_engine.bring(host)
     for one in mine:
-        reporter.say(f"bringing {one.path} back into {one.volume}")
+        reporter.say(f"copying {one.path} back into {one.volume}")
         event = image_engine.run(host, ["copy", one.path, one.volume], reporter=reporter)
         reporter.fact(one.path, image_engine.facts(event))
     write_file(host, path, text)
@@ -185,14 +185,14 @@ def discard(ground: Ground, name: str, reporter: Reporter, *, now: bool = False)
     for one in mine:
         if not (one.size and one.verified and one.in_use):
             raise SiteError(
-                f"{one.path} is {one.state}: the volume may be all there is",
+                f"{one.path} is {one.state}: the volume may be the only copy",
                 where=host.name,
                 remedy="let the domain run from verified images first",
             )
     where = live.places(ground.hosts).get(name, ())
     if not where or not any(one.written for one in mine):
         raise SiteError(
-            f"{name} has not run from its images yet", where=host.name, remedy="start it and look whether all is well"
+            f"{name} has not run from its images yet", where=host.name, remedy="start it and check that it works"
         )
     age = min(_age(host, one.verified) for one in mine)
     if age < _DAY and not now:
@@ -227,7 +227,7 @@ def _age(host: Host, finished: str) -> int:
     """Seconds since then, by the server's own clock."""
     asked = host.run(["date", "-u", "-d", finished, "+%s"], check=False, timeout=60)
     if not asked.ok:
-        raise InputError(f"{finished!r} in a manifest is no time", where=host.name, remedy="copy the image again")
+        raise InputError(f"{finished!r} in a manifest is not a time", where=host.name, remedy="copy the image again")
     return int(host.run(["date", "-u", "+%s"], timeout=60).stdout) - int(asked.stdout)
 
 
@@ -251,7 +251,7 @@ def _must_be_off(ground: Ground, name: str, reporter: Reporter) -> None:
         return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off
-    wait_for(gone, timeout=120, what=f"what is left of {name} to go away", report=reporter.wait, error=SiteError)
+    wait_for(gone, timeout=120, what=f"the remains of {name} to be removed", report=reporter.wait, error=SiteError)
     hindered = starting.pacemakers(ground, name)
     if hindered is None:
         return

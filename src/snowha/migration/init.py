@@ -106,7 +106,7 @@ def discover(
     folder = _domain_folder(first)
     notes.append(f"domain configs: {folder}")
     domains, left = look_at_domains(first, folder)
-    notes += [f"left alone: {error.where}: {error.message}" for error in left]
+    notes += [f"not used: {error.where}: {error.message}" for error in left]
     mounts = shared_mounts(first)
     links = {name: cards(hosts[name]) for name in names}
     lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
@@ -302,7 +302,7 @@ def _floating_ip(
             where=name,
             remedy="free one of them; another can be written as floating_ip into ha.toml afterwards",
         )
-    notes.append(f"floating IP: {address}, which nobody answers for: change it in ha.toml if it is meant for a machine")
+    notes.append(f"floating IP: {address}, which is not in use: change it in ha.toml if it is meant for a machine")
     return FloatingIp(address, subnet.prefixlen, network.bridge)
 
 
@@ -337,7 +337,7 @@ def _bmc_address(host: Host, word: str, name: str, conf: SnowConf) -> str:
         raise SiteError(
             f"{name}{suffix} is no known name, so the BMC of {name} is not known",
             where=host.name,
-            remedy=f"say it: --bmc {word}=ADDRESS, or add {name}{suffix} to /etc/hosts or the DNS: without a fence device "
+            remedy=f"name it: --bmc {word}=ADDRESS, or add {name}{suffix} to /etc/hosts or the DNS: without a fence device "
             "nothing is made highly available",
         )
     return answer[0]

@@ -68,7 +68,7 @@ def _check_secret(to: Target) -> None:
         return
     user_file.check_private_folder(folder)
     if to.secret.is_symlink() and not to.secret.exists():
-        raise InputError("it is a link that leads nowhere", where=str(to.secret), remedy="remove it")
+        raise InputError("it is a dangling link", where=str(to.secret), remedy="remove it")
     if to.secret.exists():
         user_file.check_regular(to.secret)
 

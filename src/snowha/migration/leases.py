@@ -97,7 +97,7 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
             reporter.say(f"leasing {image} to {servers[0]}, where it is attached")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif servers and records[image].state == "none":
-            reporter.say(f"writing the record of {image}, which {servers[0]} has attached, anew: it is lost")
+            reporter.say(f"writing the record of {image}, which {servers[0]} has attached, anew, since it is lost")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")

@@ -42,7 +42,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
     return [
         Step(
             id="pacemaker.fence",
-            title="Ask every BMC for its server's power, from every server",
+            title="Query the power state at every BMC, from every server",
             section="pacemaker",
             check=partial(_fencing_missing, ground, passwords),
             apply=partial(_prepare_fencing, ground, passwords),
@@ -312,7 +312,7 @@ def commit(ground: Ground, reporter: Reporter) -> None:
     if not cib_live.differs(current, wanted):
         state = live.cluster_state(ground.hosts)
         if state is not None and state.resource(cib.FLOATING_IP) and not live.servers_of(state, cib.FLOATING_IP):
-            reporter.say("letting the floating IP start again")  # an undo that was interrupted has stopped it
+            reporter.say("enabling the floating IP again")  # an undo that was interrupted has stopped it
             words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--delete-parameter=target-role"]
             host.run(words, check=False)
         live.wait_until_settled(ground.hosts, reporter)

@@ -21,7 +21,7 @@ def steps(ground: Ground) -> list[Step]:
     return [
         Step(
             id="placement.spread",
-            title="Spread the domains over the servers, pairs apart",
+            title="Spread the domains over the servers, with anti-affinity",
             section="placement",
             check=partial(_missing, ground),
             apply=partial(_spread, ground),

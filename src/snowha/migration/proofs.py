@@ -56,7 +56,7 @@ def steps(ground: Ground) -> list[Step]:
                 id=f"proofs.fence.{server.name}",
                 server=server.name,
                 restarts=True,
-                title=f"Drain {server.name}, cut its power, and see it come back",
+                title=f"Drain {server.name}, cut its power, and wait until it is back",
                 section="proofs",
                 check=partial(_fence_missing, ground, server),
                 apply=partial(_prove_fence, ground, server),
@@ -70,7 +70,7 @@ def steps(ground: Ground) -> list[Step]:
     found.append(
         Step(
             id="proofs.migration",
-            title="Live-migrate every domain that was not yet",
+            title="Live-migrate every domain that has not been live-migrated",
             section="proofs",
             check=partial(_unproven_migrations, ground),
             apply=partial(_prove_migrations, ground),
@@ -258,7 +258,7 @@ def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporte
         wait_for(
             lambda: _power_on(other, server),
             timeout=300,
-            what=f"the BMC to give {server.name} its power again",
+            what=f"the BMC to switch {server.name} on again",
             report=steady.wait,
             unreachable_is_not_yet=True,
             remedy=f"switch {server.name} on by hand",

@@ -71,9 +71,9 @@ class Rehearsal:
         except _Enough:
             complete = False
         except SnowError as error:
-            notes, complete = (f"the rest is known only then: {error.message.splitlines()[0]}",), False
+            notes, complete = (f"the rest is known only at that point: {error.message.splitlines()[0]}",), False
         except Exception as error:  # it read what a command that was not run has not printed
-            notes, complete = (f"the rest is known only then ({type(error).__name__})",), False
+            notes, complete = (f"the rest is known only at that point ({type(error).__name__})",), False
         taken = {name: host.take() for name, host in self._hosts.items()}
         commands = [
             HostCommand(name, self._hide(text))

@@ -209,7 +209,7 @@ class Watch:
                 continue
             if not one.is_valid:
                 raise SiteError(
-                    f"snapshot {one.full_name} overflowed: what was copied from it is worth nothing",
+                    f"snapshot {one.full_name} overflowed: what was copied from it is invalid",
                     where=self._host.name,
                     remedy=_WRITES_TOO_MUCH,
                 )

@@ -22,7 +22,7 @@ def steps(ground: Ground, *, needs: tuple[str, ...]) -> list[Step]:
     return [
         Step(
             id="snow.conf",
-            title="Tell snow.conf of the servers, the images and the floating IP",
+            title="Write the servers, the images and the floating IP into snow.conf",
             section="snow.conf",
             check=partial(_missing, ground),
             apply=partial(_write, ground),

@@ -96,10 +96,10 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
 
     proven = ("proofs.floating-ip", *(f"proofs.fence.{server.name}" for server in site.servers), "proofs.migration")
     return [
-        plain("snow.conf", "Put snow.conf back", "snow.conf", cluster.conf_missing, cluster.conf_back, alone=True),
+        plain("snow.conf", "Restore snow.conf", "snow.conf", cluster.conf_missing, cluster.conf_back, alone=True),
         undo(
             proven,
-            "Forget what was proven",
+            "Remove the records of proofs",
             "proofs",
             partial(cluster.proofs_missing, ground),
             partial(cluster.forget_proofs, ground),
@@ -108,7 +108,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
         ),
         undo(
             "pacemaker.cib",
-            f"Bring every domain to {site.servers[0].name}",
+            f"Move every domain to {site.servers[0].name}",
             "placement",
             partial(cluster.elsewhere, ground),
             partial(cluster.gather, ground),
@@ -117,14 +117,14 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
         ),
         undo(
             "pacemaker.cib",
-            "Take fencing, floating IP and domains out of Pacemaker, the domains running",
+            "Remove fencing, floating IP and domains from Pacemaker; the domains keep running",
             "pacemaker",
             partial(cluster.cib_missing, ground),
             partial(cluster.take_cib, ground, again="pacemaker.start" in left),
         ),
         plain(
             "pacemaker.autostart",
-            "Let the domains start at boot again",
+            "Start the domains at boot again",
             "pacemaker",
             cluster.links_missing,
             cluster.links_back,
@@ -170,11 +170,11 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
             )
             for domain in site.domains
         ),
-        plain("servers.ssh", "Take back the logins between the servers", "servers", _logins_missing, _remove_logins),
+        plain("servers.ssh", "Remove the ssh logins between the servers", "servers", _logins_missing, _remove_logins),
         *(
             undo(
                 f"servers.settings.{server.name}",
-                f"Put the settings of {server.name} back",
+                f"Restore the settings of {server.name}",
                 "servers",
                 partial(_settings_missing, ground.hosts[server.name]),
                 partial(_settings_back, ground.hosts[server.name]),
@@ -183,7 +183,7 @@ def _all(ground: Ground, left: set[str]) -> list[Undo]:
             for server in site.servers
         ),
         # the last: until then an undo that was interrupted can be gone on with on any server
-        plain(definition.STEP, "Take ha.toml from the servers", "pacemaker", definition.kept, definition.remove),
+        plain(definition.STEP, "Remove ha.toml from the servers", "pacemaker", definition.kept, definition.remove),
     ]
 
 

@@ -155,7 +155,7 @@ def _first_round(
             words,
             reporter=reporter,
             look=watch,
-            remedy="the domain runs as before; correct this and run again, the copy begins anew from a new snapshot",
+            remedy="the domain runs as before; correct this and run again, the copy restarts from a new snapshot",
         )
         watch.look()
         copied += int(event["copied"])
@@ -186,7 +186,7 @@ def _rounds(
     before: Estimate | None = None
     for number in range(2, _MOST_ROUNDS + 2):
         estimate = _estimate(host, warm, at_rest, rate, wish)
-        reporter.say(f"it would be away {estimate}")
+        reporter.say(f"estimated downtime: {estimate}")
         fits = wish.max_away is None or estimate.seconds <= wish.max_away
         if fits and estimate.copying <= _SHORT:
             return warm, estimate
@@ -199,7 +199,7 @@ def _rounds(
         before = estimate
     if not fits:
         raise SiteError(
-            f"it would be away {estimate}; {wish.max_away:g} s are allowed",
+            f"estimated downtime: {estimate}; {wish.max_away:g} s are allowed",
             where=host.name,
             remedy="allow more with --max-away, or run it again when the domain writes less; it runs as before",
         )
@@ -286,7 +286,7 @@ def _switch(
         away.begin()
         reporter.say(f"shutting down {name}")
         xl.shut_down(host, name, timeout=moving.SHUTDOWN_TIMEOUT, report=steady.say)
-        reporter.say(f"copying what is left of {', '.join(disks)}")
+        reporter.say(f"copying the final changes of {', '.join(disks)}")
 
     def look(event: image_engine.Event) -> None:
         """Before the engine touches anything, it says how much it will read."""
@@ -303,7 +303,7 @@ def _switch(
             )
 
     with moving.else_start_again(ground, name, config, steady, answering=answering) as away:
-        reporter.say("copying what it wrote meanwhile, while it still runs")
+        reporter.say("copying the changes while it still runs")
         done = image_engine.run_when_off(
             host,
             name,

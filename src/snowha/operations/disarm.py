@@ -40,7 +40,7 @@ def disarm(hosts: live.Hosts) -> Step:
     """The step that disarms the cluster."""
     return Step(
         id="cluster.disarm",
-        title="Leave everything alone, and fence nobody",
+        title="Suspend recovery and fencing",
         section="cluster",
         check=partial(_not_disarmed, hosts),
         apply=partial(_disarm, hosts),
@@ -51,7 +51,7 @@ def arm(hosts: live.Hosts, servers: Iterable[str]) -> Step:
     """The step that ends it. ``servers``: those of the site, each of which must be in the cluster before."""
     return Step(
         id="cluster.arm",
-        title="Let Pacemaker and fencing work again",
+        title="Resume recovery and fencing",
         section="cluster",
         check=partial(_not_armed, hosts),
         apply=partial(_arm, hosts, tuple(servers)),
@@ -82,7 +82,7 @@ def _not_disarmed(hosts: live.Hosts) -> str | None:
     state = live.cluster_state(hosts)
     if state is None:
         return "Pacemaker does not run"
-    return None if state.maintenance and not state.fencing_enabled else "Pacemaker and fencing are at work"
+    return None if state.maintenance and not state.fencing_enabled else "recovery and fencing are active"
 
 
 def _disarm(hosts: live.Hosts, reporter: Reporter) -> None:
@@ -110,7 +110,7 @@ def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> Non
             "it was not `snow disarm` that set maintenance-mode or switched fencing off",
             remedy="see `snow ha status` for what to type",
         )
-    reporter.say("letting Pacemaker look where everything runs")
+    reporter.say("having Pacemaker check where everything runs")
     host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
     live.wait_until_idle(hosts, reporter)
     state = live.cluster_state(hosts)
@@ -119,7 +119,7 @@ def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> Non
         raise SiteError(f"the cluster stays disarmed: {hindered}", remedy="put that right first; see `snow ha status`")
     for name in sets:
         host.run(["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>'])
-    _wait(lambda: _not_armed(hosts) is None, "Pacemaker and fencing to be at work", reporter)
+    _wait(lambda: _not_armed(hosts) is None, "recovery and fencing to be active", reporter)
     live.wait_until_idle(hosts, reporter)
 
 

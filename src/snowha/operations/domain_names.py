@@ -16,6 +16,8 @@ ALL = "domains"
 _WORD = re.compile(r"[A-Za-z0-9,\[\]-]+", re.ASCII)
 """Letters of names, and of ranges. ``@``, ``&``, ``!``, ``^``, ``*``, ``?`` and ``/`` mean more to ClusterShell."""
 _RANGE = re.compile(r"(\d+)-(\d+)", re.ASCII)
+_SHOWN = 3
+"""Names that a message has, of a range that is wrong."""
 _MOST = 10_000
 """Names that one range may stand for: a mistyped one must not fill the memory."""
 
@@ -44,8 +46,9 @@ def chosen(words: Sequence[str], known: Sequence[str], *, also: str = "") -> tup
         raise InputError("this site has no domain", remedy=f"see `snow list domains`{also}")
     unknown = [name for name in found if name not in known]
     if unknown:
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise InputError(
-            f"there is no domain {', '.join(map(show, unknown))}{did_you_mean(unknown[0], known)}",
+            f"there is no domain {', '.join(map(show, unknown[:_SHOWN]))}{more}{did_you_mean(unknown[0], known)}",
             remedy=f"{there}; compute nodes are the business of sNow!'s own command{also}",
         )
     return found

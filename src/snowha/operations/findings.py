@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {
     "unreachable": Kind(
         "A server does not answer",
         "red",
-        "Nothing can be said of it.",
+        "Its state is unknown.",
         "log in to it by hand: ssh root@{where}",
         settling="ignore",
         next="if the cluster has lost it too, it is fenced, and its domains start on another server",
@@ -86,10 +86,10 @@ KINDS: dict[str, Kind] = {
         settling="ignore",
     ),
     "server-pending": Kind(
-        "A server is on its way into the cluster",
+        "A server is joining the cluster",
         "red",
-        "Nothing runs there until it has arrived. It takes seconds; if it stays so, it is stuck.",
-        "wait a minute and look again; then look there: systemctl status pacemaker",
+        "Nothing runs there until it has joined. That takes seconds; if it takes minutes, it is stuck.",
+        "wait a minute and check again; then look on that server: systemctl status pacemaker",
         settling="ignore",
         next="it joins within seconds",
     ),
@@ -103,7 +103,7 @@ KINDS: dict[str, Kind] = {
     "server-maintenance": Kind(
         "A server is in maintenance",
         "red",
-        "What runs there is left alone: a domain that dies is not started again.",
+        "Nothing there is recovered: a domain that fails is not started again.",
         "crm_attribute --node={where} --name=maintenance --lifetime=forever --delete",
         settling="refuse",
     ),
@@ -123,9 +123,9 @@ KINDS: dict[str, Kind] = {
     ),
     # the cluster
     "maintenance-mode": Kind(
-        "Pacemaker was told to leave everything alone",
+        "Pacemaker is in maintenance-mode",
         "red",
-        "Nothing is recovered, whatever is lost.",
+        "Nothing that fails is recovered.",
         "if it was disarmed: snow arm; if `snow ha undo` was interrupted, run it again; else: "
         "crm_attribute --type=crm_config --name=maintenance-mode --delete",
         settling="refuse",
@@ -138,7 +138,7 @@ KINDS: dict[str, Kind] = {
         settling="refuse",
     ),
     "no-quorum": Kind(
-        "The servers that see each other are too few",
+        "There is no quorum",
         "red",
         "Without quorum nothing is started.",
         "bring the other servers back: snow ha apply",
@@ -147,7 +147,7 @@ KINDS: dict[str, Kind] = {
     "fencing-disabled": Kind(
         "Fencing is switched off",
         "red",
-        "Two servers that lose sight of each other end up writing one image.",
+        "Two servers that lose contact with each other would write to the same image.",
         "if it was disarmed: snow arm; else: snow ha apply",
         settling="ignore",
     ),
@@ -160,7 +160,7 @@ KINDS: dict[str, Kind] = {
     "fencing-failed": Kind(
         "A server could not be fenced",
         "yellow",
-        "It is back since; the next time it may not be.",
+        "It is back now; the next time it may not come back.",
         "ask the BMCs: snow ha check; forget it: stonith_admin --cleanup --history={where}",
     ),
     "definition-differs": Kind(
@@ -180,55 +180,55 @@ KINDS: dict[str, Kind] = {
     ),
     # what runs
     "not-managed": Kind(
-        "Pacemaker does not have something that it must run",
+        "Pacemaker lacks a resource that it must run",
         "red",
         "It is not started again when it or its server is lost.",
         "snow ha apply",
     ),
     "resource-unmanaged": Kind(
-        "Pacemaker was told to leave something alone",
+        "Pacemaker does not manage a resource",
         "red",
         "It is not started again when it or its server is lost.",
         "crm_resource --resource={where} --meta --delete-parameter=is-managed (or =maintenance, whichever is set)",
         settling="refuse",
     ),
     "resource-blocked": Kind(
-        "Pacemaker can do nothing with something",
+        "A resource is blocked",
         "red",
         "A stop has failed, most likely. It is left as it is until somebody has looked at it.",
         "look whether it really runs (xl list), end what is left of it, then: crm_resource --cleanup --resource={where}",
         settling="refuse",
     ),
     "resource-failed": Kind(
-        "Something has failed",
+        "A resource has failed",
         "red",
         "Pacemaker starts it again, or has given up.",
         "look at /var/log/xen and /var/log/pacemaker there, then: crm_resource --cleanup --resource={where}",
         next="Pacemaker starts it again, up to ten times within five minutes",
     ),
     "resource-stopped": Kind(
-        "Something runs on no server",
+        "A resource runs on no server",
         "red",
         "It is down, and nobody has asked for that.",
         "see why it is not started: crm_mon -1 --inactive; then: crm_resource --cleanup --resource={where}",
         next="Pacemaker starts it as soon as a server can run it",
     ),
     "resource-twice": Kind(
-        "Pacemaker has something on two servers",
+        "A resource is active on two servers",
         "red",
         "Two domains would write one image.",
         "look where it really runs (xl list on each server), then: crm_resource --refresh --resource={where}",
     ),
     "resource-orphaned": Kind(
-        "Something runs that is not configured any more",
+        "A resource runs that is no longer configured",
         "red",
         "Pacemaker does not start it again.",
         "if it is a domain of ha.toml: snow ha apply; if not: crm_resource --cleanup --resource={where}",
     ),
     "failed-action": Kind(
-        "An action has failed and was made good",
+        "An action failed and was recovered",
         "yellow",
-        "It counts: after enough of them Pacemaker runs it elsewhere, or nowhere.",
+        "It counts: after several failures Pacemaker moves the resource, or stops it.",
         "look at its reason, then: crm_resource --cleanup --resource={where}",
         next="it is forgotten after five minutes without another",
     ),
@@ -241,8 +241,8 @@ KINDS: dict[str, Kind] = {
     "domain-differs": Kind(
         "A domain is not where Pacemaker has it",
         "red",
-        "Somebody started, stopped or moved it by hand, and Pacemaker would act on what is not so.",
-        "let Pacemaker look again: crm_resource --refresh --resource={where}",
+        "Somebody started, stopped or moved it by hand, and Pacemaker acts on an outdated state.",
+        "have Pacemaker check again: crm_resource --refresh --resource={where}",
     ),
     "domain-unknown": Kind(
         "It is not known whether a domain runs",
@@ -254,8 +254,8 @@ KINDS: dict[str, Kind] = {
     "domain-moving": Kind(
         "A domain is being moved",
         "yellow",
-        "Until it has arrived, the servers say different things of it.",
-        "wait, and look again",
+        "Until it has arrived, the servers report different states of it.",
+        "wait, and check again",
         next="it arrives, or stays where it was",
     ),
     # images
@@ -274,7 +274,7 @@ KINDS: dict[str, Kind] = {
         settling="ignore",
     ),
     "holes": Kind(
-        "Less room than the images may come to take",
+        "Less free space than the images may grow by",
         "yellow",
         "The storage gave these images no room for their holes (NFS before 4.2 cannot), or somebody made holes in them. When it "
         "is full, a domain that writes into one gets an error of its disk.",
@@ -290,16 +290,16 @@ KINDS: dict[str, Kind] = {
         settling="ignore",
     ),
     "lease-unexplained": Kind(
-        "A lease that nobody can explain",
+        "A lease contradicts the servers",
         "red",
-        "Record and servers say different things of who has the image open. Its domain cannot be started elsewhere.",
+        "Record and servers disagree on who has the image open. Its domain cannot be started elsewhere.",
         "look on every server: snow-lease list; if the image is attached nowhere: snow-lease break {where}",
         settling="ignore",
     ),
     "lease-unreadable": Kind(
         "The record of a lease is missing or cannot be read",
         "red",
-        "The image is attached nowhere anew until it is known that nobody has it.",
+        "The image is not attached again until it is known that no server has it.",
         "look on every server whether it is attached (snow-lease list), then: snow ha apply, or snow-lease break {where}",
         settling="ignore",
     ),
@@ -307,17 +307,17 @@ KINDS: dict[str, Kind] = {
         "An image was attached before there were leases",
         "yellow",
         "A process holds its lease, and not its device yet. The device has it from the domain's next start or migration on.",
-        "migrate the domain, or restart it, when it suits",
+        "migrate or restart the domain at a convenient time",
         settling="ignore",
     ),
     "lease-pending": Kind(
-        "A server that was lost holds a lock still",
+        "A lost server still holds a lock",
         "yellow",
-        "It was fenced, and the storage has not forgotten its locks yet. That takes up to two minutes. If it stays so, the "
+        "It was fenced, and the storage has not released its locks yet. That takes up to two minutes. If it stays so, the "
         "server may be running: its BMC said that it is off.",
         "look at that server's console and power; on the storage: /proc/fs/nfsd/clients/*/states",
         settling="ignore",
-        next="the storage forgets the lock within two minutes",
+        next="the storage releases the lock within two minutes",
     ),
     "lease-without-lock": Kind(
         "The storage has no locks",
@@ -327,7 +327,7 @@ KINDS: dict[str, Kind] = {
         settling="ignore",
     ),
     "lease-lock-lost": Kind(
-        "The storage has forgotten a lock",
+        "The storage has lost a lock",
         "red",
         "Another server could lock the image, so its record alone keeps others out. Storage that was restarted without what it "
         "knew of its clients does that, and two servers that have one NFS client id.",
@@ -346,14 +346,14 @@ KINDS: dict[str, Kind] = {
         "The process that hands a lease over has died",
         "yellow",
         "The lease stays where it is. The domain cannot be migrated live: Pacemaker restarts it on the other server instead.",
-        "restart the domain when it suits",
+        "restart the domain at a convenient time",
         settling="ignore",
     ),
     "image-frozen": Kind(
-        "A domain's disk is held back",
+        "A domain's disk is suspended",
         "yellow",
         "It is being migrated, or a migration broke. If it stays so, the domain hangs.",
-        "wait, and look again; then see what is left of the migration: snow ha resolve",
+        "wait, and check again; then see what is left of the migration: snow ha resolve",
         settling="ignore",
         next="it goes on when the migration ends",
     ),
@@ -376,11 +376,11 @@ KINDS: dict[str, Kind] = {
         "note",
         "Memory that the domain writes meanwhile is sent again, in five rounds at most; then it is suspended for the rest. "
         "If it takes too long it is given up, and the domain goes on where it was.",
-        "wait, and look again",
+        "wait, and check again",
         settling="ignore",
     ),
     "migration-left": Kind(
-        "A live migration broke and has left something",
+        "A live migration broke and left parts of it",
         "red",
         "Halves of the domain, or leases that are half handed over, keep it from being started, or hold memory.",
         "see what is left and what would be done: snow ha resolve",
@@ -389,8 +389,8 @@ KINDS: dict[str, Kind] = {
     "domain-paused": Kind(
         "A domain is paused",
         "yellow",
-        "It does nothing until somebody lets it go on.",
-        "if that is not meant: xl unpause {where}",
+        "It does nothing until it is unpaused.",
+        "if this is not intended: xl unpause {where}",
         settling="ignore",
     ),
     "off-on-purpose": Kind(

@@ -113,7 +113,7 @@ def word(node: Node | None) -> str:
 def of_cluster(state: ClusterState, *, but: Collection[str] = ()) -> Iterator[Finding]:
     """What is wrong as Pacemaker sees it. ``but``: domains of which the hypervisors are asked whether and where they run."""
     if state.maintenance:
-        message = "Pacemaker was told to leave everything alone (maintenance-mode): nothing is recovered"
+        message = "Pacemaker is in maintenance-mode: nothing is recovered"
         yield found("maintenance-mode", CLUSTER, message)
     if state.stops_everything:
         yield found("all-stopped", CLUSTER, "Pacemaker was told to stop everything (stop-all-resources)")
@@ -141,7 +141,7 @@ def _node(node: Node, state: ClusterState) -> Iterator[Finding]:
         case "offline":
             yield found("server-out", name, f"{name} is out of the cluster")
         case "pending":
-            yield found("server-pending", name, f"{name} is on its way into the cluster")
+            yield found("server-pending", name, f"{name} is joining the cluster")
         case "shutdown":
             yield found("server-out", name, f"{name} is leaving the cluster")
         case "maintenance":
@@ -170,7 +170,9 @@ def _resource(resource: Resource, state: ClusterState, but: Collection[str]) -> 
         yield found("resource-orphaned", name, f"{name} runs on {where} and is not configured any more")
         return
     if resource.blocked:
-        yield found("resource-blocked", name, f"Pacemaker can do nothing with {name} (blocked){_reason(name, state)}")
+        yield found(
+            "resource-blocked", name, f"{name} is blocked: Pacemaker cannot start or stop it{_reason(name, state)}"
+        )
     elif resource.failed:
         yield found("resource-failed", name, f"{name} has failed{_reason(name, state)}")
     if not resource.managed and not _left_alone(resource, state):

@@ -182,7 +182,7 @@ def _attached(row: ImageStatus, here: Sequence[tuple[str, Attached]]) -> Iterato
             message = f"{row.image} was handed over to {row.holder}, and is attached on {server} still, cut off"
             yield found("image-frozen", row.image, message)
         if one.is_frozen:
-            yield found("image-frozen", row.image, f"{row.image} is held back on {server}: nothing of it is written")
+            yield found("image-frozen", row.image, f"{row.image} is suspended on {server}: writes to it wait")
 
 
 def _may_write(row: ImageStatus, server: str, one: Attached) -> bool:
@@ -237,7 +237,7 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
             yield found(
                 "lease-lock-lost",
                 row.image,
-                f"{row.image} is attached on {record.server} with a lock of which the storage knows nothing",
+                f"{row.image} is attached on {record.server} with a lock that the storage does not have",
             )
 
 

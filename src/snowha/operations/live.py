@@ -184,7 +184,7 @@ def wait_until_settled(hosts: Hosts, reporter: Reporter, *, timeout: float = 900
         _must_be_well(found[1] if found else None)
         return True if found and not _busy(found[0]) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to settle", interval=LOOK_EVERY_S, report=reporter.wait)
+    wait_for(settled, timeout=timeout, what="the cluster to become idle", interval=LOOK_EVERY_S, report=reporter.wait)
 
 
 def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
@@ -192,7 +192,7 @@ def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -
     wait_for(
         lambda: not _busy(member(hosts)) or None,
         timeout=timeout,
-        what="Pacemaker to have nothing left to do",
+        what="Pacemaker to become idle",
         interval=LOOK_EVERY_S,
         report=reporter.wait,
     )

@@ -166,7 +166,7 @@ def with_back(land: Landscape, servers: Collection[str]) -> Landscape:
 
 
 def rebalance(land: Landscape) -> MovePlan:
-    """The fewest moves that part what must be apart and even the memory out; without moves if there is nothing to gain.
+    """The fewest moves that part what must be apart and even the memory out; without moves if none improves it.
 
     What cannot be migrated live stays. Raises SiteError if there is no order in which the moves fit.
     """
@@ -196,11 +196,14 @@ def rebalance(land: Landscape) -> MovePlan:
 def lines(plan: MovePlan) -> list[str]:
     """For a person to read before it happens."""
     text = [f"{move.domain}: {move.source} to {move.target}, {move.mib} MiB" for move in plan.moves]
-    text += [f"{server}: {before} MiB free now, {after} MiB then" for server, (before, after) in plan.free.items()]
     text += [
-        f"together then, though they should be apart: {one} and {other} on {at}" for one, other, at in plan.together
+        f"{server}: {before} MiB free now, {after} MiB afterwards" for server, (before, after) in plan.free.items()
     ]
-    text += [f"not survived then: {one.where}: {one.message}" for one in plan.after_loss]
+    text += [
+        f"together afterwards, although they are to be kept apart: {one} and {other} on {at}"
+        for one, other, at in plan.together
+    ]
+    text += [f"a loss that would not be survived afterwards: {one.where}: {one.message}" for one in plan.after_loss]
     return text if plan.after_loss else [*text, "the loss of another server would be survived"]
 
 

@@ -83,7 +83,7 @@ class Mover:
         steps.append(
             Step(
                 id=f"drain.{server}",
-                title=f"Keep everything off {server}",
+                title=f"Put {server} in standby",
                 section="cluster",
                 check=partial(self._not_drained, server),
                 apply=lambda reporter: live.drain(self.hosts, server, reporter, timeout=self.timeout),
@@ -96,7 +96,7 @@ class Mover:
         """What runs elsewhere stays there."""
         return Step(
             id=f"undrain.{server}",
-            title=f"Let {server} run domains again",
+            title=f"End the standby of {server}",
             section="cluster",
             check=partial(self._not_usable, server),
             apply=partial(self._undrain, server),

@@ -123,8 +123,8 @@ def _one_lives(name: str, chosen: Copy, copies: Sequence[Copy], shown: tuple[str
     actions = [_destroy(copy) for copy in copies if copy != chosen]
     if not chosen.runs:
         words = ("xl", "unpause", str(chosen.domid))
-        actions.append(Action(chosen.server, words, f"let {name} go on on {chosen.server}"))
-    return Verdict(name, shown, f"it has its leases on {chosen.server}: the rest is left over", tuple(actions))
+        actions.append(Action(chosen.server, words, f"resume {name} on {chosen.server}"))
+    return Verdict(name, shown, f"it has its leases on {chosen.server}: its other parts are leftovers", tuple(actions))
 
 
 def _nobody(name: str, records: Sequence[Lease], servers: Sequence[str], shown: tuple[str, ...], seen: Seen) -> Verdict:
@@ -144,7 +144,7 @@ def _destroy(copy: Copy) -> Action:
 
 def _told(record: Lease) -> str:
     if record.state == "offered":
-        return f"the lease of {record.image}: {record.server} offers it to {record.to or 'whoever comes'}"
+        return f"the lease of {record.image}: {record.server} offers it to {record.to or 'any server'}"
     if record.state == "tentative":
         return f"the lease of {record.image}: between {record.server} and {record.to}"
     return f"the lease of {record.image}: {record.state}{f' by {record.server}' if record.server else ''}"

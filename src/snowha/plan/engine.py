@@ -29,7 +29,7 @@ from snowha.plan.track import BAD, End, Look, State, Track
 
 _LOOKS = 16
 """Checks at once: they wait for servers, they do not compute."""
-OWED = "carried out earlier, but its proof is still owed"
+OWED = "carried out earlier; its proof is still missing"
 
 
 def run(
@@ -359,7 +359,7 @@ class _Run:
             if not proof_only:
                 step.apply(reporter)
                 if (missing := step.check()) is not None:
-                    raise ProofError(f"carried out, and still: {missing}", where=step.title)
+                    raise ProofError(f"carried out, but its check still reports: {missing}", where=step.title)
                 self.journal.note(self.number, step.id, "applied", seconds=time.monotonic() - begin)
             if step.proof is not None:
                 step.proof(reporter)

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from snowha.errors import InputError, MachineError, SiteError
+from snowha.hosts import user_file
 from snowha.plan.step import Fact
 
 _VERSION = 2
@@ -97,9 +98,13 @@ def prepare(path: Path) -> None:
     done."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            user_file.check_regular(path)  # its mode is set, and that of a device is everybody's
         writable = os.access(path.parent, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
+    except InputError as error:
+        raise _unusable(path, error.message) from error
     if not writable:
         raise _unusable(path, "it cannot be written")
 
@@ -130,7 +135,7 @@ class Journal:
             if version < _VERSION:
                 self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
         except (OSError, sqlite3.Error) as error:
-            raise _unusable(path, str(error)) from error
+            raise _unusable(path, getattr(error, "strerror", "") or str(error)) from error
         if version > _VERSION:
             raise InputError("the journal is from a newer snow-ha", where=str(path), remedy="update snow-ha here")
 
@@ -150,7 +155,7 @@ class Journal:
     def exclusive(self) -> Iterator[None]:
         """Be the only run on this journal, until the end of ``with`` or of the process, however it ends.
 
-        Raises SiteError, which names the owner, if another run is going on.
+        Raises SiteError, which names the owner, if another run is active.
         """
         path = self.path.with_name(self.path.name + ".lock")
         number = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -311,11 +316,9 @@ class Journal:
 def _busy(note: bytes) -> SiteError:
     try:
         owner = json.loads(note)
-        text = (
-            f"another run is going on: {owner['user']} on {owner['host']}, pid {owner['pid']}, since {owner['since']}"
-        )
+        text = f"another run is active: {owner['user']} on {owner['host']}, pid {owner['pid']}, since {owner['since']}"
     except (ValueError, KeyError, TypeError):
-        text = "another run is going on"
+        text = "another run is active"
     return SiteError(text, remedy="wait until it has ended, or end it there with Ctrl-C")
 
 

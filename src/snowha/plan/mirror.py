@@ -181,7 +181,7 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
     found = find(hosts, site)
     if found is None:
         return None
-    still = f"; if this run still goes on there, end it first: {found.open_run}" if found.open_run else ""
+    still = f"; if that run is still active there, end it first: {found.open_run}" if found.open_run else ""
     if own is not None and own.position[0]:
         if found.identity != own.identity:
             if found.changed <= own.changed:
@@ -195,4 +195,4 @@ def adopt(path: Path, hosts: list[Host], site: str) -> str | None:
         path.with_name(path.name + leftover).unlink(missing_ok=True)
     user_file.put(beside, path)
     known = f"{found.position[0]} runs, the last noted at {found.changed}"
-    return f"going on with the journal that {found.server} has: {known}{still}"
+    return f"continuing with the journal from {found.server}: {known}{still}"

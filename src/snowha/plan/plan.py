@@ -48,7 +48,7 @@ def make(
     Raises the error of a look that fails although nothing that the step needs is due.
     """
     ordered = in_order(steps)
-    say(f"looking at {len(ordered)} steps")
+    say(f"checking {len(ordered)} steps")
     with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as pool:
         looks = {step.id: pool.submit(step.check) for step in ordered}
     due: set[str] = set()
@@ -60,7 +60,7 @@ def make(
             raise error
         reason = looks[step.id].result() if error is None else f"not known before {agreed(waits, 'is', 'are')} done"
         if reason is None and step.proof is not None and journal is not None and journal.owes_proof(step.id):
-            reason = "carried out earlier, but its proof is still owed"
+            reason = "carried out earlier; its proof is still missing"
         planned = Planned(step.id, step.title, step.section, reason or "", asks=step.asks or "")
         if reason:
             due.add(step.id)
@@ -79,7 +79,7 @@ def _change(step: Step, rehearse: Callable[[str], Change]) -> Change:
     try:
         return step.describe() if step.describe is not None else rehearse(step.id)
     except SnowError as error:
-        return Change(notes=(f"known only then: {error.message.splitlines()[0]}",), complete=False)
+        return Change(notes=(f"known only at that point: {error.message.splitlines()[0]}",), complete=False)
 
 
 def _away(step: Step, journal: Journal | None, lab: LabTimes) -> tuple[tuple[str, Estimate], ...]:
@@ -106,11 +106,11 @@ def lines(plan: Sequence[Planned], *, details: bool = True) -> Iterator[str]:
         yield f"rebooted, or power cut: {', '.join(reboots)}"
     away = [entry for planned in due for entry in planned.away]
     for name, estimate in away:
-        yield f"{name} is away once{_duration(estimate)}"
+        yield f"downtime of {name}: {_duration(estimate).removeprefix(', ') or 'not known'}"
     seconds = sum(planned.estimate.seconds or 0 for planned in due)
     open_ones = [planned.id for planned in due if planned.estimate.seconds is None]
-    yield f"at most {seconds:.0f} s if nothing ran side by side" + (
-        f", and what nobody has measured: {', '.join(open_ones)}" if open_ones else ""
+    yield f"at most {seconds:.0f} s if nothing runs in parallel" + (
+        f", plus what was never measured: {', '.join(open_ones)}" if open_ones else ""
     )
 
 
@@ -129,7 +129,7 @@ def _details(planned: Planned) -> Iterator[str]:
     yield from (f"CIB: {line}" for line in change.cib)
     yield from (f"note: {line}" for line in change.notes)
     if not change.complete:
-        yield "… and goes on from there"
+        yield "… and continues from there"
 
 
 def _duration(estimate: Estimate) -> str:

@@ -115,7 +115,7 @@ def read(path: Path) -> Saved:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            "this plan is damaged: a part of it is missing, or is not what it must be",
+            "this plan is damaged: a part of it is missing or invalid",
             where=str(path),
             remedy=f"make a new one: {_MAKE}",
         ) from error
@@ -163,7 +163,7 @@ def refuse(saved: Saved, differences: Sequence[str], where: str) -> None:
     more = f"\n  and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
     text = "\n  ".join(differences[:_SHOWN])
     raise SiteError(
-        f"the site has moved on since this plan was made ({saved.made}):\n  {text}{more}",
+        f"the site has changed since this plan was made ({saved.made}):\n  {text}{more}",
         where=where,
         remedy="look at it, and make a new plan: snow ha plan --save FILE",
     )

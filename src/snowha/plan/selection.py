@@ -94,6 +94,6 @@ class _Refused:
 
     def __call__(self, reporter: Reporter) -> None:
         raise SiteError(
-            f"it is needed, not done yet, and not asked for: {self._step.id}",
+            f"a required step is not done and not selected: {self._step.id}",
             remedy=f"snow ha apply --until {self._step.id}",
         )

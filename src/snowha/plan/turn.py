@@ -114,8 +114,8 @@ def taken(
     """Be the only run on the servers of ``guard`` until the end of ``with``, or of this process, however it ends.
 
     A server that cannot be reached is left out, as long as another one can be, and locked when it answers. Waits for as long as a
-    run that was killed needs to give its turn back, and tells ``say`` so. ``copies``: how commands begin that are ended where an
-    earlier run has left them. Raises SiteError, which names the owner if another run has its turn, else what is still under way.
+    run that was killed needs to release the lock, and tells ``say`` so. ``copies``: how commands begin that are ended where an
+    earlier run has left them. Raises SiteError, which names the owner if another run holds the lock, else what is under way.
     """
     owner = f"{who()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     run = _Run(guard, say, owner, secrets.token_hex(12), copies, beat_s, patience_s)
@@ -136,10 +136,10 @@ def taken(
             others = take(others, patience_s) or take([hold for hold in rest if not hold.is_kept], patience_s)
         if others:
             raise SiteError(
-                f"another run has its turn: {_owner(others[0].host, guard.path)}",
+                f"another run holds the site lock: {_owner(others[0].host, guard.path)}",
                 where=others[0].host.name,
-                remedy="wait until it has ended, or end it there with Ctrl-C; if that machine is lost or stands still, on every "
-                f"server: pkill -f {_name(guard.path)} (that run does nothing more then, should it go on)",
+                remedy="wait until it has ended, or end it there with Ctrl-C; if that machine is lost or hangs, on every "
+                f"server: pkill -f {_name(guard.path)} (that run then changes nothing more, even if it resumes)",
             )
         if not any(hold.process for hold in holds.values()):
             raise UnreachableError("no server can be reached", where=", ".join(holds))

@@ -274,7 +274,7 @@ class _Scanner(Words):
         self.pos = match.end()
         value: Word | Array = self.array() if self.peek() == "(" else self.word()
         if isinstance(value, Array) and self.peek() and self.peek() not in META:
-            reason = "something is glued to the ')' of the array"
+            reason = "text follows the ')' of the array directly"
             value = Word(value.start, self.word().end, (Piece("opaque", reason, quoted=False),))
         elif isinstance(value, Array) and pairs and any(element.subscript is None for element in value.elements):
             pieces = (Piece("opaque", "its elements are pairs", quoted=False),)

@@ -92,7 +92,7 @@ def frozen(machine: Machine, *words: str) -> Iterator[Callable[[], tuple[str, En
 def end_its_lock(second: Machine, *words: str) -> None:
     """As the run that is refused says: on every server."""
     refused = second.snow(*words)
-    assert refused.code == 4 and "another run has its turn" in refused.output, refused.output
+    assert refused.code == 4 and "another run holds the site lock" in refused.output, refused.output
     command = re.search(r"on every server: (pkill -f \S+)", refused.output.replace("\n", " "))
     assert command is not None
     for server in SERVERS:

@@ -35,7 +35,7 @@ def test_a_domain_that_is_off_on_purpose_is_moved_and_stays_off_both_ways(fresh:
 def test_a_domain_that_a_killed_run_left_down_comes_back_before_the_checks(fresh: Administrator) -> None:
     """The storage is full: nothing could be migrated, and the domain stayed down behind the check that says so."""
     killed = fresh.interrupted(
-        lambda line: "copying what is left" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
+        lambda line: "copying the final changes" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
     )
     assert killed.code == -signal.SIGKILL and not runs("slurm01")
     free = int(shell("snow01", "stat -f -c '%a' /sNow")) * int(shell("snow01", "stat -f -c '%S' /sNow"))

@@ -68,6 +68,6 @@ def test_another_machine_goes_on(fresh: Administrator) -> None:
     fresh.journal = fresh.folder / "another.sqlite"
     second = fresh.snow("ha", "apply", "--yes", "--domain", "slurm02")
     assert second.code == 0, second.output
-    assert "going on with the journal" in second.output
+    assert "continuing with the journal" in second.output
     runs = json.loads(fresh.snow("ha", "log", "--json").output)
     assert [run["outcome"] for run in runs] == ["done", "done"]

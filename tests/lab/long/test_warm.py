@@ -43,7 +43,7 @@ def test_a_domain_is_copied_while_it_writes_and_loses_nothing(fresh: Administrat
     listed = {row["path"]: row for row in json.loads(fresh.snow("images", "list", "--json").output)}
     assert listed[IMAGE]["state"] == "in use" and listed[IMAGE]["volume_there"]
     again = fresh.snow("images", "copy", "slurm01")
-    assert again.code == 0 and "already so" in again.output
+    assert again.code == 0 and "up to date" in again.output
     refused = fresh.snow("images", "discard", "slurm01", "--yes")
     assert refused.code != 0 and "not a day yet" in refused.output
 
@@ -53,7 +53,9 @@ def test_apply_moves_a_domain_with_large_volumes_while_it_runs(fresh: Administra
     text = fresh.ha_toml.read_text()
     fresh.ha_toml.write_text(re.sub("warm_from_mib = .*", "warm_from_mib = 0", text))
     planned = fresh.snow("ha", "plan", "--domain", "slurm01")
-    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown -w slurm01" in planned.output, planned.output
+    assert planned.code == 0 and "lvcreate" in planned.output and "xl shutdown -w slurm01" in planned.output, (
+        planned.output
+    )
     assert "snow-ha-1-slurm01-swap" not in planned.output
     ended = fresh.snow("ha", "apply", "--yes", "--domain", "slurm01")
     assert ended.code == 0, ended.output
@@ -87,7 +89,7 @@ def test_killed_while_it_copies_the_next_run_begins_with_a_clean_slate(fresh: Ad
 def test_killed_while_the_domain_is_down_the_next_run_brings_it_back(fresh: Administrator) -> None:
     """Half of the last copy is done, its config names the volumes, and the engine on the server lost whoever had started it."""
     killed = fresh.interrupted(
-        lambda line: "copying what is left" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
+        lambda line: "copying the final changes" in line, "images", "copy", "slurm01", signal_number=signal.SIGKILL
     )
     assert killed.code == -signal.SIGKILL
     assert "slurm01" not in on("snow01", "xl", "list")

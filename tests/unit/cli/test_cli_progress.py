@@ -43,7 +43,7 @@ def test_a_log_has_a_line_for_everything_and_not_more() -> None:
         for event in a_run():
             show(event)
     assert out.getvalue().splitlines() == [
-        "00:00   looking at the servers for 4 steps",
+        "00:00   checking 4 steps",
         "00:01 ▸ Copy the disks of deploy01 [red]: there is no image",
         "00:02   Copy the disks of deploy01 [red]: waiting for deploy01 to be off",
         "00:30   Copy the disks of deploy01 [red]: 1.0/2.0 GiB, about 54 s left",
@@ -52,8 +52,8 @@ def test_a_log_has_a_line_for_everything_and_not_more() -> None:
         "01:02   /sNow: full",
         "01:02     → make room",
         "01:02 · Start corosync (not tried: needs b)",
-        "01:02 · Start corosync (already so)",
-        "01:02 ✗ 1 done, 1 already so, 1 failed, 1 not tried  1:02",
+        "01:02 · Start corosync (up to date)",
+        "01:02 ✗ 1 done, 1 up to date, 1 failed, 1 not tried  1:02",
     ]
 
 
@@ -105,7 +105,7 @@ def test_the_terminal_shows_what_is_waited_for_and_keeps_what_is_finished() -> N
     text = out.getvalue()
     assert "✓ Copy the disks of deploy01 [red]  1:00" in text
     assert "→ make room" in text
-    assert "1 done, 1 already so, 1 failed, 1 not tried" in text
+    assert "1 done, 1 up to date, 1 failed, 1 not tried" in text
 
 
 def test_a_finished_site_and_a_stopped_run_are_said() -> None:
@@ -113,7 +113,7 @@ def test_a_finished_site_and_a_stopped_run_are_said() -> None:
     out = io.StringIO()
     show = PlainDisplay(out)
     show(events.RunEnded(at=0, done=0, skipped=40, failed=0, blocked=0, left=0, cancelled=False, seconds=3.21))
-    assert "nothing to do: all 40 steps are already so  3.2 s" in out.getvalue()
+    assert "nothing to do: all 40 steps are up to date  3.2 s" in out.getvalue()
     show = PlainDisplay(out)
     show(events.RunStopping(running=("a",)))
     for number in range(7):

@@ -212,7 +212,7 @@ def test_quietly_only_what_failed_and_the_result_are_shown(
         "✗ Move a",
         "  it is broken",
         "    → mend it",
-        "✗ 1 already so, 1 failed  2.0 s",
+        "✗ 1 up to date, 1 failed  2.0 s",
     ]
     verbosity.say("asking the servers what there is")
     assert capsys.readouterr().err == ""

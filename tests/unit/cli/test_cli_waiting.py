@@ -62,11 +62,11 @@ VERBS = {
     ("doing", "waits", "line"),
     [
         ("", [], ""),
-        ("looking at 40 steps", [], "looking at 40 steps"),
+        ("checking 40 steps", [], "checking 40 steps"),
         ("", [Wait("snow01", 99.5)], "asking snow01"),
         ("", [Wait("snow02", 92), Wait("snow01", 99.5)], "waiting for snow02 (8 s)"),
         ("", [Wait("the BMC of snow02", 60), Wait("snow01", 90)], "waiting for the BMC of snow02, snow01 (40 s)"),
-        ("looking at 40 steps", [Wait("snow02", 92)], "looking at 40 steps · waiting for snow02 (8 s)"),
+        ("checking 40 steps", [Wait("snow02", 92)], "checking 40 steps · waiting for snow02 (8 s)"),
         ("", [Wait(f"s{n}", 10 + n) for n in range(7)], "waiting for s0, s1, s2, 4 more (90 s)"),
     ],
 )
@@ -151,5 +151,5 @@ def test_nothing_is_shown_where_nobody_looks(stream: io.StringIO, quiet: bool, m
     monkeypatch.setattr(verbosity, "chosen", verbosity.Chosen(quiet=quiet))
     monkeypatch.setattr(sys, "stderr", stream)
     with waiting.shown() as doing:
-        doing("looking at 40 steps")
+        doing("checking 40 steps")
     assert stream.getvalue() == ""

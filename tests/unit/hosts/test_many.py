@@ -65,7 +65,7 @@ def test_waiting_says_for_what_and_returns_what_it_found() -> None:
 
 def test_waiting_ends_and_names_what_was_missing() -> None:
     """A run would wait for ever, or end without saying why."""
-    with pytest.raises(ProofError, match=r"snow02: quorum: not so after 0 s\n  → look"):
+    with pytest.raises(ProofError, match=r"snow02: quorum: timed out after 0 s\n  → look"):
         wait_for(lambda: None, timeout=0.05, what="quorum", interval=0.01, where="snow02", remedy="look")
     with pytest.raises(SiteError):
         wait_for(lambda: None, timeout=0, what="quorum", error=SiteError)

@@ -87,7 +87,7 @@ def test_what_is_written_later_is_tried_now(tmp_path: Path) -> None:
     for path, said in (
         (tmp_path / "nowhere/x", "no such folder"),
         (tmp_path, "it is a folder"),
-        (tmp_path / "link", "a link that leads nowhere"),
+        (tmp_path / "link", "a dangling link"),
         (tmp_path / ("x" * 256), "File name too long"),
         (Path("/proc/x"), "nothing can be written here"),
     ):
@@ -174,6 +174,17 @@ except OSError as error: print(error.strerror)
     ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert "too large" in ran.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """`metrics -o /dev/null` made a file of /dev/null, for every program of the machine."""
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to("/dev/null")
+    for path in (fifo, link, tmp_path):
+        with pytest.raises(InputError, match="not a regular file"):
+            user_file.write(path, "text", mode=0o600)
+    assert sorted(tmp_path.iterdir()) == [fifo, link] and stat.S_ISFIFO(fifo.stat().st_mode)
 
 
 def test_every_earlier_version_stays_with_its_mode(tmp_path: Path) -> None:

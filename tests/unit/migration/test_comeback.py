@@ -52,7 +52,7 @@ class Powered:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         if not self._rack.power[self.name]:
-            raise UnreachableError("there is no way to it", where=self.name)
+            raise UnreachableError("there is no route to it", where=self.name)
         if "--action=on" in argv:
             server = next(s.name for s in SERVERS if s.fence and f"--ip={s.fence.address}" in argv)
             self._rack.power[server] = True

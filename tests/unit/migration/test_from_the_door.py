@@ -153,7 +153,7 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
     ended = door.snow("check", "--fix")
     assert ended.exit_code == 4, ended.output
     assert "duplicate-mac" in ended.output
-    assert "▸ Block script, dom0's weight" in ended.output
+    assert "▸ Configure block script, dom0's weight" in ended.output
 
 
 def test_what_an_images_verb_does_to_a_server_is_in_the_log(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +240,9 @@ def test_another_machine_goes_on_when_the_first_is_lost(door: Door) -> None:
     assert copy[1] == 0o600
     door.machine("there")
     seen = door.snow("log")
-    assert "images.deploy01 done" in seen.output and "the journal that snow0" in seen.output
+    assert "images.deploy01 done" in seen.output and "the journal from snow0" in seen.output
     ended = door.snow("apply", "--domain", "slurm01", "--yes")
-    assert ended.exit_code == 0 and "going on with the journal that snow0" in ended.output
+    assert ended.exit_code == 0 and "continuing with the journal from snow0" in ended.output
     assert [run["outcome"] for run in json.loads(door.snow("log", "--json").output)] == ["done", "done"]
 
 
@@ -250,7 +250,7 @@ def test_the_journal_of_the_site_that_was_named_is_shown(door: Door) -> None:
     """`log --file` showed what this machine had done to another site, and said nothing of it."""
     door.snow("apply", "--domain", "deploy01", "--yes")
     here = door.snow("log", "--file", "ha.toml")
-    assert "images.deploy01 done" in here.output and "the journal that" not in here.output
+    assert "images.deploy01 done" in here.output and "the journal from" not in here.output
     door.machine("elsewhere")
     with Journal(door.folder / "elsewhere/journal.sqlite") as other:
         other.note(other.begin(), "images.of-another-site", "started")
@@ -309,7 +309,7 @@ def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
         door.machine("laptop")
         ended = door.snow("apply", "--yes")
         assert isinstance(ended.exception, SnowError)
-        assert "another run has its turn" in str(ended.exception)
+        assert "another run holds the site lock" in str(ended.exception)
     assert everything(door.world, door.hosts) == before
 
 
@@ -320,5 +320,5 @@ def test_what_another_run_is_just_restarting_is_not_switched_on_by_a_second_one(
     before = everything(door.world, door.hosts)
     with load.turn(door.reach(), print):
         ended = door.snow("apply", "--yes")
-        assert "another run has its turn" in str(ended.exception)
+        assert "another run holds the site lock" in str(ended.exception)
     assert everything(door.world, door.hosts) == before

@@ -234,8 +234,8 @@ def test_sooner_only_if_asked_for() -> None:
 @pytest.mark.parametrize(
     ("calls", "says"),
     [
-        (look(config=BEFORE), "may be all there is"),
-        (look(there=False), "may be all there is"),
+        (look(config=BEFORE), "may be the only copy"),
+        (look(there=False), "may be the only copy"),
         ([*look(changed=VERIFIED + 60), *places()], "has not run from its images"),
         ([*look(), *places("deploy01")], "has not run from its images"),
         (

@@ -84,7 +84,7 @@ def test_a_record_that_is_lost_is_written_anew_where_the_image_is_attached() -> 
     listener = Listener()
     leases.adopt(ground, listener)
     assert leases.missing(ground) is None
-    assert listener.said == [f"writing the record of {DISK}, which snow01 has attached, anew: it is lost"]
+    assert listener.said == [f"writing the record of {DISK}, which snow01 has attached, anew, since it is lost"]
 
 
 def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:

@@ -138,7 +138,7 @@ def test_a_saved_plan_is_refused_when_the_site_has_moved_on(file: Path) -> None:
     found = differences(plan, ground, file)
     assert f"{DOMAINS}/deploy01.cfg has changed" in found
     assert "images.deploy01: it would change something else than the plan says" in found
-    with pytest.raises(SiteError, match="moved on") as caught:
+    with pytest.raises(SiteError, match="has changed since") as caught:
         saved.refuse(plan, found, "plan.json")
     assert caught.value.exit_code == 4
     world.shared[f"{DOMAINS}/deploy01.cfg"] = (content, mode)

@@ -72,7 +72,7 @@ def test_what_a_silent_server_may_run_is_not_off(site: EverydaySite) -> None:
     ended = site.run("shutdown", "proxy01", "--timeout", "1")
     assert ended.exit_code == 6
     assert "snow02 does not say whether it runs there" in ended.output
-    assert "going on without snow02" in ended.output
+    assert "continuing without snow02" in ended.output
 
 
 def test_without_pacemaker_it_is_xl_on_the_right_server(site: EverydaySite) -> None:

@@ -279,14 +279,17 @@ def test_what_pacemaker_has_is_known_where_it_runs_on_no_server(site: Site) -> N
 
 
 def test_that_no_server_answers_is_not_that_nothing_is_left(site: Site) -> None:
-    """`resolve` said "nothing is left of any migration", with exit code 0, of servers that it could not ask."""
-    assert (site.snow("resolve").exit_code, site.snow("resolve").output) == (0, "nothing is left of any migration\n")
+    """`resolve` said "no leftovers of a live migration", with exit code 0, of servers that it could not ask."""
+    assert (site.snow("resolve").exit_code, site.snow("resolve").output) == (0, "no leftovers of a live migration\n")
     site.lose("snow01")
     ended = site.snow("resolve")
     assert code_of(ended) == 3 and "snow01" in str(ended.exception)
-    assert ended.output == "nothing is left of any migration on the servers that answer\n"
+    assert ended.output == "no leftovers of a live migration on the servers that answer\n"
     ended = site.snow("resolve", "--json")
     assert code_of(ended) == 3 and json.loads(ended.output) == []
+    site.world.fail = lambda host, argv: (_ for _ in ()).throw(UnreachableError("no route", where=host, remedy="x"))
+    ended = site.snow("resolve")
+    assert (code_of(ended), ended.output) == (3, ""), "nobody was asked"
 
 
 def test_a_domain_whose_config_cannot_be_read_is_not_one_without_rests(site: Site) -> None:

@@ -74,7 +74,7 @@ def test_the_domain_is_down_only_for_what_is_left() -> None:
     ]
     assert heard.facts["type"] == "pvh" and "away_s" in heard.facts and "estimate_s" in heard.facts
     said = "\n".join(heard.said)
-    assert said.index("it would be away about") < said.index("shutting down deploy01")
+    assert said.index("estimated downtime: about") < said.index("shutting down deploy01")
 
 
 def test_of_a_file_system_with_errors_every_block_is_copied() -> None:

@@ -81,15 +81,32 @@ PLAN = {"format": "snow-ha plan", "version": 1, "made": "", "seen": {}, "steps":
         ("plan --save /proc/plan", r"nothing can be written here"),
         (f"plan --save {'p' * 300}", r"File name too long\n.*fewer characters"),
         ("plan -f ha.toml/x", r"Not a directory\n.*a file, not a folder"),
-        ("status -f loop", r"symbolic links\n.*lead in a circle"),
+        ("status -f loop", r"symbolic links\n.*form a loop"),
         ("check --explain nope --fix", r"exclude each other"),
         ("check --explain=", r"--explain: nothing is named"),
         ("log --run -1", r"--run: it cannot be '-1'"),
         ("log --run x", r"--run: it cannot be 'x'"),
+        ("status --watch --every nan", r"--every: it cannot be 'nan'\n.*seconds from 1 to 3600"),
+        ("status --watch --every 0.5", r"--every: it cannot be '0.5'"),
+        ("report --days 61", r"--days: it cannot be '61'\n.*days from 1 to 60"),
+        ("report --days 0", r"--days: it cannot be '0'"),
+        *(
+            line
+            for verb in ("metrics", "report")
+            for line in (
+                (f"{verb} --output=", r"--output: no file is named"),
+                (f"{verb} -o new/x", r"no such folder"),
+                (f"{verb} -o /proc/x", r"/proc/x: nothing can be written here"),
+                (f"{verb} -o fifo", r"it is a FIFO|a file of this name"),
+                (f"{verb} -o folder", r"it is a folder|a file of this name"),
+                (f"{verb} -o loop", r"symbolic links|a file of this name"),
+            )
+        ),
     ],
 )
 def test_it_is_said_before_any_server_is_asked(folder: Path, line: str, said: str) -> None:
     (folder / "folder").mkdir()
+    os.mkfifo(folder / "fifo")
     (folder / "loop").symlink_to("loop")
     selection = {"until": "imagse", "only": "", "domains": []}
     (folder / "typo.plan").write_text(json.dumps(PLAN | {"selection": selection}))

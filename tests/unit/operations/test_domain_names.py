@@ -37,6 +37,7 @@ def test_all_of_none_is_an_error() -> None:
     [
         ("slurm[01-03]", "there is no domain 'slurm03'"),
         ("slurm[1-2]", "there is no domain 'slurm1', 'slurm2'"),
+        ("slurm[03-09]", "there is no domain 'slurm03', 'slurm04', 'slurm05' and 4 more (did you mean"),
         ("depoly01", "did you mean 'deploy01'"),
         ("n[01-99]", "sNow!'s own command"),
         ("slurm[01-02", "neither a domain nor a range"),

@@ -55,7 +55,7 @@ def test_a_drain_says_what_goes_where_and_what_is_left() -> None:
     assert plan.together == (("slurm01", "slurm02", "snow02"),)
     text = "\n".join(move_plan.lines(plan))
     assert "deploy01: snow01 to snow02, 259 MiB" in text
-    assert "not survived then: snow02" in text and "would be survived" not in text
+    assert "a loss that would not be survived afterwards: snow02" in text and "would be survived" not in text
 
 
 def test_what_does_not_fit_is_refused_with_its_arithmetic() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from snowha.errors import InputError, SiteError
 from snowha.plan import events
-from snowha.plan.journal import LOST, Journal
+from snowha.plan.journal import LOST, Journal, prepare
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
@@ -95,6 +97,19 @@ def test_a_file_that_is_no_journal_is_said(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"something")
 
 
+@pytest.mark.parametrize(("make", "said"), [(os.mkfifo, "it is a FIFO"), (os.mkdir, "it is a folder")])
+def test_a_journal_that_is_no_file_is_refused_and_left_alone(
+    tmp_path: Path, make: Callable[[Path, int], None], said: str
+) -> None:
+    """SNOW_JOURNAL=/dev/null would take /dev/null from everybody but root."""
+    path = tmp_path / "journal.db"
+    make(path, 0o700)
+    for use in (prepare, Journal):
+        with pytest.raises(InputError, match=f"the journal cannot be used: {said}"):
+            use(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
 def test_events_as_json_lines() -> None:
     """Scripts and the report could not follow a run."""
     event = events.StepDone(step="a", title="Make \na", section="servers", seconds=1.23456, at=0.5)
@@ -129,7 +144,12 @@ def test_what_a_lost_run_was_in_the_middle_of_is_known(tmp_path: Path) -> None:
         first = journal.begin()
         journal.note(first, "images.deploy01", "started")
         second = journal.begin()
-        for step, words in {"a": ["started", "done"], "b": ["started"], "c": ["skipped"], "d": ["started", "applied"]}.items():
+        for step, words in {
+            "a": ["started", "done"],
+            "b": ["started"],
+            "c": ["skipped"],
+            "d": ["started", "applied"],
+        }.items():
             for word in words:
                 journal.note(second, step, word)
         assert journal.unfinished() == ("b", "d")

@@ -70,7 +70,7 @@ def test_another_machine_goes_on_with_the_journal_of_the_lost_one(tmp_path: Path
     run(tmp_path / "lost.sqlite", servers, [step("a", set())])
     new = tmp_path / "new/journal.sqlite"
     text = mirror.adopt(new, list(servers), "snow")
-    assert text is not None and "going on with the journal that snow0" in text
+    assert text is not None and "continuing with the journal from snow0" in text
     assert new.stat().st_mode & 0o777 == 0o600
     with Journal(new) as journal, Journal(tmp_path / "lost.sqlite") as lost:
         assert journal.identity == lost.identity
@@ -126,7 +126,7 @@ def test_a_machine_keeps_its_own_journal_unless_a_server_knows_more_of_the_same(
     assert mirror.adopt(own, list(servers), "snow") is None
     mirror.adopt(other, list(servers), "snow")
     run(other, servers, [step("b", set())])
-    assert "going on" in (mirror.adopt(own, list(servers), "snow") or "")
+    assert "continuing" in (mirror.adopt(own, list(servers), "snow") or "")
     with Journal(own) as journal:
         assert [entry.step for entry in journal.entries() if entry.what == "done"] == ["a", "b"]
     stranger = tmp_path / "stranger.sqlite"
@@ -142,7 +142,7 @@ def test_a_run_without_an_end_is_told(tmp_path: Path, servers: list[Rooted]) -> 
         journal.begin()
         mirror.send(journal, list(servers), mirror.path_of("snow"), set())
     text = mirror.adopt(tmp_path / "new.sqlite", list(servers), "snow")
-    assert text is not None and "if this run still goes on there, end it first: " in text
+    assert text is not None and "if that run is still active there, end it first: " in text
     with Journal(tmp_path / "j.sqlite") as journal:
         journal.end(1, "done")
         mirror.send(journal, list(servers), mirror.path_of("snow"), set())

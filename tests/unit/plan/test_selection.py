@@ -45,7 +45,7 @@ def test_one_step_alone_carries_out_nothing_else() -> None:
     """`--only` would install packages on the way."""
     chosen = select(STEPS, only_step="images.x")
     assert [one.id for one in chosen] == ["servers.packages.a", "images.x"]
-    with pytest.raises(SiteError, match="not asked for") as caught:
+    with pytest.raises(SiteError, match="not selected") as caught:
         chosen[0].apply(None)  # type: ignore[arg-type]
     assert "--until servers.packages.a" in caught.value.remedy
     assert chosen[1] is STEPS[2]

@@ -48,7 +48,7 @@ class Lost(Named):
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        raise UnreachableError("there is no way to it", where=self.name)
+        raise UnreachableError("there is no route to it", where=self.name)
 
 
 def turn(hosts: dict[str, Host], path: str, *, patience_s: float = 0.1) -> AbstractContextManager[None]:
@@ -61,7 +61,7 @@ def servers(*hosts: Host) -> dict[str, Host]:
 
 def test_a_second_run_is_refused_and_told_whose_turn_it_is(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    whose = r"another run has its turn: .* on .*, pid \d+, since 20\S+Z\n"
+    whose = r"another run holds the site lock: .* on .*, pid \d+, since 20\S+Z\n"
     with turn(servers(Named("snow01")), path):
         with pytest.raises(SiteError, match=whose) as refused, turn(servers(Named("snow01")), path):
             pytest.fail("two runs at once")
@@ -244,7 +244,7 @@ def test_a_server_that_was_away_at_the_begin_is_locked_when_it_answers(tmp_path:
             on_line: Callable[[str], None] | None = None,
         ) -> Completed:
             if self.away:
-                raise UnreachableError("there is no way to it", where=self.name)
+                raise UnreachableError("there is no route to it", where=self.name)
             return super().run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
 
     first, second = tmp_path / "lock", Late("snow02")

@@ -231,7 +231,7 @@ def test_a_lost_record_is_written_anew_by_the_server_that_has_the_lock(servers: 
     ("how", "is_locked", "says"),
     [
         ({}, False, "is not locked by this server"),
-        ({"suspended": True}, True, "is being migrated: its disk is held back"),
+        ({"suspended": True}, True, "is being migrated: its disk is suspended"),
         ({"loop": "/other"}, True, "is no device of"),
     ],
     ids=["no lock", "a migration", "another device"],

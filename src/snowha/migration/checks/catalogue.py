@@ -39,12 +39,12 @@ ENTRIES: dict[str, Entry] = {
     "unreachable": Entry(
         "A server does not answer",
         "stop",
-        "Nothing can be said of it, and half a site would be changed.",
+        "Its state is unknown, and only a part of the site would be changed.",
         "log in to it by hand: ssh root@SERVER",
         error=UnreachableError,
     ),
     "release": Entry(
-        "A system nobody has tried",
+        "An untested system",
         "stop",
         "Packages have other names, and versions behave differently.",
         "use Debian 12 or 13",
@@ -66,11 +66,11 @@ ENTRIES: dict[str, Entry] = {
     "clock": Entry(
         "Clocks that differ by more than a second",
         "warn",
-        "Logs cannot be laid side by side after a failure, and files on the shared file system seem to come from the future.",
+        "Logs of different servers cannot be compared, and files on the shared file system get times in the future.",
         "let all servers use one time source (chrony or systemd-timesyncd)",
     ),
     "name-unknown": Entry(
-        "A name that a server does not know",
+        "A name that a server cannot resolve",
         "stop",
         "Live migration and Pacemaker use the servers' names, mounts use the storage's.",
         "add it to /etc/hosts or the DNS, the same on all servers",
@@ -103,7 +103,7 @@ ENTRIES: dict[str, Entry] = {
         fix="servers.settings.{server}",
     ),
     "unattended-upgrades": Entry(
-        "Packages that are replaced, or services restarted, by themselves",
+        "Packages that are upgraded, or services restarted, automatically",
         "warn",
         "A restart of Corosync or Pacemaker at a time that nobody chose can get a server fenced, on all servers in the same "
         "night; xl of another version than the hypervisor under it may not manage its domains.",
@@ -177,9 +177,9 @@ ENTRIES: dict[str, Entry] = {
         "give each server a host name of its own, or an id (`options nfs nfs4_unique_id=ID` in /etc/modprobe.d), then reboot it",
     ),
     "locks-unknown": Entry(
-        "It could not be seen whether locks work",
+        "It is not known whether locks work",
         "note",
-        "One server locks snow.conf for 3 seconds and the other one tries it meanwhile; this time it did not come to that.",
+        "One server locks snow.conf for 3 seconds and the other one tries it meanwhile; this time the two did not overlap.",
         "run it again",
     ),
     **IMAGE_ENTRIES,
@@ -193,7 +193,7 @@ ENTRIES: dict[str, Entry] = {
     "link-mtu": Entry(
         "A link does not carry packets as large as its card sends",
         "warn",
-        "Small packets pass and large ones vanish: the cluster seems well until it has something long to say.",
+        "Small packets pass and large ones are lost: the cluster fails at its first large message.",
         "give all cards and switch ports of that network one MTU",
     ),
     "link-address": Entry(
@@ -203,7 +203,7 @@ ENTRIES: dict[str, Entry] = {
         "correct `links` in ha.toml, or the server's network",
     ),
     "link-unknown": Entry(
-        "It could not be seen whether a link carries traffic",
+        "It is not known whether a link carries traffic",
         "note",
         "There is no ping on that server yet.",
         "apt install iputils-ping, or let `snow ha apply` install it",
@@ -223,14 +223,14 @@ ENTRIES: dict[str, Entry] = {
     "one-link": Entry(
         "Only one link",
         "warn",
-        "One cable, card or switch that fails costs a server.",
+        "One failed cable, card or switch isolates a server.",
         "name an address in a second network in the `links` of every [[server]] of ha.toml",
     ),
     # fencing
     "no-fence": Entry(
         "A server without a fence device",
         "stop",
-        "Two servers that lose sight of each other end up writing one image.",
+        "Two servers that lose contact with each other would write to the same image.",
         "add `fence = {…}` to its [[server]] in ha.toml",
         error=InputError,
     ),
@@ -242,7 +242,7 @@ ENTRIES: dict[str, Entry] = {
         error=UnreachableError,
     ),
     "bmc-off": Entry(
-        "A BMC says off of a server that answers",
+        "A BMC reports off for a server that answers",
         "stop",
         "It is another machine's BMC: fencing would cut the power of the wrong one.",
         "correct `address` of its fence in ha.toml",
@@ -260,9 +260,9 @@ ENTRIES: dict[str, Entry] = {
         "compare `ipmitool lan print` on the server with `address` of its fence in ha.toml",
     ),
     "bmc-identity-unknown": Entry(
-        "Whose a BMC is cannot be told from here",
+        "It is not known which server a BMC belongs to",
         "note",
-        "It tells no GUID that is a server's, and the server cannot ask it in-band. What is left is the proof of fencing.",
+        "It tells no GUID that is a server's, and the server cannot ask it in-band. Only the proof of fencing can tell.",
         "compare the address with the label on the machine before you let its power be cut",
     ),
     "bmc-unasked": Entry(
@@ -280,7 +280,7 @@ ENTRIES: dict[str, Entry] = {
     **DOMAIN_ENTRIES,
     # cluster
     "corosync-foreign": Entry(
-        "A corosync.conf of somebody else's",
+        "A corosync.conf that snow-ha did not write",
         "stop",
         "It is never overwritten without being asked.",
         "if that cluster is not in use any more, move the file out of the way; else correct ha.toml",
@@ -295,9 +295,9 @@ ENTRIES: dict[str, Entry] = {
         "--name=maintenance-mode --delete when Pacemaker runs",
     ),
     "cib-foreign-resources": Entry(
-        "Pacemaker runs what is not ours",
+        "Pacemaker runs resources that snow-ha did not create",
         "stop",
-        "It would be lost, or fight with ours.",
+        "They would be removed, or conflict with those of snow-ha.",
         "save it and take it out of the configuration",
     ),
     "cib-leftover-move": Entry(

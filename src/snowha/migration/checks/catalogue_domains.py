@@ -56,7 +56,7 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         error=InputError,
     ),
     "image-there": Entry(
-        "Something else is where an image is to be",
+        "Another file is where an image is to be",
         "stop",
         "It was not copied by snow-ha, and would be replaced.",
         "look what it is, and move it away: mv FILE FILE.before",
@@ -106,7 +106,7 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "shut one of them down now: xl shutdown NAME, and check its file system",
     ),
     "half-migrated": Entry(
-        "Half of a migration is left over",
+        "A part of a broken migration is left",
         "stop",
         "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
         "see what is left and what would be done: snow ha resolve",

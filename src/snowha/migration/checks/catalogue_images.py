@@ -22,7 +22,7 @@ IMAGE_ENTRIES: dict[str, Entry] = {
     "saved": Entry(
         "A domain that is saved",
         "stop",
-        "Its memory lies in a file (xl save). Restored after its disks were moved, it would write what it remembers of them.",
+        "Its memory lies in a file (xl save). Restored after its disks were moved, it would overwrite them with old data.",
         "xl restore FILE; or, if what it had in memory is not needed, move the file away",
     ),
     "undone-images": Entry(
@@ -32,7 +32,7 @@ IMAGE_ENTRIES: dict[str, Entry] = {
         "remove them when nobody needs them any more",
     ),
     "image-destination": Entry(
-        "IMG_DST says something else than the domains' configs",
+        "IMG_DST contradicts the domains' configs",
         "warn",
         "sNow! would deploy the next domain in another place than those that are there.",
         "correct IMG_DST in snow.conf, or the configs",

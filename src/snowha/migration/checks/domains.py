@@ -122,7 +122,7 @@ def _running(site: Site, facts: Facts) -> Iterator[Finding]:
             if name.endswith((xl.INCOMING, xl.AWAY)):
                 if (server.name, name) in broken:
                     yield found(
-                        "half-migrated", server.name, f"{name} is there, and nobody is migrating it: that broke"
+                        "half-migrated", server.name, f"{name} is there, and no migration of it is under way: it broke"
                     )
             elif domain.is_alive:
                 alive.setdefault(name, []).append(server.name)

@@ -65,7 +65,7 @@ def document() -> str:
         "# What `snow ha check` looks for",
         "",
         "`snow ha check` asks every server at once and changes nothing. A **stop** ends `snow ha apply` before it changes",
-        "anything, and makes `snow ha check` exit with 4. A **warn** is worth an evening, a **note** is worth knowing.",
+        "anything, and makes `snow ha check` exit with 4. A **warn** should be corrected soon, a **note** is information.",
         "`snow ha check --fix` carries out the remedies that are safe, and looks again.",
         "",
         "This page is made from the code (`src/snowha/migration/checks/catalogue.py`).",

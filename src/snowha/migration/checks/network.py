@@ -95,7 +95,7 @@ def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
     if heard:
         # one that is not on the bridge's network yet asks over a router
         who = listed(sorted(set(heard.values()) - {address_use.SOMEBODY} or {address_use.SOMEBODY}))
-        yield found("floating-ip-taken", ", ".join(heard), f"{address} is answered for by {who}, which is no server")
+        yield found("floating-ip-taken", ", ".join(heard), f"{address} is in use by {who}, which is no server")
 
 
 def _fence(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:

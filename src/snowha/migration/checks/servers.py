@@ -68,7 +68,7 @@ def _release(server: ServerFacts) -> Iterator[Finding]:
         server_packages(server.release)
     except SiteError as error:
         named = f"Debian {server.release}" if server.release else "not a Debian with a code name in /etc/os-release"
-        message = f"{named} is not one this program has been tried on" if server.release else named
+        message = f"{named} was not tested with this program" if server.release else named
         yield found("release", server.name, message, remedy=error.remedy)
 
 
@@ -120,7 +120,7 @@ def _names(site: Site, facts: Facts) -> Iterator[Finding]:
             if name == server.name and (not address or address.startswith(_LOOPBACK)):
                 continue  # Debian's 127.0.1.1: only the others need the name
             if not address:
-                yield found("name-unknown", server.name, f"it does not know {name}")
+                yield found("name-unknown", server.name, f"it cannot resolve {name}")
             elif name in own and address not in own[name] and facts.server(name).answers:
                 yield found("name-differs", server.name, f"{name} is {address} there, and {name} has no such address")
             elif name not in own:

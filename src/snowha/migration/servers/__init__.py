@@ -23,7 +23,7 @@ def steps(ground: Ground) -> list[Step]:
     found.append(
         Step(
             id="servers.ssh",
-            title="Let the servers log in to each other, host keys pinned",
+            title="Set up ssh between the servers, with pinned host keys",
             section="servers",
             check=partial(logins.missing, ground),
             apply=partial(logins.connect, ground),
@@ -73,7 +73,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
         Step(
             id=f"servers.settings.{name}",
             server=name,
-            title=f"Block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
+            title=f"Configure block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
             section="servers",
             check=partial(settings.missing, host),
             apply=partial(settings.apply, host),
@@ -99,7 +99,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
                 id=f"servers.xen.{name}",
                 server=name,
                 restarts=True,
-                title=f"Bring {name} up under Xen, with the domains' bridges",
+                title=f"Boot {name} under Xen, with the domains' bridges",
                 section="servers",
                 check=partial(boot.missing, ground, host),
                 apply=partial(boot.bring_up, ground, server),
@@ -112,7 +112,7 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
             Step(
                 id=f"servers.kernels.{name}",
                 server=name,
-                title=f"Bring the domains' kernels to {name}",
+                title=f"Copy the domains' kernels to {name}",
                 section="servers",
                 check=partial(kernels.missing, ground, host),
                 apply=partial(kernels.copy, ground, host),

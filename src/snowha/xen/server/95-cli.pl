@@ -160,7 +160,7 @@ sub _adopt_leased {
         die "$image has a record: " . ($record->{state} eq 'free' ? 'nobody has it' : Snow::Rules::holder($record)) . "\n";
     }
     my $is_mapped = $disk->{dm} ne '';
-    die "$image is being migrated: its disk is held back\n" if $is_mapped && Snow::Mapper::is_suspended($disk->{dm});
+    die "$image is being migrated: its disk is suspended\n" if $is_mapped && Snow::Mapper::is_suspended($disk->{dm});
     die "$disk->{loop} is no device of $image any more\n" if (Snow::Loop::all()->{ $disk->{loop} } // '') ne $image;
     die "$image is not locked by this server, which has it attached as $disk->{loop}\n" unless Snow::Disk::is_locked_here($image);
     my %held = (state => 'held', kind => $is_mapped ? 'disk' : 'adopted', lock => 'yes');

@@ -74,7 +74,7 @@ def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -
     """The router would have been talked over, or the cluster been told that its own address is taken."""
     heard = replace(healthy(), floating={"snow01": "52:54:00:00:00:01", "snow02": "52:54:00:00:00:01"})
     assert messages("floating-ip-taken", SITE, heard) == [
-        "snow01, snow02: 192.168.8.254 is answered for by 52:54:00:00:00:01, which is no server"
+        "snow01, snow02: 192.168.8.254 is in use by 52:54:00:00:00:01, which is no server"
     ]
     holding = {**server(2).addresses, "192.168.8.254": Card("xsnow0", 1500, 24)}
     over_a_router = replace(heard, floating={"snow01": "52:54:00:00:00:01", "snow02": "somebody"})
