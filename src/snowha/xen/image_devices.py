@@ -1,8 +1,8 @@
 """What a server's udev makes of the devices behind its domains' images: nothing.
 
-What is in an image is the domain's. LVM on a server activates each volume group that appears on a loop device (69-lvm.rules), also
-one that a domain made in its disk: it has the image open then, after the domain is gone, and no other server may attach it. A
-logical volume that a domain runs from is not looked into (lvm.conf(5), scan_lvs), so this begins with the images.
+What is in an image is the domain's. LVM on a server activates each volume group that appears on a loop device (69-lvm.rules),
+also one that a domain made in its disk: it has the image open then, after the domain is gone, and no other server may attach it.
+A logical volume that a domain runs from is not looked into (lvm.conf(5), scan_lvs), so this begins with the images.
 """
 
 from __future__ import annotations
