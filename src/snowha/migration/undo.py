@@ -24,7 +24,7 @@ from snowha.migration.undo_files import before_on, without_lines
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Server
-from snowha.xen import alert_agent, dom0_weight, server_program
+from snowha.xen import alert_agent, dom0_weight, image_devices, server_program
 
 _AUTHORIZED, _KNOWN = "/root/.ssh/authorized_keys", "/etc/ssh/ssh_known_hosts"
 
@@ -261,7 +261,7 @@ _OURS = (
 
 
 def _settings_missing(host: Host) -> str | None:
-    for path in (*_OURS, dom0_weight.PATH):
+    for path in (*_OURS, dom0_weight.PATH, image_devices.PATH):
         if exists(host, path):
             return f"{path} is there"
     return "XENDOMAINS_SAVE is empty" if _xendomains_before(host) is not None else None
@@ -269,7 +269,7 @@ def _settings_missing(host: Host) -> str | None:
 
 def _settings_back(host: Host, reporter: Reporter) -> None:
     """dom0 keeps its share of the processors until the next boot: that harms nobody."""
-    for path in (*_OURS, dom0_weight.PATH):  # the link before what it points to
+    for path in (*_OURS, dom0_weight.PATH, image_devices.PATH):  # the link before what it points to
         remove_file(host, path)
     text = _xendomains_before(host)
     if text is not None:

@@ -73,10 +73,10 @@ def _server_steps(ground: Ground, server: Server) -> list[Step]:
         Step(
             id=f"servers.settings.{name}",
             server=name,
-            title=f"Configure block script, dom0's weight, XENDOMAINS_SAVE and services of {name}",
+            title=f"Configure block script, dom0's weight, udev rules, XENDOMAINS_SAVE and services of {name}",
             section="servers",
-            check=partial(settings.missing, host),
-            apply=partial(settings.apply, host),
+            check=partial(settings.missing, host, ground.site.paths.images),
+            apply=partial(settings.apply, host, ground.site.paths.images),
             needs=(f"servers.packages.{name}",),
         )
     )

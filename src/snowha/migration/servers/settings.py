@@ -1,5 +1,5 @@
-"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our programs, dom0's weight, no
-saved domains, and services that wait to be started.
+"""What a server of the cluster has set (guide: "Disable auto start", "Xen configuration"): our programs, dom0's weight, udev
+rules for the images, no saved domains, and services that wait to be started.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from snowha.plan.step import Reporter
 from snowha.site import snow_conf
 from snowha.site.bash_edit import set_scalar
 from snowha.site.names import show
-from snowha.xen import alert_agent, dom0_weight, server_program
+from snowha.xen import alert_agent, dom0_weight, image_devices, server_program
 
 XENDOMAINS = "/etc/default/xendomains"
 _SAVE = "XENDOMAINS_SAVE"
@@ -57,8 +57,14 @@ def _enabled(host: Host) -> list[str]:
     return [service for service, state in zip(NOT_AT_BOOT, states, strict=False) if state not in ("disabled", "static")]
 
 
-def missing(host: Host) -> str | None:
-    wrong = server_program.missing(host) or dom0_weight.missing(host) or alert_agent.missing(host)
+def missing(host: Host, images: str) -> str | None:
+    """What is not set on ``host``; None if all is. ``images``: the site's folder of images."""
+    wrong = (
+        server_program.missing(host)
+        or dom0_weight.missing(host)
+        or alert_agent.missing(host)
+        or image_devices.missing(host, images)
+    )
     if wrong:
         return wrong
     text = read_text(host, XENDOMAINS) or ""
@@ -68,10 +74,12 @@ def missing(host: Host) -> str | None:
     return f"started at boot: {', '.join(enabled)}" if enabled else None
 
 
-def apply(host: Host, reporter: Reporter) -> None:
+def apply(host: Host, images: str, reporter: Reporter) -> None:
+    """Set it."""
     server_program.install(host)
     dom0_weight.install(host)
     alert_agent.install(host)
+    image_devices.install(host, images)
     text = read_text(host, XENDOMAINS) or ""
     write_file(host, XENDOMAINS, with_save_empty(text), mode=0o644)
     if _enabled(host):
