@@ -13,7 +13,7 @@ from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.migration import init as initial
 from snowha.migration import init_files
-from snowha.migration.preflight import read_password
+from snowha.migration.bmc_passwords import read_password
 from snowha.site.model import Ssh
 
 

@@ -109,6 +109,11 @@ def reason_in(output: str) -> str:
     return next((line for line in reversed(lines) if not _GENERAL.search(line)), lines[-1] if lines else "")
 
 
+def secret_script_path(server: Server) -> str:
+    """Where the servers keep the script that prints a BMC's password to the fence agent."""
+    return f"{SECRETS}/{server.name}"
+
+
 def render_secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
     """A /bin/sh script that prints ``password`` and nothing else. To be written with mode 0700, owned by root.
 

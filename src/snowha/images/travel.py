@@ -6,6 +6,9 @@ import io
 import zipfile
 from pathlib import Path
 
+PATH = "/var/lib/snow-ha/images.pyz"
+"""Where a server has that file."""
+COMMAND = ("python3", PATH)
 _PACKAGE = "snow_images"
 _MAIN = f"import sys\nfrom {_PACKAGE}.commands import main\nsys.exit(main())\n"
 _LEFT_OUT = {"travel.py", "__main__.py"}

@@ -12,7 +12,6 @@ from snowha.cluster import fencing
 from snowha.errors import LostLockError, SnowError
 from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import wait_for
-from snowha.migration.pacemaker import secret_script_path
 from snowha.operations import live
 from snowha.site.model import Server
 
@@ -90,7 +89,7 @@ def _give_power(others: Sequence[ResettableHost], server: Server) -> None:
     for other in others:
         try:
             if other.run(
-                fencing.probe_argv(server, secret_script_path(server), action="on"), check=False, timeout=120
+                fencing.probe_argv(server, fencing.secret_script_path(server), action="on"), check=False, timeout=120
             ).ok:
                 return
         except LostLockError:

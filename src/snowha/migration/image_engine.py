@@ -17,7 +17,6 @@ from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Disk
 from snowha.xen import server_program
 
-PATH = "/var/lib/snow-ha/images.pyz"
 _HEARS_WITHIN = 30.0
 """Seconds. The engine looks ten times a second, and says every five that it waits still."""
 _LEASING = frozenset({"copy", "convert", "freshen", "verify"})
@@ -31,7 +30,7 @@ def bring(host: Host) -> None:
     if server_program.missing(host):
         server_program.install(host)
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
-    write_file(host, PATH, travel.pack(), mode=0o700, keep=False)
+    write_file(host, travel.PATH, travel.pack(), mode=0o700, keep=False)
 
 
 def run(
@@ -153,7 +152,7 @@ def check_convertible(host: Host, disks: Sequence[Disk], images: Mapping[str, st
 
 def argv(verbs: Sequence[Sequence[str]]) -> list[str]:
     """The command that runs ``verbs``."""
-    words = ["python3", PATH]
+    words = list(travel.COMMAND)
     for number, verb in enumerate(verbs):
         lease = ["--lease", server_program.PATH] if verb[0] in _LEASING else []
         words += [*(["+"] if number else []), *verb, *lease, "--json"]
@@ -162,7 +161,7 @@ def argv(verbs: Sequence[Sequence[str]]) -> list[str]:
 
 def pretended(words: Sequence[str]) -> str | None:
     """What a command of ``argv`` would say if all went well; None for any other."""
-    if list(words[:2]) != ["python3", PATH]:
+    if tuple(words[:2]) != travel.COMMAND:
         return None
     last = {"verified": True, "kind": "", "bytes": 0, "copied": 0, "seconds": 0, "method": "", "reason": ""}
     lines = []

@@ -20,10 +20,10 @@ from snowha.hosts.many import each
 from snowha.hosts.recording import Command, RecordingHost
 from snowha.hosts.remember import RememberingHost, ResettableHost, for_prefetch
 from snowha.hosts.ssh import SshHost
-from snowha.migration import definition, image_engine
+from snowha.images import travel
+from snowha.migration import definition
+from snowha.migration.bmc_passwords import kept_password, read_secret
 from snowha.migration.ground import Ground, look_at_domains
-from snowha.migration.pacemaker import kept_password
-from snowha.migration.preflight import read_secret
 from snowha.plan.turn import taken
 from snowha.site import definition as copies
 from snowha.site import ha_toml, rules
@@ -164,7 +164,7 @@ def connect(ha: HaFile) -> Connections:
 def turn(site: Ground | Connections, say: Callable[[str], None]) -> AbstractContextManager[None]:
     """To be the only run on ``site`` (see plan/turn.py). From then on its servers are changed only while that is so."""
     assert site.guard is not None
-    return taken(site.guard, say, copies=" ".join(image_engine.argv([])))
+    return taken(site.guard, say, copies=" ".join(travel.COMMAND))
 
 
 def _guarded(ha: HaFile) -> tuple[Guard, dict[str, ResettableHost]]:

@@ -6,16 +6,14 @@ Running domains are adopted: Pacemaker looks before it starts anything, finds th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
 from snowha.cluster import cib, cib_live, fencing, placement
-from snowha.errors import CommandError, InputError, ProofError, SiteError, UnreachableError
+from snowha.errors import CommandError, ProofError, SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
-from snowha.hosts.hidden import hide
 from snowha.hosts.many import each
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration import alerts, autostart, leases, left_down
@@ -26,11 +24,6 @@ from snowha.site.model import Server
 from snowha.xen import xl
 
 STATE = "/var/lib/pacemaker"
-
-
-def secret_script_path(server: Server) -> str:
-    """Where the servers keep the script that prints a BMC's password to the fence agent."""
-    return f"{fencing.SECRETS}/{server.name}"
 
 
 def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
@@ -90,7 +83,7 @@ def steps(ground: Ground, passwords: Mapping[str, str]) -> list[Step]:
 def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None:
     def wrong(host: Host) -> str | None:
         for server in ground.site.servers:
-            path = secret_script_path(server)
+            path = fencing.secret_script_path(server)
             facts = stat(host, path)
             if facts is None or facts.mode != 0o700 or facts.owner != "root":
                 return f"{path} is not there"
@@ -103,7 +96,7 @@ def _fencing_missing(ground: Ground, passwords: Mapping[str, str]) -> str | None
 
 def power_status(host: Host, server: Server) -> str:
     """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
-    completed = host.run(fencing.probe_argv(server, secret_script_path(server)), check=False, timeout=90)
+    completed = host.run(fencing.probe_argv(server, fencing.secret_script_path(server)), check=False, timeout=90)
     return fencing.parse_status(
         completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}"
     )
@@ -115,7 +108,7 @@ def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Rep
         make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
         for server in ground.site.servers:
             script = fencing.render_secret_script(passwords[server.name])
-            write_file(host, secret_script_path(server), script, mode=0o700, owner="root:root", keep=False)
+            write_file(host, fencing.secret_script_path(server), script, mode=0o700, owner="root:root", keep=False)
             reporter.say(f"{host.name} asks the BMC of {server.name}")
             power = power_status(host, server)
             if power != "on":
@@ -126,20 +119,6 @@ def _prepare_fencing(ground: Ground, passwords: Mapping[str, str], reporter: Rep
                 )
 
     ground.on_all(prepare)
-
-
-def kept_password(hosts: Iterable[Host], server: Server) -> str:
-    """The password of the BMC of ``server``, as the first server has it that can be asked. Raises InputError if none has it."""
-    for host in hosts:
-        with suppress(UnreachableError):
-            password = fencing.password_in(read_text(host, secret_script_path(server)) or "")
-            if password:
-                return hide(password)
-    raise InputError(
-        f"no server has the password of the BMC of {server.name}",
-        where=secret_script_path(server),
-        remedy="name the ha.toml that has its file beside it: --file FILE",
-    )
 
 
 # Pacemaker itself
@@ -207,7 +186,7 @@ def options(ground: Ground) -> cib.Options:
             migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),
-        secret_scripts={server.name: secret_script_path(server) for server in ground.site.servers},
+        secret_scripts={server.name: fencing.secret_script_path(server) for server in ground.site.servers},
     )
 
 

@@ -19,7 +19,7 @@ from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.wait import wait_for
 from snowha.migration.ground import Ground
-from snowha.migration.pacemaker import join, options, power_status, secret_script_path
+from snowha.migration.pacemaker import join, options, power_status
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import boot_id, wait_for_boot, wait_for_xen
 from snowha.operations import live
@@ -272,7 +272,9 @@ def _power_cut(ground: Ground, server: Server, other: Host, before: str, reporte
 
 def _power_on(other: Host, server: Server) -> bool:
     """Give it power. The agent says so only after it has read the power back as on (``fence_action`` of its library)."""
-    return other.run(fencing.probe_argv(server, secret_script_path(server), action="on"), check=False, timeout=120).ok
+    return other.run(
+        fencing.probe_argv(server, fencing.secret_script_path(server), action="on"), check=False, timeout=120
+    ).ok
 
 
 def _fence_missing(ground: Ground, server: Server) -> str | None:

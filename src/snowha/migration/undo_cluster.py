@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from snowha.cluster import cib, cib_live
+from snowha.cluster import cib, cib_live, fencing
 from snowha.cluster.live import ClusterState
 from snowha.errors import ProofError, SiteError
 from snowha.hosts.api import Host
@@ -264,7 +264,7 @@ def links_back(ground: Ground, reporter: Reporter) -> None:
 
 
 def _scripts(host: Host, ground: Ground) -> list[str]:
-    return [path for server in ground.site.servers if exists(host, path := pacemaker.secret_script_path(server))]
+    return [path for server in ground.site.servers if exists(host, path := fencing.secret_script_path(server))]
 
 
 def scripts_missing(ground: Ground) -> str | None:

@@ -17,7 +17,7 @@ from snowha.errors import InputError
 from snowha.hosts import user_file
 from snowha.hosts.ssh import SshHost
 from snowha.migration import load
-from snowha.migration.preflight import read_secret
+from snowha.migration.bmc_passwords import read_secret
 from snowha.plan import saved
 from snowha.site.model import Ssh
 

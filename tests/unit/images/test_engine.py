@@ -70,7 +70,7 @@ def test_several_verbs_in_one_process_up_to_the_first_that_fails(
     for name in ("root", "other"):
         noise(tmp_path / name, MIB)
     verbs = [["copy", str(tmp_path / name), str(tmp_path / f"image-{name}")] for name in ("root", "missing", "other")]
-    monkeypatch.setattr(image_engine, "PATH", str(packed))
+    monkeypatch.setattr(travel, "COMMAND", ("python3", str(packed)))
     monkeypatch.setattr(server_program, "PATH", lease_program.of("snow01"))
     host = LocalHost()
     with pytest.raises(CommandError, match="cannot be opened"):

@@ -34,7 +34,7 @@ from snowha.errors import InputError, ProofError, SiteError
 from snowha.hosts import files
 from snowha.hosts.playback import Call
 from snowha.images import travel
-from snowha.migration import image_engine, image_verbs
+from snowha.migration import image_verbs
 from snowha.migration.image_verbs import STAT
 
 DISK, SWAP = "/dev/snow_vg/deploy01-disk", "/dev/snow_vg/deploy01-swap"
@@ -64,7 +64,7 @@ def look(*, config: str = AFTER, changed: int = VERIFIED, there: bool = True, go
 
 
 def bring() -> list[Call]:
-    return [*script_is_there(), make_dir("/var/lib/snow-ha"), write(image_engine.PATH, travel.pack())]
+    return [*script_is_there(), make_dir("/var/lib/snow-ha"), write(travel.PATH, travel.pack())]
 
 
 def kept(*versions: tuple[str, str]) -> Call:
