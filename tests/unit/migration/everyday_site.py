@@ -12,7 +12,7 @@ from broken_clusters import RECORDED, WHERE, everything_unmanaged, options
 from click.testing import CliRunner, Result
 from lxml import etree
 from simulated import World
-from test_view import Server, Site
+from view_site import Server, Site
 
 from snowha.cli.tree import snow
 from snowha.hosts.api import Completed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from everyday_site import EverydaySite
-from test_view import code_of
+from view_site import code_of
 
 
 @pytest.fixture

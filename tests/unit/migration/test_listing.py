@@ -9,7 +9,7 @@ import pytest
 from broken_clusters import WHERE
 from click.testing import CliRunner, Result
 from simulated import CONF
-from test_view import NAMES, OTHER, Site, code_of
+from view_site import NAMES, OTHER, Site, code_of
 
 from snowha.cli.tree import snow
 from snowha.operations import guest_systems

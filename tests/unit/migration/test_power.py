@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from broken_clusters import failed, options, removed, resource
 from everyday_site import EverydaySite
-from test_view import code_of
+from view_site import code_of
 
 from snowha.errors import InputError, UnreachableError
 from snowha.plan.journal import Journal
