@@ -15,7 +15,7 @@ from snowha.hosts import user_file
 from snowha.plan.change import Change
 from snowha.plan.plan import Planned
 
-FORMAT, VERSION = "snow-ha plan", 1
+FORMAT, VERSION = "snow-ha plan", 2
 _MAKE = "`snow ha plan --save FILE`"
 _SHOWN = 8
 """Differences that a message names."""

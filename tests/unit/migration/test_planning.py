@@ -163,8 +163,8 @@ def test_a_step_that_was_done_meanwhile_is_a_difference_too(file: Path) -> None:
     [
         *((text, "not a saved plan") for text in ("", "{}", "[]", "7", "{", "\xff", "[" * 100_000)),
         ('{"format": "snow-ha plan", "version": 9}', "another version"),
-        ('{"format": "snow-ha plan", "version": 1}', "is damaged"),
-        ('{"format": "snow-ha plan", "version": 1, "made": 1, "selection": [], "seen": 1, "steps": 1}', "is damaged"),
+        ('{"format": "snow-ha plan", "version": 2}', "is damaged"),
+        ('{"format": "snow-ha plan", "version": 2, "made": 1, "selection": [], "seen": 1, "steps": 1}', "is damaged"),
     ],
 )
 def test_a_file_that_is_no_plan_is_one_message_without_a_word_of_python(tmp_path: Path, text: str, said: str) -> None:

@@ -50,7 +50,7 @@ def refused(line: list[str]) -> str:
     return str(ended.exception)
 
 
-PLAN = {"format": "snow-ha plan", "version": 1, "made": "", "seen": {}, "steps": []}
+PLAN = {"format": "snow-ha plan", "version": 2, "made": "", "seen": {}, "steps": []}
 
 
 @pytest.mark.parametrize(
