@@ -21,7 +21,7 @@ from snowha.hosts.remember import ResettableHost
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.migration import comeback, corosync, pacemaker, site_stop
 from snowha.migration.ground import Ground, site_domains
-from snowha.migration.pacemaker import power_status, secret_script_path
+from snowha.migration.pacemaker import power_status
 from snowha.migration.servers import mounts
 from snowha.migration.servers.boot import wait_for_xen
 from snowha.operations import live
@@ -183,7 +183,7 @@ def _give_power(asking: list[Host], server: Server, reporter: Reporter) -> None:
             power = power_status(host, server)
             reporter.say(f"{server.name} is {power}, says its BMC")
             if power == "off":
-                words = fencing.probe_argv(server, secret_script_path(server), action="on")
+                words = fencing.probe_argv(server, fencing.secret_script_path(server), action="on")
                 host.run(words, check=False, timeout=120)  # it is waited for in any case, and then said
             return
         except UnreachableError as error:

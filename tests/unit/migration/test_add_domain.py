@@ -9,7 +9,7 @@ import pytest
 from broken_clusters import options
 from domain_site import ACTIVE, IMAGES, MIB, TABLE, DomainSite, image
 from simulated import DOMAINS
-from test_view import code_of
+from view_site import code_of
 
 from snowha.errors import SnowError
 from snowha.migration.domains import adding

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from simulated import SECRET, single_server
 from test_from_the_door import Door, everything
-from test_view import Site
+from view_site import Site
 
 from snowha.errors import SiteError
 from snowha.migration import own_machine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from domain_site import ACTIVE, DomainSite, image
 from simulated import DOMAINS
-from test_view import code_of
+from view_site import code_of
 
 from snowha.site import definition, ha_toml
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from domain_site import MIB, DomainSite, image
-from test_view import code_of
+from view_site import code_of
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from broken_clusters import WHERE
 from simulated import single_server
-from test_view import code_of
 from test_whole_site import WholeSite
+from view_site import code_of
 
 from snowha.hosts.api import Completed
 from snowha.migration import upgrade

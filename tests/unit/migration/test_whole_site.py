@@ -11,7 +11,7 @@ from broken_clusters import WHERE, options, removed
 from everyday_site import EverydaySite
 from lxml import etree
 from simulated import SECRET
-from test_view import code_of
+from view_site import code_of
 
 from snowha.cli import site as door
 from snowha.cluster.cib_facts import STOP_ORDER
