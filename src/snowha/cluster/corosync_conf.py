@@ -19,6 +19,12 @@ _HEADER = """\
 # Written by snow-ha from ha.toml. It is the same on all servers: change ha.toml and run `snow ha apply`,
 # a change made here is noticed and replaced.
 """
+STOP_REMEDY = (
+    "to stop it without stopping the domains: crm_attribute --type=crm_config --name=maintenance-mode --update=true, then on "
+    "every server systemctl stop pacemaker corosync; run this again; end it with crm_attribute --type=crm_config "
+    "--name=maintenance-mode --delete when Pacemaker runs"
+)
+"""What to type where Corosync runs with another configuration."""
 
 
 @dataclass(frozen=True)

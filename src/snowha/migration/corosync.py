@@ -10,7 +10,6 @@ from snowha.errors import SiteError
 from snowha.hosts.api import Host
 from snowha.hosts.files import read_file, read_text, stat, write_file
 from snowha.hosts.wait import wait_for
-from snowha.migration.checks.catalogue import ENTRIES
 from snowha.migration.ground import Ground
 from snowha.plan.step import Reporter, Step
 from snowha.site.names import agreed
@@ -84,7 +83,7 @@ def _write_conf(ground: Ground, reporter: Reporter) -> None:
         raise SiteError(
             "corosync runs with another configuration",
             where=", ".join(name for name, runs in running.items() if runs),
-            remedy=ENTRIES["corosync-running"].remedy,
+            remedy=corosync_conf.STOP_REMEDY,
         )
     reporter.say(f"writing {CONF}")
     ground.on_all(lambda host: write_file(host, CONF, wanted, mode=0o644))

@@ -5,6 +5,7 @@ docs/checks.md is made from this; a finding that is not listed here cannot be ma
 
 from __future__ import annotations
 
+from snowha.cluster import corosync_conf
 from snowha.errors import InputError, UnreachableError
 from snowha.migration.checks.catalogue_domains import DOMAIN_ENTRIES
 from snowha.migration.checks.catalogue_images import IMAGE_ENTRIES
@@ -290,9 +291,7 @@ ENTRIES: dict[str, Entry] = {
         "stop",
         "A configuration is not changed under a running cluster. Where Pacemaker is stopped, it stops its domains first, unless "
         "it is in maintenance-mode.",
-        "to stop it without stopping the domains: crm_attribute --type=crm_config --name=maintenance-mode --update=true, then on "
-        "every server systemctl stop pacemaker corosync; run this again; end it with crm_attribute --type=crm_config "
-        "--name=maintenance-mode --delete when Pacemaker runs",
+        corosync_conf.STOP_REMEDY,
     ),
     "cib-foreign-resources": Entry(
         "Pacemaker runs resources that snow-ha did not create",
