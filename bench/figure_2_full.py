@@ -10,7 +10,7 @@ from pathlib import Path
 from measure import OURS, Bench, Work, copiers, fastest, in_turns, median, table
 from sources import noise_disk
 
-from snowha.images.memory import Buffer
+from snowha.images.buffer import Buffer
 
 _STEP = 4 << 20
 _THREADS = (1, 2, 4)

@@ -23,7 +23,7 @@ from pathlib import Path
 from measure import median, say, table
 
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, first_boot, layout, network, site
+from snowha.lab import client, first_boot, layout, lifecycle, network
 from snowha.lab.layout import DOMAINS, PREPARED
 
 DOMAIN = "slurm01"
@@ -133,7 +133,7 @@ def guide() -> None:
 
 def measured(snapshot: str, way: Callable[[], float | None]) -> float:
     """Seconds that the domain was away, from its last answer before to the first one after. ``way`` may return since when."""
-    site.restore(snapshot)
+    lifecycle.restore(snapshot)
     load()
     began = time.time()
     wait_for(lambda: answered_after(began), timeout=300, what="all domains to answer")
@@ -149,11 +149,11 @@ def measured(snapshot: str, way: Callable[[], float | None]) -> float:
 
 def prepare(snapshot: str, size: int, base: str) -> None:
     """Give the domain another disk, and keep the site so."""
-    site.restore(base)
+    lifecycle.restore(base)
     shell("snow01", NEW_DISK.format(domain=DOMAIN, size=size, fill=FILL[snapshot]))
     since = time.time()
     wait_for(lambda: answered_after(since), timeout=600, what="the domain to answer with its new disk")
-    site.save(snapshot)
+    lifecycle.save(snapshot)
 
 
 def main() -> None:
@@ -162,14 +162,14 @@ def main() -> None:
     parser.add_argument("--without-guide", action="store_true", help="its way takes ten minutes and more, each time")
     words = parser.parse_args()
     rounds = words.rounds
-    was_up = site.is_up(layout.paths())
+    was_up = lifecycle.is_up(layout.paths())
     if not was_up:
-        site.down(say)
-        site.up("trixie", say)
+        lifecycle.down(say)
+        lifecycle.up("trixie", say)
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            site.restore(PREPARED)
+            lifecycle.restore(PREPARED)
             snow(folder, "ha", "init", "snow01", "snow02", "--ssh-config", str(layout.paths().ssh_config))
             prepare("smaller", FIRST_MIB, PREPARED)
             prepare("larger", FIRST_MIB * TIMES, "smaller")
@@ -193,7 +193,7 @@ def main() -> None:
                 print(f"While it runs: {more:.1f} s more than its own shutdown and start take, wanted: 5.\n", flush=True)
     finally:
         if not was_up:
-            site.down(say)
+            lifecycle.down(say)
 
 
 if __name__ == "__main__":

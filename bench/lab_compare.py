@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from snowha.lab import client, first_boot, layout, site
+from snowha.lab import client, first_boot, layout, lifecycle
 from snowha.lab.layout import DOMAINS, SERVERS
 
 DOMAIN = "slurm01"
@@ -68,7 +68,7 @@ def power() -> float:
     """Cut the power of the server that has DOMAIN; seconds until every domain answers again."""
     lost = holder_of(DOMAIN)
     since = time.time()
-    site.power(lost, "off")
+    lifecycle.power(lost, "off")
     names = {plan.name for plan in DOMAINS}
 
     def answering() -> set[str]:
@@ -104,7 +104,7 @@ def main() -> None:
     found: dict[str, list[float]] = {words.old: [], words.new: []}
     for number in range(words.rounds):
         for snapshot in (words.old, words.new) if number % 2 == 0 else (words.new, words.old):
-            site.restore(snapshot)
+            lifecycle.restore(snapshot)
             seconds = measure()
             found[snapshot].append(seconds)
             print(json.dumps({"round": number + 1, "snapshot": snapshot, "away_s": round(seconds, 1)}), flush=True)

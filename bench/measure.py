@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sources import ENVIRONMENT
 
-from snowha.images import travel
+from snowha.images import bundle
 
 OURS = "snow-ha, verified"
 Work = Callable[[], "float | None"]
@@ -35,7 +35,7 @@ class Bench:
     def engine(self) -> list[str]:
         """The engine as it runs on a server: one file, the system's Python, nothing else."""
         path = self.folder / "images.pyz"
-        path.write_bytes(travel.pack())
+        path.write_bytes(bundle.pack())
         return ["python3", "-I", "-S", str(path)]
 
     def target(self, name: str) -> Path:

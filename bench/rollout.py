@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from snowha.hosts.api import Completed, Host
-from snowha.hosts.many import each
-from snowha.hosts.remember import RememberingHost
-from snowha.migration.checks import judge, look
-from snowha.migration.ground import Ground
+from snowha.checks import evaluate, gather
+from snowha.hosts.caching import CachingHost
+from snowha.hosts.host import Completed, Host
+from snowha.hosts.parallel import each
+from snowha.live.context import SiteContext
 from snowha.migration.steps import all_steps
 from snowha.plan import engine
 from snowha.plan.journal import Journal
@@ -86,13 +86,13 @@ def site(servers: int, domains: int) -> Site:
     )
 
 
-def simulated(ground: Ground) -> list[Step]:
+def simulated(context: SiteContext) -> list[Step]:
     """The migration's steps, each looking as the real one and doing ``COMMANDS`` commands on one server."""
     done: set[str] = set()
     lock = threading.Lock()
 
     def step(of: Step) -> Step:
-        hosts = asked(ground, of)
+        hosts = asked(context, of)
 
         def check() -> str | None:
             each(hosts, lambda host: host.run(["test", "-e", of.id]))
@@ -100,7 +100,7 @@ def simulated(ground: Ground) -> list[Step]:
                 return None if of.id in done else "missing"
 
         def apply(reporter: Reporter) -> None:
-            ground.forget()
+            context.invalidate()
             for _ in range(COMMANDS):
                 hosts[0].run(["touch", of.id])
             with lock:
@@ -108,15 +108,15 @@ def simulated(ground: Ground) -> list[Step]:
 
         return replace(of, check=check, apply=apply, proof=None, asks=None)
 
-    return [step(one) for one in all_steps(ground, {server.name: "x" for server in ground.site.servers})]
+    return [step(one) for one in all_steps(context, {server.name: "x" for server in context.site.servers})]
 
 
-def asked(ground: Ground, step: Step) -> list[Host]:
+def asked(context: SiteContext, step: Step) -> list[Host]:
     """The servers that a step looks at: the one that it is of, the first for images, else all."""
-    own = ground.hosts.get(step.id.rpartition(".")[2])
+    own = context.hosts.get(step.id.rpartition(".")[2])
     if own is not None:
         return [own]
-    return [ground.first] if step.section == "images" else list(ground.hosts.values())
+    return [context.first] if step.section == "images" else list(context.hosts.values())
 
 
 def least(steps: Sequence[Step], delay: float) -> float:
@@ -154,8 +154,8 @@ def rollout(servers: int, domains: int, delay: float) -> dict[str, float]:
     """One whole run, in this process."""
     there = site(servers, domains)
     delayed = [DelayedHost(server.name, delay) for server in there.servers]
-    hosts: dict[str, Host] = {host.name: RememberingHost(host) for host in delayed}
-    steps = simulated(Ground(there, hosts))
+    hosts: dict[str, Host] = {host.name: CachingHost(host) for host in delayed}
+    steps = simulated(SiteContext(there, hosts))
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.sqlite") as journal:
         outcome = engine.run(
             steps, monitor=lambda event: None, journal=journal, confirm=lambda question: True, workers=WORKERS
@@ -183,8 +183,10 @@ def check(servers: int, domains: int, delay: float) -> float:
     there = site(servers, domains)
     hosts: dict[str, Host] = {server.name: DelayedHost(server.name, delay) for server in there.servers}
     begin = time.monotonic()
-    ground = Ground(there, hosts)
-    judge.judge(there, look.gather_facts(ground, {server.name: "x" for server in there.servers}, askers=[ground.first]))
+    context = SiteContext(there, hosts)
+    evaluate.evaluate(
+        there, gather.gather_facts(context, {server.name: "x" for server in there.servers}, askers=[context.first])
+    )
     return time.monotonic() - begin
 
 

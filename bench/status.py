@@ -25,13 +25,14 @@ from typing import Any
 
 from snowha.cluster import cib
 from snowha.errors import UnreachableError
+from snowha.health import history
 from snowha.hosts import files
-from snowha.hosts.api import Completed
 from snowha.hosts.batch import LIMITED
+from snowha.hosts.host import Completed
 from snowha.hosts.one_round import words_of
-from snowha.hosts.reading import batch_of
-from snowha.migration import load, view
-from snowha.operations import history, live, proven, status, status_text
+from snowha.hosts.read_only import batch_of
+from snowha.live import cluster, connect, proof_records, view
+from snowha.operations import status, status_text
 from snowha.site import definition, ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, Paths, Server
@@ -61,7 +62,7 @@ class Host:
     silent: bool = False
     asked: int = 0
     empty: frozenset[tuple[str, ...]] = frozenset(
-        {history.ARGV, words_of(proven.read)}
+        {history.ARGV, words_of(proof_records.read)}
     )
     """What has nothing to say."""
 
@@ -110,7 +111,7 @@ def site(servers: int, domains: int) -> tuple[HaFile, dict[str, Host]]:
         words_of(lambda host: files.read_folder(host, PATHS.domain_configs, ".cfg")): _folder(
             {f"{PATHS.domain_configs}/{name}.cfg": text for name, text in configs.items()}
         ),
-        tuple(live.state_words(fencing=True)): _crm_mon(names, where),
+        tuple(cluster.state_words(fencing=True)): _crm_mon(names, where),
         words_of(lambda host: files.read_file(host, definition.PATH)): b64encode(
             definition.copy_of(ha_toml.render(ha), 0).encode()
         ).decode(),
@@ -174,14 +175,14 @@ def _own(server: str, where: dict[str, str]) -> dict[tuple[str, ...], str]:
 
 def look(file: Path) -> list[str]:
     """What the verb does, without its start."""
-    seen_site = view.observe(load.read(file), questions=status.questions)
+    seen_site = view.observe(connect.read(file), questions=status.questions)
     seen = status.status_of(
-        seen_site.ground.site,
-        seen_site.ground.hosts,
+        seen_site.context.site,
+        seen_site.context.hosts,
         domains=seen_site.domains,
         known=seen_site.findings,
         configs=seen_site.configs,
-        given=seen_site.ground.definition,
+        given=seen_site.context.definition,
     )
     return status_text.lines(seen, colour=True, width=80)
 
@@ -193,7 +194,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     words = parser.parse_args()
     ha, hosts = site(words.servers, words.domains)
-    load._over_ssh = lambda ha: dict(hosts)  # type: ignore[assignment,return-value]
+    connect._over_ssh = lambda ha: dict(hosts)  # type: ignore[assignment,return-value]
     took = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ha.toml"

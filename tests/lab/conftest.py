@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from snowha.lab import first_boot, layout, machines, network, site
+from snowha.lab import first_boot, layout, lifecycle, machines, network
 from snowha.lab.layout import PREPARED, SNOW01
 
 CLUSTER = "cluster"
@@ -117,21 +117,21 @@ def lab() -> Iterator[None]:
     """A site that is up, with its first snapshot."""
     if KEPT:
         if CLUSTER not in machines.snapshots(SNOW01, layout.paths()):
-            site.save(CLUSTER)
+            lifecycle.save(CLUSTER)
         yield
         return
     release = os.environ.get("SNOW_LAB_RELEASE", "trixie")
-    site.down(print)  # with whatever snapshots an earlier session left
-    site.up(release, print)
+    lifecycle.down(print)  # with whatever snapshots an earlier session left
+    lifecycle.up(release, print)
     yield
-    site.down(print)
+    lifecycle.down(print)
 
 
 @pytest.fixture(scope="module")
 def initial_folder(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `snow ha init` wrote for the single server as it was before anything."""
     folder = tmp_path_factory.mktemp("initial")
-    site.restore(PREPARED)
+    lifecycle.restore(PREPARED)
     Administrator(folder).init()
     return folder
 
@@ -146,7 +146,7 @@ def single(initial_folder: Path, tmp_path: Path) -> Administrator:
 @pytest.fixture
 def fresh(single: Administrator) -> Administrator:
     """The same for a test that changes the servers: they are as they were before anything."""
-    site.restore(PREPARED)
+    lifecycle.restore(PREPARED)
     return single
 
 
@@ -163,7 +163,7 @@ def cluster(lab: None, cluster_folder: Path) -> Administrator:
     """The finished cluster. Made by the migration's own test, which runs first."""
     if CLUSTER not in machines.snapshots(SNOW01, layout.paths()):
         pytest.fail("the migration did not end well, see its test")
-    site.restore(CLUSTER)
+    lifecycle.restore(CLUSTER)
     return Administrator(cluster_folder)
 
 

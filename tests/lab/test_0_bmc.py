@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from snowha.checks import bmc
 from snowha.errors import InputError
 from snowha.hosts.local import LocalHost
 from snowha.lab import bmc_faults
 from snowha.lab.bmc import PowerQueue, read_password, run
 from snowha.lab.bmc_faults import Fault
-from snowha.migration.checks import bmc
 from snowha.site.model import FenceDevice, Server
 
 PASSWORD = 'Adm;n$#"7 x'

@@ -12,7 +12,7 @@ import pytest
 from conftest import Administrator, on, wait_until
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import first_boot, layout, network, site
+from snowha.lab import first_boot, layout, lifecycle, network
 
 CONFIG = "/sNow/etc/domains/slurm02.cfg"
 
@@ -46,11 +46,11 @@ def write(path: str, text: str) -> None:
 @contextmanager
 def unplugged(host: str, network: str) -> Iterator[None]:
     """A cable pulled, and plugged in again: over when the host answers, which takes until the neighbours look for it anew."""
-    site.cable(host, network, False)
+    lifecycle.cable(host, network, False)
     try:
         yield
     finally:
-        site.cable(host, network, True)
+        lifecycle.cable(host, network, True)
         wait_until(lambda: first_boot.ssh(host, ["true"], check=False).ok, timeout=60, what=f"{host} answers again")
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import CLUSTER, Administrator, on
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import client, demo, first_boot, layout, records, sightings, site
+from snowha.lab import client, demo, first_boot, layout, lifecycle, placement_log, records
 from snowha.lab.layout import DOMAINS, PREPARED
 
 MASTER_PASSWORD = 'HPCN0w!! "quoted" $5'
@@ -23,7 +23,7 @@ MASTER_PASSWORD = 'HPCN0w!! "quoted" $5'
 
 def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluster_folder: Path) -> None:
     """What would be lost: everything. Nothing acknowledged is, no image is ever open twice, and Ctrl-C is no disaster."""
-    site.restore(PREPARED)
+    lifecycle.restore(PREPARED)
     began = time.time()
     before = on("nfs01", "cat", "/export/sNow/etc/snow.conf")
     volumes = on("snow01", "sh", "-c", "'for v in /dev/snow_vg/*-swap; do head -c 8192 $v | sha256sum; done'")
@@ -49,7 +49,7 @@ def test_a_single_server_becomes_a_cluster_even_if_interrupted(lab: None, cluste
 
     nothing_lost()
     secrets_hidden(cluster_folder)
-    site.save(CLUSTER)
+    lifecycle.save(CLUSTER)
 
     # and on from here, as the demonstration does: a domain is restarted, then its server loses its power
     code = demo.inside(administrator.ha_toml, administrator.journal, cluster_folder, began)
@@ -76,9 +76,9 @@ def nothing_lost(*, records_each: int = 20, stale_checks: int = 50) -> None:
         assert len(acknowledged[plan.name]) >= records_each
         assert records.compare(acknowledged[plan.name], found.records) == []
         assert [problem for problem in found.problems if problem.kind != "torn"] == []
-    stays = sightings.stays(paths.sightings_log.read_text().splitlines())
+    stays = placement_log.stays(paths.sightings_log.read_text().splitlines())
     assert {stay.domain for stay in stays} == {plan.name for plan in DOMAINS}
-    assert sightings.at_once(stays) == []
+    assert placement_log.at_once(stays) == []
     stale = client.stale(log)
     assert stale.reads >= stale_checks
     assert (stale.stale, stale.errors) == (0, 0)

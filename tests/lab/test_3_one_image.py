@@ -7,7 +7,7 @@ import time
 from broken_connection import cut_at
 from conftest import Administrator, on, shell, wait_until
 
-from snowha.lab import client, layout, sightings
+from snowha.lab import client, layout, placement_log
 from snowha.lab.layout import DOMAINS
 
 GIVEN = "Giving target permission to start"
@@ -30,7 +30,7 @@ def other(host: str) -> str:
 
 
 def at_once() -> object:
-    return sightings.at_once(sightings.stays(layout.paths().sightings_log.read_text().splitlines()))
+    return placement_log.at_once(placement_log.stays(layout.paths().sightings_log.read_text().splitlines()))
 
 
 def test_a_domain_cannot_be_started_by_hand_on_the_wrong_server(cluster: Administrator) -> None:

@@ -15,14 +15,14 @@ from machine_hooks import (  # noqa: F401
     pytest_terminal_summary,
 )
 
-from snowha.images import travel
+from snowha.images import bundle
 
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image engine as it travels."""
     path = tmp_path_factory.mktemp("packed") / "images.pyz"
-    path.write_bytes(travel.pack())
+    path.write_bytes(bundle.pack())
     return path
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from snowha.errors import InputError
-from snowha.images import check
+from snowha.images import verify
 from snowha.images.job import Options
-from snowha.plan import saved
+from snowha.plan import saved_plan
 from snowha.plan.journal import LOST, Journal
 from snowha.site import ha_toml
 
@@ -50,7 +50,7 @@ def test_an_image_is_verified_against_its_manifest(tmp_path: Path) -> None:
     content[400000:600000] = bytes(number * 7 & 255 for number in range(200000))
     image.write_bytes(content)
     shutil.copy(EARLIER / "deploy01-disk.manifest", f"{image}.manifest")
-    done = check.verify(str(image), lambda event: None, Options())
+    done = verify.verify(str(image), lambda event: None, Options())
     assert done["verified"] is True and done["bytes"] == len(content)
 
 
@@ -71,5 +71,5 @@ def test_ha_toml_is_read() -> None:
 def test_a_saved_plan_is_refused_with_the_reason() -> None:
     """A plan of other steps than this version's would be applied, or refused as damaged although it is whole."""
     with pytest.raises(InputError, match="another version of snow-ha") as refused:
-        saved.read(EARLIER / "plan.json")
+        saved_plan.read(EARLIER / "plan.json")
     assert "snow ha plan --save" in refused.value.remedy

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.operating import operating
+from snowha.cli.everyday import operating
 from snowha.cli.options import EVENTS, FILE
 from snowha.errors import SiteError
-from snowha.migration import load, view
+from snowha.live import connect, view
 from snowha.operations import disarm as arming
 
 
@@ -24,11 +24,11 @@ def disarm(file: Path, yes: bool, as_json: bool) -> None:
     Domains go on running. Nothing is started, stopped or moved until `snow arm`, also when a server is lost; nobody is fenced.
     `snow status` says so, with how long, and exits with 4.
     """
-    with operating(load.read(file)) as here:
+    with operating(connect.read(file)) as here:
         view.raise_for_lost(here.site.lost)
         if not yes and not ask("Until `snow arm` nothing that fails is recovered. Disarm the cluster?"):
             raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
-        here.carry_out([arming.disarm(here.site.ground.hosts)], as_json=as_json)
+        here.carry_out([arming.disarm(here.site.context.hosts)], as_json=as_json)
 
 
 @click.command()
@@ -40,7 +40,7 @@ def arm(file: Path, as_json: bool) -> None:
     Refused while a server is missing, which would be fenced, and while a domain is not where Pacemaker has it, or runs twice.
     Pacemaker checks first where everything runs.
     """
-    with operating(load.read(file)) as here:
+    with operating(connect.read(file)) as here:
         view.raise_for_lost(here.site.lost)
-        ground = here.site.ground
-        here.carry_out([arming.arm(ground.hosts, [server.name for server in ground.site.servers])], as_json=as_json)
+        context = here.site.context
+        here.carry_out([arming.arm(context.hosts, [server.name for server in context.site.servers])], as_json=as_json)

@@ -17,10 +17,11 @@ from snowha.cli.options import FILE, offered_domains
 from snowha.cli.session import Session, carry_out, say, session
 from snowha.cli.values import NAME, Amount
 from snowha.errors import InputError, SiteError
-from snowha.migration import load, words
-from snowha.migration.domains import adding, removing, request, resizing
-from snowha.migration.ground import read_domains
+from snowha.live import connect
+from snowha.live.context import read_domains
+from snowha.migration import arguments
 from snowha.migration.steps import carried_out
+from snowha.operations.domains import adding, removing, request, resizing
 from snowha.plan.step import Step
 from snowha.site.names import check_domain_name, did_you_mean
 
@@ -98,11 +99,11 @@ def add(
         mac=mac or "",
         role=role,
     )
-    ha = load.read(file)
+    ha = connect.read(file)
     request.check(wanted, ha)
     with _session(ha) as here:
         with waiting.shown():
-            plan = adding.plan(here.ground, ha, wanted)
+            plan = adding.plan(here.context, ha, wanted)
             text = adding.lines(plan)
         _show(text, as_json=as_json)
         if not dry_run:
@@ -124,16 +125,16 @@ def remove(name: str, file: Path, with_images: bool, dry_run: bool, yes: bool, a
     those behind it depend on it. Every server must answer.
     """
     check_domain_name(name, where="the domain")
-    ha = load.read(file)
+    ha = connect.read(file)
     with _session(ha) as here:
         with waiting.shown():
-            known = {one.name: one for one in read_domains(here.ground.first, ha.content.paths.domain_configs)}
-            known |= {one.name: one for one in here.ground.site.domains}
+            known = {one.name: one for one in read_domains(here.context.first, ha.content.paths.domain_configs)}
+            known |= {one.name: one for one in here.context.site.domains}
             if name not in known:
                 raise InputError(
                     f"there is no domain {name}{did_you_mean(name, known)}", remedy=f"there are {', '.join(known)}"
                 )
-            plan = removing.plan(here.ground, ha, known[name], with_images=with_images)
+            plan = removing.plan(here.context, ha, known[name], with_images=with_images)
         _show(removing.lines(plan), as_json=as_json)
         if dry_run:
             return
@@ -170,15 +171,15 @@ def resize(
     and never gets smaller; the file system in it stays as it is. Says whether the loss of a server would still be survived. Every
     server must answer.
     """
-    ha = load.read(file)
+    ha = connect.read(file)
     if memory is None and vcpus is None and disk is None:
         raise InputError("no size is named", remedy="say --memory MIB, --vcpus COUNT or --disk MIB")
     if vdev is not None and disk is None:
         raise InputError("--vdev is about a disk", remedy="say to which size it is to grow: --disk MIB")
-    words.check_domain(ha, name)
+    arguments.check_domain(ha, name)
     with _session(ha) as here:
         with waiting.shown():
-            plan = resizing.plan(here.ground, ha, name, resizing.Wish(memory, vcpus, disk, vdev or ""))
+            plan = resizing.plan(here.context, ha, name, resizing.Wish(memory, vcpus, disk, vdev or ""))
             text = resizing.lines(plan)
         _show(text, as_json=as_json)
         if not dry_run:
@@ -191,7 +192,7 @@ def _show(text: Sequence[str], *, as_json: bool) -> None:
 
 def _carry_out(here: Session, steps: Sequence[Step], after: Callable[[], Sequence[str]], *, as_json: bool) -> None:
     """Carry ``steps`` out under the site's lock, say what is left for a person, and leave with their exit code."""
-    outcome = carry_out(here, [carried_out(here.ground, step) for step in steps], yes=True, as_json=as_json)
+    outcome = carry_out(here, [carried_out(here.context, step) for step in steps], yes=True, as_json=as_json)
     if outcome.ok:
         for line in after():
             say(line)

@@ -16,12 +16,13 @@ from snowha.cli.options import EVENTS, FILE, journal_path, offered_domains
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import FILE_NAME, NAME
 from snowha.errors import InputError, SiteError
-from snowha.migration import load, own_machine, planning, preflight, words
-from snowha.migration.ground import Ground
+from snowha.live import connect
+from snowha.live.context import SiteContext
+from snowha.migration import arguments, own_machine, planning, preflight
 from snowha.migration.steps import all_steps
 from snowha.plan import engine
 from snowha.plan import plan as plans
-from snowha.plan import saved as saved_plans
+from snowha.plan import saved_plan as saved_plans
 from snowha.plan.journal import Journal
 from snowha.plan.selection import select
 from snowha.plan.step import Step
@@ -49,9 +50,11 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _chosen(ground: Ground, passwords: dict[str, str], until: str, only: str, domains: tuple[str, ...]) -> list[Step]:
-    known = [domain.name for domain in ground.site.domains]
-    return select(all_steps(ground, passwords), until_step=until, only_step=only, domains=domains, known=known)
+def _chosen(
+    context: SiteContext, passwords: dict[str, str], until: str, only: str, domains: tuple[str, ...]
+) -> list[Step]:
+    known = [domain.name for domain in context.site.domains]
+    return select(all_steps(context, passwords), until_step=until, only_step=only, domains=domains, known=known)
 
 
 @click.command()
@@ -81,26 +84,26 @@ def plan(
     until, only = until or "", only or ""
     if save is not None:
         saved_plans.check_target(save)
-    ha = load.read(file)
-    words.check_selection(ha, until=until, only=only, domains=domains)
-    passwords = load.known_passwords(ha)
+    ha = connect.read(file)
+    arguments.check_selection(ha, until=until, only=only, domains=domains)
+    passwords = connect.known_passwords(ha)
     with waiting.shown() as doing:
-        ground = load.load(ha, remember=True)
+        context = connect.load(ha, remember=True)
         if passwords is None:
-            passwords = load.passwords(ground, file)
-        steps = _chosen(ground, passwords, until, only, domains)
-        _warn(preflight.check(ground, passwords))
-        _warn_of_own_end(ground, steps)
+            passwords = connect.passwords(context, file)
+        steps = _chosen(context, passwords, until, only, domains)
+        _warn(preflight.check(context, passwords))
+        _warn_of_own_end(context, steps)
         path = journal_path()
         journal = Journal(path) if path.exists() else None
         try:
-            made = planning.make(ground, passwords, steps, journal=journal, say=doing)
+            made = planning.make(context, passwords, steps, journal=journal, say=doing)
         finally:
             if journal is not None:
                 journal.close()
     if save is not None:
         with waiting.shown():
-            inputs = planning.inputs(ground, ha)
+            inputs = planning.inputs(context, ha)
         saved_plans.write(save, made, inputs, until=until, only=only, domains=domains)
     if as_json:
         click.echo(json.dumps({"steps": [{**asdict(one), "due": one.is_due} for one in made]}))
@@ -145,29 +148,29 @@ def apply(
                 "a saved plan says itself which steps it is about", remedy="leave --until, --only, --domain out"
             )
         until, only, domains = saved.until, saved.only, saved.domains
-    ha = load.read(file)
-    words.check_selection(ha, until=until, only=only, domains=domains)
+    ha = connect.read(file)
+    arguments.check_selection(ha, until=until, only=only, domains=domains)
     with session(ha) as here:
-        steps = _chosen(here.ground, here.passwords, until, only, domains)
+        steps = _chosen(here.context, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
         with waiting.shown() as doing:
             due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
             if due:
-                _warn(preflight.check(here.ground, here.passwords))
+                _warn(preflight.check(here.context, here.passwords))
             if saved is not None:
-                made = planning.make(here.ground, here.passwords, steps, journal=here.journal, say=doing)
-                differences = saved_plans.compare(saved, made, planning.inputs(here.ground, here.ha))
+                made = planning.make(here.context, here.passwords, steps, journal=here.journal, say=doing)
+                differences = saved_plans.compare(saved, made, planning.inputs(here.context, here.ha))
                 saved_plans.refuse(saved, differences, str(plan_file))
         outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
         if not (until or only or domains):
-            here.journal.keep_questions(here.ground.asked())
+            here.journal.keep_questions(here.context.asked())
     sys.exit(outcome.exit_code)
 
 
-def _warn_of_own_end(ground: Ground, steps: Sequence[Step]) -> None:
+def _warn_of_own_end(context: SiteContext, steps: Sequence[Step]) -> None:
     """A plan may be made anywhere."""
     try:
-        own_machine.refuse(ground.hosts, steps)
+        own_machine.refuse(context.hosts, steps)
     except SiteError as error:
         with waiting.paused():
             click.echo(f"warning: {error.message}", err=True)

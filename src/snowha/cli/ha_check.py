@@ -11,14 +11,15 @@ from pathlib import Path
 
 import click
 
+from snowha.checks import evaluate, explained, gather
 from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import NAME
 from snowha.errors import InputError
-from snowha.migration import load, own_machine, view
-from snowha.migration.checks import explained, judge, look
-from snowha.migration.ground import Ground
+from snowha.live import connect, view
+from snowha.live.context import SiteContext
+from snowha.migration import own_machine
 from snowha.migration.steps import all_steps
 from snowha.site import rules
 from snowha.site.model import Domain
@@ -54,22 +55,22 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     shared: list[Finding] = []
     began = time.monotonic()
     if fix:
-        with session(load.read(file), found=shared) as here:
-            findings = findings_of(here.ground, here.passwords, shared)
-            wanted = judge.fixes(findings, here.ground.hosts)
+        with session(connect.read(file), found=shared) as here:
+            findings = findings_of(here.context, here.passwords, shared)
+            wanted = evaluate.fixes(findings, here.context.hosts)
             if wanted:
-                steps = [step for step in all_steps(here.ground, here.passwords) if step.id in wanted]
+                steps = [step for step in all_steps(here.context, here.passwords) if step.id in wanted]
                 steps = [replace(step, needs=()) for step in steps]
                 failed = carry_out(here, steps, yes=False, as_json=as_json).exit_code
-                findings = findings_of(here.ground, here.passwords, shared)
+                findings = findings_of(here.context, here.passwords, shared)
     else:
-        ha = load.read(file)
-        passwords = load.known_passwords(ha, all_fenced=False)
+        ha = connect.read(file)
+        passwords = connect.known_passwords(ha, all_fenced=False)
         with waiting.shown():
             site = view.observe(ha)
             if passwords is None:
-                passwords = load.passwords(site.ground, file, all_fenced=False)
-        findings = findings_of(site.ground, passwords, site.findings, names=site.domains, configs=site.configs)
+                passwords = connect.passwords(site.context, file, all_fenced=False)
+        findings = findings_of(site.context, passwords, site.findings, names=site.domains, configs=site.configs)
     seconds = round(time.monotonic() - began, 1)
     if as_json:
         click.echo(
@@ -93,7 +94,7 @@ def _explain(code: str, *, as_json: bool) -> None:
 
 
 def findings_of(
-    ground: Ground,
+    context: SiteContext,
     passwords: dict[str, str],
     known: Sequence[Finding],
     *,
@@ -102,6 +103,6 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """What is wrong with a site that was loaded. ``known``: what was found wrong before."""
     with waiting.shown():
-        seen = look.gather_facts(ground, passwords)
-        own = own_machine.findings(ground.hosts, all_steps(ground, passwords))
-    return judge.judge(ground.site, seen, (*known, *own), names=names, configs=configs)
+        seen = gather.gather_facts(context, passwords)
+        own = own_machine.findings(context.hosts, all_steps(context, passwords))
+    return evaluate.evaluate(context.site, seen, (*known, *own), names=names, configs=configs)

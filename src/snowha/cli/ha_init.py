@@ -11,9 +11,9 @@ from snowha.cli import waiting
 from snowha.cli.values import FILE_NAME
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
+from snowha.live.bmc_passwords import read_password
 from snowha.migration import init as initial
 from snowha.migration import init_files
-from snowha.migration.bmc_passwords import read_password
 from snowha.site.model import Ssh
 
 

@@ -18,7 +18,7 @@ from snowha.cli.options import FILE, journal_path
 from snowha.cli.session import say
 from snowha.cli.values import Amount
 from snowha.errors import InputError, UnreachableError
-from snowha.migration import load, view
+from snowha.live import connect, view
 from snowha.plan import mirror
 from snowha.plan.journal import Done, Entry, Journal, Run
 
@@ -78,7 +78,7 @@ def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> I
             yield journal
         return
     with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
-        there = load.connect(load.read(file).content)
+        there = connect.connect(connect.read(file).content)
         with waiting.shown():
             hosts, silent = view.answering(there.hosts)
             lost.update(silent)

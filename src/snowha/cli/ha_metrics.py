@@ -11,8 +11,8 @@ from snowha.cli import waiting
 from snowha.cli.options import FILE
 from snowha.cli.values import FILE_NAME
 from snowha.hosts import user_file
-from snowha.migration import load, view
-from snowha.operations import metrics, proven
+from snowha.live import connect, proof_records, view
+from snowha.operations import metrics
 from snowha.operations import status as running
 
 
@@ -34,11 +34,11 @@ def metrics_(file: Path, output: Path | None) -> None:
     if output is not None:
         user_file.check_target(output)
     with waiting.shown():
-        site = view.observe(load.read(file))
-        hosts = site.ground.hosts
-        seen = running.status_of(site.ground.site, hosts, domains=site.domains, known=site.findings)
-        proofs = proven.times(hosts)
-    text = metrics.text(seen, site.ground.site.domains, proofs, at=round(time.time(), 3))
+        site = view.observe(connect.read(file))
+        hosts = site.context.hosts
+        seen = running.status_of(site.context.site, hosts, domains=site.domains, known=site.findings)
+        proofs = proof_records.times(hosts)
+    text = metrics.text(seen, site.context.site.domains, proofs, at=round(time.time(), 3))
     if output is None:
         click.echo(text, nl=False)
     else:

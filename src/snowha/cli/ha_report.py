@@ -18,9 +18,10 @@ from snowha.cli.ha_check import findings_of
 from snowha.cli.options import FILE
 from snowha.cli.values import FILE_NAME, Amount
 from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.health import leases
 from snowha.hosts import user_file
-from snowha.migration import load, view
-from snowha.operations import leases, report
+from snowha.live import connect, view
+from snowha.operations import report
 from snowha.operations import status as running
 from snowha.site.rules import Finding
 
@@ -63,7 +64,7 @@ def report_(file: Path, output: Path | None, days: int) -> None:
     Exits with 3, after that, if a server does not answer.
     """
     began = time.gmtime()
-    ha = load.read(file)
+    ha = connect.read(file)
     name = f"snow-ha-report-{ha.content.name}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
     target = Path(f"{name}.tar.gz") if output is None else output
     if os.path.lexists(target):
@@ -73,8 +74,8 @@ def report_(file: Path, output: Path | None, days: int) -> None:
         doing("asking the servers")
         site = view.observe(ha)
         passwords, lacks = _passwords(site, file)
-        images = tuple(leases.images_of(site.ground.site))
-        gathered = report.gather(site.ground.hosts, site.ground.site.paths.domain_configs, images, days=days)
+        images = tuple(leases.images_of(site.context.site))
+        gathered = report.gather(site.context.hosts, site.context.site.paths.domain_configs, images, days=days)
     gathered.known.update(passwords.values())
     gathered.files.update(
         {
@@ -87,7 +88,7 @@ def report_(file: Path, output: Path | None, days: int) -> None:
     lacks += [f"{error.where}: {error.message.splitlines()[0]}" for error in site.lost.values()]
     gathered.files["README.txt"] = _READ_ME.format(
         version=__version__,
-        name=site.ground.site.name,
+        name=site.context.site.name,
         when=time.strftime("%Y-%m-%d %H:%M:%S", began),
         days=days,
         lacks="".join(f"\nNot in it: {lack}" for lack in lacks),
@@ -104,18 +105,18 @@ def report_(file: Path, output: Path | None, days: int) -> None:
 def _passwords(site: view.View, file: Path) -> tuple[dict[str, str], list[str]]:
     """The BMCs' passwords, to be removed; and why there are none, if so."""
     try:
-        return load.passwords(site.ground, file, all_fenced=False), []
+        return connect.passwords(site.context, file, all_fenced=False), []
     except InputError as error:
         return {}, [f"what check says of the BMCs ({error.where}: {error.message})"]
 
 
 def _status(site: view.View) -> running.SiteStatus:
     with waiting.shown():
-        return running.status_of(site.ground.site, site.ground.hosts, domains=site.domains, known=site.findings)
+        return running.status_of(site.context.site, site.context.hosts, domains=site.domains, known=site.findings)
 
 
 def _findings(site: view.View, passwords: dict[str, str]) -> tuple[Finding, ...]:
-    return findings_of(site.ground, passwords, site.findings, names=site.domains)
+    return findings_of(site.context, passwords, site.findings, names=site.domains)
 
 
 def _json(made: Callable[[], dict[str, object]]) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from snowha.cli import waiting
+from snowha.cli.everyday import operating
 from snowha.cli.failure import after_the_answer
-from snowha.cli.operating import operating
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out
-from snowha.migration import load, view
+from snowha.live import connect, view
 from snowha.operations import resolve as resolving
 from snowha.operations.resolve import Verdict
 
@@ -33,10 +33,10 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
     Exits with 0 if nothing is left, else with 4; with 3 if nothing was found and a server does not answer.
     """
     with waiting.shown():
-        ha = load.read(file)
+        ha = connect.read(file)
         seen = view.observe(ha)
-        site = seen.ground.site
-        there = load.connect(ha.content)
+        site = seen.context.site
+        there = connect.connect(ha.content)
         found, silent = resolving.look(site, there.hosts)
     acts = yes and any(one.actions for one in found)
     if not as_json:
@@ -45,7 +45,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     if acts:
         with operating(ha) as operation:
-            hosts = operation.site.ground.hosts
+            hosts = operation.site.context.hosts
             outcome = carry_out(operation.session, resolving.steps(site, hosts, found), yes=True, as_json=as_json)
             if outcome.exit_code:
                 sys.exit(outcome.exit_code)

@@ -15,8 +15,9 @@ from snowha.cli.progress import display
 from snowha.cli.session import carry_out, say, session
 from snowha.cli.values import NAME
 from snowha.errors import SiteError
-from snowha.migration import load, words
-from snowha.migration import undo as undoing
+from snowha.live import connect
+from snowha.migration import arguments
+from snowha.migration.undo import steps as undoing
 from snowha.plan import events
 
 
@@ -33,12 +34,12 @@ def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
     kept. Packages stay. Every way back is looked at before the first step: sizes of volumes, room for files, the kept
     configs, and whether xl reads them. A domain that is off stays off. `snow ha apply` does it all again.
     """
-    ha = load.read(file)
-    words.check_selection(ha, to=to)
+    ha = connect.read(file)
+    arguments.check_selection(ha, to=to)
     with session(ha) as here:
         with waiting.shown():
-            here.ground.on_all(lambda host: host.run(["true"], timeout=30))
-            steps = undoing.steps(here.ground, here.passwords, to=to or "")
+            here.context.on_all(lambda host: host.run(["true"], timeout=30))
+            steps = undoing.steps(here.context, here.passwords, to=to or "")
             due = undoing.titles(steps)
         if not due:
             _nothing(here.since, as_json=as_json)

@@ -18,8 +18,10 @@ from snowha.cli.failure import after_the_answer
 from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.session import Session, carry_out, session
 from snowha.cli.values import Amount
+from snowha.disks import image_verbs, warm
 from snowha.errors import InputError
-from snowha.migration import image_verbs, load, view, warm, words
+from snowha.live import connect, view
+from snowha.migration import arguments
 from snowha.migration.steps import carried_out
 from snowha.operations.columns import aligned
 from snowha.plan.step import Step
@@ -37,10 +39,10 @@ def list_(file: Path, as_json: bool) -> None:
     From any server that answers. Exits with 3, after it has shown what it can, if one does not.
     """
     with waiting.shown():
-        site = view.observe(load.read(file))
+        site = view.observe(connect.read(file))
         if site.reader is None:
             site.raise_for_missing()
-        found = image_verbs.images(site.ground, host=site.reader, domains=site.configs)
+        found = image_verbs.images(site.context, host=site.reader, domains=site.configs)
     if as_json:
         click.echo(json.dumps([{**asdict(one), "state": one.state} for one in found], indent=2))
         with after_the_answer():
@@ -100,15 +102,15 @@ def copy(
     """
     if is_cold and max_away is not None:
         raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
-    wish = warm.Wish(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
+    wish = warm.CopyOptions(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     with _session(file, domain, starts_left_down=True) as here:
         step = Step(
             id=f"images.{domain}",
             domain=domain,
-            title=f"Move {domain} from LVM to {here.ground.site.paths.images}/{domain}",
+            title=f"Move {domain} from LVM to {here.context.site.paths.images}/{domain}",
             section="images",
-            check=partial(warm.missing, here.ground, domain),
-            apply=partial(warm.move, here.ground, domain, wish),
+            check=partial(warm.missing, here.context, domain),
+            apply=partial(warm.move, here.context, domain, wish),
             interrupts=(domain,),
         )
         _run(here, step, as_json=as_json)
@@ -124,7 +126,7 @@ def verify(domain: str, file: Path, as_json: bool) -> None:
     They are read back from the storage. Only before the domain runs from them: afterwards they differ.
     """
     with _session(file, domain) as here:
-        work = partial(image_verbs.verify, here.ground, domain)
+        work = partial(image_verbs.verify, here.context, domain)
         _run(here, Step.once("images.verify", f"Verify the images of {domain}", "images", work), as_json=as_json)
 
 
@@ -142,7 +144,7 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
     title = f"Copy the images of {domain} back into its volumes"
     question = f"Write the images of {domain} over its old volumes?"
     with _session(file, domain) as here:
-        work = partial(image_verbs.restore, here.ground, domain)
+        work = partial(image_verbs.restore, here.context, domain)
         _run(here, Step.once("images.restore", title, "images", work, asks=question), as_json=as_json, yes=yes)
 
 
@@ -160,21 +162,21 @@ def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> Non
     title = f"Remove the old volumes of {domain}"
     question = f"Remove the old volumes of {domain}? This cannot be undone."
     with _session(file, domain) as here:
-        work = partial(image_verbs.discard, here.ground, domain, now=now)
+        work = partial(image_verbs.discard, here.context, domain, now=now)
         _run(here, Step.once("images.discard", title, "images", work, asks=question), as_json=as_json, yes=yes)
 
 
 @contextmanager
 def _session(file: Path, domain: str, *, starts_left_down: bool = False) -> Iterator[Session]:
     """A session for a run that is about one domain alone."""
-    ha = load.read(file)
-    words.check_domain(ha, domain)
+    ha = connect.read(file)
+    arguments.check_domain(ha, domain)
     with session(ha, whole=False, starts_left_down=starts_left_down) as here:
         yield here
 
 
 def _run(here: Session, step: Step, *, as_json: bool, yes: bool = True) -> NoReturn:
-    sys.exit(carry_out(here, [carried_out(here.ground, step)], yes=yes, as_json=as_json).exit_code)
+    sys.exit(carry_out(here, [carried_out(here.context, step)], yes=yes, as_json=as_json).exit_code)
 
 
 def _mib(size: int) -> str:

@@ -18,7 +18,7 @@ from snowha.cli import verbosity
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.values import FOLDER_NAME
 from snowha.errors import SiteError
-from snowha.lab import bmc_faults, first_boot, layout, machines, network, requirements, rootfs, site
+from snowha.lab import bmc_faults, first_boot, layout, lifecycle, machines, network, requirements, rootfs
 
 
 class LabVerb(click.Command):
@@ -44,7 +44,7 @@ def up(release: str) -> None:
     That takes minutes; from the cache it comes in seconds.
     """
     start = time.monotonic()
-    site.up(release, _say)
+    lifecycle.up(release, _say)
     _say(f"the lab is up after {time.monotonic() - start:.0f} s: `snow lab status`, `snow lab ssh snow01`")
 
 
@@ -54,14 +54,14 @@ def down() -> None:
 
     Built images stay in the cache.
     """
-    site.down(_say)
+    lifecycle.down(_say)
 
 
 @click.command(cls=LabVerb)
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def status(as_json: bool) -> None:
     """Show machines, their power, snapshots, and domains."""
-    facts = site.status()
+    facts = lifecycle.status()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -88,8 +88,8 @@ def status(as_json: bool) -> None:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[CMD…]")
 def ssh(host: str, words: tuple[str, ...]) -> None:
     """Log in to a machine as root, or run a command there."""
-    site.known(host)
-    site.facts(layout.paths())
+    lifecycle.known(host)
+    lifecycle.facts(layout.paths())
     argv = first_boot.ssh_words(host, list(words), paths=layout.paths())
     os.execvp(argv[0], argv)
 
@@ -101,7 +101,7 @@ def exec_(words: tuple[str, ...]) -> None:
 
     It is the administrator's workstation there. For example: snow lab exec snow ha status
     """
-    site.facts(layout.paths())
+    lifecycle.facts(layout.paths())
     argv = network.inside(*words)
     os.execvp(argv[0], argv)
 
@@ -110,8 +110,8 @@ def exec_(words: tuple[str, ...]) -> None:
 @click.argument("host")
 def console(host: str) -> None:
     """Open a machine's serial console. Ctrl-] leaves it."""
-    machine, paths = site.known(host), layout.paths()
-    site.facts(paths)
+    machine, paths = lifecycle.known(host), layout.paths()
+    lifecycle.facts(paths)
     connection = machines.console_socket(machine, paths)
     click.echo("Ctrl-] leaves the console.", err=True)
     terminal = sys.stdin.fileno()
@@ -142,7 +142,7 @@ def console(host: str) -> None:
 def save(name: str) -> None:
     """Save the whole running site under NAME."""
     start = time.monotonic()
-    site.save(name)
+    lifecycle.save(name)
     _say(f"saved as {name} in {time.monotonic() - start:.1f} s")
 
 
@@ -151,7 +151,7 @@ def save(name: str) -> None:
 def restore(name: str) -> None:
     """Restore the whole site to the snapshot NAME."""
     start = time.monotonic()
-    site.restore(name)
+    lifecycle.restore(name)
     _say(f"restored {name} in {time.monotonic() - start:.1f} s")
 
 
@@ -163,7 +163,7 @@ def power(host: str, action: str) -> None:
 
     Off is a power cut, not a shutdown.
     """
-    site.power(host, action)
+    lifecycle.power(host, action)
 
 
 @click.command(cls=LabVerb)
@@ -175,7 +175,7 @@ def cable(host: str, network_name: str, state: str) -> None:
 
     NETWORK is snow or mgmt.
     """
-    site.cable(host, network_name, state == "up")
+    lifecycle.cable(host, network_name, state == "up")
 
 
 @click.command(cls=LabVerb)
@@ -187,7 +187,7 @@ def bmc(host: str, fault: bmc_faults.Fault) -> None:
     hang: it answers nothing. slow: it answers what is asked of the power after 20 s. says-off and says-on: what it says of
     the power, whatever is so. dead: it has no power, and neither has its server. restore makes all of them ok.
     """
-    site.bmc(host, fault)
+    lifecycle.bmc(host, fault)
 
 
 @click.command(cls=LabVerb)
@@ -210,7 +210,11 @@ def demo(release: str, folder: Path, yes: bool) -> None:
     from snowha.lab import demo_folder
 
     demo_folder.check(folder)
-    if site.is_running() and not yes and not ask("The lab is up. Reset it for the demo? Its present state is lost."):
+    if (
+        lifecycle.is_running()
+        and not yes
+        and not ask("The lab is up. Reset it for the demo? Its present state is lost.")
+    ):
         raise SiteError("the lab was not reset, since the answer was no", remedy=f"say yes; {ANSWERS}")
     from snowha.lab import demo as story  # all of the product, which no other verb here needs
 

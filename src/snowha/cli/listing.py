@@ -13,11 +13,12 @@ from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, offered_domains
 from snowha.errors import SiteError, SnowError
-from snowha.migration import load, view
-from snowha.migration.view import View
-from snowha.operations import domain_list, domain_names, domain_text, guest_systems, roles, status
+from snowha.live import connect, roles, view
+from snowha.live.view import View
+from snowha.operations import domain_list, domain_text, guest_systems, status
 from snowha.operations.columns import aligned
 from snowha.operations.status import DomainStatus, SiteStatus
+from snowha.site import domain_names
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="The same as data.")
 
@@ -34,9 +35,9 @@ def domains(file: Path, as_json: bool) -> None:
     Exits with 4, after it has shown everything, if a domain runs twice; else with 3 if a server does not answer.
     """
     with waiting.shown():
-        site, seen = _look(load.read(file))
+        site, seen = _look(connect.read(file))
         places = {server.name: [d.name for d in seen.domains if server.name in d.servers] for server in seen.servers}
-        systems = guest_systems.ask(site.ground.hosts, places, site.known())
+        systems = guest_systems.ask(site.context.hosts, places, site.known())
         found = domain_list.rows(seen.domains, systems, _roles(site))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in found], indent=2))
@@ -54,7 +55,7 @@ def servers(file: Path, as_json: bool) -> None:
     Exits with 3, after it has shown everything, if a server does not answer.
     """
     with waiting.shown():
-        site, seen = _look(load.read(file))
+        site, seen = _look(connect.read(file))
     if as_json:
         data = [
             {**asdict(server), "domains": _running_on(server.name, seen.domains) if server.reachable else None}
@@ -81,7 +82,7 @@ def domain(name: str, file: Path, as_json: bool) -> None:
 
     With everything that is wrong with it. Exits as `snow list domains` does.
     """
-    ha = load.read(file)
+    ha = connect.read(file)
     domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
         site, seen = _look(ha)
@@ -92,9 +93,9 @@ def domain(name: str, file: Path, as_json: bool) -> None:
     _raise_for(site, seen)
 
 
-def _look(ha: load.HaToml) -> tuple[View, SiteStatus]:
+def _look(ha: connect.HaToml) -> tuple[View, SiteStatus]:
     site = view.observe(ha)
-    return site, status.status_of(site.ground.site, site.ground.hosts, domains=site.names(), known=site.findings)
+    return site, status.status_of(site.context.site, site.context.hosts, domains=site.names(), known=site.findings)
 
 
 def _roles(site: View) -> dict[str, tuple[str, ...]]:
@@ -102,7 +103,7 @@ def _roles(site: View) -> dict[str, tuple[str, ...]]:
     if site.reader is None:
         return {}
     try:
-        return roles.roles(site.reader, site.ground.site.paths.snow_conf)
+        return roles.roles(site.reader, site.context.site.paths.snow_conf)
     except SnowError as error:
         with waiting.paused():
             click.echo(f"warning: no roles are shown: {error}", err=True)

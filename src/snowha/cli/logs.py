@@ -19,7 +19,7 @@ from snowha.cli.streams import Stream
 from snowha.cli.verbosity import raw
 from snowha.errors import InputError
 from snowha.hosts import user_file
-from snowha.hosts.hidden import blot
+from snowha.hosts.redaction import blot
 
 _ALL = logging.getLogger("snowha")
 _ALL.propagate = False

@@ -54,19 +54,19 @@ def _file(context: click.Context, parameter: click.Parameter, value: Path | None
     here = next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
     if context.resilient_parsing:  # a shell completes a word: no server is asked
         return value or here
-    from snowha.migration import load
+    from snowha.live import connect
 
-    load.chosen.ssh_config = str(config.absolute()) if config is not None else ""
+    connect.chosen.ssh_config = str(config.absolute()) if config is not None else ""
     if server is None:
         return value or here
     if value is not None:
         raise click.UsageError("--file and --site exclude each other: each names an ha.toml")
     from snowha.cli import waiting
-    from snowha.migration import definition
+    from snowha.live import definition
 
     context.set_parameter_source(str(parameter.name), ParameterSource.COMMANDLINE)  # it is not the default
     with waiting.shown():
-        return definition.fetch(server, load.chosen.ssh_config)
+        return definition.fetch(server, connect.chosen.ssh_config)
 
 
 _FILE = click.option(

@@ -11,12 +11,13 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.operating import operating
+from snowha.cli.everyday import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
 from snowha.errors import SiteError
-from snowha.migration import load, view
-from snowha.operations import domain_names, domain_state, power
+from snowha.live import connect, view
+from snowha.operations import domain_state, power
+from snowha.site import domain_names
 
 _QUESTIONS: dict[power.Verb, str] = {
     "destroy": "Cut the power of {names}? What they have not written yet is lost.",
@@ -112,7 +113,7 @@ def _carry_out(
     verb: power.Verb, names: tuple[str, ...], file: Path, timeout: float, *, as_json: bool, yes: bool = False
 ) -> None:
     domain_names.meant(names)
-    with operating(load.read(file), words=names) as here:
+    with operating(connect.read(file), words=names) as here:
         chosen = [here.site.domain(name) for name in here.domains]
         if verb in _QUESTIONS and not yes:
             question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
@@ -130,14 +131,14 @@ def console(name: str, file: Path) -> None:
 
     Ctrl-] leaves it.
     """
-    ha = load.read(file)
+    ha = connect.read(file)
     domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
         site = view.observe(ha)
         names = site.chosen([name])
         domain_names.check_one(name, site.names())
-        hosts = site.ground.hosts
+        hosts = site.context.hosts
         state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), names[0])
     server, running = state.only_one()
-    argv = load.terminal(ha.content, server, ["xl", "console", running.name])
+    argv = connect.terminal(ha.content, server, ["xl", "console", running.name])
     os.execvp(argv[0], argv)

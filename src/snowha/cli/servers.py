@@ -10,14 +10,16 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.operating import Operation, operating
+from snowha.cli.everyday import Operation, operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
 from snowha.errors import SiteError
-from snowha.migration import load, words
-from snowha.operations import domain_names, move_plan
+from snowha.live import connect
+from snowha.migration import arguments
+from snowha.operations import move_plan
 from snowha.operations.move_plan import MovePlan
 from snowha.operations.moves import Mover
+from snowha.site import domain_names
 
 JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
 YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
@@ -48,10 +50,10 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
     Without SERVER to the one with most free memory, away from domains that it must be apart from. Refused, with the reason, if it
     cannot be live. No constraint is left behind; that of a run which is killed expires within 30 minutes.
     """
-    ha = load.read(file)
+    ha = connect.read(file)
     domain_names.check_one(name, ha.content.domains, remedy=_NAME_ONE)
     if server is not None:
-        words.check_server(ha, server)
+        arguments.check_server(ha, server)
     with operating(ha, words=[name]) as here:
         domain_names.check_one(name, here.site.names(), remedy=_NAME_ONE)
         domain = here.site.domain(here.domains[0]).name
@@ -76,8 +78,8 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
     still be survived. It is refused before the first move if it does not fit, or if something cannot be moved while it runs. The
     server is put in standby last; `snow undrain` ends that.
     """
-    ha = load.read(file)
-    words.check_server(ha, server)
+    ha = connect.read(file)
+    arguments.check_server(ha, server)
     with operating(ha) as here:
         chosen = server_of(here, server)
         mover = mover_of(here, timeout, restart=restart)
@@ -96,8 +98,8 @@ def undrain(server: str, file: Path, as_json: bool) -> None:
 
     What runs elsewhere stays there: `snow rebalance` brings domains back.
     """
-    ha = load.read(file)
-    words.check_server(ha, server)
+    ha = connect.read(file)
+    arguments.check_server(ha, server)
     with operating(ha) as here:
         here.carry_out([mover_of(here, 120).undrain(server_of(here, server))], as_json=as_json)
 
@@ -113,7 +115,7 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
 
     Domains that must be apart are parted. The plan comes first, as with `snow drain`. What cannot be moved while it runs stays.
     """
-    with operating(load.read(file)) as here:
+    with operating(connect.read(file)) as here:
         mover = mover_of(here, timeout)
         with waiting.shown():
             plan = move_plan.rebalance(mover.look())
@@ -125,9 +127,9 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
 
 def mover_of(here: Operation, timeout: float, *, restart: bool = False) -> Mover:
     """What moves domains between the servers that answer. ``timeout``: seconds for each move."""
-    ground = here.site.ground
-    there = {name: host for name, host in ground.hosts.items() if name not in here.site.lost}
-    return Mover(there, here.site.known(), ground.site.apart, timeout=timeout, restart=restart)
+    context = here.site.context
+    there = {name: host for name, host in context.hosts.items() if name not in here.site.lost}
+    return Mover(there, here.site.known(), context.site.apart, timeout=timeout, restart=restart)
 
 
 def server_of(here: Operation, name: str) -> str:

@@ -14,13 +14,15 @@ from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.errors import InputError, UnreachableError
-from snowha.migration import comeback, left_down, load, own_machine
-from snowha.migration.ground import Ground
+from snowha.live import connect, left_down
+from snowha.live.context import SiteContext
+from snowha.migration import own_machine
 from snowha.plan import engine, mirror
+from snowha.plan.command_log import CommandLog
 from snowha.plan.journal import Journal, prepare
 from snowha.plan.outcome import Outcome
-from snowha.plan.record import Recorder
 from snowha.plan.step import Step
+from snowha.provision import recovery
 from snowha.site.rules import Finding
 
 
@@ -28,8 +30,8 @@ from snowha.site.rules import Finding
 class Session:
     """The site, the BMCs' passwords, and the journal that this run is noted in."""
 
-    ha: load.HaToml
-    ground: Ground
+    ha: connect.HaToml
+    context: SiteContext
     passwords: dict[str, str]
     journal: Journal
     known: bool
@@ -40,7 +42,7 @@ class Session:
 
 @contextmanager
 def session(
-    ha: load.HaToml, *, whole: bool = True, starts_left_down: bool = True, found: list[Finding] | None = None
+    ha: connect.HaToml, *, whole: bool = True, starts_left_down: bool = True, found: list[Finding] | None = None
 ) -> Iterator[Session]:
     """Everything that a run needs. A journal that the servers have is gone on with if there is none here. What can be known
     without a server (the passwords) is known before one is asked.
@@ -52,10 +54,10 @@ def session(
     since = time.monotonic()
     path = journal_path()
     prepare(path)
-    recorder = Recorder()
-    there = load.connect(ha.content)
+    recorder = CommandLog()
+    there = connect.connect(ha.content)
     try:
-        passwords = load.known_passwords(ha, all_fenced=found is None) if whole else {}
+        passwords = connect.known_passwords(ha, all_fenced=found is None) if whole else {}
     except InputError:
         if starts_left_down:
             _bring_back(there)  # no file of a password is worth a domain that stays down
@@ -68,26 +70,26 @@ def session(
         if said:
             say(said)
         unfinished = _unfinished(path)
-        if comeback.concerns(there.servers, unfinished):
-            with load.turn(there, say):
-                comeback.wait_for_servers(there.servers, there.hosts, unfinished, say)
+        if recovery.concerns(there.servers, unfinished):
+            with connect.lock_site(there, say):
+                recovery.wait_for_servers(there.servers, there.hosts, unfinished, say)
             if starts_left_down:
                 _bring_back(there)
         questions = _questions(path) if whole else {}
-        ground = load.load(ha, remember=True, record=recorder, questions=questions, found=found)
+        context = connect.load(ha, remember=True, record=recorder, questions=questions, found=found)
         if passwords is None:
-            passwords = load.passwords(ground, ha.path, all_fenced=found is None)
+            passwords = connect.passwords(context, ha.path, all_fenced=found is None)
     recorder.hide(passwords.values())
     with Journal(path) as journal:
         recorder.journal = journal
-        yield Session(ha, ground, passwords, journal, known=bool(questions), since=since)
+        yield Session(ha, context, passwords, journal, known=bool(questions), since=since)
 
 
-def _bring_back(there: load.Connections) -> None:
+def _bring_back(there: connect.Connections) -> None:
     """Start what an earlier run shut down and could not start again, before anything else is looked at."""
     with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
         if left_down.noted(there.first):
-            with load.turn(there, say):
+            with connect.lock_site(there, say):
                 left_down.bring_back(there, say)
 
 
@@ -114,11 +116,11 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def its_turn(site: Ground | load.Connections) -> Iterator[None]:
+def lock_held(site: SiteContext | connect.Connections) -> Iterator[None]:
     """To be the only run on ``site``. Raises SiteError, which names another one."""
     with ExitStack() as held:
         with waiting.shown():
-            held.enter_context(load.turn(site, say))
+            held.enter_context(connect.lock_site(site, say))
         yield
 
 
@@ -130,11 +132,11 @@ def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool,
     """
     if due:
         with waiting.shown():
-            own_machine.refuse(here.ground.hosts, steps)
-    with its_turn(here.ground) if due else nullcontext(), display(json=as_json) as shown:
+            own_machine.refuse(here.context.hosts, steps)
+    with lock_held(here.context) if due else nullcontext(), display(json=as_json) as shown:
         if due:
-            here.ground.renew()
-        watching = mirror.Mirror(shown, here.journal, here.ground.hosts, here.ground.site.name, steps)
+            here.context.renew()
+        watching = mirror.Mirror(shown, here.journal, here.context.hosts, here.context.site.name, steps)
         confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
         with watching:
             outcome = engine.run(steps, monitor=watching, journal=here.journal, confirm=confirm, since=here.since)

@@ -12,20 +12,23 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.operating import operating
+from snowha.cli.everyday import operating
 from snowha.cli.options import EVENTS, FILE, journal_path
 from snowha.cli.session import Session, carry_out, say
 from snowha.cli.values import Amount
 from snowha.errors import SiteError
-from snowha.hosts.api import Host
+from snowha.hosts.host import Host
 from snowha.hosts.local import LocalHost
-from snowha.hosts.many import each
+from snowha.hosts.parallel import each
 from snowha.hosts.recording import RecordingHost
-from snowha.migration import comeback, load, site_start, site_stop, words
-from snowha.migration.ground import Ground
+from snowha.live import connect
+from snowha.live.context import SiteContext
+from snowha.migration import arguments
+from snowha.operations import site_start, site_stop
 from snowha.plan import mirror
+from snowha.plan.command_log import CommandLog
 from snowha.plan.journal import Journal, prepare
-from snowha.plan.record import Recorder
+from snowha.provision import recovery
 
 
 @click.command("site")
@@ -47,13 +50,13 @@ def stop(file: Path, timeout: float, yes: bool, as_json: bool) -> None:
     Pacemaker and Corosync are stopped. The servers stay on, and nothing is started again before `snow start site`. Every server
     must answer. It can be run again after an interruption.
     """
-    with operating(load.read(file)) as here:
+    with operating(connect.read(file)) as here:
         here.site.raise_for_missing()  # a domain whose config cannot be read has images that nobody would look at
         names = ", ".join(here.site.names())
         if not yes and not ask(f"Until `snow start site` nothing runs. Shut down {names} and the cluster?"):
             raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
         with waiting.shown():
-            steps = site_stop.steps(here.site.ground, here.servers, here.site.configs, timeout=timeout)
+            steps = site_stop.steps(here.site.context, here.servers, here.site.configs, timeout=timeout)
         here.carry_out(steps, as_json=as_json)
 
 
@@ -68,7 +71,7 @@ def start(file: Path, as_json: bool) -> None:
     What is so already is left alone. It says what it waits for, and can be run again.
     """
     with _starting(file) as session:
-        steps = site_start.steps(session.ground, _reset_by(session.ground))
+        steps = site_start.steps(session.context, _reset_by(session.context))
         sys.exit(carry_out(session, steps, yes=True, as_json=as_json).exit_code)
 
 
@@ -78,24 +81,24 @@ def _starting(file: Path) -> Iterator[Session]:
     since = time.monotonic()
     path = journal_path()
     prepare(path)
-    recorder = Recorder()
-    ha = load.read(file)
-    there = load.connect(ha.content)
+    recorder = CommandLog()
+    ha = connect.read(file)
+    there = connect.connect(ha.content)
     with waiting.shown() as doing:
         doing("asking the servers")
-        if not any(each(list(there.hosts.values()), comeback.answers).values()):
-            passwords = load.known_passwords(ha) or {}
+        if not any(each(list(there.hosts.values()), recovery.answers).values()):
+            passwords = connect.known_passwords(ha) or {}
             say("no server answers: asking their BMCs from this machine")
             site_start.wake_from_here(there.servers, there.hosts, LocalHost(), passwords, say=say, wait=doing)
-        said = mirror.adopt(path, [host for host in there.hosts.values() if comeback.answers(host)], there.name)
+        said = mirror.adopt(path, [host for host in there.hosts.values() if recovery.answers(host)], there.name)
         if said:
             say(said)
     hosts: dict[str, Host] = {name: RecordingHost(host, recorder) for name, host in there.hosts.items()}
     with Journal(path) as journal:
         recorder.journal = journal
-        ground = Ground(words.bare_site(ha.content), hosts, there.guard, definition=ha.content.definition)
-        yield Session(ha, ground, {}, journal, known=False, since=since)
+        context = SiteContext(arguments.bare_site(ha.content), hosts, there.guard, definition=ha.content.definition)
+        yield Session(ha, context, {}, journal, known=False, since=since)
 
 
-def _reset_by(ground: Ground) -> dict[str, RecordingHost]:
-    return {name: host for name, host in ground.hosts.items() if isinstance(host, RecordingHost)}
+def _reset_by(context: SiteContext) -> dict[str, RecordingHost]:
+    return {name: host for name, host in context.hosts.items() if isinstance(host, RecordingHost)}

@@ -10,13 +10,14 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.operating import operating
+from snowha.cli.everyday import operating
 from snowha.cli.options import FILE
 from snowha.cli.servers import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
-from snowha.cli.session import its_turn, say
+from snowha.cli.session import lock_held, say
 from snowha.errors import SiteError
-from snowha.migration import load, view, words
-from snowha.migration import upgrade as upgrading
+from snowha.live import connect, view
+from snowha.migration import arguments
+from snowha.operations import upgrade as upgrading
 from snowha.plan.step import Fact
 
 
@@ -37,19 +38,19 @@ def upgrade(
     drained, upgraded (apt-get upgrade), rebooted, and seen back with links, quorum and BMC; a trial domain is migrated to it live
     before it runs domains again. The first doubt ends it. Run it again to go on.
     """
-    ha = load.read(file)
+    ha = connect.read(file)
     for name in servers:
-        words.check_server(ha, name)
+        arguments.check_server(ha, name)
     with operating(ha) as here:
         view.raise_for_lost(here.site.lost)
-        ground = here.site.ground
+        context = here.site.context
         chosen = [server_of(here, name) for name in servers] or [
-            server.name for server in reversed(ground.site.servers)
+            server.name for server in reversed(context.site.servers)
         ]
         chosen = list(dict.fromkeys(chosen))
         mover = mover_of(here, timeout, restart=restart)
-        with its_turn(ground), waiting.shown() as doing:
-            plans = upgrading.plan(ground, mover, chosen, _Telling(doing))
+        with lock_held(context), waiting.shown() as doing:
+            plans = upgrading.plan(context, mover, chosen, _Telling(doing))
         due = [one.server for one in plans if one.is_due]
         if as_json:
             click.echo(json.dumps({"event": "plan", "servers": [asdict(one) for one in plans]}))
@@ -59,7 +60,7 @@ def upgrade(
             return
         if not yes and not ask(f"Upgrade and reboot {', '.join(due)}, one after the other?"):
             raise SiteError("nothing was upgraded, since the answer was no", remedy=f"say yes; {ANSWERS}")
-        here.carry_out(upgrading.steps(ground, mover, due), as_json=as_json)
+        here.carry_out(upgrading.steps(context, mover, due), as_json=as_json)
 
 
 class _Telling:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from snowha.cli import verbosity
-from snowha.hosts.waiting import Wait, waits
+from snowha.hosts.current_waits import Wait, waits
 
 if TYPE_CHECKING:
     from rich.console import Console

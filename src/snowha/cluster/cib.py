@@ -15,7 +15,7 @@ from itertools import combinations
 from lxml import etree
 
 from snowha.cluster.cib_ids import make_unique
-from snowha.cluster.cib_live import APART, FENCE, MARK, PLACE, differs, foreign, merge
+from snowha.cluster.cib_merge import APART, FENCE, MARK, PLACE, differs, foreign, merge
 from snowha.cluster.fencing import IPMITOOL_TIMEOUT_S, device_of, ipmi_options
 from snowha.errors import InputError
 from snowha.site.model import Alerts, Domain, FloatingIp, Server, Site

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from snowha.cluster.cib_live import DISARMED, STOPPED
+from snowha.cluster.cib_merge import DISARMED, STOPPED
 from snowha.errors import SiteError
 
 _YES = ("true", "1", "yes", "on", "y")

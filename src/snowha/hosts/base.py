@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from snowha.hosts.api import Completed, Host
+from snowha.hosts.host import Completed, Host
 from snowha.hosts.process import failed
 
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 
 from snowha.errors import CommandError
-from snowha.hosts.api import Completed, Host
+from snowha.hosts.host import Completed, Host
 
 LIMITED = ("timeout", "-k", "2")
 """What a command begins with that has a limit of its own; the seconds follow (timeout(1): it ends with 124 then)."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from snowha.errors import CommandError, InputError
-from snowha.hosts.api import Completed, Host
+from snowha.hosts.host import Completed, Host
 
 KEPT = "/var/lib/snow-ha/kept"
 """Where earlier versions go: KEPT/PATH/vNUMBER-TIME, folders mode 0700. The number counts: no clock says which one is newer."""

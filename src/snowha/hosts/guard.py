@@ -2,7 +2,7 @@
 
 Whether it is held is looked up there, by the process that then starts the command: nothing lies between the two. While the
 command runs, that process holds a second lock, shared; whoever takes the site's lock needs that one exclusively first
-(plan/turn.py). So no run begins while a command of an earlier one is under way.
+(plan/lock.py). So no run begins while a command of an earlier one is under way.
 """
 
 from __future__ import annotations

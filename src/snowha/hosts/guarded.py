@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from snowha.errors import LostLockError, UnreachableError
-from snowha.hosts.api import Completed, Host
 from snowha.hosts.base import BaseHost, Request
+from snowha.hosts.caching import ResettableHost
 from snowha.hosts.guard import Refusal, guarded, is_refusal, refusal_of
-from snowha.hosts.reading import only_looks
-from snowha.hosts.remember import ResettableHost
+from snowha.hosts.host import Completed, Host
+from snowha.hosts.read_only import is_read_only
 
 LOCK = "/run/snow-ha.lock"
 PATIENCE_S = 60.0
@@ -21,7 +21,7 @@ _LOOK_AGAIN_S = 5.0
 
 
 class Guard:
-    """The site's lock as its hosts see it. plan/turn.py takes it and says here what it has.
+    """The site's lock as its hosts see it. plan/lock.py takes it and says here what it has.
 
     ``hosts``: the way to the servers for the lock itself. Before it was taken, commands pass as they are; afterwards none does
     without it, also once it was given back.
@@ -138,7 +138,7 @@ class GuardedHost(BaseHost):
         self._host.reset()
 
     def _run(self, request: Request) -> Completed:
-        if not self._guard.token or only_looks(request.argv, request.input):
+        if not self._guard.token or is_read_only(request.argv, request.input):
             return request.on(self._host)
         return _run(self._guard, self._host, request)
 

@@ -7,9 +7,9 @@ import pwd
 from collections.abc import Mapping, Sequence
 
 from snowha.hosts import trace
-from snowha.hosts.api import Completed
 from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.guard import given
+from snowha.hosts.host import Completed
 from snowha.hosts.process import as_bytes, execute, too_slow
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")

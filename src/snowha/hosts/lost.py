@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from snowha.errors import UnreachableError
-from snowha.hosts.api import Completed
 from snowha.hosts.base import BaseHost, Request
+from snowha.hosts.host import Completed
 
 
 class LostHost(BaseHost):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from snowha.errors import CommandError
-from snowha.hosts.api import Completed, Host
 from snowha.hosts.batch import run_all
+from snowha.hosts.host import Completed, Host
 from snowha.hosts.process import failed
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from snowha.hosts.api import Completed
 from snowha.hosts.base import BaseHost, Request
+from snowha.hosts.host import Completed
 from snowha.hosts.process import as_bytes
 
 

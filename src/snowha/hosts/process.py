@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from snowha.errors import CommandError
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 
 _CHUNK = 1 << 16
 _TICK = 0.05

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from snowha.errors import LostLockError
-from snowha.hosts.api import Completed
 from snowha.hosts.base import BaseHost, Request
+from snowha.hosts.caching import ResettableHost
 from snowha.hosts.files import FileCall, call_of
-from snowha.hosts.reading import batch_of, only_looks
-from snowha.hosts.remember import ResettableHost
+from snowha.hosts.host import Completed
+from snowha.hosts.read_only import batch_of, is_read_only
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RecordingHost(BaseHost):
         self._host.reset()
 
     def _run(self, request: Request) -> Completed:
-        if only_looks(request.argv, request.input):
+        if is_read_only(request.argv, request.input):
             return request.on(self._host)
         at, begin = time.time(), time.monotonic()
         completed: Completed | None = None
@@ -70,7 +70,7 @@ def text_of(argv: Sequence[str], input: str | bytes = b"", *, looks: bool = Fals
     left out unless ``looks``."""
     batch = batch_of(argv, input)
     if batch is not None:
-        return "; ".join(text_of(one) for one in batch if looks or not only_looks(one))
+        return "; ".join(text_of(one) for one in batch if looks or not is_read_only(one))
     call = call_of(argv, input)
     return shlex.join(argv) if call is None else _file_text(call)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts import trace, user_file
-from snowha.hosts.api import Completed
 from snowha.hosts.base import BaseHost, Request
+from snowha.hosts.current_waits import waiting_for
 from snowha.hosts.guard import given
+from snowha.hosts.host import Completed
 from snowha.hosts.local import scrubbed_environment
 from snowha.hosts.process import Ended, as_bytes, execute, too_slow
-from snowha.hosts.trouble import ConnectionLostError, explain
-from snowha.hosts.waiting import waiting_for
+from snowha.hosts.ssh_errors import ConnectionLostError, explain
 from snowha.site.model import Ssh
 
 CONNECT_TIMEOUT = 10

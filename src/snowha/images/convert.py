@@ -17,7 +17,7 @@ from typing import Any
 
 from . import manifest as manifests
 from . import qemu_img
-from .check import Entries, root_hash
+from .copy_plan import plan_copy
 from .errors import BusyError, ImageError, SourceError, SpaceError, TargetError
 from .events import Progress, Report
 from .journal import Journal
@@ -25,8 +25,8 @@ from .manifest import Manifest
 from .prepare import check_replace
 from .ranges import Piece, cut
 from .storage import IO_SIZE, Storage, open_target
-from .survey import survey
 from .transfer import write_error
+from .verify import Entries, root_hash
 
 _PATIENCE_S = 60.0
 
@@ -200,7 +200,7 @@ def _check_room(target: str, length: int) -> None:
 
 def _record(image: Storage, source: str, kind: str, started: str, report: Report) -> Manifest:
     """What the storage has of the image, which was compared with its source before."""
-    plan = survey(image, every_block=True)
+    plan = plan_copy(image, every_block=True)
     entries = _hashes(image, tuple(cut(plan.ranges, plan.window)), Progress(report, "hash", plan.bytes))
     image.allocate()
     stamp = time.time_ns() // 10**9 * 10**9  # whole seconds: what every file system can keep

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import cow
+from . import exception_store
+from .copy_plan import CopyPlan, plan_copy
 from .errors import SourceError
+from .filesystem import MOST_RANGES
 from .manifest import Manifest
 from .ranges import Piece, Range, aligned, bounded, cut, merge, total, without
 from .storage import Storage
-from .survey import Survey, survey
-from .used import MOST_RANGES
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Delta:
     """How many chunks the snapshot's store named."""
     missed: int
     """Bytes that the origin uses, and that were neither copied from the snapshot nor written since."""
-    instead: Survey | None = None
+    instead: CopyPlan | None = None
     """What the source is now, if the image is one of a swap space and the source is none any more."""
 
 
@@ -36,8 +36,8 @@ def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also
     is more than the store names where gaps were bridged. Raises SourceError, OSError."""
     try:
         with Storage(store_path) as store:
-            found = cow.changes(store.read_bytes, store.length, record.length)
-    except cow.NoDelta as reason:
+            found = exception_store.changes(store.read_bytes, store.length, record.length)
+    except exception_store.NoDelta as reason:
         raise SourceError(
             f"it does not say what was written since the snapshot was made: {reason}",
             where=store_path,
@@ -52,7 +52,7 @@ def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also
     missed: list[Range] = []
     instead = None
     if record.kind == "swap":
-        now = survey(source, unclean=not last)
+        now = plan_copy(source, unclean=not last)
         if now.kind == "swap" and _is_header(record, now.header) and not also:
             write = []  # what was swapped out is worth nothing once the domain is off
         else:
@@ -61,7 +61,7 @@ def find(source: Storage, store_path: str, record: Manifest, *, last: bool, also
             missed = list(now.ranges) if now.kind != "swap" else [(0, len(now.header))]
             write = bounded(merge([*missed, *also]), MOST_RANGES)
     elif last:
-        used = list(survey(source).ranges)
+        used = list(plan_copy(source).ranges)
         missed = without(used, merge([*had, *write]))
         write = bounded(merge([*write, *missed]), MOST_RANGES)
     touched = {piece.index for piece in cut(write, record.window)}

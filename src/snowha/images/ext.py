@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from .checksums import crc16, crc32c
 from .ext_superblock import Super, parse_super
+from .filesystem import HEAD, MOST_RANGES, READ_OVER, NotTrusted, Read
 from .ranges import GRAIN, Range, aligned, bounded, gaps, intersect, merge
-from .used import HEAD, MOST_RANGES, READ_OVER, NotTrusted, Read
 
 _INODE_UNINIT, _BLOCK_UNINIT = 0x1, 0x2
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .checksums import crc32c
+from .filesystem import NotTrusted
 from .ranges import Range
-from .used import NotTrusted
 
 MAGIC = 0xEF53
 

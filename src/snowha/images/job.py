@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .copy_plan import CopyPlan
 from .events import Report
 from .journal import Journal
 from .ranges import Piece, Range
 from .storage import Reader, Storage
-from .survey import Survey
 from .workers import THREADS
 
 
@@ -24,7 +24,7 @@ class Options:
     threads: int = THREADS
     manifest: str = ""
     point: str = ""
-    """Which snapshot the source is, as the caller calls it: written into the manifest, for ``freshen``."""
+    """Which snapshot the source is, as the caller calls it: written into the manifest, for ``incremental``."""
     wrap: Callable[[Storage], Reader] = lambda source: source
 
 
@@ -56,7 +56,7 @@ class Job:
     target: Storage
     source_name: str
     target_name: str
-    plan: Survey
+    plan: CopyPlan
     pieces: tuple[Piece, ...]
     journal: Journal | None
     report: Report

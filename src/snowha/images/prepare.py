@@ -8,12 +8,12 @@ import stat
 from pathlib import Path
 
 from . import manifest as manifests
+from .copy_plan import CopyPlan, plan_copy
 from .errors import ImageError, SpaceError, TargetError
 from .events import Progress
 from .job import Job
 from .journal import Journal
 from .ranges import gaps, intersect
-from .survey import Survey, survey
 from .transfer import check_zeros, counter, write_error
 from .workers import Pace, run
 
@@ -54,7 +54,7 @@ def check_replace(path: str, *, replace: bool) -> None:
     )
 
 
-def open_journal(source_path: str, target_path: str, plan: Survey) -> Journal:
+def open_journal(source_path: str, target_path: str, plan: CopyPlan) -> Journal:
     """Raises BusyError if another copy to this target is under way, TargetError."""
     header: dict[str, object] = {
         "source": source_path,
@@ -113,7 +113,7 @@ def prepare(job: Job) -> bool:
 def _check_holds_swap(job: Job) -> None:
     """A volume is cleared for a swap space only if it is one itself, or empty: its signature may have hidden something else when
     it was copied. Raises TargetError."""
-    found = survey(job.target)
+    found = plan_copy(job.target)
     if found.kind == "swap" or not check_zeros(job.target, job.target.data_ranges()):
         return
     why = f" ({found.reason})" if found.reason else ""

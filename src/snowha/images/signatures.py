@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .filesystem import NotTrusted, Read
 from .swap import PAGES, SIGNATURES
-from .used import NotTrusted, Read
 
 _SECTOR = 512
 _HEAD, _TAIL = 264 << 10, 576 << 10

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from .used import NotTrusted
+from .filesystem import NotTrusted
 
 PAGES = tuple(4096 << shift for shift in range(5))
 """Sizes of a page, in bytes: 4 KiB to 64 KiB."""

@@ -6,13 +6,13 @@ import errno
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
-from .belt import CHUNK, Belt, Look, Part, parts_of, read_target
+from .buffer import Buffer
 from .errors import SourceError, SpaceError, TargetError
 from .job import Done, Job
 from .journal import fingerprint
-from .memory import Buffer
 from .ranges import GRAIN, Piece, Range
 from .storage import IO_SIZE, ZEROS, Reader, Storage
+from .verify_pipeline import CHUNK, Look, Part, VerifyPipeline, parts_of, read_target
 from .workers import Pace
 
 _ZERO_STEP = 64 * 1024
@@ -28,10 +28,10 @@ def steps(piece: Piece) -> Iterator[tuple[int, int]]:
             start += size
 
 
-def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece], None]:
+def copier(job: Job, pace: Pace, pipeline: VerifyPipeline, *, dirty: bool) -> Callable[[Piece], None]:
     """A worker that copies. Where an earlier run synced the same bytes with the same hash, it only reads.
 
-    What it wrote goes on the belt, to be read back. ``dirty``: the target may hold something else than zeros, so zeros
+    What it wrote goes into the pipeline, to be read back. ``dirty``: the target may hold something else than zeros, so zeros
     have to be made, too.
     """
     source, target, journal, done = job.source, job.target, job.journal, job.done
@@ -40,7 +40,9 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
     def work(piece: Piece) -> None:
         before = journal.synced.get(piece.index) if journal else None
         if before and journal:
-            if before[0] == fingerprint(piece) and before[1] == hash_source(source, belt, pace, piece, job.source_name):
+            if before[0] == fingerprint(piece) and before[1] == hash_source(
+                source, pipeline, pace, piece, job.source_name
+            ):
                 pace.count(piece.bytes)
                 done.hashes[piece.index] = before[1]
                 done.kept.append(piece)
@@ -49,7 +51,7 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
         digest = hashlib.sha256()
         chunks = parts_of(piece, largest=largest)
         for number, parts in enumerate(chunks, 1):
-            buffer = belt.take()
+            buffer = pipeline.take()
             for part in parts:
                 pace.take(part.size)
                 with buffer.view[part.place :] as room:
@@ -57,7 +59,7 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
                     with room[: part.size] as data:
                         done.count(write_part(target, data, part.at, job.target_name, dirty=dirty))
                 pace.count(part.size)
-            belt.put(buffer, piece, parts, hasher(piece, digest, last=number == len(chunks)))
+            pipeline.put(buffer, piece, parts, hasher(piece, digest, last=number == len(chunks)))
 
     def hasher(piece: Piece, digest: hashlib._Hash, *, last: bool) -> Look:
         def look(buffer: Buffer, parts: Sequence[Part]) -> None:
@@ -74,10 +76,10 @@ def copier(job: Job, pace: Pace, belt: Belt, *, dirty: bool) -> Callable[[Piece]
     return work
 
 
-def hash_source(source: Reader, belt: Belt, pace: Pace, piece: Piece, name: str) -> str:
+def hash_source(source: Reader, pipeline: VerifyPipeline, pace: Pace, piece: Piece, name: str) -> str:
     """The hash of what a source has in a piece. Raises SourceError."""
     digest = hashlib.sha256()
-    buffer = belt.take()
+    buffer = pipeline.take()
     try:
         for at, size in steps(piece):
             pace.take(size)
@@ -85,7 +87,7 @@ def hash_source(source: Reader, belt: Belt, pace: Pace, piece: Piece, name: str)
             with buffer.view[:size] as part:
                 digest.update(part)
     finally:
-        belt.give(buffer)
+        pipeline.give(buffer)
     return digest.hexdigest()
 
 

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .filesystem import HEAD, MOST_RANGES, READ_OVER, NotTrusted, Read
 from .ranges import GRAIN, Range, aligned, bounded, gaps, merge
-from .used import HEAD, MOST_RANGES, READ_OVER, NotTrusted, Read
 from .xfs_log import check_clean
 from .xfs_superblock import MAGIC, Super, checksum_fits, parse_super
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from .used import NotTrusted, Read
+from .filesystem import NotTrusted, Read
 from .xfs_superblock import Super
 
 _SECTOR = 512

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from .checksums import crc32c
-from .used import NotTrusted, Read
+from .filesystem import NotTrusted, Read
 
 MAGIC = b"XFSB"
 _KNOWN = {

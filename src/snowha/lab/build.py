@@ -10,17 +10,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import busybox, disks, guests, initramfs, layout, leftovers, quiet, repository, rootfs, site_files, tree
+from snowha.lab import (
+    busybox,
+    cleanup,
+    disks,
+    emulation_tuning,
+    guests,
+    initramfs,
+    layout,
+    repository,
+    rootfs,
+    site_files,
+    tree,
+)
 from snowha.lab.disks import MIB
 from snowha.lab.layout import DOMAINS, MACHINES, NFS01, SNOW01, SNOW02, DomainPlan
-from snowha.migration import packages
+from snowha.provision import packages
 
 Say = Callable[[str], None]
 
 DISK_SIZES = {"snow01": 4096 * MIB, "snow02": 4096 * MIB, "nfs01": 8192 * MIB}
 VOLUME_GROUP_SIZE = 6144 * MIB
 
-_BUILDERS = (busybox, disks, guests, initramfs, layout, packages, quiet, repository, rootfs, site_files, tree)
+_BUILDERS = (busybox, disks, guests, initramfs, layout, packages, emulation_tuning, repository, rootfs, site_files, tree)
 """The modules that decide what is built."""
 
 
@@ -42,7 +54,7 @@ def built(cache: Path, release: str, say: Say) -> Path:
         return folder
     work = cache / f"{folder.name}.work"
     if work.exists():
-        leftovers.remove(work)
+        cleanup.remove(work)
     work.mkdir(parents=True)
     _build(work, release, say)
     for name in ("trees", "apt", "kernel"):

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from snowha.cluster import corosync_conf
+from snowha.disks.engine_driver import manifest
 from snowha.errors import ProofError, SnowError
 from snowha.hosts.files import read_text
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, demo_folder, first_boot, layout, network, records, report, sightings, site
+from snowha.lab import client, demo_folder, first_boot, layout, lifecycle, network, placement_log, records, report
 from snowha.lab.layout import DOMAINS, NFS01, PREPARED
-from snowha.migration import corosync, load
-from snowha.migration.ground import Ground
-from snowha.migration.image_engine import manifest
-from snowha.migration.servers import mounts
-from snowha.operations import live
+from snowha.live import cluster, connect
+from snowha.live.context import SiteContext
 from snowha.plan.journal import Entry, Journal
+from snowha.provision import corosync
+from snowha.provision.servers import mounts
 
 Say = Callable[[str], None]
 NETWORK = 10.0
@@ -37,12 +37,12 @@ def run(release: str, folder: Path, say: Say) -> int:
     """The whole demonstration; its report in ``folder``. The exit code: 0 if nothing was lost, else 6."""
     paths = layout.paths()
     demo_folder.take(folder)
-    if site.is_up(paths) and site.facts(paths).release == release:
+    if lifecycle.is_up(paths) and lifecycle.facts(paths).release == release:
         say("the lab is up: going back to its first state")
-        site.restore(PREPARED)
+        lifecycle.restore(PREPARED)
     else:
-        site.down(lambda text: None)
-        site.up(release, say)
+        lifecycle.down(lambda text: None)
+        lifecycle.up(release, say)
     began = time.time()
     ha_toml, journal = folder / demo_folder.HA_TOML, folder / demo_folder.JOURNAL
     _snow(journal, "ha", "init", "snow01", "snow02", "--ssh-config", str(paths.ssh_config), "--output", str(ha_toml))
@@ -101,21 +101,21 @@ class _Printing:
         pass
 
 
-def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
+def lose_power(context: SiteContext, paths: layout.LabPaths) -> Loss:
     """Restart a domain on the server that runs most of them, pull that server's power, and wait until all domains answer."""
     reporter = _Printing()
-    where = live.places(ground.hosts)
-    by_server = {name: [domain for domain, servers in where.items() if servers == (name,)] for name in ground.hosts}
+    where = cluster.domain_locations(context.hosts)
+    by_server = {name: [domain for domain, servers in where.items() if servers == (name,)] for name in context.hosts}
     victim = max(by_server, key=lambda name: len(by_server[name]))
     restarted = min(
-        by_server[victim], key=lambda name: (ground.site.domain(name).memory_mib, name)
+        by_server[victim], key=lambda name: (context.site.domain(name).memory_mib, name)
     )  # the quickest to boot
     print(
         f"\nRestarting {restarted} on {victim}: with the guide's own configuration that server then holds a delegation of its "
         "image, and the domain never comes back when the server is lost."
     )
     restarted_at = time.time()
-    live.member(ground.hosts).run(["crm_resource", "--restart", f"--resource={restarted}"], timeout=600)
+    cluster.any_member(context.hosts).run(["crm_resource", "--restart", f"--resource={restarted}"], timeout=600)
     asked = time.time()
     wait_for(
         lambda: restarted in _answered_since(paths, asked),
@@ -123,14 +123,14 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
         what=f"{restarted} to answer again",
         report=reporter.wait,
     )
-    survivor = live.member(ground.hosts, but=victim)
-    before = {event.completed for event in _fencing(ground, victim, survivor.name)}
+    survivor = cluster.any_member(context.hosts, but=victim)
+    before = {event.completed for event in _fencing(context, victim, survivor.name)}
     print(f"\nPulling the power of {victim}, which runs {', '.join(sorted(by_server[victim]))}.", flush=True)
     at = time.time()
-    site.power(victim, "off", paths=paths)
+    lifecycle.power(victim, "off", paths=paths)
 
     def fenced() -> bool | None:
-        events = _fencing(ground, victim, survivor.name)
+        events = _fencing(context, victim, survivor.name)
         return any(event.status == "success" and event.completed not in before for event in events) or None
 
     wait_for(fenced, timeout=300, what=f"{victim} to be fenced", interval=0.5, report=reporter.wait)
@@ -148,12 +148,12 @@ def lose_power(ground: Ground, paths: layout.LabPaths) -> Loss:
     return Loss(victim, restarted, restarted_at, at, fenced_s, round(back, 1))
 
 
-def wait_for_servers(ground: Ground) -> None:
+def wait_for_servers(context: SiteContext) -> None:
     """The server that was fenced boots: what came of it can be read when it is there again."""
     reporter = _Printing()
-    for host in ground.hosts.values():
+    for host in context.hosts.values():
         wait_for(
-            lambda host=host: mounts.missing(ground, host) is None,  # type: ignore[misc]
+            lambda host=host: mounts.missing(context, host) is None,  # type: ignore[misc]
             timeout=900,
             what=f"{host.name} to have booted",
             interval=3,
@@ -162,8 +162,8 @@ def wait_for_servers(ground: Ground) -> None:
         )
 
 
-def _fencing(ground: Ground, victim: str, survivor: str) -> list[Any]:
-    state = live.state_from(ground.hosts[survivor], fencing=True)
+def _fencing(context: SiteContext, victim: str, survivor: str) -> list[Any]:
+    state = cluster.state_from(context.hosts[survivor], fencing=True)
     return [event for event in state.fencing if event.server == victim] if state else []
 
 
@@ -211,20 +211,20 @@ def _windows(entries: tuple[Entry, ...]) -> dict[str, tuple[float, float]]:
 
 
 def collect(
-    ground: Ground, journal: Journal, loss: Loss, began: float, titles: Mapping[str, tuple[str, str]]
+    context: SiteContext, journal: Journal, loss: Loss, began: float, titles: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:
     """Everything that the report says, from the logs, both hypervisors, and the disks."""
     paths = layout.paths()
     now = time.time()
     windows = _windows(journal.entries())
     log = client.read_log(paths.client_log)
-    stays = sightings.stays(paths.sightings_log.read_text().splitlines())
-    twice = sightings.at_once(stays)
+    stays = placement_log.stays(paths.sightings_log.read_text().splitlines())
+    twice = placement_log.at_once(stays)
     acknowledged = client.acknowledged(log)
     moving = [windows[step] for step in windows if step.startswith(("placement.", "proofs."))]
     domains = {}
     for plan in DOMAINS:
-        domain = ground.site.domain(plan.name)
+        domain = context.site.domain(plan.name)
         disk = next(disk for disk in domain.disks if disk.vdev == domain.root_vdev)
         facts = journal.last_facts(f"images.{plan.name}")
         copied: Any = facts.get(disk.name, {})
@@ -237,7 +237,7 @@ def collect(
             "image": disk.target,
             "bytes": copied.get("bytes", 0),
             "hash": copied.get("hash", ""),
-            "verified": bool(copied.get("verified")) and manifest(ground.first, disk.target) is not None,
+            "verified": bool(copied.get("verified")) and manifest(context.first, disk.target) is not None,
             "type": domain.type,
             "away_s": {
                 "copy": round(client.away(log, plan.name, copy[0], copy[1] + 60), 1),
@@ -251,14 +251,14 @@ def collect(
             "ran_on": sorted({stay.server for stay in stays if stay.domain == plan.name}),
         }
     stale = client.stale(log)
-    conf = corosync_conf.facts(corosync_conf.parse(read_text(ground.first, corosync.CONF) or ""))
-    state = live.cluster_state(ground.hosts)
+    conf = corosync_conf.facts(corosync_conf.parse(read_text(context.first, corosync.CONF) or ""))
+    state = cluster.cluster_state(context.hosts)
     fencing = {
         server.name: {"proved_s": journal.last_facts(f"proofs.fence.{server.name}").get("proved_s")}
-        for server in ground.site.servers
+        for server in context.site.servers
     }
     return {
-        "release": site.facts(paths).release,
+        "release": lifecycle.facts(paths).release,
         "domains": domains,
         "corosync": {
             "links": conf.links,
@@ -307,7 +307,7 @@ def why_away(domain: str, start: float, end: float, windows: Mapping[str, tuple[
 
 def _timeline(
     log: client.Log,
-    stays: list[sightings.Stay],
+    stays: list[placement_log.Stay],
     windows: dict[str, tuple[float, float]],
     journal: Journal,
     loss: Loss,
@@ -357,13 +357,15 @@ def main() -> int:
 
     ha_toml, journal_file, folder, began = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
     try:
-        ground = load.load(load.read(ha_toml))
-        loss = lose_power(ground, layout.paths())
-        wait_for_servers(ground)
-        ground = load.load(load.read(ha_toml))
-        titles = {step.id: (step.title, step.section) for step in all_steps(ground, load.passwords(ground, ha_toml))}
+        context = connect.load(connect.read(ha_toml))
+        loss = lose_power(context, layout.paths())
+        wait_for_servers(context)
+        context = connect.load(connect.read(ha_toml))
+        titles = {
+            step.id: (step.title, step.section) for step in all_steps(context, connect.passwords(context, ha_toml))
+        }
         with Journal(journal_file) as journal:
-            data = collect(ground, journal, loss, began, titles)
+            data = collect(context, journal, loss, began, titles)
     except SnowError as error:
         print(f"snow: {error}", file=sys.stderr)
         return error.exit_code

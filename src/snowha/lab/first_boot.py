@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
 from snowha.hosts.wait import wait_for
 from snowha.lab import layout, machines, network, rootfs

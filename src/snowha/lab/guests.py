@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snowha.errors import CommandError, InputError
 from snowha.lab.busybox import BUSYBOX, applets, check_busybox
-from snowha.lab.quiet import quieten
+from snowha.lab.emulation_tuning import quieten
 from snowha.lab.records import RECORDS_BYTES, RECORDS_FILE, STALE_BYTES, STALE_FILE
 from snowha.lab.tree import install, link, write
 

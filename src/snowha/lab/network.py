@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
 from snowha.lab import layout
 from snowha.lab.layout import MACHINES, NETNS, NETWORKS, Machine, NetworkPlan

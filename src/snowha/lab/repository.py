@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
-from snowha.migration.packages import CONVERTER, server_packages
+from snowha.provision.packages import CONVERTER, server_packages
 
 
 def write(repository: Path, *, trees: list[Path], release: str, sources: Path, work: Path) -> None:

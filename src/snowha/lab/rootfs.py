@@ -11,8 +11,8 @@ from pathlib import Path
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
 from snowha.lab import layout
+from snowha.lab.emulation_tuning import KEEP_MEMORY, quieten
 from snowha.lab.layout import DOMAINS, MACHINES, Machine
-from snowha.lab.quiet import KEEP_MEMORY, quieten
 from snowha.lab.tree import link, write
 
 RELEASES = ("trixie", "bookworm")

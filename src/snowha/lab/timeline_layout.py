@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snowha.lab.sightings import TOLERANCE_S
+from snowha.lab.placement_log import TOLERANCE_S
 
 FONT = 11
 

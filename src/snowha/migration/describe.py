@@ -1,26 +1,26 @@
-"""What the steps that touch the real thing would do, told without doing it: nothing to rehearse there."""
+"""What the steps that touch the real thing would do, told without doing it: there is nothing to try there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from snowha.cluster import cib, cib_live
-from snowha.migration import pacemaker
-from snowha.migration.ground import Ground
-from snowha.operations import live
+from snowha.cluster import cib, cib_merge
+from snowha.live import cluster
+from snowha.live.context import SiteContext
 from snowha.plan.change import Change, FileChange, HostCommand
+from snowha.provision import pacemaker
 
 _NO_CIB = b"<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration></cib>"
 
 
-def descriptions(ground: Ground) -> Mapping[str, Callable[[], Change]]:
+def descriptions(context: SiteContext) -> Mapping[str, Callable[[], Change]]:
     """By the id of the step."""
-    site = ground.site
+    site = context.site
     found: dict[str, Callable[[], Change]] = {
-        "pacemaker.start": partial(_start, ground),
-        "pacemaker.cib": partial(_cib, ground),
-        "placement.spread": partial(_spread, ground),
+        "pacemaker.start": partial(_start, context),
+        "pacemaker.cib": partial(_cib, context),
+        "placement.spread": partial(_spread, context),
         "proofs.migration": lambda: Change(
             notes=("each domain that was not live-migrated by then is moved to another server",), complete=False
         ),
@@ -32,14 +32,14 @@ def descriptions(ground: Ground) -> Mapping[str, Callable[[], Change]]:
         )
     for server in site.servers:
         found[f"proofs.fence.{server.name}"] = partial(_fence, server.name)
-    for server in ground.new_servers:
-        found[f"servers.kernels.{server.name}"] = partial(_kernels, ground, server.name)
+    for server in context.new_servers:
+        found[f"servers.kernels.{server.name}"] = partial(_kernels, context, server.name)
     return found
 
 
-def _start(ground: Ground) -> Change:
+def _start(context: SiteContext) -> Change:
     commands = []
-    for name in ground.hosts:
+    for name in context.hosts:
         commands += [
             HostCommand(name, f"chown -R hacluster:haclient {pacemaker.STATE}"),
             HostCommand(name, f"chmod 750 {pacemaker.STATE}"),
@@ -48,25 +48,25 @@ def _start(ground: Ground) -> Change:
     return Change(commands=tuple(commands))
 
 
-def _cib(ground: Ground) -> Change:
+def _cib(context: SiteContext) -> Change:
     """The differences from what the cluster has; from nothing where it does not run yet."""
-    wanted = cib.compose(ground.site, pacemaker.planned(ground), options=pacemaker.options(ground))
+    wanted = cib.compose(context.site, pacemaker.planned(context), options=pacemaker.options(context))
     current = _NO_CIB
-    for host in ground.hosts.values():
-        if live.state_from(host):
+    for host in context.hosts.values():
+        if cluster.state_from(host):
             current = host.run(["cibadmin", "--query"], timeout=60).stdout.encode()
             break
     notes = []
     if current is _NO_CIB:
         notes.append("whether a domain can be live-migrated is asked of every hypervisor again by then")
     command = HostCommand(
-        ground.first.name, "cibadmin --replace --scope=configuration --xml-file=/var/lib/snow-ha/cib.xml"
+        context.first.name, "cibadmin --replace --scope=configuration --xml-file=/var/lib/snow-ha/cib.xml"
     )
-    return Change(commands=(command,), cib=cib_live.differs(current, wanted), notes=tuple(notes))
+    return Change(commands=(command,), cib=cib_merge.differs(current, wanted), notes=tuple(notes))
 
 
-def _spread(ground: Ground) -> Change:
-    plan = pacemaker.planned(ground)
+def _spread(context: SiteContext) -> Change:
+    plan = pacemaker.planned(context)
     return Change(notes=tuple(f"{name} belongs on {server}" for name, server in sorted(plan.items())))
 
 
@@ -81,8 +81,8 @@ def _fence(name: str) -> Change:
     )
 
 
-def _kernels(ground: Ground, name: str) -> Change:
+def _kernels(context: SiteContext, name: str) -> Change:
     """By name alone: reading them all takes as long as copying them."""
-    paths = sorted({path for domain in ground.site.domains for path in (domain.kernel, domain.ramdisk) if path})
-    about = f"copied from {ground.first.name} if it is not the same"
+    paths = sorted({path for domain in context.site.domains for path in (domain.kernel, domain.ramdisk) if path})
+    about = f"copied from {context.first.name} if it is not the same"
     return Change(files=tuple(FileChange(name, path, about=about) for path in paths))

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from snowha.errors import InputError, SiteError
-from snowha.hosts.api import Host
 from snowha.hosts.files import exists, read_text
-from snowha.hosts.hidden import hide
-from snowha.hosts.many import each
-from snowha.migration import address_use, snow_conf
-from snowha.migration.cards import Card, cards
-from snowha.migration.ground import look_at_domains
-from snowha.operations.roles import roles
-from snowha.site import apart, fstab, ha_toml
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
+from snowha.hosts.redaction import hide
+from snowha.live import address_use
+from snowha.live.context import look_at_domains
+from snowha.live.roles import roles
+from snowha.provision import snow_conf
+from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
+from snowha.site import anti_affinity, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import check_address, check_server_name, is_ip, show
@@ -108,7 +109,7 @@ def discover(
     domains, left = look_at_domains(first, folder)
     notes += [f"not used: {error.where}: {error.message}" for error in left]
     mounts = shared_mounts(first)
-    links = {name: cards(hosts[name]) for name in names}
+    links = {name: network_interfaces(hosts[name]) for name in names}
     lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
     taken = {vif.ip for domain in domains for vif in domain.vifs}
     floating = _floating_ip(hosts, conf, links, taken, notes)
@@ -136,7 +137,7 @@ def discover(
         domains=tuple(domain.name for domain in domains),
         floating_ip=floating,
         mounts=mounts,
-        apart=apart.pairs([domain.name for domain in domains], roles(first, conf_path)),
+        apart=anti_affinity.pairs([domain.name for domain in domains], roles(first, conf_path)),
         ssh=ssh,
     )
     return Found(ha, secret, secret != conf.scalar("IPMI_PASSWORD", ""), tuple(notes))
@@ -216,7 +217,7 @@ def _fstab_options(host: Host, target: str) -> str:
     return entry.options if entry else "vers=4.2,hard,_netdev"
 
 
-def _common_links(name: str, links: Mapping[str, tuple[Card, ...]]) -> tuple[str, ...]:
+def _common_links(name: str, links: Mapping[str, tuple[NetworkInterface, ...]]) -> tuple[str, ...]:
     """The server's address on each network that all servers are on: a Corosync link each. See ``link_networks``."""
     common = link_networks(links)
     if not common:
@@ -225,7 +226,7 @@ def _common_links(name: str, links: Mapping[str, tuple[Card, ...]]) -> tuple[str
     return tuple(order[network] for network in common)
 
 
-def _no_network(name: str, links: Mapping[str, tuple[Card, ...]]) -> SiteError:
+def _no_network(name: str, links: Mapping[str, tuple[NetworkInterface, ...]]) -> SiteError:
     owners: dict[str, list[str]] = {}
     for server, theirs in links.items():
         for card in theirs:
@@ -240,7 +241,7 @@ def _no_network(name: str, links: Mapping[str, tuple[Card, ...]]) -> SiteError:
     return SiteError(message, where=name, remedy=remedy)
 
 
-def link_networks(links: Mapping[str, tuple[Card, ...]]) -> list[IPv4Network]:
+def link_networks(links: Mapping[str, tuple[NetworkInterface, ...]]) -> list[IPv4Network]:
     """The networks that all servers are on, each with an address of its own that stays, over a card of its own.
 
     Left out: what a server has for itself (docker0, virbr0, dummy cards), an address that DHCP may change, a second one on a
@@ -266,7 +267,7 @@ def link_networks(links: Mapping[str, tuple[Card, ...]]) -> list[IPv4Network]:
 def _floating_ip(
     hosts: Mapping[str, Host],
     conf: SnowConf,
-    links: Mapping[str, tuple[Card, ...]],
+    links: Mapping[str, tuple[NetworkInterface, ...]],
     taken: Collection[str],
     notes: list[str],
 ) -> FloatingIp:

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from snowha.checks.catalogue import found
 from snowha.errors import SiteError, SnowError
-from snowha.hosts.api import Host
-from snowha.hosts.many import each
-from snowha.migration.checks.catalogue import found
-from snowha.migration.servers.boot import BOOT_ID
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
 from snowha.plan.step import Step
+from snowha.provision.servers.boot import BOOT_ID
 from snowha.site.names import listed
 from snowha.site.rules import Finding
 from snowha.xen import xl

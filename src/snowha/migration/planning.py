@@ -1,4 +1,4 @@
-"""The plan of a site: its steps looked at and rehearsed, and the files that it stands on."""
+"""The plan of a site: its steps looked at in a dry run, and the files that it stands on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from snowha.hosts.files import read_file, read_folder
-from snowha.migration.ground import Ground
+from snowha.live.connect import HaToml
+from snowha.live.context import SiteContext
+from snowha.migration.dry_run import DryRun, secrets_of
 from snowha.migration.lab_times import LAB_TIMES
-from snowha.migration.load import HaToml
-from snowha.migration.rehearse import Rehearsal, secrets_of
 from snowha.migration.steps import all_steps
 from snowha.plan import plan
 from snowha.plan.journal import Journal
@@ -18,7 +18,7 @@ from snowha.plan.step import Step
 
 
 def make(
-    ground: Ground,
+    context: SiteContext,
     passwords: Mapping[str, str],
     steps: Sequence[Step],
     *,
@@ -26,16 +26,16 @@ def make(
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Planned, ...]:
     """What ``steps`` would do now. Changes nothing on any server."""
-    rehearsal = Rehearsal(ground, lambda rehearsed: all_steps(rehearsed, passwords), secrets_of(passwords))
-    return plan.make(steps, rehearse=rehearsal.change, journal=journal, lab=LAB_TIMES, say=say)
+    dry_run = DryRun(context, lambda trial: all_steps(trial, passwords), secrets_of(passwords))
+    return plan.make(steps, dry_run=dry_run.change, journal=journal, lab=LAB_TIMES, say=say)
 
 
-def inputs(ground: Ground, ha: HaToml) -> dict[str, str]:
+def inputs(context: SiteContext, ha: HaToml) -> dict[str, str]:
     """The files that a plan stands on, by name, as digests: ha.toml, snow.conf, every domain's config."""
-    site = ground.site
+    site = context.site
     found = {ha.path.name: ha.digest}
-    found[site.paths.snow_conf] = _digest(read_file(ground.first, site.paths.snow_conf) or b"")
-    for path, content in read_folder(ground.first, site.paths.domain_configs, ".cfg").items():
+    found[site.paths.snow_conf] = _digest(read_file(context.first, site.paths.snow_conf) or b"")
+    for path, content in read_folder(context.first, site.paths.domain_configs, ".cfg").items():
         found[path] = _digest(content)
     return found
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from snowha.migration.checks import judge, look
-from snowha.migration.ground import Ground
+from snowha.checks import evaluate, gather
+from snowha.live.context import SiteContext
 from snowha.site import rules
 from snowha.site.rules import Finding
 
 
-def check(ground: Ground, passwords: Mapping[str, str]) -> tuple[Finding, ...]:
+def check(context: SiteContext, passwords: Mapping[str, str]) -> tuple[Finding, ...]:
     """Raise what forbids going on; else the findings that do not. ``passwords``: of the BMCs. Nothing is changed."""
-    findings = judge.judge(ground.site, look.gather_facts(ground, passwords))
-    rules.raise_on_stop(findings, judge.error_of)
+    findings = evaluate.evaluate(context.site, gather.gather_facts(context, passwords))
+    rules.raise_on_stop(findings, evaluate.error_of)
     return findings

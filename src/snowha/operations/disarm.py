@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 from snowha.cluster import cib_facts
-from snowha.cluster.live import ClusterState
+from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
-from snowha.hosts.api import Host
+from snowha.health import cluster_health
+from snowha.health.findings import CLUSTER, Finding, found
+from snowha.hosts.host import Host
 from snowha.hosts.wait import wait_for
-from snowha.operations import health, live
-from snowha.operations.findings import CLUSTER, Finding, found
+from snowha.live import cluster
 from snowha.plan.step import Reporter, Step
 
 _CODES = ("maintenance-mode", "fencing-disabled")
@@ -36,7 +37,7 @@ def explained(findings: Iterable[Finding], since: datetime | None, now: datetime
     return (found("maintenance-mode", CLUSTER, message, remedy="when the work is done: snow arm"), *rest)
 
 
-def disarm(hosts: live.Hosts) -> Step:
+def disarm(hosts: cluster.Hosts) -> Step:
     """The step that disarms the cluster."""
     return Step(
         id="cluster.disarm",
@@ -47,7 +48,7 @@ def disarm(hosts: live.Hosts) -> Step:
     )
 
 
-def arm(hosts: live.Hosts, servers: Iterable[str]) -> Step:
+def arm(hosts: cluster.Hosts, servers: Iterable[str]) -> Step:
     """The step that ends it. ``servers``: those of the site, each of which must be in the cluster before."""
     return Step(
         id="cluster.arm",
@@ -62,7 +63,7 @@ def obstacle(state: ClusterState, servers: Iterable[str], places: Mapping[str, t
     """Why it must not be armed now: a server would be fenced, or a domain started a second time. ``places``: of every domain
     that any hypervisor runs. Pure."""
     for server in servers:
-        word = health.word(state.node(server))
+        word = cluster_health.word(state.node(server))
         if word not in ("online", "standby", "maintenance"):
             return f"{server} is not in the cluster ({word}): it would be fenced"
     if not state.quorate:
@@ -78,23 +79,23 @@ def obstacle(state: ClusterState, servers: Iterable[str], places: Mapping[str, t
     return None
 
 
-def _not_disarmed(hosts: live.Hosts) -> str | None:
-    state = live.cluster_state(hosts)
+def _not_disarmed(hosts: cluster.Hosts) -> str | None:
+    state = cluster.cluster_state(hosts)
     if state is None:
         return "Pacemaker does not run"
     return None if state.maintenance and not state.fencing_enabled else "recovery and fencing are active"
 
 
-def _disarm(hosts: live.Hosts, reporter: Reporter) -> None:
-    host = live.member(hosts)
+def _disarm(hosts: cluster.Hosts, reporter: Reporter) -> None:
+    host = cluster.any_member(hosts)
     if not _sets(host):
         words = ["cibadmin", "--create", "--scope=crm_config", f"--xml-text={cib_facts.disarming(datetime.now(UTC))}"]
         host.run(words)
     _wait(lambda: _not_disarmed(hosts) is None, "the cluster to be disarmed", reporter)
 
 
-def _not_armed(hosts: live.Hosts) -> str | None:
-    state = live.cluster_state(hosts)
+def _not_armed(hosts: cluster.Hosts) -> str | None:
+    state = cluster.cluster_state(hosts)
     if state is None:
         return "Pacemaker does not run"
     if state.maintenance or not state.fencing_enabled:
@@ -102,8 +103,8 @@ def _not_armed(hosts: live.Hosts) -> str | None:
     return None
 
 
-def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> None:
-    host = live.member(hosts)
+def _arm(hosts: cluster.Hosts, servers: tuple[str, ...], reporter: Reporter) -> None:
+    host = cluster.any_member(hosts)
     sets = _sets(host)
     if not sets:
         raise SiteError(
@@ -112,15 +113,15 @@ def _arm(hosts: live.Hosts, servers: tuple[str, ...], reporter: Reporter) -> Non
         )
     reporter.say("having Pacemaker check where everything runs")
     host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
-    live.wait_until_idle(hosts, reporter)
-    state = live.cluster_state(hosts)
-    hindered = obstacle(state, servers, live.places(hosts)) if state else "Pacemaker does not run"
+    cluster.wait_until_idle(hosts, reporter)
+    state = cluster.cluster_state(hosts)
+    hindered = obstacle(state, servers, cluster.domain_locations(hosts)) if state else "Pacemaker does not run"
     if hindered:
         raise SiteError(f"the cluster stays disarmed: {hindered}", remedy="put that right first; see `snow ha status`")
     for name in sets:
         host.run(["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>'])
     _wait(lambda: _not_armed(hosts) is None, "recovery and fencing to be active", reporter)
-    live.wait_until_idle(hosts, reporter)
+    cluster.wait_until_idle(hosts, reporter)
 
 
 def _sets(host: Host) -> dict[str, datetime]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from snowha.cluster.live import ClusterState, Resource
+from snowha.cluster.crm_mon import ClusterState, Resource
 from snowha.errors import LostLockError, SiteError, SnowError, UnreachableError
-from snowha.hosts.api import Host
-from snowha.hosts.many import each
-from snowha.operations import leases, live
+from snowha.health import leases
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
+from snowha.live import cluster
 from snowha.site.model import Domain
 from snowha.xen import xl
 from snowha.xen.leases import Leases
@@ -23,9 +24,9 @@ from snowha.xen.leases import Leases
 class Servers:
     """The servers of a site, and how a domain is started that Pacemaker does not have."""
 
-    hosts: live.Hosts
+    hosts: cluster.Hosts
     start: Callable[[Domain], None]
-    """Raises SiteError if it may not be started (migration/starting.py)."""
+    """Raises SiteError if it may not be started (live/starting.py)."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def look(servers: Servers, name: str) -> DomainState:
         return next((found[part] for part in (name, name + xl.INCOMING, name + xl.AWAY) if part in found), None)
 
     answers = each(list(servers.hosts.values()), one)
-    state = live.cluster_state(servers.hosts)
+    state = cluster.cluster_state(servers.hosts)
     silent = {
         server: answer.message.splitlines()[0] for server, answer in answers.items() if isinstance(answer, SnowError)
     }
@@ -112,7 +113,7 @@ def pacemaker_has(servers: Servers, state: DomainState) -> bool:
     if state.cluster is not None:
         return state.resource is not None
     for server, host in servers.hosts.items():
-        if server not in state.silent and live.is_active(host, "pacemaker"):
+        if server not in state.silent and cluster.is_active(host, "pacemaker"):
             raise SiteError(
                 f"Pacemaker does not say whether it has {state.name}",
                 where=server,
@@ -127,7 +128,7 @@ def image_in_use(servers: Servers, state: DomainState, domain: Domain) -> str | 
     return images_in_use({name: host for name, host in servers.hosts.items() if name not in state.silent}, [domain])
 
 
-def images_in_use(hosts: live.Hosts, domains: Iterable[Domain]) -> str | None:
+def images_in_use(hosts: cluster.Hosts, domains: Iterable[Domain]) -> str | None:
     """The same of several domains at once. ``hosts``: the servers that can be asked."""
     images = leases.images_in(list(domains))
     if not images:

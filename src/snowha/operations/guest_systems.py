@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from snowha.errors import SnowError
-from snowha.hosts.api import Host
-from snowha.hosts.many import each
-from snowha.hosts.reading import read_only_script
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
+from snowha.hosts.read_only import read_only_script
 from snowha.site.model import Domain
 
 _ASK = read_only_script(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from snowha.cluster import placement
-from snowha.operations.leases import ImageStatus
+from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 from snowha.site.model import Domain
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from snowha.cluster import placement
-from snowha.cluster.live import ClusterState
+from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
 from snowha.site.model import Domain
 from snowha.site.rules import Finding

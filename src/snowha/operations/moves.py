@@ -7,24 +7,25 @@ from functools import partial
 
 from snowha.cluster import cib_facts
 from snowha.errors import ProofError, SiteError
-from snowha.hosts.many import each
+from snowha.health import leases
+from snowha.hosts.parallel import each
 from snowha.hosts.wait import wait_for
-from snowha.operations import leases, live
+from snowha.live import cluster
 from snowha.operations.move_plan import Landscape, Move, refusal
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
 from snowha.xen import xl
 
 
-def look(hosts: live.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]) -> Landscape:
+def look(hosts: cluster.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]) -> Landscape:
     """Ask the servers that answer. Raises SiteError where Pacemaker does not run."""
-    member = live.member(hosts)
-    state = live.state_from(member)
+    member = cluster.any_member(hosts)
+    state = cluster.state_from(member)
     if state is None:
         raise SiteError("Pacemaker does not run", where=member.name, remedy="snow ha apply")
     cib = member.run(["cibadmin", "--query"]).stdout.encode()
     hypervisors = each(list(hosts.values()), xl.hypervisor)
-    running = live.running(hosts)
+    running = cluster.running(hosts)
     attached = each(list(hosts.values()), leases.ask)
     dead = {one.domain for answer in attached.values() if answer for one in answer.attached if not one.holder_lives}
     return Landscape(
@@ -43,7 +44,7 @@ class Mover:
 
     def __init__(
         self,
-        hosts: live.Hosts,
+        hosts: cluster.Hosts,
         domains: Mapping[str, Domain],
         apart: tuple[tuple[str, ...], ...],
         *,
@@ -86,7 +87,7 @@ class Mover:
                 title=f"Put {server} in standby",
                 section="cluster",
                 check=partial(self._not_drained, server),
-                apply=lambda reporter: live.drain(self.hosts, server, reporter, timeout=self.timeout),
+                apply=lambda reporter: cluster.drain(self.hosts, server, reporter, timeout=self.timeout),
                 needs=tuple(step.id for step in steps[-1:]),
             )
         )
@@ -112,11 +113,11 @@ class Mover:
                     remedy="see `snow list servers`; where it may be restarted instead: --restart",
                 )
         before = self._identity(name)
-        live.move(self.hosts, {name: target}, reporter, timeout=self.timeout)
+        cluster.move(self.hosts, {name: target}, reporter, timeout=self.timeout)
         domain = self.domains.get(name)
         addresses = [vif.ip for vif in domain.vifs if vif.ip] if domain else []
         asking = next((host for server, host in self.hosts.items() if server != target), self.hosts[target])
-        live.wait_for_answers(asking, name, addresses, reporter, timeout=120)
+        cluster.wait_for_answers(asking, name, addresses, reporter, timeout=120)
         if self._identity(name) != before and not self.restart:
             raise ProofError(
                 f"{name} was started anew on {target} instead of being migrated live",
@@ -130,32 +131,32 @@ class Mover:
         return next((found[name] for host in under_xen if name in (found := xl.uuids(host))), "")
 
     def _not_there(self, name: str, target: str) -> str | None:
-        here = live.places(self.hosts).get(name, ())
+        here = cluster.domain_locations(self.hosts).get(name, ())
         if here != (target,):
             return f"it runs on {' and '.join(here) or 'no server'}"
-        state = live.cluster_state(self.hosts)
-        believed = live.servers_of(state, name) if state else ()
+        state = cluster.cluster_state(self.hosts)
+        believed = cluster.servers_of(state, name) if state else ()
         if believed != (target,):
             return f"Pacemaker has it on {' and '.join(believed) or 'no server'}"
-        cib = live.member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
+        cib = cluster.any_member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
         return "a constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
 
     def _not_drained(self, server: str) -> str | None:
-        state = live.cluster_state(self.hosts)
-        if state is None or not live.is_standby(state, server):
+        state = cluster.cluster_state(self.hosts)
+        if state is None or not cluster.is_standby(state, server):
             return "it is not in standby"
-        left = sorted(live.running({server: self.hosts[server]}).get(server, {})) if server in self.hosts else []
+        left = sorted(cluster.running({server: self.hosts[server]}).get(server, {})) if server in self.hosts else []
         return f"{', '.join(left)} still there" if left else None
 
     def _not_usable(self, server: str) -> str | None:
-        state = live.cluster_state(self.hosts)
-        return "it is in standby" if state is None or live.is_standby(state, server) else None
+        state = cluster.cluster_state(self.hosts)
+        return "it is in standby" if state is None or cluster.is_standby(state, server) else None
 
     def _undrain(self, server: str, reporter: Reporter) -> None:
-        live.set_standby(self.hosts, server, False)
+        cluster.set_standby(self.hosts, server, False)
 
         def usable() -> bool | None:
-            state = live.cluster_state(self.hosts)
+            state = cluster.cluster_state(self.hosts)
             node = state.node(server) if state else None
             return True if node is not None and node.is_usable else None
 
@@ -163,7 +164,7 @@ class Mover:
             usable,
             timeout=120,
             what=f"{server} to be used by Pacemaker again",
-            interval=live.LOOK_EVERY_S,
+            interval=cluster.LOOK_EVERY_S,
             report=reporter.wait,
             remedy="see `snow ha status`",
         )

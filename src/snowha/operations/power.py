@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from snowha.cluster.live import ClusterState, Resource
+from snowha.cluster.crm_mon import ClusterState, Resource
 from snowha.errors import CommandError, ProofError, SiteError
-from snowha.hosts.api import Host
+from snowha.hosts.host import Host
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.operations import live
+from snowha.live import cluster
 from snowha.operations.domain_state import DomainState, Servers, image_in_use, look, pacemaker_has
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
@@ -127,8 +127,8 @@ def _boot(work: _Work) -> None:
     name, state = work.domain.name, work.look()
     _refuse_twice(state)
     if pacemaker_has(work.servers, state):
-        live.refuse_if_held(state.cluster, [name], anywhere=True)
-        member = live.member(work.servers.hosts)
+        cluster.refuse_if_held(state.cluster, [name], anywhere=True)
+        member = cluster.any_member(work.servers.hosts)
         if state.cluster is not None and _has_failed(state.cluster, name):
             member.run(["crm_resource", "--cleanup", f"--resource={name}"], timeout=120)
         if state.is_kept_off:
@@ -143,7 +143,7 @@ def _boot(work: _Work) -> None:
 def _runs(state: DomainState) -> bool:
     """For waiting: raises NotYet with the reason, SiteError for what a person has to end."""
     _refuse_twice(state)
-    live.refuse_if_held(state.cluster, [state.name], anywhere=True)
+    cluster.refuse_if_held(state.cluster, [state.name], anywhere=True)
     if _is_alive(state):
         return True
     failures = [one for one in state.cluster.failures if one.resource == state.name] if state.cluster else []
@@ -157,7 +157,7 @@ def _wait_for_answers(work: _Work) -> None:
     if not addresses:
         work.reporter.say(f"{work.domain.name} runs; its config names no address that could be asked")
     elif asking is not None:
-        live.wait_for_answers(asking, work.domain.name, addresses, work.reporter, timeout=work.left)
+        cluster.wait_for_answers(asking, work.domain.name, addresses, work.reporter, timeout=work.left)
 
 
 def _shut_down(work: _Work) -> None:
@@ -184,17 +184,17 @@ def _destroy(work: _Work) -> None:
 
 def _keep_off(work: _Work, state: DomainState) -> None:
     name = work.domain.name
-    live.refuse_if_held(state.cluster, [name], anywhere=True)
+    cluster.refuse_if_held(state.cluster, [name], anywhere=True)
     if not state.is_kept_off:
         words = ["crm_resource", f"--resource={name}", "--meta", "--set-parameter=target-role"]
-        live.member(work.servers.hosts).run([*words, "--parameter-value=Stopped"])
+        cluster.any_member(work.servers.hosts).run([*words, "--parameter-value=Stopped"])
 
 
 def _wait_off(work: _Work) -> None:
     def off() -> bool:
         state = work.look()
         if state.cluster is not None:
-            live.refuse_if_held(state.cluster, [state.name], anywhere=True)
+            cluster.refuse_if_held(state.cluster, [state.name], anywhere=True)
         if not state.is_off:
             raise NotYet(state.where)
         in_use = image_in_use(work.servers, state, work.domain)
@@ -278,4 +278,4 @@ def _silent_address(servers: Servers, state: DomainState, domain: Domain) -> str
     if asking is None:
         raise ProofError(f"no server could ask whether {domain.name} answers")
     addresses = (vif.ip for vif in domain.vifs if vif.ip)
-    return next((address for address in addresses if not live.answers_soon(asking, address)), None)
+    return next((address for address in addresses if not cluster.answers_soon(asking, address)), None)

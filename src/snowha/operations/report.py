@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from snowha.cluster.fencing import SECRETS
 from snowha.errors import CommandError, SnowError
-from snowha.hosts.api import Host
 from snowha.hosts.files import read_folder
-from snowha.hosts.many import each
-from snowha.operations import live, secrets
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
+from snowha.live import cluster
+from snowha.operations import secrets
 from snowha.xen import leases
 
 _LARGEST = 8 << 20
@@ -59,7 +60,7 @@ def questions(days: int, images: Sequence[str]) -> tuple[Question, ...]:
         Question("kernel.txt", ("uname", "-a")),
         Question("xl-info.txt", ("xl", "info")),
         Question("xl-list.txt", ("xl", "list", "-v")),
-        Question("crm_mon.xml", (*live.CRM_MON, live.FENCE_HISTORY), 60),
+        Question("crm_mon.xml", (*cluster.CRM_MON, cluster.FENCE_HISTORY), 60),
         Question("cib.xml", ("cibadmin", "--query"), 60),
         Question("corosync.conf", ("cat", "/etc/corosync/corosync.conf")),
         Question("corosync-links.txt", ("corosync-cfgtool", "-s")),

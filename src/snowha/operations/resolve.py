@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from snowha.errors import SiteError, SnowError, UnreachableError
-from snowha.hosts.api import Host
-from snowha.hosts.many import each
-from snowha.operations import leases
-from snowha.operations.findings import Finding, found
+from snowha.health import leases
+from snowha.health.findings import Finding, found
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Site
 from snowha.xen import server_program, xl
@@ -181,7 +181,7 @@ def look(site: Site, hosts: Mapping[str, Host]) -> tuple[tuple[Verdict, ...], di
     told = {name: answer for name, answer in asked.items() if not isinstance(answer, UnreachableError)}
     answers = {name: told[name][1] if name in told else None for name in asked}
     images = leases.images_of(site)
-    verdicts = judge(
+    verdicts = evaluate(
         site,
         hosts,
         copies=tuple(copy for copies, _ in told.values() for copy in copies),
@@ -192,7 +192,7 @@ def look(site: Site, hosts: Mapping[str, Host]) -> tuple[tuple[Verdict, ...], di
     return verdicts, silent
 
 
-def judge(
+def evaluate(
     site: Site,
     hosts: Mapping[str, Host],
     *,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from snowha.hosts.hidden import HIDDEN, blot
+from snowha.hosts.redaction import HIDDEN, blot
 
 _NAME = r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|credential|token|api_?key|auth_?key|community)[\w.-]*"
 _NOT_SECRET = re.compile(r".*(?:script|file|path)", re.IGNORECASE)

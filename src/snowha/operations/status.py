@@ -8,27 +8,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from snowha.cluster import cib, placement
-from snowha.cluster import live as parse
+from snowha.cluster import crm_mon as parse
 from snowha.errors import SnowError
-from snowha.hosts.api import Host
+from snowha.health import cluster_health, definition_copies, findings, history, image_room, lease_bypass, leases
+from snowha.health.findings import Finding
+from snowha.health.leases import ImageStatus
 from snowha.hosts.files import read_file, read_folder
-from snowha.hosts.many import each
+from snowha.hosts.host import Host
 from snowha.hosts.one_round import words_of
-from snowha.operations import (
-    disarm,
-    findings,
-    health,
-    history,
-    image_room,
-    kept_definitions,
-    leases,
-    live,
-    proven,
-    resolve,
-    stock_scripts,
-)
-from snowha.operations.findings import Finding
-from snowha.operations.leases import ImageStatus
+from snowha.hosts.parallel import each
+from snowha.live import cluster, proof_records
+from snowha.operations import disarm, resolve
 from snowha.site import definition
 from snowha.site.definition import Definition
 from snowha.site.model import Domain, Paths, Site
@@ -44,8 +34,8 @@ _QUORUM, _LINKS = ("corosync-quorumtool", "-s"), ("corosync-cfgtool", "-s")
 def questions(paths: Paths) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]]:
     """All that a server is asked for a status: what it knows by itself, and what lies on the shared storage, which may hang."""
     own = (
-        *(("xl", "info"), ("xl", "list"), _QUORUM, _LINKS, live.state_words(fencing=True), history.ARGV),
-        *(words_of(_definition), words_of(proven.read), words_of(attachments.ask)),
+        *(("xl", "info"), ("xl", "list"), _QUORUM, _LINKS, cluster.state_words(fencing=True), history.ARGV),
+        *(words_of(_definition), words_of(proof_records.read), words_of(attachments.ask)),
     )
     configs = words_of(lambda host: read_folder(host, paths.domain_configs, ".cfg"))
     room = words_of(lambda host: image_room.shortage(host, paths.images))
@@ -120,7 +110,7 @@ class SiteStatus:
     @property
     def healthy(self) -> bool:
         """Nothing is red."""
-        return not health.is_alarm(self.findings)
+        return not cluster_health.is_alarm(self.findings)
 
 
 def as_data(status: SiteStatus) -> dict[str, object]:
@@ -146,10 +136,10 @@ class _Seen:
     definition: str | None = None
 
     @property
-    def answer(self) -> health.Answer:
+    def answer(self) -> cluster_health.Answer:
         alive = frozenset(name for name, domain in self.domains.items() if domain.is_alive)
         under_xen = self.hypervisor is not None
-        return health.Answer(self.trouble, self.remedy, under_xen, alive, self.quorate, self.links)
+        return cluster_health.Answer(self.trouble, self.remedy, under_xen, alive, self.quorate, self.links)
 
 
 def _look(host: Host, images: str) -> _Seen:
@@ -165,12 +155,12 @@ def _look(host: Host, images: str) -> _Seen:
             domains=domains,
             quorate=parse.parse_quorum(quorum).quorate if links else None,
             links=parse.parse_links(links) if links else (),
-            state=live.state_from(host, fencing=True),
+            state=cluster.state_from(host, fencing=True),
             leases=leases.ask(host, images),
             attachments=attachments.ask(host) if hypervisor else Attachments(),
             room=hypervisor.total_memory - xl.parse_dom0(listed) if hypervisor else 0,
             journal=host.run(history.ARGV, check=False).stdout,
-            proofs=proven.read(host),
+            proofs=proof_records.read(host),
             definition=None if kept is None else kept.decode(errors="replace"),
         )
     except SnowError as error:
@@ -179,7 +169,7 @@ def _look(host: Host, images: str) -> _Seen:
 
 def status_of(
     site: Site,
-    hosts: live.Hosts,
+    hosts: cluster.Hosts,
     *,
     domains: Iterable[str] | None = None,
     known: Iterable[SiteFinding] = (),
@@ -192,24 +182,24 @@ def status_of(
     that there are, if the site does not have all. ``given``: the ha.toml that says so.
     """
     seen = each(list(hosts.values()), lambda host: _look(host, site.paths.images))
-    state = live.chosen(one.state for one in seen.values())
-    wanted = health.wanted(site, domains)
+    state = cluster.chosen(one.state for one in seen.values())
+    wanted = cluster_health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
     unasked = _unasked(answers, state)
     known_to_some = not all(answer.trouble for answer in answers.values())
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
     records = leases.records(hosts, attached, images)
-    of_leases = tuple(leases.judge(images, attached, records))
-    if health.is_alarm(of_leases):
+    of_leases = tuple(leases.evaluate(images, attached, records))
+    if cluster_health.is_alarm(of_leases):
         # what a migration changed between the answers of two servers looks like a broken one
         attached = each(list(hosts.values()), lambda host: leases.ask(host) if not seen[host.name].trouble else None)
         records = leases.records(hosts, attached, images)
-        of_leases = tuple(leases.judge(images, attached, records))
+        of_leases = tuple(leases.evaluate(images, attached, records))
     room = next(
         (image_room.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
     )
-    left = resolve.judge(
+    left = resolve.evaluate(
         site,
         hosts,
         copies=tuple(copy for name, one in seen.items() for copy in resolve.copies_of(name, one.domains)),
@@ -220,10 +210,10 @@ def status_of(
     losses, no_room = _losses(site, seen, state)
     judged = (
         *map(findings.of_site, (*known, *no_room)),
-        *health.judge(wanted, answers, state),
+        *cluster_health.evaluate(wanted, answers, state),
         *of_leases,
         *([findings.found("holes", site.paths.images, f"{site.paths.images}: {room}")] if room else []),
-        *stock_scripts.judge(
+        *lease_bypass.evaluate(
             site,
             site.domains if configs is None else configs,
             {name: one.attachments for name, one in seen.items()},
@@ -231,7 +221,7 @@ def status_of(
             attached,
         ),
         *resolve.findings(left),
-        *kept_definitions.judge(
+        *definition_copies.evaluate(
             {n: one.definition for n, one in seen.items() if not one.trouble}, given or Definition()
         ),
     )
@@ -247,7 +237,7 @@ def status_of(
         findings=tuple(sorted(dated, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
         images=leases.status(images, attached, records),
         migrations=tuple(one for answer in attached.values() if answer for one in answer.migrations),
-        fenced_at=proven.fenced_at(one.proofs for one in seen.values()),
+        fenced_at=proof_records.fenced_at(one.proofs for one in seen.values()),
         losses=losses,
         pacemaker_unknown=unasked,
     )
@@ -255,16 +245,18 @@ def status_of(
 
 def _floating_ip_on(state: parse.ClusterState | None) -> str:
     """The server that has the floating IP, empty if none has it."""
-    return next(iter(live.servers_of(state, cib.FLOATING_IP)), "") if state else ""
+    return next(iter(cluster.servers_of(state, cib.FLOATING_IP)), "") if state else ""
 
 
-def _unasked(answers: Mapping[str, health.Answer], state: parse.ClusterState | None) -> str:
+def _unasked(answers: Mapping[str, cluster_health.Answer], state: parse.ClusterState | None) -> str:
     """Why it is not known what Pacemaker has. It is known if one server told it, or each that it does not run."""
     silent = {name: answer.trouble for name, answer in answers.items() if answer.trouble}
     return "" if state else "; ".join(f"{name}: {trouble}" for name, trouble in silent.items())
 
 
-def _disarmed_since(hosts: live.Hosts, seen: Mapping[str, _Seen], state: parse.ClusterState | None) -> datetime | None:
+def _disarmed_since(
+    hosts: cluster.Hosts, seen: Mapping[str, _Seen], state: parse.ClusterState | None
+) -> datetime | None:
     """Asked only of a cluster that leaves everything alone, of a server that has just answered."""
     if state is None or not state.maintenance:
         return None
@@ -300,7 +292,7 @@ def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerS
     return ServerStatus(
         name=name,
         reachable=not seen.trouble,
-        cluster=health.word(state.node(name)) if state else "unknown" if seen.trouble else "no cluster",
+        cluster=cluster_health.word(state.node(name)) if state else "unknown" if seen.trouble else "no cluster",
         xen=seen.hypervisor.version if seen.hypervisor else None,
         free_memory_mib=seen.hypervisor.free_memory if seen.hypervisor else None,
         total_memory_mib=seen.hypervisor.total_memory if seen.hypervisor else None,
@@ -311,7 +303,7 @@ def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerS
 
 
 def _domain(
-    name: str, answers: Mapping[str, health.Answer], state: parse.ClusterState | None, *, is_known: bool
+    name: str, answers: Mapping[str, cluster_health.Answer], state: parse.ClusterState | None, *, is_known: bool
 ) -> DomainStatus:
     where = tuple(server for server, answer in answers.items() if name in answer.running)
     resource = state.resource(name) if state else None

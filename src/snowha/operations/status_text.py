@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from snowha.operations.findings import Finding, Severity
-from snowha.operations.leases import ImageStatus
+from snowha.health.findings import Finding, Severity
+from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 
 Cell = tuple[str, str]

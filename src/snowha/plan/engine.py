@@ -25,7 +25,7 @@ from snowha.plan.remaining import Remaining
 from snowha.plan.reporter import StepReporter
 from snowha.plan.signals import Interrupts
 from snowha.plan.step import Cancelled, Fact, Step, in_order
-from snowha.plan.track import BAD, End, Look, State, Track
+from snowha.plan.step_state import BAD, End, Look, State, StepState
 
 _LOOKS = 16
 """Checks at once: they wait for servers, they do not compute."""
@@ -85,7 +85,7 @@ class _Run:
         workers: int,
         number: int,
     ) -> None:
-        self.tracks = {step.id: Track(step, open_needs=len(step.needs)) for step in steps}
+        self.tracks = {step.id: StepState(step, open_needs=len(step.needs)) for step in steps}
         for track in self.tracks.values():
             for need in track.step.needs:
                 self.tracks[need].followers.append(track)
@@ -103,7 +103,7 @@ class _Run:
         # apart from the others: an early look that hangs must not keep a real one waiting
         self.early_in_flight: set[str] = set()
         self.early_waiting = [step.id for step in steps if step.needs]
-        self.running: dict[str, Track] = {}
+        self.running: dict[str, StepState] = {}
         self.applied = 0
         self.touched: dict[str, int] = {}
         self.speaking = threading.Lock()
@@ -143,7 +143,7 @@ class _Run:
             return not self.running
         return not self._in(State.WAITING, State.LOOKING, State.DUE, State.RUNNING)
 
-    def _in(self, *states: State) -> list[Track]:
+    def _in(self, *states: State) -> list[StepState]:
         return [track for track in self.tracks.values() if track.state in states]
 
     def _schedule(self) -> None:
@@ -169,7 +169,7 @@ class _Run:
             if track.state is State.WAITING:
                 self._look(track.step, early=True)
 
-    def _wait(self, track: Track) -> bool:
+    def _wait(self, track: StepState) -> bool:
         if track.doomed:
             because = tuple(need for need in track.step.needs if self.tracks[need].state in BAD)
             track.finish(State.BLOCKED)
@@ -187,7 +187,7 @@ class _Run:
         self._look(track.step, early=False)
         return True
 
-    def _judge(self, track: Track, look: Look) -> None:
+    def _judge(self, track: StepState, look: Look) -> None:
         step = track.step
         track.look = look
         if look.error is not None:
@@ -199,7 +199,7 @@ class _Run:
         else:
             track.state = State.DUE
 
-    def _begin(self, track: Track) -> bool:
+    def _begin(self, track: StepState) -> bool:
         step, look = track.step, track.look
         assert look is not None
         if len(self.running) >= self.workers or self._collides(track) or self._comes_later(track):
@@ -241,10 +241,10 @@ class _Run:
         except SnowError as error:
             return error
 
-    def _collides(self, track: Track) -> bool:
+    def _collides(self, track: StepState) -> bool:
         return any(set(track.step.uses) & set(other.step.uses) for other in self.running.values())
 
-    def _comes_later(self, track: Track) -> bool:
+    def _comes_later(self, track: StepState) -> bool:
         """Whether one that was given before it, and uses the same, is just being looked at: it goes first if it is due."""
         for other in self.tracks.values():
             if other is track:
@@ -276,7 +276,7 @@ class _Run:
             else:
                 self._judge(track, message)
 
-    def _ended(self, track: Track, end: End) -> None:
+    def _ended(self, track: StepState, end: End) -> None:
         track.seconds = end.seconds
         del self.running[track.step.id]
         if end.error is None:
@@ -292,7 +292,7 @@ class _Run:
         else:
             self._failed(track, end.error)
 
-    def _failed(self, track: Track, error: BaseException) -> None:
+    def _failed(self, track: StepState, error: BaseException) -> None:
         track.error = error
         track.finish(State.FAILED)
         detail = f"{type(error).__name__}: {error}"
@@ -351,7 +351,7 @@ class _Run:
 
         self._thread(f"look {step.id}", look)
 
-    def _carry_out(self, track: Track, *, proof_only: bool) -> None:
+    def _carry_out(self, track: StepState, *, proof_only: bool) -> None:
         step, begin = track.step, time.monotonic()
         reporter = StepReporter(step, emit=self.emit, cancelled=self.stopping, keep=self._keeper(track))
         error: BaseException | None = None
@@ -368,7 +368,7 @@ class _Run:
             error = caught
         self.queue.put(End(step, time.monotonic() - begin, error))
 
-    def _keeper(self, track: Track) -> Callable[[str, Fact], None]:
+    def _keeper(self, track: StepState) -> Callable[[str, Fact], None]:
         def keep(key: str, value: Fact) -> None:
             track.facts[key] = value
             self.journal.fact(self.number, track.step.id, key, value)

@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 
 from snowha.errors import LostLockError, SnowError
 from snowha.hosts import user_file
-from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_file, write_file
-from snowha.hosts.many import each
+from snowha.hosts.host import Host
+from snowha.hosts.parallel import each
 from snowha.plan import events
 from snowha.plan.journal import Journal
 from snowha.plan.step import Step

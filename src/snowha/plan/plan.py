@@ -38,7 +38,7 @@ class Planned:
 def make(
     steps: Sequence[Step],
     *,
-    rehearse: Callable[[str], Change],
+    dry_run: Callable[[str], Change],
     journal: Journal | None,
     lab: LabTimes,
     say: Callable[[str], None] = lambda text: None,
@@ -67,7 +67,7 @@ def make(
             say(f"working out what {step.id} would change")
             planned = replace(
                 planned,
-                change=_change(step, rehearse),
+                change=_change(step, dry_run),
                 estimate=of_step(step, journal, lab),
                 away=_away(step, journal, lab),
             )
@@ -75,9 +75,9 @@ def make(
     return tuple(found)
 
 
-def _change(step: Step, rehearse: Callable[[str], Change]) -> Change:
+def _change(step: Step, dry_run: Callable[[str], Change]) -> Change:
     try:
-        return step.describe() if step.describe is not None else rehearse(step.id)
+        return step.describe() if step.describe is not None else dry_run(step.id)
     except SnowError as error:
         return Change(notes=(f"known only at that point: {error.message.splitlines()[0]}",), complete=False)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from snowha.plan import estimate
 from snowha.plan.journal import Journal
 from snowha.plan.step import Step
-from snowha.plan.track import State, Track
+from snowha.plan.step_state import State, StepState
 
 
 class Remaining:
@@ -23,7 +23,7 @@ class Remaining:
         """A step was done: others may now be known by it."""
         self._took = {step: seconds for step, seconds in self._took.items() if seconds is not None}
 
-    def seconds(self, tracks: Mapping[str, Track]) -> float | None:
+    def seconds(self, tracks: Mapping[str, StepState]) -> float | None:
         """None if it is not known."""
         due = _due(tracks, self._owes)
         if due is None:
@@ -48,10 +48,10 @@ class Remaining:
         return step.proof is not None and self._journal.owes_proof(step.id)
 
 
-def _due(tracks: Mapping[str, Track], owes: Callable[[Step], bool]) -> list[Track] | None:
+def _due(tracks: Mapping[str, StepState], owes: Callable[[Step], bool]) -> list[StepState] | None:
     """The steps that are, or will be, carried out; None while that is not known of one. What waits for a step that is carried
     out, and could not be looked at before, is taken for due."""
-    due: dict[str, Track] = {}
+    due: dict[str, StepState] = {}
     for name, track in tracks.items():
         if track.state in (State.RUNNING, State.DUE):
             due[name] = track

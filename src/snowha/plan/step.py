@@ -26,7 +26,7 @@ class Reporter(Protocol):
         ...
 
     def wait(self, text: str) -> None:
-        """What is being waited for now, as a whole sentence. Only a real change brings it: a rehearsal ends here."""
+        """What is being waited for now, as a whole sentence. Only a real change brings it: a dry run ends here."""
         ...
 
     def progress(self, done: float, total: float, unit: str = "") -> None:
@@ -63,7 +63,7 @@ class Step:
     interrupts: tuple[str, ...] = ()
     """Servers that ``apply`` restarts or fences, and domains that it shuts down or moves: whoever runs there is ended."""
     describe: Callable[[], Change] | None = None
-    """What ``apply`` would change; changes nothing itself. None: it is found out by a rehearsal (migration/rehearse.py)."""
+    """What ``apply`` would change; changes nothing itself. None: it is found out by a dry run (migration/dry_run.py)."""
     server: str = ""
     """The server that it is about; empty if it is about none, or several. Its id ends with it."""
     domain: str = ""
@@ -91,7 +91,7 @@ class Step:
         return self.id.removesuffix(f".{self.server or self.domain}")
 
 
-class Unstoppable:
+class Shielded:
     """A Reporter for what must not be left half done (a domain is down): Cancelled waits for the next ordinary call."""
 
     def __init__(self, reporter: Reporter) -> None:

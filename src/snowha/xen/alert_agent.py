@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from importlib import resources
 
-from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
+from snowha.hosts.host import Host
 
 PATH = "/usr/lib/snow-ha/snow-alert"
 SENDMAIL = "/usr/sbin/sendmail"

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from snowha.errors import InputError, SnowError
-from snowha.hosts.api import Host
-from snowha.hosts.reading import read_only_script
+from snowha.hosts.host import Host
+from snowha.hosts.read_only import read_only_script
 from snowha.site import domain_config
 from snowha.site.model import Domain
 

@@ -6,8 +6,8 @@ together after a server was lost, leave dom0 so little that its own watchdogs ta
 
 from __future__ import annotations
 
-from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
+from snowha.hosts.host import Host
 from snowha.xen import xl
 
 UNIT = "snow-dom0-weight.service"

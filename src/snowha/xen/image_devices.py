@@ -7,8 +7,8 @@ A logical volume that a domain runs from is not looked into (lvm.conf(5), scan_l
 
 from __future__ import annotations
 
-from snowha.hosts.api import Host
 from snowha.hosts.files import read_text, write_file
+from snowha.hosts.host import Host
 
 PATH = "/etc/udev/rules.d/59-snow-ha.rules"
 """Before 60-persistent-storage.rules, which has them looked into and links them by what is in them."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snowha.errors import CommandError
-from snowha.hosts.api import Completed, Host
-from snowha.hosts.reading import read_only_script
+from snowha.hosts.host import Completed, Host
+from snowha.hosts.read_only import read_only_script
 from snowha.xen import server_program
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import resources
 
-from snowha.hosts.api import Host
 from snowha.hosts.files import make_dir, read_text, stat, write_file
-from snowha.hosts.reading import read_only_script
+from snowha.hosts.host import Host
+from snowha.hosts.read_only import read_only_script
 from snowha.site.disk_spec import OUR_SCRIPT
 from snowha.site.model import Disk
 

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 
 from snowha.errors import CommandError, SiteError
-from snowha.hosts.api import Host
 from snowha.hosts.files import remove_file, write_file
-from snowha.hosts.reading import read_only_script
+from snowha.hosts.host import Host
+from snowha.hosts.read_only import read_only_script
 from snowha.hosts.wait import wait_for
 from snowha.site.model import Domain
 

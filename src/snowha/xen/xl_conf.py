@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from snowha.hosts.api import Host
 from snowha.hosts.files import read_text
+from snowha.hosts.host import Host
 from snowha.site.model import Vif
 from snowha.site.names import check_bridge
 from snowha.site.xl_syntax import Atom, parse_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Administrator, wait_until
 
-from snowha.lab import site
+from snowha.lab import lifecycle
 from snowha.lab.layout import DOMAINS
 
 NAMES = {plan.name for plan in DOMAINS}
@@ -17,9 +17,9 @@ NAMES = {plan.name for plan in DOMAINS}
 def lose(server: str) -> None:
     """Its power and its cables: fenced, it gets power again, and would answer in the middle of the test. Its BMC has a cable of
     its own. `site.restore` plugs all of them in again."""
-    site.power(server, "off")
+    lifecycle.power(server, "off")
     for network in ("snow", "mgmt"):
-        site.cable(server, network, False)
+        lifecycle.cable(server, network, False)
 
 
 @pytest.mark.parametrize(("lost", "other"), [("snow01", "snow02"), ("snow02", "snow01")])

@@ -11,7 +11,7 @@ from conftest import Administrator, shell, wait_until
 from test_3_one_image import GIVEN, answers_since, at_once, holder_of, nothing_is_left, other
 from test_one_image import alive, every_lease_is_held
 
-from snowha.lab import client, layout, site
+from snowha.lab import client, layout, lifecycle
 
 SERVERS = ("snow01", "snow02")
 
@@ -112,7 +112,7 @@ def test_a_server_that_loses_its_power_half_way_leaves_one_domain(
     shell(here, f"crm_resource --move --resource=slurm01 --node={there}")
     until = _UNTIL.format(text=_SAID[phase]) if phase in _SAID else _SUSPENDED
     shell(here, until, timeout=300)
-    site.power(dies, "off")
+    lifecycle.power(dies, "off")
     lost = time.time()
     wait_until(
         lambda: alive("slurm01", stays) and answers_since("slurm01", lost),

@@ -8,7 +8,7 @@ from typing import Any
 
 from conftest import Administrator, shell, wait_until
 
-from snowha.lab import layout, site
+from snowha.lab import layout, lifecycle
 from snowha.site import definition
 
 
@@ -45,7 +45,7 @@ def test_a_stranger_sees_and_changes_the_site_through_any_server(cluster: Admini
 def test_the_first_server_is_gone_and_with_it_nothing_but_a_server(cluster: Administrator, tmp_path: Path) -> None:
     """In the night in which it counts, the one ha.toml would be on the machine that does not answer."""
     stranger = Stranger(tmp_path)
-    site.power("snow01", "off")
+    lifecycle.power("snow01", "off")
     wait_until(
         lambda: {"server-unclean", "server-out"} & codes(stranger.seen("snow02")).keys(),
         timeout=300,

@@ -8,7 +8,7 @@ from collections import Counter
 from conftest import Administrator, wait_until
 from test_2_migration import nothing_lost
 
-from snowha.lab import client, layout, machines, site
+from snowha.lab import client, layout, lifecycle, machines
 from snowha.lab.layout import DOMAINS
 
 
@@ -26,8 +26,8 @@ def qemu() -> int | None:
 def test_a_server_cut_off_from_everything_is_fenced_and_nothing_runs_twice(cluster: Administrator) -> None:
     """With the guide's configuration a network cut starts every domain a second time on the same image."""
     before = qemu()
-    site.cable("snow02", "snow", False)
-    site.cable("snow02", "mgmt", False)
+    lifecycle.cable("snow02", "snow", False)
+    lifecycle.cable("snow02", "mgmt", False)
     wait_until(lambda: qemu() != before, timeout=180, what="snow02 is fenced")
     fenced_at = time.time()
     wait_until(lambda: all_answer_since(fenced_at, times=10), timeout=600, what="every domain answers again")

@@ -6,7 +6,7 @@ from conftest import Administrator, on, wait_until
 from test_3_one_image import at_once
 from test_4_everyday import SERVERS, running_on
 
-from snowha.lab import site
+from snowha.lab import lifecycle
 from snowha.lab.layout import DOMAINS
 
 
@@ -46,7 +46,7 @@ def test_a_disarmed_cluster_fences_nobody_and_starts_nothing(cluster: Administra
     where = {plan.name: running_on(plan.name) for plan in DOMAINS}
     assert cluster.snow("disarm", "--yes").code == 0
     for network in ("snow", "mgmt"):
-        site.cable("snow02", network, False)
+        lifecycle.cable("snow02", network, False)
     wait_until(
         lambda: 'online="false"' in on("snow01", "crm_mon", "-1", "--output-as=xml"),
         timeout=120,
@@ -56,7 +56,7 @@ def test_a_disarmed_cluster_fences_nobody_and_starts_nothing(cluster: Administra
     refused = cluster.snow("arm")
     assert refused.code != 0
     for network in ("snow", "mgmt"):
-        site.cable("snow02", network, True)
+        lifecycle.cable("snow02", network, True)
     wait_until(
         lambda: on("snow01", "crm_mon", "-1", "--output-as=xml").count('online="true"') == 2,
         timeout=300,

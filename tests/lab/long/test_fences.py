@@ -11,7 +11,7 @@ from test_3_one_image import at_once
 from test_disasters import all_answer_since, qemu
 from test_one_image import all_run_on
 
-from snowha.lab import layout, machines, site
+from snowha.lab import layout, lifecycle, machines
 from snowha.lab.bmc_faults import Fault
 from snowha.lab.layout import SNOW02
 
@@ -28,7 +28,7 @@ def is_on() -> bool:
 def cut_off() -> None:
     """snow02 runs on, and nobody sees it."""
     for network in layout.NETWORKS:
-        site.cable("snow02", network.name, False)
+        lifecycle.cable("snow02", network.name, False)
 
 
 def told(cluster: Administrator) -> dict[str, str]:
@@ -57,7 +57,7 @@ def nothing_is_taken_over() -> None:
 
 def told_and_not_taken_over(cluster: Administrator, fault: Fault, break_it: Callable[[], None]) -> Clock:
     """Break snow02 while its BMC has ``fault``: it is told at once, and after a failed attempt how long and what to type."""
-    site.bmc("snow02", fault)
+    lifecycle.bmc("snow02", fault)
     clock = Clock(fault)
     break_it()
     clock.until(lambda: told(cluster), timeout=LOST_S, what="status says that snow02 is lost")
@@ -83,14 +83,14 @@ def recovered(clock: Clock, since: float, timeout: float = 900) -> None:
 def test_a_bmc_that_hangs_is_tried_again_until_it_answers(cluster: Administrator) -> None:
     """Without a person: it is heard as soon as it answers again."""
     clock = told_and_not_taken_over(cluster, "hang", cut_off)
-    site.bmc("snow02", "ok")
+    lifecycle.bmc("snow02", "ok")
     answers = time.time()
     recovered(clock, answers)
 
 
 def test_a_bmc_that_takes_20_seconds_for_each_answer_fences(cluster: Administrator) -> None:
     """ipmitool, as the agent runs it by default, gives up after 14."""
-    site.bmc("snow02", "slow")
+    lifecycle.bmc("snow02", "slow")
     clock = Clock("slow")
     before = qemu()
     lost = time.time()
@@ -108,14 +108,14 @@ def test_a_bmc_that_says_off_of_a_server_that_runs_is_not_believed(cluster: Admi
     clock = told_and_not_taken_over(cluster, "says-off", cut_off)
     assert qemu() == before, "its power was cut after all"
     # somebody goes there, sees that it runs, and pulls its plugs
-    site.power("snow02", "off")
+    lifecycle.power("snow02", "off")
     confirmed = confirm()
     recovered(clock, confirmed)
 
 
 def test_a_bmc_that_says_on_of_a_server_that_is_off_needs_a_person(cluster: Administrator) -> None:
-    clock = told_and_not_taken_over(cluster, "says-on", lambda: site.power("snow02", "off"))
-    site.power("snow02", "off")
+    clock = told_and_not_taken_over(cluster, "says-on", lambda: lifecycle.power("snow02", "off"))
+    lifecycle.power("snow02", "off")
     confirmed = confirm()
     recovered(clock, confirmed)
 
@@ -130,7 +130,7 @@ def test_a_bmc_that_is_dead_together_with_its_server_needs_a_person(cluster: Adm
 def test_power_that_comes_back_to_both_needs_nobody(cluster: Administrator) -> None:
     """However often fencing has failed, it is tried again: within the recheck interval, when Pacemaker has given up."""
     clock = told_and_not_taken_over(cluster, "dead", lambda: None)
-    site.bmc("snow02", "ok")
+    lifecycle.bmc("snow02", "ok")
     powered = time.time()
     recovered(clock, powered)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from conftest import Administrator, shell, wait_until
 
+from snowha.checks.catalogue import ENTRIES
 from snowha.hosts.local import LocalHost
-from snowha.lab import first_boot, layout, site
+from snowha.lab import first_boot, layout, lifecycle
 from snowha.lab.layout import DOMAINS, SNOW01, SNOW02
-from snowha.migration.checks.catalogue import ENTRIES
 
 CONF = "/etc/snow.conf"
 CONFIGS = "/etc/domains"
@@ -45,7 +45,7 @@ PASSING = {
     "fencing-failed",
 }
 """What a cluster is not for as long as a look takes, or what would break it for good. Made from crm_mon's answers in
-tests/unit/operations/broken_clusters.py."""
+tests/unit/support/broken_clusters.py."""
 
 TESTS = Path(__file__).parents[2]
 
@@ -63,7 +63,7 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(
         ("cd-elsewhere", "disk-unmovable", "holes", "image-name", "saved", "sector-size"),
-        "unit/migration/checks/test_check_rules.py",
+        "unit/checks/test_check_rules.py",
     ),
 }
 """What takes a test of its own, and where that is; or a disk or a storage that the lab does not have."""
@@ -180,9 +180,9 @@ def of_snow02() -> list[Break]:
         Break(
             "link-down",
             "snow02",
-            lambda: site.cable("snow02", "mgmt", False),
+            lambda: lifecycle.cable("snow02", "mgmt", False),
             lambda: (
-                site.cable("snow02", "mgmt", True),
+                lifecycle.cable("snow02", "mgmt", True),
                 wait_until(
                     lambda: shell("snow02", f"ping -c 1 -W 1 {SNOW01.management_address} || true").count(" 0% packet"),
                     timeout=60,
@@ -392,7 +392,7 @@ def test_what_can_be_wrong_in_ha_toml_and_with_bmcs(fresh: Administrator, tmp_pa
     PROVOKED.add("not-nfs")
     assert found(fresh) == before
 
-    site.power("snow02", "off")
+    lifecycle.power("snow02", "off")
     with edited_ha_toml(fresh, *exchanged):
         seen = found(fresh)
     assert {"unreachable", "bmc-off"} <= set(seen), seen

@@ -13,7 +13,7 @@ import pytest
 from conftest import CLUSTER, Administrator, on
 from test_2_migration import nothing_lost
 
-from snowha.lab import layout, site
+from snowha.lab import layout, lifecycle
 
 SEED = 2026
 INTO_S = ((0.0, 2.0), (2.0, 40.0), (0.0, 5.0), (0.0, 5.0))
@@ -73,10 +73,10 @@ def killed(administrator: Administrator, already: Counter[str], chance: random.R
 @pytest.mark.timeout(7200)
 def test_killed_in_every_step_it_ends_as_if_it_had_not_been(cluster: Administrator, fresh: Administrator) -> None:
     """What would be lost: a site half way, in a state that nobody has ever seen."""
-    site.restore(CLUSTER)
+    lifecycle.restore(CLUSTER)
     expected = {host: end_state(host) for host in ("snow01", "snow02")}
     wanted = configuration()
-    site.restore(layout.PREPARED)
+    lifecycle.restore(layout.PREPARED)
 
     chance = random.Random(SEED)
     already: Counter[str] = Counter()

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from snowha.errors import InputError, SiteError
 from snowha.site.snow_conf import parse
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "unit" / room) for room in ("", "site", "migration")]
+sys.path[:0] = [str(Path(__file__).parents[2] / "unit" / room) for room in ("", "site", "support")]
 machine, test_interfaces, test_site_snow_conf, test_xl_library = map(
     import_module, ("machine", "test_interfaces", "test_site_snow_conf", "test_xl_library")
 )

@@ -63,7 +63,7 @@ def test_apply_moves_a_domain_with_large_volumes_while_it_runs(fresh: Administra
     nothing_lost("slurm01")
     log = json.loads(fresh.snow("ha", "log", "--json").output)
     commands = [command["text"] for command in log[-1]["commands"]]
-    assert any("freshen" in command for command in commands)
+    assert any("incremental" in command for command in commands)
 
 
 def test_a_domain_with_the_time_limit_it_cannot_keep_is_left_alone(fresh: Administrator) -> None:

@@ -11,7 +11,7 @@ from test_3_one_image import at_once
 from test_4_everyday import SERVERS, running_on
 from test_disasters import all_answer_since
 
-from snowha.lab import layout, site
+from snowha.lab import layout, lifecycle
 from snowha.lab.layout import DOMAINS
 
 NOTE = "/var/tmp/snow-alerts"
@@ -55,8 +55,8 @@ def test_the_site_is_stopped_and_started_with_nothing_lost(cluster: Administrato
 def test_after_a_power_cut_of_all_servers_one_word_brings_everything_back(cluster: Administrator) -> None:
     """One server gets its power by hand, the other one through its BMC. The storage kept its own."""
     for server in SERVERS:
-        site.power(server, "off")
-    site.power("snow01", "on")
+        lifecycle.power(server, "off")
+    lifecycle.power("snow01", "on")
     wait_until(lambda: answers("snow01"), timeout=900, what="snow01 answers")
     began = time.time()
     ended = cluster.snow("start", "site")
@@ -78,7 +78,7 @@ def test_somebody_is_told_of_a_lost_server_and_of_its_fence(cluster: Administrat
     ended = cluster.snow("ha", "apply", "--yes")
     assert ended.code == 0, ended.output
     for network in layout.NETWORKS:
-        site.cable("snow02", network.name, False)
+        lifecycle.cable("snow02", network.name, False)
     wait_until(
         lambda: "SNOW_ALERT=snow02 was fenced" in shell("snow01", f"cat {NOTE}", check=False),
         timeout=900,
@@ -88,7 +88,7 @@ def test_somebody_is_told_of_a_lost_server_and_of_its_fence(cluster: Administrat
     assert "SNOW_ALERT=snow02 is lost" in said and "CRM_alert_kind=fencing" in said
     assert "password" not in said.lower() and "PCMK_" not in said
     for network in layout.NETWORKS:
-        site.cable("snow02", network.name, True)
+        lifecycle.cable("snow02", network.name, True)
     wait_until(lambda: answers("snow02"), timeout=900, what="snow02 answers")
     ended = cluster.snow("start", "site")
     assert ended.code == 0, ended.output

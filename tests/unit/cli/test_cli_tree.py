@@ -18,7 +18,18 @@ from snowha.errors import InputError, SiteError
 from snowha.lab import requirements
 
 MANUAL = Path(__file__).parents[3] / "docs" / "man" / "snow.1"
-NOT_FOR_HELP = ("snowha.lab", "snowha.migration", "snowha.plan", "snowha.hosts", "snowha.site") + (
+NOT_FOR_HELP = (
+    "snowha.lab",
+    "snowha.operations",
+    "snowha.migration",
+    "snowha.provision",
+    "snowha.disks",
+    "snowha.checks",
+    "snowha.live",
+    "snowha.health",
+    "snowha.plan",
+    "snowha.hosts",
+    "snowha.site",
     "lxml",
     "rich",
     "ClusterShell",

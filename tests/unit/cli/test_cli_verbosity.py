@@ -19,7 +19,7 @@ import pytest
 from snowha.cli import logs, tree, verbosity
 from snowha.cli.progress import display
 from snowha.errors import InputError, SiteError
-from snowha.hosts import files, hidden
+from snowha.hosts import files, redaction
 from snowha.hosts.batch import run_all
 from snowha.hosts.local import LocalHost
 from snowha.plan import events
@@ -37,7 +37,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[verbosity.Chosen]:
     """The options of this process, as they were afterwards."""
     made = verbosity.Chosen()
     monkeypatch.setattr(verbosity, "chosen", made)
-    monkeypatch.setattr(hidden, "known", set())
+    monkeypatch.setattr(redaction, "known", set())
     logger = logging.getLogger("snowha")
     before, level = list(logger.handlers), logger.level
     yield made
@@ -148,7 +148,7 @@ def test_options_that_cannot_be_followed_are_said_first(tmp_path: Path, line: st
 
 def test_no_secret_is_shown_or_written(tmp_path: Path, chosen: verbosity.Chosen) -> None:
     """A log is sent to somebody who is asked for help."""
-    assert hidden.hide(SECRET) == SECRET
+    assert redaction.hide(SECRET) == SECRET
     shown = io.StringIO()
     logs.commands_to(shown)
     logs.everything_to(tmp_path / "log")
@@ -163,7 +163,7 @@ def test_no_secret_is_shown_or_written(tmp_path: Path, chosen: verbosity.Chosen)
         assert f"snow01$ write {tmp_path}/secret" in written
         assert "snow01$ cat\n" in written
         assert "true one; sh -c 'exit 0' sh" in written
-    assert hidden.HIDDEN in text
+    assert redaction.HIDDEN in text
 
 
 def test_of_a_script_one_line_is_shown_and_all_of_it_written(tmp_path: Path, chosen: verbosity.Chosen) -> None:

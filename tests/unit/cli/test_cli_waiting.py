@@ -14,7 +14,7 @@ import pytest
 
 from snowha.cli import verbosity, waiting
 from snowha.cli.waiting import text
-from snowha.hosts.waiting import Wait
+from snowha.hosts.current_waits import Wait
 from snowha.site.ha_toml import HaFile, render
 from snowha.site.model import FenceDevice, Paths, Server
 

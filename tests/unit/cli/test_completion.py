@@ -88,7 +88,7 @@ def test_names_of_domains_are_offered_and_a_file_that_cannot_be_read_offers_none
     (tmp_path / "broken.toml").write_text("[")
     monkeypatch.chdir(tmp_path)
     asked: list[str] = []
-    monkeypatch.setattr("snowha.migration.definition.fetch", lambda server, config: asked.append(server))
+    monkeypatch.setattr("snowha.live.definition.fetch", lambda server, config: asked.append(server))
     *before, typed = words.split()
     found = ShellComplete(snow, {}, "snow", "_SNOW_COMPLETE").get_completions(before, typed)
     assert [one.value for one in found] == offered

@@ -8,7 +8,7 @@ import pytest
 from cluster_sites import composed, domain, fresh_cib, options, site
 from lxml import etree
 
-from snowha.cluster import cib, cib_live
+from snowha.cluster import cib, cib_merge
 from snowha.errors import InputError, SiteError
 from snowha.site.model import Alerts, Site
 from snowha.xen import alert_agent
@@ -285,7 +285,7 @@ def ids(text: bytes) -> list[str]:
 def deleted(text: bytes) -> bytes:
     """What `crm_attribute --name=maintenance-mode --delete --set-name=snow-take-over` leaves: the pair is gone, the set stays."""
     root = etree.fromstring(text)
-    for pair in root.iterfind(f".//*[@id='{cib_live.TAKE_OVER}']/nvpair"):
+    for pair in root.iterfind(f".//*[@id='{cib_merge.TAKE_OVER}']/nvpair"):
         pair.getparent().remove(pair)  # type: ignore[union-attr]
     return etree.tostring(root)
 
@@ -293,23 +293,23 @@ def deleted(text: bytes) -> bytes:
 def test_a_domain_with_another_agent_is_seen_before_it_is_replaced() -> None:
     """To Pacemaker another agent is another resource: it would stop every domain of the site, and start it again."""
     assert b'provider="heartbeat" type="Xen"' in STOCK
-    assert cib_live.changes_agent(STOCK, composed(site())) == ["deploy01", "proxy01", "slurm01", "slurm02"]
-    assert cib_live.changes_agent(OUR_CIB, composed(site())) == []
-    assert cib_live.changes_agent(fresh_cib(site()), composed(site())) == []
+    assert cib_merge.changes_agent(STOCK, composed(site())) == ["deploy01", "proxy01", "slurm01", "slurm02"]
+    assert cib_merge.changes_agent(OUR_CIB, composed(site())) == []
+    assert cib_merge.changes_agent(fresh_cib(site()), composed(site())) == []
 
 
 def test_what_is_not_ours_is_not_taken_over() -> None:
     """Pacemaker would be told to leave everything alone for a resource that is not touched."""
-    theirs = STOCK.replace(cib_live.MARK.encode(), b"of somebody else")
-    assert cib_live.changes_agent(theirs, composed(site())) == []
+    theirs = STOCK.replace(cib_merge.MARK.encode(), b"of somebody else")
+    assert cib_merge.changes_agent(theirs, composed(site())) == []
 
 
 def test_everything_is_left_alone_while_agents_are_replaced_and_only_then() -> None:
     merged = cib.merge(STOCK, composed(site()))
-    suspended = cib_live.suspended(merged)
-    assert values(suspended, f".//*[@id='{cib_live.TAKE_OVER}']") == {"maintenance-mode": "true"}
-    assert (cib_live.is_suspended(merged), cib_live.is_suspended(suspended)) == (False, True)
-    assert not cib_live.is_suspended(deleted(suspended))
+    suspended = cib_merge.suspended(merged)
+    assert values(suspended, f".//*[@id='{cib_merge.TAKE_OVER}']") == {"maintenance-mode": "true"}
+    assert (cib_merge.is_suspended(merged), cib_merge.is_suspended(suspended)) == (False, True)
+    assert not cib_merge.is_suspended(deleted(suspended))
     assert cib.differs(suspended, composed(site())) == cib.differs(merged, composed(site())) == ()
     assert len(ids(suspended)) == len(set(ids(suspended)))
 
@@ -320,25 +320,25 @@ def test_ours_is_the_maintenance_that_counts() -> None:
     merged = cib.merge(STOCK.decode().replace("</cluster_property_set>", before, 1).encode(), composed(site()))
     scores = {
         element.get("id"): int(element.get("score", "0"))
-        for element in etree.fromstring(cib_live.suspended(merged)).iterfind("configuration/crm_config/*")
+        for element in etree.fromstring(cib_merge.suspended(merged)).iterfind("configuration/crm_config/*")
     }
-    assert max(scores, key=lambda name: scores[name]) == cib_live.TAKE_OVER
+    assert max(scores, key=lambda name: scores[name]) == cib_merge.TAKE_OVER
 
 
 def test_a_maintenance_of_an_administrator_is_not_ours_to_end() -> None:
     """He set it to work on a server; a second run of ours would take it away, and Pacemaker act."""
     pair = '<nvpair id="b-m" name="maintenance-mode" value="true"/></cluster_property_set>'
     his = OUR_CIB.decode().replace("</cluster_property_set>", pair, 1).encode()
-    assert not cib_live.is_suspended(his)
+    assert not cib_merge.is_suspended(his)
 
 
 def test_agents_can_be_replaced_a_second_time() -> None:
     """Forth, back with `snow ha undo`, and forth: crm_attribute leaves an empty set, and two of one id are no valid CIB."""
-    once = deleted(cib_live.suspended(cib.merge(STOCK, composed(site()))))
-    again = cib_live.suspended(cib.merge(once, composed(site())))
-    assert cib_live.is_suspended(again)
+    once = deleted(cib_merge.suspended(cib.merge(STOCK, composed(site()))))
+    again = cib_merge.suspended(cib.merge(once, composed(site())))
+    assert cib_merge.is_suspended(again)
     assert len(ids(again)) == len(set(ids(again)))
-    assert ids(cib_live.suspended(again)) == ids(again)
+    assert ids(cib_merge.suspended(again)) == ids(again)
 
 
 # alerts

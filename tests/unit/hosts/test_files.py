@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from snowha.errors import CommandError, InputError
 from snowha.hosts import files
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
 
 HOST = LocalHost("snow01")

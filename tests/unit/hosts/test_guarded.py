@@ -16,11 +16,11 @@ import pytest
 
 from snowha.errors import CommandError, LostLockError
 from snowha.hosts import guarded as module
-from snowha.hosts.api import Completed
 from snowha.hosts.files import read_text, write_file
 from snowha.hosts.guard import ACTING, REFUSED, Refusal, given, refusal_of
 from snowha.hosts.guard import guarded as words_of
 from snowha.hosts.guarded import Guard, GuardedHost
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
 from snowha.hosts.recording import Command, RecordingHost
 
@@ -52,7 +52,7 @@ class Local(LocalHost):
 
 @contextmanager
 def held(path: Path, token: str, owner: str = ADA) -> Iterator[None]:
-    """Somebody holds the lock, as plan/turn.py does."""
+    """Somebody holds the lock, as plan/lock.py does."""
     with subprocess.Popen(
         ["flock", str(path), "sh", "-c", "echo held; read line"],
         stdin=subprocess.PIPE,

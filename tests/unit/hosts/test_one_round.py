@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from snowha.errors import CommandError, UnreachableError
-from snowha.hosts.api import Completed
 from snowha.hosts.files import read_folder
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
 from snowha.hosts.one_round import ask, words_of
-from snowha.hosts.reading import only_looks
+from snowha.hosts.read_only import is_read_only
 
 
 class Counted(LocalHost):
@@ -74,12 +74,12 @@ def test_a_server_that_does_not_answer_is_that() -> None:
 
 def test_a_command_with_a_limit_is_known_to_only_look_as_without() -> None:
     """A status would need the lock of the site, and wait for the run that it is to tell of."""
-    assert only_looks(["timeout", "-k", "2", "20", "xl", "list"])
-    assert not only_looks(["timeout", "-k", "2", "20", "xl", "destroy", "x"])
+    assert is_read_only(["timeout", "-k", "2", "20", "xl", "list"])
+    assert not is_read_only(["timeout", "-k", "2", "20", "xl", "destroy", "x"])
     host = Counted()
     ask(host, [["cat", "/proc/version"]], [], limit=20, timeout=30)
     ((argv, text),) = host.asked
-    assert "timeout -k 2 20 cat" in text and only_looks(argv, text)
+    assert "timeout -k 2 20 cat" in text and is_read_only(argv, text)
 
 
 def test_the_command_of_a_question_is_the_one_that_is_run_later() -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from snowha.errors import CommandError, UnreachableError
 from snowha.hosts import files
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
-from snowha.hosts.many import each
-from snowha.hosts.reading import only_looks
+from snowha.hosts.parallel import each
+from snowha.hosts.read_only import is_read_only
 from snowha.hosts.recording import Command, RecordingHost, text_of
+from snowha.plan.command_log import CommandLog, on_behalf_of
 from snowha.plan.journal import Journal
-from snowha.plan.record import Recorder, on_behalf_of
 
 
 class Local(LocalHost):
@@ -48,7 +48,7 @@ class Gone(Local):
 )
 def test_what_only_looks(line: str) -> None:
     """The log would be full of questions."""
-    assert only_looks(shlex.split(line))
+    assert is_read_only(shlex.split(line))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_what_only_looks(line: str) -> None:
     ],
 )
 def test_what_may_change_something(line: str) -> None:
-    """It would be done without being in the log, or be done in a rehearsal."""
-    assert not only_looks(shlex.split(line))
+    """It would be done without being in the log, or be done in a dry run."""
+    assert not is_read_only(shlex.split(line))
 
 
 def batch(*lines: str) -> str:
@@ -89,11 +89,11 @@ def batch(*lines: str) -> str:
 def test_many_commands_in_one_go_are_judged_one_by_one() -> None:
     """A look would fill the log and be left out of a plan, or a change be hidden among looks."""
     script = "sh -c 'cat /a\ncat /b; reboot'"
-    assert only_looks(["sh"], batch("xl list", "crm_mon -1"))
-    assert not only_looks(["sh"], batch("xl list", "xl shutdown deploy01"))
-    assert not only_looks(["sh"], batch("xl list", script))
-    assert not only_looks(["sh"], "reboot\n")
-    assert not only_looks(["sh"], batch("xl list") + "reboot\n")
+    assert is_read_only(["sh"], batch("xl list", "crm_mon -1"))
+    assert not is_read_only(["sh"], batch("xl list", "xl shutdown deploy01"))
+    assert not is_read_only(["sh"], batch("xl list", script))
+    assert not is_read_only(["sh"], "reboot\n")
+    assert not is_read_only(["sh"], batch("xl list") + "reboot\n")
     assert text_of(["sh"], batch("xl list", "xl shutdown deploy01", script)) == f"xl shutdown deploy01; {script}"
 
 
@@ -132,7 +132,7 @@ def test_what_failed_and_what_never_came_back_are_told_too() -> None:
 
 def test_commands_are_noted_under_their_step_also_when_many_servers_are_asked(tmp_path: Path) -> None:
     """Nobody could say which step has done it."""
-    recorder = Recorder()
+    recorder = CommandLog()
     recorder.hide(["Adm;n$"])
     hosts = [RecordingHost(Local(name), recorder) for name in ("snow01", "snow02")]
     with Journal(tmp_path / "j.sqlite") as journal:

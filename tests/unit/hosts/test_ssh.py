@@ -25,8 +25,8 @@ from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts import files
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.ssh import SshHost, runtime_folder
-from snowha.hosts.trouble import ConnectionLostError, explain
-from snowha.plan.turn import taken
+from snowha.hosts.ssh_errors import ConnectionLostError, explain
+from snowha.plan.lock import site_lock
 from snowha.site.model import Ssh
 
 needs_sshd = pytest.mark.needs("sshd")
@@ -410,13 +410,13 @@ import sys, threading
 from snowha.errors import SnowError
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.ssh import SshHost
-from snowha.plan.turn import taken
+from snowha.plan.lock import site_lock
 from snowha.site.model import Ssh
 
 config, user, lock, file = sys.argv[1:]
 def host(): return SshHost("snow02", "snow02.test", Ssh(user=user, config=config))
 guard = Guard({"snow02": host()}, path=lock)
-with taken(guard, print, beat_s=0.2, patience_s=30):
+with site_lock(guard, print, beat_s=0.2, patience_s=30):
     server = GuardedHost(host(), guard)
     server.run(["touch", file + ".before"])
     def heard(line):
@@ -446,12 +446,12 @@ def test_a_run_that_stood_still_while_another_one_took_over_does_nothing_more(ss
 
         host = SshHost("snow02", "snow02.test", sshd.config("second_config"))
         guard = Guard({"snow02": host}, path=str(lock))
-        with pytest.raises(SiteError) as refused, taken(guard, print, beat_s=0.2, patience_s=0.1):
+        with pytest.raises(SiteError) as refused, site_lock(guard, print, beat_s=0.2, patience_s=0.1):
             pytest.fail("the first one holds it: its connection lives")
         command = re.search(r"pkill -f \S+", refused.value.remedy)
         assert command is not None
         subprocess.run(shlex.split(command[0]), check=True)
-        with taken(guard, print, copies="sh -c echo copying", beat_s=0.2, patience_s=30):
+        with site_lock(guard, print, copies="sh -c echo copying", beat_s=0.2, patience_s=30):
             GuardedHost(host, guard).run(["touch", f"{file}.second"])
         host.reset()
 
@@ -466,7 +466,7 @@ def test_over_ssh_a_guarded_command_ends_as_it_would_without(host: SshHost, tmp_
     """A step would take a failure for another one, or a command that was given up would go on for ever."""
     guard = Guard({"snow02": host}, path=str(tmp_path / "lock"))
     pid = tmp_path / "pid"
-    with taken(guard, print, beat_s=0.2, patience_s=30):
+    with site_lock(guard, print, beat_s=0.2, patience_s=30):
         ours = GuardedHost(host, guard)
         for script in ("echo out; echo err >&2; exit 3", "exit 255", "exit 94", "kill -TERM $$", "kill -KILL $$"):
             with_it, without = (one.run(["sh", "-c", script], check=False) for one in (ours, host))

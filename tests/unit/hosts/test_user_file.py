@@ -16,9 +16,9 @@ import pytest
 from snowha.errors import InputError
 from snowha.hosts import user_file
 from snowha.hosts.ssh import SshHost
-from snowha.migration import load
-from snowha.migration.bmc_passwords import read_secret
-from snowha.plan import saved
+from snowha.live import connect
+from snowha.live.bmc_passwords import read_secret
+from snowha.plan import saved_plan
 from snowha.site.model import Ssh
 
 
@@ -46,13 +46,13 @@ def test_what_is_no_text_of_a_sane_size_is_one_message(
     path = tmp_path / "ha.toml"
     make(path)
     with pytest.raises(InputError) as caught:
-        load.read(path)
+        connect.read(path)
     assert said in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_a_path_that_no_kernel_takes_is_one_message() -> None:
     with pytest.raises(InputError, match="too long"):
-        load.read(Path("a" * 5000))
+        connect.read(Path("a" * 5000))
 
 
 @pytest.mark.parametrize("kind", ["plan", "secret", "ssh"])
@@ -63,7 +63,7 @@ def test_nothing_waits_for_a_fifo(tmp_path: Path, kind: str) -> None:
     path = str(tmp_path / "s/fifo")
     with pytest.raises(InputError, match="a FIFO"):
         if kind == "plan":
-            saved.read(Path(path))
+            saved_plan.read(Path(path))
         elif kind == "secret":
             read_secret("s/fifo", base=tmp_path)
         else:

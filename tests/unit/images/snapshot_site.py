@@ -9,8 +9,8 @@ from typing import Any
 from image_files import silent
 from snapshot_store import store
 
-from snowha.images.engine import copy
-from snowha.images.freshen import freshen
+from snowha.images.full_copy import copy
+from snowha.images.incremental import copy_changes
 from snowha.images.job import Options
 
 
@@ -38,7 +38,7 @@ class Site:
         return copy(str(self.snapshot), str(self.image), silent, Options(point=point))
 
     def last(self, base: str = "one", **more: Any) -> dict[str, Any]:
-        return freshen(str(self.origin), str(self.cow), str(self.image), silent, base=base, **more)
+        return copy_changes(str(self.origin), str(self.cow), str(self.image), silent, base=base, **more)
 
     def names(self) -> set[str]:
         return {path.name for path in self.image.parent.iterdir() if path.name.startswith("image")}

@@ -1,4 +1,5 @@
-"""dm-snapshot's persistent exception store as the kernel writes it: the other side of what ``snowha.images.cow`` reads.
+"""dm-snapshot's persistent exception store as the kernel writes it: the other side of what ``snowha.images.exception_store``
+reads.
 
 Written from drivers/md/dm-snap-persistent.c alone: persistent_prepare_exception, skip_metadata, write_header, area_location.
 """

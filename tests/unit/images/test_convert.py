@@ -14,10 +14,10 @@ import pytest
 from image_files import MIB, silent
 from lease_program import LeaseProgram
 
-from snowha.images import convert, qemu_img, travel
-from snowha.images.check import verify
-from snowha.images.commands import main
+from snowha.images import bundle, convert, qemu_img
+from snowha.images.cli import main
 from snowha.images.errors import BusyError, SourceError, SpaceError, TargetError, VerifyError
+from snowha.images.verify import verify
 
 pytestmark = pytest.mark.needs("qemu-img")
 CONTENT = random.Random(3).randbytes(3 * MIB) + bytes(2 * MIB) + random.Random(4).randbytes(MIB) + bytes(MIB)
@@ -267,7 +267,7 @@ def test_the_verb_under_the_images_lease(
 ) -> None:
     """As it travels to the server. With the lease no server attaches the image, and QEMU's own locks do not get in its way."""
     program = tmp_path / "images.pyz"
-    program.write_bytes(travel.pack())
+    program.write_bytes(bundle.pack())
     folder = tmp_path / "site"
     folder.mkdir()
     image = folder / "image"

@@ -15,9 +15,9 @@ from loop_devices import attached
 from snapshot_site import Site
 
 from snowha.images import device_writes
-from snowha.images.engine import copy
 from snowha.images.errors import SourceError
-from snowha.images.freshen import freshen
+from snowha.images.full_copy import copy
+from snowha.images.incremental import copy_changes
 
 SIZE = 24 * MIB
 FAR = 17 * MIB
@@ -154,7 +154,7 @@ def test_the_last_round_notices_it_too(tree: Path, tmp_path: Path) -> None:
     with attached(site.origin) as device:
         write = when_planned(lambda: write_past_caches(device))
         with pytest.raises(SourceError, match="written while it was copied"):
-            freshen(str(device), str(site.cow), str(site.image), write, base="one")
+            copy_changes(str(device), str(site.cow), str(site.image), write, base="one")
 
 
 def test_a_device_whose_writes_are_not_counted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from image_files import MIB, make_image, tool
 
 from snowha.images import ext
+from snowha.images.filesystem import READ_OVER, NotTrusted
 from snowha.images.ranges import Range, aligned, intersect, merge, total
-from snowha.images.used import READ_OVER, NotTrusted
 
 KINDS: dict[str, tuple[int, list[str]]] = {
     "ext2": (24 * MIB, ["-t", "ext2"]),

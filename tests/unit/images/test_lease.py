@@ -15,10 +15,10 @@ from image_files import MIB, make_image, noise, silent
 from lease_program import LeaseProgram
 from snapshot_site import Site
 
-from snowha.images.check import verify
-from snowha.images.commands import main
+from snowha.disks import engine_driver
+from snowha.images.cli import main
 from snowha.images.opening import open_undelegated
-from snowha.migration import image_engine
+from snowha.images.verify import verify
 from snowha.xen import server_program
 
 
@@ -118,7 +118,7 @@ def test_a_look_takes_no_lease(lease_program: LeaseProgram, tree: Path, tmp_path
     site.bulk()
     site.see_changes()
     nothing = str(tmp_path / "no-such-program")
-    words = ["freshen", str(site.origin), str(site.cow), str(site.image), "--base", "one", "--lease", nothing]
+    words = ["incremental", str(site.origin), str(site.cow), str(site.image), "--base", "one", "--lease", nothing]
     assert main([*words, "--preview"]) == 0
     assert main(words) == 4
     assert not Path(f"{site.image}.lease").exists()
@@ -186,8 +186,8 @@ def test_without_the_program_nothing_is_written(
 
 def test_what_writes_or_reads_back_an_image_is_told_to_lease_it() -> None:
     """A verb without the word would write without a lease; one that has no such word would be refused by the engine."""
-    verbs = [["copy", "a", "b"], ["freshen", "a", "s", "b"], ["verify", "b"], ["map", "a"], ["wait", "w"]]
-    words = " ".join(image_engine.argv(verbs)).split(" + ")
+    verbs = [["copy", "a", "b"], ["incremental", "a", "s", "b"], ["verify", "b"], ["map", "a"], ["wait", "w"]]
+    words = " ".join(engine_driver.argv(verbs)).split(" + ")
     lease = f"--lease {server_program.PATH} --json"
     assert [verb.endswith(lease) for verb in words] == [True, True, True, False, False]
 

@@ -26,10 +26,10 @@ from image_files import ENVIRONMENT, MIB, tool
 
 from snowha.hosts.wait import wait_for
 from snowha.images import xfs
+from snowha.images.copy_plan import plan_copy
+from snowha.images.filesystem import NotTrusted, Read
 from snowha.images.ranges import Range, intersect, merge, total
 from snowha.images.storage import Storage
-from snowha.images.survey import survey
-from snowha.images.used import NotTrusted, Read
 from snowha.images.xfs_superblock import parse_super
 
 SECTOR = 512
@@ -167,14 +167,14 @@ def test_what_mkfs_makes_is_trusted(kind: str, tmp_path: Path) -> None:
     """Else every block of a large disk is copied."""
     path = make(tmp_path / "image", KINDS[kind])
     with Storage(str(path)) as source:
-        plan = survey(source)
+        plan = plan_copy(source)
     assert (plan.kind, plan.method) == ("xfs", "xfs used blocks")
 
 
 def test_one_without_checksums_is_read_whole(tmp_path: Path) -> None:
     path = make(tmp_path / "image", ["-m", "crc=0,finobt=0,reflink=0,bigtime=0,inobtcount=0"])
     with Storage(str(path)) as source:
-        plan = survey(source)
+        plan = plan_copy(source)
     assert plan.method == "every block" and "version 4" in plan.reason
 
 
@@ -223,11 +223,11 @@ def test_a_kernels_own_is_copied_without_its_deleted_files(kind: str, tmp_path: 
         file.unlink()
     tool("sync", "-f", mount_point)
     with Storage(str(path)) as source:
-        assert "not unmounted" in survey(source).reason
+        assert "not unmounted" in plan_copy(source).reason
     kept = extents([file for file in files if file not in deleted])
     unmount(mount_point, path)
     with Storage(str(path)) as source:
-        plan = survey(source)
+        plan = plan_copy(source)
     assert plan.kind == "xfs", plan.reason
     assert kept and intersect(kept, plan.ranges) == kept
     copy = tmp_path / "copy"

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from snowha.cli.tree import snow
 from snowha.errors import InputError, SiteError
-from snowha.lab import demo, demo_folder, machines, network, requirements, site
+from snowha.lab import demo, demo_folder, lifecycle, machines, network, requirements
 
 
 @pytest.fixture(autouse=True)
@@ -22,18 +22,18 @@ def nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(requirements, "may_begin", lambda: None)
-    monkeypatch.setattr(site, "facts", lambda paths: site.Facts("trixie", "tcg", ""))
+    monkeypatch.setattr(lifecycle, "facts", lambda paths: lifecycle.Facts("trixie", "tcg", ""))
     monkeypatch.setattr(network, "processes", list)
     monkeypatch.setattr(machines, "snapshots", lambda machine, paths: ["prepared"])
     for place, name in (
-        (site, "_clear"),
-        (site, "_stop_daemon"),
+        (lifecycle, "_clear"),
+        (lifecycle, "_stop_daemon"),
         (network, "cable"),
         (machines, "save"),
         (machines, "restore"),
         (machines, "stop"),
         (machines, "start"),
-        (site, "_set_fault"),
+        (lifecycle, "_set_fault"),
         (demo, "run"),
     ):
         monkeypatch.setattr(place, name, touched)

@@ -11,19 +11,21 @@ import pytest
 from click.testing import CliRunner, Result
 from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, ha_toml_of, rendered, single_server
 
+from snowha.checks import evaluate, gather
 from snowha.cli.tree import ha, images
+from snowha.disks import image_verbs
 from snowha.errors import InputError, SnowError
-from snowha.hosts.api import Host
+from snowha.hosts.caching import CachingHost
 from snowha.hosts.guarded import Guard
+from snowha.hosts.host import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.recording import Command, RecordingHost
-from snowha.hosts.remember import RememberingHost
-from snowha.migration import image_verbs, left_down, load, preflight
-from snowha.migration.checks import judge, look
-from snowha.migration.ground import Ground
+from snowha.live import connect, left_down
+from snowha.live.context import SiteContext
+from snowha.migration import preflight
 from snowha.plan.journal import Journal
+from snowha.plan.lock import site_lock
 from snowha.plan.step import Reporter
-from snowha.plan.turn import taken
 from snowha.site.ha_file import HaFile
 from snowha.site.rules import Finding
 
@@ -32,7 +34,7 @@ class Door:
     """A site, and somebody at a terminal."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ground, self.world, self.hosts = single_server()
+        self.context, self.world, self.hosts = single_server()
         self.hosts[0].installed = True
         self.folder = folder
         self.read = 0
@@ -40,17 +42,17 @@ class Door:
         self.findings: tuple[Finding, ...] = ()
         self.shared: tuple[Finding, ...] = ()
         """What two domains must not share."""
-        (folder / "ha.toml").write_text(rendered(self.ground.site))
+        (folder / "ha.toml").write_text(rendered(self.context.site))
         monkeypatch.chdir(folder)
         self.monkeypatch = monkeypatch
         self.machine("here")
-        monkeypatch.setattr(load, "load", self._load)
+        monkeypatch.setattr(connect, "load", self._load)
         self.lock = str(folder / "lock")
-        monkeypatch.setattr(load, "turn", self._turn)
-        monkeypatch.setattr(load, "read", self._read)
-        monkeypatch.setattr(load, "connect", self.reach)
-        monkeypatch.setattr(load, "passwords", lambda ground, file, **_: {host.name: SECRET for host in self.hosts})
-        monkeypatch.setattr(preflight, "check", lambda ground, passwords: self.findings)
+        monkeypatch.setattr(connect, "lock_site", self._turn)
+        monkeypatch.setattr(connect, "read", self._read)
+        monkeypatch.setattr(connect, "connect", self.reach)
+        monkeypatch.setattr(connect, "passwords", lambda context, file, **_: {host.name: SECRET for host in self.hosts})
+        monkeypatch.setattr(preflight, "check", lambda context, passwords: self.findings)
 
     def machine(self, name: str) -> None:
         """Work from this machine from now on."""
@@ -59,35 +61,37 @@ class Door:
     def _guard(self) -> Guard:
         return Guard({"localhost": LocalHost()}, path=self.lock)
 
-    def _turn(self, site: Ground | load.Connections, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    def _turn(
+        self, site: SiteContext | connect.Connections, say: Callable[[str], None]
+    ) -> AbstractContextManager[None]:
         assert site.guard is not None
-        return taken(site.guard, say, beat_s=0.1, patience_s=0.1)
+        return site_lock(site.guard, say, beat_s=0.1, patience_s=0.1)
 
-    def _read(self, file: Path) -> load.HaToml:
+    def _read(self, file: Path) -> connect.HaToml:
         self.read += 1
-        return ha_toml_of(self.ground.site, file)
+        return ha_toml_of(self.context.site, file)
 
-    def reach(self, ha: HaFile | None = None) -> load.Connections:
+    def reach(self, ha: HaFile | None = None) -> connect.Connections:
         hosts = {host.name: host for host in self.hosts}
-        return load.Connections(self.ground.site.name, self.ground.site.servers, hosts, self._guard())
+        return connect.Connections(self.context.site.name, self.context.site.servers, hosts, self._guard())
 
     def _load(
         self,
-        given: load.HaToml,
+        given: connect.HaToml,
         *,
         remember: bool = False,
         record: Callable[[Command], None] | None = None,
         questions: object = None,
         found: list[Finding] | None = None,
         say: object = None,
-    ) -> Ground:
+    ) -> SiteContext:
         if found is not None:
             found += self.shared
         hosts: dict[str, Host] = {}
         for host in self.hosts:
             recorded = host if record is None else RecordingHost(host, record)
-            hosts[host.name] = RememberingHost(recorded) if remember else recorded
-        return Ground(self.ground.site, hosts, self._guard())
+            hosts[host.name] = CachingHost(recorded) if remember else recorded
+        return SiteContext(self.context.site, hosts, self._guard())
 
     def snow(self, *words: str, answer: str = "") -> Result:
         return CliRunner().invoke(ha, list(words), input=answer)
@@ -147,8 +151,8 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
 ) -> None:
     """`check --fix` would end with the first thing that it cannot remedy, and say nothing of all others."""
     door.shared = (Finding("duplicate-mac", "stop", "proxy01", "has the MAC of deploy01", "give it another one"),)
-    monkeypatch.setattr(look, "gather_facts", lambda ground, passwords: None)
-    monkeypatch.setattr(judge, "judge", lambda site, facts, known, **_: (*known, *door.findings))
+    monkeypatch.setattr(gather, "gather_facts", lambda context, passwords: None)
+    monkeypatch.setattr(evaluate, "evaluate", lambda site, facts, known, **_: (*known, *door.findings))
     door.findings = (Finding("xendomains-save", "warn", "snow01", "saves domains", "run `snow ha check --fix`"),)
     ended = door.snow("check", "--fix")
     assert ended.exit_code == 4, ended.output
@@ -159,8 +163,8 @@ def test_remedies_are_carried_out_although_two_domains_share_something(
 def test_what_an_images_verb_does_to_a_server_is_in_the_log(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody's volumes would be gone, and nothing say who removed them, when, and with which command."""
 
-    def discard(ground: Ground, name: str, reporter: Reporter, *, now: bool) -> None:
-        ground.first.run(["lvremove", "--yes", f"snow_vg/{name}-disk"])
+    def discard(context: SiteContext, name: str, reporter: Reporter, *, now: bool) -> None:
+        context.first.run(["lvremove", "--yes", f"snow_vg/{name}-disk"])
 
     monkeypatch.setattr(image_verbs, "discard", discard)
     ended = door.images("discard", "deploy01", "--yes")
@@ -181,8 +185,8 @@ def test_an_images_verb_needs_no_password(door: Door, monkeypatch: pytest.Monkey
     def refuse(*words: object, **more: object) -> dict[str, str]:
         raise InputError("no such file")
 
-    monkeypatch.setattr(load, "passwords", refuse)
-    monkeypatch.setattr(image_verbs, "verify", lambda ground, name, reporter: None)
+    monkeypatch.setattr(connect, "passwords", refuse)
+    monkeypatch.setattr(image_verbs, "verify", lambda context, name, reporter: None)
     assert door.images("verify", "deploy01").exit_code == 0
 
 
@@ -305,7 +309,7 @@ def test_a_log_of_nothing_is_one_message(door: Door) -> None:
 
 def test_two_machines_at_once_are_one_too_many(door: Door) -> None:
     before = everything(door.world, door.hosts)
-    with load.turn(door.reach(), print):
+    with connect.lock_site(door.reach(), print):
         door.machine("laptop")
         ended = door.snow("apply", "--yes")
         assert isinstance(ended.exception, SnowError)
@@ -318,7 +322,7 @@ def test_what_another_run_is_just_restarting_is_not_switched_on_by_a_second_one(
     with Journal(door.folder / "here" / "journal.sqlite") as journal:
         journal.note(journal.begin(), f"proofs.fence.{door.hosts[0].name}", "started")
     before = everything(door.world, door.hosts)
-    with load.turn(door.reach(), print):
+    with connect.lock_site(door.reach(), print):
         ended = door.snow("apply", "--yes")
         assert "another run holds the site lock" in str(ended.exception)
     assert everything(door.world, door.hosts) == before

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from snowha.hosts.playback import Call, PlaybackHost
-from snowha.migration.cards import Card, cards
 from snowha.migration.init import link_networks, shared_mounts
-from snowha.migration.servers import mounts
+from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
+from snowha.provision.servers import mounts
 from snowha.site.model import Mount
 
 ASK = ("ip", "-j", "-d", "address", "show")
@@ -31,9 +31,9 @@ def link(name: str, *addresses: str, kind: str = "", **more: object) -> dict[str
     return {"ifname": name, "addr_info": info, **({"linkinfo": {"info_kind": kind}} if kind else {}), **more}
 
 
-def own(number: int, *links: dict[str, object]) -> tuple[Card, ...]:
+def own(number: int, *links: dict[str, object]) -> tuple[NetworkInterface, ...]:
     with PlaybackHost(f"snow0{number}", [Call(ASK, json.dumps(links))]) as host:
-        return cards(host)
+        return network_interfaces(host)
 
 
 def common(*pattern: dict[str, object]) -> list[str]:
@@ -80,7 +80,7 @@ def test_a_bridge_is_the_card_in_it_and_without_one_a_network_of_the_server_alon
 
 
 def test_a_card_is_told_by_itself() -> None:
-    assert Card("eth0", ipaddress.IPv4Interface("10.0.0.1/24")).device == "eth0"
+    assert NetworkInterface("eth0", ipaddress.IPv4Interface("10.0.0.1/24")).device == "eth0"
 
 
 AUTOFS = {"source": "/etc/auto.direct", "fstype": "autofs", "target": "/sNow"}

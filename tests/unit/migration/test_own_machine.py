@@ -14,7 +14,7 @@ from snowha.errors import SiteError
 from snowha.migration import own_machine
 from snowha.migration.own_machine import Machine
 from snowha.migration.steps import all_steps
-from snowha.migration.undo import _all
+from snowha.migration.undo.steps import _all
 
 ON_SNOW01 = Machine("boot of snow01", "")
 IN_DEPLOY01 = Machine("its own", "5eed0000-0000-4000-8000-000000000000")
@@ -111,8 +111,8 @@ def test_what_is_done_already_is_no_reason(door: Door, monkeypatch: pytest.Monke
 
 def test_every_step_that_restarts_something_says_what() -> None:
     """A step that does not say so would be carried out."""
-    ground, _, hosts = single_server()
-    steps = all_steps(ground, {host.name: SECRET for host in hosts})
+    context, _, hosts = single_server()
+    steps = all_steps(context, {host.name: SECRET for host in hosts})
     domains = ("deploy01", "slurm01")
     assert {step.id: step.interrupts for step in steps if step.interrupts} == {
         "servers.xen.snow02": ("snow02",),
@@ -123,7 +123,7 @@ def test_every_step_that_restarts_something_says_what() -> None:
         "proofs.migration": domains,
         "placement.spread": domains,
     }
-    assert {one.step.id: one.step.interrupts for one in _all(ground, set()) if one.step.interrupts} == {
+    assert {one.step.id: one.step.interrupts for one in _all(context, set()) if one.step.interrupts} == {
         "undo.gather": domains,
         "undo.images.deploy01": ("deploy01",),
         "undo.images.slurm01": ("slurm01",),

@@ -1,4 +1,4 @@
-"""A plan of the whole migration, rehearsed on a site in memory, and what becomes of a saved one."""
+"""A plan of the whole migration, in a dry run on a site in memory, and what becomes of a saved one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from listener import Listener
 from simulated import CONF, DOMAINS, SECRET, SimulatedHost, World, ha_toml_of, single_server
 
 from snowha.errors import InputError, SiteError
+from snowha.live.context import SiteContext
 from snowha.migration import planning
-from snowha.migration.ground import Ground
 from snowha.migration.steps import all_steps
 from snowha.plan import plan as plans
-from snowha.plan import saved
+from snowha.plan import saved_plan
 from snowha.plan.journal import Journal
 from snowha.plan.plan import Planned
 from snowha.plan.step import in_order
@@ -24,8 +24,8 @@ from snowha.plan.step import in_order
 PASSWORDS = {"snow01": SECRET, "snow02": SECRET}
 
 
-def make(ground: Ground, journal: Journal | None = None) -> tuple[Planned, ...]:
-    return planning.make(ground, PASSWORDS, all_steps(ground, PASSWORDS), journal=journal)
+def make(context: SiteContext, journal: Journal | None = None) -> tuple[Planned, ...]:
+    return planning.make(context, PASSWORDS, all_steps(context, PASSWORDS), journal=journal)
 
 
 def state(world: World, hosts: list[SimulatedHost]) -> object:
@@ -36,17 +36,17 @@ def state(world: World, hosts: list[SimulatedHost]) -> object:
 
 def test_a_plan_changes_nothing() -> None:
     """Somebody would lose a server by looking."""
-    ground, world, hosts = single_server()
+    context, world, hosts = single_server()
     before = state(world, hosts)
-    made = make(ground)
+    made = make(context)
     assert state(world, hosts) == before
     assert all(planned.is_due for planned in made if planned.section == "images")
 
 
 def test_a_plan_says_of_each_domain_what_would_happen_to_it() -> None:
     """The config would be rewritten in another way than was shown."""
-    ground, world, _ = single_server()
-    by_id = {planned.id: planned for planned in make(ground)}
+    context, world, _ = single_server()
+    by_id = {planned.id: planned for planned in make(context)}
     moved = by_id["images.deploy01"]
     commands = [command.text for command in moved.change.commands]
     order = ["python3", "xl shutdown -w deploy01", "touch /run/snow-ha-deploy01-is-off", "xl create"]
@@ -60,15 +60,15 @@ def test_a_plan_says_of_each_domain_what_would_happen_to_it() -> None:
         [asdict(file) for file in by_id["images.slurm01"].change.files if "deploy01" in file.path]
     )
     # and apply does just that
-    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.deploy01").apply(Listener())
+    next(step for step in all_steps(context, PASSWORDS) if step.id == "images.deploy01").apply(Listener())
     now = world.shared[f"{DOMAINS}/deploy01.cfg"][0].decode()
     added = [line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
     assert added and all(line in now.splitlines() for line in added)
 
 
 def test_a_plan_tells_of_reboots_and_of_what_the_cluster_will_be() -> None:
-    ground, _, _ = single_server()
-    by_id = {planned.id: planned for planned in make(ground)}
+    context, _, _ = single_server()
+    by_id = {planned.id: planned for planned in make(context)}
     assert by_id["proofs.fence.snow02"].change.reboots == ("snow02",)
     assert by_id["proofs.fence.snow02"].asks
     assert any("stonith-enabled" in line for line in by_id["pacemaker.cib"].change.cib)
@@ -80,19 +80,19 @@ def test_a_plan_tells_of_reboots_and_of_what_the_cluster_will_be() -> None:
 
 def test_no_password_is_in_a_plan(tmp_path: Path) -> None:
     """A plan is shown to others, and mailed."""
-    ground, _, hosts = single_server()
+    context, _, hosts = single_server()
     hosts[1].own["/etc/snow-ha/fence/snow01"] = (b"printf '%s\\n' old-password\n", 0o700)
-    made = make(ground)
+    made = make(context)
     text = "\n".join(plans.lines(made)) + json.dumps([asdict(one) for one in made])
     conf = [file for planned in made for file in planned.change.files if file.path == CONF]
     assert conf and "IMG_DST" in conf[0].diff
     assert SECRET not in text and "Adm;n" not in text and "old-password" not in text
     file = tmp_path / "ha.toml"
     file.write_text("x")
-    saved.write(
+    saved_plan.write(
         tmp_path / "plan.json",
         made,
-        planning.inputs(ground, ha_toml_of(ground.site, file)),
+        planning.inputs(context, ha_toml_of(context.site, file)),
         until="",
         only="",
         domains=(),
@@ -108,53 +108,58 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def save(ground: Ground, file: Path) -> saved.Saved:
+def save(context: SiteContext, file: Path) -> saved_plan.Saved:
     path = file.with_name("plan.json")
-    saved.write(
-        path, make(ground), planning.inputs(ground, ha_toml_of(ground.site, file)), until="images", only="", domains=()
+    saved_plan.write(
+        path,
+        make(context),
+        planning.inputs(context, ha_toml_of(context.site, file)),
+        until="images",
+        only="",
+        domains=(),
     )
-    return saved.read(path)
+    return saved_plan.read(path)
 
 
-def differences(plan: saved.Saved, ground: Ground, file: Path) -> tuple[str, ...]:
-    return saved.compare(plan, make(ground), planning.inputs(ground, ha_toml_of(ground.site, file)))
+def differences(plan: saved_plan.Saved, context: SiteContext, file: Path) -> tuple[str, ...]:
+    return saved_plan.compare(plan, make(context), planning.inputs(context, ha_toml_of(context.site, file)))
 
 
 def test_a_saved_plan_holds_as_long_as_the_site_is_as_it_was(file: Path) -> None:
     """It could never be applied."""
-    ground, _, _ = single_server()
-    plan = save(ground, file)
+    context, _, _ = single_server()
+    plan = save(context, file)
     assert plan.until == "images"
-    assert differences(plan, ground, file) == ()
-    saved.refuse(plan, (), "plan.json")
+    assert differences(plan, context, file) == ()
+    saved_plan.refuse(plan, (), "plan.json")
 
 
 def test_a_saved_plan_is_refused_when_the_site_has_moved_on(file: Path) -> None:
     """What was approved on Friday would not be what happens on Monday."""
-    ground, world, hosts = single_server()
-    plan = save(ground, file)
+    context, world, hosts = single_server()
+    plan = save(context, file)
     content, mode = world.shared[f"{DOMAINS}/deploy01.cfg"]
     world.shared[f"{DOMAINS}/deploy01.cfg"] = (content + b"# new\n", mode)
-    found = differences(plan, ground, file)
+    found = differences(plan, context, file)
     assert f"{DOMAINS}/deploy01.cfg has changed" in found
     assert "images.deploy01: it would change something else than the plan says" in found
     with pytest.raises(SiteError, match="has changed since") as caught:
-        saved.refuse(plan, found, "plan.json")
+        saved_plan.refuse(plan, found, "plan.json")
     assert caught.value.exit_code == 4
     world.shared[f"{DOMAINS}/deploy01.cfg"] = (content, mode)
     hosts[1].own["/etc/fstab"] = (b"nfs01:/export/sNow /sNow nfs4 hard 0 0\n", 0o644)
-    assert any(line.startswith("servers.mounts.snow02:") for line in differences(plan, ground, file))
+    assert any(line.startswith("servers.mounts.snow02:") for line in differences(plan, context, file))
     file.write_text("# ha.toml changed\n")
-    assert "ha.toml has changed" in differences(plan, ground, file)
+    assert "ha.toml has changed" in differences(plan, context, file)
 
 
 def test_a_step_that_was_done_meanwhile_is_a_difference_too(file: Path) -> None:
-    ground, _, _ = single_server()
-    plan = save(ground, file)
-    next(step for step in all_steps(ground, PASSWORDS) if step.id == "images.slurm01").apply(Listener())
+    context, _, _ = single_server()
+    plan = save(context, file)
+    next(step for step in all_steps(context, PASSWORDS) if step.id == "images.slurm01").apply(Listener())
     assert any(
         line.startswith("images.slurm01: xvda2 is /dev/snow_vg/slurm01-disk; now: nothing")
-        for line in differences(plan, ground, file)
+        for line in differences(plan, context, file)
     )
 
 
@@ -171,7 +176,7 @@ def test_a_file_that_is_no_plan_is_one_message_without_a_word_of_python(tmp_path
     path = tmp_path / "plan.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(InputError) as caught:
-        saved.read(path)
+        saved_plan.read(path)
     assert said in caught.value.message and caught.value.remedy
     for leaked in ("'selection'", "Expecting", "codec", "object", "KeyError"):
         assert leaked not in str(caught.value)
@@ -179,13 +184,13 @@ def test_a_file_that_is_no_plan_is_one_message_without_a_word_of_python(tmp_path
 
 def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> None:
     """A figure from elsewhere would be taken for a promise."""
-    ground, _, _ = single_server()
+    context, _, _ = single_server()
     with Journal(tmp_path / "journal.sqlite") as journal:
         run = journal.begin()
         for seconds in (10.0, 30.0, 20.0):
             journal.note(run, "images.deploy01", "done", seconds=seconds)
         journal.fact(run, "images.deploy01", "away_s", 42.5)
-        by_id = {planned.id: planned for planned in make(ground, journal)}
+        by_id = {planned.id: planned for planned in make(context, journal)}
     assert (by_id["images.deploy01"].estimate.seconds, by_id["images.deploy01"].estimate.source) == (
         20.0,
         "this step, 3 times here",
@@ -203,6 +208,6 @@ def test_a_finished_plan_says_so_in_one_line() -> None:
 
 def test_nothing_moves_domains_after_they_were_spread() -> None:
     """Both of a pair would end on one server, and the run with it, calling that done."""
-    ground, _, hosts = single_server()
-    ordered = in_order(all_steps(ground, {host.name: SECRET for host in hosts}))
+    context, _, hosts = single_server()
+    ordered = in_order(all_steps(context, {host.name: SECRET for host in hosts}))
     assert [step.id for step in ordered if "placement" in step.uses][-1] == "placement.spread"

@@ -10,10 +10,12 @@ from listener import Listener
 from recorded import ground_on, lvs, snapshot, volume
 from simulated import DOMAINS, SimulatedHost, World, config, single_server
 
+from snowha.disks import cold, cutover, snapshots, warm, warm_disks
 from snowha.errors import InputError, SiteError
 from snowha.hosts.playback import PlaybackHost
-from snowha.migration import cold, moving, servers, snapshots, undo_images, warm, warm_disks
-from snowha.migration.ground import Ground, look_at_domains, read_domains
+from snowha.live.context import SiteContext, look_at_domains, read_domains
+from snowha.migration.undo import disks as undo_disks
+from snowha.provision import servers
 from snowha.site import domain_config
 from snowha.xen import xl
 
@@ -23,26 +25,26 @@ DATA = (
 )
 
 
-def with_disks(disks: str) -> tuple[Ground, World, list[SimulatedHost]]:
-    ground, world, hosts = single_server(("deploy01",))
+def with_disks(disks: str) -> tuple[SiteContext, World, list[SimulatedHost]]:
+    context, world, hosts = single_server(("deploy01",))
     text = config("deploy01", 11) + f"disk += [ {disks} ]\n"
     world.shared[DEPLOY] = (text.encode(), 0o644)
-    return ground, world, hosts
+    return context, world, hosts
 
 
 def test_two_disks_of_one_name_get_two_images_and_get_back_and_cds_are_left_alone() -> None:
     """The second would be copied over the first, and both volumes would be written with it on the way back."""
-    ground, world, _ = with_disks(DATA)
+    context, world, _ = with_disks(DATA)
     before = world.shared[DEPLOY]
     world.disks |= {"/dev/ssd_vg/data": b"fast", "/dev/hdd_vg/data": b"slow"}
-    cold.move(ground, "deploy01", {}, Listener())
+    cold.move(context, "deploy01", {}, Listener())
     assert world.disks["/sNow/domains/deploy01/data-xvda3"] == b"fast"
     assert world.disks["/sNow/domains/deploy01/data-xvdb"] == b"slow"
     text = world.shared[DEPLOY][0].decode()
     assert "',hdc:cdrom,r', 'file:/srv/my disc.iso,hdd:cdrom,r'" in text
-    assert moving.missing(ground, "deploy01") is None
+    assert cutover.missing(context, "deploy01") is None
     world.disks["/sNow/domains/deploy01/data-xvda3"] = b"FAST"
-    undo_images.move_back(ground, "deploy01", Listener())
+    undo_disks.move_back(context, "deploy01", Listener())
     assert (world.disks["/dev/ssd_vg/data"], world.disks["/dev/hdd_vg/data"]) == (b"FAST", b"slow")
     assert world.shared[DEPLOY] == before
 
@@ -50,12 +52,12 @@ def test_two_disks_of_one_name_get_two_images_and_get_back_and_cds_are_left_alon
 @pytest.mark.parametrize("script", ["block", "/etc/xen/scripts/block"])
 def test_a_disk_that_names_xens_own_script_is_a_disk_like_any_other(script: str) -> None:
     """It was refused, though it is what xl takes where nothing is named."""
-    ground, world, _ = with_disks(f"'format=raw,vdev=xvdc,access=rw,script={script},target=/dev/ssd_vg/more'")
+    context, world, _ = with_disks(f"'format=raw,vdev=xvdc,access=rw,script={script},target=/dev/ssd_vg/more'")
     before = world.shared[DEPLOY]
     world.disks["/dev/ssd_vg/more"] = b"more"
-    cold.move(ground, "deploy01", {}, Listener())
+    cold.move(context, "deploy01", {}, Listener())
     assert world.disks["/sNow/domains/deploy01/more"] == b"more"
-    undo_images.move_back(ground, "deploy01", Listener())
+    undo_disks.move_back(context, "deploy01", Listener())
     assert world.shared[DEPLOY] == before
 
 
@@ -65,9 +67,9 @@ def test_a_disk_that_names_xens_own_script_is_a_disk_like_any_other(script: str)
     + ["format=qcow2,vdev=xvdc,target=/dev/vg/x"],
 )
 def test_what_cannot_be_moved_is_said_before_the_domain_is_shut_down(disk: str) -> None:
-    ground, world, _ = with_disks(f"'{disk}'")
+    context, world, _ = with_disks(f"'{disk}'")
     with pytest.raises(SiteError) as caught:
-        cold.move(ground, "deploy01", {}, Listener())
+        cold.move(context, "deploy01", {}, Listener())
     assert "xvdc" in str(caught.value) and caught.value.remedy
     assert world.log == [] and world.running == {"deploy01": "snow01"}
 
@@ -82,72 +84,72 @@ def test_what_cannot_be_moved_is_said_before_the_domain_is_shut_down(disk: str) 
 )
 def test_a_disk_in_a_format_of_its_own_becomes_an_image_and_one_of_its_kind_again(kind: str, spec: str) -> None:
     """Its bytes were copied as they are, and attached as raw. What was written to the image since is in the disk afterwards."""
-    ground, world, _ = with_disks(f"'{spec}'")
+    context, world, _ = with_disks(f"'{spec}'")
     before, source = world.shared[DEPLOY], spec.replace("target=", ":").replace(",xvdc,w", "").split(":")[-1]
     world.disks[source] = f"{kind}:content".encode()
-    cold.move(ground, "deploy01", {}, Listener())
+    cold.move(context, "deploy01", {}, Listener())
     assert world.disks["/sNow/domains/deploy01/d1.raw"] == b"content"
     assert world.disks[source] == f"{kind}:content".encode()
     text = world.shared[DEPLOY][0].decode()
     assert "format=raw,vdev=xvdc,access=rw,script=block-snow,target=/sNow/domains/deploy01/d1.raw" in text
-    assert moving.missing(ground, "deploy01") is None
+    assert cutover.missing(context, "deploy01") is None
     world.disks["/sNow/domains/deploy01/d1.raw"] = b"written"
-    undo_images.move_back(ground, "deploy01", Listener())
+    undo_disks.move_back(context, "deploy01", Listener())
     assert world.disks[source] == f"{kind}:written".encode()
     assert world.shared[DEPLOY] == before and world.running == {"deploy01": "snow01"}
 
 
 def test_without_qemu_img_there_is_no_way_back_and_that_is_said_while_the_domain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    ground, world, hosts = with_disks("'format=qcow2,vdev=xvdc,target=/srv/d1.qcow2'")
+    context, world, hosts = with_disks("'format=qcow2,vdev=xvdc,target=/srv/d1.qcow2'")
     world.disks["/srv/d1.qcow2"] = b"qcow2:content"
-    cold.move(ground, "deploy01", {}, Listener())
+    cold.move(context, "deploy01", {}, Listener())
     hosts[0].programs -= {"qemu-img"}
     world.log.clear()
     with pytest.raises(SiteError, match="no qemu-img"):
-        undo_images.move_back(ground, "deploy01", Listener())
+        undo_disks.move_back(context, "deploy01", Listener())
     assert world.log == [] and world.running == {"deploy01": "snow01"}
 
 
 def test_only_a_server_with_such_a_disk_gets_what_converts_it() -> None:
     for disks, wanted in (("'format=qcow2,vdev=xvdc,target=/srv/d1.qcow2'", True), ("'/srv/d1.img,,xvdc'", False)):
-        ground, _, hosts = with_disks(disks)
-        ground = replace(ground, site=replace(ground.site, domains=read_domains(hosts[0], DOMAINS, ["deploy01"])))
-        steps = {step.id: step for step in servers.steps(ground)}
+        context, _, hosts = with_disks(disks)
+        context = replace(context, site=replace(context.site, domains=read_domains(hosts[0], DOMAINS, ["deploy01"])))
+        steps = {step.id: step for step in servers.steps(context)}
         assert ("qemu-utils" in str(steps["servers.packages.snow01"].check)) == wanted
         assert all("qemu-utils" not in str(step.check) for name, step in steps.items() if name != "servers.packages.snow01")
 
 
 def test_a_manifest_that_names_another_volume_ends_the_way_back() -> None:
     """The other volume's data would be written into this one."""
-    ground, world, _ = single_server(("deploy01",))
-    cold.move(ground, "deploy01", {}, Listener())
+    context, world, _ = single_server(("deploy01",))
+    cold.move(context, "deploy01", {}, Listener())
     record = {"source": {"path": "/dev/other_vg/deploy01-disk"}}
     world.shared["/sNow/domains/deploy01/deploy01-disk.manifest"] = (json.dumps(record).encode(), 0o644)
     world.log.clear()
     with pytest.raises(SiteError, match="names what its images were copied from: xvda2 /dev/other_vg/deploy01-disk"):
-        undo_images.move_back(ground, "deploy01", Listener())
+        undo_disks.move_back(context, "deploy01", Listener())
     assert world.log == [] and world.running == {"deploy01": "snow01"}
     record = {"source": {"path": "/dev/mapper/snow_vg-deploy01--disk"}}
     world.shared["/sNow/domains/deploy01/deploy01-disk.manifest"] = (json.dumps(record).encode(), 0o644)
-    undo_images.move_back(ground, "deploy01", Listener())
+    undo_disks.move_back(context, "deploy01", Listener())
 
 
 def test_an_image_that_two_volumes_would_get_ends_the_way_back() -> None:
-    ground, world, _ = single_server(("deploy01",))
-    cold.move(ground, "deploy01", {}, Listener())
+    context, world, _ = single_server(("deploy01",))
+    cold.move(context, "deploy01", {}, Listener())
     text = world.shared[DEPLOY][0].decode().replace("deploy01/deploy01-swap", "deploy01/deploy01-disk")
     world.shared[DEPLOY] = (text.encode(), 0o644)
     world.log.clear()
     with pytest.raises(SiteError, match="is the image of two disks"):
-        undo_images.move_back(ground, "deploy01", Listener())
+        undo_disks.move_back(context, "deploy01", Listener())
     assert world.log == []
 
 
 def test_a_domain_without_disks_has_nothing_to_be_moved() -> None:
-    ground, world, _ = single_server(("deploy01",))
+    context, world, _ = single_server(("deploy01",))
     world.shared[DEPLOY] = ((config("deploy01", 11) + "root = '/dev/nfs'\ndisk = [ ]\n").encode(), 0o644)
-    assert warm.missing(ground, "deploy01") is None
-    assert undo_images.missing(ground, "deploy01") is None
+    assert warm.missing(context, "deploy01") is None
+    assert undo_disks.missing(context, "deploy01") is None
 
 
 def test_a_domain_with_its_own_kernel_stays_pv_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +160,7 @@ def test_a_domain_with_its_own_kernel_stays_pv_and_says_so(monkeypatch: pytest.M
     text = "name='web'\nmemory=128\nbootloader='pygrub'\ndisk=['phy:/dev/vg/web,xvda,w']\n"
     heard = Listener()
     with PlaybackHost("snow01", []) as host:
-        kind = moving.type_for_migration(host, domain_config.parse(text, where="x", path="/x.cfg"), {}, heard)
+        kind = cutover.type_for_migration(host, domain_config.parse(text, where="x", path="/x.cfg"), {}, heard)
     assert kind == "pv"
     assert "pygrub" in heard.said[0] and "stays PV" in str(heard.facts["no_live_migration"])
 
@@ -199,12 +201,12 @@ BAD = {
 @pytest.mark.parametrize("file", sorted(BAD))
 def test_a_config_that_cannot_be_used_and_is_not_ours_is_left_alone(file: str) -> None:
     """One of them ended every verb for the whole site."""
-    ground, world, hosts = single_server()
+    context, world, hosts = single_server()
     world.shared[f"{DOMAINS}/{file}.cfg"] = (BAD[file], 0o644)
     domains, left = look_at_domains(hosts[0], DOMAINS, ["deploy01", "slurm01"])
     assert [domain.name for domain in domains] == ["deploy01", "slurm01"]
     assert left[0].where.startswith(f"snow01:{DOMAINS}/{file}.cfg") and left[0].remedy
-    assert moving.missing(ground, "deploy01") is not None
+    assert cutover.missing(context, "deploy01") is not None
     with pytest.raises(InputError):
         read_domains(hosts[0], DOMAINS, [file])
     if file == "rbd":

@@ -11,8 +11,8 @@ from snowha.plan.step import Step
 
 
 def steps() -> list[Step]:
-    ground, _, _ = single_server()
-    return all_steps(ground, {server.name: SECRET for server in ground.site.servers})
+    context, _, _ = single_server()
+    return all_steps(context, {server.name: SECRET for server in context.site.servers})
 
 
 def test_every_section_has_steps_and_no_step_another_section() -> None:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from broken_clusters import cluster, node, resource, without_quorum
 
-from snowha.cluster.live import ClusterState
+from snowha.cluster.crm_mon import ClusterState
+from snowha.health.findings import CLUSTER, found
 from snowha.operations import disarm
-from snowha.operations.findings import CLUSTER, found
 
 SERVERS = ("snow01", "snow02")
 PLACES = {"deploy01": ("snow01",), "slurm01": ("snow01",), "proxy01": ("snow02",), "slurm02": ("snow02",)}

@@ -12,10 +12,11 @@ import machine
 import pytest
 from test_status_text import LINKS, RED, YELLOW, image, status
 
+from snowha.health.findings import Finding
 from snowha.hosts import files
 from snowha.hosts.playback import Call, PlaybackHost
-from snowha.operations import metrics, proven
-from snowha.operations.findings import Finding
+from snowha.live import proof_records
+from snowha.operations import metrics
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 from snowha.site.model import Domain
 
@@ -142,12 +143,12 @@ def test_the_newest_proof_counts_and_one_that_cannot_be_read_does_not() -> None:
 
     def host(name: str, **proofs: str) -> PlaybackHost:
         rows = [
-            " ".join(base64.b64encode(one.encode()).decode() for one in (f"{proven.PROOFS}/{key}.json", said))
+            " ".join(base64.b64encode(one.encode()).decode() for one in (f"{proof_records.PROOFS}/{key}.json", said))
             for key, said in proofs.items()
         ]
-        words = ("sh", "-c", files.READ_FOLDER, "sh", proven.PROOFS, ".json")
+        words = ("sh", "-c", files.READ_FOLDER, "sh", proof_records.PROOFS, ".json")
         return PlaybackHost(name, [Call(words, stdout="".join(f"{row}\n" for row in rows))])
 
     old, new = '{"when": "2027-01-15T08:00:00Z"}', '{"when": "2027-01-15T08:00:10Z"}'
     hosts = {"a": host("a", fence=old, broken="{"), "b": host("b", fence=new, other=old, broken='{"when": 3}')}
-    assert proven.times(hosts) == {"fence": 1_800_000_010.0, "other": 1_800_000_000.0}
+    assert proof_records.times(hosts) == {"fence": 1_800_000_010.0, "other": 1_800_000_000.0}

@@ -11,7 +11,7 @@ from broken_leases import BOOT, DEPLOY
 from listener import Listener
 
 from snowha.errors import CommandError, SiteError
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.operations import resolve
 from snowha.operations.resolve import Copy, Seen, Verdict
 from snowha.site.model import Disk, Domain, Paths, Server, Site

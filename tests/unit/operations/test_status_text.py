@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from snowha.cli.watching import as_lines, on_screen, page
-from snowha.operations import findings
-from snowha.operations.findings import Finding
-from snowha.operations.leases import ImageStatus
+from snowha.health import findings
+from snowha.health.findings import Finding
+from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, LinkStatus, ServerStatus, SiteStatus
 from snowha.operations.status_text import ago, lines
 

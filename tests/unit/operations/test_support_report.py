@@ -14,7 +14,7 @@ import pytest
 from snowha.cluster import fencing
 from snowha.errors import CommandError, UnreachableError
 from snowha.hosts import files
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.operations import report, secrets
 
 RECORDED = Path(__file__).parents[1] / "cluster" / "recorded"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snowha.errors import LostLockError, UnreachableError
-from snowha.hosts.api import Completed
+from snowha.hosts.host import Completed
 from snowha.hosts.local import LocalHost
 from snowha.plan import engine, events, mirror
 from snowha.plan.journal import Journal

@@ -19,7 +19,7 @@ from snowha.plan import events
 from snowha.plan.engine import nothing_due, run
 from snowha.plan.journal import Journal
 from snowha.plan.outcome import Outcome
-from snowha.plan.step import Cancelled, Reporter, Step, Unstoppable, in_order
+from snowha.plan.step import Cancelled, Reporter, Shielded, Step, in_order
 
 PATIENCE = 10.0
 
@@ -360,7 +360,7 @@ def test_a_running_step_without_safe_points_is_finished_first(world: World) -> N
     def apply(reporter: Reporter) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopped.wait(PATIENCE)
-        Unstoppable(reporter).say("booting deploy01")
+        Shielded(reporter).say("booting deploy01")
         with pytest.raises(Cancelled):
             reporter.progress(1, 2)
 

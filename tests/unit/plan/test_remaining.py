@@ -14,7 +14,7 @@ from snowha.plan.estimate import measured
 from snowha.plan.journal import Journal
 from snowha.plan.remaining import Remaining, simulated
 from snowha.plan.step import Reporter, Step
-from snowha.plan.track import State, Track
+from snowha.plan.step_state import State, StepState
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_what_takes_longer_than_ever_is_not_said_to_be_over_soon(
     journal: Journal, took: float, least: float | None, most: float | None
 ) -> None:
     remember(journal, {"a": took})
-    track = Track(step("a"), state=State.RUNNING, began=time.monotonic() - 60)
+    track = StepState(step("a"), state=State.RUNNING, began=time.monotonic() - 60)
     left = Remaining(journal, 8).seconds({"a": track})
     if least is None or most is None:
         assert left is None

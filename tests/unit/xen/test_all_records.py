@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from snowha.hosts.local import LocalHost
-from snowha.hosts.reading import only_looks
+from snowha.hosts.read_only import is_read_only
 from snowha.xen import leases, server_program
 
 
@@ -31,4 +31,4 @@ def test_a_folder_without_records_is_no_image(tmp_path: Path) -> None:
 
 
 def test_it_changes_nothing() -> None:
-    assert only_looks(leases.argv_of_all("/sNow/domains"))
+    assert is_read_only(leases.argv_of_all("/sNow/domains"))

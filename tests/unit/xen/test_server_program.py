@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lease_servers import BOOT, NEXT_BOOT, Servers, agent, row, xl_list
 
-from snowha.hosts.reading import only_looks
+from snowha.hosts.read_only import is_read_only
 from snowha.xen import leases, server_program
 
 
@@ -255,9 +255,9 @@ def test_what_is_attached_can_be_asked_where_the_program_is_not_installed(server
     assert leases.parse(done.stdout).records == (servers.record(),)
     assert not (servers.folder / "run-snow03").exists()
     words = ["perl", "-", "list", str(servers.image)]
-    assert only_looks(words, server_program.text())
-    assert not only_looks(words, "unlink '/etc/passwd'")
-    assert not only_looks(["perl", "-", "new", str(servers.image)], server_program.text())
+    assert is_read_only(words, server_program.text())
+    assert not is_read_only(words, "unlink '/etc/passwd'")
+    assert not is_read_only(["perl", "-", "new", str(servers.image)], server_program.text())
 
 
 # the resource agent

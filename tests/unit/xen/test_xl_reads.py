@@ -8,7 +8,7 @@ import pytest
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
-from snowha.hosts.reading import only_looks
+from snowha.hosts.read_only import is_read_only
 from snowha.xen import xl
 
 TEXT = "name = 'deploy01'\r\n# no newline at the end"
@@ -43,4 +43,4 @@ def test_what_xl_says_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_plan_asks_as_well() -> None:
     """It changes nothing, so `snow ha plan` finds it too."""
-    assert only_looks(["sh", "-c", xl.READS, "sh"])
+    assert is_read_only(["sh", "-c", xl.READS, "sh"])

@@ -1,0 +1,139 @@
+"""The findings about domains: their configs, names, disks and kernels (see catalogue.py)."""
+
+from __future__ import annotations
+
+from snowha.checks.entry import Entry
+from snowha.errors import InputError
+
+DOMAIN_ENTRIES: dict[str, Entry] = {
+    "config-unreadable": Entry(
+        "A domain's config cannot be read",
+        "stop",
+        "Of this domain it is not known what it needs, and it cannot be started again.",
+        "correct the file, or move it out of the folder",
+        error=InputError,
+    ),
+    "config-missing": Entry(
+        "A domain of ha.toml has no config",
+        "stop",
+        "It cannot be started again.",
+        "put its config into the folder, or remove its [[domain]] in ha.toml",
+        error=InputError,
+    ),
+    "duplicate-name": Entry(
+        "Two domains with one name",
+        "stop",
+        "One of them would be taken for the other.",
+        "rename all but one, or move the config that is not used out of the folder",
+        error=InputError,
+    ),
+    "duplicate-mac": Entry(
+        "A MAC address used twice",
+        "stop",
+        "Two domains take each other's traffic.",
+        "give each network card a MAC address of its own",
+        error=InputError,
+    ),
+    "duplicate-ip": Entry(
+        "An IP address used twice",
+        "stop",
+        "Two machines take each other's traffic.",
+        "give each an address of its own",
+        error=InputError,
+    ),
+    "shared-disk": Entry(
+        "A disk of two domains",
+        "stop",
+        "Two writers destroy a file system.",
+        "give each domain a disk of its own",
+        error=InputError,
+    ),
+    "image-name": Entry(
+        "Two images under one name",
+        "stop",
+        "One would be written over the other, and the way back would write it into both volumes.",
+        "rename one of the volumes or files, and correct the config that names it",
+        error=InputError,
+    ),
+    "image-there": Entry(
+        "Another file is where an image is to be",
+        "stop",
+        "It was not copied by snow-ha, and would be replaced.",
+        "look what it is, and move it away: mv FILE FILE.before",
+    ),
+    "disk-unmovable": Entry(
+        "A disk that cannot become an image as it is",
+        "stop",
+        "An image holds what the domain sees, byte for byte, and is attached by dom0's block backend. A copy of anything else "
+        "would be taken for what it is not. For that a qcow2 or VHD file is converted.",
+        "shut the domain down, convert the disk (qemu-img convert -O raw), correct the config, start it, then run this again",
+    ),
+    "cd-elsewhere": Entry(
+        "A disc in a CD drive that a server does not have",
+        "warn",
+        "The domain cannot start there: discs are not moved.",
+        "put it on the shared file system, or take it out of the config",
+    ),
+    "config-left-alone": Entry(
+        "A config in the folder that cannot be used",
+        "note",
+        "ha.toml does not name its domain, so nothing is done with it; what its disks are is not known.",
+        "correct it, or move it out of the folder",
+    ),
+    "missing-volume": Entry(
+        "A domain's disk is not there",
+        "stop",
+        "The domain cannot be copied, and cannot start.",
+        "make the volume available (lvs, vgchange -ay) or correct the config",
+    ),
+    "missing-kernel": Entry(
+        "A domain's kernel or ramdisk is not there",
+        "stop",
+        "The domain cannot start again once it is shut down.",
+        "put the file there, or correct the config",
+    ),
+    "kernel-differs": Entry(
+        "A domain's kernel is missing or of another size on a server",
+        "warn",
+        "The domain cannot start there.",
+        "snow ha check --fix copies it from the first server",
+        fix="servers.kernels.{server}",
+    ),
+    "runs-twice": Entry(
+        "A domain runs on two servers",
+        "stop",
+        "Both write one image. Every minute makes it worse.",
+        "shut one of them down now: xl shutdown NAME, and check its file system",
+    ),
+    "half-migrated": Entry(
+        "A part of a broken migration is left",
+        "stop",
+        "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
+        "see what is left and what would be done: snow ha resolve",
+    ),
+    "crashed": Entry(
+        "A domain has crashed or does not end",
+        "warn",
+        "The hypervisor still has it, in a state in which it does nothing.",
+        "look at it: xl console NAME, then xl destroy NAME",
+    ),
+    "no-live-migration": Entry(
+        "A domain that cannot be live-migrated",
+        "note",
+        "The hypervisor cannot move this kind of domain while it runs. It is restarted on the other server instead.",
+        "a PV domain becomes PVH during the migration if its kernel can; else nothing can be done on this Xen",
+    ),
+    "no-room-after-loss": Entry(
+        "Not enough memory when a server is lost",
+        "warn",
+        "Some domains would stay down until it is back.",
+        "give the domains less memory or the servers more, or add a server",
+    ),
+    "autostart": Entry(
+        "A domain of Pacemaker's starts at boot as well",
+        "warn",
+        "A server that comes back would start it beside the one that runs elsewhere.",
+        "remove it from the folder of xendomains, /etc/xen/auto",
+        fix="pacemaker.autostart",
+    ),
+}

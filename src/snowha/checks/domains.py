@@ -1,0 +1,184 @@
+"""Rules about the domains: what they need, where they run, what the hypervisors can do for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snowha.checks.catalogue import found
+from snowha.checks.facts import Facts, ServerFacts, half_migrated
+from snowha.cluster import placement
+from snowha.live import autostart
+from snowha.site import rules as site_rules
+from snowha.site.disk_spec import unmovable
+from snowha.site.image_names import check_images, image_paths
+from snowha.site.model import Site
+from snowha.site.names import listed
+from snowha.site.rules import Finding
+from snowha.xen import saved_domains, xl
+
+
+def rules(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Duplicates first: what two domains share is worse than what one lacks."""
+    yield from site_rules.check_site(site, site.domains)
+    yield from check_images(site.domains, site.paths.images)
+    yield from _disks(site, facts)
+    yield from _one_volume_twice(site, facts)
+    yield from _images_there(site, facts)
+    yield from _kernels(site, facts)
+    yield from _running(site, facts)
+    yield from _saved(site, facts)
+    yield from _migration(site, facts)
+    yield from _memory(site, facts)
+    yield from _autostart(site, facts)
+
+
+def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
+    first = facts.first
+    if not first.answers:
+        return
+    for domain in site.domains:
+        where = f"{first.name}:{domain.config}"
+        for disk in domain.disks:
+            what = f"{domain.name}'s {disk.vdev}"
+            if reason := unmovable(disk):
+                yield found("disk-unmovable", where, f"{what} {reason[0]}", remedy=reason[1])
+            if disk.target and disk.target not in first.paths:
+                yield found("missing-volume", where, f"{what} is {disk.target}, and that is not there")
+            elif disk.is_cdrom and disk.target:
+                yield from _disc_elsewhere(facts, disk.target, domain.name)
+
+
+def _disc_elsewhere(facts: Facts, disc: str, name: str) -> Iterator[Finding]:
+    """A disc in a CD drive is not moved."""
+    for server in facts.answering:
+        if disc not in server.paths:
+            yield found("cd-elsewhere", server.name, f"no {disc}, which is in {name}'s CD drive on {facts.first.name}")
+
+
+def _one_volume_twice(site: Site, facts: Facts) -> Iterator[Finding]:
+    """What only the server knows to be one: two names of a volume, such as /dev/dm-3 and /dev/vg/lv."""
+    uses: dict[int, dict[str, str]] = {}
+    for domain in site.domains:
+        for disk in domain.moved_disks:
+            there = facts.first.paths.get(disk.target)
+            if there and there.kind == "block":
+                uses.setdefault(there.inode, {})[site_rules.image_key(disk.target)] = domain.config
+    for names in uses.values():
+        if len(names) > 1:
+            where = ", ".join(dict.fromkeys(names.values()))
+            yield found(
+                "shared-disk", where, f"{' and '.join(names)} are one volume: two writers destroy a file system"
+            )
+
+
+def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A file under an image's name that nobody says we have copied: it would be replaced."""
+    paths = facts.first.paths
+    for domain in site.domains:
+        images = image_paths(domain, site.paths.images)
+        for disk in domain.moved_disks:
+            image = images[disk.vdev]
+            if image != disk.target and image in paths and f"{image}.manifest" not in paths:
+                yield found(
+                    "image-there",
+                    f"{facts.first.name}:{image}",
+                    f"it is there, and is to be {domain.name}'s {disk.vdev}",
+                )
+
+
+def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
+    """By size: `snow ha apply` compares them by hash, which takes a busy server seconds."""
+    first = facts.first
+    if not first.answers:
+        return
+    needed: dict[str, list[str]] = {}
+    for domain in site.domains:
+        for path in (domain.kernel, domain.ramdisk):
+            if path:
+                needed.setdefault(path, []).append(domain.name)
+    for path, names in needed.items():
+        if path not in first.paths:
+            yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")
+            continue
+        for server in facts.answering:
+            if server.name == first.name or (
+                path in server.paths and server.paths[path].size == first.paths[path].size
+            ):
+                continue
+            what = "is of another size than on" if path in server.paths else "is not there, but on"
+            yield found(
+                "kernel-differs",
+                server.name,
+                f"{path} {what} {first.name}; needed by {', '.join(names)}",
+                severity=None if server.is_active("pacemaker.service") else "note",
+            )
+
+
+def _running(site: Site, facts: Facts) -> Iterator[Finding]:
+    alive: dict[str, list[str]] = {}
+    broken = half_migrated(facts.answering)
+    for server in facts.answering:
+        for name, domain in server.running.items():
+            if name.endswith((xl.INCOMING, xl.AWAY)):
+                if (server.name, name) in broken:
+                    yield found(
+                        "half-migrated", server.name, f"{name} is there, and no migration of it is under way: it broke"
+                    )
+            elif domain.is_alive:
+                alive.setdefault(name, []).append(server.name)
+            elif set(domain.state) & set("cd"):
+                state = "has crashed" if "c" in domain.state else "is dying and does not end"
+                yield found("crashed", server.name, f"{name} {state}")
+    for name, servers in alive.items():
+        if len(servers) > 1:
+            yield found("runs-twice", ", ".join(servers), f"{name} runs on {listed(servers)} at once")
+
+
+def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Of one that runs the file is old: it was restored, or started anew."""
+    running = {name for server in facts.answering for name in server.running}
+    names = {domain.name for domain in site.domains} - running
+    for server in facts.answering:
+        for name, path in server.saved.items():
+            if name in names:
+                yield found("saved", server.name, f"{name} is saved in {path}", remedy=saved_domains.remedy(path))
+
+
+def _migration(site: Site, facts: Facts) -> Iterator[Finding]:
+    hypervisors = [server.xen for server in facts.answering if server.xen]
+    if not hypervisors:
+        return
+    pv, pvh = (all(getattr(xen, name) for xen in hypervisors) for name in ("migrates_pv", "migrates_pvh"))
+    for domain in site.domains:
+        if pv if domain.type == "pv" else pvh:
+            continue
+        if domain.type == "pv" and pvh:
+            message = f"{domain.name} is PV, which this Xen cannot migrate; it becomes PVH if its kernel can"
+        else:
+            message = f"{domain.name} is {domain.type.upper()}, which this Xen cannot migrate: no shadow or hap paging"
+        yield found("no-live-migration", domain.name, message)
+
+
+def room_mib(server: ServerFacts, dom0_mib: int) -> int:
+    """Memory for domains: the hypervisor's total less dom0; where there is no Xen yet, less what dom0 will have."""
+    return server.xen.total_memory - server.dom0_mib if server.xen else server.memory_mib - dom0_mib
+
+
+def _memory(site: Site, facts: Facts) -> Iterator[Finding]:
+    if len(facts.answering) < len(facts.servers) or len(facts.servers) < 2:
+        return
+    dom0 = max((server.dom0_mib for server in facts.servers), default=0)
+    memory = {server.name: room_mib(server, dom0) for server in facts.servers}
+    where = placement.spread(site.domains, list(memory), site.apart, memory=memory)
+    for finding in placement.fits_after_loss(site.domains, where, memory):
+        yield found(finding.code, finding.where, finding.message)
+
+
+def _autostart(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Only where Pacemaker runs: before that the links are what starts the domains."""
+    if not facts.has_cluster:
+        return
+    for server in facts.answering:
+        for entry in server.autostart.entries:
+            if name := autostart.name_of(entry, site.domains):
+                yield found("autostart", server.name, f"{entry.path} starts {name} at boot")

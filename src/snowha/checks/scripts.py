@@ -1,0 +1,83 @@
+"""The scripts that go to a server, and what comes back: sections between lines that begin with a boundary.
+
+The boundary is new for every call: content that looks like one of its lines cannot be mistaken for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+from snowha.checks.facts import LoginFact, Reach
+from snowha.errors import CommandError
+from snowha.health import image_room
+from snowha.hosts.read_only import read_only_script
+from snowha.live import autostart
+from snowha.xen import attachments, saved_domains
+
+_MISSING_COMMAND = (126, 127)
+
+
+def gather_argv(
+    boundary: str,
+    *,
+    snow_conf: str,
+    images: str,
+    configs: str,
+    names: Sequence[str],
+    tools: Sequence[str],
+    paths: Sequence[str],
+) -> list[str]:
+    """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
+    script = read_only_script(
+        saved_domains.FUNCTION + attachments.FUNCTION + image_room.FUNCTION + _script("gather.sh")
+    )
+    return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
+
+
+def reach_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:
+    """Words for reach.sh."""
+    return ["sh", "-c", _script("reach.sh"), "sh", boundary, *servers, "--", *addresses]
+
+
+def parse_sections(text: str, boundary: str, *, where: str) -> dict[str, str]:
+    """Section → content, byte for byte. Raises CommandError if the answer did not arrive to its end."""
+    if f"\n{boundary} end" not in text:
+        raise CommandError("what the server answered did not arrive to its end", where=where, remedy="run this again")
+    found = {}
+    for part in text.split(f"\n{boundary} < ")[1:]:
+        name, _, rest = part.partition("\n")
+        content, _, _ = rest.rpartition(f"\n{boundary} > ")
+        found[name] = content
+    return found
+
+
+def clock_of(line: str, boundary: str) -> float | None:
+    """Seconds since 1970 on the server, if ``line`` is the one that says so."""
+    words = line.split()
+    return float(words[2]) if words[:2] == [boundary, "clock"] and len(words) == 3 else None
+
+
+def parse_reach(text: str, boundary: str, by: str) -> tuple[tuple[Reach, ...], tuple[LoginFact, ...]]:
+    """What reach.sh printed on the server ``by``."""
+    reaches, logins = [], []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] != [boundary] or len(words) < 4:
+            continue
+        if words[1] == "link" and len(words) == 7:
+            small, large = (_answered(int(word)) for word in words[5:])
+            reaches.append(Reach(by, words[2], "" if words[3] == "-" else words[3], int(words[4]), small, large))
+        elif words[1] == "login":
+            logins.append(LoginFact(by, words[2], words[3] == "0", " ".join(words[4:])))
+    order = sorted(reaches, key=lambda reach: reach.address)
+    return tuple(order), tuple(sorted(logins, key=lambda login: login.to))
+
+
+def _answered(status: int) -> bool | None:
+    return None if status in _MISSING_COMMAND else status == 0
+
+
+def _script(name: str) -> str:
+    text = resources.files("snowha.checks").joinpath(name).read_text()
+    return read_only_script(text.replace("@autostart@\n", autostart.script()))

@@ -1,0 +1,86 @@
+"""Since when something is wrong, from what Pacemaker has written into each server's journal.
+
+Lines of Pacemaker 2.1 and 3.0: "Node NAME state is now lost" (lib/cluster/membership.c), "Quorum lost" (lib/cluster/corosync.c),
+"Result of ACTION operation for RESOURCE on NODE: …" (daemons/controld/controld_execd.c).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from snowha.health.findings import Finding
+from snowha.hosts.read_only import read_only_script
+
+DAYS = 7
+_LINES = 2000
+WANTED = "state is now|Quorum (lost|acquired)|Result of (start|stop|migrate_to|migrate_from) operation"
+ARGV = (
+    "sh",
+    "-c",
+    read_only_script(
+        f"journalctl --quiet --no-pager --output=short-unix --since=-{DAYS}days --lines={_LINES} --unit=pacemaker "
+        f"--grep='{WANTED}' 2>/dev/null || true"
+    ),
+)
+"""The question. Bounded: the journal of a year is not read."""
+
+_LINE = re.compile(r"(\d+)\.\d+ .*?:\s+(?:notice|warning|error|info):\s+(.*)")
+_STATE = re.compile(r"Node (\S+) state is now (\S+)")
+_QUORUM = re.compile(r"Quorum (lost|acquired)")
+_RESULT = re.compile(r"Result of (\w+) operation for (\S+) on (\S+): ")
+_OF_SERVER = frozenset({"unreachable", "server-unclean", "server-out"})
+_OF_RESOURCE = frozenset(
+    {"resource-stopped", "resource-failed", "resource-blocked", "resource-twice", "fence-device", "off-on-purpose"}
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """Seconds since 1970. ``lost``: servers that are lost since; ``acted``: the last action on a resource; ``no_quorum``: since
+    when there is none, None if there is."""
+
+    lost: Mapping[str, int] = field(default_factory=dict)
+    acted: Mapping[str, int] = field(default_factory=dict)
+    no_quorum: int | None = None
+
+
+def read(texts: Iterable[str]) -> History:
+    """What the journals of several servers say together."""
+    said = sorted(
+        (int(match[1]), match[2]) for text in texts for line in text.splitlines() if (match := _LINE.match(line))
+    )
+    lost: dict[str, int] = {}
+    acted: dict[str, int] = {}
+    no_quorum: int | None = None
+    for when, message in said:
+        if match := _STATE.match(message):
+            if match[2] == "lost":
+                lost.setdefault(match[1], when)  # several daemons on several servers say so
+            else:
+                lost.pop(match[1], None)
+        elif match := _QUORUM.match(message):
+            no_quorum = None if match[1] == "acquired" else no_quorum or when
+        elif match := _RESULT.match(message):
+            acted[match[2]] = when
+    return History(lost, acted, no_quorum)
+
+
+def dated(findings: Iterable[Finding], history: History) -> tuple[Finding, ...]:
+    """``findings``, those with the time since when they are so of which it is known."""
+    return tuple(_dated(finding, history) for finding in findings)
+
+
+def _dated(finding: Finding, history: History) -> Finding:
+    since: int | None = None
+    if finding.code in _OF_SERVER:
+        since = history.lost.get(finding.where)
+    elif finding.code in _OF_RESOURCE:
+        since = history.acted.get(finding.where)
+    elif finding.code == "no-quorum":
+        since = history.no_quorum
+    if since is None:
+        return finding
+    return replace(finding, since=datetime.fromtimestamp(since, UTC).isoformat().replace("+00:00", "Z"))

@@ -1,0 +1,93 @@
+"""Rules about what must be the same for every server: where images and configs are, and the floating IP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from check_sites import SITE, change, healthy, mounts, server
+
+from snowha.checks import catalogue, evaluate
+from snowha.checks.facts import Facts, InterfaceFact, Mounted
+from snowha.site.model import FloatingIp, Mount, Paths, Site
+
+
+def messages(code: str, site: Site, facts: Facts) -> list[str]:
+    return [f"{one.where}: {one.message}" for one in evaluate.evaluate(site, facts) if one.code == code]
+
+
+def test_images_and_configs_must_be_where_every_server_has_them() -> None:
+    """A domain was moved to images on the first server's own disk, and nobody could start it when that server was lost."""
+    local = replace(SITE, paths=Paths(SITE.paths.snow_conf, "/root/domains", "/srv/images"))
+    facts = change(healthy(), "snow01", folders=("/srv/images", "/root/domains"))
+    assert messages("not-shared", local, facts) == [
+        "snow01:/srv/images: paths.images is on ext4 (/dev/vda1) of snow01 alone",
+        "snow01:/root/domains: paths.domain_configs is on ext4 (/dev/vda1) of snow01 alone",
+    ]
+    # what leads out of it by a link; and one that leads nowhere else
+    linked = change(healthy(), "snow01", folders=("/srv/images", "/sNow/etc/domains"))
+    assert messages("not-shared", SITE, linked) == [
+        "snow01:/sNow/domains: paths.images is on ext4 (/dev/vda1) of snow01 alone (a link to /srv/images)"
+    ]
+    assert messages("not-shared", SITE, change(healthy(), "snow01", folders=())) == []
+    # the whole of /sNow is said once
+    assert messages("not-shared", SITE, change(healthy(), "snow01", mounts=mounts()[:1])) == []
+    # a share of its own, which a new server would not get
+    share = Mounted("nfs02:/images", "/images", "nfs4", frozenset({"hard"}))
+    apart = replace(SITE, paths=replace(SITE.paths, images="/images/domains"))
+    there = change(healthy(), "snow01", folders=("/images/domains", "/sNow/etc/domains"), mounts=(*mounts(), share))
+    assert messages("not-shared", apart, there) == [
+        "snow01:/images/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
+    ]
+    assert messages("not-shared", apart, change(there, "snow02", mounts=(*mounts(), share))) == []
+    named = replace(apart, mounts=(*SITE.mounts, Mount("nfs02:/images", "/images", "nfs4", "hard")))
+    assert messages("not-shared", named, there) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "length", "nic", "said"),
+    [
+        ("192.168.8.254", 24, "xsnow0", []),
+        ("192.168.8.254", 16, "xsnow0", ["snow01: 192.168.8.254/16 is not of 192.168.8.0/24, where xsnow0 is"] * 2),
+        ("192.168.9.254", 24, "xsnow0", ["snow01: 192.168.9.254/24 is not of 192.168.8.0/24, where xsnow0 is"] * 2),
+        ("192.168.8.254", 24, "xsnow9", ["snow01: xsnow9 has no address there to be on a network with"]),
+        (
+            "192.168.8.255",
+            24,
+            "xsnow0",
+            ["ha.toml: 192.168.8.255/24 is the address of the network itself, or its broadcast"],
+        ),
+        ("fd00::1", 64, "xsnow0", ["snow01: xsnow0 has no address there to be on a network with"]),
+    ],
+)
+def test_the_floating_ip_is_of_its_bridges_network(address: str, length: int, nic: str, said: list[str]) -> None:
+    """Every domain lost its gateway: a /16 sends answers to half of the world into the bridge."""
+    site = replace(SITE, floating_ip=FloatingIp(address, length, nic))
+    both = [line.replace("snow01", f"snow0{number}") for number, line in enumerate(said, start=1)]
+    assert messages("floating-ip-network", site, healthy()) == both
+    # the server that has it has it with its own length
+    holding = {**server(1).addresses, address: InterfaceFact(nic, 1500, 32)}
+    assert messages("floating-ip-network", site, change(healthy(), "snow01", addresses=holding)) == both
+
+
+def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -> None:
+    """The router would have been talked over, or the cluster been told that its own address is taken."""
+    heard = replace(healthy(), floating={"snow01": "52:54:00:00:00:01", "snow02": "52:54:00:00:00:01"})
+    assert messages("floating-ip-taken", SITE, heard) == [
+        "snow01, snow02: 192.168.8.254 is in use by 52:54:00:00:00:01, which is no server"
+    ]
+    holding = {**server(2).addresses, "192.168.8.254": InterfaceFact("xsnow0", 1500, 24)}
+    over_a_router = replace(heard, floating={"snow01": "52:54:00:00:00:01", "snow02": "somebody"})
+    assert messages("floating-ip-taken", SITE, over_a_router) == messages("floating-ip-taken", SITE, heard)
+    assert messages("floating-ip-taken", SITE, change(heard, "snow02", addresses=holding)) == []
+    assert messages("floating-ip-taken", SITE, change(heard, "snow02", trouble="it does not answer")) == []
+    domains_own = replace(SITE, floating_ip=FloatingIp("192.168.8.13", 24, "xsnow0"))
+    assert messages("floating-ip-taken", domains_own, healthy()) == [
+        "/sNow/etc/domains/slurm01.cfg: 192.168.8.13 is an address of slurm01"
+    ]
+
+
+def test_how_to_stop_a_cluster_is_told_with_what_becomes_of_its_domains() -> None:
+    """`systemctl stop pacemaker` stops every domain: the remedy did not say so."""
+    remedy = catalogue.ENTRIES["corosync-running"].remedy
+    assert remedy.index("maintenance-mode --update=true") < remedy.index("systemctl stop pacemaker")

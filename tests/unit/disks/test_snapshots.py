@@ -1,0 +1,62 @@
+"""Snapshots for a warm copy: enlarged before they overflow, and nothing else is ever removed in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from lvm_server import LvmServer
+from recorded import MIB, snapshot, volume
+
+from snowha.disks import snapshots
+from snowha.disks.snapshots import Watch, parse_lvs
+from snowha.errors import CommandError, SiteError
+
+NAME = "snow_vg/snow-ha-1-deploy01-disk"
+
+
+def test_a_snapshot_that_fills_up_is_enlarged_or_everything_stops() -> None:
+    server = LvmServer(snapshot(1, "70.00"), room=(256 + 256) * MIB)
+    watch = Watch(server, [NAME], now=lambda: 0.0)
+    watch.look()
+    assert server.done == [f"extend {NAME} +{256 * MIB}b"]
+    watch.look()  # there is no room any more, and it is not too full yet
+    assert len(server.done) == 1
+    server.volumes[-1]["data_percent"] = "91.00"
+    with pytest.raises(SiteError, match="91 % full"):
+        watch.look()
+
+
+def test_it_looks_only_every_few_seconds() -> None:
+    """The engine tells twice a second how far it is; each look is a command on a busy server."""
+    server = LvmServer(snapshot(1))
+    clock = 0.0
+    watch = Watch(server, [NAME], now=lambda: clock)
+    looks: list[Sequence[str]] = []
+    server.world.fail = lambda host, words: looks.append(words)
+    for _ in range(8):
+        watch()
+        clock += 0.5
+    assert len(looks) == 1
+
+
+def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
+    """A name alone is not enough: the volume of a domain that is called like one would be lost."""
+    server = LvmServer(
+        volume("snow-ha-1-deploy01-disk"),
+        volume("backup", origin="deploy01-disk"),
+        volume("snow-ha-1-other", origin="deploy01-disk"),
+    )
+    found = snapshots.volumes(server)
+    assert snapshots.remove_left(server, found) == []
+    for one in found:
+        with pytest.raises(ValueError, match="no snapshot of ours"):
+            snapshots.remove(server, one)
+    assert server.done == []
+
+
+def test_what_lvs_says_is_understood_or_refused() -> None:
+    with pytest.raises(CommandError, match="not understood"):
+        parse_lvs('{"report": [{"lv": [{"vg_name": "a"}]}]}')
+    with pytest.raises(CommandError, match="not understood"):
+        parse_lvs("WARNING: something")

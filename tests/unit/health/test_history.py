@@ -1,0 +1,70 @@
+"""Since when something is wrong, from the servers' journals."""
+
+from __future__ import annotations
+
+import re
+
+from snowha.health import findings, history
+from snowha.health.history import History, read
+
+BEGIN = 1_700_000_000
+
+
+def line(seconds: int, text: str, server: str = "snow01") -> str:
+    return f"{BEGIN + seconds}.000123 {server} pacemaker-controld[812]:  notice: {text}\n"
+
+
+LOST = line(10, "Node snow02 state is now lost") + line(11, "Node snow02 state is now lost", "snow03")
+BACK = line(60, "Node snow02 state is now member")
+
+
+def test_a_server_is_lost_since_the_first_one_said_so() -> None:
+    """Several daemons on several servers say it, some of them later."""
+    assert read([LOST]).lost == {"snow02": BEGIN + 10}
+    assert read([BACK, LOST]).lost == {}
+    again = line(99, "Node snow02 state is now lost")
+    assert read([again, BACK, LOST]).lost == {"snow02": BEGIN + 99}
+
+
+def test_journals_that_come_backwards_are_read_as_they_happened() -> None:
+    """journalctl(1) reverses them in some versions where it looks for words and is given a number of lines."""
+    assert read(["".join(reversed((LOST + BACK).splitlines(keepends=True)))]).lost == {}
+
+
+def test_the_last_action_on_a_resource_and_the_loss_of_quorum() -> None:
+    text = (
+        line(1, "Result of start operation for deploy01 on snow01: ok")
+        + line(5, "Result of stop operation for deploy01 on snow01: error (no such file)")
+        + line(7, "Quorum lost")
+        + line(8, "Quorum lost")
+    )
+    assert read([text]) == History({}, {"deploy01": BEGIN + 5}, BEGIN + 7)
+    assert read([text, line(9, "Quorum acquired", "snow02")]).no_quorum is None
+
+
+def test_what_else_stands_in_a_journal_is_not_taken_for_it() -> None:
+    assert read(["-- No entries --\n", "x", f"{BEGIN} notice: Node a state is now lost\n"]) == History()
+
+
+def test_a_finding_gets_the_time_of_what_it_is_about_and_no_other() -> None:
+    """A wrong time is worse than none."""
+    known = History({"snow02": BEGIN}, {"deploy01": BEGIN + 5})
+    out = findings.found("server-out", "snow02", "snow02 is out of the cluster")
+    off = findings.found("resource-stopped", "deploy01", "deploy01 runs on no server")
+    other = findings.found("server-out", "snow03", "snow03 is out of the cluster")
+    standby = findings.found("server-standby", "snow02", "snow02 is in standby")
+    dated = history.dated([out, off, other, standby], known)
+    assert [one.since for one in dated] == ["2023-11-14T22:13:20Z", "2023-11-14T22:13:25Z", "", ""]
+    assert dated[2:] == (other, standby)
+
+
+def test_what_is_understood_is_also_asked_for() -> None:
+    """A line that journalctl leaves out would never be seen."""
+    for said in (
+        "Node a state is now lost",
+        "Quorum lost",
+        "Quorum acquired",
+        "Result of stop operation for a on b: ok",
+    ):
+        assert re.search(history.WANTED, said), said
+    assert not re.search(history.WANTED, "Result of monitor operation for a on b: ok")  # one every ten seconds

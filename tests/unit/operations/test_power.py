@@ -1,0 +1,166 @@
+"""``snow boot``, ``shutdown``, ``reboot``, ``reset``, ``destroy`` from the door: who is told what, and when it counts as done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from broken_clusters import failed, options, removed, resource
+from everyday_site import EverydaySite
+from view_site import code_of
+
+from snowha.errors import InputError, UnreachableError
+from snowha.plan.journal import Journal
+from snowha.xen import server_program
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EverydaySite:
+    return EverydaySite(tmp_path, monkeypatch)
+
+
+STOP = "snow02: crm_resource --resource={} --meta --set-parameter=target-role --parameter-value=Stopped"
+START = "snow02: crm_resource --resource={} --meta --delete-parameter=target-role"
+
+
+def test_a_range_is_shut_down_through_pacemaker_and_booted_again(site: EverydaySite) -> None:
+    """With xl alone Pacemaker would start each again; and a domain shut down on purpose must stay down."""
+    ended = site.run("shutdown", "slurm[01-02]")
+    assert ended.exit_code == 0, ended.output
+    assert sorted(site.told) == sorted(STOP.format(name) for name in ("slurm01", "slurm02"))
+    assert "Shut slurm01 down" in ended.output and "Shut slurm02 down" in ended.output
+    assert site.turns == 1, "the site's lock was not taken"
+    site.told.clear()
+    assert site.run("shutdown", "slurm01").exit_code == 0 and site.told == []
+
+    ended = site.run("boot", "slurm01")
+    assert ended.exit_code == 0 and site.told == [START.format("slurm01")], ended.output
+    site.told.clear()
+    assert site.run("boot", "slurm01", "deploy01").exit_code == 0 and site.told == []
+    with Journal(Path("here/journal.sqlite")) as journal:
+        done = {(entry.step, entry.what) for entry in journal.entries()}
+        assert {("shutdown.slurm01", "done"), ("boot.slurm01", "done"), ("boot.deploy01", "skipped")} <= done
+        texts = [command.text for run in journal.runs() for command in journal.commands(run.id)]
+    assert "crm_resource --resource=slurm01 --meta --delete-parameter=target-role" in texts
+
+
+def test_a_domain_that_does_not_answer_is_not_booted(site: EverydaySite) -> None:
+    """sNow!'s `snow boot` returned when xl had started it, whatever became of it."""
+    site.deaf.add("proxy01")
+    ended = site.run("boot", "proxy01", "deploy01", "--timeout", "1")
+    assert ended.exit_code == 6
+    assert "proxy01 to answer on 192.168.8.12" in ended.output and "Boot deploy01" in ended.output
+
+
+def test_it_is_not_shut_down_before_its_images_are_free(site: EverydaySite) -> None:
+    """The guide's next command after it is `dd`."""
+    site.hosts["snow01"].install_leases()
+    image = "/sNow/domains/deploy01/deploy01-disk"
+    spec = f"disk = [ 'format=raw,vdev=xvda2,access=rw,script={server_program.SCRIPT},target={image}' ]\n"
+    site.config("deploy01", f"name = 'deploy01'\nmemory = 256\n{spec}".encode())
+    site.world.leases.records.add(image)
+    site.world.leases.bare.add((image, "snow01"))
+    ended = site.run("shutdown", "deploy01", "--timeout", "1")
+    assert ended.exit_code == 6 and f"{image} is attached on snow01 still" in ended.output
+    site.world.leases.bare.clear()
+    assert site.run("shutdown", "deploy01").exit_code == 0
+
+
+def test_what_a_silent_server_may_run_is_not_off(site: EverydaySite) -> None:
+    """It would be reported as shut down, and its images copied while they are written."""
+    site.lose("snow02")
+    ended = site.run("shutdown", "proxy01", "--timeout", "1")
+    assert ended.exit_code == 6
+    assert "snow02 does not say whether it runs there" in ended.output
+    assert "continuing without snow02" in ended.output
+
+
+def test_without_pacemaker_it_is_xl_on_the_right_server(site: EverydaySite) -> None:
+    """The same words before `apply`."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    assert site.run("shutdown", "deploy01").exit_code == 0
+    assert site.told == ["snow01: xl shutdown -w deploy01"]
+    ended = site.run("boot", "deploy01")
+    assert ended.exit_code == 0, ended.output
+    assert ("snow01", "create deploy01") in site.world.log and site.world.running["deploy01"] == "snow01"
+
+
+def test_a_domain_that_pacemaker_does_not_have_is_asked_where_it_runs(site: EverydaySite) -> None:
+    site.changes.append(removed("proxy01"))
+    assert site.run("poweroff", "proxy01").exit_code == 0
+    assert site.told == ["snow02: xl shutdown -w proxy01"]
+
+
+def test_what_cuts_power_asks_first_and_tells_pacemaker_first(site: EverydaySite) -> None:
+    """Pacemaker would start it again between the two."""
+    for verb in ("destroy", "reset"):
+        ended = site.run(verb, "proxy01")
+        assert code_of(ended) == 4 and site.told == []
+    assert site.run("destroy", "proxy01", "--yes").exit_code == 0
+    assert site.told[0] == STOP.format("proxy01")
+    site.told.clear()
+    assert site.run("reset", "deploy01", "--yes").exit_code == 0
+    assert [site.told[0], site.told[-1]] == [STOP.format("deploy01"), START.format("deploy01")]
+    assert code_of(site.run("reset", "proxy01", "--yes")) == 4, "it is off: there is nothing to reset"
+
+
+def test_a_reboot_is_done_when_another_one_answers(site: EverydaySite) -> None:
+    before = site.domids["proxy01"]
+    assert site.run("reboot", "proxy01").exit_code == 0
+    assert site.told == ["snow02: xl reboot proxy01"] and site.domids["proxy01"] == before + 1
+
+
+def test_what_pacemaker_was_told_to_leave_alone_is_refused_at_once(site: EverydaySite) -> None:
+    """It would be waited for until the time is up, with the change already made."""
+    site.changes.append(resource("proxy01", managed="false"))
+    ended = site.run("shutdown", "proxy01")
+    assert ended.exit_code == 4 and "proxy01 is not managed by Pacemaker" in ended.output and site.told == []
+    site.changes[:] = [options(maintenance_mode="true")]
+    assert site.run("shutdown", "deploy01").exit_code == 4 and site.told == []
+
+
+def test_failures_are_forgotten_before_a_boot(site: EverydaySite) -> None:
+    """As sNow! does it: after ten of them Pacemaker starts the domain nowhere."""
+    site.run("shutdown", "deploy01")
+    site.told.clear()
+    site.changes.append(failed("deploy01", "snow01", "start", "no room"))
+    assert site.run("boot", "deploy01").exit_code == 0
+    assert site.told == ["snow02: crm_resource --cleanup --resource=deploy01", START.format("deploy01")]
+
+
+def test_a_name_that_is_wrong_stops_all_of_it(site: EverydaySite) -> None:
+    ended = site.run("shutdown", "deploy01", "slurm[01-03]")
+    assert code_of(ended) == 2 and site.told == []
+
+
+@pytest.mark.parametrize(
+    "verb", ["boot", "shutdown", "poweroff", "reboot", "reset", "destroy", "console", "move", "show"]
+)
+@pytest.mark.parametrize("lost", [("snow01",), ("snow01", "snow02")])
+def test_a_domain_that_there_is_not_is_said_and_not_that_a_server_is_lost(
+    site: EverydaySite, verb: str, lost: tuple[str, ...]
+) -> None:
+    """Whoever mistypes while a server is lost would look for the mistake at the server."""
+    site.lose(lost[0])
+    site.world.fail = lambda host, argv: fail_of(host) if host in lost else None
+    ended = site.run(*(["show", "domain"] if verb == "show" else [verb]), "deploy1")
+    assert isinstance(ended.exception, InputError), ended.exception
+    assert "there is no domain 'deploy1' (did you mean 'deploy01'?)" in str(ended.exception)
+    assert "does not answer" not in ended.output and site.told == []
+    unsure = "no server answers that may have the config of another one" in str(ended.exception)
+    assert unsure == (len(lost) == 2)
+
+
+def fail_of(host: str) -> None:
+    raise UnreachableError("it does not answer", where=host, remedy="is it switched on?")
+
+
+def test_the_console_is_opened_where_the_domain_runs(site: EverydaySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed: list[list[str]] = []
+    monkeypatch.setattr("snowha.live.connect.terminal", lambda file, server, argv: [server, *argv])
+    monkeypatch.setattr("os.execvp", lambda program, argv: executed.append(argv))
+    assert site.run("console", "proxy01").exit_code == 0
+    assert executed == [["snow02", "xl", "console", "proxy01"]]
+    site.run("shutdown", "proxy01")
+    assert code_of(site.run("console", "proxy01")) == 4
