@@ -10,7 +10,7 @@ from snowha.checks.catalogue_images import IMAGE_ENTRIES
 from snowha.checks.entry import Entry
 from snowha.cluster import corosync_conf
 from snowha.errors import InputError, UnreachableError
-from snowha.health.findings import KINDS
+from snowha.health.catalogue import KINDS
 from snowha.site.rules import Finding, Severity
 
 OF_HEALTH: dict[str, Severity] = {"red": "warn", "yellow": "warn", "note": "note"}

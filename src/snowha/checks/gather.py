@@ -11,17 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from snowha.checks import bmc, scripts
-from snowha.checks.facts import (
-    BmcFact,
-    Facts,
-    Locks,
-    LoginFact,
-    Reach,
-    ServerFacts,
-    half_migrated,
-    in_two_places,
-    parse_server,
-)
+from snowha.checks.facts import BmcFact, Facts, Locks, LoginFact, Reach, ServerFacts, half_migrated, in_two_places
+from snowha.checks.parse_facts import parse_server
 from snowha.cluster import fencing
 from snowha.errors import SnowError, UnreachableError
 from snowha.health import leases

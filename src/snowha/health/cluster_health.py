@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from snowha.cluster import cib
 from snowha.cluster.crm_mon import ClusterState, Link, Node, Resource
 from snowha.health import fence_attempts
-from snowha.health.findings import CLUSTER, KINDS, SEVERITIES, Finding, found
+from snowha.health.catalogue import KINDS, SEVERITIES
+from snowha.health.findings import CLUSTER, Finding, found
 from snowha.site.model import Site
 from snowha.site.names import agreed, listed
 

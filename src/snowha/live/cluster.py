@@ -9,7 +9,8 @@ from snowha.cluster import crm_mon
 from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.health import cluster_health
-from snowha.health.findings import KINDS, Finding
+from snowha.health.catalogue import KINDS
+from snowha.health.findings import Finding
 from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 from snowha.hosts.wait import NotYet, wait_for

@@ -10,7 +10,16 @@ from datetime import datetime
 from snowha.cluster import cib, placement
 from snowha.cluster import crm_mon as parse
 from snowha.errors import SnowError
-from snowha.health import cluster_health, definition_copies, findings, history, image_room, lease_bypass, leases
+from snowha.health import (
+    catalogue,
+    cluster_health,
+    definition_copies,
+    findings,
+    history,
+    image_room,
+    lease_bypass,
+    leases,
+)
 from snowha.health.findings import Finding
 from snowha.health.leases import ImageStatus
 from snowha.hosts.files import read_file, read_folder
@@ -234,7 +243,7 @@ def status_of(
         fencing={server: _fencing(server, state) if known_to_some else "unknown" for server in wanted.fenced},
         floating_ip=site.floating_ip.address if site.floating_ip else None,
         floating_ip_on=None if unasked or site.floating_ip is None else _floating_ip_on(state),
-        findings=tuple(sorted(dated, key=lambda finding: findings.SEVERITIES.index(finding.severity))),
+        findings=tuple(sorted(dated, key=lambda finding: catalogue.SEVERITIES.index(finding.severity))),
         images=leases.status(images, attached, records),
         migrations=tuple(one for answer in attached.values() if answer for one in answer.migrations),
         fenced_at=proof_records.fenced_at(one.proofs for one in seen.values()),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from snowha.health.findings import Finding, Severity
+from snowha.health.catalogue import Severity
+from snowha.health.findings import Finding
 from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 

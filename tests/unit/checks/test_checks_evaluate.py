@@ -17,7 +17,7 @@ from snowha.checks import catalogue, evaluate, explained, gather
 from snowha.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Right, Unit
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.health import image_room
-from snowha.health.findings import KINDS
+from snowha.health.catalogue import KINDS
 from snowha.live.autostart import Autostart, Entry
 from snowha.site import rules
 from snowha.site.disk_spec import parse_disk

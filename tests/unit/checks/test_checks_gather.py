@@ -13,9 +13,9 @@ from broken_clusters import RECORDED
 from check_sites import SITE, leased
 
 from snowha.checks import bmc, gather, scripts
-from snowha.checks.facts import parse_server
+from snowha.checks.parse_facts import parse_server
 from snowha.errors import CommandError, UnreachableError
-from snowha.hosts import files
+from snowha.hosts import file_scripts
 from snowha.hosts.host import Completed, Host
 from snowha.hosts.local import LocalHost
 from snowha.live.autostart import Entry
@@ -318,7 +318,7 @@ def test_a_server_that_does_not_answer_is_a_fact_and_the_others_are_looked_at() 
         raise UnreachableError("no route to host", where="snow02", remedy="look at it")
 
     def alive(argv: Sequence[str], input: str | bytes) -> Completed:
-        if argv[2:3] == [files.READ_FOLDER]:
+        if argv[2:3] == [file_scripts.READ_FOLDER]:
             return Completed(tuple(argv), 0, "", "")
         boundary = argv[4] if len(argv) > 4 else ""
         text = "B clock 5.0\n\nB < os\nVERSION_CODENAME=trixie\n\nB > 0\n\nB end\n"

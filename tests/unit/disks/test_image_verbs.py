@@ -33,7 +33,7 @@ from recorded import (
 from snowha.disks import image_verbs
 from snowha.disks.image_verbs import STAT
 from snowha.errors import InputError, ProofError, SiteError
-from snowha.hosts import files
+from snowha.hosts import file_scripts, files
 from snowha.hosts.playback import Call
 from snowha.images import bundle
 
@@ -70,7 +70,7 @@ def bring() -> list[Call]:
 def kept(*versions: tuple[str, str]) -> Call:
     folder = f"{files.KEPT}{CONFIG}"
     lines = [f"{text_of(f'{folder}/{name}')} {text_of(content)}\n" for name, content in versions]
-    return Call(("sh", "-c", files.READ_FOLDER, "sh", folder, ""), stdout="".join(lines))
+    return Call(("sh", "-c", file_scripts.READ_FOLDER, "sh", folder, ""), stdout="".join(lines))
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from broken_leases import CASES as LEASES
 
 from snowha.cluster.crm_mon import ClusterState
 from snowha.health import cluster_health
+from snowha.health.catalogue import KINDS
 from snowha.health.cluster_health import Answer, Wanted
-from snowha.health.findings import KINDS, Finding
+from snowha.health.findings import Finding
 
 SITE = Wanted(
     ("snow01", "snow02"), ("snow01", "snow02"), ("deploy01", "proxy01", "slurm01", "slurm02"), floating_ip=True

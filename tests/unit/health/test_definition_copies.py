@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from broken_definitions import CASES, NEW, OLD, OTHER, TEXT, WELL, Case
 
+from snowha.health.catalogue import KINDS
 from snowha.health.definition_copies import evaluate
-from snowha.health.findings import KINDS, Finding
+from snowha.health.findings import Finding
 from snowha.site import definition
 from snowha.site.definition import Definition
 

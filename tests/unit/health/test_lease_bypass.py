@@ -9,7 +9,8 @@ import pytest
 from broken_leases import BARE, DEPLOY, IMAGES, server
 
 from snowha.health import image_room, lease_bypass
-from snowha.health.findings import KINDS, Finding
+from snowha.health.catalogue import KINDS
+from snowha.health.findings import Finding
 from snowha.hosts.host import Completed
 from snowha.operations import status
 from snowha.site.disk_spec import parse_disk

@@ -25,7 +25,8 @@ from broken_leases import (
 
 from snowha.errors import CommandError, UnreachableError
 from snowha.health import leases
-from snowha.health.findings import KINDS, Finding
+from snowha.health.catalogue import KINDS
+from snowha.health.findings import Finding
 from snowha.hosts.host import Completed
 from snowha.xen import server_program
 from snowha.xen.leases import Lease, Leases, parse

@@ -13,7 +13,7 @@ import pytest
 from test_status_text import LINKS, RED, YELLOW, image, status
 
 from snowha.health.findings import Finding
-from snowha.hosts import files
+from snowha.hosts import file_scripts
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.live import proof_records
 from snowha.operations import metrics
@@ -146,7 +146,7 @@ def test_the_newest_proof_counts_and_one_that_cannot_be_read_does_not() -> None:
             " ".join(base64.b64encode(one.encode()).decode() for one in (f"{proof_records.PROOFS}/{key}.json", said))
             for key, said in proofs.items()
         ]
-        words = ("sh", "-c", files.READ_FOLDER, "sh", proof_records.PROOFS, ".json")
+        words = ("sh", "-c", file_scripts.READ_FOLDER, "sh", proof_records.PROOFS, ".json")
         return PlaybackHost(name, [Call(words, stdout="".join(f"{row}\n" for row in rows))])
 
     old, new = '{"when": "2027-01-15T08:00:00Z"}', '{"when": "2027-01-15T08:00:10Z"}'

@@ -17,7 +17,7 @@ from snowha.cli import site as door
 from snowha.cluster.cib_facts import STOP_ORDER
 from snowha.cluster.cib_merge import STOPPED
 from snowha.errors import UnreachableError
-from snowha.hosts import files
+from snowha.hosts import file_scripts
 from snowha.hosts.host import Completed
 from snowha.operations import site_start
 from snowha.provision import corosync, pacemaker
@@ -74,7 +74,7 @@ class WholeSite(EverydaySite):
                 return self._of_corosync("quorumtool") if up["corosync"] else 1
             case ["corosync-cfgtool", "-s"]:
                 return self._of_corosync("cfgtool") if up["corosync"] else 1
-            case ["sh", "-c", files.STAT, "sh", pacemaker.STATE]:
+            case ["sh", "-c", file_scripts.STAT, "sh", pacemaker.STATE]:
                 return "750 hacluster haclient 4096 directory\n"
             case ["findmnt", "--noheadings", "--raw", *_]:
                 return "" if server in self.unmounted else "nfs01:/export/sNow nfs4\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 from snowha.disks import engine_driver
 from snowha.disks.snapshots import AS_JSON, COLUMNS
-from snowha.hosts import files
+from snowha.hosts import file_scripts
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.live.context import SiteContext
 from snowha.site import domain_config
@@ -52,7 +52,7 @@ class Host(PlaybackHost):
 
     def run(self, argv: Sequence[str], *, input: str | bytes = "", **more: object) -> object:  # type: ignore[override]
         words = list(argv)
-        if words[:3] == ["sh", "-c", files.WRITE] and isinstance(input, bytes):
+        if words[:3] == ["sh", "-c", file_scripts.WRITE] and isinstance(input, bytes):
             words = [*words[:5], "…"]
             head, _, content = input.partition(b"\n")
             input = b" ".join(head.split()[:2]) + b"\n" + content
@@ -62,7 +62,7 @@ class Host(PlaybackHost):
 def write(path: str, content: str | bytes) -> Call:
     data = content.encode() if isinstance(content, str) else content
     message = f"{len(data)} {hashlib.sha256(data).hexdigest()}\n".encode() + data
-    return Call(("sh", "-c", files.WRITE, "sh", path, "…"), stdout="changed\n", stdin=message)
+    return Call(("sh", "-c", file_scripts.WRITE, "sh", path, "…"), stdout="changed\n", stdin=message)
 
 
 def text_of(content: str) -> str:
@@ -70,17 +70,17 @@ def text_of(content: str) -> str:
 
 
 def read(path: str, content: str | None) -> Call:
-    argv = ("sh", "-c", files.READ, "sh", path)
+    argv = ("sh", "-c", file_scripts.READ, "sh", path)
     return Call(argv, stdout=text_of(content)) if content is not None else Call(argv, returncode=44)
 
 
 def read_configs(content: str) -> Call:
-    argv = ("sh", "-c", files.READ_FOLDER, "sh", "/sNow/etc/domains", ".cfg")
+    argv = ("sh", "-c", file_scripts.READ_FOLDER, "sh", "/sNow/etc/domains", ".cfg")
     return Call(argv, stdout=f"{text_of(CONFIG)} {text_of(content)}\n")
 
 
 def make_dir(path: str) -> Call:
-    return Call(("sh", "-c", files.MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
+    return Call(("sh", "-c", file_scripts.MAKE_DIR, "sh", path, "700", ""), stdout="same\n")
 
 
 def no_cluster() -> list[Call]:
@@ -98,7 +98,7 @@ def script_is_there() -> list[Call]:
     return [
         read(server_program.PATH, server_program.text()),
         read(server_program.NAME, "snow01\n"),
-        Call(("sh", "-c", files.STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
+        Call(("sh", "-c", file_scripts.STAT, "sh", server_program.PATH), stdout="755 root root 900 regular file\n"),
         Call(
             ("readlink", "-f", "--", *server_program.LINKS),
             stdout=f"{server_program.PATH}\n" * len(server_program.LINKS),
