@@ -86,11 +86,14 @@ class Right:
     owner: str
     group: str
     path: str
+    has_acl: bool = False
+    """It has an access list (acl(5)): then the group's bits are the most that anybody named there may."""
 
     @property
     def is_open(self) -> bool:
         """Whether others than root may write it."""
-        return self.owner != "root" or bool(self.mode & 0o002) or (bool(self.mode & 0o020) and self.group != "root")
+        by_group = bool(self.mode & 0o020) and (self.group != "root" or self.has_acl)
+        return self.owner != "root" or bool(self.mode & 0o002) or by_group
 
     @property
     def is_sticky(self) -> bool:
@@ -285,6 +288,7 @@ def in_two_places(servers: Iterable[ServerFacts]) -> frozenset[tuple[str, str]]:
 def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, float] | None) -> ServerFacts:
     """The facts in what gather.sh printed on a server."""
     listed = sections.get("xl-list", "")
+    acls = set(sections.get("acls", "").split("\n"))
     space = re.match(r"(\d+) (\d+) ", sections.get("space", ""))
     return ServerFacts(
         name=name,
@@ -339,7 +343,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         ),
         rights=tuple(
             dict.fromkeys(
-                Right(int(words[0], 8), words[1], words[2], words[3])
+                Right(int(words[0], 8), words[1], words[2], words[3], words[3] in acls)
                 for line in sections.get("rights", "").split("\n")
                 if len(words := line.split(" ", 3)) == 4
             )
