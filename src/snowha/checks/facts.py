@@ -82,11 +82,14 @@ class Right:
     owner: str
     group: str
     path: str
+    has_acl: bool = False
+    """It has an access list (acl(5)): then the group's bits are the most that anybody named there may."""
 
     @property
     def is_open(self) -> bool:
         """Whether others than root may write it."""
-        return self.owner != "root" or bool(self.mode & 0o002) or (bool(self.mode & 0o020) and self.group != "root")
+        by_group = bool(self.mode & 0o020) and (self.group != "root" or self.has_acl)
+        return self.owner != "root" or bool(self.mode & 0o002) or by_group
 
     @property
     def is_sticky(self) -> bool:

@@ -76,6 +76,15 @@ for folder in "$configs" "$images"; do
 done
 for file in "$configs"/*.cfg "$conf"; do [ ! -f "$file" ] || stat -L -c '%a %U %G %n' -- "$file"; done
 end 0
+# with an access list the group's bits are the mask of what others may (acl(5)); ls marks it with a plus
+begin acls
+for path in "$configs" "$images" "$configs"/*.cfg "$conf"; do
+    while [ -n "$path" ]; do
+        case $(ls -ldL -- "$path" 2> /dev/null) in ??????????+*) printf '%s\n' "$path" ;; esac
+        path=${path%/*}
+    done
+done
+end 0
 begin upgrades
 if command -v unattended-upgrade > /dev/null; then
     apt-config dump APT::Periodic::Unattended-Upgrade 2> /dev/null

@@ -18,6 +18,7 @@ from snowha.xen import attachments, saved_domains, xl
 def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, float] | None) -> ServerFacts:
     """The facts in what gather.sh printed on a server."""
     listed = sections.get("xl-list", "")
+    acls = set(sections.get("acls", "").split("\n"))
     space = re.match(r"(\d+) (\d+) ", sections.get("space", ""))
     return ServerFacts(
         name=name,
@@ -72,7 +73,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         ),
         rights=tuple(
             dict.fromkeys(
-                Right(int(words[0], 8), words[1], words[2], words[3])
+                Right(int(words[0], 8), words[1], words[2], words[3], words[3] in acls)
                 for line in sections.get("rights", "").split("\n")
                 if len(words := line.split(" ", 3)) == 4
             )

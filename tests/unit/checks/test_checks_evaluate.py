@@ -509,6 +509,9 @@ def test_a_configuration_without_a_nodelist_is_not_the_packages_example(text: st
         (Right(0o664, "root", "users", "/sNow/etc/domains/deploy01.cfg"), True),
         (Right(0o644, "root", "users", "/sNow/etc/domains/deploy01.cfg"), False),
         (Right(0o644, "deploy", "root", "/sNow/etc/domains/deploy01.cfg"), True),
+        (Right(0o775, "root", "root", "/sNow/domains"), False),
+        (Right(0o775, "root", "root", "/sNow/domains", has_acl=True), True),
+        (Right(0o755, "root", "root", "/sNow/domains", has_acl=True), False),
     ],
 )
 def test_who_can_write_a_config_is_root_on_every_server(right: Right, is_stop: bool) -> None:

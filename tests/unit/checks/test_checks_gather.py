@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import broken_leases
+import machine
 import pytest
 from broken_clusters import RECORDED
 from check_sites import SITE, leased
@@ -125,6 +128,26 @@ def test_the_sectors_of_a_partitioned_disk(sector: int, tmp_path: Path) -> None:
     fact = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None).paths[device]
     assert (fact.kind, fact.size, fact.sector) == ("block", 8 << 20, sector)
     assert fact.table == ("gpt" if sector == 4096 else "")
+
+
+def test_an_access_list_is_seen(tmp_path: Path) -> None:
+    """Its mask looks like the right of root's own group."""
+    (tmp_path / "images").mkdir(mode=0o755)
+    # acl(5), as in Linux' include/uapi/linux/posix_acl_xattr.h: tag, permissions, id; user:1234:rwx under the mask rwx
+    nobody, entries = 0xFFFFFFFF, [(1, 7), (2, 7), (4, 5), (16, 7), (32, 5)]
+    packed = b"".join(struct.pack("<HHI", tag, what, 1234 if tag == 2 else nobody) for tag, what in entries)
+    try:
+        os.setxattr(tmp_path / "images", "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    except OSError as error:
+        machine.unable(f"no access lists in {tmp_path}: {error.strerror}")
+    words = bundle.gather_argv(
+        B, snow_conf="", images=str(tmp_path / "images"), configs="/x", names=[], tools=[], paths=[]
+    )
+    done = LocalHost().run(words, check=False, timeout=30)
+    rights = parse_server("snow01", bundle.parse_sections(done.stdout, B, where="snow01"), None).rights
+    found = {right.path: right for right in rights}
+    assert found[str(tmp_path / "images")].has_acl and found[str(tmp_path / "images")].mode == 0o775
+    assert not found[str(tmp_path)].has_acl
 
 
 @pytest.mark.needs("qemu-img")
