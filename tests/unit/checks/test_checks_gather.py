@@ -140,11 +140,11 @@ def test_an_access_list_is_seen(tmp_path: Path) -> None:
         os.setxattr(tmp_path / "images", "system.posix_acl_access", struct.pack("<I", 2) + packed)
     except OSError as error:
         machine.unable(f"no access lists in {tmp_path}: {error.strerror}")
-    words = bundle.gather_argv(
+    words = scripts.gather_argv(
         B, snow_conf="", images=str(tmp_path / "images"), configs="/x", names=[], tools=[], paths=[]
     )
     done = LocalHost().run(words, check=False, timeout=30)
-    rights = parse_server("snow01", bundle.parse_sections(done.stdout, B, where="snow01"), None).rights
+    rights = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None).rights
     found = {right.path: right for right in rights}
     assert found[str(tmp_path / "images")].has_acl and found[str(tmp_path / "images")].mode == 0o775
     assert not found[str(tmp_path)].has_acl
