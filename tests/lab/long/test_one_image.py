@@ -197,7 +197,7 @@ def test_a_server_that_lost_its_lease_can_write_no_more(cluster: Administrator) 
 def test_ten_live_migrations_under_writers_that_do_not_flush(cluster: Administrator, _round: int) -> None:
     """What a guest was told is written must be there on the other server, though it was never flushed.
 
-    Five at a time: each leaves less memory to the kernel of a domain as small as the lab's, and after eight nothing can run there.
+    Five at a time: each leaves less memory to the kernel of so small a domain, and after eight nothing can run there.
     """
     for number in range(5):
         print(f"migration {number + 1}: {migrate('slurm01'):.0f} s")
