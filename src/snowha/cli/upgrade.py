@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -66,12 +67,11 @@ def upgrade(
 class _Telling:
     """A Reporter for what is done before there are steps."""
 
-    def __init__(self, doing: object) -> None:
+    def __init__(self, doing: Callable[[str], None]) -> None:
         self._doing = doing
 
     def say(self, text: str) -> None:
-        if callable(self._doing):
-            self._doing(text)
+        self._doing(text)
 
     def wait(self, text: str) -> None:
         say(text)
