@@ -1,6 +1,6 @@
-"""The lab's client: asks every domain's service all the time and writes down what was acknowledged, and when.
+"""The lab's probe of its domains: it asks every domain's service all the time and writes down what was acknowledged, and when.
 
-``python -m snowha.lab.client --log FILE --pause 0.4 NAME=ADDRESS …`` runs until SIGTERM; with ``--ask ADDRESS`` it
+``python -m snowha.lab.domain_probe --log FILE --pause 0.4 NAME=ADDRESS …`` runs until SIGTERM; with ``--ask ADDRESS`` it
 shows one service's status and leaves with 0, or with 3 if there is no answer. Each line of the log is a
 JSON object, an attempt (``t``, ``t_ack``, ``domain``, ``nonce``, ``number``, ``boot``, ``error``) or a look at the
 service (``t``, ``domain``, ``status``). Times are seconds since 1970 by this machine's clock.
@@ -287,7 +287,7 @@ def parse_domains(words: Sequence[str]) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m snowha.lab.client", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m snowha.lab.domain_probe", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--log", type=Path)
     what.add_argument("--ask", metavar="ADDRESS", help="ask one service for its status, once")
