@@ -70,7 +70,7 @@ def _open(image: str) -> list[int]:
 
 
 def _lock(descriptor: int, path: str) -> None:
-    """Where the storage has no locks, the record is what is left (20-record.pl)."""
+    """Where the storage has no locks, the record is what is left (20-lease-record.pl)."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

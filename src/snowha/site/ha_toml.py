@@ -12,10 +12,10 @@ from functools import cache
 
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
-from snowha.site.ha_tables import Cluster, File
+from snowha.site.ha_keys import Cluster, File
 from snowha.site.model import Alerts, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import did_you_mean, show
-from snowha.site.tables import ShapeError, read
+from snowha.site.toml_tables import ShapeError, read
 
 __all__ = ["HaFile", "compose", "parse", "render"]
 
