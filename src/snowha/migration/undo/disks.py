@@ -17,7 +17,7 @@ from snowha.hosts.host import Host
 from snowha.live import cluster, left_down, starting
 from snowha.live.context import SiteContext, read_config
 from snowha.migration.undo import return_check
-from snowha.migration.undo.files import before, not_kept
+from snowha.migration.undo.kept_files import before, not_kept
 from snowha.plan.step import Reporter, Shielded
 from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
