@@ -75,7 +75,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Right:
+class Permissions:
     """Who may write a file or folder: its mode, as of stat(2), and whose it is."""
 
     mode: int
@@ -161,7 +161,7 @@ class ServerFacts:
     """Domains whose memory lies in a file (``xl save``), with that file."""
     undone: tuple[tuple[str, int], ...] = ()
     """Images that `snow ha undo` moved aside, with their size in bytes."""
-    rights: tuple[Right, ...] = ()
+    permissions: tuple[Permissions, ...] = ()
     """Of the folders of configs and images, those above them, the configs and snow.conf."""
     upgrades: str = ""
     """What apt does by itself, and needrestart: their settings as they stand."""
@@ -193,7 +193,7 @@ class ServerFacts:
 
 
 @dataclass(frozen=True)
-class Reach:
+class PingResult:
     """One server's view of another's address on a link. ``small`` and ``large``: pings answered, None if not tried."""
 
     by: str
@@ -229,7 +229,7 @@ class Facts:
     """The whole site, looked at once."""
 
     servers: tuple[ServerFacts, ...]
-    reaches: tuple[Reach, ...] = ()
+    pings: tuple[PingResult, ...] = ()
     logins: tuple[LoginFact, ...] = ()
     bmcs: Mapping[str, BmcFact] = field(default_factory=dict)
     locks: Locks = "unknown"

@@ -19,7 +19,7 @@ from snowha.cli.streams import Stream
 from snowha.cli.verbosity import raw
 from snowha.errors import InputError
 from snowha.hosts import user_file
-from snowha.hosts.redaction import blot
+from snowha.hosts.redaction import redact
 
 _ALL = logging.getLogger("snowha")
 _ALL.propagate = False
@@ -30,7 +30,7 @@ class _Short(logging.Formatter):
     """One line; of a script its first."""
 
     def format(self, record: logging.LogRecord) -> str:
-        first, *more = blot(super().format(record)).split("\n")
+        first, *more = redact(super().format(record)).split("\n")
         return f"{first} …" if more else first
 
 
@@ -42,7 +42,7 @@ class _Whole(logging.Formatter):
         return time.gmtime(seconds)
 
     def format(self, record: logging.LogRecord) -> str:
-        return blot(super().format(record))
+        return redact(super().format(record))
 
 
 class LogHandler(logging.StreamHandler[TextIO]):

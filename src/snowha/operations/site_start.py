@@ -184,7 +184,7 @@ def _give_power(asking: list[Host], server: Server, reporter: Reporter) -> None:
             power = power_status(host, server)
             reporter.say(f"{server.name} is {power}, says its BMC")
             if power == "off":
-                words = fencing.probe_argv(server, fencing.secret_script_path(server), action="on")
+                words = fencing.probe_argv(server, fencing.password_script_path(server), action="on")
                 host.run(words, check=False, timeout=120)  # it is waited for in any case, and then said
             return
         except UnreachableError as error:

@@ -146,7 +146,7 @@ def site_lock(
         yield
     finally:
         run.over.set()
-        guard.nudge(*holds)
+        guard.wake(*holds)
         each([hold.host for hold in holds.values() if hold.process], lambda host: holds[host.name].give())
 
 
@@ -242,7 +242,7 @@ class _Hold:
                 remedy="wait until it has ended, or end it there; then run this again",
             )
         if done.returncode == _LOST and said:
-            run.guard.lose(server, said)
+            run.guard.mark_lost(server, said)
             return "lost"
         if done.returncode == _LOST or self.process != before:
             return "ended"

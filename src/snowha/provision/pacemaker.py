@@ -84,11 +84,11 @@ def steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
 def _fencing_missing(context: SiteContext, passwords: Mapping[str, str]) -> str | None:
     def wrong(host: Host) -> str | None:
         for server in context.site.servers:
-            path = fencing.secret_script_path(server)
+            path = fencing.password_script_path(server)
             facts = stat(host, path)
             if facts is None or facts.mode != 0o700 or facts.owner != "root":
                 return f"{path} is not there"
-            if read_text(host, path) != fencing.render_secret_script(passwords[server.name]):
+            if read_text(host, path) != fencing.render_password_script(passwords[server.name]):
                 return f"{path} has another password"
         return None
 
@@ -97,7 +97,7 @@ def _fencing_missing(context: SiteContext, passwords: Mapping[str, str]) -> str 
 
 def power_status(host: Host, server: Server) -> str:
     """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
-    completed = host.run(fencing.probe_argv(server, fencing.secret_script_path(server)), check=False, timeout=90)
+    completed = host.run(fencing.probe_argv(server, fencing.password_script_path(server)), check=False, timeout=90)
     return fencing.parse_status(
         completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}"
     )
@@ -108,8 +108,8 @@ def _prepare_fencing(context: SiteContext, passwords: Mapping[str, str], reporte
         make_dir(host, "/etc/snow-ha", mode=0o755)
         make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
         for server in context.site.servers:
-            script = fencing.render_secret_script(passwords[server.name])
-            write_file(host, fencing.secret_script_path(server), script, mode=0o700, owner="root:root", keep=False)
+            script = fencing.render_password_script(passwords[server.name])
+            write_file(host, fencing.password_script_path(server), script, mode=0o700, owner="root:root", keep=False)
             reporter.say(f"{host.name} asks the BMC of {server.name}")
             power = power_status(host, server)
             if power != "on":
@@ -189,7 +189,7 @@ def options(context: SiteContext) -> cib.Options:
             migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),
-        secret_scripts={server.name: fencing.secret_script_path(server) for server in context.site.servers},
+        password_scripts={server.name: fencing.password_script_path(server) for server in context.site.servers},
     )
 
 

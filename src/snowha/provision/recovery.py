@@ -89,7 +89,7 @@ def _give_power(others: Sequence[ResettableHost], server: Server) -> None:
     for other in others:
         try:
             if other.run(
-                fencing.probe_argv(server, fencing.secret_script_path(server), action="on"), check=False, timeout=120
+                fencing.probe_argv(server, fencing.password_script_path(server), action="on"), check=False, timeout=120
             ).ok:
                 return
         except LostLockError:

@@ -161,7 +161,7 @@ def test_passwords_are_the_servers_own_where_none_is_beside_the_sites_file(site:
     """Every verb on a server would ask for a file that only the workstation of before had."""
     site.edit(site.file, copies.copy_of(site.text, EDITED), EDITED)
     for name in PASSWORDS:
-        script = fencing.render_secret_script(SECRET).encode()
+        script = fencing.render_password_script(SECRET).encode()
         site.hosts["snow02"].own[f"/etc/snow-ha/fence/{name}"] = (script, 0o700)
     assert connect.passwords(site.loaded(), site.file) == PASSWORDS
 
@@ -195,7 +195,7 @@ def test_no_server_is_asked_for_passwords_that_are_files_here(site: Site) -> Non
 def test_nothing_but_our_own_script_is_taken_for_a_password(text: str) -> None:
     """A word of somebody's own script would be sent to the BMC."""
     assert fencing.password_in(text) == ""
-    assert fencing.password_in(fencing.render_secret_script(SECRET)) == SECRET
+    assert fencing.password_in(fencing.render_password_script(SECRET)) == SECRET
 
 
 # where it is found

@@ -205,7 +205,7 @@ def restore_autostart(context: SiteContext, reporter: Reporter) -> None:
 
 
 def _password_scripts(host: Host, context: SiteContext) -> list[str]:
-    return [path for server in context.site.servers if exists(host, path := fencing.secret_script_path(server))]
+    return [path for server in context.site.servers if exists(host, path := fencing.password_script_path(server))]
 
 
 def passwords_left(context: SiteContext) -> str | None:
