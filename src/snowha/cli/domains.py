@@ -179,7 +179,7 @@ def resize(
     arguments.check_domain(ha, name)
     with _session(ha) as here:
         with waiting.shown():
-            plan = resizing.plan(here.context, ha, name, resizing.Wish(memory, vcpus, disk, vdev or ""))
+            plan = resizing.plan(here.context, ha, name, resizing.SizeRequest(memory, vcpus, disk, vdev or ""))
             text = resizing.lines(plan)
         _show(text, as_json=as_json)
         if not dry_run:

@@ -37,7 +37,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         seen = view.observe(ha)
         site = seen.context.site
         there = connect.connect(ha.content)
-        found, silent = resolving.look(site, there.hosts)
+        found, silent = resolving.verdicts_of(site, there.hosts)
     acts = yes and any(one.actions for one in found)
     if not as_json:
         _show(found, silent=len(silent), servers=len(there.hosts))
@@ -49,7 +49,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
             outcome = carry_out(operation.session, resolving.steps(site, hosts, found), yes=True, as_json=as_json)
             if outcome.exit_code:
                 sys.exit(outcome.exit_code)
-            found, silent = resolving.look(site, hosts)
+            found, silent = resolving.verdicts_of(site, hosts)
     if found:
         sys.exit(4)
     with after_the_answer():

@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         command = getattr(import_module(f"snowha.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         if cmd_name not in self._imported and not isinstance(command, click.Group):
-            verbosity.behind_the_verb(command)
+            verbosity.with_output_options(command)
         self._imported.add(cmd_name)
         return command
 

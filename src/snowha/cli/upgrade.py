@@ -51,7 +51,7 @@ def upgrade(
         chosen = list(dict.fromkeys(chosen))
         mover = mover_of(here, timeout, restart=restart)
         with lock_held(context), waiting.shown() as doing:
-            plans = upgrading.plan(context, mover, chosen, _Telling(doing))
+            plans = upgrading.plan(context, mover, chosen, _PreparationReporter(doing))
         due = [one.server for one in plans if one.is_due]
         if as_json:
             click.echo(json.dumps({"event": "plan", "servers": [asdict(one) for one in plans]}))
@@ -64,7 +64,7 @@ def upgrade(
         here.carry_out(upgrading.steps(context, mover, due), as_json=as_json)
 
 
-class _Telling:
+class _PreparationReporter:
     """A Reporter for what is done before there are steps."""
 
     def __init__(self, doing: Callable[[str], None]) -> None:

@@ -45,7 +45,7 @@ def options(*, hidden: bool = False) -> list[click.Option]:
     ]
 
 
-def behind_the_verb(command: click.Command) -> click.Command:
+def with_output_options(command: click.Command) -> click.Command:
     """``command`` with the three options, where they would not be words for another program."""
     taken = {name for parameter in command.params for name in parameter.opts}
     if not command.context_settings.get("ignore_unknown_options"):

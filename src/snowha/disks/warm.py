@@ -33,7 +33,7 @@ _SHORT = 3.0
 _WORTH = 0.7
 """Another round must have shortened the last one at least to this share of what it was, else the next is not tried."""
 
-_LOOKS, _LOOK_EVERY, _QUIET = 6, 5.0, 0.3
+_LOOKS, _POLL_INTERVAL, _QUIET = 6, 5.0, 0.3
 """Looks at a domain that starts, seconds between them, and the share of a processor with which it counts as quiet."""
 
 
@@ -341,11 +341,11 @@ def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
             now = xl.running(host).get(name)
         except SnowError:
             return  # it is moved: nothing may fail any more
-        if now is None or (before is not None and now.seconds - before < _QUIET * _LOOK_EVERY):
+        if now is None or (before is not None and now.seconds - before < _QUIET * _POLL_INTERVAL):
             return
         before = now.seconds
         reporter.wait(f"waiting for {name} to have started before its snapshots are removed")
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_INTERVAL)
 
 
 def _remove_all(host: Host, domain: Domain, steady: Shielded) -> None:

@@ -18,7 +18,7 @@ from snowha.plan.step import Reporter, Shielded
 from snowha.site.names import listed
 from snowha.xen import xl
 
-LOOK_EVERY_S = 5.0
+POLL_INTERVAL_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
 CRM_MON, FENCE_HISTORY = ("crm_mon", "-1", "--inactive", "--output-as=xml"), "--fence-history=2"
 
@@ -185,7 +185,7 @@ def wait_until_settled(hosts: Hosts, reporter: Reporter, *, timeout: float = 900
         _must_be_well(found[1] if found else None)
         return True if found and not _busy(found[0]) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to become idle", interval=LOOK_EVERY_S, report=reporter.wait)
+    wait_for(settled, timeout=timeout, what="the cluster to become idle", interval=POLL_INTERVAL_S, report=reporter.wait)
 
 
 def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
@@ -194,7 +194,7 @@ def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -
         lambda: not _busy(any_member(hosts)) or None,
         timeout=timeout,
         what="Pacemaker to become idle",
-        interval=LOOK_EVERY_S,
+        interval=POLL_INTERVAL_S,
         report=reporter.wait,
     )
 
@@ -232,7 +232,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
             arrived,
             timeout=timeout * len(wanted),
             what=listed([f"{resource} to run on {server}" for resource, server in wanted.items()]),
-            interval=LOOK_EVERY_S,
+            interval=POLL_INTERVAL_S,
             sparing=True,
             report=reporter.wait,
         )
@@ -298,7 +298,7 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
         empty,
         timeout=timeout,
         what=f"{server} to be empty",
-        interval=LOOK_EVERY_S,
+        interval=POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
     )

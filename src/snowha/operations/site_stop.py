@@ -122,7 +122,7 @@ def _wait(context: SiteContext, reporter: Reporter, domains: int) -> None:
         down,
         timeout=120 + _DOMAIN_S * domains,
         what="every domain to be off and its images free",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
         remedy="`snow list domains` shows which runs; look at its console: snow console DOMAIN. Then run this again",

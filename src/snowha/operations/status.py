@@ -151,7 +151,7 @@ class _Seen:
         return cluster_health.Answer(self.trouble, self.remedy, under_xen, alive, self.quorate, self.links)
 
 
-def _look(host: Host, images: str) -> _Seen:
+def _query_server(host: Host, images: str) -> _Seen:
     try:
         hypervisor = xl.hypervisor(host)
         listed = host.run(["xl", "list"], timeout=60).stdout if hypervisor else ""
@@ -190,7 +190,7 @@ def status_of(
     ``domains``: their names, where not every config could be read. ``known``: what was found wrong before. ``configs``: all
     that there are, if the site does not have all. ``given``: the ha.toml that says so.
     """
-    seen = each(list(hosts.values()), lambda host: _look(host, site.paths.images))
+    seen = each(list(hosts.values()), lambda host: _query_server(host, site.paths.images))
     state = cluster.chosen(one.state for one in seen.values())
     wanted = cluster_health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}

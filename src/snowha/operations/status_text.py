@@ -157,7 +157,7 @@ def _is_well(domain: DomainStatus) -> bool:
     return bool((domain.state == "running" and domain.managed) or domain.on_purpose)
 
 
-def believed(servers: Sequence[str] | None, *, managed: bool | None) -> str:
+def pacemaker_location(servers: Sequence[str] | None, *, managed: bool | None) -> str:
     """Where Pacemaker has a domain."""
     if servers is None:
         return "unknown"
@@ -173,7 +173,7 @@ def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
         (domain.name, _PLAIN),
         (state, _PLAIN if well else _RED),
         (", ".join(domain.servers) or "-", _PLAIN),
-        (believed(domain.pacemaker, managed=domain.managed), _PLAIN if domain.managed else _RED),
+        (pacemaker_location(domain.pacemaker, managed=domain.managed), _PLAIN if domain.managed else _RED),
         _holders(images, domain),
     ]
 

@@ -90,7 +90,7 @@ def plan(context: SiteContext, mover: Mover, servers: Sequence[str], reporter: R
     due = [name for name in servers if packages[name] or begun[name] is not None]
     if not due:
         return tuple(ServerPlan(name, (), False, None) for name in servers)
-    seen = mover.look()
+    seen = mover.placement_state()
     drained = [name for name in due if begun[name] is None and cluster.is_standby(seen.cluster, name)]
     if drained:
         raise SiteError(
@@ -214,7 +214,7 @@ class _Upgrade:
 
     def drain(self, reporter: Reporter) -> None:
         """By the plan, worked out for the site as it is now; then standby."""
-        moves = move_plan.drain(self.mover.look(), self.name, restart=self.mover.restart).moves
+        moves = move_plan.drain(self.mover.placement_state(), self.name, restart=self.mover.restart).moves
         make_dir(self.host, "/var/lib/snow-ha", mode=0o700)
         write_file(self.host, NOTE, f"{boot_id(self.host)}\n", mode=0o600, keep=False)
         for step in self.mover.all(moves):

@@ -158,7 +158,7 @@ def join(context: SiteContext, servers: list[Server], reporter: Reporter) -> Non
         ),
         timeout=300,
         what=f"{', '.join(names)} online in Pacemaker",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
     )
@@ -261,7 +261,7 @@ def _finish_take_over(context: SiteContext, host: Host, reporter: Reporter) -> N
         return True
 
     wait_for(
-        found, timeout=300, what="Pacemaker to find every domain", interval=cluster.LOOK_EVERY_S, report=reporter.wait
+        found, timeout=300, what="Pacemaker to find every domain", interval=cluster.POLL_INTERVAL_S, report=reporter.wait
     )
     cluster.wait_until_idle(context.hosts, reporter)
     host.run(
@@ -330,7 +330,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
         lambda: cluster.require_healthy(context.hosts),
         timeout=300,
         what="Pacemaker to find every domain and start fencing and the floating IP",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
     )

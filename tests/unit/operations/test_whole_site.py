@@ -284,7 +284,7 @@ def test_one_bmc_that_is_silent_keeps_nobody_from_giving_the_other_server_its_po
     site.lose_power()
     site.bmc_silent = {"snow01"}
     ha = ha_toml.parse(Path("ha.toml").read_text(), where="ha.toml")
-    site_start.wake_from_here(
+    site_start.power_on_from_here(
         ha.servers, site.hosts, Here(site), dict.fromkeys(WHERE, SECRET), say=lambda _: None, wait=lambda _: None
     )
     assert site.off == {"snow01"}

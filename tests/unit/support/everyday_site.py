@@ -70,7 +70,7 @@ class EverydaySite(Site):
         monkeypatch.setattr(connect, "lock_site", self._turn)
         monkeypatch.setattr(World, "crm_mon", lambda world: self.crm_mon())
         monkeypatch.setattr("time.sleep", lambda seconds: None)
-        monkeypatch.setattr(cluster, "LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(cluster, "POLL_INTERVAL_S", 0.0)
 
     def _turn(self, *_: object) -> AbstractContextManager[None]:
         self.turns += 1

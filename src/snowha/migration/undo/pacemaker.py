@@ -79,7 +79,7 @@ def move_to_first(context: SiteContext, reporter: Reporter) -> None:
         all_on_first,
         timeout=600,
         what=f"every domain to run on {first.name}",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
         remedy="`snow ha status` shows where they are",
@@ -198,7 +198,7 @@ def restore_autostart(context: SiteContext, reporter: Reporter) -> None:
     for host in context.hosts.values():
         for path, what in autostart.lost(host, context).items():
             reporter.say(f"{host.name}: {path} again")
-            autostart.give_back(host, path, what)
+            autostart.restore(host, path, what)
 
 
 # fencing
