@@ -76,7 +76,7 @@ def nothing_lost(*, records_each: int = 20, stale_checks: int = 50) -> None:
         assert len(acknowledged[plan.name]) >= records_each
         assert records.compare(acknowledged[plan.name], found.records) == []
         assert [problem for problem in found.problems if problem.kind != "torn"] == []
-    stays = placement_log.stays(paths.sightings_log.read_text().splitlines())
+    stays = placement_log.placements(paths.sightings_log.read_text().splitlines())
     assert {stay.domain for stay in stays} == {plan.name for plan in DOMAINS}
     assert placement_log.at_once(stays) == []
     stale = domain_probe.stale(log)

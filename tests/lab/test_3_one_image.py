@@ -30,7 +30,7 @@ def other(host: str) -> str:
 
 
 def at_once() -> object:
-    return placement_log.at_once(placement_log.stays(layout.paths().sightings_log.read_text().splitlines()))
+    return placement_log.at_once(placement_log.placements(layout.paths().sightings_log.read_text().splitlines()))
 
 
 def test_a_domain_cannot_be_started_by_hand_on_the_wrong_server(cluster: Administrator) -> None:

@@ -189,7 +189,7 @@ def remove(host: Host, snapshot: Volume) -> None:
         ) from None
 
 
-class Watch:
+class SnapshotMonitor:
     """Looks at the snapshots of ours every few seconds, whenever it is called."""
 
     def __init__(self, host: Host, names: Sequence[str], *, now: Callable[[], float] = time.monotonic) -> None:
@@ -199,10 +199,10 @@ class Watch:
     def __call__(self, _event: object = None) -> None:
         """Enlarge what fills up. Raises SiteError before one overflows, or when one has."""
         if self._now() >= self._next:
-            self.look()
+            self.check()
             self._next = self._now() + _POLL_INTERVAL
 
-    def look(self) -> None:
+    def check(self) -> None:
         """The same at once."""
         for one in volumes(self._host):
             if one.full_name not in self._names:

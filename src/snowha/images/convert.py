@@ -40,7 +40,7 @@ def preview(source: str, target: str, kind: str) -> dict[str, Any]:
         _check_room(target, length)
     except OSError as error:
         raise SourceError(
-            f"cannot be read: {error.strerror}", where=source, remedy="look whether it is there"
+            f"cannot be read: {error.strerror}", where=source, remedy="check whether it is there"
         ) from None
     return _plan(source, target, kind or "raw", length)
 
@@ -71,7 +71,7 @@ def to_image(
                 check_unchanged()
                 record = _record(image, source, kind, started, report)
                 manifests.write(manifests.path_for(target), record)
-                image.look_like(target)
+                image.copy_owner_and_mode(target)
                 Path(partial).replace(target)
                 manifests.sync_folder(target)
             except OSError as error:
@@ -113,7 +113,7 @@ def from_image(source: str, target: str, kind: str, report: Report) -> dict[str,
                 disk.sync()
                 qemu_img.compare(partial, kind, source, _steps(report, "verify", length))
                 check_unchanged()
-                disk.look_like(target)
+                disk.copy_owner_and_mode(target)
             Path(partial).replace(target)
             manifests.sync_folder(target)
         except OSError as error:
@@ -151,7 +151,7 @@ def _alone(source: str, target: str, length: int) -> Iterator[Journal]:
         journal = Journal(path, header)
     except OSError as error:
         raise TargetError(
-            f"cannot be written: {error.strerror}", where=path, remedy="look at the folder and its rights"
+            f"cannot be written: {error.strerror}", where=path, remedy="check at the folder and its rights"
         ) from None
     with contextlib.closing(journal):
         yield journal
@@ -174,12 +174,12 @@ def _quiet(source: str) -> Iterator[Callable[[], None]]:
         yield check
 
 
-def _once_closed(look: Callable[[], int], patience_s: float) -> int:
-    """What ``look`` says. The domain's device model closes its disks only after the domain is gone. Raises BusyError."""
+def _once_closed(check: Callable[[], int], patience_s: float) -> int:
+    """What ``check`` says. The domain's device model closes its disks only after the domain is gone. Raises BusyError."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            return look()
+            return check()
         except BusyError:
             if time.monotonic() > deadline:
                 raise

@@ -36,7 +36,7 @@ AWAY_S = 5.0
 def run(release: str, folder: Path, say: Say) -> int:
     """The whole demonstration; its report in ``folder``. The exit code: 0 if nothing was lost, else 6."""
     paths = layout.paths()
-    demo_folder.take(folder)
+    demo_folder.prepare(folder)
     if lifecycle.is_up(paths) and lifecycle.facts(paths).release == release:
         say("the lab is up: going back to its first state")
         lifecycle.restore(PREPARED)
@@ -218,7 +218,7 @@ def collect(
     now = time.time()
     windows = _windows(journal.entries())
     log = domain_probe.read_log(paths.client_log)
-    stays = placement_log.stays(paths.sightings_log.read_text().splitlines())
+    stays = placement_log.placements(paths.sightings_log.read_text().splitlines())
     twice = placement_log.at_once(stays)
     acknowledged = domain_probe.acknowledged(log)
     moving = [windows[step] for step in windows if step.startswith(("placement.", "proofs."))]
@@ -240,11 +240,11 @@ def collect(
             "verified": bool(copied.get("verified")) and manifest(context.first, disk.target) is not None,
             "type": domain.type,
             "away_s": {
-                "copy": round(domain_probe.away(log, plan.name, copy[0], copy[1] + 60), 1),
-                "live_migration": round(domain_probe.away(log, plan.name, moving[0][0], moving[-1][1]), 1)
+                "copy": round(domain_probe.downtime(log, plan.name, copy[0], copy[1] + 60), 1),
+                "live_migration": round(domain_probe.downtime(log, plan.name, moving[0][0], moving[-1][1]), 1)
                 if moving
                 else 0.0,
-                "power_loss": round(domain_probe.away(log, plan.name, loss.at, loss.at + loss.back + 5), 1),
+                "power_loss": round(domain_probe.downtime(log, plan.name, loss.at, loss.at + loss.back + 5), 1),
             },
             "acknowledged": len(acknowledged.get(plan.name, {})),
             "found": len(found.records),
@@ -309,7 +309,7 @@ def why_away(domain: str, start: float, end: float, windows: Mapping[str, tuple[
 
 def _timeline(
     log: domain_probe.Log,
-    stays: list[placement_log.Stay],
+    stays: list[placement_log.Placement],
     windows: dict[str, tuple[float, float]],
     journal: Journal,
     loss: Loss,

@@ -112,7 +112,7 @@ def read_log(path: Path) -> Log:
     return Log(tuple(attempts), tuple(statuses))
 
 
-def away(log: Log, domain: str, since: float, until: float) -> float:
+def downtime(log: Log, domain: str, since: float, until: float) -> float:
     """The longest time in seconds without an acknowledged answer between ``since`` and ``until``.
 
     The window's edges count as answers, so a domain that never answered was away for the whole window.

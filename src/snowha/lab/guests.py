@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snowha.errors import CommandError, InputError
 from snowha.lab.busybox import BUSYBOX, applets, check_busybox
-from snowha.lab.emulation_tuning import quieten
+from snowha.lab.emulation_tuning import apply_tuning
 from snowha.lab.records import RECORDS_BYTES, RECORDS_FILE, STALE_BYTES, STALE_FILE
 from snowha.lab.tree import install, link, write
 
@@ -140,7 +140,7 @@ def prepare_full_root(
     write(root, "etc/systemd/system/serial-getty@.service.d/lab.conf", login)
     # eth0 stays eth0 with every release's udev (systemd.link(5)).
     link(root, "etc/systemd/network/99-default.link", "/dev/null")
-    quieten(root, domain=True, log_mib=8)
+    apply_tuning(root, domain=True, log_mib=8)
     write(root, "etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=20s\n")
     _lock_root(root)
 

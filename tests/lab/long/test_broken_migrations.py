@@ -154,6 +154,6 @@ def test_a_migration_that_does_not_end_is_given_up_and_the_domain_goes_on(cluste
     wait_until(lambda: answers_since("slurm01", ended), timeout=60, what="slurm01 answers where it was")
     wait_until(lambda: "slurm01" not in shell(there, "xl list"), timeout=120, what="nothing is left on the target")
     log = domain_probe.read_log(layout.paths().client_log)
-    assert domain_probe.away(log, "slurm01", began, ended) < 30, "it was suspended meanwhile"
+    assert domain_probe.downtime(log, "slurm01", began, ended) < 30, "it was suspended meanwhile"
     every_lease_is_held()
     assert at_once() == []

@@ -34,21 +34,21 @@ def log(*attempts: Attempt) -> Log:
 
 def test_away_is_the_longest_silence_between_two_answers() -> None:
     one = log(answered(1), answered(2), silent(3), answered(7), answered(8))
-    assert domain_probe.away(one, "proxy01", 1, 8) == 5
+    assert domain_probe.downtime(one, "proxy01", 1, 8) == 5
 
 
 def test_a_domain_that_never_came_back_was_away_until_the_end() -> None:
     one = log(answered(1), silent(2), silent(4))
-    assert domain_probe.away(one, "proxy01", 0, 60) == 59
-    assert domain_probe.away(log(), "proxy01", 0, 60) == 60
+    assert domain_probe.downtime(one, "proxy01", 0, 60) == 59
+    assert domain_probe.downtime(log(), "proxy01", 0, 60) == 60
 
 
 def test_another_domains_answers_do_not_shorten_the_silence() -> None:
-    assert domain_probe.away(log(answered(1), answered(5, domain="slurm01"), answered(9)), "proxy01", 1, 9) == 8
+    assert domain_probe.downtime(log(answered(1), answered(5, domain="slurm01"), answered(9)), "proxy01", 1, 9) == 8
 
 
 def test_answers_outside_the_window_do_not_count() -> None:
-    assert domain_probe.away(log(answered(1), answered(10), answered(20)), "proxy01", 5, 15) == 5
+    assert domain_probe.downtime(log(answered(1), answered(10), answered(20)), "proxy01", 5, 15) == 5
 
 
 def test_gaps_are_listed_with_their_times_and_the_silence_at_the_end() -> None:

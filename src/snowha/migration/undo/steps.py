@@ -48,7 +48,7 @@ def steps(context: SiteContext, passwords: Mapping[str, str], *, to: str = "") -
         found.append(carried_out(context, replace(undo.step, needs=needs)))
         if not undo.alone:
             previous = (undo.step.id,)
-    images.check_ways(context, [step.domain for step in found if step.domain])
+    images.check_returns(context, [step.domain for step in found if step.domain])
     return found
 
 
@@ -186,6 +186,6 @@ def _all(context: SiteContext, left: set[str]) -> list[Undo]:
 
 def titles(undo_steps: Sequence[Step]) -> list[str]:
     """For a person to read before it begins: only what there is to do."""
-    with ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
+    with ThreadPoolExecutor(8, thread_name_prefix="check") as pool:
         reasons = list(pool.map(lambda step: step.check(), undo_steps))
     return [f"{step.title} ({reason})" for step, reason in zip(undo_steps, reasons, strict=True) if reason is not None]
