@@ -53,7 +53,7 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
     names = list(hosts)
     with ThreadPoolExecutor(max(4, 4 * len(names)), thread_name_prefix="check") as pool:
         # one connection first: each of the questions below would wait for a dead server by itself
-        dead = {name: facts for name, facts in zip(names, pool.map(_dead, hosts.values()), strict=True) if facts}
+        dead = {name: facts for name, facts in zip(names, pool.map(_unreachable, hosts.values()), strict=True) if facts}
         alive = [name for name in names if name not in dead]
         asking = askers if askers is not None else [LocalHost(), *(hosts[name] for name in alive[:1])]
         # snow.conf is on the shared storage, and asked for once
@@ -98,7 +98,7 @@ def confirmed(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tup
     )
 
 
-def _dead(host: Host) -> ServerFacts | None:
+def _unreachable(host: Host) -> ServerFacts | None:
     """What is said of a server that cannot be reached; None if it can."""
     try:
         host.run(["true"], timeout=30)

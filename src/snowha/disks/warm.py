@@ -115,7 +115,7 @@ def move(
         away = _cut_over(context, name, config, (text, changed), warm, at_rest, image, answering, rate, wish, reporter)
         cluster.wait_for_answers(host, name, answering, reporter, timeout=cutover.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
-        _let_it_start(host, name, reporter)
+        _wait_until_idle(host, name, reporter)
     finally:
         _remove_all(host, domain, Shielded(reporter))
     reporter.fact("type", kind)
@@ -332,7 +332,7 @@ def _cut_over(
     return away
 
 
-def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
+def _wait_until_idle(host: Host, name: str, reporter: Reporter) -> None:
     """Wait until the domain has become quiet, for a while at most. It answers, but its services may still be starting, and what
     removing snapshots takes of a small server would be taken from them."""
     before: float | None = None

@@ -169,8 +169,8 @@ def _without_refusal(on_line: Callable[[str], None] | None, token: str) -> Calla
     if on_line is None:
         return None
 
-    def pass_on(line: str) -> None:
+    def forward(line: str) -> None:
         if not is_refusal(line, token):
             on_line(line)
 
-    return pass_on
+    return forward

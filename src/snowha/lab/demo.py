@@ -374,7 +374,7 @@ def main() -> int:
     report.write(data, folder)
     Console().print(report.table(data))
     print(f"\nThe report: {folder / 'report.html'}, as data: {folder / 'report.json'}")
-    return ProofError.exit_code if report.troubles(data) else 0
+    return ProofError.exit_code if report.problems(data) else 0
 
 
 if __name__ == "__main__":

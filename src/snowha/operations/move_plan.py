@@ -170,12 +170,12 @@ def rebalance(state: PlacementState) -> MovePlan:
 
     What cannot be migrated live stays. Raises SiteError if there is no order in which the moves fit.
     """
-    servers, roomy = state.usable(), _roomy(state)
+    servers, unlimited = state.usable(), _with_unlimited_memory(state)
     now = {name: server for name, server in _now(state).items() if server in servers}
     movable = {
         name
         for name, server in now.items()
-        if name in state.domains and all(refusal(roomy, name, one) is None for one in servers if one != server)
+        if name in state.domains and all(refusal(unlimited, name, one) is None for one in servers if one != server)
     }
     capacity = {
         server: state.capacity()[server]
@@ -225,8 +225,8 @@ def _packed(state: PlacementState, names: list[str], source: str, others: list[s
 
 
 def _refuse(state: PlacementState, moves: Iterable[Move], *, restart: bool) -> None:
-    roomy = _roomy(state)
-    reasons = {move.domain: refusal(roomy, move.domain, move.target, restart=restart) for move in moves}
+    unlimited = _with_unlimited_memory(state)
+    reasons = {move.domain: refusal(unlimited, move.domain, move.target, restart=restart) for move in moves}
     said = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
     if said:
         raise SiteError(
@@ -235,10 +235,10 @@ def _refuse(state: PlacementState, moves: Iterable[Move], *, restart: bool) -> N
         )
 
 
-def _roomy(state: PlacementState) -> PlacementState:
+def _with_unlimited_memory(state: PlacementState) -> PlacementState:
     """The same, with memory that is no obstacle: it was counted for all moves together."""
-    vast = {server: replace(one, free_memory=1 << 40) for server, one in state.hypervisors.items()}
-    return replace(state, hypervisors=vast)
+    hypervisors = {server: replace(one, free_memory=1 << 40) for server, one in state.hypervisors.items()}
+    return replace(state, hypervisors=hypervisors)
 
 
 def _ordered(state: PlacementState, moves: Collection[Move]) -> tuple[Move, ...]:
@@ -271,7 +271,7 @@ def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str])
         moves,
         {server: (mib, free[server]) for server, mib in state.free().items()},
         placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
-        placement.together(where, state.apart),
+        placement.colocated(where, state.apart),
     )
 
 

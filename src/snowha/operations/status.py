@@ -194,7 +194,7 @@ def status_of(
     state = cluster.chosen(one.state for one in seen.values())
     wanted = cluster_health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
-    unasked = _unasked(answers, state)
+    unasked = _pacemaker_unknown(answers, state)
     known_to_some = not all(answer.trouble for answer in answers.values())
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
@@ -257,7 +257,7 @@ def _floating_ip_on(state: parse.ClusterState | None) -> str:
     return next(iter(cluster.servers_of(state, cib.FLOATING_IP)), "") if state else ""
 
 
-def _unasked(answers: Mapping[str, cluster_health.Answer], state: parse.ClusterState | None) -> str:
+def _pacemaker_unknown(answers: Mapping[str, cluster_health.Answer], state: parse.ClusterState | None) -> str:
     """Why it is not known what Pacemaker has. It is known if one server told it, or each that it does not run."""
     silent = {name: answer.trouble for name, answer in answers.items() if answer.trouble}
     return "" if state else "; ".join(f"{name}: {trouble}" for name, trouble in silent.items())

@@ -44,7 +44,7 @@ def lines(
     ``screen``: nothing may be wider than that, what is wrong comes first among the domains too, and of alike findings one is
     shown; else what is to be typed stays in one line, so that it can be copied. ``now``: seconds since 1970."""
     page = _Page(colour, width, screen, time.time() if now is None else now)
-    domains = sorted(status.domains, key=_is_well) if screen else status.domains
+    domains = sorted(status.domains, key=_is_healthy) if screen else status.domains
     images: dict[str, list[ImageStatus]] = {}
     for image in status.images:
         images.setdefault(image.domain, []).append(image)
@@ -153,7 +153,7 @@ def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
     ]
 
 
-def _is_well(domain: DomainStatus) -> bool:
+def _is_healthy(domain: DomainStatus) -> bool:
     return bool((domain.state == "running" and domain.managed) or domain.on_purpose)
 
 

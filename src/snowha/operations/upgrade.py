@@ -106,7 +106,7 @@ def plan(context: SiteContext, mover: Mover, servers: Sequence[str], reporter: R
             land = move_plan.after(land, moves.moves)
         found.append(ServerPlan(name, packages[name], begun[name] is not None, moves))
     if not any(one.is_begun for one in found):
-        trouble = _trouble(context)
+        trouble = _problem(context)
         if trouble:
             raise SiteError(f"the cluster is not well: {trouble}", remedy="see `snow ha status`; put that right first")
     return tuple(found)
@@ -136,12 +136,12 @@ def steps(context: SiteContext, mover: Mover, servers: Sequence[str]) -> list[St
         domains = tuple(domain.name for domain in context.site.domains)
         work = _Upgrade(context, mover, server)
         for kind, title, check, apply, interrupts in (
-            ("well", f"See the cluster well before {name}", work.not_well, work.wait_well, ()),
+            ("well", f"See the cluster well before {name}", work.not_healthy, work.wait_until_healthy, ()),
             ("drain", f"Drain {name}", work.not_drained, work.drain, domains),
             ("packages", f"Upgrade the packages of {name}", work.not_upgraded, work.upgrade, ()),
             ("reboot", f"Reboot {name}", work.not_rebooted, work.reboot, (name,)),
             ("back", f"See {name} back in the cluster", work.not_back, work.bring_back, ()),
-            ("trial", f"Migrate a trial domain to {name}", work.untried, work.try_migration, ()),
+            ("trial", f"Migrate a trial domain to {name}", work.not_tried, work.try_migration, ()),
             ("done", f"Let {name} run domains again", work.not_done, work.finish, ()),
         ):
             found.append(
@@ -164,7 +164,7 @@ def _note(host: Host) -> str | None:
     return read_text(host, NOTE)
 
 
-def _trouble(context: SiteContext, *, but: str = "") -> str | None:
+def _problem(context: SiteContext, *, but: str = "") -> str | None:
     """What must not be so while a server is taken out: anything that does not run, or a server other than ``but`` that is out."""
     state = cluster.cluster_state({name: host for name, host in context.hosts.items() if name != but})
     if state is None:
@@ -188,15 +188,15 @@ class _Upgrade:
     def others(self) -> Mapping[str, Host]:
         return {name: host for name, host in self.context.hosts.items() if name != self.name}
 
-    def not_well(self) -> str | None:
+    def not_healthy(self) -> str | None:
         is_begun = _note(self.host) is not None
         if not is_begun and not upgradable(self.host):
             return None
-        return _trouble(self.context, but=self.name if is_begun else "")
+        return _problem(self.context, but=self.name if is_begun else "")
 
-    def wait_well(self, reporter: Reporter) -> None:
+    def wait_until_healthy(self, reporter: Reporter) -> None:
         cluster.wait_until_settled(dict(self.others), reporter)
-        trouble = self.not_well()
+        trouble = self.not_healthy()
         if trouble:
             raise SiteError(trouble, remedy="see `snow ha status`")
 
@@ -298,7 +298,7 @@ class _Upgrade:
             return error.message.splitlines()[0]
         return None if power == "on" else f"its BMC says that it is {power}"
 
-    def untried(self) -> str | None:
+    def not_tried(self) -> str | None:
         """A trial leaves nothing that could be looked up: it is made in each run that gets here."""
         if _note(self.host) is None or self._is_before_reboot():
             return None
