@@ -1,6 +1,6 @@
 """What stands on a domain's disk, read from outside, against what its service acknowledged.
 
-The form of a record is that of ``guest/service.c``: 64 bytes at offset (NUMBER - 1) * 64,
+The form of a record is that of ``guest/records.c``: 64 bytes at offset (NUMBER - 1) * 64,
 ``NUMBER(10 digits) NONCE(16 hex) BOOT(16 hex) UNIXTIME_MS(11 hex) CHECKSUM(6 hex)`` and a newline.
 """
 
