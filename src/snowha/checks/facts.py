@@ -18,7 +18,6 @@ from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Lease, Leases
 
 Locks = Literal["work", "broken", "unknown"]
-Login = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from pathlib import Path
 from snowha.errors import CommandError, InputError
 from snowha.lab.busybox import BUSYBOX, applets, check_busybox
 from snowha.lab.emulation_tuning import apply_tuning
+from snowha.lab.layout import SERVICE_PORT
 from snowha.lab.records import RECORDS_BYTES, RECORDS_FILE, STALE_BYTES, STALE_FILE
 from snowha.lab.tree import install, link, write
 
 GUEST = Path(__file__).parent / "guest"
 SERVICE = "usr/sbin/lab-service"
-PORT = 7000
 ROOT_APPLETS = (
     "arping", "halt", "hostname", "init", "ip", "killall", "pidof", "poweroff", "reboot", "sh", "swapoff", "swapon",
 )  # fmt: skip
@@ -95,7 +95,7 @@ def write_small_root(root: Path, guest: Guest, *, stale: bool) -> None:
     write(root, "etc/group", "root:x:0:\n")
     write(root, "etc/shadow", "root:!*:19000::::::\n", 0o600)
     write(root, "etc/fstab", _fstab(guest.swap_uuid))
-    words = f"/{SERVICE} --records {RECORDS_FILE} --checkpoint --port {PORT}"
+    words = f"/{SERVICE} --records {RECORDS_FILE} --checkpoint --port {SERVICE_PORT}"
     if stale:
         _zeros(root / STALE_FILE.lstrip("/"), STALE_BYTES)
         words += f" --stale {STALE_FILE}"

@@ -74,12 +74,6 @@ def parse_record(slot: bytes) -> Record | None:
     return Record(int(match[1]), match[2].decode(), match[3].decode(), int(match[4], 16))
 
 
-def format_record(record: Record) -> bytes:
-    """The 64 bytes that the service writes for this record."""
-    body = f"{record.number:010d} {record.nonce} {record.boot} {record.time_ms:011x} ".encode()
-    return body + f"{zlib.crc32(body) & 0xFFFFFF:06x}\n".encode()
-
-
 def read_records(data: bytes) -> Found:
     """Every valid record of a records file, and everything in it that should not be there."""
     if not data:

@@ -86,7 +86,7 @@ def _fencing_missing(context: SiteContext, passwords: Mapping[str, str]) -> str 
         for server in context.site.servers:
             path = fencing.password_script_path(server)
             facts = stat(host, path)
-            if facts is None or facts.mode != 0o700 or facts.owner != "root":
+            if facts is None or facts.mode != fencing.SECRET_MODE or facts.owner != "root":
                 return f"{path} is not there"
             if read_text(host, path) != fencing.render_password_script(passwords[server.name]):
                 return f"{path} has another password"
@@ -106,10 +106,11 @@ def power_status(host: Host, server: Server) -> str:
 def _prepare_fencing(context: SiteContext, passwords: Mapping[str, str], reporter: Reporter) -> None:
     def prepare(host: Host) -> None:
         make_dir(host, "/etc/snow-ha", mode=0o755)
-        make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
+        make_dir(host, fencing.SECRETS, mode=fencing.SECRET_MODE, owner="root:root")
         for server in context.site.servers:
             script = fencing.render_password_script(passwords[server.name])
-            write_file(host, fencing.password_script_path(server), script, mode=0o700, owner="root:root", keep=False)
+            path, mode = fencing.password_script_path(server), fencing.SECRET_MODE
+            write_file(host, path, script, mode=mode, owner="root:root", keep=False)
             reporter.say(f"{host.name} asks the BMC of {server.name}")
             power = power_status(host, server)
             if power != "on":
@@ -261,7 +262,11 @@ def _finish_take_over(context: SiteContext, host: Host, reporter: Reporter) -> N
         return True
 
     wait_for(
-        found, timeout=300, what="Pacemaker to find every domain", interval=cluster.POLL_INTERVAL_S, report=reporter.wait
+        found,
+        timeout=300,
+        what="Pacemaker to find every domain",
+        interval=cluster.POLL_INTERVAL_S,
+        report=reporter.wait,
     )
     cluster.wait_until_idle(context.hosts, reporter)
     host.run(

@@ -137,11 +137,6 @@ class SnowConf:
             )
         return kind == "lanplus"
 
-    def nfs_server(self) -> str:
-        """``NFS_SERVER``, empty when the file sets none."""
-        server = self.scalar("NFS_SERVER", "")
-        return check_address(server, where=self.at("NFS_SERVER")) if server else ""
-
     def expand(self, name: str) -> str:
         """A scalar with the references that single quotes left in it (``'nfs=$NFS_SERVER:/sNow'``) replaced."""
         return _REFERENCE.sub(lambda match: self.scalar(match[1] or match[2]), self.scalar(name))
