@@ -40,6 +40,15 @@ def test_the_readme_can_be_read_at_once() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 120
 
 
+def test_the_architecture_names_files_that_are_there() -> None:
+    """A contributor would look for what was renamed, and change the wrong file."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    found = re.findall(r"`((?:\w+/)+[\w.-]+\.(?:py|pl|sh|j2|in|toml))`", text)
+    places = (ROOT / "src" / "snowha", ROOT / "tests", ROOT)
+    assert len(found) > 50
+    assert [name for name in found if not any((place / name).exists() for place in places)] == []
+
+
 def test_times_to_plan_by_are_times_that_were_measured() -> None:
     """Users would be told of a downtime that nobody has seen. performance.md names the machine of each figure."""
     measured = (ROOT / "docs" / "performance.md").read_text()

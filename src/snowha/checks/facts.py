@@ -10,7 +10,7 @@ from typing import Literal
 
 from snowha.cluster import crm_mon as cluster
 from snowha.health.cluster_health import Answer
-from snowha.health.image_room import Room
+from snowha.health.image_space import ImageSpace
 from snowha.live.autostart import Autostart
 from snowha.site.definition import Definition
 from snowha.xen import xl
@@ -136,7 +136,7 @@ class ServerFacts:
     """Bytes free where the images belong; None where it could not be told."""
     attachments: Attachments = field(default_factory=Attachments)
     """What has attached, or would at boot, the disks of its domains."""
-    room: Room | None = None
+    room: ImageSpace | None = None
     """For the holes of the images; None where they have no folder yet."""
     xendomains: str | None = None
     autostart: Autostart = field(default_factory=Autostart)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from snowha.checks.catalogue import found
 from snowha.checks.facts import Facts, Mounted, ServerFacts
 from snowha.errors import InputError
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.site import snow_conf
 from snowha.site.disk_spec import CONVERTED
 from snowha.site.image_names import image_paths
@@ -260,7 +260,7 @@ def _begun(first: ServerFacts, image: str) -> int:
 def _holes(site: Site, facts: Facts) -> Iterator[Finding]:
     """Images that are there, and that the storage would not give their room in full (NFS before 4.2)."""
     room = facts.first.room
-    said = image_room.short(room.images, room.free) if room else None
+    said = image_space.short(room.images, room.free) if room else None
     if said:
         yield found("holes", f"{facts.first.name}:{site.paths.images}", said)
 

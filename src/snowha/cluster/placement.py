@@ -147,7 +147,7 @@ class _Assignment:
 
     def improve(self) -> None:
         """Moves, each the best one, until none is worth it."""
-        # Every move lowers (conflicts, excess, fullest) and so it ends; the bound is a belt for the braces.
+        # Every move lowers (conflicts, excess, fullest) and so it ends; the bound is a second safeguard.
         for _ in range(4 * len(self.where) + 4):
             move = self._best_move()
             if move is None:

@@ -172,7 +172,7 @@ def remove(host: Host, snapshot: Volume) -> None:
     """Remove a snapshot of ours, and nothing else. The engine of a run that was killed may have it open for a moment more:
     it notices within a second that nobody listens."""
     if not snapshot.is_ours:
-        raise ValueError(f"{snapshot.full_name} is no snapshot of ours")
+        raise ValueError(f"{snapshot.full_name} was not made by snow-ha")
     said = ""
 
     def gone() -> bool:

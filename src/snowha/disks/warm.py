@@ -169,7 +169,7 @@ def _first_round(
 
 
 def _maps_agree(host: Host, one: WarmDisk, monitor: SnapshotMonitor, reporter: Reporter) -> bool:
-    """Whether the maps in a snapshot may say what is copied from it, after what its file system's checker could mend there."""
+    """Whether the maps in a snapshot may say what is copied from it, after what its file system's checker could repair there."""
     if fsck.kind(host, one.snapshot.path) not in fsck.EXT:
         return True  # the engine's to judge
     reporter.say(f"checking the file system in {one.snapshot.full_name}")

@@ -16,7 +16,7 @@ from snowha.health import (
     definition_copies,
     findings,
     history,
-    image_room,
+    image_space,
     lease_bypass,
     leases,
 )
@@ -47,7 +47,7 @@ def questions(paths: Paths) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[
         *(words_of(_definition), words_of(proof_records.read), words_of(attachments.ask)),
     )
     configs = words_of(lambda host: read_folder(host, paths.domain_configs, ".cfg"))
-    room = words_of(lambda host: image_room.shortage(host, paths.images))
+    room = words_of(lambda host: image_space.shortage(host, paths.images))
     return own, (configs, lease_program.argv_of_all(paths.images), room)
 
 
@@ -206,7 +206,7 @@ def status_of(
         records = leases.records(hosts, attached, images)
         of_leases = tuple(leases.evaluate(images, attached, records))
     room = next(
-        (image_room.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
+        (image_space.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
     )
     left = resolve.evaluate(
         site,

@@ -16,7 +16,7 @@ from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts,
 from snowha.checks import catalogue, evaluate, explained, gather
 from snowha.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Permissions, Unit
 from snowha.errors import InputError, SiteError, UnreachableError
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.health.catalogue import KINDS
 from snowha.live.autostart import Autostart, Entry
 from snowha.site import rules
@@ -60,7 +60,7 @@ def _facts(facts: Facts) -> Broken:
 
 def _case(code: str) -> Broken:
     if code == "holes":
-        room = image_room.Room(8 << 30, (image_room.Image(IMAGE, 10 << 30, 1 << 30),))
+        room = image_space.ImageSpace(8 << 30, (image_space.Image(IMAGE, 10 << 30, 1 << 30),))
         return SITE, change(clustered(healthy()), "snow01", room=room)
     if code == "config-without-lease":
         site, facts = leased(broken_leases.well())

@@ -50,7 +50,7 @@ def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
     found = snapshots.volumes(server)
     assert snapshots.remove_left(server, found) == []
     for one in found:
-        with pytest.raises(ValueError, match="no snapshot of ours"):
+        with pytest.raises(ValueError, match="not made by snow-ha"):
             snapshots.remove(server, one)
     assert server.done == []
 

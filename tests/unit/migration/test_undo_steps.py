@@ -391,7 +391,7 @@ def test_a_domain_that_does_not_survive_is_an_error() -> None:
         return None
 
     world.fail = lose
-    with pytest.raises(ProofError, match="slurm01 did not survive"):
+    with pytest.raises(ProofError, match="slurm01 stopped or restarted"):
         step(undo_steps.steps(context, PASSWORDS), "undo.pacemaker.cib").apply(Listener())
 
 

@@ -1,4 +1,4 @@
-"""``snow add domain`` from the door: what comes of it is one of the site's at once, and nothing that was there is touched."""
+"""``snow add domain`` from the command line: the domain is one of the site's at once, and nothing else is touched."""
 
 from __future__ import annotations
 

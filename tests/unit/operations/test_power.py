@@ -1,4 +1,4 @@
-"""``snow boot``, ``shutdown``, ``reboot``, ``reset``, ``destroy`` from the door: who is told what, and when it counts as done."""
+"""``snow boot``, ``shutdown``, ``reboot``, ``reset``, ``destroy`` from the command line, and when each counts as done."""
 
 from __future__ import annotations
 

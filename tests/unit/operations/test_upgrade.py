@@ -1,4 +1,4 @@
-"""``snow upgrade`` from the door: a server with other packages, while the other one runs everything."""
+"""``snow upgrade`` from the command line: a server with other packages, while the other one runs everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished cluster in memory for everyday verbs, from the door: what Pacemaker says is as it was recorded, and what it is told
+"""A finished cluster in memory for everyday verbs. Pacemaker's answers are recorded ones, and what it is told
 to do with a domain it does at once. For what a verb tells whom, and in which order; never in place of Pacemaker."""
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def _conf_is_ours(host: Host) -> bool:
 
 
 def conf_left(context: SiteContext) -> str | None:
-    return context.first_missing(lambda host: f"{CONF} is ours" if _conf_is_ours(host) else None)
+    return context.first_missing(lambda host: f"{CONF} is snow-ha's" if _conf_is_ours(host) else None)
 
 
 def restore_conf(context: SiteContext, reporter: Reporter) -> None:

@@ -134,7 +134,7 @@ def configuration_left(context: SiteContext) -> str | None:
     state = cluster.cluster_state(context.hosts)
     if state is not None and state.resources:
         return f"Pacemaker has {len(state.resources)} resources"
-    return context.first_missing(lambda host: "its configuration is still ours" if _holds_ours(host) else None)
+    return context.first_missing(lambda host: "its configuration is still snow-ha's" if _holds_ours(host) else None)
 
 
 def remove_configuration(context: SiteContext, reporter: Reporter, *, again: bool) -> None:
@@ -173,7 +173,7 @@ def remove_configuration(context: SiteContext, reporter: Reporter, *, again: boo
     for server, domains in earlier.items():
         for name, seen in domains.items():
             if name not in after[server] or after[server][name].domid != seen.domid:
-                raise ProofError(f"{name} did not survive that Pacemaker was stopped", where=server, remedy="xl list")
+                raise ProofError(f"{name} stopped or restarted while Pacemaker was stopped", where=server, remedy="xl list")
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     context.on_all(lambda host: host.run(["sh", "-c", EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
     if again:
