@@ -138,7 +138,7 @@ def _script(password: str) -> str:
 
 
 def password_in(script: str) -> str:
-    """The password that a script of ``password_script`` prints; empty for any other text."""
+    """The password that a script of ``render_password_script`` prints; empty for any other text."""
     try:
         words = shlex.split(script)
     except ValueError:

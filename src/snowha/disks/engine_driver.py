@@ -55,7 +55,7 @@ def run_all(
 ) -> list[Event]:
     """Run verbs one after the other, in one process: a domain may be waiting. The last event of each.
 
-    Progress goes to ``reporter``; on_event is called with each event and may raise, which ends the engine.
+    Progress goes to ``reporter``; ``on_event`` is called with each event and may raise, which ends the engine.
     Raises CommandError (ProofError if what was read back differs) with the engine's own message and remedy, unless another
     ``remedy`` is given, at the first that fails.
     """

@@ -40,7 +40,7 @@ def preview(source: str, target: str, kind: str) -> dict[str, Any]:
         _check_room(target, length)
     except OSError as error:
         raise SourceError(
-            f"cannot be read: {error.strerror}", where=source, remedy="check whether it is there"
+            f"cannot be read: {error.strerror}", where=source, remedy="look whether it is there"
         ) from None
     return _plan(source, target, kind or "raw", length)
 
@@ -151,7 +151,7 @@ def _alone(source: str, target: str, length: int) -> Iterator[Journal]:
         journal = Journal(path, header)
     except OSError as error:
         raise TargetError(
-            f"cannot be written: {error.strerror}", where=path, remedy="check at the folder and its rights"
+            f"cannot be written: {error.strerror}", where=path, remedy="look at the folder and its rights"
         ) from None
     with contextlib.closing(journal):
         yield journal
