@@ -111,6 +111,8 @@ def _build(work: Path, release: str, say: Say) -> None:
     # not "vmlinuz-…": update-grub would offer it to boot the server from
     shutil.copy(next((work / "kernel/boot").glob("vmlinuz-*")), boot / f"domain-vmlinuz-{version}")
     initramfs.write(boot / f"domain-initrd.img-{version}", modules=modules)
+    # no domain of the site has it: for those whose root is XFS, and too large for the memory of the others
+    initramfs.write(boot / f"domain-initrd-xfs.img-{version}", modules=modules, names=(*initramfs.MODULES, "xfs"))
     site_files.write(trees["storage"] / "export/sNow", version)
 
     say("filling the domains' volumes")
