@@ -18,7 +18,7 @@ from conftest import Administrator, on, shell, wait_until
 from test_3_one_image import answers_since
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import client, first_boot, layout, records
+from snowha.lab import domain_probe, first_boot, layout, records
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "unit")]
 machine = import_module("machine")
@@ -182,7 +182,7 @@ def test_a_root_of_xfs_there_and_back(fresh: Administrator) -> None:
     dumped = on("snow01", "base64", f"/mnt{records.RECORDS_FILE}")
     shell("snow01", "umount /mnt")
     found = records.read_records(base64.b64decode(dumped))
-    acknowledged = client.acknowledged(client.read_log(layout.paths().client_log))["proxy01"]
+    acknowledged = domain_probe.acknowledged(domain_probe.read_log(layout.paths().client_log))["proxy01"]
     assert len(acknowledged) >= 20 and records.compare(acknowledged, found.records) == []
 
 
