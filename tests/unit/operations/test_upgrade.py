@@ -12,7 +12,7 @@ from test_whole_site import WholeSite
 from view_site import code_of
 
 from snowha.hosts.host import Completed
-from snowha.operations import upgrade
+from snowha.operations import trial_migration, upgrade
 from snowha.provision.servers.boot import BOOT_ID
 
 SIMULATED = """\
@@ -72,20 +72,20 @@ class OldSite(WholeSite):
             case ["xl", "create", _]:
                 self.trial_on = server
                 return ""
-            case ["sh", "-c", upgrade._READ_XENSTORE, *_]:
+            case ["sh", "-c", trial_migration.READ_XENSTORE, *_]:
                 return "1\n" if self.trial_on else 1
-            case ["xl", "migrate", upgrade.TRIAL, target]:
+            case ["xl", "migrate", trial_migration.NAME, target]:
                 assert self.trial_on == server
                 self.done.append(f"{server}: trial to {target}")
                 if self.trial_fails:
                     return Completed(tuple(words), 1, "", "migration target: Domain load failed\n")
                 self.trial_on = target
                 return ""
-            case ["xl", "destroy", name] if name.startswith(upgrade.TRIAL):
-                self.trial_on = "" if name == upgrade.TRIAL and self.trial_on == server else self.trial_on
+            case ["xl", "destroy", name] if name.startswith(trial_migration.NAME):
+                self.trial_on = "" if name == trial_migration.NAME and self.trial_on == server else self.trial_on
                 return ""
             case ["xl", "list"] if self.trial_on == server:
-                return f"{super().answer(server, words)}{upgrade.TRIAL} 99 128 1 -b---- 0.1\n"
+                return f"{super().answer(server, words)}{trial_migration.NAME} 99 128 1 -b---- 0.1\n"
             case ["cibadmin", "--query"]:
                 return self._cib()
             case ["crm_attribute", node_, "--name=standby", *rest]:
@@ -210,5 +210,5 @@ def test_no_trial_is_made_where_none_can_be_and_it_is_said(site: OldSite) -> Non
 
 
 def test_what_a_trial_waits_in_has_no_disk_and_no_network() -> None:
-    text = upgrade.trial_config(single_server()[0].site.domains[0])
+    text = trial_migration.config(single_server()[0].site.domains[0])
     assert "disk" not in text.replace("ramdisk", "") and "vif" not in text and 'on_crash = "destroy"' in text
