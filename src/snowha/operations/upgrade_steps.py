@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from snowha.errors import SiteError, UnreachableError
+from snowha.errors import CommandError, SiteError, UnreachableError
 from snowha.hosts.files import make_dir, remove_file
 from snowha.hosts.host import Host
+from snowha.hosts.read_only import read_only_script
 from snowha.hosts.wait import wait_for
 from snowha.live import cluster
 from snowha.live.context import SiteContext
@@ -20,6 +21,10 @@ from snowha.provision.servers import debian_release, software
 from snowha.provision.servers.boot import boot_id, reboot, wait_for_xen
 from snowha.site.model import Server
 from snowha.xen import xl
+
+# Of the package xenstore-utils: it answers also where a release upgrade has removed the tools of the hypervisor that still runs,
+# and with them what xl(1) executes (xen-utils-common: /usr/lib/xen-common/bin/xen-version).
+_DOMAIN_IDS = read_only_script("xenstore-list /local/domain")
 
 
 def steps(context: SiteContext, mover: Mover, plans: Sequence[ServerPlan]) -> list[Step]:
@@ -92,7 +97,7 @@ class _Upgrade:
         state = cluster.cluster_state(dict(self.others))
         if state is None or not cluster.is_standby(state, self.name):
             return "it is not in standby"
-        left = sorted(xl.running(self.host))
+        left = self._domains_left()
         return f"{', '.join(left)} still there" if left else None
 
     def drain(self, reporter: Reporter) -> None:
@@ -127,7 +132,7 @@ class _Upgrade:
         return "it has not been rebooted since" if self._is_before_reboot() else None
 
     def reboot(self, reporter: Reporter) -> None:
-        left = sorted(xl.running(self.host))
+        left = self._domains_left()
         if left:
             raise SiteError(
                 f"{', '.join(left)} run there", where=self.name, remedy="something started them: see snow ha log"
@@ -196,6 +201,13 @@ class _Upgrade:
         cluster.set_standby(self.context.hosts, self.name, False)
         cluster.wait_until_settled(self.context.hosts, reporter)
         remove_file(self.host, NOTE, keep=False)
+
+    def _domains_left(self) -> list[str]:
+        try:
+            return sorted(xl.running(self.host))
+        except CommandError:
+            ids = self.host.run(["sh", "-c", _DOMAIN_IDS], timeout=60).stdout.split()
+            return [f"domain {one}" for one in ids if one != "0"]
 
     def _is_before_reboot(self) -> bool:
         note = note_of(self.host)

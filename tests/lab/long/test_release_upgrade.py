@@ -109,7 +109,7 @@ def test_a_server_has_all_of_the_next_release_and_what_it_was_configured_with(se
     assert debian_release.missing(host, "trixie") is None
     after = versions(host)
     assert after["pacemaker"].startswith("3.") and after["corosync"] > before["corosync"]
-    assert {"xen-hypervisor-4.17-amd64", "xen-hypervisor-4.20-amd64", "fence-agents-ipmilan"} <= set(after)
+    assert {"xen-hypervisor-4.20-amd64", "xen-utils-4.20", "fence-agents-ipmilan", "crmsh"} <= set(after)
     assert corosync.read_text() == "# ours\n"
     assert all("bookworm" not in text for text in debian_release.sources(host).values())
     assert host.run(["dpkg", "--audit"]).stdout == ""

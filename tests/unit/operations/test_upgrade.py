@@ -12,7 +12,7 @@ from test_whole_site import WholeSite
 from view_site import code_of
 
 from snowha.hosts.host import Completed
-from snowha.operations import trial_migration, upgrade
+from snowha.operations import trial_migration, upgrade, upgrade_steps
 from snowha.provision.servers.boot import BOOT_ID
 
 SIMULATED = """\
@@ -37,6 +37,7 @@ class OldSite(WholeSite):
         self.trial_on = ""
         self.trial_fails = False
         self.upgrade_fails = False
+        self.takes_xl_away = False
         self.room = dict.fromkeys(WHERE, 2048)
         """MiB that each hypervisor has for domains."""
         for path, (content, mode) in list(self.world.shared.items()):
@@ -65,6 +66,10 @@ class OldSite(WholeSite):
                     return 100
                 self.old.discard(server)
                 return ""
+            case ["xl", "list"] if self.takes_xl_away and self.done[-1:] == [f"{server}: upgrade"]:
+                return 127
+            case ["sh", "-c", upgrade_steps._DOMAIN_IDS]:
+                return "0\n"
             case ["systemctl", "--no-block", "reboot"]:
                 self.boots[server] += 1
                 self.done.append(f"{server}: reboot")
@@ -181,6 +186,14 @@ def test_an_upgrade_that_fails_is_gone_on_with_and_nothing_is_rebooted_before(si
     assert site.run("upgrade", "snow02", "--yes").exit_code == 5
     assert site.boots["snow02"] == 1 and site.standby == {"snow02"}
     site.upgrade_fails = False
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert site.boots["snow02"] == 2 and site.standby == set()
+
+
+def test_tools_that_are_gone_until_the_reboot_do_not_stop_it(site: OldSite) -> None:
+    """Debian 13 removes the tools of the hypervisor that still runs: the server would stay out of its cluster, half upgraded."""
+    site.takes_xl_away = True
     ended = site.run("upgrade", "snow02", "--yes")
     assert ended.exit_code == 0, ended.output
     assert site.boots["snow02"] == 2 and site.standby == set()

@@ -152,4 +152,7 @@ def test_a_package_that_the_server_needs_is_not_removed() -> None:
     for lost in ("corosync", "xen-hypervisor-4.17-amd64", "linux-image-6.1.0-41-amd64", "snow-ha-server"):
         with pytest.raises(SiteError, match=f"would remove {lost}"):
             debian_release._check_removed(host, parse_change(f"Remv {lost} [1]\nRemv perl-modules-5.36 [1]\n"))
+    with pytest.raises(SiteError, match=r"xen-utils-4\.17"):
+        debian_release._check_removed(host, parse_change("Remv xen-utils-4.17 [4.17.5]\n"))
+    debian_release._check_removed(host, parse_change("Remv xen-utils-4.17 [4]\nInst xen-utils-4.20 (4.20.2 Debian)\n"))
     debian_release._check_removed(host, parse_change("Remv corosync [3.1.7]\nInst corosync [3.1.7] (3.1.9 Debian)\n"))

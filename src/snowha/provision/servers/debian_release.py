@@ -22,6 +22,8 @@ from snowha.provision.servers import software
 
 NEXT = {"bookworm": "trixie"}
 """The release after each one that servers may have: none is left out (release notes, "Supported upgrades")."""
+NO_MORE = ["--no-install-recommends"]
+"""As the server's packages were installed. Else X comes with the next release's recommendations."""
 _APT = "/etc/apt"
 _LOOK = "/var/lib/snow-ha/next-release"
 """What the next release has to offer is looked at with sources and lists of its own, kept here."""
@@ -31,6 +33,7 @@ _KEPT_PACKAGES = re.compile(
     r"|nfs-common|lvm2|ifupdown|bridge-utils|openssh-server|grub-\S+"
 )
 """A server is nothing without these; an image of a kernel or of Xen is that which runs now."""
+_XEN_TOOLS = re.compile(r"xen-utils-[\d.]+")
 _REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _ADDED = re.compile(r"^Inst (\S+)", re.MULTILINE)
 _AMOUNT = r"([\d,.]+) ([kMG]?B)"
@@ -182,6 +185,7 @@ def look(host: Host, new: str, reporter: Reporter) -> Change:
         )
         for word in ("-o", f"{key}={value}")
     ]
+    options += NO_MORE
     reporter.say(f"{host.name} reads the package lists of {new}")
     # without this option, a repository that cannot be read is a warning
     words = [*software.APT, *options, "-o", "APT::Update::Error-Mode=any", "update"]
@@ -203,8 +207,12 @@ def look(host: Host, new: str, reporter: Reporter) -> Change:
 
 
 def _check_removed(host: Host, change: Change) -> None:
-    """A package that is removed and installed in a new version is no loss."""
-    lost = [name for name in change.removed if _KEPT_PACKAGES.fullmatch(name) and name not in change.added]
+    """A package that is removed and installed in a new version is no loss. Nor are the tools of the hypervisor that runs: those
+    of Debian 13 take their place, and work once that one's hypervisor runs."""
+    added = set(change.added)
+    if any(_XEN_TOOLS.fullmatch(name) for name in added):
+        added |= {name for name in change.removed if _XEN_TOOLS.fullmatch(name)}
+    lost = [name for name in change.removed if _KEPT_PACKAGES.fullmatch(name) and name not in added]
     if lost:
         raise SiteError(
             f"the upgrade would remove {', '.join(lost)}",
@@ -231,8 +239,8 @@ def install(host: Host, new: str, reporter: Reporter) -> None:
     for path, text in _renamed(host, new).items():
         write_file(host, path, text.encode(errors="surrogateescape"))
     software.refresh(host, reporter)
-    software.upgrade(host, ["upgrade", "--without-new-pkgs"], reporter)
-    software.upgrade(host, ["full-upgrade"], reporter)
+    software.upgrade(host, [*NO_MORE, "--without-new-pkgs", "upgrade"], reporter)
+    software.upgrade(host, [*NO_MORE, "full-upgrade"], reporter)
     software.install(host, (), reporter)
 
 
@@ -244,7 +252,7 @@ def missing(host: Host, new: str) -> str | None:
     named = [path for path, text in sources(host).items() if any(_names(path, text, old) for old in NEXT)]
     if named:
         return f"{named[0]} does not name {new}"
-    completed = host.run(["sh", "-c", _SIMULATE, "sh"], check=False, timeout=300)
+    completed = host.run(["sh", "-c", _SIMULATE, "sh", *NO_MORE], check=False, timeout=300)
     if not completed.ok:
         return "apt-get cannot say what is left"
     change = parse_change(completed.stdout)
