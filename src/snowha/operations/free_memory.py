@@ -23,7 +23,9 @@ def lines(state: PlacementState, domain: Domain, server: str) -> list[str]:
     """What the loss of a server would mean once ``domain``, as it is to be, runs: on ``server``, unless it runs already."""
     domains = {**state.domains, domain.name: domain}
     capacity = {name: mib for name, mib in state.capacity().items() if name in state.usable()}
-    where = {name: at for at, running in state.running.items() for name in running if name in domains and at in capacity}
+    where = {
+        name: at for at, running in state.running.items() for name in running if name in domains and at in capacity
+    }
     where.setdefault(domain.name, server)
     lost = placement.fits_after_loss([domains[name] for name in where], where, capacity)
     if not lost:

@@ -17,7 +17,9 @@ from snowha.site.model import Domain
 from snowha.xen import xl
 
 
-def placement_state(hosts: cluster.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]) -> PlacementState:
+def placement_state(
+    hosts: cluster.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]
+) -> PlacementState:
     """Ask the servers that answer. Raises SiteError where Pacemaker does not run."""
     member = cluster.any_member(hosts)
     state = cluster.state_from(member)

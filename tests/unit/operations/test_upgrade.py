@@ -12,7 +12,7 @@ from test_whole_site import WholeSite
 from view_site import code_of
 
 from snowha.hosts.host import Completed
-from snowha.operations import upgrade
+from snowha.operations import trial_migration, upgrade, upgrade_steps
 from snowha.provision.servers.boot import BOOT_ID
 
 SIMULATED = """\
@@ -37,6 +37,7 @@ class OldSite(WholeSite):
         self.trial_on = ""
         self.trial_fails = False
         self.upgrade_fails = False
+        self.takes_xl_away = False
         self.room = dict.fromkeys(WHERE, 2048)
         """MiB that each hypervisor has for domains."""
         for path, (content, mode) in list(self.world.shared.items()):
@@ -65,6 +66,10 @@ class OldSite(WholeSite):
                     return 100
                 self.old.discard(server)
                 return ""
+            case ["xl", "list"] if self.takes_xl_away and self.done[-1:] == [f"{server}: upgrade"]:
+                return 127
+            case ["sh", "-c", upgrade_steps._DOMAIN_IDS]:
+                return "0\n"
             case ["systemctl", "--no-block", "reboot"]:
                 self.boots[server] += 1
                 self.done.append(f"{server}: reboot")
@@ -72,20 +77,20 @@ class OldSite(WholeSite):
             case ["xl", "create", _]:
                 self.trial_on = server
                 return ""
-            case ["sh", "-c", upgrade._READ_XENSTORE, *_]:
+            case ["sh", "-c", trial_migration.READ_XENSTORE, *_]:
                 return "1\n" if self.trial_on else 1
-            case ["xl", "migrate", upgrade.TRIAL, target]:
+            case ["xl", "migrate", trial_migration.NAME, target]:
                 assert self.trial_on == server
                 self.done.append(f"{server}: trial to {target}")
                 if self.trial_fails:
                     return Completed(tuple(words), 1, "", "migration target: Domain load failed\n")
                 self.trial_on = target
                 return ""
-            case ["xl", "destroy", name] if name.startswith(upgrade.TRIAL):
-                self.trial_on = "" if name == upgrade.TRIAL and self.trial_on == server else self.trial_on
+            case ["xl", "destroy", name] if name.startswith(trial_migration.NAME):
+                self.trial_on = "" if name == trial_migration.NAME and self.trial_on == server else self.trial_on
                 return ""
             case ["xl", "list"] if self.trial_on == server:
-                return f"{super().answer(server, words)}{upgrade.TRIAL} 99 128 1 -b---- 0.1\n"
+                return f"{super().answer(server, words)}{trial_migration.NAME} 99 128 1 -b---- 0.1\n"
             case ["cibadmin", "--query"]:
                 return self._cib()
             case ["crm_attribute", node_, "--name=standby", *rest]:
@@ -186,6 +191,14 @@ def test_an_upgrade_that_fails_is_gone_on_with_and_nothing_is_rebooted_before(si
     assert site.boots["snow02"] == 2 and site.standby == set()
 
 
+def test_tools_that_are_gone_until_the_reboot_do_not_stop_it(site: OldSite) -> None:
+    """Debian 13 removes the tools of the hypervisor that still runs: the server would stay out of its cluster, half upgraded."""
+    site.takes_xl_away = True
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert site.boots["snow02"] == 2 and site.standby == set()
+
+
 def test_it_does_not_begin_while_the_cluster_is_not_well(site: OldSite) -> None:
     """The server that would have to take the domains may be the next one to go."""
     site.changes.append(lambda root: root.find("resources/resource[@id='deploy01']").set("failed", "true"))  # type: ignore[union-attr]
@@ -210,5 +223,5 @@ def test_no_trial_is_made_where_none_can_be_and_it_is_said(site: OldSite) -> Non
 
 
 def test_what_a_trial_waits_in_has_no_disk_and_no_network() -> None:
-    text = upgrade.trial_config(single_server()[0].site.domains[0])
+    text = trial_migration.config(single_server()[0].site.domains[0])
     assert "disk" not in text.replace("ramdisk", "") and "vif" not in text and 'on_crash = "destroy"' in text

@@ -103,7 +103,9 @@ def lines(addition: Addition) -> list[str]:
     if partners:
         text.append(f"kept on another server than {listed(sorted(partners))}")
     if addition.site.is_cluster:
-        placement = moves.placement_state(context.hosts, {one.name: one for one in context.site.domains}, context.site.apart)
+        placement = moves.placement_state(
+            context.hosts, {one.name: one for one in context.site.domains}, context.site.apart
+        )
         free_memory.refuse_too_large(placement, domain)
         text += free_memory.lines(placement, domain, pacemaker.planned(addition.site.after)[domain.name])
     return text

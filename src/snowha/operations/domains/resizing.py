@@ -80,7 +80,9 @@ def lines(found: Resize) -> list[str]:
         size = disks.size_of(context.first, found.disk.target)
         text.append(f"{found.disk.vdev}, {found.disk.target}: {size >> 20} MiB now, {found.size >> 20} MiB then")
     if found.site.is_cluster and domain.memory_mib != before.memory_mib:
-        placement = moves.placement_state(context.hosts, {one.name: one for one in context.site.domains}, context.site.apart)
+        placement = moves.placement_state(
+            context.hosts, {one.name: one for one in context.site.domains}, context.site.apart
+        )
         free_memory.refuse_too_large(placement, domain)
         text += free_memory.lines(placement, domain, pacemaker.planned(found.site.after)[domain.name])
     return text or ["nothing to change"]
