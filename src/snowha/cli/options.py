@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from snowha.cli.values import FILE_NAME
 from snowha.errors import InputError, SnowError
+
+if TYPE_CHECKING:
+    from snowha.site.ha_file import HaFile
 
 HERE = Path("ha.toml")
 _NAMED = "snowha.site"
@@ -103,10 +106,21 @@ def journal_path() -> Path:
 
 def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
+    ha = _readable(context)
+    return [name for name in ha.domains if name.startswith(typed)] if ha else []
+
+
+def offered_servers(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The same for the name of a server."""
+    ha = _readable(context)
+    return [server.name for server in ha.servers if server.name.startswith(typed)] if ha else []
+
+
+def _readable(context: click.Context) -> HaFile | None:
     from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
     from snowha.site import ha_toml
 
     file = context.params.get("file") or HERE
     with suppress(SnowError):
-        return [name for name in ha_toml.parse(user_file.read(file), where=str(file)).domains if name.startswith(typed)]
-    return []
+        return ha_toml.parse(user_file.read(file), where=str(file))
+    return None
