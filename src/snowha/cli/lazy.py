@@ -12,6 +12,12 @@ import click
 
 from snowha.cli import verbosity
 
+_SNOWS = frozenset(
+    {"config", "update", "deploy", "clone", "set", "chroot", "takeover", "cmd", "cluster"}
+    | {"node", "nodes", "role", "roles", "template", "templates", "image", "images"}
+)
+"""Words of sNow!'s own command (sbin/snow of 1.1.16) that are not about what runs on the servers."""
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -64,11 +70,10 @@ class LazyGroup(click.Group):
                 found = root.get_command(ctx, group) if verb.where.startswith("tree:") else None
                 if isinstance(found, LazyGroup) and found is not self and name.lower() in found.verbs:
                     near.append(f"{ctx.find_root().command_path} {group} {name.lower()}")
-        return (
-            f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"
-            if near
-            else f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
-        )
+        told = [f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"] if near else []
+        if name in _SNOWS:
+            told.append("sNow!'s own command has it: /sNow/snow-tools/sbin/snow, of 2.0 /sNow/sbin/snow.")
+        return " ".join(told) or f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

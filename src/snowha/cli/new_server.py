@@ -15,7 +15,7 @@ from snowha.cli.ha_apply import warn
 from snowha.cli.options import FILE, offered_servers
 from snowha.cli.servers import DRY, JSON
 from snowha.cli.session import carry_out, say, session
-from snowha.errors import SiteError
+from snowha.errors import InputError, SiteError
 from snowha.live import connect
 from snowha.migration import own_machine, planning, preflight
 from snowha.migration.steps import all_steps
@@ -23,12 +23,12 @@ from snowha.operations import new_server
 
 
 @click.command()
-@click.argument("server", metavar="[SERVER]", required=False, shell_complete=offered_servers)
+@click.argument("servers", metavar="[SERVER]", nargs=-1, shell_complete=offered_servers)
 @FILE
 @DRY
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @JSON
-def init(server: str | None, file: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+def init(servers: tuple[str, ...], file: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Set up a new server for the site, and nothing else.
 
     It is the part of `snow ha apply` that is about this server alone: mounts, packages, settings, host names, kernels,
@@ -36,8 +36,13 @@ def init(server: str | None, file: Path, dry_run: bool, yes: bool, as_json: bool
     that the servers share; it warns and asks as that one does. Refused for the first server of ha.toml, for one on which domains
     run, and for one that ha.toml does not name. Every server must answer.
     """
+    if len(servers) > 1:
+        raise InputError(
+            "one new server at a time",
+            remedy=f"snow init {servers[-1]}; `snow ha init {' '.join(servers)}` is what writes ha.toml",
+        )
     ha = connect.read(file)
-    name = new_server.chosen(ha, server)
+    name = new_server.chosen(ha, *servers)
     with session(ha) as here:
         with waiting.shown() as doing:
             new_server.refuse(here.context, name)

@@ -21,7 +21,7 @@ from snowha.plan.plan import Planned
 from snowha.plan.step import Step
 from snowha.provision import snow_conf
 from snowha.provision.servers import host_names, mounts
-from snowha.site.names import did_you_mean, listed, show
+from snowha.site.names import did_you_mean, listed, show, there_are
 from snowha.xen import xl
 
 _NODES = "nodes.json"
@@ -64,11 +64,11 @@ class InitPlan:
         return any(step.is_due for step in self.steps)
 
 
-def chosen(ha: HaToml, word: str | None) -> str:
+def chosen(ha: HaToml, word: str | None = None) -> str:
     """The new server that the command line means: ``word``, else this machine. Raises InputError. No server is asked."""
     first, *others = ha.content.servers
     names = [server.name for server in others]
-    there = f"there is {listed(names)}" if len(names) == 1 else f"there are {listed(names)}" if names else ""
+    there = there_are(names) if names else ""
     add = f"`snow ha init {first.name} {' '.join([*names, 'SERVER'])} --force` writes {ha.path.name} with one more"
     if word is None:
         word = next((server.name for server in ha.content.servers if own.is_here(server.name, server.links)), None)
@@ -80,7 +80,7 @@ def chosen(ha: HaToml, word: str | None) -> str:
         )
     if word == first.name:
         raise InputError(
-            f"{word} is the first server: it was set up long ago, and the domains are there",
+            f"{word} is the first server, which has the domains and is set up already",
             where=str(ha.path),
             remedy=f"name the new one: {there or add}",
         )

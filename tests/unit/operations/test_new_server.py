@@ -167,6 +167,7 @@ def test_a_site_that_was_never_initiated_is_not_said_to_be(site: NewServerSite) 
         (["snow01"], "snow01 is the first server", "name the new one: there is snow02"),
         (["snow03"], "there is no server 'snow03'", "snow ha init snow01 snow02 SERVER --force"),
         (["snow2"], "did you mean 'snow02'?", "there is snow02"),
+        (["snow01", "snow02"], "one new server at a time", "`snow ha init snow01 snow02` is what writes ha.toml"),
         (["force"], "`snow init force` is sNow!'s", "name the new server: there is snow02"),
         ([], "this machine is no server of the site", "snow init SERVER: there is snow02"),
     ],
