@@ -52,6 +52,19 @@ class LazyGroup(click.Group):
         self._imported.add(cmd_name)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it; an option that is one of a verb's is said to stand behind that."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            name = error.option_name
+            raise click.UsageError(
+                f"No such option {name!r} here. A verb's own options stand behind it: {ctx.command_path} VERB {name}",
+                ctx,
+            ) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
