@@ -131,9 +131,7 @@ def remove(name: str, file: Path, with_images: bool, dry_run: bool, yes: bool, a
             known = {one.name: one for one in read_domains(here.context.first, ha.content.paths.domain_configs)}
             known |= {one.name: one for one in here.context.site.domains}
             if name not in known:
-                raise InputError(
-                    f"there is no domain {name}{did_you_mean(name, known)}", remedy=there_are([*known])
-                )
+                raise InputError(f"there is no domain {name}{did_you_mean(name, known)}", remedy=there_are([*known]))
             plan = removing.plan(here.context, ha, known[name], with_images=with_images)
         _show(removing.lines(plan), as_json=as_json)
         if dry_run:
