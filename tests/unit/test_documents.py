@@ -57,6 +57,18 @@ def test_times_to_plan_by_are_times_that_were_measured() -> None:
     assert [time for time in said if time not in measured] == []
 
 
+def test_for_how_long_each_thing_is_kept_is_said() -> None:
+    """An administrator who makes room would remove what leads back to how the site was, or fill a disk and not know with what."""
+    written = {
+        name
+        for path in (ROOT / "src" / "snowha").rglob("*.p[yl]")
+        for name in re.findall(r"/var/lib/snow-ha/([a-z.-]*[a-z])", path.read_text())
+    }
+    assert {"kept", "journal.sqlite", "proofs"} <= written
+    said = (ROOT / "docs" / "internals" / "packages.md").read_text().partition("## What is kept")[2]
+    assert sorted(name for name in written if f"{name}`" not in said and f"/{name}/" not in said) == []
+
+
 def test_what_init_writes_beside_the_sources_is_no_part_of_them(tmp_path: Path) -> None:
     """The README's way writes ha.toml and the BMCs' password into the checkout: `git add -A` would publish the password."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True, timeout=30)

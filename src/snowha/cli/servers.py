@@ -11,7 +11,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.everyday import Operation, operating
-from snowha.cli.options import EVENTS, FILE, offered_domains
+from snowha.cli.options import EVENTS, FILE, offered_domains, offered_servers
 from snowha.cli.values import Amount
 from snowha.errors import SiteError
 from snowha.live import connect
@@ -34,12 +34,12 @@ TIMEOUT = click.option(
     help="Give up on a move after this.",
 )
 _NAME_ONE = "name one; `snow drain` empties a server"
-_SERVER = click.argument("server", metavar="SERVER")
+_SERVER = click.argument("server", metavar="SERVER", shell_complete=offered_servers)
 
 
 @click.command()
 @click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
-@click.argument("server", metavar="[SERVER]", required=False)
+@click.argument("server", metavar="[SERVER]", required=False, shell_complete=offered_servers)
 @FILE
 @TIMEOUT
 @RESTART

@@ -12,7 +12,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.everyday import operating
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, offered_servers
 from snowha.cli.servers import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
 from snowha.cli.session import lock_held, say
 from snowha.errors import InputError, SiteError
@@ -25,7 +25,7 @@ from snowha.provision.servers import debian_release
 
 
 @click.command()
-@click.argument("servers", nargs=-1, metavar="[SERVER]...")
+@click.argument("servers", nargs=-1, metavar="[SERVER]...", shell_complete=offered_servers)
 @click.option(
     "--release",
     default="",

@@ -311,7 +311,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
     merged = cib_merge.merge(current, wanted)
     path = "/var/lib/snow-ha/cib.xml"
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
-    write_file(host, path, merged, mode=0o600)
+    write_file(host, path, merged, mode=0o600, keep=False)  # Pacemaker keeps its earlier configurations itself
     checked = host.run(["crm_verify", "--verbose", f"--xml-file={path}"], check=False)
     if not checked.ok:  # also on warnings (78): all servers are online here, so there is nothing to warn of
         raise SiteError(f"crm_verify refuses the configuration:\n{checked.stderr.strip()}", where=f"{host.name}:{path}")
@@ -319,7 +319,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
     if taking_over:
         reporter.say(f"leaving {', '.join(taking_over)} alone while the resource agent is replaced")
         merged = cib_merge.suspended(merged)
-        write_file(host, path, merged, mode=0o600)
+        write_file(host, path, merged, mode=0o600, keep=False)
     reporter.say("committing the configuration")
     # the whole CIB would be refused as outdated as soon as any status changed, and would bring old status back
     if _epoch(_query(host)) != _epoch(current):

@@ -12,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 from listener import Listener
 from simulated import SECRET, SimulatedHost, single_server
+from view_site import code_of
 
 from snowha.cli import options
 from snowha.cli.options import FILE
+from snowha.cli.tree import snow
 from snowha.cluster import fencing
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts import own
@@ -256,6 +258,18 @@ def test_site_can_stand_before_the_verb() -> None:
     group.add_command(shown)
     ended = CliRunner().invoke(group, ["--site", "a b", "shown"])
     assert isinstance(ended.exception, InputError) and ended.exception.where == "--site"
+
+
+@pytest.mark.parametrize("words", [["word"], ["--every", "x"], ["--nonsense"]])
+def test_no_server_is_asked_before_all_words_are_right(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a typing mistake nobody was told before a server that does not answer had been waited for."""
+
+    def fetch(server: str, config: str) -> Path:
+        raise AssertionError(f"{server} is asked")
+
+    monkeypatch.setattr(definition, "fetch", fetch)
+    ended = CliRunner().invoke(snow, ["status", "--site", "snow01", *words])
+    assert code_of(ended) == 2, ended.output
 
 
 def test_the_path_of_somebody_elses_ssh_configuration_is_not_used(site: Site) -> None:

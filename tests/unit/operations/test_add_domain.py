@@ -139,6 +139,7 @@ def test_one_that_runs_is_not_copied(site: DomainSite) -> None:
         (["new01", "--size", "1", "--ip", "192.168.8"], "not an IP address"),
         (["new01", "--size", "1", "--mac", "1"], "not a MAC address"),
         (["new01", "--size", "1", "--role", "a b"], "is no role"),
+        (["new01", "--size", "1", "--role", ""], "several with commas: --role minimal,monitor"),
         (["new01", "--size", "1", "--ip", ""], "nothing is named"),
     ],
 )

@@ -1,7 +1,7 @@
 """Back to an earlier step, down to the single server with its domains on LVM. Undoing that is ``snow ha apply`` again.
 
 Each undo is a step like any other: it looks, acts, and looks again. What is left on purpose: packages, the new servers'
-mounts, bridges and kernels, and Xen on them. Nothing of it changes anything for the single server.
+mounts, host names, bridges and kernels, and Xen on them. Nothing of it changes anything for the single server.
 """
 
 from __future__ import annotations
