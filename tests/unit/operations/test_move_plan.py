@@ -81,7 +81,9 @@ def test_of_three_servers_pairs_stay_apart_and_the_largest_goes_first() -> None:
 
 def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None:
     where = dict.fromkeys(("deploy01", "slurm01", "slurm02"), "snow01")
-    made = state(where, {"snow01": 100, "snow02": 210, "snow03": 310}, {"deploy01": 200, "slurm01": 150, "slurm02": 150})
+    made = state(
+        where, {"snow01": 100, "snow02": 210, "snow03": 310}, {"deploy01": 200, "slurm01": 150, "slurm02": 150}
+    )
     nodes = (*made.cluster.nodes, replace(made.cluster.nodes[0], name="snow03", id="3"))
     made = replace(made, cluster=replace(made.cluster, nodes=nodes), apart=())
     assert [move.target for move in move_plan.drain(made, "snow01").moves] == ["snow02", "snow03", "snow03"]

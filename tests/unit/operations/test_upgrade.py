@@ -11,9 +11,12 @@ from simulated import single_server
 from test_whole_site import WholeSite
 from view_site import code_of
 
-from snowha.hosts.host import Completed
+from snowha.errors import CommandError
+from snowha.hosts.host import Completed, Host
 from snowha.operations import trial_migration, upgrade, upgrade_steps
+from snowha.provision.servers import debian_release
 from snowha.provision.servers.boot import BOOT_ID
+from snowha.provision.servers.debian_release import parse_change
 
 SIMULATED = """\
 Reading package lists...
@@ -220,6 +223,67 @@ def test_no_trial_is_made_where_none_can_be_and_it_is_said(site: OldSite) -> Non
     ended = site.run("upgrade", "snow02", "--yes")
     assert ended.exit_code == 0, ended.output
     assert not [done for done in site.done if "trial" in done] and site.standby == set()
+
+
+class NextRelease:
+    """In place of what a server's apt says and does: that is tried with a real one in tests/lab/long/test_release_upgrade.py."""
+
+    def __init__(self, site: OldSite, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.site = site
+        self.has = dict.fromkeys(WHERE, "bookworm")
+        self.fails = False
+        monkeypatch.setattr(upgrade, "release_of", lambda host: self.has[host.name])
+        monkeypatch.setattr(debian_release, "simulate", lambda host, release, reporter: parse_change(SIMULATED))
+        monkeypatch.setattr(debian_release, "install", self.install)
+        monkeypatch.setattr(debian_release, "missing", self.missing)
+
+    def missing(self, host: Host, release: str) -> str | None:
+        return None if self.has[host.name] == release else f"it has Debian {self.has[host.name]}"
+
+    def install(self, host: Host, release: str, reporter: object) -> None:
+        if self.fails:
+            raise CommandError("apt-get failed", where=host.name)
+        self.site.done.append(f"{host.name}: {release}")
+        self.has[host.name] = release
+
+
+def test_a_server_is_taken_to_the_next_release_as_to_newer_packages(
+    site: OldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt = NextRelease(site, monkeypatch)
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--dry-run")
+    assert ended.exit_code == 0 and "snow02: 3 packages of Debian trixie, then a reboot" in ended.output
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert site.done == [line.replace("upgrade", "trixie") for line in of("snow02", "snow01")]
+    assert apt.has == {"snow01": "bookworm", "snow02": "trixie"} and site.standby == set()
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
+    assert ended.exit_code == 0 and "up to date" in ended.output
+
+
+def test_a_release_that_was_begun_is_gone_on_with_and_nothing_else(
+    site: OldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs the command again has forgotten its option: packages of the old release would be installed over the new ones."""
+    apt = NextRelease(site, monkeypatch)
+    apt.fails = True
+    assert site.run("upgrade", "snow02", "--release", "trixie", "--yes").exit_code == 5
+    assert site.boots["snow02"] == 1 and site.standby == {"snow02"}
+    apt.fails = False
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert apt.has["snow02"] == "trixie" and site.standby == set() and "snow02: upgrade" not in site.done
+
+
+def test_an_upgrade_that_was_begun_does_not_become_one_to_another_release(
+    site: OldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    NextRelease(site, monkeypatch)
+    site.upgrade_fails = True
+    assert site.run("upgrade", "snow02", "--yes").exit_code == 5
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
+    assert code_of(ended) == 4 and "has begun" in str(ended.exception)
+    assert code_of(site.run("upgrade", "--release", "forky")) == 2
 
 
 def test_what_a_trial_waits_in_has_no_disk_and_no_network() -> None:
