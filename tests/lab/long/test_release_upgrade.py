@@ -55,7 +55,9 @@ class Told:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Tree]:
     tree = tmp_path / "tree"
-    packages = ",".join((*server_packages("bookworm"), "linux-image-amd64", "ifupdown", "openssh-server", "lvm2"))
+    packages = ",".join(
+        (*server_packages("bookworm"), "systemd-sysv", "linux-image-amd64", "ifupdown", "openssh-server", "lvm2")
+    )
     words = ["mmdebstrap", "--mode=root", "--variant=minbase", "--dpkgopt=force-unsafe-io", f"--include={packages}"]
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/root"}
     subprocess.run(
