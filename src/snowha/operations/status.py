@@ -26,7 +26,7 @@ from snowha.hosts.files import read_file, read_folder
 from snowha.hosts.host import Host
 from snowha.hosts.one_round import words_of
 from snowha.hosts.parallel import each
-from snowha.live import cluster, proof_records
+from snowha.live import cluster, connect, proof_records, view
 from snowha.operations import disarm, resolve
 from snowha.site import definition
 from snowha.site.definition import Definition
@@ -174,6 +174,19 @@ def _look(host: Host, images: str) -> _Seen:
         )
     except SnowError as error:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
+
+
+def look(given: connect.HaToml) -> SiteStatus:
+    """The site of ``given`` as ``snow ha status`` shows it: each server is asked everything at once. Raises InputError."""
+    site = view.observe(given, questions=questions)
+    return status_of(
+        site.context.site,
+        site.context.hosts,
+        domains=site.domains,
+        known=site.findings,
+        configs=site.configs,
+        given=site.context.definition,
+    )
 
 
 def status_of(
