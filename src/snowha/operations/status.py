@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from snowha.cluster import cib, placement
@@ -21,6 +21,7 @@ from snowha.health import (
     leases,
 )
 from snowha.health.findings import Finding
+from snowha.health.history import ClusterEvent
 from snowha.health.leases import ImageStatus
 from snowha.hosts.files import read_file, read_folder
 from snowha.hosts.host import Host
@@ -115,6 +116,8 @@ class SiteStatus:
 
     pacemaker_unknown: str = ""
     """Why nothing is known of what Pacemaker has; empty if it is known."""
+    events: tuple[ClusterEvent, ...] = ()
+    """What the servers' journals have of the last days (health/history.py), in order. Not for scripts."""
 
     @property
     def healthy(self) -> bool:
@@ -124,7 +127,9 @@ class SiteStatus:
 
 def as_data(status: SiteStatus) -> dict[str, object]:
     """The status for a script."""
-    return {**asdict(status), "healthy": status.healthy}
+    data = asdict(replace(status, events=()))
+    del data["events"]
+    return {**data, "healthy": status.healthy}
 
 
 @dataclass(frozen=True)
@@ -248,7 +253,8 @@ def status_of(
         ),
     )
     explained = disarm.explained(judged, _disarmed_since(hosts, seen, state))
-    dated = history.dated(explained, history.read(one.journal for one in seen.values()))
+    journals = [one.journal for one in seen.values()]
+    dated = history.dated(explained, history.read(journals))
     return SiteStatus(
         name=site.name,
         servers=tuple(_server(name, one, state) for name, one in seen.items()),
@@ -262,6 +268,7 @@ def status_of(
         fenced_at=proof_records.fenced_at(one.proofs for one in seen.values()),
         losses=losses,
         pacemaker_unknown=unasked,
+        events=history.events(journals),
     )
 
 
