@@ -21,6 +21,7 @@ import pytest
 INSTALLED = {
     "bash": "bash",
     "busybox": "busybox-static",
+    "chromium": "chromium",
     "cpio": "cpio",
     "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",

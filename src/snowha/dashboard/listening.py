@@ -95,8 +95,8 @@ def port_of(listening: socket.socket) -> int:
 
 @contextmanager
 def on_path(path: Path, group: str) -> Iterator[socket.socket]:
-    """A Unix socket that listens at ``path`` until the end of ``with``: for this user alone, with a ``group`` for that, too. One that
-    nobody listens on is replaced. Raises InputError."""
+    """A Unix socket that listens at ``path`` until the end of ``with``: for this user alone, with a ``group`` for that, too. One
+    that nobody listens on is replaced. Raises InputError."""
     owner = _group(group) if group else -1
     try:
         _make_room(path)

@@ -1,4 +1,4 @@
-"""What the journal of a site says to whoever looks on: its last runs, the one that goes on, and downtimes that runs have measured."""
+"""What the journal of a site says to whoever looks on: the last runs, the one that goes on, and downtimes that runs measured."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -92,7 +93,8 @@ class EventStream:
                 await _sent(send, message("beat", {"now": time.time()}))
             waiting = asyncio.ensure_future(new.wait())
             try:
-                await asyncio.wait({waiting, gone}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                futures: set[asyncio.Future[Any]] = {waiting, gone}
+                await asyncio.wait(futures, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 waiting.cancel()
 

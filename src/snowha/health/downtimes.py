@@ -1,7 +1,7 @@
 """When a domain was off, from the actions that Pacemaker has written down. Pure.
 
-A domain that was started runs, and does not answer yet: its downtime for its users is longer by the time that its own system takes
-to boot. A live migration is no downtime here.
+A domain that was started runs, and does not answer yet: its downtime for its users is longer by the time that its own system
+takes to boot. A live migration is no downtime here.
 """
 
 from __future__ import annotations

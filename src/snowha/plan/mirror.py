@@ -170,8 +170,8 @@ def _opened(server: str, data: bytes) -> Copy | None:
 
 @contextmanager
 def opened(path: Path, found: Copy) -> Iterator[tuple[Journal, str]]:
-    """``found``, with the server that it is from; or the journal of this machine at ``path``, and no server, if that is a later state
-    of it."""
+    """``found``, with the server that it is from; or the journal of this machine at ``path``, and no server, if that is a later
+    state of it."""
     if path.exists():
         with Journal(path) as own:
             if own.identity == found.identity and own.position() >= found.position:
