@@ -106,24 +106,24 @@ def downtimes(status: SiteStatus, record: Record | None) -> Value:
         if name in states and isinstance(told.value, int | float) and told.value > 0:
             until = _seconds(told.at)
             since = until - told.value
-            why = f"run {told.run} ({told.step})"
+            why = f"run {told.run}, {told.step}"
             found.append((since, {"domain": name, "since": since, "until": until, "why": why}))
     found.sort(key=lambda one: one[0], reverse=True)
     return [one for _, one in found[:DOWNTIMES]]
 
 
-def _alike(happened: Iterable[_Happened]) -> Iterator[list[_Happened]]:
-    """What is alike and follows within ``_TOGETHER_S`` of the one before, together."""
-    group: list[_Happened] = []
+def _alike(happened: Iterable[_Happened]) -> list[list[_Happened]]:
+    """What is alike and within ``_TOGETHER_S`` of the one before, together; in the order of their last ones."""
+    groups: list[list[_Happened]] = []
+    newest: dict[tuple[str, str, str], list[_Happened]] = {}
     for one in happened:
-        last = group[-1] if group else one
-        is_alike = (one.level, one.kind, one.tail) == (last.level, last.kind, last.tail)
-        if group and not (is_alike and one.at - last.at <= _TOGETHER_S):
-            yield group
-            group = []
+        key = (one.level, one.kind, one.tail)
+        group = newest.get(key)
+        if group is None or one.at - group[-1].at > _TOGETHER_S:
+            group = newest[key] = []
+            groups.append(group)
         group.append(one)
-    if group:
-        yield group
+    return sorted(groups, key=lambda group: group[-1].at)
 
 
 def _of_cluster(events: Iterable[ClusterEvent], domains: set[str]) -> Iterator[_Happened]:

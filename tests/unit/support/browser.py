@@ -135,12 +135,13 @@ class Browser:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A new one, with a home that is removed afterwards."""
-    machine.need("chromium")
+    machine.need("bash", "chromium")
     to_read, to_write = os.pipe()
     back_read, back_write = os.pipe()
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as home:
+        # bash: dash knows no descriptor above 9
         script = f'exec "$0" "$@" 3<&{to_read} 4>&{back_write}'
-        words = ["sh", "-c", script, "chromium", *_WORDS, f"--user-data-dir={home}/data", "about:blank"]
+        words = ["bash", "-c", script, "chromium", *_WORDS, f"--user-data-dir={home}/data", "about:blank"]
         process = subprocess.Popen(
             words,
             pass_fds=(to_read, back_write),

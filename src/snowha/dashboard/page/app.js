@@ -12,9 +12,8 @@ const rows = new Map(); // domain to its row
 let clock = 0; // seconds that the server's clock is ahead of this one
 let connected = false;
 let since = Date.now(); // when the stream said something last, or has ended
-let full = 0;
+let full = 0; // the most pages, if so many are open
 let source = null;
-
 const now = () => Date.now() / 1000 + clock;
 
 // --- words
@@ -29,11 +28,13 @@ function ago(at) {
 
 function lasted(seconds) {
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  if (seconds < 600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
 const utc = (at) => new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ");
+const gib = (mib) => (mib < 102400 ? (mib / 1024).toFixed(1) : String(Math.round(mib / 1024)));
 const amount = (value, unit) => (unit === "B" ? `${Math.round(value / 1048576)} MiB` : `${Math.round(value)} ${unit}`.trim());
 
 // --- elements: nothing is written that is there already
@@ -86,9 +87,7 @@ function fill(tr, cells) {
   cells.forEach(([value, level, title], index) => {
     const cell = tr.cells[index];
     text(cell, level === "wrong" ? `✗ ${value}` : level === "doubt" ? `! ${value}` : value);
-    for (const one of ["wrong", "doubt", "dim"]) {
-      if (cell.classList.contains(one) !== (level === one)) cell.classList.toggle(one, level === one);
-    }
+    for (const one of ["wrong", "doubt", "dim"]) cell.classList.toggle(one, level === one);
     if ((title || "") !== cell.title) cell.title = title || "";
   });
 }
@@ -181,7 +180,7 @@ function servers(list) {
   keyed(byId("servers"), list, (one) => one.name, () => row(columns), (tr, one) => {
     const down = one.links.some((link) => !link.up);
     const links = one.links.map((link) => `${link.number} ${link.up ? "up" : "DOWN"}`).join(", ");
-    const memory = one.free_mib === null ? "–" : `${one.free_mib}${one.total_mib ? ` of ${one.total_mib}` : ""} MiB`;
+    const memory = one.free_mib === null ? "–" : `${gib(one.free_mib)}${one.total_mib ? ` of ${gib(one.total_mib)}` : ""} GiB`;
     fill(tr, [
       [one.name, one.reachable ? "" : "wrong", one.trouble],
       [one.reachable || one.cluster !== "unknown" ? one.cluster : "does not answer", one.cluster === "online" ? "" : "wrong", one.trouble],
@@ -224,10 +223,8 @@ function progress(cell, one) {
   }
   const { done, total, unit } = one.progress;
   if (!cell.firstElementChild) {
-    const bar = make("progress");
-    bar.max = 1;
-    bar.setAttribute("aria-label", `progress of ${one.step}`);
-    cell.replaceChildren(bar, make("span"));
+    cell.replaceChildren(make("progress"), make("span"));
+    cell.firstElementChild.setAttribute("aria-label", `progress of ${one.step}`);
   }
   cell.firstElementChild.value = done / total;
   text(cell.lastElementChild, `${amount(done, unit)} of ${amount(total, unit)}`);
@@ -254,23 +251,20 @@ function downtimes(list) {
   for (const one of list) of.set(one.domain, [...(of.get(one.domain) || []), one]);
   hide(byId("downtimes-none"), list.length > 0);
   hide(byId("downtimes-table"), list.length === 0);
-  axis(word);
-  keyed(byId("downtimes"), [...of], ([domain]) => domain, () => row(["", "", "n", "text"]), (tr, [domain, all]) => {
-    const length = (one) => (one.until || end) - one.since;
-    const last = all[0];
-    text(tr.cells[0], domain);
+  if (byId("axis").dataset.span !== word) {
+    byId("axis").dataset.span = word;
+    byId("axis").replaceChildren(make("span", "", `${word} ago`), make("span", "", "now"));
+  }
+  keyed(byId("downtimes"), [...of], ([domain]) => domain, () => row(["", "", "", "n", "text"]), (tr, [domain, all]) => {
+    const lengths = all.map((one) => (one.until || end) - one.since);
+    const { since, until, why } = all[0];
+    const more = all.length > 1 ? `; ${all.length} in all, the longest ${lasted(Math.max(...lengths))}` : "";
     track(tr.cells[1], all, end - span, span, end);
-    text(tr.cells[2], lasted(Math.max(...all.map(length))));
-    const more = all.length > 1 ? `; ${all.length} in all` : "";
-    const still = last.until ? `${utc(last.since)}, ${lasted(length(last))}` : `since ${utc(last.since)}`;
-    text(tr.cells[3], `${still}: ${last.why}${more}`);
+    text(tr.cells[0], domain);
+    text(tr.cells[2], utc(since).slice(0, 16));
+    text(tr.cells[3], lasted(lengths[0]));
+    text(tr.cells[4], `${until ? "" : "off still: "}${why}${more}`);
   });
-}
-
-function axis(word) {
-  if (byId("axis").dataset.span === word) return;
-  byId("axis").dataset.span = word;
-  byId("axis").replaceChildren(make("span", "", `${word} ago`), make("span", "", "now"));
 }
 
 function track(cell, all, begin, span, end) {
@@ -361,10 +355,10 @@ function take(message) {
     if (part.startsWith("domain/")) {
       isMoved = domain(part.slice(7), value) || isMoved;
       domains = true;
-      continue;
+    } else {
+      parts.set(part, value);
+      if (SHOW[part]) SHOW[part](value);
     }
-    parts.set(part, value);
-    if (SHOW[part]) SHOW[part](value);
   }
   if ("journal" in message.set) text(byId("journal"), message.set.journal.trouble ? `(not read: ${message.set.journal.trouble})` : "");
   if (isMoved) inOrder();
