@@ -30,6 +30,7 @@ INSTALLED = {
     "gcc": "gcc",
     "mke2fs": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",

@@ -14,6 +14,8 @@ from ipaddress import ip_address
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 METHODS = ("GET", "HEAD")
+HEADER = 16 << 10
+"""Bytes of a request without a body."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,17 @@ def refused(method: str, path: str, headers: Mapping[str, str], rules: Rules) ->
         return Refusal(405, "only GET and HEAD", (("allow", ", ".join(METHODS)),))
     if "transfer-encoding" in headers or headers.get("content-length", "0").strip() != "0":
         return Refusal(413, "a request has no body here")
+    if len(path) + sum(len(name) + len(value) for name, value in headers.items()) > HEADER:
+        return Refusal(431, "the request is too long")
     host = host_of(headers.get("host", ""))
     if rules.hosts and host not in rules.hosts:
         # else a page of somebody whose name leads to 127.0.0.1 could read this one (DNS rebinding)
         return Refusal(421, "this address is not served here: name it with --name")
     if rules.token and not hmac.compare_digest(token_of(headers.get("authorization", "")), rules.token.encode()):
-        challenge = ("www-authenticate", 'Basic realm="snow dashboard: any name, the token as password", charset="UTF-8"')
+        challenge = (
+            "www-authenticate",
+            'Basic realm="snow dashboard: any name, the token as password", charset="UTF-8"',
+        )
         return Refusal(401, "the token is needed, as the password of any name", (challenge,))
     if path != "/" and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return Refusal(403, "another site asks for it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import os
+import re
 import socket
 import ssl
 import stat
@@ -22,6 +23,7 @@ DEFAULT = f"127.0.0.1:{PORT}"
 _BACKLOG = 64
 _UNACKED_MS = 60_000
 """Milliseconds that data may stay unacknowledged until the kernel ends a connection: tcp(7), TCP_USER_TIMEOUT."""
+_ADDRESS = re.compile(r"(?:(?P<host>[^:]+)|\[(?P<v6>[^]]+)\])(?::(?P<port>[0-9]+))?|(?P<bare>[^][]*:[^][]*:[^][]*)")
 LEAST_TOKEN = 16
 """Characters. With 20 requests a second nobody guesses so many."""
 
@@ -43,17 +45,12 @@ class Address:
 
 def address(text: str, where: str) -> Address:
     """``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``. Raises InputError."""
-    host, port = text, str(PORT)
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") or str(PORT)
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    elif text.lower() == "localhost":
-        host = "127.0.0.1"
+    match = _ADDRESS.fullmatch(text)
+    host = next(filter(None, match.group("host", "v6", "bare"))) if match else ""
     host = "127.0.0.1" if host.lower() == "localhost" else host
+    port = (match["port"] if match else None) or str(PORT)
     try:
-        if not port.isdecimal() or int(port) > 65535:
+        if int(port) > 65535:
             raise ValueError
         return Address(str(ip_address(host)), int(port))
     except ValueError:

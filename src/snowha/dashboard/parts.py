@@ -19,7 +19,7 @@ from snowha.health.leases import ImageStatus
 from snowha.operations import status_text
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 Parts = Mapping[str, Value]
 FEW = 4
 """Findings of one kind that are shown each; of the others their places are named."""
@@ -113,8 +113,7 @@ def _domains(status: SiteStatus) -> Parts:
         for one in status.migrations
     }
     return {
-        f"{DOMAIN}{one.name}": _domain(one, images.get(one.name, []), moves.get(one.name, ""))
-        for one in status.domains
+        f"{DOMAIN}{one.name}": _domain(one, images.get(one.name, []), moves.get(one.name, "")) for one in status.domains
     }
 
 

@@ -34,7 +34,7 @@ class Tls:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, with an end. The header of a request is limited by h11 (16 KiB)."""
+    """uvicorn's, with an end. h11 limits what it keeps of a header that has no end (16 or 64 KiB)."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

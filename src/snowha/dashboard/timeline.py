@@ -94,20 +94,22 @@ def events(status: SiteStatus, record: Record | None) -> Value:
 def downtimes(status: SiteStatus, record: Record | None) -> Value:
     """The newest first. One that has no end is there only if the domain does not run now."""
     states = {domain.name: domain for domain in status.domains}
-    found: list[tuple[float, Value]] = []
+    found: list[tuple[tuple[float, bool], Value]] = []
     for one in health.of_domains(status.events, states):
         domain = states[one.domain]
         if one.until is None and domain.state != "off":
             continue
         why = f"{one.why}, on purpose" if one.until is None and domain.on_purpose else one.why
-        found.append((one.since, {"domain": one.domain, "since": one.since, "until": one.until, "why": why}))
+        found.append(
+            ((one.since, one.until is None), {"domain": one.domain, "since": one.since, "until": one.until, "why": why})
+        )
     for told in record.away if record else ():
         name = told.step.rpartition(".")[2]
         if name in states and isinstance(told.value, int | float) and told.value > 0:
             until = _seconds(told.at)
             since = until - told.value
             why = f"run {told.run}, {told.step}"
-            found.append((since, {"domain": name, "since": since, "until": until, "why": why}))
+            found.append(((since, False), {"domain": name, "since": since, "until": until, "why": why}))
     found.sort(key=lambda one: one[0], reverse=True)
     return [one for _, one in found[:DOWNTIMES]]
 

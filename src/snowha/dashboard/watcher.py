@@ -28,6 +28,8 @@ class Watcher:
         self._changed = threading.Condition()
         self._viewers: set[Callable[[], None]] = set()
         self._closed = False
+        self._due = False
+        """To be read now, whenever it was read last."""
         self._parts: Parts = self._nothing()
         self._thread = threading.Thread(target=self._work, name="dashboard", daemon=True)
 
@@ -52,6 +54,12 @@ class Watcher:
         for tell in viewers:
             tell()
 
+    def refresh(self) -> None:
+        """Read now, or again if a reading is under way; while nobody looks, when somebody does."""
+        with self._changed:
+            self._due = True
+            self._changed.notify_all()
+
     @contextmanager
     def looking(self, tell: Callable[[], None]) -> Iterator[None]:
         """Until the end of ``with`` somebody looks. ``tell`` is called by another thread whenever there is something new."""
@@ -59,6 +67,7 @@ class Watcher:
             at = self._reading().get("at")
             if not self._viewers and (not isinstance(at, float) or time.time() - at > _OLD_S):
                 self._parts = self._nothing()
+                self._due = True
             self._viewers.add(tell)
             self._changed.notify_all()
         try:
@@ -81,9 +90,10 @@ class Watcher:
                 self._changed.wait_for(lambda: self._closed or self._viewers)
                 if self._closed:
                     return
+                self._due = False
             self._publish(self._look())
             with self._changed:
-                self._changed.wait_for(lambda: self._closed, timeout=self._every)
+                self._changed.wait_for(lambda: self._closed or self._due, timeout=self._every)
 
     def _look(self) -> Parts:
         began = time.time()

@@ -116,7 +116,11 @@ class Browser:
         """Keys as somebody presses them: ``Tab``, ``Enter``, ``Space``, or a letter."""
         codes = {"Tab": 9, "Enter": 13, "Space": 32}
         for key in keys:
-            known = {"key": {"Space": " "}.get(key, key), "code": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0]))}
+            known = {
+                "key": {"Space": " "}.get(key, key),
+                "code": key,
+                "windowsVirtualKeyCode": codes.get(key, ord(key[0])),
+            }
             text = {"Enter": "\r", "Space": " ", "Tab": ""}.get(key, key)
             kind = "keyDown" if text else "rawKeyDown"
             self.tell("Input.dispatchKeyEvent", type=kind, **known, **({"text": text} if text else {}))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -131,24 +130,18 @@ def record(begin: float = BEGIN, *, goes_on: bool = False) -> Record:
 
 
 class Shown:
-    """What the dashboard reads: the first of ``states`` at once, each other one once ``go_on`` was called for it."""
+    """What the dashboard reads: one of ``states`` after the other, and the last one again and again."""
 
     def __init__(self, *states: Parts | Exception) -> None:
-        self.states: Sequence[Parts | Exception] = states
+        self._states = states
         self.read = 0
-        self._allowed = threading.Semaphore(1)
 
     def __call__(self) -> Parts:
-        if self.read < len(self.states):
-            self._allowed.acquire()
-        state = self.states[min(self.read, len(self.states) - 1)]
+        state = self._states[min(self.read, len(self._states) - 1)]
         self.read += 1
         if isinstance(state, Exception):
             raise state
         return state
-
-    def go_on(self) -> None:
-        self._allowed.release()
 
 
 def of(status: SiteStatus, told: Record | None = None) -> Parts:
@@ -157,7 +150,7 @@ def of(status: SiteStatus, told: Record | None = None) -> Parts:
 
 @contextmanager
 def served(
-    read: Shown, *, every: float = 0.01, rules: Rules | None = None, tls: Tls | None = None
+    read: Shown, *, every: float = 3600.0, rules: Rules | None = None, tls: Tls | None = None
 ) -> Iterator[tuple[str, Watcher]]:
     """The dashboard on a free port of this machine: its address, and what reads for it."""
     watcher = Watcher(read, every)
