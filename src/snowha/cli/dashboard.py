@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snowha.dashboard.listening import Address
     from snowha.dashboard.server import Tls
 
-_PACKAGES = {"starlette": "python3-starlette", "uvicorn": "uvicorn"}
+_PACKAGES = {"starlette": "python3-starlette", "uvicorn": "python3-uvicorn"}
 """Module to Debian package."""
 _BEAT_S = 1.0
 
@@ -177,7 +177,7 @@ class _Chosen:
         named = {name.lower() for name in self.names}
         if self.path is not None:
             return limits.Rules(named, token)
-        own = set() if self._address.is_loopback else {self._address.host, socket.gethostname().lower()}
+        own = {self._address.host} | (set() if self._address.is_loopback else {socket.gethostname().lower()})
         return limits.Rules(limits.LOOPBACK | own | named, token)
 
     def tls(self) -> Tls | None:

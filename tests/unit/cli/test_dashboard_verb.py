@@ -53,7 +53,7 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
     found = error()
     assert isinstance(found, MachineError) and found.where == "this machine"
-    assert found.remedy == "apt-get install python3-starlette uvicorn"
+    assert found.remedy == "apt-get install python3-starlette python3-uvicorn"
 
 
 def test_without_ha_toml_or_with_a_port_that_is_taken_nothing_is_served(

@@ -126,7 +126,7 @@ function stale(reading) {
   if (!reading) return "";
   if (reading.trouble) return `The site cannot be read since ${utc(reading.trouble_since)} UTC: ${reading.trouble}`;
   if (reading.at && now() - reading.at > reading.every + 4 * reading.took + 15) {
-    return `The servers are being asked and have not answered for ${ago(reading.at)}. What is shown is that old.`;
+    return `Since ${utc(reading.at)} UTC the servers have not answered. What is shown is of then.`;
   }
   return "";
 }
