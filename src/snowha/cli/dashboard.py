@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,11 +85,13 @@ def dashboard(
 
     By default only this machine can reach it, at http://127.0.0.1:8620/. From another one: ssh -L 8620:127.0.0.1:8620 HOST.
     """
-    if missing := [package for module, package in _PACKAGES.items() if find_spec(module) is None]:
+    if missing := [module for module in _PACKAGES if find_spec(module) is None]:
+        # Debian's packages are not seen in a virtual environment
+        is_debians = sys.prefix == sys.base_prefix
+        install = "apt-get install" if is_debians else f"{sys.prefix}/bin/pip install"
+        named = [_PACKAGES[module] if is_debians else module for module in missing]
         raise MachineError(
-            f"the dashboard needs {' and '.join(missing)}",
-            where="this machine",
-            remedy=f"apt-get install {' '.join(missing)}",
+            f"the dashboard needs {' and '.join(named)}", where="this machine", remedy=f"{install} {' '.join(named)}"
         )
     from snowha.dashboard.record import RecordReader
     from snowha.live import connect

@@ -41,7 +41,8 @@ class Record:
 def of_journal(journal: Journal, server: str) -> Record:
     """What ``journal`` says."""
     runs = journal.runs()[-RUNS:]
-    failures = tuple(one for run in runs for one in journal.entries(run.id) if one.what == "failed")
+    numbers = {run.id for run in runs}
+    failures = tuple(one for one in journal.entries(what="failed") if one.run in numbers)
     away = journal.told(AWAY)
     if not runs or runs[-1].ended or runs[-1].outcome:
         return Record(server, runs, False, failures=failures, away=away)

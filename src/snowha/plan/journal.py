@@ -330,10 +330,12 @@ class Journal:
         )
         return tuple(Run(*row) for row in rows)
 
-    def entries(self, run: int | None = None) -> tuple[Entry, ...]:
-        """What happened to steps, in one run or in all, in order."""
+    def entries(self, run: int | None = None, what: str | None = None) -> tuple[Entry, ...]:
+        """What happened to steps, in one run or in all, in order; all of it, or of one kind."""
         rows = self._read(
-            "SELECT run, step, what, at, seconds, detail FROM event WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run
+            "SELECT run, step, what, at, seconds, detail FROM event "
+            "WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR what = ?2) ORDER BY id",
+            *(run, what),
         )
         return tuple(Entry(*row) for row in rows)
 

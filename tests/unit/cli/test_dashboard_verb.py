@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ def test_options_that_mean_nothing_together_are_refused(words: tuple[str, ...]) 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """A traceback of an import, where only the command is installed."""
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
+    monkeypatch.setattr("sys.prefix", "/opt/venv")
+    found = error()
+    assert isinstance(found, MachineError) and found.remedy == "/opt/venv/bin/pip install starlette uvicorn"
+    monkeypatch.setattr("sys.prefix", sys.base_prefix)
     found = error()
     assert isinstance(found, MachineError) and found.where == "this machine"
     assert found.remedy == "apt-get install python3-starlette python3-uvicorn"

@@ -1,12 +1,11 @@
-"""``python tests/unit/dashboard/pictures.py docs/img``: the pictures of docs/dashboard.md, of a made-up site in Chromium."""
+"""``PYTHONPATH=tests/unit:tests/unit/support python tests/unit/dashboard/pictures.py docs/img``: the pictures of
+docs/dashboard.md, of a made-up site in Chromium."""
 
 from __future__ import annotations
 
 import sys
 import time
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "support")]
 
 from browser import browser
 from dashboard_site import Shown, lost, of, record, served, well

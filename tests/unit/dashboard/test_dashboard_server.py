@@ -29,6 +29,7 @@ from snowha.errors import InputError
 from snowha.site import ha_toml
 from snowha.site.ha_file import HaFile
 
+pytestmark = pytest.mark.timeout(300)
 TOKEN = "correct-horse-battery-staple"
 
 
@@ -158,7 +159,7 @@ def test_there_are_only_so_many_streams_and_each_ends(monkeypatch: pytest.Monkey
         assert event(said) is None
     monkeypatch.setattr(stream, "LONGEST_S", 0.01)
     with served(Shown(of(well()))) as (address, _), streaming(address) as said:
-        assert said.read().startswith(b"retry: 2000\n\n")
+        said.read()  # to its end
 
 
 def test_who_connects_and_asks_for_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

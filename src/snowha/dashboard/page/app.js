@@ -39,15 +39,12 @@ const amount = (value, unit) => (unit === "B" ? `${Math.round(value / 1048576)} 
 
 // --- elements: nothing is written that is there already
 
-function text(node, value) {
-  if (node.textContent !== value) node.textContent = value;
+function change(node, property, value) {
+  if (node[property] !== value) node[property] = value;
 }
-function name(node, value) {
-  if (node.className !== value) node.className = value;
-}
-function hide(node, value) {
-  if (node.hidden !== value) node.hidden = value;
-}
+const text = (node, value) => change(node, "textContent", value);
+const name = (node, value) => change(node, "className", value);
+const hide = (node, value) => change(node, "hidden", value);
 function make(tag, className, value) {
   const node = document.createElement(tag);
   if (className) node.className = className;
@@ -88,7 +85,7 @@ function fill(tr, cells) {
     const cell = tr.cells[index];
     text(cell, level === "wrong" ? `✗ ${value}` : level === "doubt" ? `! ${value}` : value);
     for (const one of ["wrong", "doubt", "dim"]) cell.classList.toggle(one, level === one);
-    if ((title || "") !== cell.title) cell.title = title || "";
+    change(cell, "title", title || "");
   });
 }
 
@@ -113,7 +110,7 @@ function headline() {
   text(byId("headline"), shown);
   const site = parts.get("site");
   const title = `${trouble ? "?" : verdict ? sign[verdict.level].trim() : "…"} ${site ? site.name : "snow"}`;
-  if (document.title !== title) document.title = title;
+  change(document, "title", title);
 }
 
 // Why what is shown may not be so any more; empty if it is new.
@@ -207,7 +204,7 @@ function run(value) {
   const counts = bad.map(([count, word]) => `, ✗ ${count} ${word}`).join("");
   text(byId("run-text"), `${value.ended}${of} steps ended${counts}. Begun ${ago(value.since)} ago by ${value.who}.${unsure}`);
   hide(byId("run-bar"), !value.steps);
-  if (value.steps && byId("run-bar").value !== value.ended / value.steps) byId("run-bar").value = value.ended / value.steps;
+  if (value.steps) change(byId("run-bar"), "value", value.ended / value.steps);
   keyed(byId("run-steps"), value.at_work, (one) => one.step, () => row(["", "", "", "text"]), (tr, one) => {
     text(tr.cells[0], one.step);
     text(tr.cells[1], ago(one.since));
@@ -278,8 +275,8 @@ function track(cell, all, begin, span, end) {
     const from = Math.max(one.since, begin);
     const left = `${((100 * (from - begin)) / span).toFixed(2)}%`;
     const width = `${((100 * ((one.until || end) - from)) / span).toFixed(2)}%`;
-    if (mark.style.left !== left) mark.style.left = left;
-    if (mark.style.width !== width) mark.style.width = width;
+    change(mark.style, "left", left);
+    change(mark.style, "width", width);
   });
 }
 
