@@ -45,7 +45,8 @@ _UNTIL = """new Promise((resolve) => {
 
 
 class Browser:
-    """One process with one page. ``errors``: what scripts and the page's policy complained of."""
+    """One process with one page. ``errors``: what scripts and the page's policy complained of. A script that fails is an
+    AssertionError at once."""
 
     def __init__(self, to: int, back: int) -> None:
         self._to, self._back = to, back
@@ -87,8 +88,9 @@ class Browser:
         self._events.append(said)
         params = said.get("params", {})
         if said.get("method") == "Runtime.exceptionThrown":
-            self.errors.append(json.dumps(params["exceptionDetails"]))
-        elif said.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
+            # what is waited for may never come then
+            raise AssertionError(f"a script of the page has failed: {json.dumps(params['exceptionDetails'])}")
+        if said.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
 
     def open(self, address: str) -> None:
