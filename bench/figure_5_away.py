@@ -23,7 +23,7 @@ from pathlib import Path
 from measure import median, say, table
 
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, first_boot, layout, lifecycle, network
+from snowha.lab import domain_probe, first_boot, layout, lifecycle, network
 from snowha.lab.layout import DOMAINS, PREPARED
 
 DOMAIN = "slurm01"
@@ -86,14 +86,16 @@ def shell(host: str, script: str, *, stdin: str = "", timeout: float = 3600) -> 
 
 def answered_after(instant: float) -> bool | None:
     """Whether every domain has answered a question that was asked later."""
-    log = client.read_log(layout.paths().client_log)
+    log = domain_probe.read_log(layout.paths().client_log)
     found = {attempt.domain for attempt in log.attempts if attempt.number is not None and attempt.t > instant}
     return True if found == {plan.name for plan in DOMAINS} else None
 
 
 def snow(folder: Path, *words: str) -> None:
     """Run the command, as its user would."""
-    argv = network.inside("env", f"SNOW_JOURNAL={folder}/journal.sqlite", sys.executable, "-m", "snowha.cli.main", *words)
+    argv = network.inside(
+        "env", f"SNOW_JOURNAL={folder}/journal.sqlite", sys.executable, "-m", "snowha.cli.main", *words
+    )
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"snow {' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -143,8 +145,10 @@ def measured(snapshot: str, way: Callable[[], float | None]) -> float:
     done = time.time()
     wait_for(lambda: answered_after(done), timeout=900, what="all domains to answer again")
     wrote = shell("snow01", f"debugfs -R 'cat /var/written' /dev/snow_vg/{DOMAIN}-disk 2> /dev/null").strip()
-    say(f"it had written {wrote} MiB on its volume when it was shut down, {asked - began:.0f} s or more after it had begun")
-    return client.away(client.read_log(layout.paths().client_log), DOMAIN, since, time.time())
+    say(
+        f"it had written {wrote} MiB on its volume when it was shut down, {asked - began:.0f} s or more after it had begun"
+    )
+    return domain_probe.downtime(domain_probe.read_log(layout.paths().client_log), DOMAIN, since, time.time())
 
 
 def prepare(snapshot: str, size: int, base: str) -> None:
@@ -190,7 +194,9 @@ def main() -> None:
                 more = median(seconds["while it runs"]) - median(seconds["a restart afterwards"])
                 title = f"A disk of {size} MiB, 1 MiB/s written: seconds away"
                 print("\n".join(table(title, seconds, against="a restart afterwards", rounds=rounds)))
-                print(f"While it runs: {more:.1f} s more than its own shutdown and start take, wanted: 5.\n", flush=True)
+                print(
+                    f"While it runs: {more:.1f} s more than its own shutdown and start take, wanted: 5.\n", flush=True
+                )
     finally:
         if not was_up:
             lifecycle.down(say)

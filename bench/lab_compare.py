@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from snowha.lab import client, first_boot, layout, lifecycle
+from snowha.lab import domain_probe, first_boot, layout, lifecycle
 from snowha.lab.layout import DOMAINS, SERVERS
 
 DOMAIN = "slurm01"
@@ -45,7 +45,7 @@ def _is_alive(domain: str, host: str) -> bool:
 
 
 def _answers() -> list[tuple[float, str]]:
-    log = client.read_log(layout.paths().client_log)
+    log = domain_probe.read_log(layout.paths().client_log)
     return sorted((one.t, one.domain) for one in log.attempts if one.number)
 
 

@@ -78,7 +78,7 @@ class InputError(SnowError):
 
 
 class UnreachableError(SnowError):
-    """A server, a BMC or the storage does not answer, or refuses us."""
+    """A server, a BMC or the storage does not answer, or refuses the login."""
 
     exit_code = 3
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import CLUSTER, Administrator, on
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import client, demo, first_boot, layout, lifecycle, placement_log, records
+from snowha.lab import demo, domain_probe, first_boot, layout, lifecycle, placement_log, records
 from snowha.lab.layout import DOMAINS, PREPARED
 
 MASTER_PASSWORD = 'HPCN0w!! "quoted" $5'
@@ -69,17 +69,17 @@ def nothing_lost(*, records_each: int = 20, stale_checks: int = 50) -> None:
     There must have been so many of them: nothing that was looked at is nothing that was proven.
     """
     paths = layout.paths()
-    log = client.read_log(paths.client_log)
-    acknowledged = client.acknowledged(log)
+    log = domain_probe.read_log(paths.client_log)
+    acknowledged = domain_probe.acknowledged(log)
     for plan in DOMAINS:
         found = demo.found_on_disk(f"/sNow/domains/{plan.name}/{plan.name}-disk")
         assert len(acknowledged[plan.name]) >= records_each
         assert records.compare(acknowledged[plan.name], found.records) == []
         assert [problem for problem in found.problems if problem.kind != "torn"] == []
-    stays = placement_log.stays(paths.sightings_log.read_text().splitlines())
+    stays = placement_log.placements(paths.sightings_log.read_text().splitlines())
     assert {stay.domain for stay in stays} == {plan.name for plan in DOMAINS}
     assert placement_log.at_once(stays) == []
-    stale = client.stale(log)
+    stale = domain_probe.stale(log)
     assert stale.reads >= stale_checks
     assert (stale.stale, stale.errors) == (0, 0)
 
@@ -89,7 +89,9 @@ def secrets_hidden(folder: Path) -> None:
 
     Where they are: in files that only root can read.
     """
-    key = LocalHost().run(first_boot.ssh_words("snow01", ["base64", "-w0", "/etc/corosync/authkey"], paths=layout.paths()))
+    key = LocalHost().run(
+        first_boot.ssh_words("snow01", ["base64", "-w0", "/etc/corosync/authkey"], paths=layout.paths())
+    )
     # in one piece only if its place in what was encoded is a multiple of three bytes: from the second byte on as well
     raw = base64.b64decode(key.stdout)
     forms = [base64.b64encode(raw[start : start + 60]) for start in range(3)]

@@ -7,7 +7,7 @@ import time
 from broken_connection import cut_at
 from conftest import Administrator, on, shell, wait_until
 
-from snowha.lab import client, layout, placement_log
+from snowha.lab import domain_probe, layout, placement_log
 from snowha.lab.layout import DOMAINS
 
 GIVEN = "Giving target permission to start"
@@ -30,7 +30,7 @@ def other(host: str) -> str:
 
 
 def at_once() -> object:
-    return placement_log.at_once(placement_log.stays(layout.paths().sightings_log.read_text().splitlines()))
+    return placement_log.at_once(placement_log.placements(layout.paths().sightings_log.read_text().splitlines()))
 
 
 def test_a_domain_cannot_be_started_by_hand_on_the_wrong_server(cluster: Administrator) -> None:
@@ -95,7 +95,7 @@ def nothing_is_left(domain: str) -> None:
 
 def answers_since(domain: str, since: float) -> bool:
     """It acknowledged something, more than once."""
-    log = client.read_log(layout.paths().client_log)
+    log = domain_probe.read_log(layout.paths().client_log)
     return sum(1 for one in log.attempts if one.domain == domain and one.number and one.t >= since) >= 3
 
 
@@ -117,6 +117,6 @@ def test_a_migration_that_loses_its_connection_after_go_ends_with_one_domain(clu
     nothing_is_left("slurm01")
     assert sum("slurm01" in shell(server, "xl list") for server in (here, there)) == 1
     assert at_once() == []
-    stale = client.stale(client.read_log(layout.paths().client_log))
+    stale = domain_probe.stale(domain_probe.read_log(layout.paths().client_log))
     assert (stale.stale, stale.errors) == (0, 0)
     print(shell(here, f"cat {_LOG}"))

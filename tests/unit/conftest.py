@@ -1,4 +1,4 @@
-"""What rooms share."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 

@@ -40,12 +40,33 @@ def test_the_readme_can_be_read_at_once() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 120
 
 
+def test_the_architecture_names_files_that_are_there() -> None:
+    """A contributor would look for what was renamed, and change the wrong file."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    found = re.findall(r"`((?:\w+/)+[\w.-]+\.(?:py|pl|sh|j2|in|toml))`", text)
+    places = (ROOT / "src" / "snowha", ROOT / "tests", ROOT)
+    assert len(found) > 50
+    assert [name for name in found if not any((place / name).exists() for place in places)] == []
+
+
 def test_times_to_plan_by_are_times_that_were_measured() -> None:
     """Users would be told of a downtime that nobody has seen. performance.md names the machine of each figure."""
     measured = (ROOT / "docs" / "performance.md").read_text()
     said = _TIME.findall((ROOT / "docs" / "before-you-start.md").read_text())
     assert len(said) > 20
     assert [time for time in said if time not in measured] == []
+
+
+def test_for_how_long_each_thing_is_kept_is_said() -> None:
+    """An administrator who makes room would remove what leads back to how the site was, or fill a disk and not know with what."""
+    written = {
+        name
+        for path in (ROOT / "src" / "snowha").rglob("*.p[yl]")
+        for name in re.findall(r"/var/lib/snow-ha/([a-z.-]*[a-z])", path.read_text())
+    }
+    assert {"kept", "journal.sqlite", "proofs"} <= written
+    said = (ROOT / "docs" / "internals" / "packages.md").read_text().partition("## What is kept")[2]
+    assert sorted(name for name in written if f"{name}`" not in said and f"/{name}/" not in said) == []
 
 
 def test_what_init_writes_beside_the_sources_is_no_part_of_them(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ ENTRIES: dict[str, Entry] = {
         error=InputError,
     ),
     "bmc-refused": Entry(
-        "A BMC refuses us or does not answer",
+        "A BMC refuses the login or does not answer",
         "stop",
         "A server that cannot be fenced keeps its domains from being started elsewhere.",
         "check address, user and password of its fence device",

@@ -1,4 +1,4 @@
-"""Rules about a Corosync or Pacemaker that is there already: what is not ours is never overwritten, what is ours must be well."""
+"""Rules about a Corosync or Pacemaker that is there already: what snow-ha did not make is never overwritten."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _corosync(site: Site, server: ServerFacts) -> Iterator[Finding]:
         yield found(
             "corosync-foreign",
             where,
-            f"it is not ours: a cluster of {', '.join(names) or 'servers that it does not name'}",
+            f"snow-ha did not make it: a cluster of {', '.join(names) or 'servers that it does not name'}",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from snowha.cluster import crm_mon as cluster
 from snowha.health.cluster_health import Answer
-from snowha.health.image_room import Room
+from snowha.health.image_space import ImageSpace
 from snowha.live.autostart import Autostart
 from snowha.site.definition import Definition
 from snowha.xen import xl
@@ -18,7 +18,6 @@ from snowha.xen.attachments import Attachments
 from snowha.xen.leases import Lease, Leases
 
 Locks = Literal["work", "broken", "unknown"]
-Login = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Right:
+class Permissions:
     """Who may write a file or folder: its mode, as of stat(2), and whose it is."""
 
     mode: int
@@ -137,7 +136,7 @@ class ServerFacts:
     """Bytes free where the images belong; None where it could not be told."""
     attachments: Attachments = field(default_factory=Attachments)
     """What has attached, or would at boot, the disks of its domains."""
-    room: Room | None = None
+    room: ImageSpace | None = None
     """For the holes of the images; None where they have no folder yet."""
     xendomains: str | None = None
     autostart: Autostart = field(default_factory=Autostart)
@@ -161,7 +160,7 @@ class ServerFacts:
     """Domains whose memory lies in a file (``xl save``), with that file."""
     undone: tuple[tuple[str, int], ...] = ()
     """Images that `snow ha undo` moved aside, with their size in bytes."""
-    rights: tuple[Right, ...] = ()
+    permissions: tuple[Permissions, ...] = ()
     """Of the folders of configs and images, those above them, the configs and snow.conf."""
     upgrades: str = ""
     """What apt does by itself, and needrestart: their settings as they stand."""
@@ -193,7 +192,7 @@ class ServerFacts:
 
 
 @dataclass(frozen=True)
-class Reach:
+class PingResult:
     """One server's view of another's address on a link. ``small`` and ``large``: pings answered, None if not tried."""
 
     by: str
@@ -229,7 +228,7 @@ class Facts:
     """The whole site, looked at once."""
 
     servers: tuple[ServerFacts, ...]
-    reaches: tuple[Reach, ...] = ()
+    pings: tuple[PingResult, ...] = ()
     logins: tuple[LoginFact, ...] = ()
     bmcs: Mapping[str, BmcFact] = field(default_factory=dict)
     locks: Locks = "unknown"

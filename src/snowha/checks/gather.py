@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from snowha.checks import bmc, scripts
-from snowha.checks.facts import BmcFact, Facts, Locks, LoginFact, Reach, ServerFacts, half_migrated, in_two_places
+from snowha.checks.facts import BmcFact, Facts, Locks, LoginFact, PingResult, ServerFacts, half_migrated, in_two_places
 from snowha.checks.parse_facts import parse_server
 from snowha.cluster import fencing
 from snowha.errors import SnowError, UnreachableError
@@ -53,7 +53,7 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
     names = list(hosts)
     with ThreadPoolExecutor(max(4, 4 * len(names)), thread_name_prefix="check") as pool:
         # one connection first: each of the questions below would wait for a dead server by itself
-        dead = {name: facts for name, facts in zip(names, pool.map(_dead, hosts.values()), strict=True) if facts}
+        dead = {name: facts for name, facts in zip(names, pool.map(_unreachable, hosts.values()), strict=True) if facts}
         alive = [name for name in names if name not in dead]
         asking = askers if askers is not None else [LocalHost(), *(hosts[name] for name in alive[:1])]
         # snow.conf is on the shared storage, and asked for once
@@ -61,7 +61,7 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
         leased = pool.submit(gather_leases, context, {name: hosts[name] for name in alive})
         gathered = {name: pool.submit(_gather, context, hosts[name], confs[name]) for name in alive}
         answered = {name: pool.submit(_holder, context, hosts[name]) for name in alive}
-        reached = {name: pool.submit(_reach, context, hosts[name]) for name in alive}
+        reached = {name: pool.submit(_connectivity, context, hosts[name]) for name in alive}
         holders = [hosts[name] for name in names[:2] if name in alive]
         locked = pool.submit(locks, holders, context.site.paths.snow_conf)
         asked = {
@@ -75,18 +75,16 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
             again = pool.map(
                 lambda one: _gather(context, hosts[one.name], confs[one.name]) if one.answers else one, servers
             )
-            servers = settled(servers, tuple(again))
-        reaches = [reach for future in reached.values() for reach in future.result()[0]]
+            servers = confirmed(servers, tuple(again))
+        pings = [ping for future in reached.values() for ping in future.result()[0]]
         logins = [login for future in reached.values() for login in future.result()[1]]
         bmcs = {name: future.result() for name, future in asked.items()}
         answers, records = leased.result()
         floating = {name: future.result() for name, future in answered.items()}
-    return Facts(
-        servers, tuple(reaches), tuple(logins), bmcs, lock, said, answers, records, floating, context.definition
-    )
+    return Facts(servers, tuple(pings), tuple(logins), bmcs, lock, said, answers, records, floating, context.definition)
 
 
-def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
+def confirmed(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
     """What was seen the second time, but for what would only then look like a broken migration, or like a domain in two places.
 
     A migration that ends after one server was looked at and before the other one was looks like either. What really is so is
@@ -100,7 +98,7 @@ def settled(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple
     )
 
 
-def _dead(host: Host) -> ServerFacts | None:
+def _unreachable(host: Host) -> ServerFacts | None:
     """What is said of a server that cannot be reached; None if it can."""
     try:
         host.run(["true"], timeout=30)
@@ -203,16 +201,16 @@ def _leases_of(host: Host) -> Leases | None:
     return None
 
 
-def _reach(context: SiteContext, host: Host) -> tuple[tuple[Reach, ...], tuple[LoginFact, ...]]:
+def _connectivity(context: SiteContext, host: Host) -> tuple[tuple[PingResult, ...], tuple[LoginFact, ...]]:
     boundary = f"snow-ha-{secrets.token_hex(12)}"
     others = [server for server in context.site.servers if server.name != host.name]
-    words = scripts.reach_argv(
+    words = scripts.connectivity_argv(
         boundary,
         servers=[server.name for server in others],
         addresses=[address for server in others for address in server.links],
     )
     try:
-        return scripts.parse_reach(host.run(words, timeout=60, check=False).stdout, boundary, host.name)
+        return scripts.parse_connectivity(host.run(words, timeout=60, check=False).stdout, boundary, host.name)
     except SnowError:
         return (), ()  # that it cannot be asked is said by the other question
 

@@ -102,7 +102,7 @@ end $?
 begin folders
 printf '%s\n%s\n' "$(readlink -m -- "$images")" "$(readlink -m -- "$configs")"
 end 0
-take room image_room "$images"
+take room image_space "$images"
 take saved saved
 begin undone
 for file in "$images"/*/*.undone; do [ ! -e "$file" ] || stat -c '%s %n' -- "$file"; done

@@ -35,18 +35,18 @@ def _links(site: Site, facts: Facts) -> Iterator[Finding]:
             if facts.server(server.name).addresses and address not in facts.server(server.name).addresses:
                 yield found("link-address", server.name, f"{address} is on none of its cards")
     owner = {address: (server.name, number) for server in site.servers for number, address in enumerate(server.links)}
-    for reach in facts.reaches:
-        name, number = owner.get(reach.address, ("", 0))
+    for ping in facts.pings:
+        name, number = owner.get(ping.address, ("", 0))
         if name not in answering:
             continue  # said already, and better
-        what = f"link {number} from {reach.by} to {name} ({reach.address})"
-        if reach.small is None:
-            yield found("link-unknown", reach.by, f"{what} was not tried")
-        elif not reach.small:
-            yield found("link-down", reach.by, f"{what} does not carry traffic")
-        elif reach.large is False:
+        what = f"link {number} from {ping.by} to {name} ({ping.address})"
+        if ping.small is None:
+            yield found("link-unknown", ping.by, f"{what} was not tried")
+        elif not ping.small:
+            yield found("link-down", ping.by, f"{what} does not carry traffic")
+        elif ping.large is False:
             yield found(
-                "link-mtu", reach.by, f"{what}: packets of {reach.mtu} bytes, as {reach.device} sends them, get lost"
+                "link-mtu", ping.by, f"{what}: packets of {ping.mtu} bytes, as {ping.device} sends them, get lost"
             )
 
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from snowha.checks.facts import InterfaceFact, Mounted, PathFact, Right, ServerFacts, Unit
+from snowha.checks.facts import InterfaceFact, Mounted, PathFact, Permissions, ServerFacts, Unit
 from snowha.cluster import crm_mon as cluster
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.live import autostart
 from snowha.live.cluster import state_in
 from snowha.xen import attachments, saved_domains, xl
@@ -52,7 +52,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         },
         folders=tuple(sections.get("folders", "").splitlines()),
         space=int(space[1]) * int(space[2]) if space else None,
-        room=image_room.parse(sections.get("room", "")),
+        room=image_space.parse(sections.get("room", "")),
         attachments=attachments.parse(sections.get("attachments", ""), where=name),
         xendomains=sections.get("xendomains"),
         autostart=autostart.parse(sections.get("auto", "")),
@@ -71,9 +71,9 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
             for size, _, path in (line.partition(" ") for line in sections.get("undone", "").splitlines())
             if size.isdigit()
         ),
-        rights=tuple(
+        permissions=tuple(
             dict.fromkeys(
-                Right(int(words[0], 8), words[1], words[2], words[3], words[3] in acls)
+                Permissions(int(words[0], 8), words[1], words[2], words[3], words[3] in acls)
                 for line in sections.get("rights", "").split("\n")
                 if len(words := line.split(" ", 3)) == 4
             )

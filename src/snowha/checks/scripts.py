@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 
-from snowha.checks.facts import LoginFact, Reach
+from snowha.checks.facts import LoginFact, PingResult
 from snowha.errors import CommandError
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.hosts.read_only import read_only_script
 from snowha.live import autostart
 from snowha.xen import attachments, saved_domains
@@ -30,14 +30,14 @@ def gather_argv(
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
     script = read_only_script(
-        saved_domains.FUNCTION + attachments.FUNCTION + image_room.FUNCTION + _script("gather.sh")
+        saved_domains.FUNCTION + attachments.FUNCTION + image_space.FUNCTION + _script("gather.sh")
     )
     return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
 
 
-def reach_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:
-    """Words for reach.sh."""
-    return ["sh", "-c", _script("reach.sh"), "sh", boundary, *servers, "--", *addresses]
+def connectivity_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:
+    """Words for connectivity.sh."""
+    return ["sh", "-c", _script("connectivity.sh"), "sh", boundary, *servers, "--", *addresses]
 
 
 def parse_sections(text: str, boundary: str, *, where: str) -> dict[str, str]:
@@ -58,19 +58,19 @@ def clock_of(line: str, boundary: str) -> float | None:
     return float(words[2]) if words[:2] == [boundary, "clock"] and len(words) == 3 else None
 
 
-def parse_reach(text: str, boundary: str, by: str) -> tuple[tuple[Reach, ...], tuple[LoginFact, ...]]:
-    """What reach.sh printed on the server ``by``."""
-    reaches, logins = [], []
+def parse_connectivity(text: str, boundary: str, by: str) -> tuple[tuple[PingResult, ...], tuple[LoginFact, ...]]:
+    """What connectivity.sh printed on the server ``by``."""
+    pings, logins = [], []
     for line in text.splitlines():
         words = line.split()
         if words[:1] != [boundary] or len(words) < 4:
             continue
         if words[1] == "link" and len(words) == 7:
             small, large = (_answered(int(word)) for word in words[5:])
-            reaches.append(Reach(by, words[2], "" if words[3] == "-" else words[3], int(words[4]), small, large))
+            pings.append(PingResult(by, words[2], "" if words[3] == "-" else words[3], int(words[4]), small, large))
         elif words[1] == "login":
             logins.append(LoginFact(by, words[2], words[3] == "0", " ".join(words[4:])))
-    order = sorted(reaches, key=lambda reach: reach.address)
+    order = sorted(pings, key=lambda ping: ping.address)
     return tuple(order), tuple(sorted(logins, key=lambda login: login.to))
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from snowha.checks.catalogue import found
 from snowha.checks.facts import Facts, Mounted, ServerFacts
 from snowha.errors import InputError
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.site import snow_conf
 from snowha.site.disk_spec import CONVERTED
 from snowha.site.image_names import image_paths
@@ -27,7 +27,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _not_nfs(facts)
     yield from _not_shared(site, facts)
     yield from _mounts(site, facts)
-    yield from _rights(site, facts)
+    yield from _permissions(site, facts)
     yield from _locks(site, facts)
     yield from _lock_options(site, facts)
     yield from _client_ids(site, facts)
@@ -43,16 +43,16 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _destination(site, facts)
 
 
-def _rights(site: Site, facts: Facts) -> Iterator[Finding]:
+def _permissions(site: Site, facts: Facts) -> Iterator[Finding]:
     """A config names scripts and files that root uses on every server; whoever can write a folder can replace what is in it."""
     itself = {site.paths.domain_configs, site.paths.images}
     for server in facts.answering:
-        for right in server.rights:
-            if right.is_open and not (right.is_sticky and right.path not in itself):
+        for one in server.permissions:
+            if one.is_open and not (one.is_sticky and one.path not in itself):
                 yield found(
                     "writable-by-others",
-                    f"{server.name}:{right.path}",
-                    f"mode {right.mode:o}, {right.owner}:{right.group}: others than root can write it",
+                    f"{server.name}:{one.path}",
+                    f"mode {one.mode:o}, {one.owner}:{one.group}: others than root can write it",
                 )
 
 
@@ -260,7 +260,7 @@ def _begun(first: ServerFacts, image: str) -> int:
 def _holes(site: Site, facts: Facts) -> Iterator[Finding]:
     """Images that are there, and that the storage would not give their room in full (NFS before 4.2)."""
     room = facts.first.room
-    said = image_room.short(room.images, room.free) if room else None
+    said = image_space.short(room.images, room.free) if room else None
     if said:
         yield found("holes", f"{facts.first.name}:{site.paths.images}", said)
 

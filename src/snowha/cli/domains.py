@@ -23,7 +23,7 @@ from snowha.migration import arguments
 from snowha.migration.steps import carried_out
 from snowha.operations.domains import adding, removing, request, resizing
 from snowha.plan.step import Step
-from snowha.site.names import check_domain_name, did_you_mean
+from snowha.site.names import check_domain_name, did_you_mean, there_are
 
 _session = partial(session, whole=False, starts_left_down=False)
 _DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
@@ -131,9 +131,7 @@ def remove(name: str, file: Path, with_images: bool, dry_run: bool, yes: bool, a
             known = {one.name: one for one in read_domains(here.context.first, ha.content.paths.domain_configs)}
             known |= {one.name: one for one in here.context.site.domains}
             if name not in known:
-                raise InputError(
-                    f"there is no domain {name}{did_you_mean(name, known)}", remedy=f"there are {', '.join(known)}"
-                )
+                raise InputError(f"there is no domain {name}{did_you_mean(name, known)}", remedy=there_are([*known]))
             plan = removing.plan(here.context, ha, known[name], with_images=with_images)
         _show(removing.lines(plan), as_json=as_json)
         if dry_run:
@@ -179,7 +177,7 @@ def resize(
     arguments.check_domain(ha, name)
     with _session(ha) as here:
         with waiting.shown():
-            plan = resizing.plan(here.context, ha, name, resizing.Wish(memory, vcpus, disk, vdev or ""))
+            plan = resizing.plan(here.context, ha, name, resizing.SizeRequest(memory, vcpus, disk, vdev or ""))
             text = resizing.lines(plan)
         _show(text, as_json=as_json)
         if not dry_run:

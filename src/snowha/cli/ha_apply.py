@@ -92,7 +92,7 @@ def plan(
         if passwords is None:
             passwords = connect.passwords(context, file)
         steps = _chosen(context, passwords, until, only, domains)
-        _warn(preflight.check(context, passwords))
+        warn(preflight.check(context, passwords))
         _warn_of_own_end(context, steps)
         path = journal_path()
         journal = Journal(path) if path.exists() else None
@@ -156,7 +156,7 @@ def apply(
         with waiting.shown() as doing:
             due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
             if due:
-                _warn(preflight.check(here.context, here.passwords))
+                warn(preflight.check(here.context, here.passwords))
             if saved is not None:
                 made = planning.make(here.context, here.passwords, steps, journal=here.journal, say=doing)
                 differences = saved_plans.compare(saved, made, planning.inputs(here.context, here.ha))
@@ -176,7 +176,8 @@ def _warn_of_own_end(context: SiteContext, steps: Sequence[Step]) -> None:
             click.echo(f"warning: {error.message}", err=True)
 
 
-def _warn(findings: tuple[Finding, ...]) -> None:
+def warn(findings: tuple[Finding, ...]) -> None:
+    """Say those that forbid nothing."""
     with waiting.paused():
         for finding in findings:
             if finding.severity == "warn":

@@ -36,11 +36,12 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
         ha = connect.read(file)
         seen = view.observe(ha)
         site = seen.context.site
-        there = connect.connect(ha.content)
-        found, silent = resolving.look(site, there.hosts)
+        # who has not answered once is not waited for again
+        hosts = seen.context.hosts
+        found, silent = resolving.verdicts_of(site, hosts)
     acts = yes and any(one.actions for one in found)
     if not as_json:
-        _show(found, silent=len(silent), servers=len(there.hosts))
+        _show(found, silent=len(silent), servers=len(hosts))
     elif not acts:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     if acts:
@@ -49,7 +50,7 @@ def resolve(file: Path, yes: bool, as_json: bool) -> None:
             outcome = carry_out(operation.session, resolving.steps(site, hosts, found), yes=True, as_json=as_json)
             if outcome.exit_code:
                 sys.exit(outcome.exit_code)
-            found, silent = resolving.look(site, hosts)
+            found, silent = resolving.verdicts_of(site, hosts)
     if found:
         sys.exit(4)
     with after_the_answer():

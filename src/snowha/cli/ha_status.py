@@ -44,22 +44,22 @@ def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
     """
     if not watch:
         with waiting.shown():
-            seen = _look(file)
+            seen = _status(file)
         click.echo(_data(seen, indent=2) if as_json else "\n".join(_lines(seen)))
         sys.exit(0 if seen.healthy else 4)
     from snowha.cli import watching
 
     if sys.stdout.isatty() and not as_json:
         stream = verbosity.raw(sys.stdout)
-        sys.exit(watching.on_screen(lambda: _look(file), every, stream=stream, colour="NO_COLOR" not in os.environ))
+        sys.exit(watching.on_screen(lambda: _status(file), every, stream=stream, colour="NO_COLOR" not in os.environ))
     sys.exit(
         watching.as_lines(
-            lambda: _look(file), every, shown=_data if as_json else lambda one: "\n".join([*_lines(one), ""])
+            lambda: _status(file), every, shown=_data if as_json else lambda one: "\n".join([*_lines(one), ""])
         )
     )
 
 
-def _look(file: Path) -> SiteStatus:
+def _status(file: Path) -> SiteStatus:
     return running.look(connect.read(file))
 
 

@@ -12,6 +12,12 @@ import click
 
 from snowha.cli import verbosity
 
+_SNOWS = frozenset(
+    {"config", "update", "deploy", "clone", "set", "chroot", "takeover", "cmd", "cluster"}
+    | {"node", "nodes", "role", "roles", "template", "templates", "image", "images"}
+)
+"""Words of sNow!'s own command (sbin/snow of 1.1.16) that are not about what runs on the servers."""
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -42,9 +48,22 @@ class LazyGroup(click.Group):
         command = getattr(import_module(f"snowha.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
         if cmd_name not in self._imported and not isinstance(command, click.Group):
-            verbosity.behind_the_verb(command)
+            verbosity.with_output_options(command)
         self._imported.add(cmd_name)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it; an option that is one of a verb's is said to stand behind that."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            name = error.option_name
+            raise click.UsageError(
+                f"No such option {name!r} here. A verb's own options stand behind it: {ctx.command_path} VERB {name}",
+                ctx,
+            ) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -64,11 +83,10 @@ class LazyGroup(click.Group):
                 found = root.get_command(ctx, group) if verb.where.startswith("tree:") else None
                 if isinstance(found, LazyGroup) and found is not self and name.lower() in found.verbs:
                     near.append(f"{ctx.find_root().command_path} {group} {name.lower()}")
-        return (
-            f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"
-            if near
-            else f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
-        )
+        told = [f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"] if near else []
+        if name in _SNOWS:
+            told.append("sNow!'s own command has it: /sNow/snow-tools/sbin/snow, of 2.0 /sNow/sbin/snow.")
+        return " ".join(told) or f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -35,7 +35,7 @@ def domains(file: Path, as_json: bool) -> None:
     Exits with 4, after it has shown everything, if a domain runs twice; else with 3 if a server does not answer.
     """
     with waiting.shown():
-        site, seen = _look(connect.read(file))
+        site, seen = _observe(connect.read(file))
         places = {server.name: [d.name for d in seen.domains if server.name in d.servers] for server in seen.servers}
         systems = guest_systems.ask(site.context.hosts, places, site.known())
         found = domain_list.rows(seen.domains, systems, _roles(site))
@@ -55,7 +55,7 @@ def servers(file: Path, as_json: bool) -> None:
     Exits with 3, after it has shown everything, if a server does not answer.
     """
     with waiting.shown():
-        site, seen = _look(connect.read(file))
+        site, seen = _observe(connect.read(file))
     if as_json:
         data = [
             {**asdict(server), "domains": _running_on(server.name, seen.domains) if server.reachable else None}
@@ -85,7 +85,7 @@ def domain(name: str, file: Path, as_json: bool) -> None:
     ha = connect.read(file)
     domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
-        site, seen = _look(ha)
+        site, seen = _observe(ha)
         names = site.chosen([name])
         domain_names.check_one(name, site.names())
         shown = domain_text.facts(site.domain(names[0]), seen, _roles(site).get(names[0], ()))
@@ -93,7 +93,7 @@ def domain(name: str, file: Path, as_json: bool) -> None:
     _raise_for(site, seen)
 
 
-def _look(ha: connect.HaToml) -> tuple[View, SiteStatus]:
+def _observe(ha: connect.HaToml) -> tuple[View, SiteStatus]:
     site = view.observe(ha)
     return site, status.status_of(site.context.site, site.context.hosts, domains=site.names(), known=site.findings)
 

@@ -19,22 +19,22 @@ from snowha.cli.streams import Stream
 from snowha.cli.verbosity import raw
 from snowha.errors import InputError
 from snowha.hosts import user_file
-from snowha.hosts.redaction import blot
+from snowha.hosts.redaction import redact
 
 _ALL = logging.getLogger("snowha")
 _ALL.propagate = False
 _SAID = logging.getLogger("snowha.said")
 
 
-class _Short(logging.Formatter):
+class _ShortFormatter(logging.Formatter):
     """One line; of a script its first."""
 
     def format(self, record: logging.LogRecord) -> str:
-        first, *more = blot(super().format(record)).split("\n")
+        first, *more = redact(super().format(record)).split("\n")
         return f"{first} …" if more else first
 
 
-class _Whole(logging.Formatter):
+class _FullFormatter(logging.Formatter):
     """All of it, with the time (UTC)."""
 
     @staticmethod
@@ -42,7 +42,7 @@ class _Whole(logging.Formatter):
         return time.gmtime(seconds)
 
     def format(self, record: logging.LogRecord) -> str:
-        return blot(super().format(record))
+        return redact(super().format(record))
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -64,7 +64,7 @@ def commands_to(stream: TextIO) -> None:
     """Each command on a server as it begins."""
     handler = LogHandler(stream, "")
     handler.setLevel(logging.INFO)
-    handler.setFormatter(_Short("%(message)s"))
+    handler.setFormatter(_ShortFormatter("%(message)s"))
     handler.addFilter(logging.Filter("snowha.commands"))
     _ALL.addHandler(handler)
     _ALL.setLevel(logging.DEBUG)
@@ -76,7 +76,7 @@ def everything_to(path: Path) -> Callable[[str], None]:
     Raises InputError.
     """
     handler = LogHandler(_opened(path), str(path))
-    handler.setFormatter(_Whole("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(_FullFormatter("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S"))
     _ALL.addHandler(handler)
     _ALL.setLevel(logging.DEBUG)
     _SAID.info("snow %s, pid %d, user %d: %s", __version__, os.getpid(), os.geteuid(), " ".join(sys.argv[1:]))

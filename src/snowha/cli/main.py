@@ -1,4 +1,4 @@
-"""The door: ``snow``. Errors of the user's, and of this machine's, leave as one message and an exit code by class."""
+"""The command ``snow``. Errors of the user's, and of this machine's, leave as one message and an exit code by class."""
 
 from __future__ import annotations
 

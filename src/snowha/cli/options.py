@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from snowha.cli.values import FILE_NAME
 from snowha.errors import InputError, SnowError
+
+if TYPE_CHECKING:
+    from snowha.site.ha_file import HaFile
 
 HERE = Path("ha.toml")
 _NAMED = "snowha.site"
@@ -46,25 +50,32 @@ SSH_CONFIG = click.option(
 
 
 def _file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
-    """The ha.toml of the command line: --file, --site, the one in this folder, the one that this server keeps."""
+    """The ha.toml of the command line: --file, the one in this folder, the one that this server keeps. That of --site is brought
+    later: no server is asked before all words of the command line were found to be right."""
     from snowha.site import definition as copies
 
     named = context.meta.get(_NAMED, {})
-    server, config = named.get("site"), named.get("ssh_config")
+    config = named.get("ssh_config")
     here = next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
     if context.resilient_parsing:  # a shell completes a word: no server is asked
         return value or here
     from snowha.live import connect
 
     connect.chosen.ssh_config = str(config.absolute()) if config is not None else ""
-    if server is None:
-        return value or here
-    if value is not None:
+    if value is not None and "site" in named:
         raise click.UsageError("--file and --site exclude each other: each names an ha.toml")
-    from snowha.cli import waiting
-    from snowha.live import definition
+    return value or here
 
-    context.set_parameter_source(str(parameter.name), ParameterSource.COMMANDLINE)  # it is not the default
+
+def _of_site(context: click.Context, file: Path) -> Path:
+    """``file``, or with --site the ha.toml that this server keeps, brought to this machine."""
+    server = context.meta.get(_NAMED, {}).get("site")
+    if server is None:
+        return file
+    from snowha.cli import waiting
+    from snowha.live import connect, definition
+
+    context.set_parameter_source("file", ParameterSource.COMMANDLINE)  # it is not the default
     with waiting.shown():
         return definition.fetch(server, connect.chosen.ssh_config)
 
@@ -84,9 +95,15 @@ EVENTS = click.option("--json", "as_json", is_flag=True, help="Events as JSON li
 
 def FILE(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--file``, ``--site`` and ``--ssh-config`` of a verb, which gets the ha.toml that they mean as ``file``."""
+
+    @wraps(command)
+    def with_file(*words: Any, file: Path, **more: Any) -> Any:
+        return command(*words, file=_of_site(click.get_current_context(), file), **more)
+
+    found: Callable[..., Any] = with_file
     for option in (SSH_CONFIG, SITE, _FILE):
-        command = option(command)
-    return command
+        found = option(found)
+    return found
 
 
 def journal_path() -> Path:
@@ -103,10 +120,21 @@ def journal_path() -> Path:
 
 def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
+    ha = _readable(context)
+    return [name for name in ha.domains if name.startswith(typed)] if ha else []
+
+
+def offered_servers(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The same for the name of a server."""
+    ha = _readable(context)
+    return [server.name for server in ha.servers if server.name.startswith(typed)] if ha else []
+
+
+def _readable(context: click.Context) -> HaFile | None:
     from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
     from snowha.site import ha_toml
 
     file = context.params.get("file") or HERE
     with suppress(SnowError):
-        return [name for name in ha_toml.parse(user_file.read(file), where=str(file)).domains if name.startswith(typed)]
-    return []
+        return ha_toml.parse(user_file.read(file), where=str(file))
+    return None

@@ -138,7 +138,7 @@ def console(name: str, file: Path) -> None:
         names = site.chosen([name])
         domain_names.check_one(name, site.names())
         hosts = site.context.hosts
-        state = domain_state.look(domain_state.Servers(hosts, lambda domain: None), names[0])
+        state = domain_state.state_of(domain_state.Servers(hosts, lambda domain: None), names[0])
     server, running = state.only_one()
     argv = connect.terminal(ha.content, server, ["xl", "console", running.name])
     os.execvp(argv[0], argv)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from snowha.cli import verbosity
 from snowha.cli.asking import ask
-from snowha.cli.pace import Pace, about
+from snowha.cli.time_left import TimeLeft, about
 from snowha.errors import SnowError, explained
 from snowha.plan import events
 
@@ -184,7 +184,7 @@ class PlainDisplay:
         self._begin: float | None = None
         self._left: list[str] = []
         self._quiet_until: dict[str, float] = {}
-        self._paces: dict[str, Pace] = {}
+        self._times_left: dict[str, TimeLeft] = {}
         self._encoding = stream.encoding or "utf-8"
         try:
             "✓→".encode(self._encoding)
@@ -211,7 +211,7 @@ class PlainDisplay:
 
     def _lines(self, event: events.Event) -> Iterator[Line]:
         if isinstance(event, events.StepProgress):
-            self._paces.setdefault(event.step, Pace()).at(event.at, event.done, event.total)
+            self._times_left.setdefault(event.step, TimeLeft()).at(event.at, event.done, event.total)
         match event:
             case events.RunStarted():
                 yield Line(" ", f"checking {event.steps} " + ("step" if event.steps == 1 else "steps"))
@@ -222,7 +222,7 @@ class PlainDisplay:
                 yield Line(" ", f"{event.title}: {event.text}")
             case events.StepProgress() if event.at >= self._quiet_until.get(event.step, 0):
                 self._quiet_until[event.step] = event.at + _QUIET
-                left = self._paces[event.step].left
+                left = self._times_left[event.step].left
                 left_text = f", {about(left)}" if left is not None else ""
                 yield Line(" ", f"{event.title}: {amount(event.done, event.total, event.unit)}{left_text}")
             case _:
@@ -246,7 +246,7 @@ class _Running:
     done: float = 0.0
     total: float = 0.0
     unit: str = ""
-    pace: Pace = field(default_factory=Pace)
+    time_left: TimeLeft = field(default_factory=TimeLeft)
     spinner: object = field(default=None, repr=False)
 
 
@@ -313,7 +313,7 @@ class LiveDisplay:
             case events.StepProgress():
                 if running := self._running.get(event.step):
                     running.done, running.total, running.unit = event.done, event.total, event.unit
-                    running.pace.at(event.at, event.done, event.total)
+                    running.time_left.at(event.at, event.done, event.total)
             case events.RunLeft():
                 self._ends = None if event.left_s is None else time.monotonic() + event.left_s
             case events.StepDone() | events.StepSkipped() | events.StepFailed() | events.StepBlocked():
@@ -357,7 +357,7 @@ class LiveDisplay:
                     width = _BAR if self._console.width > _WIDE else _BAR // 2
                     bar = ProgressBar(total=running.total, completed=min(running.done, running.total), width=width)
                     figures = [amount(running.done, running.total, running.unit)]
-                    if (left := running.pace.left) is not None:
+                    if (left := running.time_left.left) is not None:
                         figures.append(about(left))
                     # one text, cut at its end: how far it is is worth more than the words behind it
                     words = Text(f"{' · '.join(figures)} ", no_wrap=True, overflow="ellipsis")

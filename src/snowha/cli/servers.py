@@ -11,7 +11,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.everyday import Operation, operating
-from snowha.cli.options import EVENTS, FILE, offered_domains
+from snowha.cli.options import EVENTS, FILE, offered_domains, offered_servers
 from snowha.cli.values import Amount
 from snowha.errors import SiteError
 from snowha.live import connect
@@ -34,12 +34,12 @@ TIMEOUT = click.option(
     help="Give up on a move after this.",
 )
 _NAME_ONE = "name one; `snow drain` empties a server"
-_SERVER = click.argument("server", metavar="SERVER")
+_SERVER = click.argument("server", metavar="SERVER", shell_complete=offered_servers)
 
 
 @click.command()
 @click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
-@click.argument("server", metavar="[SERVER]", required=False)
+@click.argument("server", metavar="[SERVER]", required=False, shell_complete=offered_servers)
 @FILE
 @TIMEOUT
 @RESTART
@@ -59,7 +59,7 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
         domain = here.site.domain(here.domains[0]).name
         mover = mover_of(here, timeout, restart=restart)
         with waiting.shown():
-            target = server_of(here, server) if server else move_plan.best_target(mover.look(), domain)
+            target = server_of(here, server) if server else move_plan.best_target(mover.placement_state(), domain)
         here.carry_out([mover.move(domain, target)], as_json=as_json)
 
 
@@ -84,7 +84,7 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
         chosen = server_of(here, server)
         mover = mover_of(here, timeout, restart=restart)
         with waiting.shown():
-            plan = move_plan.drain(mover.look(), chosen, restart=restart)
+            plan = move_plan.drain(mover.placement_state(), chosen, restart=restart)
         if _agreed(plan, f"Drain {chosen}?", dry_run=dry_run, yes=yes, as_json=as_json):
             here.carry_out(mover.drain(chosen, plan.moves), as_json=as_json)
 
@@ -118,7 +118,7 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
     with operating(connect.read(file)) as here:
         mover = mover_of(here, timeout)
         with waiting.shown():
-            plan = move_plan.rebalance(mover.look())
+            plan = move_plan.rebalance(mover.placement_state())
         if not plan.moves:
             click.echo(json.dumps({"event": "plan", **asdict(plan)}) if as_json else "no move improves the balance")
         elif _agreed(plan, "Carry out these moves?", dry_run=dry_run, yes=yes, as_json=as_json):

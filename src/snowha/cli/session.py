@@ -14,7 +14,7 @@ from snowha.cli import verbosity, waiting
 from snowha.cli.options import journal_path
 from snowha.cli.progress import display
 from snowha.errors import InputError, UnreachableError
-from snowha.live import connect, left_down
+from snowha.live import connect, left_down, view
 from snowha.live.context import SiteContext
 from snowha.migration import own_machine
 from snowha.plan import engine, mirror
@@ -64,9 +64,10 @@ def session(
         raise
     with waiting.shown() as doing:
         doing("asking the servers what there is")
-        if starts_left_down:
+        answering, lost = view.answering(there.hosts)
+        if starts_left_down and there.first.name not in lost:
             _bring_back(there)
-        said = mirror.adopt(path, list(there.hosts.values()), there.name)
+        said = mirror.adopt(path, list(answering.values()), there.name)
         if said:
             say(said)
         unfinished = _unfinished(path)
@@ -75,6 +76,8 @@ def session(
                 recovery.wait_for_servers(there.servers, there.hosts, unfinished, say)
             if starts_left_down:
                 _bring_back(there)
+        else:
+            view.raise_for_lost(lost)  # they were waited for once
         questions = _questions(path) if whole else {}
         context = connect.load(ha, remember=True, record=recorder, questions=questions, found=found)
         if passwords is None:

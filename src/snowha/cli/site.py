@@ -89,7 +89,7 @@ def _starting(file: Path) -> Iterator[Session]:
         if not any(each(list(there.hosts.values()), recovery.answers).values()):
             passwords = connect.known_passwords(ha) or {}
             say("no server answers: asking their BMCs from this machine")
-            site_start.wake_from_here(there.servers, there.hosts, LocalHost(), passwords, say=say, wait=doing)
+            site_start.power_on_from_here(there.servers, there.hosts, LocalHost(), passwords, say=say, wait=doing)
         said = mirror.adopt(path, [host for host in there.hosts.values() if recovery.answers(host)], there.name)
         if said:
             say(said)

@@ -130,6 +130,7 @@ def lab() -> None:
         "add": Verb("tree:add", "Add a domain to the site."),
         "resize": Verb("tree:resize", "Give a domain another size."),
         "remove": Verb("tree:remove", "Remove a domain from the site."),
+        "init": Verb("new_server:init", "Set up a new server for the site, and nothing else."),
         "upgrade": Verb("upgrade:upgrade", "Upgrade the packages of servers, one after the other."),
         "disarm": Verb("arming:disarm", "Suspend recovery and fencing, for work on the network."),
         "arm": Verb("arming:arm", "End `snow disarm`: resume recovery and fencing."),

@@ -12,18 +12,26 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.everyday import operating
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, offered_servers
 from snowha.cli.servers import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
 from snowha.cli.session import lock_held, say
-from snowha.errors import SiteError
+from snowha.errors import InputError, SiteError
 from snowha.live import connect, view
 from snowha.migration import arguments
 from snowha.operations import upgrade as upgrading
+from snowha.operations import upgrade_steps
 from snowha.plan.step import Fact
+from snowha.provision.servers import debian_release
 
 
 @click.command()
-@click.argument("servers", nargs=-1, metavar="[SERVER]...")
+@click.argument("servers", nargs=-1, metavar="[SERVER]...", shell_complete=offered_servers)
+@click.option(
+    "--release",
+    default="",
+    metavar="NAME",
+    help="Take them to this release of Debian, the next one (trixie after bookworm).",
+)
 @FILE
 @TIMEOUT
 @RESTART
@@ -31,15 +39,25 @@ from snowha.plan.step import Fact
 @YES
 @JSON
 def upgrade(
-    servers: tuple[str, ...], file: Path, timeout: float, restart: bool, dry_run: bool, yes: bool, as_json: bool
+    servers: tuple[str, ...],
+    release: str,
+    file: Path,
+    timeout: float,
+    restart: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Upgrade the packages of servers, one after the other.
 
     Without SERVER all, the first one of ha.toml last. The whole plan comes first: packages, moves, memory. Then each server is
-    drained, upgraded (apt-get upgrade), rebooted, and seen back with links, quorum and BMC; a trial domain is migrated to it live
-    before it runs domains again. The first doubt ends it. Run it again to go on.
+    drained, upgraded (apt-get upgrade, or full-upgrade to --release), rebooted, and seen back with links, quorum and BMC; a
+    trial domain is migrated to it live before it runs domains again. The first doubt ends it. Run it again to go on.
     """
     ha = connect.read(file)
+    if release and release not in debian_release.NEXT.values():
+        known = ", ".join(debian_release.NEXT.values())
+        raise InputError(f"no release to upgrade to: {release}", where="--release", remedy=f"use one of: {known}")
     for name in servers:
         arguments.check_server(ha, name)
     with operating(ha) as here:
@@ -51,7 +69,7 @@ def upgrade(
         chosen = list(dict.fromkeys(chosen))
         mover = mover_of(here, timeout, restart=restart)
         with lock_held(context), waiting.shown() as doing:
-            plans = upgrading.plan(context, mover, chosen, _Telling(doing))
+            plans = upgrading.plan(context, mover, chosen, _PreparationReporter(doing), release)
         due = [one.server for one in plans if one.is_due]
         if as_json:
             click.echo(json.dumps({"event": "plan", "servers": [asdict(one) for one in plans]}))
@@ -61,10 +79,10 @@ def upgrade(
             return
         if not yes and not ask(f"Upgrade and reboot {', '.join(due)}, one after the other?"):
             raise SiteError("nothing was upgraded, since the answer was no", remedy=f"say yes; {ANSWERS}")
-        here.carry_out(upgrading.steps(context, mover, due), as_json=as_json)
+        here.carry_out(upgrade_steps.steps(context, mover, plans), as_json=as_json)
 
 
-class _Telling:
+class _PreparationReporter:
     """A Reporter for what is done before there are steps."""
 
     def __init__(self, doing: Callable[[str], None]) -> None:

@@ -71,7 +71,8 @@ class Amount(click.ParamType):  # type: ignore[type-arg]
             number = math.nan
         if not max(self.least, 0) <= number <= self.most or number == 0:
             kind = "a whole number: " if self.whole else ""
-            range_ = f"from {self.least:g} to {self.most:g}" if self.least else "above 0"
+            above = f"above 0 up to {self.most}" if number > self.most else "above 0"
+            range_ = f"from {self.least:g} to {self.most:g}" if self.least else above
             raise InputError(
                 f"it cannot be {str(value)[:40]!r}",
                 where=_option(param),

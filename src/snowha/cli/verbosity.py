@@ -40,12 +40,16 @@ def options(*, hidden: bool = False) -> list[click.Option]:
         option("-v", "--verbose", is_flag=True, help="Show each command on a server as it begins."),
         option("-q", "--quiet", is_flag=True, help="Only errors and results, no progress."),
         option(
-            "--log-file", type=FILE_NAME, metavar="FILE", help="Add everything to FILE, with each command and its time."
+            "--log-file",
+            type=FILE_NAME,
+            multiple=True,  # of several a single option has the last one, and says nothing of the others
+            metavar="FILE",
+            help="Add everything to FILE, with each command and its time.",
         ),
     ]
 
 
-def behind_the_verb(command: click.Command) -> click.Command:
+def with_output_options(command: click.Command) -> click.Command:
     """``command`` with the three options, where they would not be words for another program."""
     taken = {name for parameter in command.params for name in parameter.opts}
     if not command.context_settings.get("ignore_unknown_options"):
@@ -61,9 +65,9 @@ def _take(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         asked = context.meta[_ASKED] = set()
         chosen.verbose = chosen.quiet = False
     name = str(parameter.name)
-    if value in (None, False):
+    if value in (None, False, ()):
         return
-    if name == "log_file" and name in asked:
+    if name == "log_file" and (name in asked or len(value) > 1):
         raise InputError("a log file is named twice", where="--log-file", remedy="name one")
     again = name in asked
     asked.add(name)
@@ -80,7 +84,7 @@ def _take(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         chosen.verbose = True
         logs.commands_to(raw(sys.stderr))
     else:
-        chosen.log = logs.everything_to(value)
+        chosen.log = logs.everything_to(value[0])
 
 
 def raw(stream: TextIO) -> TextIO:

@@ -50,7 +50,7 @@ class Options:
     """Domains that can live-migrate; the others are stopped and started when they are moved."""
     off: frozenset[str] = frozenset()
     """Domains that are off on purpose: Pacemaker gets them, and leaves them off until somebody starts them."""
-    secret_scripts: Mapping[str, str] = field(default_factory=dict)
+    password_scripts: Mapping[str, str] = field(default_factory=dict)
     """Server → path, on the servers, of the script that prints its BMC's password."""
     start_s: int = 180
     """``xl create`` took up to 60 s on an emulated server, four at once; libxl allows a hotplug script 40 s."""
@@ -160,7 +160,7 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
     itself and cut the power, some 5 s. With more than two servers quorum decides who may fence, and nothing waits.
     """
     device = device_of(server)
-    script = options.secret_scripts.get(server.name)
+    script = options.password_scripts.get(server.name)
     if not script:
         raise InputError(f"no password script is known for the fence device of {server.name}", where="ha.toml")
     parameters = {

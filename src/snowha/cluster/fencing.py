@@ -109,12 +109,12 @@ def reason_in(output: str) -> str:
     return next((line for line in reversed(lines) if not _GENERAL.search(line)), lines[-1] if lines else "")
 
 
-def secret_script_path(server: Server) -> str:
+def password_script_path(server: Server) -> str:
     """Where the servers keep the script that prints a BMC's password to the fence agent."""
     return f"{SECRETS}/{server.name}"
 
 
-def render_secret_script(password: str, *, agent: str = "fence_ipmilan") -> str:
+def render_password_script(password: str, *, agent: str = "fence_ipmilan") -> str:
     """A /bin/sh script that prints ``password`` and nothing else. To be written with mode 0700, owned by root.
 
     Raises InputError for a password that ``agent`` cannot carry. The message does not show it.
@@ -138,7 +138,7 @@ def _script(password: str) -> str:
 
 
 def password_in(script: str) -> str:
-    """The password that a script of ``secret_script`` prints; empty for any other text."""
+    """The password that a script of ``render_password_script`` prints; empty for any other text."""
     try:
         words = shlex.split(script)
     except ValueError:

@@ -39,17 +39,17 @@ def spread(
     """
     if not servers:
         raise InputError("there is no server to place domains on", remedy="put at least one server online")
-    board = _Board(servers, apart, memory)
+    assignment = _Assignment(servers, apart, memory)
     # Largest first: the small ones even out what the large ones leave uneven.
     ordered = sorted(domains, key=lambda domain: (-needed_mib(domain), domain.name))
     for domain in ordered:
-        if current and current.get(domain.name) in board.room:
-            board.put(domain.name, needed_mib(domain), current[domain.name])
+        if current and current.get(domain.name) in assignment.room:
+            assignment.put(domain.name, needed_mib(domain), current[domain.name])
     for domain in ordered:
-        if domain.name not in board.where:
-            board.put(domain.name, needed_mib(domain), board.best(domain.name, needed_mib(domain)))
-    board.improve()
-    return {name: board.where[name] for name in sorted(board.where)}
+        if domain.name not in assignment.where:
+            assignment.put(domain.name, needed_mib(domain), assignment.best(domain.name, needed_mib(domain)))
+    assignment.improve()
+    return {name: assignment.where[name] for name in sorted(assignment.where)}
 
 
 def fits_after_loss(
@@ -91,7 +91,7 @@ def fits_after_loss(
     return tuple(findings)
 
 
-def together(placement: Mapping[str, str], apart: Iterable[Iterable[str]]) -> tuple[tuple[str, str, str], ...]:
+def colocated(placement: Mapping[str, str], apart: Iterable[Iterable[str]]) -> tuple[tuple[str, str, str], ...]:
     """Pairs that share a server though they should not: (domain, domain, server), sorted."""
     found = set()
     for group in apart:
@@ -103,7 +103,7 @@ def together(placement: Mapping[str, str], apart: Iterable[Iterable[str]]) -> tu
     return tuple(sorted(found))
 
 
-class _Board:
+class _Assignment:
     """Domains on servers, with what is needed to judge a move without counting everything again."""
 
     def __init__(
@@ -147,7 +147,7 @@ class _Board:
 
     def improve(self) -> None:
         """Moves, each the best one, until none is worth it."""
-        # Every move lowers (conflicts, excess, fullest) and so it ends; the bound is a belt for the braces.
+        # Every move lowers (conflicts, excess, fullest) and so it ends; the bound is a second safeguard.
         for _ in range(4 * len(self.where) + 4):
             move = self._best_move()
             if move is None:

@@ -122,9 +122,9 @@ def _domain(domain: DomainStatus, images: list[ImageStatus], move: str) -> Value
     return {
         "state": "off on purpose" if domain.on_purpose else domain.state,
         "servers": ", ".join(domain.servers),
-        "pacemaker": status_text.believed(domain.pacemaker, managed=domain.managed),
+        "pacemaker": status_text.pacemaker_location(domain.pacemaker, managed=domain.managed),
         "held": "" if held == "-" else held,
         "held_wrong": bool(colour),
-        "well": status_text.is_well(domain) and not colour,
+        "well": status_text.is_healthy(domain) and not colour,
         "move": move,
     }

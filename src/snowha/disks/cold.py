@@ -1,7 +1,7 @@
 """A domain's images copied while it is off: right for small volumes, where a copy takes no longer than a restart, and for what
 is on no logical volume.
 
-It is seen to be off first, and starts again from its volumes if anything fails.
+It is confirmed off first, and starts again from its volumes if anything fails.
 """
 
 from __future__ import annotations

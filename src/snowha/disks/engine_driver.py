@@ -38,11 +38,11 @@ def run(
     words: Sequence[str],
     *,
     reporter: Reporter | None = None,
-    look: Callable[[Event], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
     remedy: str = "",
 ) -> Event:
     """Run one verb; its last event (``done`` or ``plan``). Raises as ``run_all``."""
-    return run_all(host, [words], reporter=reporter, look=look, remedy=remedy)[0]
+    return run_all(host, [words], reporter=reporter, on_event=on_event, remedy=remedy)[0]
 
 
 def run_all(
@@ -50,12 +50,12 @@ def run_all(
     verbs: Sequence[Sequence[str]],
     *,
     reporter: Reporter | None = None,
-    look: Callable[[Event], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
     remedy: str = "",
 ) -> list[Event]:
     """Run verbs one after the other, in one process: a domain may be waiting. The last event of each.
 
-    Progress goes to ``reporter``; ``look`` is called with each event and may raise, which ends the engine.
+    Progress goes to ``reporter``; ``on_event`` is called with each event and may raise, which ends the engine.
     Raises CommandError (ProofError if what was read back differs) with the engine's own message and remedy, unless another
     ``remedy`` is given, at the first that fails.
     """
@@ -77,8 +77,8 @@ def run_all(
             reporter.progress(float(event["done"]), float(event["total"]), "B")
         elif event.get("event") == "error":
             failure.update(event)
-        if look:
-            look(event)
+        if on_event:
+            on_event(event)
 
     completed = host.run(argv(verbs), timeout=_LONGEST, check=False, on_line=line)
     if not completed.ok or len(results) < len(verbs):
@@ -101,7 +101,7 @@ def run_when_off(
     shut_down: Callable[[], None],
     *,
     reporter: Reporter | None = None,
-    look: Callable[[Event], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
     remedy: str = "",
 ) -> list[Event]:
     """``run_all`` of ``ahead``, and then, after ``shut_down``, of ``last``: the last events of these. The engine is started
@@ -121,10 +121,10 @@ def run_when_off(
             given = time.monotonic()
         elif event.get("event") == "waiting" and given and time.monotonic() - given > _HEARS_WITHIN:
             raise CommandError("the image engine does not hear that the domain is off", where=host.name, remedy=remedy)
-        if look:
-            look(event)
+        if on_event:
+            on_event(event)
 
-    done = run_all(host, [*ahead, ["wait", word], *last], reporter=reporter, look=listen, remedy=remedy)
+    done = run_all(host, [*ahead, ["wait", word], *last], reporter=reporter, on_event=listen, remedy=remedy)
     return done[len(ahead) + 1 :]
 
 

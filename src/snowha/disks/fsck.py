@@ -22,14 +22,14 @@ def kind(host: Host, device: str) -> str:
     return host.run(words, check=False, timeout=60).stdout.strip()
 
 
-def mend(host: Host, snapshot: str, look: Callable[[], None]) -> bool:
+def repair(host: Host, snapshot: str, monitor: Callable[[], None]) -> bool:
     """Make the maps of an ext file system in a snapshot agree with what its inodes use; whether they do now.
 
-    The journal is replayed, and what is safe to mend is mended (e2fsck(8), ``-p``): in the snapshot alone, whose store has these
-    writes, so that they are copied again from the volume in the end. ``look`` is called now and then, and may raise.
+    The journal is replayed, and what is safe is repaired (e2fsck(8), ``-p``): in the snapshot alone, whose store has these
+    writes, so that they are copied again from the volume in the end. ``monitor`` is called now and then, and may raise.
     """
     words = ["e2fsck", "-f", "-p", "-C", "1", snapshot]
-    done = host.run(words, check=False, timeout=_TIMEOUT, on_line=lambda _: look())
+    done = host.run(words, check=False, timeout=_TIMEOUT, on_line=lambda _: monitor())
     return done.returncode in (0, 1)  # 1 is "errors corrected"
 
 

@@ -11,7 +11,7 @@ from snowha.hosts.files import KEPT, read_folder, write_file
 from snowha.hosts.host import Host
 from snowha.hosts.wait import wait_for
 from snowha.live import cluster, starting
-from snowha.live.context import SiteContext, look_at_domains, site_domains
+from snowha.live.context import SiteContext, read_domains_and_errors, site_domains
 from snowha.plan.step import Reporter
 from snowha.site import domain_config
 from snowha.site.image_names import image_paths
@@ -203,7 +203,7 @@ def discard(context: SiteContext, name: str, reporter: Reporter, *, now: bool = 
             where=host.name,
             remedy="wait, or say --now: after that there is no way back to the volumes",
         )
-    domains, left = look_at_domains(host, context.site.paths.domain_configs)
+    domains, left = read_domains_and_errors(host, context.site.paths.domain_configs)
     if left:
         raise SiteError(
             f"a config cannot be read, so it is not known which volumes its domain has: {left[0].message}",
@@ -244,12 +244,12 @@ def _of(context: SiteContext, name: str) -> tuple[Image, ...]:
 
 def _must_be_off(context: SiteContext, name: str, reporter: Reporter) -> None:
     def gone() -> bool:
-        seen = starting.whereabouts(context, name)
+        seen = starting.locate(context, name)
         where = [server for server, domain in seen.running.items() if domain.is_alive]
         if where:
             raise SiteError(f"{name} runs on {listed(where)}", remedy="shut it down first")
         if seen.unknown:
-            raise SiteError(seen.unsaid, remedy="see that every server answers: its images can be open on each of them")
+            raise SiteError(seen.unanswered, remedy="see that every server answers: its images can be open on each of them")
         return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off

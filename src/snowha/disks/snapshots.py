@@ -19,7 +19,7 @@ from snowha.site.rules import image_key
 PREFIX = "snow-ha-"
 _FULL, _TOO_FULL = 60.0, 90.0
 """Percent. From the first on a snapshot is enlarged where there is room, at the second everything is stopped."""
-_LOOK_EVERY = 3.0
+_POLL_INTERVAL = 3.0
 _PATIENCE = 30.0
 _SMALLEST = 256 << 20
 _SHARE = 5
@@ -172,7 +172,7 @@ def remove(host: Host, snapshot: Volume) -> None:
     """Remove a snapshot of ours, and nothing else. The engine of a run that was killed may have it open for a moment more:
     it notices within a second that nobody listens."""
     if not snapshot.is_ours:
-        raise ValueError(f"{snapshot.full_name} is no snapshot of ours")
+        raise ValueError(f"{snapshot.full_name} was not made by snow-ha")
     said = ""
 
     def gone() -> bool:
@@ -189,20 +189,20 @@ def remove(host: Host, snapshot: Volume) -> None:
         ) from None
 
 
-class Watch:
+class SnapshotMonitor:
     """Looks at the snapshots of ours every few seconds, whenever it is called."""
 
     def __init__(self, host: Host, names: Sequence[str], *, now: Callable[[], float] = time.monotonic) -> None:
         self._host, self._names, self._now = host, frozenset(names), now
-        self._next = now() + _LOOK_EVERY
+        self._next = now() + _POLL_INTERVAL
 
     def __call__(self, _event: object = None) -> None:
         """Enlarge what fills up. Raises SiteError before one overflows, or when one has."""
         if self._now() >= self._next:
-            self.look()
-            self._next = self._now() + _LOOK_EVERY
+            self.check()
+            self._next = self._now() + _POLL_INTERVAL
 
-    def look(self) -> None:
+    def check(self) -> None:
         """The same at once."""
         for one in volumes(self._host):
             if one.full_name not in self._names:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from snowha.disks import cold, cutover, engine_driver, fsck, snapshots, warm_disks
-from snowha.disks.snapshots import Volume, Watch
+from snowha.disks.snapshots import SnapshotMonitor, Volume
 from snowha.disks.warm_disks import RemainingDisk, WarmDisk
 from snowha.errors import LostLockError, SiteError, SnowError
 from snowha.hosts.files import make_dir, write_file
@@ -33,7 +33,7 @@ _SHORT = 3.0
 _WORTH = 0.7
 """Another round must have shortened the last one at least to this share of what it was, else the next is not tried."""
 
-_LOOKS, _LOOK_EVERY, _QUIET = 6, 5.0, 0.3
+_POLLS, _POLL_INTERVAL, _QUIET = 6, 5.0, 0.3
 """Looks at a domain that starts, seconds between them, and the share of a processor with which it counts as quiet."""
 
 
@@ -105,7 +105,7 @@ def move(
     engine_driver.check_convertible(host, to_move, targets)
 
     answering = [address for address in domain.addresses if cluster.answers(host, address)]
-    with_snapshot, at_rest = warm_disks.by_way(host, to_move, found, targets)
+    with_snapshot, at_rest = warm_disks.split_by_snapshot(host, to_move, found, targets)
     try:
         warm, rate = _first_round(host, with_snapshot, targets, wish, reporter)
         warm, estimate = _rounds(host, warm, at_rest, rate, wish, reporter)
@@ -115,7 +115,7 @@ def move(
         away = _cut_over(context, name, config, (text, changed), warm, at_rest, image, answering, rate, wish, reporter)
         cluster.wait_for_answers(host, name, answering, reporter, timeout=cutover.BOOT_TIMEOUT)
         reporter.fact("away_s", round(away.seconds, 1))
-        _let_it_start(host, name, reporter)
+        _wait_until_idle(host, name, reporter)
     finally:
         _remove_all(host, domain, Shielded(reporter))
     reporter.fact("type", kind)
@@ -146,20 +146,20 @@ def _first_round(
         reporter.say(f"making a snapshot of {volume.full_name}")
         snapshot = snapshots.create(host, volume, 1, size)
         warm.append(WarmDisk(disk, volume, targets[disk.vdev], snapshot, time.monotonic()))
-    watch = Watch(host, [one.snapshot.full_name for one in warm])
+    monitor = SnapshotMonitor(host, [one.snapshot.full_name for one in warm])
     copied, seconds = 0, 0.0
     for one in warm:
-        every = [] if _maps_agree(host, one, watch, reporter) else [fsck.EVERY_BLOCK]
+        every = [] if _maps_agree(host, one, monitor, reporter) else [fsck.EVERY_BLOCK]
         reporter.say(f"copying {one.disk.name} to {one.target} while the domain runs")
         words = ["copy", one.snapshot.path, one.target, "--point", one.snapshot.point, *every, *_rate(wish)]
         event = engine_driver.run(
             host,
             words,
             reporter=reporter,
-            look=watch,
+            on_event=monitor,
             remedy="the domain runs as before; correct this and run again, the copy restarts from a new snapshot",
         )
-        watch.look()
+        monitor.check()
         copied += int(event["copied"])
         seconds += float(event["seconds"])
         if event["reason"]:
@@ -168,12 +168,12 @@ def _first_round(
     return warm, max(copied / max(seconds, 0.1), float(1 << 20))
 
 
-def _maps_agree(host: Host, one: WarmDisk, watch: Watch, reporter: Reporter) -> bool:
-    """Whether the maps in a snapshot may say what is copied from it, after what its file system's checker could mend there."""
+def _maps_agree(host: Host, one: WarmDisk, monitor: SnapshotMonitor, reporter: Reporter) -> bool:
+    """Whether the maps in a snapshot may say what is copied from it, after what its file system's checker could repair there."""
     if fsck.kind(host, one.snapshot.path) not in fsck.EXT:
         return True  # the engine's to judge
     reporter.say(f"checking the file system in {one.snapshot.full_name}")
-    if fsck.mend(host, one.snapshot.path, watch):
+    if fsck.repair(host, one.snapshot.path, monitor):
         return True
     reporter.say(
         f"the file system of {one.disk.name} has errors, so every block is copied: e2fsck -f {one.disk.target} while it is off"
@@ -250,7 +250,7 @@ def _another_round(host: Host, one: WarmDisk, number: int, wish: CopyOptions, re
     reporter.say(f"round {number}: another snapshot of {one.volume.full_name}")
     newer = snapshots.create(host, one.volume, number, size)
     since = time.monotonic()
-    watch = Watch(host, [newer.full_name, one.snapshot.full_name])
+    monitor = SnapshotMonitor(host, [newer.full_name, one.snapshot.full_name])
     words = [
         "incremental",
         newer.path,
@@ -262,8 +262,8 @@ def _another_round(host: Host, one: WarmDisk, number: int, wish: CopyOptions, re
         newer.point,
         *_rate(wish),
     ]
-    engine_driver.run(host, words, reporter=reporter, look=watch)
-    watch.look()
+    engine_driver.run(host, words, reporter=reporter, on_event=monitor)
+    monitor.check()
     snapshots.remove(host, one.snapshot)
     return replace(one, snapshot=newer, since=since)
 
@@ -285,22 +285,22 @@ def _cut_over(
     fails. It was ``answering`` on these addresses."""
     host = context.first
     steady = Shielded(reporter)
-    watch = Watch(host, [one.snapshot.full_name for one in warm])
+    monitor = SnapshotMonitor(host, [one.snapshot.full_name for one in warm])
     ahead = [[*_incremental(one), "--precopy", *_rate(wish)] for one in warm]
     last = [*map(_incremental, warm), *(rest.copy for rest in at_rest)]
     disks = [*(one.disk.name for one in warm), *(rest.disk.name for rest in at_rest)]
 
     def shut_down() -> None:
-        watch.look()
+        monitor.check()
         away.begin()
         reporter.say(f"shutting down {name}")
         xl.shut_down(host, name, timeout=cutover.SHUTDOWN_TIMEOUT, report=steady.say)
         reporter.say(f"copying the final changes of {', '.join(disks)}")
 
-    def look(event: engine_driver.Event) -> None:
+    def on_event(event: engine_driver.Event) -> None:
         """Before the engine touches anything, it says how much it will read."""
         if away.since is None:
-            watch()
+            monitor()
         if away.since is None or wish.max_away is None or event.get("event") != "plan":
             return
         left = max(1.0, wish.max_away - away.seconds - wish.own / 2)
@@ -320,7 +320,7 @@ def _cut_over(
             last,
             shut_down,
             reporter=reporter,
-            look=look,
+            on_event=on_event,
             remedy="it runs from its volumes as before; run it again",
         )
         names = [*(f"{one.disk.name}-rest" for one in warm), *(rest.disk.name for rest in at_rest)]
@@ -332,20 +332,20 @@ def _cut_over(
     return away
 
 
-def _let_it_start(host: Host, name: str, reporter: Reporter) -> None:
+def _wait_until_idle(host: Host, name: str, reporter: Reporter) -> None:
     """Wait until the domain has become quiet, for a while at most. It answers, but its services may still be starting, and what
     removing snapshots takes of a small server would be taken from them."""
     before: float | None = None
-    for _ in range(_LOOKS):
+    for _ in range(_POLLS):
         try:
             now = xl.running(host).get(name)
         except SnowError:
             return  # it is moved: nothing may fail any more
-        if now is None or (before is not None and now.seconds - before < _QUIET * _LOOK_EVERY):
+        if now is None or (before is not None and now.seconds - before < _QUIET * _POLL_INTERVAL):
             return
         before = now.seconds
         reporter.wait(f"waiting for {name} to have started before its snapshots are removed")
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_INTERVAL)
 
 
 def _remove_all(host: Host, domain: Domain, steady: Shielded) -> None:

@@ -56,7 +56,7 @@ def snapshots_of(host: Host, domain: Domain, found: Sequence[Volume]) -> list[Vo
     return [one for one in ours if (one.vg, one.origin) in origins]
 
 
-def by_way(
+def split_by_snapshot(
     host: Host, disks: Sequence[Disk], found: Sequence[Volume], targets: Mapping[str, str]
 ) -> tuple[list[tuple[Disk, Volume]], list[RemainingDisk]]:
     """Disks that are copied warm, with their volumes, and the others: swap, and what is no logical volume, of which no snapshot

@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     "server-unclean": Kind(
         "A server is lost and not fenced yet",
         "red",
-        "What ran there is started elsewhere only after its power was seen to be off.",
+        "What ran there is started elsewhere only after its power was confirmed off.",
         "wait: an attempt takes up to 4 min. `snow ha check` asks its BMC; what was tried: stonith_admin --history {where}",
         next="Pacemaker fences it; when its BMC says that it is off, its domains start on another server",
     ),

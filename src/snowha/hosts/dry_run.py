@@ -1,7 +1,7 @@
 """A host on which nothing is changed: it looks at the real one, and notes what would have been done.
 
 Files that would have been written read as if they had been. Other commands that change something are noted and count
-as having worked; where a step needs to see what came of one, ``pretend`` answers in the server's place.
+as having worked; where a step needs to see what came of one, ``simulate`` answers in the server's place.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class Written:
     readable: bool
 
 
-Pretend = Callable[[Sequence[str], Completed | None], str | None]
-"""``pretend(argv, answer)``: what a command would have printed. A command that only looks is tried again with what the
+Simulate = Callable[[Sequence[str], Completed | None], str | None]
+"""``simulate(argv, answer)``: what a command would have printed. A command that only looks is tried again with what the
 server answered. None: nothing to say."""
 
 
 class DryRunHost(BaseHost):
     """``host`` with nothing changed. ``written`` and ``commands`` are what would have been done, in order."""
 
-    def __init__(self, host: Host, pretend: Pretend) -> None:
+    def __init__(self, host: Host, simulate: Simulate) -> None:
         super().__init__(host.name)
         self._host = host
-        self._pretend = pretend
+        self._simulate = simulate
         self._overlay: dict[str, tuple[bytes | None, int]] = {}
         self.written: list[Written] = []
         self.commands: list[str] = []
@@ -59,21 +59,21 @@ class DryRunHost(BaseHost):
         if call is not None:
             completed = self._file(call, argv, input, request.timeout)
         elif is_read_only(argv, input):
-            completed = self._look(argv, input, request.timeout)
+            completed = self._run_read_only(argv, input, request.timeout)
         else:
             self.commands.append(text_of(argv, input))
-            completed = Completed(tuple(argv), 0, self._pretend(argv, None) or "", "")
+            completed = Completed(tuple(argv), 0, self._simulate(argv, None) or "", "")
         if request.on_line is not None:
             for line in completed.stdout.splitlines():
                 request.on_line(line)
         return completed
 
-    def _look(self, argv: Sequence[str], input: str | bytes, timeout: float) -> Completed:
-        said = self._pretend(argv, None)
+    def _run_read_only(self, argv: Sequence[str], input: str | bytes, timeout: float) -> Completed:
+        said = self._simulate(argv, None)
         if said is not None:
             return _answer(argv, said)
         completed = self._host.run(argv, input=input, timeout=timeout, check=False)
-        said = self._pretend(argv, completed)
+        said = self._simulate(argv, completed)
         return completed if said is None else _answer(argv, said)
 
     def _file(self, call: files.FileCall, argv: Sequence[str], input: str | bytes, timeout: float) -> Completed:

@@ -36,7 +36,7 @@ class Guard:
         self._times: dict[str, int] = {}
         self._ended: set[str] = set()
         self._lost: tuple[str, str] | None = None
-        self._nudged: set[str] = set()
+        self._woken: set[str] = set()
 
     def taken(self, token: str) -> None:
         """A run begins to take the lock."""
@@ -58,7 +58,7 @@ class Guard:
             self._ended.add(server)
             self._changed.notify_all()
 
-    def lose(self, server: str, to: str) -> None:
+    def mark_lost(self, server: str, to: str) -> None:
         """The lock is lost for good: from now on no command passes, on any server. ``to``: who has it; empty if it was ended."""
         with self._changed:
             self._lost = self._lost or (server, to)
@@ -97,18 +97,18 @@ class Guard:
     def pause(self, server: str, seconds: float) -> None:
         """Before the lock of ``server`` is tried again: shorter if somebody waits for it."""
         with self._changed:
-            self._changed.wait_for(lambda: server in self._nudged, seconds)
-            self._nudged.discard(server)
+            self._changed.wait_for(lambda: server in self._woken, seconds)
+            self._woken.discard(server)
 
-    def nudge(self, *servers: str) -> None:
+    def wake(self, *servers: str) -> None:
         """End the pause of ``servers``."""
         with self._changed:
-            self._nudged.update(servers)
+            self._woken.update(servers)
             self._changed.notify_all()
 
     def wait(self, server: str, times: int) -> None:
         """Until the lock of ``server`` is taken again, or for some seconds. ``times``: how often it was before."""
-        self.nudge(server)
+        self.wake(server)
         with self._changed:
             self._changed.wait_for(lambda: self._times.get(server, 0) > times or bool(self._lost), _LOOK_AGAIN_S)
 
@@ -160,7 +160,7 @@ def _run(guard: Guard, host: Host, request: Request) -> Completed:
         if refusal.stopping and late:
             raise UnreachableError("it is being shut down", where=host.name, remedy="run this again when it is back")
         if late or guard.is_lost(host.name, refusal, times):
-            guard.lose(host.name, refusal.owner if refusal.holder not in ("", token) else "")
+            guard.mark_lost(host.name, refusal.owner if refusal.holder not in ("", token) else "")
         else:
             guard.wait(host.name, times)
 
@@ -169,8 +169,8 @@ def _without_refusal(on_line: Callable[[str], None] | None, token: str) -> Calla
     if on_line is None:
         return None
 
-    def pass_on(line: str) -> None:
+    def forward(line: str) -> None:
         if not is_refusal(line, token):
             on_line(line)
 
-    return pass_on
+    return forward

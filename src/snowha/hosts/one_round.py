@@ -5,72 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from snowha.errors import CommandError
+from snowha.hosts.base import BaseHost, Request
 from snowha.hosts.batch import run_all
 from snowha.hosts.host import Completed, Host
-from snowha.hosts.process import failed
 
 
 class _Asked(BaseException):
     """Ends a question as soon as its command is known."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.argv = tuple(argv)
+    def __init__(self, argv: tuple[str, ...]) -> None:
+        self.argv = argv
 
 
-class _Listener:
+class _Listener(BaseHost):
     """A host on which nothing is run."""
 
-    name = "nobody"
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        raise _Asked(argv)
+    def _run(self, request: Request) -> Completed:
+        raise _Asked(request.argv)
 
 
 def words_of(question: Callable[[Host], object]) -> tuple[str, ...]:
     """The command that ``question``, which runs one, would run on a host."""
     try:
-        question(_Listener())
+        question(_Listener("nobody"))
     except _Asked as asked:
         return asked.argv
     raise AssertionError("the question runs no command")
 
 
-class AnsweredHost:
+class AnsweredHost(BaseHost):
     """``host``, of which ``answers`` are known. What was not asked is passed on."""
 
     def __init__(self, host: Host, answers: Mapping[tuple[str, ...], Completed | CommandError]) -> None:
+        super().__init__(host.name)
         self._host = host
         self._answers = answers
 
-    @property
-    def name(self) -> str:
-        return self._host.name
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
+    def _run(self, request: Request) -> Completed:
         """As the host's own. A command that had no answer in time fails as it did."""
-        known = None if input or on_line is not None else self._answers.get(tuple(argv))
+        known = None if request.input or request.on_line is not None else self._answers.get(request.argv)
         if known is None:
-            return self._host.run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
+            return request.on(self._host)
         if isinstance(known, CommandError):
             raise known
-        if check and not known.ok:
-            raise failed(self.name, known)
         return known
 
 

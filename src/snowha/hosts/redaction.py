@@ -17,7 +17,7 @@ def hide(secret: str) -> str:
     return secret
 
 
-def blot(text: str, secrets: Iterable[str] | None = None) -> str:
+def redact(text: str, secrets: Iterable[str] | None = None) -> str:
     """``text`` without ``secrets`` (those that were told to ``hide``), as they are, as a shell quotes them and as JSON does."""
     for secret in tuple(known) if secrets is None else secrets:
         quoted = shlex.quote(secret)

@@ -129,7 +129,7 @@ class SshHost(BaseHost):
                 where=self._where,
                 remedy="look at the server's console and power; what the command did must be looked up",
             )
-        stdout, stderr = ended.stdout.decode(errors="replace"), _tidy(ended.stderr.decode(errors="replace"))
+        stdout, stderr = ended.stdout.decode(errors="replace"), _without_mux_note(ended.stderr.decode(errors="replace"))
         if ended.returncode == 255:
             before, found, _ = stderr.rpartition(f"\n{mark}\n")
             if not found:
@@ -222,7 +222,10 @@ class SshHost(BaseHost):
             )
         if ended.returncode != 0:
             raise explain(
-                _tidy(ended.stderr.decode(errors="replace")), address=self._address, where=self._where, ssh=self._ssh
+                _without_mux_note(ended.stderr.decode(errors="replace")),
+                address=self._address,
+                where=self._where,
+                ssh=self._ssh,
             )
 
     def _execute(
@@ -276,14 +279,14 @@ def _without(mark: str, on_line: Callable[[str], None] | None) -> Callable[[str]
     if on_line is None:
         return None
 
-    def pass_on(line: str) -> None:
+    def forward(line: str) -> None:
         if line != mark:
             on_line(line)
 
-    return pass_on
+    return forward
 
 
-def _tidy(stderr: str) -> str:
+def _without_mux_note(stderr: str) -> str:
     """Without ssh's remark that somebody else was quicker to make the shared connection: nothing is wrong then."""
     lines = stderr.splitlines(keepends=True)
     return "".join(line for line in lines if not (line.startswith("ControlSocket ") and "already exists" in line))

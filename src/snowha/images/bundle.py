@@ -1,4 +1,4 @@
-"""This room as one file, for a server that has nothing but Python."""
+"""This package as one file, for a server that has nothing but Python."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def to_image(
                 check_unchanged()
                 record = _record(image, source, kind, started, report)
                 manifests.write(manifests.path_for(target), record)
-                image.look_like(target)
+                image.copy_owner_and_mode(target)
                 Path(partial).replace(target)
                 manifests.sync_folder(target)
             except OSError as error:
@@ -113,7 +113,7 @@ def from_image(source: str, target: str, kind: str, report: Report) -> dict[str,
                 disk.sync()
                 qemu_img.compare(partial, kind, source, _steps(report, "verify", length))
                 check_unchanged()
-                disk.look_like(target)
+                disk.copy_owner_and_mode(target)
             Path(partial).replace(target)
             manifests.sync_folder(target)
         except OSError as error:
@@ -174,12 +174,12 @@ def _quiet(source: str) -> Iterator[Callable[[], None]]:
         yield check
 
 
-def _once_closed(look: Callable[[], int], patience_s: float) -> int:
-    """What ``look`` says. The domain's device model closes its disks only after the domain is gone. Raises BusyError."""
+def _once_closed(check: Callable[[], int], patience_s: float) -> int:
+    """What ``check`` says. The domain's device model closes its disks only after the domain is gone. Raises BusyError."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            return look()
+            return check()
         except BusyError:
             if time.monotonic() > deadline:
                 raise

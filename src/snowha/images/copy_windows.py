@@ -15,7 +15,7 @@ from .ranges import Piece, Range, intersect, total
 from .storage import IO_SIZE, Storage
 from .transfer import hash_source, read_source, write_error, write_part
 from .verify_pipeline import CHUNK, Part, VerifyPipeline, parts_of
-from .workers import Pace, run
+from .workers import RateLimiter, run
 
 Windows = Mapping[int, tuple[str, str]]
 """What an image was seen to hold: which bytes of a window (their fingerprint), and their hash, by window."""
@@ -72,19 +72,19 @@ def copy_windows(
     to judge.
     """
     reader = options.wrap(source)
-    pace, done = Pace(options.rate), WindowResult()
+    limiter, done = RateLimiter(options.rate), WindowResult()
     progress = Progress(report, "copy", sum(piece.bytes for piece in delta.pieces))
-    pipeline = VerifyPipeline(target, target_path, pace.take)
+    pipeline = VerifyPipeline(target, target_path, limiter.wait)
     largest = IO_SIZE if options.rate else CHUNK
 
     def read(buffer: Buffer, parts: Sequence[Part], digest: hashlib._Hash) -> None:
         for part in parts:
-            pace.take(part.size)
+            limiter.wait(part.size)
             with buffer.view[part.place :] as room:
                 read_source(reader, room, part.at, part.size, source_path)
                 with room[: part.size] as data:
                     digest.update(data)
-            pace.count(part.size)
+            limiter.count(part.size)
 
     def write(buffer: Buffer, parts: Sequence[Part], changed: Sequence[Range]) -> None:
         for part in parts:
@@ -97,16 +97,16 @@ def copy_windows(
         chunks = parts_of(piece, largest=largest)
         had = known.get(piece.index)
         wanted = had[1] if had and had[0] == fingerprint(piece) else None
-        if wanted and len(chunks) > 1 and hash_source(reader, pipeline, pace, piece, source_path) == wanted:
+        if wanted and len(chunks) > 1 and hash_source(reader, pipeline, limiter, piece, source_path) == wanted:
             keep(piece, wanted, changed)
-            pace.count(piece.bytes)
+            limiter.count(piece.bytes)
             return
         digest = hashlib.sha256()
         for parts in chunks:
-            buffer = pipeline.take()
+            buffer = pipeline.acquire()
             read(buffer, parts, digest)
             if len(chunks) == 1 and digest.hexdigest() == wanted:
-                pipeline.give(buffer)
+                pipeline.release(buffer)
                 keep(piece, wanted, changed)
                 return
             write(buffer, parts, changed)
@@ -122,14 +122,14 @@ def copy_windows(
             run(
                 delta.pieces,
                 lambda: work,
-                pace,
-                lambda: progress.at(pace.done),
+                limiter,
+                lambda: progress.at(limiter.done),
                 threads=options.threads,
                 last=pipeline.drain,
             )
         target.sync()
     except OSError as error:
         raise write_error(error, target_path, (0, target.length)) from None
-    progress.at(pace.done, force=True)
+    progress.at(limiter.done, force=True)
     done.differing += pipeline.differing
     return done

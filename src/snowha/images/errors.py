@@ -1,6 +1,6 @@
 """What can go wrong while an image is copied. The exit code of the command is the class of the error.
 
-These are not the errors of the rest of the project: this room travels alone.
+These are not the errors of the rest of the project: this package is sent to servers alone.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from .storage import Storage, open_source, open_target
 from .transfer import copier, write_error
 from .verify import Entries, raise_on_difference, read_back, root_hash
 from .verify_pipeline import VerifyPipeline
-from .workers import Pace, run
+from .workers import RateLimiter, run
 
 _CHECKPOINT = 1.0
 """Seconds between syncs of the target: what a killed copy has to write again at most. The storage's own cache is emptied as well,
@@ -159,9 +159,9 @@ def inspect(source_path: str, options: Options = DEFAULTS) -> dict[str, Any]:
 
 def _bulk(job: Job, *, dirty: bool) -> None:
     """Write everything that is not there yet, and read back what was written. Raises VerifyError if that differs."""
-    pace = Pace(job.options.rate)
+    limiter = RateLimiter(job.options.rate)
     progress = Progress(job.report, "copy", job.plan.bytes)
-    pipeline = VerifyPipeline(job.target, job.target_name, pace.take)
+    pipeline = VerifyPipeline(job.target, job.target_name, limiter.wait)
     last = time.monotonic()
 
     def checkpoint() -> None:
@@ -173,7 +173,7 @@ def _bulk(job: Job, *, dirty: bool) -> None:
 
     def tick() -> None:
         nonlocal last
-        progress.at(pace.done)
+        progress.at(limiter.done)
         if time.monotonic() - last > _CHECKPOINT and job.done.unsynced:
             checkpoint()
             last = time.monotonic()
@@ -183,8 +183,8 @@ def _bulk(job: Job, *, dirty: bool) -> None:
             with pipeline:
                 run(
                     job.pieces,
-                    lambda: copier(job, pace, pipeline, dirty=dirty),
-                    pace,
+                    lambda: copier(job, limiter, pipeline, dirty=dirty),
+                    limiter,
                     tick,
                     threads=job.options.threads,
                     last=pipeline.drain,
@@ -224,7 +224,7 @@ def _finish(job: Job, record: Manifest, saved: str) -> None:
         if saved:
             manifests.write(saved, record)
         if not job.target.is_block:
-            job.target.look_like(job.target_name)
+            job.target.copy_owner_and_mode(job.target_name)
             Path(job.target.path).replace(job.target_name)
             manifests.sync_folder(job.target_name)
     except OSError as error:

@@ -42,7 +42,7 @@ def held(program: str, targets: Iterable[str], sources: Iterable[str] = ()) -> I
                 descriptors.append(descriptor)
         if images:
             _run(words, descriptors)
-            stack.callback(_give, program, images)
+            stack.callback(_release, program, images)
         yield
 
 
@@ -70,7 +70,7 @@ def _open(image: str) -> list[int]:
 
 
 def _lock(descriptor: int, path: str) -> None:
-    """Where the storage has no locks, the record is what is left (20-record.pl)."""
+    """Where the storage has no locks, the record is what is left (20-lease-record.pl)."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -104,7 +104,7 @@ def _run(words: Sequence[str], descriptors: Sequence[int] = ()) -> None:
         )
 
 
-def _give(program: str, images: Sequence[str]) -> None:
+def _release(program: str, images: Sequence[str]) -> None:
     """Say that the lease is free again. Where that cannot be said, the lock that ends with this process is what counts."""
     with contextlib.suppress(TargetError, BusyError):
         _run([program, "give", *images])

@@ -15,7 +15,7 @@ from .job import Job
 from .journal import Journal
 from .ranges import gaps, intersect
 from .transfer import check_zeros, counter, write_error
-from .workers import Pace, run
+from .workers import RateLimiter, run
 
 
 def is_block(path: str) -> bool:
@@ -152,13 +152,13 @@ def _check_space(job: Job) -> None:
 
 
 def _without_zeros(job: Job) -> int:
-    pace = Pace(job.options.rate)
+    limiter = RateLimiter(job.options.rate)
     progress = Progress(job.report, "scan", job.plan.bytes)
     run(
         job.pieces,
-        lambda: counter(job.source, pace, job.done, job.source_name),
-        pace,
-        lambda: progress.at(pace.done),
+        lambda: counter(job.source, limiter, job.done, job.source_name),
+        limiter,
+        lambda: progress.at(limiter.done),
         threads=job.options.threads,
     )
     needed, job.done.written = job.done.written, 0

@@ -167,7 +167,7 @@ class Storage:
     def sync(self) -> None:
         os.fsync(self._plain)
 
-    def look_like(self, path: str) -> None:
+    def copy_owner_and_mode(self, path: str) -> None:
         """Take mode and owner of the file that is to be replaced, if there is one. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             before, now = Path(path).stat(), os.fstat(self._plain)

@@ -12,8 +12,8 @@ from .job import Done, Job
 from .journal import fingerprint
 from .ranges import GRAIN, Piece, Range
 from .storage import IO_SIZE, ZEROS, Reader, Storage
-from .verify_pipeline import CHUNK, Look, Part, VerifyPipeline, parts_of, read_target
-from .workers import Pace
+from .verify_pipeline import CHUNK, Check, Part, VerifyPipeline, parts_of, read_target
+from .workers import RateLimiter
 
 _ZERO_STEP = 64 * 1024
 """Bytes. Zeros are left as holes in pieces of this size: smaller ones make more extents than they save room."""
@@ -28,7 +28,7 @@ def steps(piece: Piece) -> Iterator[tuple[int, int]]:
             start += size
 
 
-def copier(job: Job, pace: Pace, pipeline: VerifyPipeline, *, dirty: bool) -> Callable[[Piece], None]:
+def copier(job: Job, limiter: RateLimiter, pipeline: VerifyPipeline, *, dirty: bool) -> Callable[[Piece], None]:
     """A worker that copies. Where an earlier run synced the same bytes with the same hash, it only reads.
 
     What it wrote goes into the pipeline, to be read back. ``dirty``: the target may hold something else than zeros, so zeros
@@ -41,9 +41,9 @@ def copier(job: Job, pace: Pace, pipeline: VerifyPipeline, *, dirty: bool) -> Ca
         before = journal.synced.get(piece.index) if journal else None
         if before and journal:
             if before[0] == fingerprint(piece) and before[1] == hash_source(
-                source, pipeline, pace, piece, job.source_name
+                source, pipeline, limiter, piece, job.source_name
             ):
-                pace.count(piece.bytes)
+                limiter.count(piece.bytes)
                 done.hashes[piece.index] = before[1]
                 done.kept.append(piece)
                 return
@@ -51,18 +51,18 @@ def copier(job: Job, pace: Pace, pipeline: VerifyPipeline, *, dirty: bool) -> Ca
         digest = hashlib.sha256()
         chunks = parts_of(piece, largest=largest)
         for number, parts in enumerate(chunks, 1):
-            buffer = pipeline.take()
+            buffer = pipeline.acquire()
             for part in parts:
-                pace.take(part.size)
+                limiter.wait(part.size)
                 with buffer.view[part.place :] as room:
                     read_source(source, room, part.at, part.size, job.source_name)
                     with room[: part.size] as data:
                         done.count(write_part(target, data, part.at, job.target_name, dirty=dirty))
-                pace.count(part.size)
+                limiter.count(part.size)
             pipeline.put(buffer, piece, parts, hasher(piece, digest, last=number == len(chunks)))
 
-    def hasher(piece: Piece, digest: hashlib._Hash, *, last: bool) -> Look:
-        def look(buffer: Buffer, parts: Sequence[Part]) -> None:
+    def hasher(piece: Piece, digest: hashlib._Hash, *, last: bool) -> Check:
+        def hash_parts(buffer: Buffer, parts: Sequence[Part]) -> None:
             for part in parts:
                 with buffer.view[part.place : part.place + part.size] as data:
                     digest.update(data)
@@ -71,54 +71,56 @@ def copier(job: Job, pace: Pace, pipeline: VerifyPipeline, *, dirty: bool) -> Ca
                 done.hashes[piece.index] = value
                 done.unsynced.append((piece, value))
 
-        return look
+        return hash_parts
 
     return work
 
 
-def hash_source(source: Reader, pipeline: VerifyPipeline, pace: Pace, piece: Piece, name: str) -> str:
+def hash_source(source: Reader, pipeline: VerifyPipeline, limiter: RateLimiter, piece: Piece, name: str) -> str:
     """The hash of what a source has in a piece. Raises SourceError."""
     digest = hashlib.sha256()
-    buffer = pipeline.take()
+    buffer = pipeline.acquire()
     try:
         for at, size in steps(piece):
-            pace.take(size)
+            limiter.wait(size)
             read_source(source, buffer.view, at, size, name)
             with buffer.view[:size] as part:
                 digest.update(part)
     finally:
-        pipeline.give(buffer)
+        pipeline.release(buffer)
     return digest.hexdigest()
 
 
-def counter(source: Reader, pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
+def counter(source: Reader, limiter: RateLimiter, done: Done, name: str) -> Callable[[Piece], None]:
     """A worker that counts in ``done.written`` what a copy would write."""
     buffer = Buffer(IO_SIZE).view
 
     def work(piece: Piece) -> None:
         for at, size in steps(piece):
-            pace.take(size)
+            limiter.wait(size)
             read_source(source, buffer, at, size, name)
             with buffer[:size] as part:
                 steps_there = [low for low in range(0, size, _ZERO_STEP) if not _empty(part, low)]
             done.count(sum(min(_ZERO_STEP, size - low) for low in steps_there))
-            pace.count(size)
+            limiter.count(size)
 
     return work
 
 
-def checker(target: Storage, wanted: dict[int, str], pace: Pace, done: Done, name: str) -> Callable[[Piece], None]:
+def checker(
+    target: Storage, wanted: dict[int, str], limiter: RateLimiter, done: Done, name: str
+) -> Callable[[Piece], None]:
     """A worker that reads pieces back from the storage and notes what differs."""
     buffer = Buffer(IO_SIZE).view
 
     def work(piece: Piece) -> None:
         digest = hashlib.sha256()
         for at, size in steps(piece):
-            pace.take(size)
+            limiter.wait(size)
             read_target(target, buffer, at, size, name)
             with buffer[:size] as part:
                 digest.update(part)
-            pace.count(size)
+            limiter.count(size)
         if digest.hexdigest() != wanted[piece.index]:
             done.differing.append((piece.ranges[0][0], piece.ranges[-1][1]))
 

@@ -14,7 +14,7 @@ from .manifest import Manifest
 from .ranges import Piece, Range, gaps, intersect, merge, total
 from .storage import Storage
 from .transfer import check_zeros, checker
-from .workers import Pace, run
+from .workers import RateLimiter, run
 
 Entries = tuple[tuple[Piece, str], ...]
 
@@ -27,7 +27,7 @@ def verify(target_path: str, report: Report, options: Options = DEFAULTS) -> dic
     began = time.monotonic()
     saved = options.manifest or manifests.path_for(target_path)
     record = manifests.read(saved)
-    with open_to_look(target_path) as target:
+    with open_for_verify(target_path) as target:
         if target.length < record.length or (target.length > record.length and not target.is_block):
             raise VerifyError(
                 f"{target.length} bytes long, the manifest says {record.length}",
@@ -57,17 +57,17 @@ def read_back(
     """Compare the pieces ``wanted``, and look whether what lies between all ``entries`` reads as zeros. Raises VerifyError."""
     pieces = [piece for piece, _ in wanted]
     hashes = {piece.index: digest for piece, digest in wanted}
-    pace, done = Pace(options.rate), Done()
+    limiter, done = RateLimiter(options.rate), Done()
     progress = Progress(report, "verify", sum(piece.bytes for piece in pieces))
     run(
         pieces,
-        lambda: checker(target, hashes, pace, done, path),
-        pace,
-        lambda: progress.at(pace.done),
+        lambda: checker(target, hashes, limiter, done, path),
+        limiter,
+        lambda: progress.at(limiter.done),
         threads=options.threads,
     )
     done.differing += not_zero(target, path, entries, length)
-    progress.at(pace.done, force=True)
+    progress.at(limiter.done, force=True)
     raise_on_difference(done.differing, path)
 
 
@@ -104,7 +104,7 @@ def root_hash(record: Manifest) -> str:
     return f"{manifests.ALGORITHM}-of-windows:{digest.hexdigest()}"
 
 
-def open_to_look(path: str) -> Storage:
+def open_for_verify(path: str) -> Storage:
     """Not exclusively: an image may be looked at while it is in use (and will then differ)."""
     try:
         return Storage(path)

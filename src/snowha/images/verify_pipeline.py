@@ -46,12 +46,12 @@ class Part:
     place: int
 
 
-Look = Callable[[Buffer, Sequence[Part]], None]
+Check = Callable[[Buffer, Sequence[Part]], None]
 """What else is done with a chunk that was written: hashing it. Of one piece: in the order in which they were put."""
 
 
 def only_compare(_buffer: Buffer, _parts: Sequence[Part]) -> None:
-    """The Look of whoever has hashed the chunk already."""
+    """The Check of whoever has hashed the chunk already."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class _Pool:
         self._made = 0
         self._free: list[Buffer] = []
 
-    def take(self) -> Buffer | None:
+    def acquire(self) -> Buffer | None:
         if self._free:
             return self._free.pop()
         if self._made >= self._most:
@@ -78,7 +78,7 @@ class _Pool:
         self._made += 1
         return Buffer(self._size)
 
-    def give(self, buffer: Buffer) -> None:
+    def release(self, buffer: Buffer) -> None:
         self._free.append(buffer)
 
 
@@ -92,47 +92,49 @@ class VerifyPipeline:
     check: Callable[[int], None]
     """Before so many bytes are read back: holds to the rate, and raises when somebody asked for an end."""
     differing: list[Range] = field(default_factory=list)
-    _there: _Pool = field(default_factory=lambda: _Pool(CHUNK, BUFFERS))
-    _backs: _Pool = field(default_factory=lambda: _Pool(BACK, _BACKS))
+    _chunk_buffers: _Pool = field(default_factory=lambda: _Pool(CHUNK, BUFFERS))
+    _back_buffers: _Pool = field(default_factory=lambda: _Pool(BACK, _BACKS))
     _written: list[_Chunk] = field(default_factory=list)
     _ready: deque[_Chunk] = field(default_factory=deque)
     _syncing: bool = False
     _under_way: int = 0
     _failure: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _lines: list[queue.SimpleQueue[Callable[[], None] | None]] = field(default_factory=list)
+    _queues: list[queue.SimpleQueue[Callable[[], None] | None]] = field(default_factory=list)
     """What each verifier has to do, in this order. All of a piece is one verifier's."""
     _verifiers: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> VerifyPipeline:
-        self._lines = [queue.SimpleQueue() for _ in range(VERIFIERS)]
-        self._verifiers = [threading.Thread(target=self._look, args=(line,), daemon=True) for line in self._lines]
+        self._queues = [queue.SimpleQueue() for _ in range(VERIFIERS)]
+        self._verifiers = [
+            threading.Thread(target=self._run_verifier, args=(line,), daemon=True) for line in self._queues
+        ]
         for verifier in self._verifiers:
             verifier.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for line in self._lines:
+        for line in self._queues:
             line.put(None)
         for verifier in self._verifiers:
             verifier.join()
 
-    def take(self) -> Buffer:
+    def acquire(self) -> Buffer:
         """An empty buffer. Waits while there is none. Raises VerifyError, OSError, and what went wrong in a verifier."""
         while True:
             with self._changed:
                 self._raise_failure()
-                buffer = None if self._must_sync() else self._there.take()
+                buffer = None if self._must_sync() else self._chunk_buffers.acquire()
                 if buffer:
                     self._under_way += 1
                     return buffer
             self._help()
 
-    def put(self, buffer: Buffer, piece: Piece, parts: Sequence[Part], look: Look = only_compare) -> None:
+    def put(self, buffer: Buffer, piece: Piece, parts: Sequence[Part], verify: Check = only_compare) -> None:
         """A chunk that was written. Raises VerifyError, OSError."""
         chunk = _Chunk(buffer, piece, parts)
         # before it is read back: without O_DIRECT that may be done by several workers, in any order
-        self._line(piece).put(partial(look, buffer, parts))
+        self._queue_of(piece).put(partial(verify, buffer, parts))
         if self.target.is_direct:
             self._read_back(chunk)
             return
@@ -140,10 +142,10 @@ class VerifyPipeline:
             self._written.append(chunk)
             self._changed.notify_all()
 
-    def give(self, buffer: Buffer) -> None:
+    def release(self, buffer: Buffer) -> None:
         """A buffer back without anything to be looked at."""
         with self._changed:
-            self._there.give(buffer)
+            self._chunk_buffers.release(buffer)
             self._under_way -= 1
             self._changed.notify_all()
 
@@ -187,31 +189,31 @@ class VerifyPipeline:
         else:
             self.check(0)
 
-    def _line(self, piece: Piece) -> queue.SimpleQueue[Callable[[], None] | None]:
-        return self._lines[piece.index % len(self._lines)]
+    def _queue_of(self, piece: Piece) -> queue.SimpleQueue[Callable[[], None] | None]:
+        return self._queues[piece.index % len(self._queues)]
 
     def _read_back(self, chunk: _Chunk) -> None:
-        line = self._line(chunk.piece)
+        line = self._queue_of(chunk.piece)
         rounds = list(rounds_of(chunk.parts))
         for number, parts in enumerate(rounds, 1):
-            back = self._take_back()
+            back = self._back_buffer()
             for part in parts:
                 self.check(part.size)
                 with back.view[part.place % BACK :] as room:
                     read_target(self.target, room, part.at, part.size, self.name)
             line.put(partial(self._compare, chunk, parts, back, last=number == len(rounds)))
 
-    def _take_back(self) -> Buffer:
+    def _back_buffer(self) -> Buffer:
         while True:
             with self._changed:
                 self._raise_failure()
-                back = self._backs.take()
+                back = self._back_buffers.acquire()
                 if back:
                     return back
                 self._changed.wait(0.1)
             self.check(0)
 
-    def _look(self, line: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    def _run_verifier(self, line: queue.SimpleQueue[Callable[[], None] | None]) -> None:
         try:
             while True:
                 work = line.get()
@@ -228,10 +230,10 @@ class VerifyPipeline:
             if not chunk.buffer.holds(part.place, back, part.place % BACK, part.size):
                 self.differing.append((chunk.piece.ranges[0][0], chunk.piece.ranges[-1][1]))
         with self._changed:
-            self._backs.give(back)
+            self._back_buffers.release(back)
             self._changed.notify_all()
         if last:
-            self.give(chunk.buffer)
+            self.release(chunk.buffer)
 
 
 def rounds_of(parts: Sequence[Part]) -> Iterator[list[Part]]:

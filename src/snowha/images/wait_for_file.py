@@ -10,7 +10,7 @@ from typing import Any
 from .errors import TargetError
 from .events import Report
 
-_LOOK_EVERY, SAY_EVERY = 0.1, 5.0
+_POLL_INTERVAL, SAY_EVERY = 0.1, 5.0
 """Seconds. By saying that it waits it learns whether anybody listens still. All of it is taken from a domain that shuts down on
 the same processor: twenty looks and two words a second cost 0.1 to 0.5 s of 6 on an emulated one."""
 
@@ -29,7 +29,7 @@ def wait(path: str, report: Report) -> dict[str, Any]:
     began = said = time.monotonic()
     report({"event": "waiting", "target": path, "seconds": 0.0})
     while not (os.access(path, os.F_OK) and _remove(path)):
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_INTERVAL)
         if time.monotonic() - said >= SAY_EVERY:
             said = time.monotonic()
             _check_folder(path)

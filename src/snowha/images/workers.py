@@ -19,7 +19,7 @@ class Stopped(Exception):
     """Another worker failed, or somebody asked for an end: leave the piece where it is."""
 
 
-class Pace:
+class RateLimiter:
     """Counts bytes, holds everybody to a rate, and tells workers to stop."""
 
     def __init__(self, rate: float | None = None) -> None:
@@ -32,7 +32,7 @@ class Pace:
     def stop(self) -> None:
         self._stop.set()
 
-    def take(self, size: int) -> None:
+    def wait(self, size: int) -> None:
         """Before ``size`` bytes are read. Raises Stopped."""
         if self._rate:
             with self._lock:
@@ -52,7 +52,7 @@ class Pace:
 def run(
     pieces: Sequence[Piece],
     make_work: Callable[[], Work],
-    pace: Pace,
+    limiter: RateLimiter,
     tick: Callable[[], None],
     *,
     threads: int = THREADS,
@@ -84,7 +84,7 @@ def run(
             pass
         except BaseException as error:
             failures.append(error)
-            pace.stop()
+            limiter.stop()
         finally:
             left.release()
 
@@ -99,7 +99,7 @@ def run(
             else:
                 tick()
     except BaseException:
-        pace.stop()
+        limiter.stop()
         raise
     finally:
         for thread in crew:

@@ -32,7 +32,19 @@ Say = Callable[[str], None]
 DISK_SIZES = {"snow01": 4096 * MIB, "snow02": 4096 * MIB, "nfs01": 8192 * MIB}
 VOLUME_GROUP_SIZE = 6144 * MIB
 
-_BUILDERS = (busybox, disks, guests, initramfs, layout, packages, emulation_tuning, repository, rootfs, site_files, tree)
+_BUILDERS = (
+    busybox,
+    disks,
+    guests,
+    initramfs,
+    layout,
+    packages,
+    emulation_tuning,
+    repository,
+    rootfs,
+    site_files,
+    tree,
+)
 """The modules that decide what is built."""
 
 
@@ -40,7 +52,7 @@ def key(release: str) -> str:
     """Name of what would be built now: the release, the sources and the code that builds."""
     digest = hashlib.sha256(release.encode() + rootfs.apt_sources(release).encode())
     modules = [Path(module.__file__ or "") for module in _BUILDERS]
-    data = sorted(path for path in (Path(__file__).parent / "guest").rglob("*") if path.suffix in (".c", ".sh", ".service", ""))
+    data = sorted(guests.GUEST.rglob("*"))
     for path in (Path(__file__), *modules, *data):
         if path.is_file():
             digest.update(path.read_bytes())
@@ -99,6 +111,8 @@ def _build(work: Path, release: str, say: Say) -> None:
     # not "vmlinuz-…": update-grub would offer it to boot the server from
     shutil.copy(next((work / "kernel/boot").glob("vmlinuz-*")), boot / f"domain-vmlinuz-{version}")
     initramfs.write(boot / f"domain-initrd.img-{version}", modules=modules)
+    # no domain of the site has it: for those whose root is XFS, and too large for the memory of the others
+    initramfs.write(boot / f"domain-initrd-xfs.img-{version}", modules=modules, names=(*initramfs.MODULES, "xfs"))
     site_files.write(trees["storage"] / "export/sNow", version)
 
     say("filling the domains' volumes")
@@ -129,25 +143,14 @@ def _fill_domain(
     work: Path, plan: DomainPlan, full: Path, service: Path, group: Path, places: dict[str, disks.Volume]
 ) -> None:
     tree = work / "trees" / plan.name
-    gateway = SNOW01.address
     swap_uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{plan.name}.swap.lab.example"))
+    guest = guests.Guest(plan.name, plan.address, 24, SNOW01.address, service, swap_uuid)
     if plan.full:
         LocalHost().run(["cp", "-a", str(full), str(tree)], timeout=300)
-        guests.prepare_full_root(
-            tree, name=plan.name, address=plan.address, prefixlen=24, gateway=gateway, service=service, swap_uuid=swap_uuid
-        )
+        guests.prepare_full_root(tree, guest)
     else:
         tree.mkdir()
-        guests.write_small_root(
-            tree,
-            name=plan.name,
-            address=plan.address,
-            prefixlen=24,
-            gateway=gateway,
-            service=service,
-            stale=plan.checks_stale_reads,
-            swap_uuid=swap_uuid,
-        )
+        guests.write_small_root(tree, guest, stale=plan.checks_stale_reads)
     guests.fill(tree, plan.live, plan.number)
     image = work / f"{plan.name}.img"
     disks.make_domain_disk(image, tree, plan)
@@ -156,8 +159,6 @@ def _fill_domain(
     disks.write_into(group, places[f"{plan.name}-swap"], image)
     image.unlink()
     shutil.rmtree(tree)
-
-
 
 
 def digest_of(*files: Path) -> str:

@@ -17,7 +17,7 @@ from snowha.disks.engine_driver import manifest
 from snowha.errors import ProofError, SnowError
 from snowha.hosts.files import read_text
 from snowha.hosts.wait import wait_for
-from snowha.lab import client, demo_folder, first_boot, layout, lifecycle, network, placement_log, records, report
+from snowha.lab import demo_folder, domain_probe, first_boot, layout, lifecycle, network, placement_log, records, report
 from snowha.lab.layout import DOMAINS, NFS01, PREPARED
 from snowha.live import cluster, connect
 from snowha.live.context import SiteContext
@@ -36,7 +36,7 @@ AWAY_S = 5.0
 def run(release: str, folder: Path, say: Say) -> int:
     """The whole demonstration; its report in ``folder``. The exit code: 0 if nothing was lost, else 6."""
     paths = layout.paths()
-    demo_folder.take(folder)
+    demo_folder.prepare(folder)
     if lifecycle.is_up(paths) and lifecycle.facts(paths).release == release:
         say("the lab is up: going back to its first state")
         lifecycle.restore(PREPARED)
@@ -170,13 +170,13 @@ def _fencing(context: SiteContext, victim: str, survivor: str) -> list[Any]:
 def _answered_since(paths: layout.LabPaths, since: float) -> set[str]:
     return {
         attempt.domain
-        for attempt in client.read_log(paths.client_log).attempts
+        for attempt in domain_probe.read_log(paths.client_log).attempts
         if attempt.number and attempt.t >= since
     }
 
 
 def _first_answer(paths: layout.LabPaths, domain: str, since: float) -> float:
-    log = client.read_log(paths.client_log)
+    log = domain_probe.read_log(paths.client_log)
     return min(a.t_ack for a in log.attempts if a.domain == domain and a.t_ack is not None and a.t >= since)
 
 
@@ -217,10 +217,10 @@ def collect(
     paths = layout.paths()
     now = time.time()
     windows = _windows(journal.entries())
-    log = client.read_log(paths.client_log)
-    stays = placement_log.stays(paths.sightings_log.read_text().splitlines())
+    log = domain_probe.read_log(paths.client_log)
+    stays = placement_log.placements(paths.sightings_log.read_text().splitlines())
     twice = placement_log.at_once(stays)
-    acknowledged = client.acknowledged(log)
+    acknowledged = domain_probe.acknowledged(log)
     moving = [windows[step] for step in windows if step.startswith(("placement.", "proofs."))]
     domains = {}
     for plan in DOMAINS:
@@ -240,9 +240,11 @@ def collect(
             "verified": bool(copied.get("verified")) and manifest(context.first, disk.target) is not None,
             "type": domain.type,
             "away_s": {
-                "copy": round(client.away(log, plan.name, copy[0], copy[1] + 60), 1),
-                "live_migration": round(client.away(log, plan.name, moving[0][0], moving[-1][1]), 1) if moving else 0.0,
-                "power_loss": round(client.away(log, plan.name, loss.at, loss.at + loss.back + 5), 1),
+                "copy": round(domain_probe.downtime(log, plan.name, copy[0], copy[1] + 60), 1),
+                "live_migration": round(domain_probe.downtime(log, plan.name, moving[0][0], moving[-1][1]), 1)
+                if moving
+                else 0.0,
+                "power_loss": round(domain_probe.downtime(log, plan.name, loss.at, loss.at + loss.back + 5), 1),
             },
             "acknowledged": len(acknowledged.get(plan.name, {})),
             "found": len(found.records),
@@ -250,7 +252,7 @@ def collect(
             "problems": [str(problem) for problem in bad],
             "ran_on": sorted({stay.server for stay in stays if stay.domain == plan.name}),
         }
-    stale = client.stale(log)
+    stale = domain_probe.stale(log)
     conf = corosync_conf.facts(corosync_conf.parse(read_text(context.first, corosync.CONF) or ""))
     state = cluster.cluster_state(context.hosts)
     fencing = {
@@ -306,8 +308,8 @@ def why_away(domain: str, start: float, end: float, windows: Mapping[str, tuple[
 
 
 def _timeline(
-    log: client.Log,
-    stays: list[placement_log.Stay],
+    log: domain_probe.Log,
+    stays: list[placement_log.Placement],
     windows: dict[str, tuple[float, float]],
     journal: Journal,
     loss: Loss,
@@ -329,7 +331,7 @@ def _timeline(
                 "stays": [{"server": s.server, "from": s.first, "to": s.last} for s in stays if s.domain == plan.name],
                 "away": [
                     {"from": a, "to": b, "why": why_away(plan.name, a, b, windows, loss)}
-                    for a, b in client.gaps(log, plan.name, AWAY_S)
+                    for a, b in domain_probe.gaps(log, plan.name, AWAY_S)
                     if a >= began
                 ],
             }
@@ -372,7 +374,7 @@ def main() -> int:
     report.write(data, folder)
     Console().print(report.table(data))
     print(f"\nThe report: {folder / 'report.html'}, as data: {folder / 'report.json'}")
-    return ProofError.exit_code if report.troubles(data) else 0
+    return ProofError.exit_code if report.problems(data) else 0
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def check(folder: Path) -> None:
         )
 
 
-def take(folder: Path) -> None:
+def prepare(folder: Path) -> None:
     """Make ``folder`` ready for a demo: what an earlier one knew of its site is removed. Raises InputError as ``check`` does."""
     check(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -54,14 +54,14 @@ SAME_ADDRESSES = "kernel.randomize_va_space = 0\n"
 """For sysctl.d(5). What an emulator has translated it finds again by its address: programs that begin at another address each
 time are translated anew each time, which doubles the time of every command."""
 
-KEEP_MEMORY = (
-    "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456:glibc.malloc.mmap_threshold=33554432:glibc.malloc.top_pad=1048576"
+KEEP_MEMORY = "GLIBC_TUNABLES=" + ":".join(
+    ("glibc.malloc.trim_threshold=268435456", "glibc.malloc.mmap_threshold=33554432", "glibc.malloc.top_pad=1048576")
 )
 """For environments (glibc's manual, "Memory Allocation Tunables"). Every page that a process gives back and takes again is a
 fault, and under Xen a call of the hypervisor: a transfer over ssh spent four fifths of its time in the kernel."""
 
 
-def quieten(root: Path, *, domain: bool, log_mib: int) -> None:
+def apply_tuning(root: Path, *, domain: bool, log_mib: int) -> None:
     """Mask units and generators and write the settings above into the tree of a machine or a ``domain``.
 
     ``log_mib``: for the journal, which is kept in memory.

@@ -59,7 +59,7 @@ def wait_answering(paths: LabPaths, say: Say) -> None:
 
 def answers(address: str) -> bool | None:
     """Whether the lab's service answers there, asked from inside the namespace."""
-    words = network.inside(sys.executable, "-m", "snowha.lab.client", "--ask", address)
+    words = network.inside(sys.executable, "-m", "snowha.lab.domain_probe", "--ask", address)
     return True if LocalHost().run(words, check=False, timeout=20).ok else None
 
 

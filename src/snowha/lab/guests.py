@@ -13,17 +13,18 @@ import random
 import re
 import subprocess
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from snowha.errors import CommandError, InputError
 from snowha.lab.busybox import BUSYBOX, applets, check_busybox
-from snowha.lab.emulation_tuning import quieten
+from snowha.lab.emulation_tuning import apply_tuning
+from snowha.lab.layout import SERVICE_PORT
 from snowha.lab.records import RECORDS_BYTES, RECORDS_FILE, STALE_BYTES, STALE_FILE
 from snowha.lab.tree import install, link, write
 
 GUEST = Path(__file__).parent / "guest"
 SERVICE = "usr/sbin/lab-service"
-PORT = 7000
 ROOT_APPLETS = (
     "arping", "halt", "hostname", "init", "ip", "killall", "pidof", "poweroff", "reboot", "sh", "swapoff", "swapon",
 )  # fmt: skip
@@ -33,38 +34,42 @@ SYSTEM_APPLETS = {"halt", "init", "poweroff", "reboot"}
 KIB, MIB = 1 << 10, 1 << 20
 
 
+@dataclass(frozen=True)
+class Guest:
+    """What a domain's root is made with."""
+
+    name: str
+    address: str
+    prefixlen: int
+    gateway: str
+    service: Path
+    """The compiled service."""
+    swap_uuid: str | None = None
+    busybox: Path = BUSYBOX
+
+
 def compile_service(target: Path) -> None:
     """Compile the service into one static program that runs in any domain.
 
     Raises InputError if there is no compiler, CommandError if it fails (without libc6-dev, for example).
     """
     words = ["gcc", "-std=gnu11", "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-o", str(target)]
+    sources = [str(file) for file in sorted(GUEST.glob("*.c"))]
     try:
-        done = subprocess.run([*words, str(GUEST / "service.c")], capture_output=True, text=True, check=False)
+        done = subprocess.run([*words, *sources], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise InputError("no C compiler", where="gcc", remedy="apt install gcc libc6-dev") from error
     if done.returncode:
         raise CommandError(f"the domains' service does not compile:\n{done.stderr}", remedy="apt install gcc libc6-dev")
 
 
-def write_small_root(
-    root: Path,
-    *,
-    name: str,
-    address: str,
-    prefixlen: int,
-    gateway: str,
-    service: Path,
-    stale: bool,
-    swap_uuid: str | None = None,
-    busybox: Path = BUSYBOX,
-) -> None:
+def write_small_root(root: Path, guest: Guest, *, stale: bool) -> None:
     """A root file system of busybox and the service, in the empty folder ``root``.
 
     ``stale``: the service also checks for lost writes. Raises InputError for a name or address that is none, or a
     busybox without what init and the network need.
     """
-    check_busybox(busybox, ROOT_APPLETS)
+    check_busybox(guest.busybox, ROOT_APPLETS)
     for folder in (
         "bin",
         "dev",
@@ -81,16 +86,16 @@ def write_small_root(
     ):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
-    install(busybox, root, "bin/busybox")
-    for applet in applets(busybox) - {"busybox"}:
+    install(guest.busybox, root, "bin/busybox")
+    for applet in applets(guest.busybox) - {"busybox"}:
         link = root / ("sbin" if applet in SYSTEM_APPLETS else "bin") / applet
         link.symlink_to("/bin/busybox")
-    _write_common(root, name, address, prefixlen, gateway, service, busybox)
+    _write_common(root, guest)
     write(root, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
     write(root, "etc/group", "root:x:0:\n")
     write(root, "etc/shadow", "root:!*:19000::::::\n", 0o600)
-    write(root, "etc/fstab", _fstab(swap_uuid))
-    words = f"/{SERVICE} --records {RECORDS_FILE} --checkpoint --port {PORT}"
+    write(root, "etc/fstab", _fstab(guest.swap_uuid))
+    words = f"/{SERVICE} --records {RECORDS_FILE} --checkpoint --port {SERVICE_PORT}"
     if stale:
         _zeros(root / STALE_FILE.lstrip("/"), STALE_BYTES)
         words += f" --stale {STALE_FILE}"
@@ -106,17 +111,7 @@ def write_small_root(
         install(GUEST / f"small-{script}.sh", root, f"etc/init.d/{script}")
 
 
-def prepare_full_root(
-    root: Path,
-    *,
-    name: str,
-    address: str,
-    prefixlen: int,
-    gateway: str,
-    service: Path,
-    swap_uuid: str | None = None,
-    busybox: Path = BUSYBOX,
-) -> None:
+def prepare_full_root(root: Path, guest: Guest) -> None:
     """Make an unpacked Debian with systemd into a domain: network, service, console, and nothing that it need not have.
 
     Raises InputError for a name or address that is none, or a root without an init that can power off.
@@ -124,11 +119,11 @@ def prepare_full_root(
     for needed in ("sbin/init", "sbin/poweroff"):
         if not os.path.lexists(root / needed):
             raise InputError(f"has no /{needed}", where=str(root), remedy="Include systemd-sysv when it is unpacked.")
-    check_busybox(busybox, ("arping", "ip", "sh", "usleep"))
-    _write_common(root, name, address, prefixlen, gateway, service, busybox)
-    write(root, "etc/fstab", _fstab(swap_uuid))
+    check_busybox(guest.busybox, ("arping", "ip", "sh", "usleep"))
+    _write_common(root, guest)
+    write(root, "etc/fstab", _fstab(guest.swap_uuid))
     # Without a machine id systemd takes this for its first boot and enables every unit's preset.
-    write(root, "etc/machine-id", hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() + "\n", 0o444)
+    write(root, "etc/machine-id", hashlib.md5(guest.name.encode(), usedforsecurity=False).hexdigest() + "\n", 0o444)
     for file in ("lab-network.service", "lab-service.service"):
         write(root, f"etc/systemd/system/{file}", (GUEST / file).read_text())
         link(root, f"etc/systemd/system/multi-user.target.wants/{file}", f"../{file}")
@@ -140,7 +135,7 @@ def prepare_full_root(
     write(root, "etc/systemd/system/serial-getty@.service.d/lab.conf", login)
     # eth0 stays eth0 with every release's udev (systemd.link(5)).
     link(root, "etc/systemd/network/99-default.link", "/dev/null")
-    quieten(root, domain=True, log_mib=8)
+    apply_tuning(root, domain=True, log_mib=8)
     write(root, "etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=20s\n")
     _lock_root(root)
 
@@ -171,22 +166,22 @@ def fill(root: Path, live_mib: int, seed: int) -> dict[str, str]:
     return sums
 
 
-def _write_common(
-    root: Path, name: str, address: str, prefixlen: int, gateway: str, service: Path, busybox: Path
-) -> None:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-        raise InputError("cannot be the name of a domain", where=repr(name), remedy="Use letters, digits and hyphens.")
+def _write_common(root: Path, guest: Guest) -> None:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", guest.name):
+        raise InputError(
+            "cannot be the name of a domain", where=repr(guest.name), remedy="Use letters, digits and hyphens."
+        )
     try:
-        interface = ipaddress.IPv4Interface(f"{address}/{prefixlen}")
-        via = ipaddress.IPv4Address(gateway)
+        interface = ipaddress.IPv4Interface(f"{guest.address}/{guest.prefixlen}")
+        via = ipaddress.IPv4Address(guest.gateway)
     except ValueError as error:
-        raise InputError(f"not an IPv4 address: {error}", where=name) from error
-    write(root, "etc/hostname", f"{name}\n")
-    write(root, "etc/hosts", f"127.0.0.1\tlocalhost\n{interface.ip}\t{name}\n")
-    write(root, "etc/lab.conf", f"ADDRESS={interface.ip}\nPREFIXLEN={prefixlen}\nGATEWAY={via}\n")
+        raise InputError(f"not an IPv4 address: {error}", where=guest.name) from error
+    write(root, "etc/hostname", f"{guest.name}\n")
+    write(root, "etc/hosts", f"127.0.0.1\tlocalhost\n{interface.ip}\t{guest.name}\n")
+    write(root, "etc/lab.conf", f"ADDRESS={interface.ip}\nPREFIXLEN={guest.prefixlen}\nGATEWAY={via}\n")
     write(root, "usr/lib/lab/network.sh", (GUEST / "network.sh").read_text())
-    install(busybox, root, "usr/lib/lab/busybox")
-    install(service, root, SERVICE)
+    install(guest.busybox, root, "usr/lib/lab/busybox")
+    install(guest.service, root, SERVICE)
     _zeros(root / RECORDS_FILE.lstrip("/"), RECORDS_BYTES)
 
 

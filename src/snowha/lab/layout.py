@@ -127,6 +127,7 @@ DOMAINS = (
     DomainPlan("slurm02", "slurmctld-slave", 14, 80, disk=768, swap=64, live=200, garbage=150),
 )
 SERVICE_PORT = 7000
+"""Of the service in each domain."""
 
 
 def machine(name: str) -> Machine:

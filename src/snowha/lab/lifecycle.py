@@ -20,7 +20,18 @@ from snowha.errors import InputError, SiteError
 from snowha.hosts.local import LocalHost
 from snowha.hosts.ssh import runtime_folder
 from snowha.hosts.wait import wait_for
-from snowha.lab import bmc_faults, build, cleanup, client, first_boot, layout, machines, network, requirements, rootfs
+from snowha.lab import (
+    bmc_faults,
+    build,
+    cleanup,
+    domain_probe,
+    first_boot,
+    layout,
+    machines,
+    network,
+    requirements,
+    rootfs,
+)
 from snowha.lab.layout import DOMAINS, MACHINES, PREPARED, SERVERS, SNOW01, LabPaths, Machine, NetworkPlan
 from snowha.site.names import show
 
@@ -173,7 +184,7 @@ def _start_watchers(paths: LabPaths) -> None:
     asked = [f"{plan.name}={plan.address}" for plan in DOMAINS]
     _spawn(
         "client",
-        [sys.executable, "-m", client.__name__, "--log", str(paths.client_log), "--pause", "2.0", *asked],
+        [sys.executable, "-m", domain_probe.__name__, "--log", str(paths.client_log), "--pause", "2.0", *asked],
         paths,
     )
     _spawn("sightings", [sys.executable, "-m", "snowha.lab.placement_log", str(paths.sightings_log)], paths)

@@ -40,7 +40,7 @@ SILENCE_S = 30.0
 
 
 @dataclass(frozen=True)
-class Stay:
+class Placement:
     """One domain on one server under one domain id: ``first`` and ``last`` seen, unix time."""
 
     domain: str
@@ -75,10 +75,10 @@ def _watch(server: str, ssh_config: Path, log: Path, lock: threading.Lock) -> No
         time.sleep(3)  # the server is off or booting: there is nothing to wait on but time
 
 
-def stays(lines: Iterable[str]) -> list[Stay]:
+def placements(lines: Iterable[str]) -> list[Placement]:
     """The stays in a log, in the order in which they began."""
-    current: dict[tuple[str, str, int], Stay] = {}
-    ended: list[Stay] = []
+    current: dict[tuple[str, str, int], Placement] = {}
+    ended: list[Placement] = []
     for line in lines:
         try:
             seen = json.loads(line)
@@ -89,11 +89,11 @@ def stays(lines: Iterable[str]) -> list[Stay]:
         if before and seen["t"] - before.last > SILENCE_S:
             ended.append(before)
             before = None
-        current[key] = Stay(*key, before.first if before else seen["t"], seen["t"])
+        current[key] = Placement(*key, before.first if before else seen["t"], seen["t"])
     return sorted([*ended, *current.values()], key=lambda stay: stay.first)
 
 
-def at_once(all_stays: Iterable[Stay]) -> list[tuple[Stay, Stay]]:
+def at_once(all_stays: Iterable[Placement]) -> list[tuple[Placement, Placement]]:
     """Pairs of stays of one domain on two servers that overlap by more than a late line can explain."""
     ordered = list(all_stays)
     pairs = []

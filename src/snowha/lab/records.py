@@ -1,6 +1,6 @@
 """What stands on a domain's disk, read from outside, against what its service acknowledged.
 
-The form of a record is that of ``guest/service.c``: 64 bytes at offset (NUMBER - 1) * 64,
+The form of a record is that of ``guest/records.c``: 64 bytes at offset (NUMBER - 1) * 64,
 ``NUMBER(10 digits) NONCE(16 hex) BOOT(16 hex) UNIXTIME_MS(11 hex) CHECKSUM(6 hex)`` and a newline.
 """
 
@@ -72,12 +72,6 @@ def parse_record(slot: bytes) -> Record | None:
     if not match or int(match[5], 16) != zlib.crc32(slot[:_BODY]) & 0xFFFFFF:
         return None
     return Record(int(match[1]), match[2].decode(), match[3].decode(), int(match[4], 16))
-
-
-def format_record(record: Record) -> bytes:
-    """The 64 bytes that the service writes for this record."""
-    body = f"{record.number:010d} {record.nonce} {record.boot} {record.time_ms:011x} ".encode()
-    return body + f"{zlib.crc32(body) & 0xFFFFFF:06x}\n".encode()
 
 
 def read_records(data: bytes) -> Found:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AWAY = ("copy", "live_migration", "power_loss")
 
 
-def troubles(report: Mapping[str, Any]) -> list[str]:
+def problems(report: Mapping[str, Any]) -> list[str]:
     """Everything that is not as it must be, a line each; empty if all is well. What was not looked at counts, too."""
     found = []
     for name, row in report["domains"].items():
@@ -60,7 +60,7 @@ def troubles(report: Mapping[str, Any]) -> list[str]:
 
 def headline(report: Mapping[str, Any]) -> str:
     """The verdict in one line."""
-    wrong = troubles(report)
+    wrong = problems(report)
     if wrong:
         return wrong[0] if len(wrong) == 1 else f"{wrong[0]}; and {len(wrong) - 1} more"
     loss = report["power_loss"]
@@ -74,7 +74,7 @@ def timeline_svg(report: Mapping[str, Any]) -> str:
     """The picture for a README: the timeline under its headline. Raises InputError for a report without a timeline."""
     if not report.get("timeline"):
         raise InputError("this report has no timeline", remedy="`make demo` makes one")
-    return timeline.timeline_svg(report, headline=headline(report), good=not troubles(report))
+    return timeline.timeline_svg(report, headline=headline(report), good=not problems(report))
 
 
 def build_html(report: Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def build_html(report: Mapping[str, Any]) -> str:
     )
     environment.filters.update(seconds=_seconds, size=_size, number=_number)
     template = environment.from_string(resources.files("snowha.lab").joinpath("report.html.j2").read_text())
-    wrong = troubles(report)
+    wrong = problems(report)
     times = report.get("timeline")
     return template.render(
         report=report,
@@ -129,7 +129,7 @@ def table(report: Mapping[str, Any]) -> Group:
     cluster.add_column("seen")
     for what, seen in _cluster_rows(report):
         cluster.add_row(Text(what), Text(seen))
-    wrong = troubles(report)
+    wrong = problems(report)
     verdict = [Text(f"✗ {line}", style="bold red") for line in wrong]
     verdict = verdict or [Text(f"✓ {headline(report)}", style="bold green")]
     return Group(images, domains, cluster, *verdict)

@@ -11,7 +11,7 @@ from pathlib import Path
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
 from snowha.lab import layout
-from snowha.lab.emulation_tuning import KEEP_MEMORY, quieten
+from snowha.lab.emulation_tuning import KEEP_MEMORY, apply_tuning
 from snowha.lab.layout import DOMAINS, MACHINES, Machine
 from snowha.lab.tree import link, write
 
@@ -40,6 +40,7 @@ within the 40 s that libxl gives it, and that domain stays off."""
 PACEMAKER_IPC = "[Service]\nEnvironment=PCMK_ipc_type=socket\n"
 """For Pacemaker's unit. Its daemons ask each other every second whether they live; a connection over a socket costs an emulated
 processor a fraction of one with three ring buffers of shared memory."""
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -85,14 +86,14 @@ def bootstrap(tree: Path, role: str, release: str, sources: Path) -> None:
             "--mode=root",
             "--variant=minbase",
             "--format=directory",
-            "--aptopt=Acquire::Languages \"none\"",
+            '--aptopt=Acquire::Languages "none"',
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=force-unsafe-io",
             # the root is /dev/vda1, which the kernel makes by itself: udev in the initramfs takes 20 s to find it
             "--dpkgopt=path-exclude=/usr/share/initramfs-tools/hooks/udev",
-            "--essential-hook=mkdir -p \"$1/etc/initramfs-tools/conf.d\"",
+            '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d"',
             "--essential-hook=printf 'MODULES=list\\nCOMPRESS=lz4\\n' > \"$1/etc/initramfs-tools/conf.d/lab\"",
             "--essential-hook=printf 'virtio_pci\\nvirtio_blk\\nvirtio_net\\next4\\n' > \"$1/etc/initramfs-tools/modules\"",
             f"--include={','.join((*PACKAGES[role], 'lz4'))}",
@@ -130,7 +131,7 @@ def _interfaces(machine: Machine) -> str:
 
 
 def _quiet(tree: Path) -> None:
-    quieten(tree, domain=False, log_mib=16)
+    apply_tuning(tree, domain=False, log_mib=16)
     # a dozen processes for every card of a domain, to find that no file has anything to say of it
     for rules in ("80-ifupdown.rules", "60-bridge-network-interface.rules"):
         link(tree, f"etc/udev/rules.d/{rules}", "/dev/null")
@@ -234,7 +235,9 @@ def _configure_server(tree: Path, machine: Machine) -> None:
 def _newest(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
-        raise SiteError(f"no {pattern} in the built tree", where=str(folder), remedy="delete the lab's cache and build again")
+        raise SiteError(
+            f"no {pattern} in the built tree", where=str(folder), remedy="delete the lab's cache and build again"
+        )
     return found[-1]
 
 

@@ -88,7 +88,7 @@ def name_of(entry: Entry, domains: Sequence[Domain]) -> str | None:
     return next((domain.name for domain in domains if domain.name.lower() in names), None)
 
 
-def _look(host: Host, context: SiteContext) -> Autostart:
+def _query(host: Host, context: SiteContext) -> Autostart:
     configs = [domain.config for domain in context.site.domains]
     return parse(host.run(["sh", "-c", script(), "sh", *configs]).stdout)
 
@@ -101,7 +101,7 @@ def missing(context: SiteContext) -> str | None:
     """What still starts a domain of the site at boot; None if nothing does."""
 
     def starts(host: Host) -> str | None:
-        found = _look(host, context)
+        found = _query(host, context)
         ours = _ours(found, context)
         return f"{found.folder} still starts {len(ours)} domains at boot" if ours else None
 
@@ -113,7 +113,7 @@ def remove(host: Host, context: SiteContext) -> list[str]:
 
     Raises SiteError where the folder is that of the configs, and somebody else's domains start from it, too.
     """
-    found = _look(host, context)
+    found = _query(host, context)
     ours = _ours(found, context)
     if not ours:
         return []
@@ -134,7 +134,7 @@ def remove(host: Host, context: SiteContext) -> list[str]:
 
 def lost(host: Host, context: SiteContext) -> dict[str, str | bytes]:
     """What was removed and is not there: a link's target, or a file's content, by path."""
-    found = _look(host, context)
+    found = _query(host, context)
     there = {entry.path for entry in found.entries}
     folder = found.real_folder or "/etc/xen/auto"
     words = ["find", f"{KEPT}{folder}", "-mindepth", "1", "-maxdepth", "1", "-type", "d", "-printf", "%f\\n"]
@@ -156,7 +156,7 @@ def lost(host: Host, context: SiteContext) -> dict[str, str | bytes]:
     return result
 
 
-def give_back(host: Host, path: str, what: str | bytes) -> None:
+def restore(host: Host, path: str, what: str | bytes) -> None:
     """Put a link or a file back."""
     if isinstance(what, str) and what.startswith("/"):
         make_link(host, path, what)

@@ -36,11 +36,11 @@ def kept_password(hosts: Iterable[Host], server: Server) -> str:
     """The password of the BMC of ``server``, as the first server has it that can be asked. Raises InputError if none has it."""
     for host in hosts:
         with suppress(UnreachableError):
-            password = fencing.password_in(read_text(host, fencing.secret_script_path(server)) or "")
+            password = fencing.password_in(read_text(host, fencing.password_script_path(server)) or "")
             if password:
                 return hide(password)
     raise InputError(
         f"no server has the password of the BMC of {server.name}",
-        where=fencing.secret_script_path(server),
+        where=fencing.password_script_path(server),
         remedy="name the ha.toml that has its file beside it: --file FILE",
     )

@@ -18,7 +18,7 @@ from snowha.plan.step import Reporter, Shielded
 from snowha.site.names import listed
 from snowha.xen import xl
 
-LOOK_EVERY_S = 5.0
+POLL_INTERVAL_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
 CRM_MON, FENCE_HISTORY = ("crm_mon", "-1", "--inactive", "--output-as=xml"), "--fence-history=2"
 
@@ -112,11 +112,11 @@ def problem_in(state: ClusterState) -> str | None:
 
 def require_healthy(hosts: Hosts) -> bool:
     """True if nothing does. To be waited for: raises NotYet, which names the trouble; SiteError for one that stays."""
-    _must_be_well(cluster_state(hosts))
+    _require_working(cluster_state(hosts))
     return True
 
 
-def _must_be_well(state: ClusterState | None) -> None:
+def _require_working(state: ClusterState | None) -> None:
     if state is None:
         raise NotYet("Pacemaker does not run")
     found = cluster_health.unsettled(state)
@@ -182,10 +182,12 @@ def wait_until_settled(hosts: Hosts, reporter: Reporter, *, timeout: float = 900
 
     def settled() -> bool | None:
         found = _asked(hosts)
-        _must_be_well(found[1] if found else None)
+        _require_working(found[1] if found else None)
         return True if found and not _busy(found[0]) else None
 
-    wait_for(settled, timeout=timeout, what="the cluster to become idle", interval=LOOK_EVERY_S, report=reporter.wait)
+    wait_for(
+        settled, timeout=timeout, what="the cluster to become idle", interval=POLL_INTERVAL_S, report=reporter.wait
+    )
 
 
 def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -> None:
@@ -194,7 +196,7 @@ def wait_until_idle(hosts: Hosts, reporter: Reporter, *, timeout: float = 300) -
         lambda: not _busy(any_member(hosts)) or None,
         timeout=timeout,
         what="Pacemaker to become idle",
-        interval=LOOK_EVERY_S,
+        interval=POLL_INTERVAL_S,
         report=reporter.wait,
     )
 
@@ -217,7 +219,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
     domains = {resource: server for resource, server in wanted.items() if resource in domain_locations(hosts)}
 
     def arrived() -> bool | None:
-        _look_for(hosts, domains)
+        _require_at(hosts, domains)
         state = cluster_state(hosts)
         return state is not None and all(servers_of(state, name) == (server,) for name, server in wanted.items())
 
@@ -232,7 +234,7 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
             arrived,
             timeout=timeout * len(wanted),
             what=listed([f"{resource} to run on {server}" for resource, server in wanted.items()]),
-            interval=LOOK_EVERY_S,
+            interval=POLL_INTERVAL_S,
             sparing=True,
             report=reporter.wait,
         )
@@ -256,7 +258,7 @@ def _clear(hosts: Hosts, resource: str, reporter: Reporter) -> None:
     )
 
 
-def _look_for(hosts: Hosts, domains: Mapping[str, str]) -> None:
+def _require_at(hosts: Hosts, domains: Mapping[str, str]) -> None:
     """Raise NotYet unless each domain is on its server. Asked of xl, which takes a tenth of what Pacemaker's own answer takes
     from servers that are busy with just this."""
     for server in sorted(set(domains.values())):
@@ -298,7 +300,7 @@ def drain(hosts: Hosts, server: str, reporter: Reporter, *, timeout: float = 180
         empty,
         timeout=timeout,
         what=f"{server} to be empty",
-        interval=LOOK_EVERY_S,
+        interval=POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
     )

@@ -23,7 +23,7 @@ from snowha.hosts.ssh import SshHost
 from snowha.images import bundle
 from snowha.live import definition
 from snowha.live.bmc_passwords import kept_password, read_secret
-from snowha.live.context import SiteContext, look_at_domains
+from snowha.live.context import SiteContext, read_domains_and_errors
 from snowha.plan.lock import site_lock
 from snowha.site import definition as copies
 from snowha.site import ha_toml, rules
@@ -118,7 +118,7 @@ def load(
             definition.refuse_older(host, ha.definition.text, str(given.path))
         if host.name == first:
             with for_prefetch():
-                return look_at_domains(host, ha.paths.domain_configs, ha.domains)
+                return read_domains_and_errors(host, ha.paths.domain_configs, ha.domains)
         if not asked.get(host.name):
             host.run(["true"], timeout=30)
         return (), ()

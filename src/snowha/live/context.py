@@ -122,10 +122,10 @@ def read_domains(host: Host, folder: str, named: Collection[str] = ()) -> tuple[
 
     Raises InputError, naming file and line, for one that cannot and is of a domain that we act on (``named``).
     """
-    return look_at_domains(host, folder, named)[0]
+    return read_domains_and_errors(host, folder, named)[0]
 
 
-def look_at_domains(
+def read_domains_and_errors(
     host: Host, folder: str, named: Collection[str] = ()
 ) -> tuple[tuple[Domain, ...], tuple[InputError, ...]]:
     """The same, with what is wrong with the configs that are left alone."""

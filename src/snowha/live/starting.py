@@ -23,7 +23,7 @@ from snowha.xen import xl
 
 PATIENCE_S = 60.0
 """Seconds that a domain may take to end after it was asked to, and a server to say whether it runs there."""
-_LOOK_EVERY = 2.0
+_POLL_INTERVAL = 2.0
 
 
 class Servers(Protocol):
@@ -43,7 +43,7 @@ class Servers(Protocol):
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class DomainLocation:
     """Where a domain is, as the hypervisors say."""
 
     name: str
@@ -53,7 +53,7 @@ class Whereabouts:
     """Servers that cannot say, with the reason."""
 
     @property
-    def unsaid(self) -> str:
+    def unanswered(self) -> str:
         return "; ".join(
             f"{server} does not say whether it runs {self.name}: {why}" for server, why in self.unknown.items()
         )
@@ -78,8 +78,8 @@ def obstacle(context: Servers, name: str, domain: Domain | None) -> Obstacle | N
     """Why the first server may not start the domain with the disks that ``domain`` has; None if it may. Where these are not
     known, they count as images."""
     if domain is not None and from_volumes(domain):
-        return _elsewhere(whereabouts(context, name, [context.first]))
-    return _elsewhere(whereabouts(context, name)) or pacemakers(context, name)
+        return _elsewhere(locate(context, name, [context.first]))
+    return _elsewhere(locate(context, name)) or pacemakers(context, name)
 
 
 def may_start(context: Servers, name: str, config: str, wait: Callable[[str], None], *, patience: float) -> bool:
@@ -102,7 +102,7 @@ def may_start(context: Servers, name: str, config: str, wait: Callable[[str], No
             "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
         )
         wait(f"waiting for {name}, {what}")
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_INTERVAL)
     return True
 
 
@@ -129,26 +129,26 @@ def refuse_unless_here(context: Servers, name: str) -> None:
             where=first,
             remedy="take it out of the cluster's configuration first, or correct its config by hand",
         )
-    seen = whereabouts(context, name)
+    seen = locate(context, name)
     elsewhere = [server for server in seen.running if server != first]
     if elsewhere:
         raise SiteError(f"{name} runs on {listed(elsewhere)}", where=first, remedy=f"migrate it to {first} first")
-    unsaid = seen.unsaid or (hindered.reason if hindered else "")
-    if unsaid:
-        raise SiteError(unsaid, remedy="see that every server answers: an image can be opened by each of them")
+    unanswered = seen.unanswered or (hindered.reason if hindered else "")
+    if unanswered:
+        raise SiteError(unanswered, remedy="see that every server answers: an image can be opened by each of them")
 
 
-def whereabouts(context: Servers, name: str, servers: Sequence[Host] = ()) -> Whereabouts:
+def locate(context: Servers, name: str, servers: Sequence[Host] = ()) -> DomainLocation:
     """Where the domain is on ``servers``, else on all that this run is not restarting. They are asked at once."""
 
-    def look(host: Host) -> xl.Running | SnowError | None:
+    def query(host: Host) -> xl.Running | SnowError | None:
         try:
             return xl.running(host).get(name) if host in servers or xl.is_under_xen(host) else None
         except SnowError as error:
             return error
 
-    answers = each(list(servers) or _to_be_asked(context), look)
-    return Whereabouts(
+    answers = each(list(servers) or _to_be_asked(context), query)
+    return DomainLocation(
         name,
         {server: answer for server, answer in answers.items() if isinstance(answer, xl.Running)},
         {server: answer.message.splitlines()[0] for server, answer in answers.items() if isinstance(answer, SnowError)},
@@ -158,21 +158,21 @@ def whereabouts(context: Servers, name: str, servers: Sequence[Host] = ()) -> Wh
 def pacemakers(context: Servers, name: str) -> Obstacle | None:
     """That Pacemaker has the domain, or may: then nobody else starts or stops it, whatever it does with it just now."""
 
-    def look(host: Host) -> str:
+    def query(host: Host) -> str:
         try:
             state = cluster.state_from(host)
             if state is None:
-                return "unsaid" if cluster.is_active(host, "pacemaker") else ""
+                return "unanswered" if cluster.is_active(host, "pacemaker") else ""
             return "has" if state.resource(name) is not None else ""
         except SnowError:
-            return "unsaid"
+            return "unanswered"
 
-    answers = each(_to_be_asked(context), look)
+    answers = each(_to_be_asked(context), query)
     if "has" in answers.values():
         return Obstacle(f"Pacemaker has {name}", is_there=True)
-    unsaid = [server for server, answer in answers.items() if answer]
-    if unsaid:
-        return Obstacle(f"Pacemaker on {listed(unsaid)} does not say whether it has {name}", is_there=False)
+    unanswered = [server for server, answer in answers.items() if answer]
+    if unanswered:
+        return Obstacle(f"Pacemaker on {listed(unanswered)} does not say whether it has {name}", is_there=False)
     return None
 
 
@@ -180,7 +180,7 @@ def _to_be_asked(context: Servers) -> list[Host]:
     return [host for server, host in context.hosts.items() if server not in context.restarted]
 
 
-def _elsewhere(seen: Whereabouts) -> Obstacle | None:
+def _elsewhere(seen: DomainLocation) -> Obstacle | None:
     if seen.running:
         return Obstacle(f"{seen.name} runs on {listed(seen.running)}", is_there=True)
-    return Obstacle(seen.unsaid, is_there=False) if seen.unknown else None
+    return Obstacle(seen.unanswered, is_there=False) if seen.unknown else None

@@ -61,7 +61,7 @@ class View:
 
     def chosen(self, words: Sequence[str]) -> tuple[str, ...]:
         """The domains of ``names()`` that ``words`` of the command line mean. Raises InputError."""
-        unsure = "" if self.reader else "; no server answers that may have the config of another one"
+        unsure = "" if self.reader else "; no server answers that could say whether there are more"
         return domain_names.chosen(words, self.names(), also=unsure)
 
     def domain(self, name: str) -> Domain:

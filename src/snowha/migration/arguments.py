@@ -16,7 +16,7 @@ from snowha.plan.step import Step
 from snowha.site import ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import Domain, Site
-from snowha.site.names import did_you_mean, show
+from snowha.site.names import did_you_mean, show, there_are
 
 
 def check_selection(
@@ -36,9 +36,7 @@ def check_domain(ha: HaToml, name: str) -> None:
         raise InputError(
             f"there is no domain {show(name)}{did_you_mean(name, known)}",
             where=str(ha.path),
-            remedy=f"there are {', '.join(known)}"
-            if known
-            else "this file has no [[domain]]: add one, or `snow ha init`",
+            remedy=there_are(known) if known else "this file has no [[domain]]: add one, or `snow ha init`",
         )
 
 
@@ -49,7 +47,7 @@ def check_server(ha: HaToml, name: str) -> None:
         raise InputError(
             f"there is no server {show(name)}{did_you_mean(name, known)}",
             where=str(ha.path),
-            remedy=f"there are {', '.join(known)}",
+            remedy=there_are(known),
         )
 
 

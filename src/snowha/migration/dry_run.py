@@ -29,7 +29,7 @@ _SHOWN_LINES = 400
 """Of one diff: a file that is written anew as a whole is better read where it is."""
 
 
-class _Enough(BaseException):
+class _DryRunEnd(BaseException):
     """The step waits for what a dry run cannot bring."""
 
 
@@ -40,7 +40,7 @@ class _Listener:
         pass
 
     def wait(self, text: str) -> None:
-        raise _Enough
+        raise _DryRunEnd
 
     def progress(self, done: float, total: float, unit: str = "") -> None:
         pass
@@ -60,7 +60,7 @@ class DryRun:
         self._secrets = tuple(secret for secret in secrets if secret)
         self._names = {domain.config: domain.name for domain in context.site.domains}
         self._configs = {*self._names, context.site.paths.snow_conf}
-        self._hosts = {name: DryRunHost(host, self._pretend) for name, host in context.hosts.items()}
+        self._hosts = {name: DryRunHost(host, self._simulate) for name, host in context.hosts.items()}
         self._steps = {step.id: step for step in steps_of(replace(context, hosts=dict(self._hosts)))}
 
     def change(self, step_id: str) -> Change:
@@ -70,7 +70,7 @@ class DryRun:
         complete = True
         try:
             step.apply(_Listener())
-        except _Enough:
+        except _DryRunEnd:
             complete = False
         except SnowError as error:
             notes, complete = (f"the rest is known only at that point: {error.message.splitlines()[0]}",), False
@@ -92,7 +92,7 @@ class DryRun:
         reboots = (step.server,) if step.restarts else ()
         return Change(tuple(files), tuple(commands), reboots=reboots, notes=notes, complete=complete)
 
-    def _pretend(self, argv: Sequence[str], answer: Completed | None) -> str | None:
+    def _simulate(self, argv: Sequence[str], answer: Completed | None) -> str | None:
         """What a server would say once the commands before had been carried out."""
         words = list(argv)
         if words[:2] == ["xl", "shutdown"]:

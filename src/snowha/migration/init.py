@@ -14,7 +14,7 @@ from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.redaction import hide
 from snowha.live import address_use
-from snowha.live.context import look_at_domains
+from snowha.live.context import read_domains_and_errors
 from snowha.live.roles import roles
 from snowha.provision import snow_conf
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
@@ -106,7 +106,7 @@ def discover(
     conf = snow_conf.parsed(first, conf_path, read_text(first, conf_path) or "")
     folder = _domain_folder(first)
     notes.append(f"domain configs: {folder}")
-    domains, left = look_at_domains(first, folder)
+    domains, left = read_domains_and_errors(first, folder)
     notes += [f"not used: {error.where}: {error.message}" for error in left]
     mounts = shared_mounts(first)
     links = {name: network_interfaces(hosts[name]) for name in names}

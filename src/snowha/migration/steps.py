@@ -38,11 +38,11 @@ def carried_out(context: SiteContext, step: Step) -> Step:
     What fails after the lock was lost fails for that reason, whatever it was."""
     proof = partial(_do, context, step.id, step.proof) if step.proof else None
     return replace(
-        step, check=partial(_look, step.check), apply=partial(_do, context, step.id, step.apply), proof=proof
+        step, check=partial(_check_cached, step.check), apply=partial(_do, context, step.id, step.apply), proof=proof
     )
 
 
-def _look(check: Callable[[], str | None]) -> str | None:
+def _check_cached(check: Callable[[], str | None]) -> str | None:
     with for_prefetch():
         return check()
 

@@ -31,7 +31,7 @@ def explained(findings: Iterable[Finding], since: datetime | None, now: datetime
     """Findings with what follows from being disarmed said once, with how long; as they are if ``since`` is None."""
     if since is None:
         return tuple(findings)
-    lasts = _lasting(((now or datetime.now(UTC)) - since).total_seconds())
+    lasts = _duration(((now or datetime.now(UTC)) - since).total_seconds())
     message = f"the cluster is disarmed since {since:%Y-%m-%d %H:%M} UTC ({lasts}): nothing is recovered or fenced"
     rest = (finding for finding in findings if finding.code not in _CODES)
     return (found("maintenance-mode", CLUSTER, message, remedy="when the work is done: snow arm"), *rest)
@@ -139,7 +139,7 @@ def _wait(condition: Callable[[], bool], what: str, reporter: Reporter) -> None:
     )
 
 
-def _lasting(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     minutes = max(0, round(seconds / 60))
     if minutes < 60:
         return f"{minutes} min"

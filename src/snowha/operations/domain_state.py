@@ -77,7 +77,7 @@ class DomainState:
         raise SiteError(said, remedy=f"snow boot {self.name}")
 
 
-def look(servers: Servers, name: str) -> DomainState:
+def state_of(servers: Servers, name: str) -> DomainState:
     """Ask every server at once."""
 
     def one(host: Host) -> xl.Running | SnowError | None:

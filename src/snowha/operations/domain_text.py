@@ -8,7 +8,7 @@ from typing import Any
 
 from snowha.operations.columns import aligned
 from snowha.operations.status import SiteStatus
-from snowha.operations.status_text import believed
+from snowha.operations.status_text import pacemaker_location
 from snowha.site.model import Domain
 
 
@@ -37,7 +37,7 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
     rows = [
         ("Domain", facts["name"]),
         ("State", f"{state} {' '.join(facts['servers'])}".strip()),
-        ("Pacemaker", believed(facts["pacemaker"], managed=facts["managed"])),
+        ("Pacemaker", pacemaker_location(facts["pacemaker"], managed=facts["managed"])),
         ("Roles", ",".join(facts["roles"]) or "-"),
         ("Config", facts["config"]),
         ("Type", facts["type"]),

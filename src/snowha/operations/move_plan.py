@@ -18,7 +18,7 @@ from snowha.xen.xl import Hypervisor, Running
 
 
 @dataclass(frozen=True)
-class Landscape:
+class PlacementState:
     """The cluster as it is. ``running``: by server, of those that answer."""
 
     cluster: ClusterState
@@ -77,120 +77,120 @@ class MovePlan:
     """Domains that share a server then though they should not."""
 
 
-def why_not_live(land: Landscape, name: str, target: str) -> str | None:
+def why_not_live(state: PlacementState, name: str, target: str) -> str | None:
     """Why ``name`` cannot be migrated live to ``target``; None if it can."""
-    here = land.places(name)
-    if name not in land.live:
-        domain, source = land.domains.get(name), land.hypervisors.get(here[0]) if here else None
+    here = state.places(name)
+    if name not in state.live:
+        domain, source = state.domains.get(name), state.hypervisors.get(here[0]) if here else None
         if domain is not None and domain.type == "pv" and source is not None and not source.migrates_pv:
             return f"it is a PV domain, and Xen on {here[0]} is built without shadow paging, which that needs"
         return "Pacemaker does not migrate it live (allow-migrate is not set)"
-    if name in land.without_holder:
+    if name in state.without_holder:
         return "the process that hands its lease over has died"
     versions = [
-        _version(land.hypervisors[server].version) for server in (*here[:1], target) if server in land.hypervisors
+        _version(state.hypervisors[server].version) for server in (*here[:1], target) if server in state.hypervisors
     ]
     if len(versions) == 2 and versions[1] < versions[0]:
         return f"Xen on {target} is older than on {here[0]}, and does not take what that one sends"
     return None
 
 
-def refusal(land: Landscape, name: str, target: str, *, restart: bool = False) -> str | None:
+def refusal(state: PlacementState, name: str, target: str, *, restart: bool = False) -> str | None:
     """Why ``name`` is not moved to ``target``; None if nothing forbids it. ``restart``: it need not be live."""
-    here, resource = land.places(name), land.cluster.resource(name)
+    here, resource = state.places(name), state.cluster.resource(name)
     if resource is None:
         return "Pacemaker does not have it"
     if len(here) != 1:
         return f"it runs on {' and '.join(here)} at once" if here else "it runs nowhere"
     if resource.task:
         return f"Pacemaker is busy with it: {resource.task.lower()}"
-    if target not in land.usable():
+    if target not in state.usable():
         return f"{target} is not a server on which Pacemaker starts anything now"
-    size, free = land.size(name), land.free()[target]
+    size, free = state.size(name), state.free()[target]
     if target not in here and size > free:
         return f"it takes {size} MiB, and {target} has {free} MiB free"
-    return None if restart else why_not_live(land, name, target)
+    return None if restart else why_not_live(state, name, target)
 
 
-def best_target(land: Landscape, name: str) -> str:
+def best_target(state: PlacementState, name: str) -> str:
     """Where to move a domain for which no server was named: away from those it must be apart from, then to the most free memory.
 
     Raises SiteError if there is no other server.
     """
-    others = [server for server in land.usable() if server not in land.places(name)]
+    others = [server for server in state.usable() if server not in state.places(name)]
     if not others:
         raise SiteError(f"there is no other server for {name}", remedy="see `snow list servers`")
-    return min(others, key=lambda server: (_partners(land, name, _now(land), server), -land.free()[server], server))
+    return min(others, key=lambda server: (_partners(state, name, _now(state), server), -state.free()[server], server))
 
 
-def drain(land: Landscape, server: str, *, restart: bool = False) -> MovePlan:
+def drain(state: PlacementState, server: str, *, restart: bool = False) -> MovePlan:
     """Everything off ``server``. Raises SiteError, before anything is moved, with all that forbids it."""
-    others = [one for one in land.usable() if one != server]
+    others = [one for one in state.usable() if one != server]
     if not others:
         raise SiteError(f"no other server can take what {server} runs", remedy="see `snow list servers`")
-    names = sorted(land.running.get(server, {}), key=lambda name: (-land.size(name), name))
-    moves = _packed(land, names, server, others)
+    names = sorted(state.running.get(server, {}), key=lambda name: (-state.size(name), name))
+    moves = _packed(state, names, server, others)
     if moves is None:
-        room = ", ".join(f"{one} has {land.free()[one]} MiB free" for one in others)
-        needed = ", ".join(f"{name} {land.size(name)}" for name in names)
+        room = ", ".join(f"{one} has {state.free()[one]} MiB free" for one in others)
+        needed = ", ".join(f"{name} {state.size(name)}" for name in names)
         raise SiteError(
             f"it does not fit: {needed} MiB have to leave {server}, and {room}",
             where=server,
             remedy="shut down what can be spared, or free memory on another server",
         )
-    _refuse(land, moves, restart=restart)
-    return _plan(land, moves, [one for one in land.hypervisors if one != server])
+    _refuse(state, moves, restart=restart)
+    return _plan(state, moves, [one for one in state.hypervisors if one != server])
 
 
-def after(land: Landscape, moves: Iterable[Move]) -> Landscape:
+def after(state: PlacementState, moves: Iterable[Move]) -> PlacementState:
     """As it is once ``moves`` are done: for a plan of what comes then."""
-    running = {server: dict(domains) for server, domains in land.running.items()}
-    free = land.free()
+    running = {server: dict(domains) for server, domains in state.running.items()}
+    free = state.free()
     for move in moves:
         running[move.target][move.domain] = running[move.source].pop(move.domain)
         free[move.source] += move.mib
         free[move.target] -= move.mib
-    hypervisors = {server: replace(one, free_memory=free[server]) for server, one in land.hypervisors.items()}
-    return replace(land, running=running, hypervisors=hypervisors)
+    hypervisors = {server: replace(one, free_memory=free[server]) for server, one in state.hypervisors.items()}
+    return replace(state, running=running, hypervisors=hypervisors)
 
 
-def with_back(land: Landscape, servers: Collection[str]) -> Landscape:
+def with_back(state: PlacementState, servers: Collection[str]) -> PlacementState:
     """As if ``servers`` were members again, and used: for a plan of what comes then."""
     nodes = tuple(
         replace(node, online=True, standby=False, maintenance=False, pending=False, unclean=False, shutdown=False)
         if node.name in servers
         else node
-        for node in land.cluster.nodes
+        for node in state.cluster.nodes
     )
-    return replace(land, cluster=replace(land.cluster, nodes=nodes))
+    return replace(state, cluster=replace(state.cluster, nodes=nodes))
 
 
-def rebalance(land: Landscape) -> MovePlan:
+def rebalance(state: PlacementState) -> MovePlan:
     """The fewest moves that part what must be apart and even the memory out; without moves if none improves it.
 
     What cannot be migrated live stays. Raises SiteError if there is no order in which the moves fit.
     """
-    servers, roomy = land.usable(), _roomy(land)
-    now = {name: server for name, server in _now(land).items() if server in servers}
+    servers, unlimited = state.usable(), _with_unlimited_memory(state)
+    now = {name: server for name, server in _now(state).items() if server in servers}
     movable = {
         name
         for name, server in now.items()
-        if name in land.domains and all(refusal(roomy, name, one) is None for one in servers if one != server)
+        if name in state.domains and all(refusal(unlimited, name, one) is None for one in servers if one != server)
     }
     capacity = {
-        server: land.capacity()[server]
-        - sum(land.size(one) for one, at in now.items() if at == server and one not in movable)
+        server: state.capacity()[server]
+        - sum(state.size(one) for one, at in now.items() if at == server and one not in movable)
         for server in servers
     }
     wanted = placement.spread(
-        [land.domains[name] for name in sorted(movable)],
+        [state.domains[name] for name in sorted(movable)],
         servers,
-        land.apart,
+        state.apart,
         memory=capacity,
         current={name: now[name] for name in movable},
     )
-    moves = [Move(name, now[name], target, land.size(name)) for name, target in wanted.items() if target != now[name]]
-    return _plan(land, _ordered(land, moves), servers)
+    moves = [Move(name, now[name], target, state.size(name)) for name, target in wanted.items() if target != now[name]]
+    return _plan(state, _ordered(state, moves), servers)
 
 
 def lines(plan: MovePlan) -> list[str]:
@@ -207,26 +207,26 @@ def lines(plan: MovePlan) -> list[str]:
     return text if plan.after_loss else [*text, "the loss of another server would be survived"]
 
 
-def _packed(land: Landscape, names: list[str], source: str, others: list[str]) -> tuple[Move, ...] | None:
+def _packed(state: PlacementState, names: list[str], source: str, others: list[str]) -> tuple[Move, ...] | None:
     """Largest first: into the emptiest server, else into the fullest that has room. None if neither fits."""
     for sign in (-1, 1):
-        free, where, moves = land.free(), _now(land), []
+        free, where, moves = state.free(), _now(state), []
         for name in names:
-            fitting = [one for one in others if free[one] >= land.size(name)]
+            fitting = [one for one in others if free[one] >= state.size(name)]
             if not fitting:
                 break
-            target = min(fitting, key=lambda one: (_partners(land, name, where, one), sign * free[one], one))
-            free[target] -= land.size(name)
+            target = min(fitting, key=lambda one: (_partners(state, name, where, one), sign * free[one], one))
+            free[target] -= state.size(name)
             where[name] = target
-            moves.append(Move(name, source, target, land.size(name)))
+            moves.append(Move(name, source, target, state.size(name)))
         else:
             return tuple(moves)
     return None
 
 
-def _refuse(land: Landscape, moves: Iterable[Move], *, restart: bool) -> None:
-    roomy = _roomy(land)
-    reasons = {move.domain: refusal(roomy, move.domain, move.target, restart=restart) for move in moves}
+def _refuse(state: PlacementState, moves: Iterable[Move], *, restart: bool) -> None:
+    unlimited = _with_unlimited_memory(state)
+    reasons = {move.domain: refusal(unlimited, move.domain, move.target, restart=restart) for move in moves}
     said = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
     if said:
         raise SiteError(
@@ -235,15 +235,15 @@ def _refuse(land: Landscape, moves: Iterable[Move], *, restart: bool) -> None:
         )
 
 
-def _roomy(land: Landscape) -> Landscape:
+def _with_unlimited_memory(state: PlacementState) -> PlacementState:
     """The same, with memory that is no obstacle: it was counted for all moves together."""
-    vast = {server: replace(one, free_memory=1 << 40) for server, one in land.hypervisors.items()}
-    return replace(land, hypervisors=vast)
+    hypervisors = {server: replace(one, free_memory=1 << 40) for server, one in state.hypervisors.items()}
+    return replace(state, hypervisors=hypervisors)
 
 
-def _ordered(land: Landscape, moves: Collection[Move]) -> tuple[Move, ...]:
+def _ordered(state: PlacementState, moves: Collection[Move]) -> tuple[Move, ...]:
     """Such that each has room when it comes."""
-    free, left, ordered = land.free(), sorted(moves, key=lambda move: (-move.mib, move.domain)), []
+    free, left, ordered = state.free(), sorted(moves, key=lambda move: (-move.mib, move.domain)), []
     while left:
         move = next((one for one in left if free[one.target] >= one.mib), None)
         if move is None:
@@ -258,30 +258,30 @@ def _ordered(land: Landscape, moves: Collection[Move]) -> tuple[Move, ...]:
     return tuple(ordered)
 
 
-def _plan(land: Landscape, moves: tuple[Move, ...], left: Collection[str]) -> MovePlan:
+def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str]) -> MovePlan:
     """``left``: the servers that may run domains then."""
-    free, where = land.free(), _now(land)
+    free, where = state.free(), _now(state)
     for move in moves:
         free[move.target] -= move.mib
         free[move.source] += move.mib
         where[move.domain] = move.target
-    capacity = {server: mib for server, mib in land.capacity().items() if server in left}
-    known = {name: server for name, server in where.items() if name in land.domains and server in capacity}
+    capacity = {server: mib for server, mib in state.capacity().items() if server in left}
+    known = {name: server for name, server in where.items() if name in state.domains and server in capacity}
     return MovePlan(
         moves,
-        {server: (mib, free[server]) for server, mib in land.free().items()},
-        placement.fits_after_loss([land.domains[name] for name in known], known, capacity),
-        placement.together(where, land.apart),
+        {server: (mib, free[server]) for server, mib in state.free().items()},
+        placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
+        placement.colocated(where, state.apart),
     )
 
 
-def _now(land: Landscape) -> dict[str, str]:
-    return {name: server for server, domains in land.running.items() for name in domains}
+def _now(state: PlacementState) -> dict[str, str]:
+    return {name: server for server, domains in state.running.items() for name in domains}
 
 
-def _partners(land: Landscape, name: str, where: Mapping[str, str], server: str) -> int:
+def _partners(state: PlacementState, name: str, where: Mapping[str, str], server: str) -> int:
     """How many that it must be apart from are there."""
-    partners = {one for group in land.apart if name in group for one in group} - {name}
+    partners = {one for group in state.apart if name in group for one in group} - {name}
     return sum(where.get(one) == server for one in partners)
 
 

@@ -11,13 +11,15 @@ from snowha.health import leases
 from snowha.hosts.parallel import each
 from snowha.hosts.wait import wait_for
 from snowha.live import cluster
-from snowha.operations.move_plan import Landscape, Move, refusal
+from snowha.operations.move_plan import Move, PlacementState, refusal
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
 from snowha.xen import xl
 
 
-def look(hosts: cluster.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]) -> Landscape:
+def placement_state(
+    hosts: cluster.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple[str, ...], ...]
+) -> PlacementState:
     """Ask the servers that answer. Raises SiteError where Pacemaker does not run."""
     member = cluster.any_member(hosts)
     state = cluster.state_from(member)
@@ -28,7 +30,7 @@ def look(hosts: cluster.Hosts, domains: Mapping[str, Domain], apart: tuple[tuple
     running = cluster.running(hosts)
     attached = each(list(hosts.values()), leases.ask)
     dead = {one.domain for answer in attached.values() if answer for one in answer.attached if not one.holder_lives}
-    return Landscape(
+    return PlacementState(
         cluster=state,
         running=running,
         hypervisors={name: one for name, one in hypervisors.items() if one is not None},
@@ -57,8 +59,8 @@ class Mover:
         self.timeout = timeout
         self.restart = restart
 
-    def look(self) -> Landscape:
-        return look(self.hosts, self.domains, self.apart)
+    def placement_state(self) -> PlacementState:
+        return placement_state(self.hosts, self.domains, self.apart)
 
     def move(self, name: str, target: str, *, after: Sequence[str] = ()) -> Step:
         """A domain moved to ``target``, live. It answers then, and no constraint is left of it. ``after``: steps before it."""
@@ -104,9 +106,9 @@ class Mover:
         )
 
     def _move(self, name: str, target: str, reporter: Reporter) -> None:
-        land = self.look()
-        if target not in land.places(name):
-            reason = refusal(land, name, target, restart=self.restart)
+        placement = self.placement_state()
+        if target not in placement.places(name):
+            reason = refusal(placement, name, target, restart=self.restart)
             if reason:
                 raise SiteError(
                     f"{name} is not moved to {target}: {reason}",
@@ -164,7 +166,7 @@ class Mover:
             usable,
             timeout=120,
             what=f"{server} to be used by Pacemaker again",
-            interval=cluster.LOOK_EVERY_S,
+            interval=cluster.POLL_INTERVAL_S,
             report=reporter.wait,
             remedy="see `snow ha status`",
         )

@@ -16,7 +16,7 @@ from snowha.errors import CommandError, ProofError, SiteError
 from snowha.hosts.host import Host
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.live import cluster
-from snowha.operations.domain_state import DomainState, Servers, image_in_use, look, pacemaker_has
+from snowha.operations.domain_state import DomainState, Servers, image_in_use, pacemaker_has, state_of
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
 from snowha.xen import xl
@@ -31,7 +31,7 @@ _TITLES: dict[Verb, str] = {
     "reset": "Cut the power of {name}, and boot it",
     "destroy": "Cut the power of {name}",
 }
-_LOOK_EVERY_S = 2.0
+_POLL_INTERVAL_S = 2.0
 
 
 def step(servers: Servers, domain: Domain, verb: Verb, *, timeout: float) -> Step:
@@ -70,7 +70,7 @@ def _asked_for(done: list[bool]) -> str | None:
 
 def not_booted(servers: Servers, domain: Domain) -> str | None:
     """What is missing for it to count as booted: it runs on one server, is to run, and answers."""
-    state = look(servers, domain.name)
+    state = state_of(servers, domain.name)
     _refuse_twice(state)
     if state.is_kept_off:
         return "Pacemaker keeps it off"
@@ -82,7 +82,7 @@ def not_booted(servers: Servers, domain: Domain) -> str | None:
 
 def not_off(servers: Servers, domain: Domain) -> str | None:
     """What is missing for it to count as shut down: it is off, Pacemaker keeps it off, and its images are free."""
-    state = look(servers, domain.name)
+    state = state_of(servers, domain.name)
     if not state.is_off:
         return state.where
     if state.resource is not None and not state.is_kept_off:
@@ -108,15 +108,15 @@ class _Work:
         """With all of the time."""
         return _Work(self.servers, self.domain, self.reporter, self._timeout)
 
-    def look(self) -> DomainState:
-        return look(self.servers, self.domain.name)
+    def state(self) -> DomainState:
+        return state_of(self.servers, self.domain.name)
 
     def wait(self, condition: Callable[[], bool | None], what: str, remedy: str) -> None:
         wait_for(
             condition,
             timeout=self.left,
             what=what,
-            interval=_LOOK_EVERY_S,
+            interval=_POLL_INTERVAL_S,
             sparing=True,
             report=self.reporter.wait,
             remedy=remedy,
@@ -124,7 +124,7 @@ class _Work:
 
 
 def _boot(work: _Work) -> None:
-    name, state = work.domain.name, work.look()
+    name, state = work.domain.name, work.state()
     _refuse_twice(state)
     if pacemaker_has(work.servers, state):
         cluster.refuse_if_held(state.cluster, [name], anywhere=True)
@@ -136,7 +136,7 @@ def _boot(work: _Work) -> None:
     elif not state.running:
         work.reporter.say(f"starting {name}")
         work.servers.start(work.domain)
-    work.wait(lambda: _runs(work.look()), f"{name} to run", f"see why it is not started: snow show domain {name}")
+    work.wait(lambda: _runs(work.state()), f"{name} to run", f"see why it is not started: snow show domain {name}")
     _wait_for_answers(work)
 
 
@@ -151,7 +151,7 @@ def _runs(state: DomainState) -> bool:
 
 
 def _wait_for_answers(work: _Work) -> None:
-    state = work.look()
+    state = work.state()
     addresses = [vif.ip for vif in work.domain.vifs if vif.ip]
     asking = _asking(work.servers, state)
     if not addresses:
@@ -161,7 +161,7 @@ def _wait_for_answers(work: _Work) -> None:
 
 
 def _shut_down(work: _Work) -> None:
-    name, state = work.domain.name, work.look()
+    name, state = work.domain.name, work.state()
     if pacemaker_has(work.servers, state):
         _keep_off(work, state)
     else:
@@ -172,12 +172,12 @@ def _shut_down(work: _Work) -> None:
 
 def _destroy(work: _Work) -> None:
     """Without asking the system in it. Pacemaker is told first: it would start the domain again."""
-    state = work.look()
+    state = work.state()
     if pacemaker_has(work.servers, state):
         _keep_off(work, state)
     for server, running in state.running.items():
         done = work.servers.hosts[server].run(["xl", "destroy", running.name], check=False, timeout=120)
-        if not done.ok and server in work.look().running:
+        if not done.ok and server in work.state().running:
             raise CommandError(f"xl destroy {running.name}: {done.stderr.strip()}", where=server)
     _wait_off(work)
 
@@ -192,7 +192,7 @@ def _keep_off(work: _Work, state: DomainState) -> None:
 
 def _wait_off(work: _Work) -> None:
     def off() -> bool:
-        state = work.look()
+        state = work.state()
         if state.cluster is not None:
             cluster.refuse_if_held(state.cluster, [state.name], anywhere=True)
         if not state.is_off:
@@ -208,12 +208,12 @@ def _wait_off(work: _Work) -> None:
 
 def _reboot(work: _Work) -> None:
     """Through its own system, where it is: Pacemaker's agent knows a domain that reboots."""
-    name, state = work.domain.name, work.look()
+    name, state = work.domain.name, work.state()
     server, before = _only_place(state)
     work.servers.hosts[server].run(["xl", "reboot", name], timeout=120)
 
     def again() -> bool:
-        now = work.look()
+        now = work.state()
         _refuse_twice(now)
         if not _is_alive(now):
             raise NotYet(now.where)
@@ -226,7 +226,7 @@ def _reboot(work: _Work) -> None:
 
 
 def _reset(work: _Work) -> None:
-    _only_place(work.look())
+    _only_place(work.state())
     _destroy(work)
     _boot(work.again())
 

@@ -164,7 +164,7 @@ def copies_of(server: str, domains: Mapping[str, Running]) -> tuple[Copy, ...]:
     return tuple(Copy(server, one.name, one.domid, one.state) for one in domains.values())
 
 
-def look(site: Site, hosts: Mapping[str, Host]) -> tuple[tuple[Verdict, ...], dict[str, UnreachableError]]:
+def verdicts_of(site: Site, hosts: Mapping[str, Host]) -> tuple[tuple[Verdict, ...], dict[str, UnreachableError]]:
     """Ask every server. The verdicts, and the servers that do not say what they have: that makes what they may have uncertain."""
 
     def one(host: Host) -> tuple[tuple[Copy, ...], Leases | None] | UnreachableError:
@@ -234,7 +234,7 @@ def steps(site: Site, hosts: Mapping[str, Host], shown: Sequence[Verdict]) -> tu
 
     def one(verdict: Verdict) -> Step:
         def work(reporter: Reporter) -> None:
-            now, _ = look(site, hosts)
+            now, _ = verdicts_of(site, hosts)
             must_be_the_same([verdict], [other for other in now if other.domain == verdict.domain])
             for action in verdict.actions:
                 reporter.say(action.title)

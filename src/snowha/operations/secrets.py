@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from snowha.hosts.redaction import HIDDEN, blot
+from snowha.hosts.redaction import HIDDEN, redact
 
 _NAME = r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|credential|token|api_?key|auth_?key|community)[\w.-]*"
 _NOT_SECRET = re.compile(r".*(?:script|file|path)", re.IGNORECASE)
@@ -39,7 +39,7 @@ def values(text: str) -> set[str]:
 
 def without(text: str, known: Iterable[str]) -> str:
     """``text`` without the ``known`` secrets, and without what stands where a secret stands."""
-    text = blot(text, sorted(known, key=len, reverse=True))
+    text = redact(text, sorted(known, key=len, reverse=True))
     text = _PRIVATE_KEY.sub(HIDDEN, text)
     text = _TAG.sub(_hide_tag, text)
     text = _ASSIGNED.sub(_hide_assigned, text)

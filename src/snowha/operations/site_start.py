@@ -87,7 +87,7 @@ def steps(context: SiteContext, hosts: Mapping[str, ResettableHost]) -> list[Ste
 # power
 
 
-def wake_from_here(
+def power_on_from_here(
     servers: Sequence[Server],
     hosts: Mapping[str, ResettableHost],
     here: Host,
@@ -157,7 +157,7 @@ def _power(context: SiteContext, hosts: Mapping[str, ResettableHost], reporter: 
     for server in context.site.servers:
         if not up[server.name]:
             reporter.say(f"asking the BMC of {server.name}")
-            _give_power(asking, server, reporter)
+            _power_on(asking, server, reporter)
 
     def answer() -> bool:
         silent = [name for name, ok in each(list(hosts.values()), recovery.answers).items() if not ok]
@@ -177,14 +177,14 @@ def _power(context: SiteContext, hosts: Mapping[str, ResettableHost], reporter: 
         wait_for_xen(host, reporter)
 
 
-def _give_power(asking: list[Host], server: Server, reporter: Reporter) -> None:
+def _power_on(asking: list[Host], server: Server, reporter: Reporter) -> None:
     """Through the first server that gets an answer of its BMC; one whose BMC says nothing may be booting."""
     for host in asking:
         try:
             power = power_status(host, server)
             reporter.say(f"{server.name} is {power}, says its BMC")
             if power == "off":
-                words = fencing.probe_argv(server, fencing.secret_script_path(server), action="on")
+                words = fencing.probe_argv(server, fencing.password_script_path(server), action="on")
                 host.run(words, check=False, timeout=120)  # it is waited for in any case, and then said
             return
         except UnreachableError as error:

@@ -13,9 +13,8 @@ from functools import partial
 from snowha.cluster import cib, cib_facts
 from snowha.errors import SiteError
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.live import cluster
+from snowha.live import cluster, services
 from snowha.live.context import SiteContext
-from snowha.migration.undo import cluster as undo_cluster
 from snowha.operations import domain_state, power
 from snowha.operations.domain_state import Servers
 from snowha.plan.step import Reporter, Step
@@ -55,8 +54,8 @@ def _stopped(context: SiteContext, unit: str, name: str, *, after: str) -> Step:
         id=f"stop.{unit}",
         title=f"Stop {name} on every server",
         section="cluster",
-        check=partial(undo_cluster.active, context, unit),
-        apply=partial(undo_cluster.stop, context, unit),
+        check=partial(services.active, context, unit),
+        apply=partial(services.stop, context, unit),
         needs=(after,),
     )
 
@@ -67,7 +66,7 @@ def _not_down(context: SiteContext) -> str | None:
         return agreed(running, "runs", "run")
     state = cluster.cluster_state(context.hosts)
     if state is None:
-        return undo_cluster.active(context, "pacemaker")  # it runs, and would start what it does not show
+        return services.active(context, "pacemaker")  # it runs, and would start what it does not show
     if not state.stops_everything:
         return "Pacemaker would start the domains again"
     active = [one.id for one in state.resources if one.servers and not one.is_fencing]
@@ -123,7 +122,7 @@ def _wait(context: SiteContext, reporter: Reporter, domains: int) -> None:
         down,
         timeout=120 + _DOMAIN_S * domains,
         what="every domain to be off and its images free",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
         remedy="`snow list domains` shows which runs; look at its console: snow console DOMAIN. Then run this again",

@@ -16,7 +16,7 @@ from snowha.health import (
     definition_copies,
     findings,
     history,
-    image_room,
+    image_space,
     lease_bypass,
     leases,
 )
@@ -48,7 +48,7 @@ def questions(paths: Paths) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[
         *(words_of(_definition), words_of(proof_records.read), words_of(attachments.ask)),
     )
     configs = words_of(lambda host: read_folder(host, paths.domain_configs, ".cfg"))
-    room = words_of(lambda host: image_room.shortage(host, paths.images))
+    room = words_of(lambda host: image_space.shortage(host, paths.images))
     return own, (configs, lease_program.argv_of_all(paths.images), room)
 
 
@@ -156,7 +156,7 @@ class _Seen:
         return cluster_health.Answer(self.trouble, self.remedy, under_xen, alive, self.quorate, self.links)
 
 
-def _look(host: Host, images: str) -> _Seen:
+def _query_server(host: Host, images: str) -> _Seen:
     try:
         hypervisor = xl.hypervisor(host)
         listed = host.run(["xl", "list"], timeout=60).stdout if hypervisor else ""
@@ -208,11 +208,11 @@ def status_of(
     ``domains``: their names, where not every config could be read. ``known``: what was found wrong before. ``configs``: all
     that there are, if the site does not have all. ``given``: the ha.toml that says so.
     """
-    seen = each(list(hosts.values()), lambda host: _look(host, site.paths.images))
+    seen = each(list(hosts.values()), lambda host: _query_server(host, site.paths.images))
     state = cluster.chosen(one.state for one in seen.values())
     wanted = cluster_health.wanted(site, domains)
     answers = {name: one.answer for name, one in seen.items()}
-    unasked = _unasked(answers, state)
+    unasked = _pacemaker_unknown(answers, state)
     known_to_some = not all(answer.trouble for answer in answers.values())
     images = leases.images_of(site)
     attached = {name: one.leases for name, one in seen.items()}
@@ -224,7 +224,7 @@ def status_of(
         records = leases.records(hosts, attached, images)
         of_leases = tuple(leases.evaluate(images, attached, records))
     room = next(
-        (image_room.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
+        (image_space.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
     )
     left = resolve.evaluate(
         site,
@@ -277,7 +277,7 @@ def _floating_ip_on(state: parse.ClusterState | None) -> str:
     return next(iter(cluster.servers_of(state, cib.FLOATING_IP)), "") if state else ""
 
 
-def _unasked(answers: Mapping[str, cluster_health.Answer], state: parse.ClusterState | None) -> str:
+def _pacemaker_unknown(answers: Mapping[str, cluster_health.Answer], state: parse.ClusterState | None) -> str:
     """Why it is not known what Pacemaker has. It is known if one server told it, or each that it does not run."""
     silent = {name: answer.trouble for name, answer in answers.items() if answer.trouble}
     return "" if state else "; ".join(f"{name}: {trouble}" for name, trouble in silent.items())

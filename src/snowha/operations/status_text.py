@@ -44,7 +44,7 @@ def lines(
     ``screen``: nothing may be wider than that, what is wrong comes first among the domains too, and of alike findings one is
     shown; else what is to be typed stays in one line, so that it can be copied. ``now``: seconds since 1970."""
     page = _Page(colour, width, screen, time.time() if now is None else now)
-    domains = sorted(status.domains, key=is_well) if screen else status.domains
+    domains = sorted(status.domains, key=is_healthy) if screen else status.domains
     images: dict[str, list[ImageStatus]] = {}
     for image in status.images:
         images.setdefault(image.domain, []).append(image)
@@ -154,12 +154,12 @@ def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
     ]
 
 
-def is_well(domain: DomainStatus) -> bool:
+def is_healthy(domain: DomainStatus) -> bool:
     """Whether nothing has to be done about a domain."""
     return bool((domain.state == "running" and domain.managed) or domain.on_purpose)
 
 
-def believed(servers: Sequence[str] | None, *, managed: bool | None) -> str:
+def pacemaker_location(servers: Sequence[str] | None, *, managed: bool | None) -> str:
     """Where Pacemaker has a domain."""
     if servers is None:
         return "unknown"
@@ -175,7 +175,7 @@ def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
         (domain.name, _PLAIN),
         (state, _PLAIN if well else _RED),
         (", ".join(domain.servers) or "-", _PLAIN),
-        (believed(domain.pacemaker, managed=domain.managed), _PLAIN if domain.managed else _RED),
+        (pacemaker_location(domain.pacemaker, managed=domain.managed), _PLAIN if domain.managed else _RED),
         holders(images, domain),
     ]
 

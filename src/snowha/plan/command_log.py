@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from snowha.hosts.recording import Command
-from snowha.hosts.redaction import blot
+from snowha.hosts.redaction import redact
 from snowha.plan.journal import Journal
 
 _step: ContextVar[str] = ContextVar("step", default="")
@@ -38,7 +38,7 @@ class CommandLog:
     def __call__(self, command: Command) -> None:
         if self.journal is None:
             return
-        text = blot(command.text, self.secrets)
+        text = redact(command.text, self.secrets)
         self.journal.command(
             _step.get(), command.host, text, at=command.at, seconds=command.seconds, status=command.status
         )

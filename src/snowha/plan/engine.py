@@ -26,9 +26,9 @@ from snowha.plan.remaining import Remaining
 from snowha.plan.reporter import StepReporter
 from snowha.plan.signals import Interrupts
 from snowha.plan.step import Cancelled, Fact, Step, in_order
-from snowha.plan.step_state import BAD, End, Look, State, StepState
+from snowha.plan.step_state import BAD, CheckResult, End, State, StepState
 
-_LOOKS = 16
+_CHECKS = 16
 """Checks at once: they wait for servers, they do not compute."""
 OWED = "carried out earlier; its proof is still missing"
 
@@ -56,7 +56,7 @@ def run(
         journal.fact(number, "", STEPS, len(ordered))
         word = "broken"
         try:
-            outcome = _Run(ordered, monitor, journal, confirm, workers, number).go(
+            outcome = _Run(ordered, monitor, journal, confirm, workers, number).run(
                 time.monotonic() if since is None else since
             )
             word = "cancelled" if outcome.cancelled else "done" if outcome.ok else "failed"
@@ -68,9 +68,9 @@ def run(
 def nothing_due(steps: Sequence[Step], journal: Journal) -> bool:
     """Whether every step is found to be so already, and owes no proof. False also where a look fails: then there is something to
     tell first."""
-    if any(step.proof is not None and journal.owes_proof(step.id) for step in steps):
+    if any(step.proof is not None and journal.needs_proof(step.id) for step in steps):
         return False
-    with ThreadPoolExecutor(max_workers=_LOOKS) as pool:
+    with ThreadPoolExecutor(max_workers=_CHECKS) as pool:
         try:
             return all(reason is None for reason in pool.map(lambda step: step.check(), steps))
         except SnowError:
@@ -96,12 +96,12 @@ class _Run:
         self.confirm = confirm
         self.workers = workers
         self.number = number
-        self.queue: SimpleQueue[Look | End | None] = SimpleQueue()
+        self.queue: SimpleQueue[CheckResult | End | None] = SimpleQueue()
         self.interrupts = Interrupts(lambda: self.queue.put(None))
         self.stopping = threading.Event()
         self.lost = False
         """The lock of the site: nothing may be done any more."""
-        self.looking = 0
+        self.checking = 0
         # apart from the others: an early look that hangs must not keep a real one waiting
         self.early_in_flight: set[str] = set()
         self.early_waiting = [step.id for step in steps if step.needs]
@@ -114,7 +114,7 @@ class _Run:
 
     # -- the main thread
 
-    def go(self, begin: float) -> Outcome:
+    def run(self, begin: float) -> Outcome:
         self.emit(events.RunStarted(steps=len(self.tracks), passed=time.monotonic() - begin))
         with self.interrupts:
             while not self._finished():
@@ -163,13 +163,13 @@ class _Run:
                 moved |= self._begin(track)
         while (
             self.early_waiting
-            and len(self.early_in_flight) < _LOOKS
+            and len(self.early_in_flight) < _CHECKS
             and not self.applied
             and not self.stopping.is_set()
         ):
             track = self.tracks[self.early_waiting.pop(0)]
             if track.state is State.WAITING:
-                self._look(track.step, early=True)
+                self._start_check(track.step, early=True)
 
     def _wait(self, track: StepState) -> bool:
         if track.doomed:
@@ -183,18 +183,18 @@ class _Run:
             return True
         if not self.applied and track.step.id in self.early_in_flight:
             return False  # its answer will do
-        if self.looking >= _LOOKS or self._collides(track):
+        if self.checking >= _CHECKS or self._collides(track):
             return False
         track.state = State.LOOKING
-        self._look(track.step, early=False)
+        self._start_check(track.step, early=False)
         return True
 
-    def _judge(self, track: StepState, look: Look) -> None:
+    def _judge(self, track: StepState, result: CheckResult) -> None:
         step = track.step
-        track.look = look
-        if look.error is not None:
-            self._failed(track, look.error)
-        elif look.reason is None and not (step.proof is not None and self.journal.owes_proof(step.id)):
+        track.result = result
+        if result.error is not None:
+            self._failed(track, result.error)
+        elif result.reason is None and not (step.proof is not None and self.journal.needs_proof(step.id)):
             track.finish(State.SKIPPED)
             self.journal.note(self.number, step.id, "skipped")
             self.emit(events.StepSkipped(**names(step)))
@@ -202,11 +202,11 @@ class _Run:
             track.state = State.DUE
 
     def _begin(self, track: StepState) -> bool:
-        step, look = track.step, track.look
-        assert look is not None
+        step, result = track.step, track.result
+        assert result is not None
         if len(self.running) >= self.workers or self._collides(track) or self._comes_later(track):
             return False
-        if self._stale(look):
+        if self._stale(result):
             track.state = State.WAITING
             return True
         if step.asks is not None and (refusal := self._asked(step.asks)) is not None:
@@ -218,11 +218,11 @@ class _Run:
         self.applied += 1
         for name in step.uses:
             self.touched[name] = self.applied
-        reason = OWED if look.reason is None else look.reason
+        reason = OWED if result.reason is None else result.reason
         self.journal.note(self.number, step.id, "started", detail=reason)
         self.emit(events.StepStarted(**names(step), reason=reason))
         self._tell_left()
-        self._thread(step.id, lambda: self._carry_out(track, proof_only=look.reason is None))
+        self._thread(step.id, lambda: self._carry_out(track, proof_only=result.reason is None))
         return True
 
     def _tell_left(self) -> None:
@@ -255,11 +255,11 @@ class _Run:
                 return True
         return False
 
-    def _stale(self, look: Look) -> bool:
+    def _stale(self, result: CheckResult) -> bool:
         """Whether something that the step uses was touched after the look had begun."""
-        return any(self.touched.get(name, 0) > look.applied for name in look.step.uses)
+        return any(self.touched.get(name, 0) > result.applied for name in result.step.uses)
 
-    def _take(self, message: Look | End | None) -> None:
+    def _take(self, message: CheckResult | End | None) -> None:
         if message is None:
             self._stop()
             return
@@ -271,7 +271,7 @@ class _Run:
             self.early_in_flight.discard(track.step.id)
             track.early = message
             return
-        self.looking -= 1
+        self.checking -= 1
         if track.state is State.LOOKING and not self.stopping.is_set():
             if self._stale(message):
                 track.state = State.WAITING
@@ -337,21 +337,21 @@ class _Run:
     def _thread(self, name: str, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name=name, daemon=True).start()  # a second Ctrl-C does not wait for them
 
-    def _look(self, step: Step, *, early: bool) -> None:
+    def _start_check(self, step: Step, *, early: bool) -> None:
         if early:
             self.early_in_flight.add(step.id)
         else:
-            self.looking += 1
+            self.checking += 1
         applied = self.applied
 
-        def look() -> None:
+        def run_check() -> None:
             try:
-                answer = Look(step, early, applied, reason=step.check())
+                answer = CheckResult(step, early, applied, reason=step.check())
             except BaseException as error:
-                answer = Look(step, early, applied, error=error)
+                answer = CheckResult(step, early, applied, error=error)
             self.queue.put(answer)
 
-        self._thread(f"look {step.id}", look)
+        self._thread(f"check {step.id}", run_check)
 
     def _carry_out(self, track: StepState, *, proof_only: bool) -> None:
         step, begin = track.step, time.monotonic()
@@ -359,7 +359,7 @@ class _Run:
             step,
             emit=self.emit,
             cancelled=self.stopping,
-            keep=self._keeper(track),
+            keep=self._fact_recorder(track),
             note=partial(self.journal.progress, self.number, step.id),
         )
         error: BaseException | None = None
@@ -376,12 +376,12 @@ class _Run:
             error = caught
         self.queue.put(End(step, time.monotonic() - begin, error))
 
-    def _keeper(self, track: StepState) -> Callable[[str, Fact], None]:
-        def keep(key: str, value: Fact) -> None:
+    def _fact_recorder(self, track: StepState) -> Callable[[str, Fact], None]:
+        def record(key: str, value: Fact) -> None:
             track.facts[key] = value
             self.journal.fact(self.number, track.step.id, key, value)
 
-        return keep
+        return record
 
     def emit(self, event: events.Event) -> None:
         with self.speaking:

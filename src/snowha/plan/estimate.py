@@ -61,7 +61,7 @@ def _is_like(step: Step, entry: Entry) -> bool:
     return entry.step.startswith(f"{step.kind}.")
 
 
-def of_absence(step: Step, journal: Journal | None, lab: LabTimes) -> Estimate:
+def of_downtime(step: Step, journal: Journal | None, lab: LabTimes) -> Estimate:
     """How long the domain of ``step`` will be away."""
     if journal is not None:
         told = journal.last_facts(step.id).get("away_s")

@@ -176,7 +176,7 @@ class Journal:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise _busy(os.pread(number, 4096, 0)) from None
-            owner = {"pid": os.getpid(), "user": who(), "host": socket.gethostname(), "since": _now()}
+            owner = {"pid": os.getpid(), "user": current_user(), "host": socket.gethostname(), "since": _now()}
             os.ftruncate(number, 0)
             os.pwrite(number, json.dumps(owner).encode() + b"\n", 0)
             yield
@@ -187,7 +187,9 @@ class Journal:
         """Note a new run; whatever run has no end by now was lost. To be called by the one who is ``exclusive``."""
         self._write("UPDATE run SET outcome = ? WHERE ended IS NULL AND outcome IS NULL", LOST)
         self._write("INSERT OR IGNORE INTO meta (key, value) VALUES ('id', ?)", uuid.uuid4().hex)
-        self._run = self._write("INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", who(), _origin(), _now())
+        self._run = self._write(
+            "INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", current_user(), _origin(), _now()
+        )
         return self._run
 
     def end(self, run: int, outcome: str) -> None:
@@ -309,7 +311,7 @@ class Journal:
             if len(words) >= 8
         )
 
-    def owes_proof(self, step: str) -> bool:
+    def needs_proof(self, step: str) -> bool:
         """Whether a step was begun and its proof has not succeeded since. Begun, not applied: the run may have been
         killed after the last change and before it was noted."""
         rows = self._read(
@@ -379,7 +381,7 @@ def _stamp(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def who() -> str:
+def current_user() -> str:
     """The person, also behind sudo."""
     if real := os.environ.get("SUDO_USER"):
         return real

@@ -31,7 +31,7 @@ from snowha.hosts.files import read_text
 from snowha.hosts.guarded import Guard
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
-from snowha.plan.journal import who
+from snowha.plan.journal import current_user
 
 BEAT_S = 5.0
 """Seconds between two signs of life of the process that holds the lock: it ends when nobody reads them any more."""
@@ -117,23 +117,25 @@ def site_lock(
     run that was killed needs to release the lock, and tells ``say`` so. ``copies``: how commands begin that are ended where an
     earlier run has left them. Raises SiteError, which names the owner if another run holds the lock, else what is under way.
     """
-    owner = f"{who()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    owner = (
+        f"{current_user()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    )
     run = _Run(guard, say, owner, secrets.token_hex(12), copies, beat_s, patience_s)
-    holds = {name: _Hold(host, run) for name, host in guard.hosts.items()}
+    holds = {name: _ServerLock(host, run) for name, host in guard.hosts.items()}
     guard.taken(run.token)
 
-    def take(some: Iterable[_Hold], wait_s: float) -> list[_Hold]:
+    def acquire(some: Iterable[_ServerLock], wait_s: float) -> list[_ServerLock]:
         """Those on which somebody else holds it."""
-        free = each([hold.host for hold in some], lambda host: holds[host.name].take(wait_s))
+        free = each([hold.host for hold in some], lambda host: holds[host.name].acquire(wait_s))
         return [holds[name] for name, is_free in free.items() if not is_free]
 
     first, *rest = holds.values()
     try:
         # the first server before the others: of two runs that start at the same time one gets all of them
-        others = take([first], 0) or take(rest, 0)
+        others = acquire([first], 0) or acquire(rest, 0)
         if others:
             say(f"waiting up to {patience_s:g} s for the end of another run: {_owner(others[0].host, guard.path)}")
-            others = take(others, patience_s) or take([hold for hold in rest if not hold.is_kept], patience_s)
+            others = acquire(others, patience_s) or acquire([hold for hold in rest if not hold.is_kept], patience_s)
         if others:
             raise SiteError(
                 f"another run holds the site lock: {_owner(others[0].host, guard.path)}",
@@ -146,11 +148,11 @@ def site_lock(
         yield
     finally:
         run.over.set()
-        guard.nudge(*holds)
-        each([hold.host for hold in holds.values() if hold.process], lambda host: holds[host.name].give())
+        guard.wake(*holds)
+        each([hold.host for hold in holds.values() if hold.process], lambda host: holds[host.name].release())
 
 
-class _Hold:
+class _ServerLock:
     """The lock of one server, held until the run is over; taken anew when the server was restarted meanwhile, or when the
     connection broke and nobody else had it since."""
 
@@ -163,17 +165,17 @@ class _Hold:
         self._run = run
         self._since: Since = "begin"
 
-    def take(self, wait_s: float) -> bool:
+    def acquire(self, wait_s: float) -> bool:
         """Whether no other owner has it: it is held now, or will be, since there is no way to the server yet."""
         answers: SimpleQueue[_End | SnowError | None] = SimpleQueue()
 
-        def keep() -> None:
+        def hold() -> None:
             with waiting_for(""):  # it lasts as long as the run: nobody waits for it
                 end = self._hold(wait_s, lambda: answers.put(None))
                 answers.put(end)
-                self._keep(end)
+                self._reacquire(end)
 
-        threading.Thread(target=keep, name=f"lock {self.host.name}", daemon=True).start()
+        threading.Thread(target=hold, name=f"lock {self.host.name}", daemon=True).start()
         with waiting_for(self.host.name):
             answer = answers.get()
         if isinstance(answer, SnowError):
@@ -181,10 +183,10 @@ class _Hold:
         self.is_kept = answer in (None, "away")
         return self.is_kept
 
-    def give(self) -> None:
+    def release(self) -> None:
         end_holder(self.host, self.process, self._run.token)
 
-    def _keep(self, end: _End | SnowError) -> None:
+    def _reacquire(self, end: _End | SnowError) -> None:
         """Take it again whenever it has ended, as long as that is right."""
         run, server = self._run, self.host.name
         while (self.process or end == "away") and not run.over.is_set():
@@ -210,14 +212,14 @@ class _Hold:
                 run.guard.held(server)
                 begun()
                 if run.over.is_set():  # the run ended just now, and knew only of the process before
-                    self.give()
+                    self.release()
             elif word == "waits":
                 run.say(f"waiting up to {rest} s for what an earlier run still does on {server}")
             elif word in ("busy", "lost"):
                 said = rest
 
         before = self.process
-        words = hold_words(
+        words = holder_words(
             run.guard.path,
             wait_s=wait_s,
             beat_s=run.beat_s,
@@ -242,14 +244,14 @@ class _Hold:
                 remedy="wait until it has ended, or end it there; then run this again",
             )
         if done.returncode == _LOST and said:
-            run.guard.lose(server, said)
+            run.guard.mark_lost(server, said)
             return "lost"
         if done.returncode == _LOST or self.process != before:
             return "ended"
         return CommandError(f"no lock for this run: {done.stderr.strip()}", where=f"{server}:{run.guard.path}")
 
 
-def hold_words(
+def holder_words(
     path: str,
     *,
     wait_s: float,

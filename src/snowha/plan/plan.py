@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from snowha.errors import SnowError
 from snowha.plan.change import Change
-from snowha.plan.estimate import Estimate, LabTimes, of_absence, of_step
+from snowha.plan.estimate import Estimate, LabTimes, of_downtime, of_step
 from snowha.plan.journal import Journal
 from snowha.plan.step import Step, in_order
 from snowha.site.names import agreed
 
-_LOOKS = 16
+_CHECKS = 16
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ def make(
     """
     ordered = in_order(steps)
     say(f"checking {len(ordered)} steps")
-    with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as pool:
-        looks = {step.id: pool.submit(step.check) for step in ordered}
+    with ThreadPoolExecutor(_CHECKS, thread_name_prefix="check") as pool:
+        checks = {step.id: pool.submit(step.check) for step in ordered}
     due: set[str] = set()
     found = []
     for step in ordered:
         waits = [need for need in step.needs if need in due]
-        error = looks[step.id].exception()
+        error = checks[step.id].exception()
         if error is not None and not waits:
             raise error
-        reason = looks[step.id].result() if error is None else f"not known before {agreed(waits, 'is', 'are')} done"
-        if reason is None and step.proof is not None and journal is not None and journal.owes_proof(step.id):
+        reason = checks[step.id].result() if error is None else f"not known before {agreed(waits, 'is', 'are')} done"
+        if reason is None and step.proof is not None and journal is not None and journal.needs_proof(step.id):
             reason = "carried out earlier; its proof is still missing"
         planned = Planned(step.id, step.title, step.section, reason or "", asks=step.asks or "")
         if reason:
@@ -69,7 +69,7 @@ def make(
                 planned,
                 change=_change(step, dry_run),
                 estimate=of_step(step, journal, lab),
-                away=_away(step, journal, lab),
+                away=_downtime(step, journal, lab),
             )
         found.append(planned)
     return tuple(found)
@@ -82,8 +82,8 @@ def _change(step: Step, dry_run: Callable[[str], Change]) -> Change:
         return Change(notes=(f"known only at that point: {error.message.splitlines()[0]}",), complete=False)
 
 
-def _away(step: Step, journal: Journal | None, lab: LabTimes) -> tuple[tuple[str, Estimate], ...]:
-    return ((step.domain, of_absence(step, journal, lab)),) if step.domain else ()
+def _downtime(step: Step, journal: Journal | None, lab: LabTimes) -> tuple[tuple[str, Estimate], ...]:
+    return ((step.domain, of_downtime(step, journal, lab)),) if step.domain else ()
 
 
 def lines(plan: Sequence[Planned], *, details: bool = True) -> Iterator[str]:

@@ -25,7 +25,7 @@ class Remaining:
 
     def seconds(self, tracks: Mapping[str, StepState]) -> float | None:
         """None if it is not known."""
-        due = _due(tracks, self._owes)
+        due = _due(tracks, self._needs_proof)
         if due is None:
             return None
         lasts: dict[str, float] = {}
@@ -44,11 +44,11 @@ class Remaining:
             self._took[step.id] = found.seconds if found else None
         return self._took[step.id]
 
-    def _owes(self, step: Step) -> bool:
-        return step.proof is not None and self._journal.owes_proof(step.id)
+    def _needs_proof(self, step: Step) -> bool:
+        return step.proof is not None and self._journal.needs_proof(step.id)
 
 
-def _due(tracks: Mapping[str, StepState], owes: Callable[[Step], bool]) -> list[StepState] | None:
+def _due(tracks: Mapping[str, StepState], needs_proof: Callable[[Step], bool]) -> list[StepState] | None:
     """The steps that are, or will be, carried out; None while that is not known of one. What waits for a step that is carried
     out, and could not be looked at before, is taken for due."""
     due: dict[str, StepState] = {}
@@ -56,9 +56,9 @@ def _due(tracks: Mapping[str, StepState], owes: Callable[[Step], bool]) -> list[
         if track.state in (State.RUNNING, State.DUE):
             due[name] = track
         elif track.state in (State.WAITING, State.LOOKING) and not track.doomed:
-            look = track.early
-            if look is not None:
-                if look.reason is not None or look.error is not None or owes(track.step):
+            result = track.early
+            if result is not None:
+                if result.reason is not None or result.error is not None or needs_proof(track.step):
                     due[name] = track
             elif any(need in due for need in track.step.needs):
                 due[name] = track

@@ -48,11 +48,11 @@ def seen_of(plan: Sequence[Planned], inputs: Mapping[str, str]) -> dict[str, str
     """
     return {
         **inputs,
-        **{f"step {planned.id}": digest([planned.reason, asdict(_lasting(planned.change))]) for planned in plan},
+        **{f"step {planned.id}": digest([planned.reason, asdict(_without_notes(planned.change))]) for planned in plan},
     }
 
 
-def _lasting(change: Change) -> Change:
+def _without_notes(change: Change) -> Change:
     """Without what depends on the moment, such as whether a domain just answers a ping."""
     return replace(change, notes=(), complete=True)
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from snowha.errors import InputError, SiteError
 from snowha.plan.step import Reporter, Step
-from snowha.site.names import listed, show
+from snowha.site.names import did_you_mean, listed, show, there_are
 
 
 def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
@@ -47,9 +47,11 @@ def of_domains(steps: Sequence[Step], domains: Sequence[str], known: Sequence[st
     wanted: list[str] = []
     for domain in domains:
         if domain not in known:
-            close = get_close_matches(domain, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(known)}"
-            raise InputError(f"there is no domain {show(domain)}", where="--domain", remedy=hint)
+            raise InputError(
+                f"there is no domain {show(domain)}{did_you_mean(domain, known)}",
+                where="--domain",
+                remedy=there_are(known),
+            )
         wanted += [step.id for step in steps if step.domain == domain]
     return _with_needs(steps, tuple(wanted))
 

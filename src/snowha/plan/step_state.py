@@ -27,7 +27,7 @@ BAD = (State.FAILED, State.BLOCKED)
 
 
 @dataclass(frozen=True)
-class Look:
+class CheckResult:
     """What a step's check said. ``early``: before what it needs was done."""
 
     step: Step
@@ -53,8 +53,8 @@ class StepState:
 
     step: Step
     state: State = State.WAITING
-    look: Look | None = None
-    early: Look | None = None
+    result: CheckResult | None = None
+    early: CheckResult | None = None
     error: BaseException | None = None
     begun: bool = False
     began: float = 0.0

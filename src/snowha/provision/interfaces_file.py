@@ -145,13 +145,13 @@ class _Edit:
         if not any(one.head.words[2:4] == ["inet", "static"] for one in own):
             self.refuse(f"{self.card} has no static address there, so {self.bridge} cannot be put in its place")
         for stanza in everything:
-            self.look(stanza)
+            self.refuse_unknown(stanza)
         if any(line.words for before, _ in parsed.values() for line in _lines(before)):
             self.refuse("it begins with an option that belongs to no interface, for which ifupdown refuses the file")
         self.kept = [line.raw for one in own for line in one.options if self.stays(line)]
         return {path: before + "".join(map(self.written, stanzas)) for path, (before, stanzas) in parsed.items()}
 
-    def look(self, stanza: _Stanza) -> None:
+    def refuse_unknown(self, stanza: _Stanza) -> None:
         """Refuse what says something of the card that is not understood."""
         kind, words = stanza.head.keyword, stanza.head.words
         if kind not in ("iface", "mapping", "template") and stanza.options:
@@ -173,7 +173,7 @@ class _Edit:
         if "inherits" in words and self.card in (*words[words.index("inherits") + 1 :], words[1]):
             self.refuse(f"{' '.join(words)!r} takes over what another stanza says")
         if self.is_own(stanza) or self.is_alias(stanza):
-            self.look_at_own(stanza)
+            self.check_own(stanza)
             return
         for line in stanza.options:
             if line.keyword in (*_PORTS, *_SLAVES) and self.card in line.words[1:]:
@@ -186,7 +186,7 @@ class _Edit:
                 self.refuse(f"it is not known what {' '.join(line.words)!r} of {stanza.names[0]} means for a bridge")
             self.moved(line)
 
-    def look_at_own(self, stanza: _Stanza) -> None:
+    def check_own(self, stanza: _Stanza) -> None:
         family, method = (*stanza.head.words[2:4], "", "")[:2]
         if method not in _METHODS.get(family, ()):
             self.refuse(f"{' '.join(stanza.head.words)!r} is no static address")

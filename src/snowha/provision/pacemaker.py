@@ -84,11 +84,11 @@ def steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
 def _fencing_missing(context: SiteContext, passwords: Mapping[str, str]) -> str | None:
     def wrong(host: Host) -> str | None:
         for server in context.site.servers:
-            path = fencing.secret_script_path(server)
+            path = fencing.password_script_path(server)
             facts = stat(host, path)
-            if facts is None or facts.mode != 0o700 or facts.owner != "root":
+            if facts is None or facts.mode != fencing.SECRET_MODE or facts.owner != "root":
                 return f"{path} is not there"
-            if read_text(host, path) != fencing.render_secret_script(passwords[server.name]):
+            if read_text(host, path) != fencing.render_password_script(passwords[server.name]):
                 return f"{path} has another password"
         return None
 
@@ -97,7 +97,7 @@ def _fencing_missing(context: SiteContext, passwords: Mapping[str, str]) -> str 
 
 def power_status(host: Host, server: Server) -> str:
     """``on`` or ``off``, as the BMC of ``server`` tells ``host``. Raises CommandError, UnreachableError."""
-    completed = host.run(fencing.probe_argv(server, fencing.secret_script_path(server)), check=False, timeout=90)
+    completed = host.run(fencing.probe_argv(server, fencing.password_script_path(server)), check=False, timeout=90)
     return fencing.parse_status(
         completed.stdout + completed.stderr, completed.returncode, where=f"{host.name} → BMC of {server.name}"
     )
@@ -106,10 +106,11 @@ def power_status(host: Host, server: Server) -> str:
 def _prepare_fencing(context: SiteContext, passwords: Mapping[str, str], reporter: Reporter) -> None:
     def prepare(host: Host) -> None:
         make_dir(host, "/etc/snow-ha", mode=0o755)
-        make_dir(host, fencing.SECRETS, mode=0o700, owner="root:root")
+        make_dir(host, fencing.SECRETS, mode=fencing.SECRET_MODE, owner="root:root")
         for server in context.site.servers:
-            script = fencing.render_secret_script(passwords[server.name])
-            write_file(host, fencing.secret_script_path(server), script, mode=0o700, owner="root:root", keep=False)
+            script = fencing.render_password_script(passwords[server.name])
+            path, mode = fencing.password_script_path(server), fencing.SECRET_MODE
+            write_file(host, path, script, mode=mode, owner="root:root", keep=False)
             reporter.say(f"{host.name} asks the BMC of {server.name}")
             power = power_status(host, server)
             if power != "on":
@@ -158,7 +159,7 @@ def join(context: SiteContext, servers: list[Server], reporter: Reporter) -> Non
         ),
         timeout=300,
         what=f"{', '.join(names)} online in Pacemaker",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
     )
@@ -189,7 +190,7 @@ def options(context: SiteContext) -> cib.Options:
             migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),
-        secret_scripts={server.name: fencing.secret_script_path(server) for server in context.site.servers},
+        password_scripts={server.name: fencing.password_script_path(server) for server in context.site.servers},
     )
 
 
@@ -261,7 +262,11 @@ def _finish_take_over(context: SiteContext, host: Host, reporter: Reporter) -> N
         return True
 
     wait_for(
-        found, timeout=300, what="Pacemaker to find every domain", interval=cluster.LOOK_EVERY_S, report=reporter.wait
+        found,
+        timeout=300,
+        what="Pacemaker to find every domain",
+        interval=cluster.POLL_INTERVAL_S,
+        report=reporter.wait,
     )
     cluster.wait_until_idle(context.hosts, reporter)
     host.run(
@@ -306,7 +311,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
     merged = cib_merge.merge(current, wanted)
     path = "/var/lib/snow-ha/cib.xml"
     make_dir(host, "/var/lib/snow-ha", mode=0o700)
-    write_file(host, path, merged, mode=0o600)
+    write_file(host, path, merged, mode=0o600, keep=False)  # Pacemaker keeps its earlier configurations itself
     checked = host.run(["crm_verify", "--verbose", f"--xml-file={path}"], check=False)
     if not checked.ok:  # also on warnings (78): all servers are online here, so there is nothing to warn of
         raise SiteError(f"crm_verify refuses the configuration:\n{checked.stderr.strip()}", where=f"{host.name}:{path}")
@@ -314,7 +319,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
     if taking_over:
         reporter.say(f"leaving {', '.join(taking_over)} alone while the resource agent is replaced")
         merged = cib_merge.suspended(merged)
-        write_file(host, path, merged, mode=0o600)
+        write_file(host, path, merged, mode=0o600, keep=False)
     reporter.say("committing the configuration")
     # the whole CIB would be refused as outdated as soon as any status changed, and would bring old status back
     if _epoch(_query(host)) != _epoch(current):
@@ -330,7 +335,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
         lambda: cluster.require_healthy(context.hosts),
         timeout=300,
         what="Pacemaker to find every domain and start fencing and the floating IP",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
     )

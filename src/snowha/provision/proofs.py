@@ -273,7 +273,7 @@ def _power_cut(context: SiteContext, server: Server, other: Host, before: str, r
 def _power_on(other: Host, server: Server) -> bool:
     """Give it power. The agent says so only after it has read the power back as on (``fence_action`` of its library)."""
     return other.run(
-        fencing.probe_argv(server, fencing.secret_script_path(server), action="on"), check=False, timeout=120
+        fencing.probe_argv(server, fencing.password_script_path(server), action="on"), check=False, timeout=120
     ).ok
 
 

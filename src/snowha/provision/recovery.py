@@ -60,7 +60,7 @@ def wait_for_servers(
             continue
         say(f"{server.name} was being restarted when the last run was lost: waiting until it answers")
         if kind == FENCING:
-            _give_power(others, server)
+            _power_on(others, server)
         wait_for(
             lambda host=host: answers(host),  # type: ignore[misc]
             timeout=900,
@@ -85,11 +85,11 @@ def _is_being_fenced(other: ResettableHost, server: str) -> bool:
     return state is not None and any(event.server == server and event.status == "pending" for event in state.fencing)
 
 
-def _give_power(others: Sequence[ResettableHost], server: Server) -> None:
+def _power_on(others: Sequence[ResettableHost], server: Server) -> None:
     for other in others:
         try:
             if other.run(
-                fencing.probe_argv(server, fencing.secret_script_path(server), action="on"), check=False, timeout=120
+                fencing.probe_argv(server, fencing.password_script_path(server), action="on"), check=False, timeout=120
             ).ok:
                 return
         except LostLockError:

@@ -15,13 +15,9 @@ _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 class ActiveDomain:
     name: str
     roles: tuple[str, ...]
+    """sNow! lists its own servers here too, with the role ``snow``."""
     line: int
     """Counted from 1. sNow! gives IP and MAC by line number: an inserted line renumbers every domain behind it."""
-
-    @property
-    def is_server(self) -> bool:
-        """sNow! lists its own servers here too, with the role ``snow``."""
-        return "snow" in self.roles
 
 
 def parse(text: str, *, where: str) -> tuple[ActiveDomain, ...]:

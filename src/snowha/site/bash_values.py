@@ -55,14 +55,14 @@ def evaluate(
         elif broken or name in readonly:
             # bash gives the whole command up, and whatever is on its line
             broken = broken or f"{name} is readonly, and set again"
-            values = _spoiled(replace(assignment, reason=broken), values)
+            values = _all_uncertain(replace(assignment, reason=broken), values)
         elif name in references:
             reason = f"{name} is a name for another variable"
-            values = _spoiled(replace(assignment, reason=reason), values, may_be_arrays=True)
+            values = _all_uncertain(replace(assignment, reason=reason), values, may_be_arrays=True)
         elif assignment.operator == "source":
             values = _sourced(assignment, values, follow, depth)
         elif name == ANYTHING:
-            values = _spoiled(assignment, values)
+            values = _all_uncertain(assignment, values)
         elif assignment.operator == "?" or name in fixed:
             reason = assignment.reason or "declare changes what is assigned to it"
             values[name] = NotUnderstood(
@@ -93,10 +93,12 @@ def _sourced(
     """The values once another file was read in its place."""
     path = _join(assignment.value, values, assignment.line) if isinstance(assignment.value, Word) else ""
     inner = follow(path) if isinstance(path, str) and assignment.certain and depth < _DEEPEST else None
-    return _spoiled(assignment, values) if inner is None else evaluate(inner, values, follow, depth=depth + 1)
+    return _all_uncertain(assignment, values) if inner is None else evaluate(inner, values, follow, depth=depth + 1)
 
 
-def _spoiled(assignment: Assignment, values: Mapping[str, Value], *, may_be_arrays: bool = False) -> dict[str, Value]:
+def _all_uncertain(
+    assignment: Assignment, values: Mapping[str, Value], *, may_be_arrays: bool = False
+) -> dict[str, Value]:
     """Any variable may have been set by something that is not followed."""
     made = may_be_arrays or assignment.reason.startswith(_MAKES_ARRAYS)
     return {

@@ -264,7 +264,7 @@ def _vif(spec: str, *, where: str) -> Vif:
         raise InputError(f"no name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts")
     vif = Vif(
         bridge=check_bridge(bridge, where=where) if bridge else "",
-        mac=check_mac(_as_usual(mac), where=where) if mac else "",
+        mac=check_mac(_canonical_mac(mac), where=where) if mac else "",
         ip=" ".join(found.get("ip", "").split()),
         script=script,
     )
@@ -273,7 +273,7 @@ def _vif(spec: str, *, where: str) -> Vif:
     return vif
 
 
-def _as_usual(mac: str) -> str:
+def _canonical_mac(mac: str) -> str:
     """``0:16:3e:1:2:3`` and ``00-16-3e-01-02-03``, which xl takes, as ``00:16:3e:01:02:03``; anything else as it is."""
     if not _SHORT_MAC.fullmatch(mac):
         return mac

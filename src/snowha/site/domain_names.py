@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
 from snowha.errors import InputError
-from snowha.site.names import did_you_mean, show
+from snowha.site.names import did_you_mean, show, there_are
 
 ALL = "domains"
 """sNow!'s word for every domain."""
@@ -41,7 +41,6 @@ def chosen(words: Sequence[str], known: Sequence[str], *, also: str = "") -> tup
     remedy adds.
     """
     found = meant(words, known)
-    there = f"there are {', '.join(known)}" if known else "there is none"
     if not found:
         raise InputError("this site has no domain", remedy=f"see `snow list domains`{also}")
     unknown = [name for name in found if name not in known]
@@ -49,7 +48,7 @@ def chosen(words: Sequence[str], known: Sequence[str], *, also: str = "") -> tup
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise InputError(
             f"there is no domain {', '.join(map(show, unknown[:_SHOWN]))}{more}{did_you_mean(unknown[0], known)}",
-            remedy=f"{there}; compute nodes are the business of sNow!'s own command{also}",
+            remedy=f"{there_are(known)}; compute nodes are the business of sNow!'s own command{also}",
         )
     return found
 

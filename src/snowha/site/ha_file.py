@@ -149,7 +149,7 @@ def _check_ssh(ssh: Ssh, *, at: At) -> None:
 def _check_alerts(alerts: Alerts, *, at: At) -> None:
     if alerts.mail and not (len(alerts.mail) <= _MAX_MAIL and _MAIL.fullmatch(alerts.mail)):
         raise InputError(
-            f"{show(alerts.mail)} is no address of a mail",
+            f"{show(alerts.mail)} is no mail address",
             where=at("alerts", "mail"),
             remedy="write one address, such as admins@example.org, or a user of the servers, such as root",
         )
@@ -171,7 +171,8 @@ def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:
             check_ip(link, where=at("server", number, "links"))
         if not 1 <= len(server.links) <= _MAX_LINKS or len(server.links) != len(servers[0].links):
             raise InputError(
-                f"{server.name} has {len(server.links)} links, {servers[0].name} has {len(servers[0].links)}",
+                f"{server.name} has {len(server.links)} links"
+                + ("" if number == 0 else f", {servers[0].name} has {len(servers[0].links)}"),
                 where=at("server", number, "links"),
                 remedy=f"give every server the same number of links, 1 to {_MAX_LINKS}, in the same order",
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_origin
 
-from snowha.site.ha_tables import TABLES, File, Key
-from snowha.site.tables import Declared, declared
+from snowha.site.ha_keys import TABLES, File, Key
+from snowha.site.toml_tables import Declared, declared
 
 _HEAD = """\
 # ha.toml
@@ -25,7 +25,7 @@ machine, where every server keeps it; `--file FILE` names another, `--site SERVE
 What is wrong is said with file, line and remedy, before any server is asked. What the file says of the world, `snow ha check`
 compares with the servers: see [checks.md](checks.md). A whole file with comments is [ha.toml.sample](ha.toml.sample).
 
-This page is made from the code (`src/snowha/site/ha_tables.py`).
+This page is made from the code (`src/snowha/site/ha_keys.py`).
 """
 
 _LATER = (

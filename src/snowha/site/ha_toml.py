@@ -12,10 +12,10 @@ from functools import cache
 
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
-from snowha.site.ha_tables import Cluster, File
+from snowha.site.ha_keys import Cluster, File
 from snowha.site.model import Alerts, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import did_you_mean, show
-from snowha.site.tables import ShapeError, read
+from snowha.site.toml_tables import Problem, ShapeError, read
 
 __all__ = ["HaFile", "compose", "parse", "render"]
 
@@ -101,7 +101,8 @@ def _syntax_error(message: str, text: str, *, where: str) -> InputError:
 
 def _shape_error(error: ShapeError, at: At) -> InputError:
     said: list[str] = []
-    remedy = "correct it as the message says"
+    forms = dict.fromkeys(_written(problem) for problem in error.problems if problem.form)
+    remedy = f"write {', '.join(forms)}" if forms else "ha.toml.sample in the documentation shows how it is written"
     for problem in error.problems:
         key = str(problem.at[-1])
         shown = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem.at)
@@ -114,6 +115,12 @@ def _shape_error(error: ShapeError, at: At) -> InputError:
             said.append(f"unknown key {show(shown)[1:-1]}{did_you_mean(key, problem.known)}")
             remedy = f"known here: {', '.join(problem.known)}"
     return InputError("; ".join(said), where=at(*error.problems[0].at), remedy=remedy)
+
+
+def _written(problem: Problem) -> str:
+    """How the key of a problem is written; that of a list also where one of its values is wrong."""
+    *above, last = problem.at
+    return f"{above[-1]} = [{problem.form}, …]" if isinstance(last, int) else f"{last} = {problem.form}"
 
 
 def _locator(text: str, where: str) -> At:
@@ -175,7 +182,7 @@ def _lines(ha: HaFile) -> Iterator[str]:
     yield f"warm_from_mib = {ha.warm_from_mib}"
     yield ""
     if ha.alerts.recipients:
-        yield "# Who is told of a failure, a fence or a lost server: an address of a mail, a command on the servers."
+        yield "# Who is told of a failure, a fence or a lost server: a mail address, a command on the servers."
         yield "[alerts]"
         yield f"mail = {_string(ha.alerts.mail)}"
         yield f"command = {_string(ha.alerts.command)}"

@@ -1,4 +1,4 @@
-"""The words of the field as frozen dataclasses. Everything above this room speaks in these."""
+"""Site, servers, domains and disks as frozen dataclasses. All packages above use these."""
 
 from __future__ import annotations
 

@@ -147,6 +147,14 @@ def agreed(words: Sequence[str], one: str, many: str) -> str:
     return f"{listed(words)} {one if len(words) == 1 else many}"
 
 
+def there_are(names: Sequence[str], *, most: int = 12) -> str:
+    """``there are a, b``, ``there is a`` or ``there is none``, for a remedy; of many the first ones and their number."""
+    if len(names) < 2:
+        return f"there is {names[0] if names else 'none'}"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"there are {', '.join(names[:most])}{more}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'X'?)`` or an empty string."""
     close = get_close_matches(word, list(known), n=1)

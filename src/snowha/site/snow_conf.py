@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -137,10 +138,19 @@ class SnowConf:
             )
         return kind == "lanplus"
 
-    def nfs_server(self) -> str:
-        """``NFS_SERVER``, empty when the file sets none."""
-        server = self.scalar("NFS_SERVER", "")
-        return check_address(server, where=self.at("NFS_SERVER")) if server else ""
+    def shared_folders(self) -> tuple[str, ...]:
+        """Where sNow! may keep the files that it gives to every server: 2.0 below SNOW_SRV, 1.x below SNOW_CONF, which its
+        command sets before it reads the file (sbin/snow of 1.1.16). One that is not understood is left out."""
+        found = []
+        for name, default, below in (
+            ("SNOW_SRV", "", "deploy_files/etc"),
+            ("SNOW_CONF", "/sNow/snow-configspace", "system_files/etc"),
+        ):
+            with suppress(InputError):
+                folder = self.expand(name) if name in self else default
+                if folder:
+                    found.append(f"{check_path(folder, where=self.at(name)).rstrip('/')}/{below}")
+        return tuple(found)
 
     def expand(self, name: str) -> str:
         """A scalar with the references that single quotes left in it (``'nfs=$NFS_SERVER:/sNow'``) replaced."""

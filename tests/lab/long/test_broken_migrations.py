@@ -11,7 +11,7 @@ from conftest import Administrator, shell, wait_until
 from test_3_one_image import GIVEN, answers_since, at_once, holder_of, nothing_is_left, other
 from test_one_image import alive, every_lease_is_held
 
-from snowha.lab import client, layout, lifecycle
+from snowha.lab import domain_probe, layout, lifecycle
 
 SERVERS = ("snow01", "snow02")
 
@@ -47,7 +47,7 @@ def test_a_connection_that_dies_leaves_the_domain_where_it_was(cluster: Administ
     wait_until(lambda: "slurm01" not in shell(there, "xl list"), timeout=120, what="nothing is left on the target")
     every_lease_is_held()
     assert '"frozen": "yes"' not in shell(here, "snow-lease list")
-    stale = client.stale(client.read_log(layout.paths().client_log))
+    stale = domain_probe.stale(domain_probe.read_log(layout.paths().client_log))
     assert (stale.stale, stale.errors) == (0, 0)
     assert at_once() == []
 
@@ -122,7 +122,7 @@ def test_a_server_that_loses_its_power_half_way_leaves_one_domain(
     shell(stays, "crm_resource --clear --resource=slurm01")
     wait_until(lambda: "slurm01--" not in shell(stays, "xl list"), timeout=120, what="nothing is left of it")
     assert at_once() == []
-    stale = client.stale(client.read_log(layout.paths().client_log))
+    stale = domain_probe.stale(domain_probe.read_log(layout.paths().client_log))
     assert (stale.stale, stale.errors) == (0, 0)
 
 
@@ -153,7 +153,7 @@ def test_a_migration_that_does_not_end_is_given_up_and_the_domain_goes_on(cluste
     assert alive("slurm01", here)
     wait_until(lambda: answers_since("slurm01", ended), timeout=60, what="slurm01 answers where it was")
     wait_until(lambda: "slurm01" not in shell(there, "xl list"), timeout=120, what="nothing is left on the target")
-    log = client.read_log(layout.paths().client_log)
-    assert client.away(log, "slurm01", began, ended) < 30, "it was suspended meanwhile"
+    log = domain_probe.read_log(layout.paths().client_log)
+    assert domain_probe.downtime(log, "slurm01", began, ended) < 30, "it was suspended meanwhile"
     every_lease_is_held()
     assert at_once() == []

@@ -8,12 +8,12 @@ from collections import Counter
 from conftest import Administrator, wait_until
 from test_2_migration import nothing_lost
 
-from snowha.lab import client, layout, lifecycle, machines
+from snowha.lab import domain_probe, layout, lifecycle, machines
 from snowha.lab.layout import DOMAINS
 
 
 def all_answer_since(since: float, *, times: int = 1) -> bool:
-    log = client.read_log(layout.paths().client_log)
+    log = domain_probe.read_log(layout.paths().client_log)
     answers = Counter(attempt.domain for attempt in log.attempts if attempt.number and attempt.t >= since)
     return all(answers[plan.name] >= times for plan in DOMAINS)
 

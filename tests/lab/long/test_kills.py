@@ -46,7 +46,9 @@ def configuration() -> dict[str, tuple[str, dict[str, str]]]:
     root = ElementTree.fromstring(on("snow01", "cibadmin", "--query", "--scope", "configuration"))
     for nodes in root.findall("nodes"):
         root.remove(nodes)
-    named = [element for element in root.iter() if element.get("id") and (element.tag != "meta_attributes" or len(element))]
+    named = [
+        element for element in root.iter() if element.get("id") and (element.tag != "meta_attributes" or len(element))
+    ]
     return {element.get("id", ""): (element.tag, dict(element.attrib)) for element in named}
 
 

@@ -12,7 +12,7 @@ from test_2_migration import nothing_lost
 from test_3_one_image import XL, answers_since, at_once, holder_of, noted, other
 from test_disasters import all_answer_since
 
-from snowha.lab import client, layout
+from snowha.lab import domain_probe, layout
 from snowha.lab.layout import DOMAINS, MACHINES, NFS01
 
 NFS_LEASE_S = 90
@@ -201,7 +201,7 @@ def test_ten_live_migrations_under_writers_that_do_not_flush(cluster: Administra
     """
     for number in range(5):
         print(f"migration {number + 1}: {migrate('slurm01'):.0f} s")
-    stale = client.stale(client.read_log(layout.paths().client_log))
+    stale = domain_probe.stale(domain_probe.read_log(layout.paths().client_log))
     assert stale.reads >= 50
     assert (stale.stale, stale.errors) == (0, 0)
     assert at_once() == []

@@ -18,7 +18,9 @@ SECRETS = (layout.IPMI_PASSWORD, MASTER_PASSWORD)
 
 def test_a_plan_changes_nothing_shows_no_secret_and_is_refused_when_the_site_moved_on(fresh: Administrator) -> None:
     """What would be lost: the reason to look before doing."""
-    files = "find /etc /root/.ssh /var/lib/snow-ha -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum"
+    files = (
+        "find /etc /root/.ssh /var/lib/snow-ha -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum"
+    )
     before = {host: shell(host, files) for host in ("snow01", "snow02")}
     ended = fresh.snow("ha", "plan", "--save", "plan.json")
     assert ended.code == 0, ended.output

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import random
+import re
 import shlex
+import shutil
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
 from conftest import Administrator, on, shell, wait_until
+from test_3_one_image import answers_since
 
 from snowha.hosts.local import LocalHost
-from snowha.lab import first_boot, layout
+from snowha.lab import domain_probe, first_boot, layout, records
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "unit")]
 machine = import_module("machine")
@@ -124,6 +129,63 @@ def xfs(folder: Path) -> Path:
     return image
 
 
+def with_xfs_root() -> None:
+    """The system of proxy01 in an XFS, made by a mkfs.xfs that this machine lends to the server."""
+    machine.need("mkfs.xfs")
+    program = shutil.which("mkfs.xfs")
+    assert program is not None
+    libraries = re.findall(r"=> (/\S+)", LocalHost().run(["ldd", program]).stdout)
+    on("snow01", "mkdir", "-p", "/root/xfsprogs", "/root/old")
+    for file in (program, *libraries, "/lib64/ld-linux-x86-64.so.2"):
+        send(Path(file), f"/root/xfsprogs/{Path(file).name}")
+    on("snow01", "chmod", "755", "/root/xfsprogs/mkfs.xfs", "/root/xfsprogs/ld-linux-x86-64.so.2")
+    volume = "/dev/snow_vg/proxy01-root"
+    on("snow01", *["lvcreate", "--yes", "--wipesignatures", "y", "--size", "640M", "--name", "proxy01-root", "snow_vg"])
+    loader = "/root/xfsprogs/ld-linux-x86-64.so.2 --library-path /root/xfsprogs"
+    shell("snow01", f"{loader} /root/xfsprogs/mkfs.xfs -q {volume}")
+    shell("snow01", f"mount -o ro /dev/snow_vg/proxy01-disk /root/old && mount {volume} /mnt")
+    shell("snow01", "cp -a /root/old/. /mnt/ && umount /root/old", timeout=900)
+    shell("snow01", "sed -i 's,^/dev/xvda2 / ext4 .*,/dev/xvda2 / xfs defaults 0 0,' /mnt/etc/fstab && umount /mnt")
+    config = on("snow01", "cat", PROXY).replace("snow_vg/proxy01-disk", "snow_vg/proxy01-root")
+    config = config.replace("domain-initrd.img", "domain-initrd-xfs.img").replace(
+        "extra       = '", "extra       = 'rootfstype=xfs "
+    )
+    config = re.sub(r"(?m)^memory .*", "memory = '128'", config)
+    assert config.count("xfs") == 2
+    words = first_boot.ssh_words("snow01", ["sh", "-c", shlex.quote(f"cat > {PROXY}")], paths=layout.paths())
+    LocalHost().run(words, input=config)
+
+
+def test_a_root_of_xfs_there_and_back(fresh: Administrator) -> None:
+    """Its log is not empty when it was not unmounted: a copy that took no account of that would not mount."""
+    on("snow01", "xl", "shutdown", "-w", "proxy01", timeout=600)
+    with_xfs_root()
+    on("snow01", "xl", "create", PROXY, timeout=300)
+    started = time.time()
+    wait_until(lambda: answers_since("proxy01", started), timeout=300, what="proxy01 to answer from its XFS")
+    before = on("snow01", "cat", PROXY)
+
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01", "--until", "images")
+    assert ended.code == 0, ended.output
+    assert "xfs used blocks" in shell("snow01", f"grep method {IMAGES}/proxy01-root.manifest")
+    moved = time.time()
+    wait_until(lambda: answers_since("proxy01", moved), timeout=300, what="proxy01 to answer from its image")
+    assert "script=block-snow" in on("snow01", "cat", PROXY)
+
+    ended = fresh.snow("ha", "undo", "--yes")
+    assert ended.code == 0, ended.output
+    undone = time.time()
+    wait_until(lambda: answers_since("proxy01", undone), timeout=300, what="proxy01 to answer from its volume again")
+    assert on("snow01", "cat", PROXY) == before
+    on("snow01", "xl", "shutdown", "-w", "proxy01", timeout=600)
+    shell("snow01", "mount /dev/snow_vg/proxy01-root /mnt")
+    dumped = on("snow01", "base64", f"/mnt{records.RECORDS_FILE}")
+    shell("snow01", "umount /mnt")
+    found = records.read_records(base64.b64decode(dumped))
+    acknowledged = domain_probe.acknowledged(domain_probe.read_log(layout.paths().client_log))["proxy01"]
+    assert len(acknowledged) >= 20 and records.compare(acknowledged, found.records) == []
+
+
 def with_more_volumes(folder: Path) -> None:
     """What sNow!'s own partitions file makes (-home, -var), a volume with LVM in it, one with XFS; and a second card."""
     for name in ("home", "var", "lvm", "xfs"):
@@ -170,8 +232,8 @@ def file_in(path: str, *, options: str = "") -> str:
 def test_many_volumes_of_many_kinds_and_two_cards_there_and_back(fresh: Administrator, tmp_path: Path) -> None:
     """Each volume is an image of its own, whatever is in it; the kernel finds in it what it had.
 
-    XFS is mounted by the server: the initramfs of the lab's domains knows no root but ext4. LVM on the server must keep its hands
-    off what is in the image: it would have the image open after the domain is gone, and the way back would find it in use.
+    LVM on the server must not activate what is in the image: it would have the image open after the domain is gone, and the way
+    back would find it in use.
     """
     with_more_volumes(tmp_path)
     before = shell("snow01", f"cat {PROXY}")

@@ -8,7 +8,7 @@ import signal
 
 from conftest import Administrator, on
 
-from snowha.lab import client, demo, layout, records
+from snowha.lab import demo, domain_probe, layout, records
 
 IMAGE = "/sNow/domains/slurm01/slurm01-disk"
 
@@ -19,8 +19,8 @@ def snapshots_left() -> str:
 
 def nothing_lost(domain: str) -> None:
     """Every record that the client was told to be on the disk is in the image."""
-    log = client.read_log(layout.paths().client_log)
-    acknowledged = client.acknowledged(log)[domain]
+    log = domain_probe.read_log(layout.paths().client_log)
+    acknowledged = domain_probe.acknowledged(log)[domain]
     found = demo.found_on_disk(f"/sNow/domains/{domain}/{domain}-disk")
     assert len(acknowledged) >= 10
     assert records.compare(acknowledged, found.records) == []

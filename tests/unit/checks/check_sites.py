@@ -7,7 +7,17 @@ from dataclasses import replace
 import broken_clusters
 import broken_leases
 
-from snowha.checks.facts import BmcFact, Facts, InterfaceFact, LoginFact, Mounted, PathFact, Reach, ServerFacts, Unit
+from snowha.checks.facts import (
+    BmcFact,
+    Facts,
+    InterfaceFact,
+    LoginFact,
+    Mounted,
+    PathFact,
+    PingResult,
+    ServerFacts,
+    Unit,
+)
 from snowha.cluster import cib_merge, corosync_conf
 from snowha.site.model import Disk, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Vif
 from snowha.xen import server_program
@@ -111,14 +121,14 @@ def server(number: int) -> ServerFacts:
 
 def healthy() -> Facts:
     """The single server and a new one that is ready, before the cluster is made."""
-    reaches = tuple(
-        Reach(f"snow0{by}", f"{network}{to}", "ens4", 1500, True, True)
+    pings = tuple(
+        PingResult(f"snow0{by}", f"{network}{to}", "ens4", 1500, True, True)
         for by, to in ((1, 2), (2, 1))
         for network in ("192.168.8.", "10.0.0.")
     )
     logins = (LoginFact("snow01", "snow02", True, ""), LoginFact("snow02", "snow01", True, ""))
     bmcs = {name: BmcFact("on", "Chassis Power is on", guid) for name, guid in UUIDS.items()}
-    return Facts((server(1), server(2)), reaches, logins, bmcs, "work")
+    return Facts((server(1), server(2)), pings, logins, bmcs, "work")
 
 
 def change(facts: Facts, name: str, **changes: object) -> Facts:

@@ -14,9 +14,9 @@ from broken_clusters import CASES
 from check_sites import SITE, UUIDS, change, clustered, healthy, leased, mounts, running, server
 
 from snowha.checks import catalogue, evaluate, explained, gather
-from snowha.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Right, Unit
+from snowha.checks.facts import BmcFact, Facts, LoginFact, Mounted, PathFact, Permissions, Unit
 from snowha.errors import InputError, SiteError, UnreachableError
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.health.catalogue import KINDS
 from snowha.live.autostart import Autostart, Entry
 from snowha.site import rules
@@ -60,7 +60,7 @@ def _facts(facts: Facts) -> Broken:
 
 def _case(code: str) -> Broken:
     if code == "holes":
-        room = image_room.Room(8 << 30, (image_room.Image(IMAGE, 10 << 30, 1 << 30),))
+        room = image_space.ImageSpace(8 << 30, (image_space.Image(IMAGE, 10 << 30, 1 << 30),))
         return SITE, change(clustered(healthy()), "snow01", room=room)
     if code == "config-without-lease":
         site, facts = leased(broken_leases.well())
@@ -85,7 +85,7 @@ def _bmc(power: str, guid: str = "", **changes: object) -> Facts:
 
 def _reach(**changes: object) -> Facts:
     facts = healthy()
-    return replace(facts, reaches=(replace(facts.reaches[0], **changes), *facts.reaches[1:]))  # type: ignore[arg-type]
+    return replace(facts, pings=(replace(facts.pings[0], **changes), *facts.pings[1:]))  # type: ignore[arg-type]
 
 
 def _twin(**changes: object) -> Broken:
@@ -123,7 +123,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "xendomains-save": lambda: _facts(change(healthy(), "snow01", xendomains="XENDOMAINS_SAVE=/var/lib/xen/save\n")),
     "starts-at-boot": lambda: _facts(change(healthy(), "snow01", units=AT_BOOT)),
     "writable-by-others": lambda: _facts(
-        change(healthy(), "snow02", rights=(Right(0o775, "root", "snow", "/sNow/etc/domains"),))
+        change(healthy(), "snow02", permissions=(Permissions(0o775, "root", "snow", "/sNow/etc/domains"),))
     ),
     "unattended-upgrades": lambda: _facts(
         change(healthy(), "snow02", upgrades='APT::Periodic::Unattended-Upgrade "1";\n')
@@ -446,10 +446,10 @@ def test_a_migration_that_ends_between_two_looks_is_none_that_broke() -> None:
     next_one = change(on_snow01, "snow02", running=running("deploy01")).servers
     wrong = {"half-migrated", "runs-twice"}
     for again in (settled, next_one):
-        facts = replace(healthy(), servers=gather.settled(first, again))
+        facts = replace(healthy(), servers=gather.confirmed(first, again))
         assert not wrong & {finding.code for finding in evaluate.evaluate(SITE, facts)}
     for real, code in ((first, "half-migrated"), (next_one, "runs-twice")):
-        facts = replace(healthy(), servers=gather.settled(real, real))
+        facts = replace(healthy(), servers=gather.confirmed(real, real))
         assert code in {finding.code for finding in evaluate.evaluate(SITE, facts)}
 
 
@@ -500,22 +500,22 @@ def test_a_configuration_without_a_nodelist_is_not_the_packages_example(text: st
 @pytest.mark.parametrize(
     ("right", "is_stop"),
     [
-        (Right(0o755, "root", "root", "/sNow"), False),
-        (Right(0o775, "root", "root", "/sNow/etc/domains"), False),
-        (Right(0o1777, "root", "root", "/srv"), False),
-        (Right(0o1777, "root", "root", "/sNow/domains"), True),
-        (Right(0o755, "snow", "snow", "/sNow"), True),
-        (Right(0o757, "root", "root", "/sNow/etc"), True),
-        (Right(0o664, "root", "users", "/sNow/etc/domains/deploy01.cfg"), True),
-        (Right(0o644, "root", "users", "/sNow/etc/domains/deploy01.cfg"), False),
-        (Right(0o644, "deploy", "root", "/sNow/etc/domains/deploy01.cfg"), True),
-        (Right(0o775, "root", "root", "/sNow/domains"), False),
-        (Right(0o775, "root", "root", "/sNow/domains", has_acl=True), True),
-        (Right(0o755, "root", "root", "/sNow/domains", has_acl=True), False),
+        (Permissions(0o755, "root", "root", "/sNow"), False),
+        (Permissions(0o775, "root", "root", "/sNow/etc/domains"), False),
+        (Permissions(0o1777, "root", "root", "/srv"), False),
+        (Permissions(0o1777, "root", "root", "/sNow/domains"), True),
+        (Permissions(0o755, "snow", "snow", "/sNow"), True),
+        (Permissions(0o757, "root", "root", "/sNow/etc"), True),
+        (Permissions(0o664, "root", "users", "/sNow/etc/domains/deploy01.cfg"), True),
+        (Permissions(0o644, "root", "users", "/sNow/etc/domains/deploy01.cfg"), False),
+        (Permissions(0o644, "deploy", "root", "/sNow/etc/domains/deploy01.cfg"), True),
+        (Permissions(0o775, "root", "root", "/sNow/domains"), False),
+        (Permissions(0o775, "root", "root", "/sNow/domains", has_acl=True), True),
+        (Permissions(0o755, "root", "root", "/sNow/domains", has_acl=True), False),
     ],
 )
-def test_who_can_write_a_config_is_root_on_every_server(right: Right, is_stop: bool) -> None:
-    findings = evaluate.evaluate(SITE, change(healthy(), "snow01", rights=(right,)))
+def test_who_can_write_a_config_is_root_on_every_server(right: Permissions, is_stop: bool) -> None:
+    findings = evaluate.evaluate(SITE, change(healthy(), "snow01", permissions=(right,)))
     assert ("writable-by-others" in {finding.code for finding in findings}) == is_stop
 
 

@@ -144,8 +144,8 @@ def test_an_access_list_is_seen(tmp_path: Path) -> None:
         B, snow_conf="", images=str(tmp_path / "images"), configs="/x", names=[], tools=[], paths=[]
     )
     done = LocalHost().run(words, check=False, timeout=30)
-    rights = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None).rights
-    found = {right.path: right for right in rights}
+    permissions = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None).permissions
+    found = {one.path: one for one in permissions}
     assert found[str(tmp_path / "images")].has_acl and found[str(tmp_path / "images")].mode == 0o775
     assert not found[str(tmp_path)].has_acl
 
@@ -231,8 +231,8 @@ def test_what_a_server_sees_of_the_others() -> None:
         f"{B} link 10.0.0.2 ens4 9000 0 1\n{B} link 192.168.8.2 xsnow0 1500 0 0\nnoise\n"
         f"{B} link 10.0.1.2 - 1500 127 127\n{B} login snow02 255 Host key verification failed.\n"
     )
-    reaches, logins = scripts.parse_reach(text, B, "snow01")
-    assert [(one.address, one.device, one.small, one.large) for one in reaches] == [
+    pings, logins = scripts.parse_connectivity(text, B, "snow01")
+    assert [(one.address, one.device, one.small, one.large) for one in pings] == [
         ("10.0.0.2", "ens4", True, False),
         ("10.0.1.2", "", None, None),
         ("192.168.8.2", "xsnow0", True, True),

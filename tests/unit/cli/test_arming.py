@@ -1,4 +1,4 @@
-"""``snow disarm`` and ``snow arm`` from the door."""
+"""``snow disarm`` and ``snow arm`` from the command line."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ NUMBERS = ("--max-away", "--snapshot-size", "--rate")
             for value in ("0", "-5", "nan", "inf", "-inf", "x", "1e99")
         ),
         (["--snapshot-size", "1.5"], "a whole number: MiB above 0, for example --snapshot-size 1024"),
+        (["--snapshot-size", "9" * 20], "above 0 up to 1099511627776, for example"),
         (["--cold", "--max-away", "60"], "while the domain runs"),
         ([], "there is no such file"),
     ],

@@ -136,6 +136,12 @@ def test_a_verb_of_the_lab_says_what_it_lacks_before_it_does_anything(monkeypatc
         ("image list", "`snow images`"),
         ("ha zzzz", "There are init, check, plan"),
         ("ha check --jsn", "--json"),
+        ("-f ha.toml status", "options stand behind it: snow VERB -f"),
+        ("--jsn status", "options stand behind it"),
+        ("--verbos status", "--verbose"),
+        ("list nodes", "sNow!'s own command has it: /sNow/snow-tools/sbin/snow"),
+        ("deploy ldap01", "sNow!'s own command has it"),
+        ("image", "`snow images`? sNow!'s own command has it"),
     ],
 )
 def test_a_verb_or_option_that_is_none_is_answered_with_those_like_it(line: str, said: str) -> None:

@@ -137,6 +137,8 @@ main.main()
         ("ha check -v -q", "exclude each other"),
         ("-q ha check -v", "exclude each other"),
         ("--log-file a ha check --log-file b", "named twice"),
+        ("--log-file a --log-file b ha check", "named twice"),
+        ("ha check --log-file a --log-file b", "named twice"),
     ],
 )
 def test_options_that_cannot_be_followed_are_said_first(tmp_path: Path, line: str, said: str) -> None:

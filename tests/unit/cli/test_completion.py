@@ -72,6 +72,10 @@ def test_the_manual_page_of_the_servers_program_has_its_verbs() -> None:
         ("boot deploy01 slu", ["slurm01", "slurm02"]),
         ("move de", ["deploy01"]),
         ("show domain de", ["deploy01"]),
+        ("move deploy01 s", ["snow01", "snow02"]),
+        ("init snow02", ["snow02"]),
+        ("upgrade snow01 s", ["snow01", "snow02"]),
+        ("drain --file broken.toml s", []),
         ("--site snow01 images copy slu", ["slurm01", "slurm02"]),
         ("images copy --site snow01 slu", ["slurm01", "slurm02"]),
         ("images copy --file other.toml slu", []),
@@ -80,7 +84,7 @@ def test_the_manual_page_of_the_servers_program_has_its_verbs() -> None:
         ("ha stat", ["status"]),
     ],
 )
-def test_names_of_domains_are_offered_and_a_file_that_cannot_be_read_offers_none(
+def test_names_are_offered_and_a_file_that_cannot_be_read_offers_none(
     words: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tab that asks servers would hang, and one that fails would write a traceback into the line."""

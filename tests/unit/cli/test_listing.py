@@ -1,4 +1,4 @@
-"""``snow list`` and ``snow show`` from the door, whichever server is lost."""
+"""``snow list`` and ``snow show`` from the command line, whichever server is lost."""
 
 from __future__ import annotations
 

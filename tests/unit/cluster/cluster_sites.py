@@ -34,7 +34,7 @@ def site(servers: int = 2, names: tuple[str, ...] = NAMES, links: int = 2) -> Si
 def options(of: Site) -> cib.Options:
     return cib.Options(
         live_migration=frozenset({"deploy01", "slurm01"}),
-        secret_scripts={server.name: f"/etc/snow-ha/fence/{server.name}" for server in of.servers},
+        password_scripts={server.name: f"/etc/snow-ha/fence/{server.name}" for server in of.servers},
     )
 
 

@@ -10,7 +10,7 @@ from cluster_sites import server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snowha.cluster.fencing import parse_status, probe_argv, reason_in, render_secret_script, tools
+from snowha.cluster.fencing import parse_status, probe_argv, reason_in, render_password_script, tools
 from snowha.errors import InputError, UnreachableError
 from snowha.site.model import FenceDevice
 
@@ -39,7 +39,7 @@ _passwords = (
 
 def printed(password: str) -> str:
     """What the agents read: the script's output without what stands behind it."""
-    script = render_secret_script(password)
+    script = render_password_script(password)
     return subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True).stdout.decode().rstrip()
 
 
@@ -92,12 +92,12 @@ def test_special_characters_arrive_as_they_are(password: str) -> None:
 @pytest.mark.parametrize("password", ["", "two\nlines", "ends in space ", "nul\0", "x" * 21, "ü" * 11])
 def test_a_password_that_would_be_mangled_is_refused_and_not_shown(password: str) -> None:
     with pytest.raises(InputError) as caught:
-        render_secret_script(password)
+        render_password_script(password)
     assert not password or password not in str(caught.value)
 
 
 def test_the_limit_of_ipmi_is_not_everybodys() -> None:
-    assert "x" * 40 in render_secret_script("x" * 40, agent="fence_apc")
+    assert "x" * 40 in render_password_script("x" * 40, agent="fence_apc")
 
 
 def test_ipmitool_is_asked_for_where_it_is_used() -> None:

@@ -6,7 +6,7 @@ from cluster_sites import domain, site
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snowha.cluster.placement import fits_after_loss, needed_mib, spread, together
+from snowha.cluster.placement import colocated, fits_after_loss, needed_mib, spread
 from snowha.site.model import Domain
 
 SERVERS = ("snow01", "snow02", "snow03")
@@ -28,7 +28,7 @@ def test_the_lab_is_spread_two_and_two_with_the_pair_apart() -> None:
     here = site()
     found = spread(here.domains, ["snow01", "snow02"], here.apart)
     assert sorted(found.values()) == ["snow01", "snow01", "snow02", "snow02"]
-    assert not together(found, here.apart)
+    assert not colocated(found, here.apart)
 
 
 def test_memory_counts_not_the_number_of_domains() -> None:
@@ -54,7 +54,7 @@ def test_everything_on_one_server_is_spread_with_as_few_moves_as_can_be() -> Non
     current = dict.fromkeys((each.name for each in here.domains), "snow01")
     found = spread(here.domains, ["snow01", "snow02"], here.apart, current=current)
     assert sum(found[name] != "snow01" for name in found) == 2
-    assert not together(found, here.apart)
+    assert not colocated(found, here.apart)
 
 
 def test_of_moves_that_even_out_alike_the_one_with_less_memory_is_made() -> None:
@@ -72,7 +72,7 @@ def test_a_pair_that_is_together_is_parted_with_one_move() -> None:
     current = {"deploy01": "snow01", "proxy01": "snow02", "slurm01": "snow01", "slurm02": "snow01"}
     found = spread(here.domains, ["snow01", "snow02"], here.apart, current=current)
     assert {name for name in found if found[name] != current[name]} <= {"slurm01", "slurm02"}
-    assert not together(found, here.apart)
+    assert not colocated(found, here.apart)
 
 
 def test_a_full_server_exchanges_domains_to_part_a_pair() -> None:
@@ -80,7 +80,7 @@ def test_a_full_server_exchanges_domains_to_part_a_pair() -> None:
     domains = [domain(name, 1000) for name in current]
     room = {"snow01": 2 * needed_mib(domains[0]), "snow02": 2 * needed_mib(domains[0])}
     found = spread(domains, ["snow01", "snow02"], [("m1", "m2")], memory=room, current=current)
-    assert not together(found, [("m1", "m2")])
+    assert not colocated(found, [("m1", "m2")])
     assert sorted(found.values()) == ["snow01", "snow01", "snow02", "snow02"]
 
 
@@ -108,7 +108,7 @@ def test_no_domain_is_moved_into_a_worse_place(
     domains, servers, apart, _ = drawn
     before = spread(domains, servers)
     after = spread(domains, servers, apart, current=before)
-    assert len(together(after, apart)) <= len(together(before, apart))
+    assert len(colocated(after, apart)) <= len(colocated(before, apart))
 
 
 def test_a_loss_that_the_rest_cannot_hold_is_foretold() -> None:

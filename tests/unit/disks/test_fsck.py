@@ -87,7 +87,7 @@ def test_blocks_that_the_bitmap_calls_free_arrive_from_a_snapshot(image: Path, t
     snapshot, target = tmp_path / "snapshot", tmp_path / "target"
     shutil.copyfile(image, snapshot)
     looked: list[bool] = []
-    assert fsck.mend(LocalHost(), str(snapshot), lambda: looked.append(True))
+    assert fsck.repair(LocalHost(), str(snapshot), lambda: looked.append(True))
     assert looked, "the snapshot may overflow meanwhile"
     done = copy(str(snapshot), str(target), lambda event: None)
     assert done["method"] == "ext4 used blocks"
@@ -101,7 +101,7 @@ def claims_a_block_twice(image: Path) -> None:
 
 def test_of_a_file_system_that_only_a_person_can_mend_every_block_is_copied(image: Path) -> None:
     claims_a_block_twice(image)
-    assert not fsck.mend(LocalHost(), str(image), lambda: None)
+    assert not fsck.repair(LocalHost(), str(image), lambda: None)
 
 
 @pytest.mark.parametrize("lie", [calls_blocks_free, claims_a_block_twice])

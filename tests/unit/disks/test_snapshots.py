@@ -9,7 +9,7 @@ from lvm_server import LvmServer
 from recorded import MIB, snapshot, volume
 
 from snowha.disks import snapshots
-from snowha.disks.snapshots import Watch, parse_lvs
+from snowha.disks.snapshots import SnapshotMonitor, parse_lvs
 from snowha.errors import CommandError, SiteError
 
 NAME = "snow_vg/snow-ha-1-deploy01-disk"
@@ -17,25 +17,25 @@ NAME = "snow_vg/snow-ha-1-deploy01-disk"
 
 def test_a_snapshot_that_fills_up_is_enlarged_or_everything_stops() -> None:
     server = LvmServer(snapshot(1, "70.00"), room=(256 + 256) * MIB)
-    watch = Watch(server, [NAME], now=lambda: 0.0)
-    watch.look()
+    monitor = SnapshotMonitor(server, [NAME], now=lambda: 0.0)
+    monitor.check()
     assert server.done == [f"extend {NAME} +{256 * MIB}b"]
-    watch.look()  # there is no room any more, and it is not too full yet
+    monitor.check()  # there is no room any more, and it is not too full yet
     assert len(server.done) == 1
     server.volumes[-1]["data_percent"] = "91.00"
     with pytest.raises(SiteError, match="91 % full"):
-        watch.look()
+        monitor.check()
 
 
 def test_it_looks_only_every_few_seconds() -> None:
     """The engine tells twice a second how far it is; each look is a command on a busy server."""
     server = LvmServer(snapshot(1))
     clock = 0.0
-    watch = Watch(server, [NAME], now=lambda: clock)
+    monitor = SnapshotMonitor(server, [NAME], now=lambda: clock)
     looks: list[Sequence[str]] = []
     server.world.fail = lambda host, words: looks.append(words)
     for _ in range(8):
-        watch()
+        monitor()
         clock += 0.5
     assert len(looks) == 1
 
@@ -50,7 +50,7 @@ def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
     found = snapshots.volumes(server)
     assert snapshots.remove_left(server, found) == []
     for one in found:
-        with pytest.raises(ValueError, match="no snapshot of ours"):
+        with pytest.raises(ValueError, match="not made by snow-ha"):
             snapshots.remove(server, one)
     assert server.done == []
 

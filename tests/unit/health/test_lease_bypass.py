@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from broken_leases import BARE, DEPLOY, IMAGES, server
 
-from snowha.health import image_room, lease_bypass
+from snowha.health import image_space, lease_bypass
 from snowha.health.catalogue import KINDS
 from snowha.health.findings import Finding
 from snowha.hosts.host import Completed
@@ -105,7 +105,7 @@ def test_status_shows_what_goes_round_the_leases_and_what_has_no_room() -> None:
     xenstore = f"""/local/domain/0/backend/qdisk/5/51712/params = "aio:{DEPLOY}"\n"""
     answers = {
         attachments._LOOK: xenstore,
-        image_room._LOOK: f"1 4096\n{1 << 30} 8 512 {DEPLOY}\n",
+        image_space._LOOK: f"1 4096\n{1 << 30} 8 512 {DEPLOY}\n",
         "info": "xen_version : 4.20.5\nvirt_caps : pvh\ntotal_memory : 9\nfree_memory : 9\n",
     }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from snowha.images.checksums import crc16, crc32c
 from snowha.images.ranges import GRAIN, Range, aligned, bounded, cut, gaps, intersect, merge, total
-from snowha.images.workers import Pace
+from snowha.images.workers import RateLimiter
 
 LENGTH = 60
 some = st.lists(
@@ -61,7 +61,7 @@ def test_checksums_are_the_ones_that_ext4_uses() -> None:
 
 def test_the_rate_limit_holds() -> None:
     """A copy in working hours must leave the disks to the domains."""
-    pace, began = Pace(4 * 2**20), time.monotonic()
+    limiter, began = RateLimiter(4 * 2**20), time.monotonic()
     for _ in range(5):
-        pace.take(2**18)
+        limiter.wait(2**18)
     assert time.monotonic() - began >= 0.9 * 4 * 2**18 / (4 * 2**20)

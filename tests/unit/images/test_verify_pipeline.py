@@ -64,17 +64,17 @@ def test_of_scattered_bytes_all_are_compared_and_the_hash_is_of_all_in_order(see
     with Storage(str(path)) as storage, VerifyPipeline(storage, str(path), lambda size: None) as line:
         for piece in pieces:
 
-            def look(buffer: Buffer, parts: Any, piece: Piece = piece) -> None:
+            def verify(buffer: Buffer, parts: Any, piece: Piece = piece) -> None:
                 for part in parts:
                     hashes[piece.index].update(bytes(buffer.view[part.place : part.place + part.size]))
 
             for parts in parts_of(piece, largest=verify_pipeline.CHUNK):
-                buffer = line.take()
+                buffer = line.acquire()
                 for part in parts:
                     buffer.view[part.place : part.place + part.size] = data[part.at : part.at + part.size]
                     if wrong is not None and part.at <= wrong < part.at + part.size:
                         buffer.view[part.place + wrong - part.at] ^= 1
-                line.put(buffer, piece, parts, look)
+                line.put(buffer, piece, parts, verify)
         line.drain()
     if wrong is None:
         assert not line.differing
@@ -105,7 +105,7 @@ def test_a_window_of_several_chunks_is_hashed_in_order_whoever_reads_them_back_f
     with Storage(str(path)) as storage, VerifyPipeline(storage, str(path), lambda size: None) as line:
         storage.is_direct = False
         for parts in parts_of(piece, largest=verify_pipeline.CHUNK):
-            buffer = line.take()
+            buffer = line.acquire()
             storage.read_into(buffer.view, parts[0].at, parts[0].size)
             line.put(buffer, piece, parts, lambda buffer, parts: hashed.append(parts[0].at))
         workers = [threading.Thread(target=line.drain) for _ in range(2)]

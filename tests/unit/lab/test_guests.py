@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ import machine
 import pytest
 
 from snowha.errors import InputError
-from snowha.lab import guests, initramfs, records
+from snowha.lab import build, guests, initramfs, records
 from snowha.lab.busybox import BUSYBOX, check_busybox
 
 SWAP = "11111111-2222-3333-4444-555555555555"
@@ -98,16 +99,8 @@ def test_a_small_root_has_all_it_needs_to_start_and_to_stop(
     tmp_path: Path, service: Path, busybox: Path, stale: bool
 ) -> None:
     root = tmp_path / "root"
-    guests.write_small_root(
-        root,
-        name="proxy01",
-        address="192.168.8.12",
-        prefixlen=24,
-        gateway="192.168.8.1",
-        service=service,
-        stale=stale,
-        swap_uuid=SWAP,
-    )
+    guest = guests.Guest("proxy01", "192.168.8.12", 24, "192.168.8.1", service, SWAP)
+    guests.write_small_root(root, guest, stale=stale)
     for applet in ("init", "poweroff", "halt", "reboot"):
         assert (root / "sbin" / applet).readlink() == Path("/bin/busybox")
     assert (root / "etc/lab.conf").read_text() == "ADDRESS=192.168.8.12\nPREFIXLEN=24\nGATEWAY=192.168.8.1\n"
@@ -136,9 +129,7 @@ def debian(tmp_path: Path) -> Path:
 
 
 def prepare(root: Path, service: Path, *, name: str = "deploy01", address: str = "192.168.8.11") -> None:
-    guests.prepare_full_root(
-        root, name=name, address=address, prefixlen=24, gateway="192.168.8.1", service=service, swap_uuid=SWAP
-    )
+    guests.prepare_full_root(root, guests.Guest(name, address, 24, "192.168.8.1", service, SWAP))
 
 
 def test_a_debian_becomes_a_domain_with_the_service_and_no_open_root(
@@ -192,3 +183,17 @@ def test_live_files_are_as_many_bytes_as_asked_for_and_the_same_every_time(tmp_p
 def test_a_busybox_that_is_none_is_said_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="busybox-static"):
         check_busybox(tmp_path / "busybox", ["init"])
+
+
+def test_what_is_built_is_named_after_every_file_of_the_domains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lab would start domains of an earlier version of a part, such as a header, and test what is no longer there."""
+    folder = tmp_path / "guest"
+    shutil.copytree(guests.GUEST, folder)
+    monkeypatch.setattr(guests, "GUEST", folder)
+    keys = [build.key("trixie")]
+    for file in sorted(folder.iterdir()):
+        file.write_bytes(file.read_bytes() + b"\n")
+        keys.append(build.key("trixie"))
+    assert len(set(keys)) == len(keys) > 10

@@ -113,10 +113,10 @@ def test_a_demo_replaces_only_what_a_demo_wrote(tmp_path: Path) -> None:
 def test_a_demo_replaces_what_the_demo_before_it_wrote(tmp_path: Path) -> None:
     """It could be run once."""
     folder = tmp_path / "build/demo"
-    demo_folder.take(folder)
+    demo_folder.prepare(folder)
     for name in ("ha.toml", "journal.sqlite", "journal.sqlite-wal", "report.json"):
         (folder / name).touch()
-    demo_folder.take(folder)
+    demo_folder.prepare(folder)
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == ["report.json"]
 
 

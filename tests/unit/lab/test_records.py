@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowha.lab import records
-from snowha.lab.records import Record, compare, dump_argv, format_record, read_records
+from snowha.lab.records import Record, compare, dump_argv, read_records
 
 A, B = "a" * 16, "b" * 16
+
+
+def format_record(record: Record) -> bytes:
+    """The 64 bytes that the service writes for this record."""
+    body = f"{record.number:010d} {record.nonce} {record.boot} {record.time_ms:011x} ".encode()
+    return body + f"{zlib.crc32(body) & 0xFFFFFF:06x}\n".encode()
 
 
 def record(number: int, *, nonce: str = "", boot: str = A) -> Record:

@@ -151,7 +151,7 @@ def _boxes(svg: str) -> list[tuple[str, float, float, float]]:
 
 
 def test_a_clean_run_is_said_to_be_clean() -> None:
-    assert report.troubles(example()) == []
+    assert report.problems(example()) == []
     assert report.headline(example()) == (
         "Nothing was lost, no domain ran in two places, and all were back 84 s after snow02 lost its power."
     )
@@ -188,7 +188,7 @@ def test_each_thing_that_goes_wrong_is_the_headline(path: tuple[str, ...], value
 
 
 def test_several_troubles_are_all_named_on_the_page_and_in_the_terminal() -> None:
-    wrong = report.troubles(broken())
+    wrong = report.problems(broken())
     assert len(wrong) == 4
     page, shown = report.build_html(broken()), _terminal(broken())
     assert all(line in page and line in shown for line in wrong)

@@ -16,7 +16,7 @@ from pathlib import Path
 import machine
 import pytest
 
-from snowha.lab.client import Caller, ask
+from snowha.lab.domain_probe import Caller, ask
 from snowha.lab.guests import compile_service
 from snowha.lab.records import compare, read_records
 

@@ -106,7 +106,7 @@ def test_whatever_would_start_a_domain_is_found_taken_out_and_given_back(site: S
     assert sorted(one.name for one in site.configs.iterdir()) == configs
     for lost, what in autostart.lost(site.host, site.context).items():
         assert Path(lost).name == Path(path).name
-        autostart.give_back(site.host, lost, what)
+        autostart.restore(site.host, lost, what)
     after = {path.name: (path.is_symlink(), path.exists() and path.read_text()) for path in site.auto.iterdir()}
     assert after == before
     assert autostart.lost(site.host, site.context) == {}

@@ -12,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 from listener import Listener
 from simulated import SECRET, SimulatedHost, single_server
+from view_site import code_of
 
 from snowha.cli import options
 from snowha.cli.options import FILE
+from snowha.cli.tree import snow
 from snowha.cluster import fencing
 from snowha.errors import InputError, SiteError, UnreachableError
 from snowha.hosts import own
@@ -161,7 +163,7 @@ def test_passwords_are_the_servers_own_where_none_is_beside_the_sites_file(site:
     """Every verb on a server would ask for a file that only the workstation of before had."""
     site.edit(site.file, copies.copy_of(site.text, EDITED), EDITED)
     for name in PASSWORDS:
-        script = fencing.render_secret_script(SECRET).encode()
+        script = fencing.render_password_script(SECRET).encode()
         site.hosts["snow02"].own[f"/etc/snow-ha/fence/{name}"] = (script, 0o700)
     assert connect.passwords(site.loaded(), site.file) == PASSWORDS
 
@@ -195,7 +197,7 @@ def test_no_server_is_asked_for_passwords_that_are_files_here(site: Site) -> Non
 def test_nothing_but_our_own_script_is_taken_for_a_password(text: str) -> None:
     """A word of somebody's own script would be sent to the BMC."""
     assert fencing.password_in(text) == ""
-    assert fencing.password_in(fencing.render_secret_script(SECRET)) == SECRET
+    assert fencing.password_in(fencing.render_password_script(SECRET)) == SECRET
 
 
 # where it is found
@@ -256,6 +258,18 @@ def test_site_can_stand_before_the_verb() -> None:
     group.add_command(shown)
     ended = CliRunner().invoke(group, ["--site", "a b", "shown"])
     assert isinstance(ended.exception, InputError) and ended.exception.where == "--site"
+
+
+@pytest.mark.parametrize("words", [["word"], ["--every", "x"], ["--nonsense"]])
+def test_no_server_is_asked_before_all_words_are_right(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a typing mistake nobody was told before a server that does not answer had been waited for."""
+
+    def fetch(server: str, config: str) -> Path:
+        raise AssertionError(f"{server} is asked")
+
+    monkeypatch.setattr(definition, "fetch", fetch)
+    ended = CliRunner().invoke(snow, ["status", "--site", "snow01", *words])
+    assert code_of(ended) == 2, ended.output
 
 
 def test_the_path_of_somebody_elses_ssh_configuration_is_not_used(site: Site) -> None:

@@ -205,7 +205,7 @@ EMPTY = b"<cib><configuration><crm_config/><nodes/><resources/><constraints/></c
 
 def wanted(context: SiteContext, *off: str) -> bytes:
     scripts = {server.name: f"/etc/snow-ha/fence/{server.name}" for server in context.site.servers}
-    return cib.compose(context.site, {}, options=cib.Options(off=frozenset(off), secret_scripts=scripts))
+    return cib.compose(context.site, {}, options=cib.Options(off=frozenset(off), password_scripts=scripts))
 
 
 def test_pacemaker_gets_a_domain_that_is_off_and_leaves_it_off() -> None:

@@ -199,6 +199,24 @@ def test_that_no_server_answers_is_not_that_nothing_is_left(site: Site) -> None:
     assert (code_of(ended), ended.output) == (3, ""), "nobody was asked"
 
 
+@pytest.mark.parametrize("words", [["resolve"], ["undo", "--yes"], ["apply", "--yes"]])
+def test_a_server_that_does_not_answer_is_waited_for_once(
+    site: Site, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute passed before it was said that nobody answers: every question waited for the same servers again."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    asked: list[str] = []
+
+    def fail(host: str, argv: Sequence[str]) -> None:
+        asked.append(host)
+        raise UnreachableError("no route", where=host, remedy="is it switched on?")
+
+    site.world.fail = fail
+    ended = site.snow(*words)
+    assert code_of(ended) == 3 and "also snow02" in str(ended.exception)
+    assert sorted(asked) == sorted(WHERE)
+
+
 def test_a_domain_whose_config_cannot_be_read_is_not_one_without_rests(site: Site) -> None:
     site.config("proxy01", b"disk = [\n")
     ended = site.snow("resolve")

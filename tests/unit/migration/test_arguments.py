@@ -57,7 +57,7 @@ PLAN = {"format": "snow-ha plan", "version": 2, "made": "", "seen": {}, "steps":
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("plan --domain deploy02", r"--domain: there is no domain 'deploy02'\n.*did you mean deploy01"),
+        ("plan --domain deploy02", r"--domain: there is no domain 'deploy02' \(did you mean 'deploy01'\?\)"),
         ("plan --domain=", r"--domain: nothing is named"),
         ("plan --until image", r"--until: there is no step 'image'\n.*did you mean images"),
         ("plan --until qqqq", r"name a section \(servers, images"),

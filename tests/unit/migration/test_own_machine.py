@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from simulated import SECRET, single_server
-from test_from_the_door import Door, everything
+from test_command_line import CommandLine, everything
 from view_site import Site
 
 from snowha.errors import SiteError
@@ -22,41 +22,41 @@ ELSEWHERE = Machine("its own", "5eed0000-0000-4000-8000-0000000000ff")
 
 
 @pytest.fixture
-def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
-    return Door(tmp_path, monkeypatch)
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch)
 
 
-def refused(door: Door, *words: str) -> str:
-    before = everything(door.world, door.hosts), dict(door.world.running)
-    ended = door.snow(*words)
+def refused(cli: CommandLine, *words: str) -> str:
+    before = everything(cli.world, cli.hosts), dict(cli.world.running)
+    ended = cli.snow(*words)
     assert isinstance(ended.exception, SiteError), ended.output
-    assert (everything(door.world, door.hosts), door.world.running) == before
+    assert (everything(cli.world, cli.hosts), cli.world.running) == before
     assert "--until or --only" in ended.exception.remedy
     return ended.exception.message
 
 
-def test_on_a_server_its_own_power_is_not_cut(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_server_its_own_power_is_not_cut(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be off, with the only program dead that was to switch it on again. What does not restart it is carried out."""
     monkeypatch.setattr(own_machine, "here", lambda: ON_SNOW01)
-    message = refused(door, "apply", "--yes")
+    message = refused(cli, "apply", "--yes")
     assert "snow runs on snow01" in message and "proofs.fence.snow01: Drain snow01, cut its power" in message
     assert "snow02" not in message and "images." not in message
-    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
-    assert "snow runs on" not in door.snow("undo", "--yes").output
+    assert cli.snow("apply", "--until", "images", "--yes").exit_code == 0
+    assert "snow runs on" not in cli.snow("undo", "--yes").output
 
 
-def test_in_a_domain_it_is_not_shut_down(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_domain_it_is_not_shut_down(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy would end half-way, and the domain stay down."""
     monkeypatch.setattr(own_machine, "here", lambda: IN_DEPLOY01)
-    message = refused(door, "apply", "--until", "images", "--yes")
+    message = refused(cli, "apply", "--until", "images", "--yes")
     assert "in deploy01, a domain of snow01" in message and "images.deploy01: Move deploy01" in message
     assert "slurm01" not in message
-    assert door.snow("apply", "--domain", "slurm01", "--yes").exit_code == 0
+    assert cli.snow("apply", "--domain", "slurm01", "--yes").exit_code == 0
 
 
-def test_a_plan_says_so_and_is_made(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_says_so_and_is_made(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_machine, "here", lambda: ON_SNOW01)
-    ended = door.snow("plan", "--short")
+    ended = cli.snow("plan", "--short")
     assert ended.exit_code == 0 and "warning: snow runs on snow01" in ended.output
 
 
@@ -96,17 +96,17 @@ def test_where_it_runs_is_a_note_if_nothing_there_is_to_be_restarted(
     assert own_machine.findings({}, []) == ()
 
 
-def test_from_another_machine_nothing_is_refused(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_another_machine_nothing_is_refused(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another domain, of servers that are none of this site's, is no reason."""
     monkeypatch.setattr(own_machine, "here", lambda: ELSEWHERE)
-    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+    assert cli.snow("apply", "--until", "images", "--yes").exit_code == 0
 
 
-def test_what_is_done_already_is_no_reason(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_done_already_is_no_reason(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished site could never be looked at again by `apply` from one of its servers."""
-    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+    assert cli.snow("apply", "--until", "images", "--yes").exit_code == 0
     monkeypatch.setattr(own_machine, "here", lambda: IN_DEPLOY01)
-    assert door.snow("apply", "--until", "images", "--yes").exit_code == 0
+    assert cli.snow("apply", "--until", "images", "--yes").exit_code == 0
 
 
 def test_every_step_that_restarts_something_says_what() -> None:

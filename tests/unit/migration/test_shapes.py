@@ -13,7 +13,7 @@ from simulated import DOMAINS, SimulatedHost, World, config, single_server
 from snowha.disks import cold, cutover, snapshots, warm, warm_disks
 from snowha.errors import InputError, SiteError
 from snowha.hosts.playback import PlaybackHost
-from snowha.live.context import SiteContext, look_at_domains, read_domains
+from snowha.live.context import SiteContext, read_domains, read_domains_and_errors
 from snowha.migration.undo import disks as undo_disks
 from snowha.provision import servers
 from snowha.site import domain_config
@@ -203,7 +203,7 @@ def test_a_config_that_cannot_be_used_and_is_not_ours_is_left_alone(file: str) -
     """One of them ended every verb for the whole site."""
     context, world, hosts = single_server()
     world.shared[f"{DOMAINS}/{file}.cfg"] = (BAD[file], 0o644)
-    domains, left = look_at_domains(hosts[0], DOMAINS, ["deploy01", "slurm01"])
+    domains, left = read_domains_and_errors(hosts[0], DOMAINS, ["deploy01", "slurm01"])
     assert [domain.name for domain in domains] == ["deploy01", "slurm01"]
     assert left[0].where.startswith(f"snow01:{DOMAINS}/{file}.cfg") and left[0].remedy
     assert cutover.missing(context, "deploy01") is not None

@@ -110,10 +110,10 @@ def test_the_kept_config_that_names_the_manifests_volumes_is_the_one() -> None:
     path = f"{DOMAINS}/deploy01.cfg"
     other = config("deploy01", 11).replace("snow_vg", "hdd_vg").encode()
     host.kept[path].append(("v99999998-later", other, ""))  # type: ignore[attr-defined]
-    way = undo_disks.way_back(context, "deploy01")
+    way = undo_disks.plan_return(context, "deploy01")
     assert way.then == config("deploy01", 11)
     manifest(world, IMAGE, "/dev/hdd_vg/deploy01-disk")
-    assert undo_disks.way_back(context, "deploy01").then == other.decode()
+    assert undo_disks.plan_return(context, "deploy01").then == other.decode()
 
 
 # on real files

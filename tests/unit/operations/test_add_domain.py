@@ -1,4 +1,4 @@
-"""``snow add domain`` from the door: what comes of it is one of the site's at once, and nothing that was there is touched."""
+"""``snow add domain`` from the command line: the domain is one of the site's at once, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -139,6 +139,7 @@ def test_one_that_runs_is_not_copied(site: DomainSite) -> None:
         (["new01", "--size", "1", "--ip", "192.168.8"], "not an IP address"),
         (["new01", "--size", "1", "--mac", "1"], "not a MAC address"),
         (["new01", "--size", "1", "--role", "a b"], "is no role"),
+        (["new01", "--size", "1", "--role", ""], "several with commas: --role minimal,monitor"),
         (["new01", "--size", "1", "--ip", ""], "nothing is named"),
     ],
 )

@@ -10,7 +10,7 @@ from broken_clusters import cluster, node, options, removed, resource
 
 from snowha.errors import SiteError
 from snowha.operations import move_plan
-from snowha.operations.move_plan import Landscape, Move
+from snowha.operations.move_plan import Move, PlacementState
 from snowha.site.model import Domain, DomainType
 from snowha.xen.xl import Hypervisor, Running
 
@@ -22,16 +22,16 @@ def domain(name: str, memory: int = 256, kind: DomainType = "pvh") -> Domain:
     return Domain(name, f"/{name}.cfg", memory, 1, kind, "", "", (), (), "")
 
 
-def land(
+def state(
     where: Mapping[str, str] | None = None,
     free: Mapping[str, int] | None = None,
     sizes: Mapping[str, int] | None = None,
     **changes: object,
-) -> Landscape:
+) -> PlacementState:
     """Two servers as they are recorded: deploy01 and slurm01 on snow01, the others on snow02."""
     where = where or {"deploy01": "snow01", "slurm01": "snow01", "proxy01": "snow02", "slurm02": "snow02"}
     free = free or {"snow01": 900, "snow02": 900}
-    made = Landscape(
+    made = PlacementState(
         cluster=cluster(),
         running={
             server: {name: Running(name, 5, 256, 1, "-b----") for name, at in where.items() if at == server}
@@ -49,7 +49,7 @@ SIZE = 256 + 1 + 2
 
 
 def test_a_drain_says_what_goes_where_and_what_is_left() -> None:
-    plan = move_plan.drain(land(), "snow01")
+    plan = move_plan.drain(state(), "snow01")
     assert plan.moves == (Move("deploy01", "snow01", "snow02", SIZE), Move("slurm01", "snow01", "snow02", SIZE))
     assert plan.free == {"snow01": (900, 900 + 2 * SIZE), "snow02": (900, 900 - 2 * SIZE)}
     assert plan.together == (("slurm01", "slurm02", "snow02"),)
@@ -61,14 +61,14 @@ def test_a_drain_says_what_goes_where_and_what_is_left() -> None:
 def test_what_does_not_fit_is_refused_with_its_arithmetic() -> None:
     """Half of the domains were away when it was found out, and the rest stood in between."""
     with pytest.raises(SiteError) as caught:
-        move_plan.drain(land(free={"snow01": 900, "snow02": 2 * SIZE - 1}), "snow01")
+        move_plan.drain(state(free={"snow01": 900, "snow02": 2 * SIZE - 1}), "snow01")
     assert "deploy01 259, slurm01 259 MiB have to leave snow01, and snow02 has 517 MiB free" in str(caught.value)
-    assert move_plan.drain(land(free={"snow01": 900, "snow02": 2 * SIZE}), "snow01").moves
+    assert move_plan.drain(state(free={"snow01": 900, "snow02": 2 * SIZE}), "snow01").moves
 
 
-def three(**changes: object) -> Landscape:
+def three(**changes: object) -> PlacementState:
     where = {"deploy01": "snow01", "slurm01": "snow01", "slurm02": "snow02", "proxy01": "snow03"}
-    made = land(where, {"snow01": 100, "snow02": 700, "snow03": 600}, {"deploy01": 500})
+    made = state(where, {"snow01": 100, "snow02": 700, "snow03": 600}, {"deploy01": 500})
     nodes = (*made.cluster.nodes, replace(made.cluster.nodes[0], name="snow03", id="3"))
     return replace(made, cluster=replace(made.cluster, nodes=nodes), **changes)  # type: ignore[arg-type]
 
@@ -81,7 +81,9 @@ def test_of_three_servers_pairs_stay_apart_and_the_largest_goes_first() -> None:
 
 def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None:
     where = dict.fromkeys(("deploy01", "slurm01", "slurm02"), "snow01")
-    made = land(where, {"snow01": 100, "snow02": 210, "snow03": 310}, {"deploy01": 200, "slurm01": 150, "slurm02": 150})
+    made = state(
+        where, {"snow01": 100, "snow02": 210, "snow03": 310}, {"deploy01": 200, "slurm01": 150, "slurm02": 150}
+    )
     nodes = (*made.cluster.nodes, replace(made.cluster.nodes[0], name="snow03", id="3"))
     made = replace(made, cluster=replace(made.cluster, nodes=nodes), apart=())
     assert [move.target for move in move_plan.drain(made, "snow01").moves] == ["snow02", "snow03", "snow03"]
@@ -101,15 +103,15 @@ def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None
 def test_what_cannot_be_moved_live_is_refused_before_the_first_move(changed: dict[str, object], said: str) -> None:
     """It would be shut down in the middle of a drain, by Pacemaker, without a word."""
     with pytest.raises(SiteError) as caught:
-        move_plan.drain(replace(land(), **changed), "snow01")  # type: ignore[arg-type]
+        move_plan.drain(replace(state(), **changed), "snow01")  # type: ignore[arg-type]
     assert said in str(caught.value)
 
 
 def test_reasons_are_those_of_the_hypervisors() -> None:
-    made = land(live=frozenset())
+    made = state(live=frozenset())
     made = replace(made, domains={**made.domains, "deploy01": domain("deploy01", kind="pv")})
     assert "shadow paging" in str(move_plan.why_not_live(made, "deploy01", "snow02"))
-    older = land()
+    older = state()
     older = replace(
         older, hypervisors={**older.hypervisors, "snow02": replace(older.hypervisors["snow02"], version="4.17.7")}
     )
@@ -120,39 +122,39 @@ def test_reasons_are_those_of_the_hypervisors() -> None:
 
 def test_one_domain_is_refused_for_memory_and_for_where_it_is() -> None:
     assert "has 258 MiB free" in str(
-        move_plan.refusal(land(free={"snow01": 900, "snow02": SIZE - 1}), "deploy01", "snow02")
+        move_plan.refusal(state(free={"snow01": 900, "snow02": SIZE - 1}), "deploy01", "snow02")
     )
-    off = land({"slurm01": "snow01"})
+    off = state({"slurm01": "snow01"})
     assert move_plan.refusal(off, "deploy01", "snow02") == "it runs nowhere"
-    assert move_plan.refusal(land(cluster=cluster(options(stop_all_resources="true"))), "deploy01", "snow02") is None
+    assert move_plan.refusal(state(cluster=cluster(options(stop_all_resources="true"))), "deploy01", "snow02") is None
 
 
 def test_without_a_server_it_goes_where_its_partner_is_not() -> None:
     assert move_plan.best_target(three(), "slurm01") == "snow03"
-    assert move_plan.best_target(land(), "slurm01") == "snow02"
+    assert move_plan.best_target(state(), "slurm01") == "snow02"
     with pytest.raises(SiteError):
-        move_plan.best_target(land(cluster=cluster(node("snow02", standby="true"))), "slurm01")
+        move_plan.best_target(state(cluster=cluster(node("snow02", standby="true"))), "slurm01")
 
 
 def test_nothing_is_moved_for_nothing() -> None:
-    assert move_plan.rebalance(land()).moves == ()
+    assert move_plan.rebalance(state()).moves == ()
 
 
 def test_after_a_drain_the_pair_is_parted_again_with_the_fewest_moves() -> None:
-    made = land(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400})
+    made = state(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400})
     plan = move_plan.rebalance(made)
     assert len(plan.moves) == 2 and {move.target for move in plan.moves} == {"snow01"}
     assert plan.together == ()
 
 
 def test_what_cannot_be_moved_live_stays_where_it_is() -> None:
-    made = land(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400}, live=frozenset({"proxy01"}))
+    made = state(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400}, live=frozenset({"proxy01"}))
     assert [move.domain for move in move_plan.rebalance(made).moves] == ["proxy01"]
 
 
 def test_moves_come_in_an_order_that_has_room() -> None:
-    made = land(free={"snow01": 100, "snow02": 300})
+    made = state(free={"snow01": 100, "snow02": 300})
     moves = (Move("proxy01", "snow02", "snow01", 260), Move("deploy01", "snow01", "snow02", 250))
     assert [move.domain for move in move_plan._ordered(made, moves)] == ["deploy01", "proxy01"]
     with pytest.raises(SiteError, match="no room"):
-        move_plan._ordered(land(free={"snow01": 100, "snow02": 100}), moves)
+        move_plan._ordered(state(free={"snow01": 100, "snow02": 100}), moves)

@@ -1,4 +1,4 @@
-"""``snow move``, ``drain``, ``undrain`` and ``rebalance`` from the door."""
+"""``snow move``, ``drain``, ``undrain`` and ``rebalance`` from the command line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_domain_is_moved_and_no_constraint_is_left(site: EverydaySite) -> None
 def test_the_constraint_is_removed_if_the_domain_never_arrives(
     site: EverydaySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_look_for", lambda hosts, domains: (_ for _ in ()).throw(NotYet("on its way")))
+    monkeypatch.setattr(cluster, "_require_at", lambda hosts, domains: (_ for _ in ()).throw(NotYet("on its way")))
     ended = site.run("move", "deploy01", "--timeout", "1")
     assert ended.exit_code == 6 and "deploy01 to run on snow02" in ended.output
     assert site.told[-1] == CLEAR.format("deploy01") and site.constraints == set()

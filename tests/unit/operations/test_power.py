@@ -1,4 +1,4 @@
-"""``snow boot``, ``shutdown``, ``reboot``, ``reset``, ``destroy`` from the door: who is told what, and when it counts as done."""
+"""``snow boot``, ``shutdown``, ``reboot``, ``reset``, ``destroy`` from the command line, and when each counts as done."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_domain_that_there_is_not_is_said_and_not_that_a_server_is_lost(
     assert isinstance(ended.exception, InputError), ended.exception
     assert "there is no domain 'deploy1' (did you mean 'deploy01'?)" in str(ended.exception)
     assert "does not answer" not in ended.output and site.told == []
-    unsure = "no server answers that may have the config of another one" in str(ended.exception)
+    unsure = "no server answers that could say whether there are more" in str(ended.exception)
     assert unsure == (len(lost) == 2)
 
 

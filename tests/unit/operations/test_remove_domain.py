@@ -1,4 +1,4 @@
-"""``snow remove domain`` from the door: it leaves the site whole, and its images stay unless it is said that they go."""
+"""``snow remove domain`` from the command line: it leaves the site whole, and its images stay unless it is said that they go."""
 
 from __future__ import annotations
 

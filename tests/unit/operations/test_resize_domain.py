@@ -1,4 +1,4 @@
-"""``snow resize domain`` from the door: a size changed, and nothing else."""
+"""``snow resize domain`` from the command line: a size changed, and nothing else."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def resolved(hosts: dict[str, Host], shown: Sequence[Verdict]) -> list[str]:
 def test_what_has_changed_meanwhile_is_not_done() -> None:
     """What was left is another domain's half by now, and it would be destroyed."""
     hosts = servers()
-    shown, _ = resolve.look(SITE, hosts)
+    shown, _ = resolve.verdicts_of(SITE, hosts)
     hosts["snow02"].rows = {8: "deploy01--incoming --p---"}
     with pytest.raises(SiteError, match="has changed"):
         resolved(hosts, shown)
@@ -194,25 +194,25 @@ def test_what_has_changed_meanwhile_is_not_done() -> None:
 
 def test_what_is_left_is_taken_away_and_pacemaker_looks_again() -> None:
     hosts = servers("812 xl create /sNow/etc/domains/deploy01.cfg")
-    found, _ = resolve.look(SITE, hosts)
+    found, _ = resolve.verdicts_of(SITE, hosts)
     resolved(hosts, found)
     assert hosts["snow02"].told == ["xl destroy 7", "crm_resource --refresh --resource=deploy01"]
     assert hosts["snow01"].told == []
-    assert resolve.look(SITE, hosts) == ((), {})
+    assert resolve.verdicts_of(SITE, hosts) == ((), {})
 
 
 @pytest.mark.parametrize("process", ["812 xl migrate -s ssh deploy01 snow02", "812 xl save deploy01 /var/lib/saved"])
 def test_what_is_under_way_is_left_alone(process: str) -> None:
     """It looks the same as what broke: a domain would be destroyed that has just arrived."""
     hosts = servers(process)
-    ((found,), _) = resolve.look(SITE, hosts)
+    ((found,), _) = resolve.verdicts_of(SITE, hosts)
     assert found.is_under_way
     assert resolve.steps(SITE, hosts, [found]) == ()
     assert hosts["snow02"].told == hosts["snow01"].told == []
 
 
 def test_another_domains_migration_is_not_this_ones() -> None:
-    ((found,), _) = resolve.look(SITE, servers("812 xl migrate proxy01 snow02"))
+    ((found,), _) = resolve.verdicts_of(SITE, servers("812 xl migrate proxy01 snow02"))
     assert found.actions
 
 
@@ -223,7 +223,7 @@ def test_a_server_whose_xl_is_broken_is_not_one_without_rests() -> None:
         def _list(self) -> str:
             raise CommandError("xl failed", remedy="look there")
 
-    found, silent = resolve.look(SITE, {**servers(), "snow02": Broken("snow02", {})})
+    found, silent = resolve.verdicts_of(SITE, {**servers(), "snow02": Broken("snow02", {})})
     assert found == ()
     assert (silent["snow02"].where, silent["snow02"].remedy) == ("snow02", "look there")
     assert "it does not say what runs there: xl failed" in silent["snow02"].message

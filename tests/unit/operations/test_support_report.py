@@ -55,8 +55,8 @@ class Server:
             assert call.verb == "folder", "nothing but whole folders is read from a server"
             found = {}
             if call.paths[0] == fencing.SECRETS:
-                found = {f"{fencing.SECRETS}/{self.name}": fencing.render_secret_script(BMC)}
-                found[f"{fencing.SECRETS}/other"] = fencing.render_secret_script(OTHER_BMC)
+                found = {f"{fencing.SECRETS}/{self.name}": fencing.render_password_script(BMC)}
+                found[f"{fencing.SECRETS}/other"] = fencing.render_password_script(OTHER_BMC)
             if call.paths[0] == "/sNow/domains":
                 found = {"/sNow/domains/deploy01.cfg": CONFIG}
             lines = [" ".join(base64.b64encode(one.encode()).decode() for one in pair) for pair in found.items()]

@@ -1,4 +1,4 @@
-"""``snow upgrade`` from the door: a server with other packages, while the other one runs everything."""
+"""``snow upgrade`` from the command line: a server with other packages, while the other one runs everything."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from simulated import single_server
 from test_whole_site import WholeSite
 from view_site import code_of
 
-from snowha.hosts.host import Completed
-from snowha.operations import upgrade
+from snowha.errors import CommandError
+from snowha.hosts.host import Completed, Host
+from snowha.operations import trial_migration, upgrade, upgrade_steps
+from snowha.provision.servers import debian_release
 from snowha.provision.servers.boot import BOOT_ID
+from snowha.provision.servers.debian_release import parse_change
 
 SIMULATED = """\
 Reading package lists...
@@ -37,6 +40,7 @@ class OldSite(WholeSite):
         self.trial_on = ""
         self.trial_fails = False
         self.upgrade_fails = False
+        self.takes_xl_away = False
         self.room = dict.fromkeys(WHERE, 2048)
         """MiB that each hypervisor has for domains."""
         for path, (content, mode) in list(self.world.shared.items()):
@@ -65,6 +69,10 @@ class OldSite(WholeSite):
                     return 100
                 self.old.discard(server)
                 return ""
+            case ["xl", "list"] if self.takes_xl_away and self.done[-1:] == [f"{server}: upgrade"]:
+                return 127
+            case ["sh", "-c", upgrade_steps._DOMAIN_IDS]:
+                return "0\n"
             case ["systemctl", "--no-block", "reboot"]:
                 self.boots[server] += 1
                 self.done.append(f"{server}: reboot")
@@ -72,20 +80,20 @@ class OldSite(WholeSite):
             case ["xl", "create", _]:
                 self.trial_on = server
                 return ""
-            case ["sh", "-c", upgrade._READ_XENSTORE, *_]:
+            case ["sh", "-c", trial_migration.READ_XENSTORE, *_]:
                 return "1\n" if self.trial_on else 1
-            case ["xl", "migrate", upgrade.TRIAL, target]:
+            case ["xl", "migrate", trial_migration.NAME, target]:
                 assert self.trial_on == server
                 self.done.append(f"{server}: trial to {target}")
                 if self.trial_fails:
                     return Completed(tuple(words), 1, "", "migration target: Domain load failed\n")
                 self.trial_on = target
                 return ""
-            case ["xl", "destroy", name] if name.startswith(upgrade.TRIAL):
-                self.trial_on = "" if name == upgrade.TRIAL and self.trial_on == server else self.trial_on
+            case ["xl", "destroy", name] if name.startswith(trial_migration.NAME):
+                self.trial_on = "" if name == trial_migration.NAME and self.trial_on == server else self.trial_on
                 return ""
             case ["xl", "list"] if self.trial_on == server:
-                return f"{super().answer(server, words)}{upgrade.TRIAL} 99 128 1 -b---- 0.1\n"
+                return f"{super().answer(server, words)}{trial_migration.NAME} 99 128 1 -b---- 0.1\n"
             case ["cibadmin", "--query"]:
                 return self._cib()
             case ["crm_attribute", node_, "--name=standby", *rest]:
@@ -186,6 +194,14 @@ def test_an_upgrade_that_fails_is_gone_on_with_and_nothing_is_rebooted_before(si
     assert site.boots["snow02"] == 2 and site.standby == set()
 
 
+def test_tools_that_are_gone_until_the_reboot_do_not_stop_it(site: OldSite) -> None:
+    """Debian 13 removes the tools of the hypervisor that still runs: the server would stay out of its cluster, half upgraded."""
+    site.takes_xl_away = True
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert site.boots["snow02"] == 2 and site.standby == set()
+
+
 def test_it_does_not_begin_while_the_cluster_is_not_well(site: OldSite) -> None:
     """The server that would have to take the domains may be the next one to go."""
     site.changes.append(lambda root: root.find("resources/resource[@id='deploy01']").set("failed", "true"))  # type: ignore[union-attr]
@@ -209,6 +225,67 @@ def test_no_trial_is_made_where_none_can_be_and_it_is_said(site: OldSite) -> Non
     assert not [done for done in site.done if "trial" in done] and site.standby == set()
 
 
+class NextRelease:
+    """In place of what a server's apt says and does: that is tried with a real one in tests/lab/long/test_release_upgrade.py."""
+
+    def __init__(self, site: OldSite, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.site = site
+        self.has = dict.fromkeys(WHERE, "bookworm")
+        self.fails = False
+        monkeypatch.setattr(upgrade, "release_of", lambda host: self.has[host.name])
+        monkeypatch.setattr(debian_release, "simulate", lambda host, release, reporter: parse_change(SIMULATED))
+        monkeypatch.setattr(debian_release, "install", self.install)
+        monkeypatch.setattr(debian_release, "missing", self.missing)
+
+    def missing(self, host: Host, release: str) -> str | None:
+        return None if self.has[host.name] == release else f"it has Debian {self.has[host.name]}"
+
+    def install(self, host: Host, release: str, reporter: object) -> None:
+        if self.fails:
+            raise CommandError("apt-get failed", where=host.name)
+        self.site.done.append(f"{host.name}: {release}")
+        self.has[host.name] = release
+
+
+def test_a_server_is_taken_to_the_next_release_as_to_newer_packages(
+    site: OldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt = NextRelease(site, monkeypatch)
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--dry-run")
+    assert ended.exit_code == 0 and "snow02: 3 packages of Debian trixie, then a reboot" in ended.output
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert site.done == [line.replace("upgrade", "trixie") for line in of("snow02", "snow01")]
+    assert apt.has == {"snow01": "bookworm", "snow02": "trixie"} and site.standby == set()
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
+    assert ended.exit_code == 0 and "up to date" in ended.output
+
+
+def test_a_release_that_was_begun_is_gone_on_with_and_nothing_else(
+    site: OldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs the command again has forgotten its option: packages of the old release would be installed over the new ones."""
+    apt = NextRelease(site, monkeypatch)
+    apt.fails = True
+    assert site.run("upgrade", "snow02", "--release", "trixie", "--yes").exit_code == 5
+    assert site.boots["snow02"] == 1 and site.standby == {"snow02"}
+    apt.fails = False
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert apt.has["snow02"] == "trixie" and site.standby == set() and "snow02: upgrade" not in site.done
+
+
+def test_an_upgrade_that_was_begun_does_not_become_one_to_another_release(
+    site: OldSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    NextRelease(site, monkeypatch)
+    site.upgrade_fails = True
+    assert site.run("upgrade", "snow02", "--yes").exit_code == 5
+    ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
+    assert code_of(ended) == 4 and "has begun" in str(ended.exception)
+    assert code_of(site.run("upgrade", "--release", "forky")) == 2
+
+
 def test_what_a_trial_waits_in_has_no_disk_and_no_network() -> None:
-    text = upgrade.trial_config(single_server()[0].site.domains[0])
+    text = trial_migration.config(single_server()[0].site.domains[0])
     assert "disk" not in text.replace("ramdisk", "") and "vif" not in text and 'on_crash = "destroy"' in text

@@ -1,4 +1,4 @@
-"""``snow stop site`` and ``snow start site`` from the door: what is told whom, and in which order."""
+"""``snow stop site`` and ``snow start site`` from the command line: what is told whom, and in which order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lxml import etree
 from simulated import SECRET
 from view_site import code_of
 
-from snowha.cli import site as door
+from snowha.cli import site as cli_site
 from snowha.cluster.cib_facts import STOP_ORDER
 from snowha.cluster.cib_merge import STOPPED
 from snowha.errors import UnreachableError
@@ -46,7 +46,7 @@ class WholeSite(EverydaySite):
         self.can_ask_from_here = True
         for host in self.hosts.values():
             host.own[corosync.CONF] = (b"totem {}\n", 0o644)
-        monkeypatch.setattr(door, "LocalHost", lambda: Here(self))
+        monkeypatch.setattr(cli_site, "LocalHost", lambda: Here(self))
 
     def fail(self, host: str, argv: Sequence[str]) -> None:
         if host in self.off:
@@ -284,7 +284,7 @@ def test_one_bmc_that_is_silent_keeps_nobody_from_giving_the_other_server_its_po
     site.lose_power()
     site.bmc_silent = {"snow01"}
     ha = ha_toml.parse(Path("ha.toml").read_text(), where="ha.toml")
-    site_start.wake_from_here(
+    site_start.power_on_from_here(
         ha.servers, site.hosts, Here(site), dict.fromkeys(WHERE, SECRET), say=lambda _: None, wait=lambda _: None
     )
     assert site.off == {"snow01"}

@@ -17,7 +17,7 @@ from snowha.hosts.guard import guarded
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.host import Completed, Host
 from snowha.hosts.local import LocalHost
-from snowha.plan.lock import NAME, Since, end_holder, hold_words, site_lock
+from snowha.plan.lock import NAME, Since, end_holder, holder_words, site_lock
 
 BEAT_S = 0.1
 
@@ -154,7 +154,7 @@ def test_what_may_not_be_taken_again_is_not_locked_to_find_that_out(tmp_path: Pa
     """A command of the run that was just begun took that for its own lock, and changed a server that was an administrator's."""
     path = tmp_path / "lock"
     path.write_text(f"me\n{held_by}\n")
-    words = hold_words(str(path), wait_s=0, beat_s=1, owner="me", token="mine", since=since, patience_s=1, copies="-")
+    words = holder_words(str(path), wait_s=0, beat_s=1, owner="me", token="mine", since=since, patience_s=1, copies="-")
     # somebody has it locked: whoever needs the lock to see that it is not his is told so by flock(1), with another status
     done = subprocess.run(["flock", path, *words], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 76

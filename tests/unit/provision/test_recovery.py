@@ -9,8 +9,9 @@ from simulated import SECRET, single_server
 from snowha.errors import UnreachableError
 from snowha.hosts.host import Completed
 from snowha.migration.steps import all_steps
-from snowha.operations import upgrade
+from snowha.operations import upgrade_steps
 from snowha.operations.moves import Mover
+from snowha.operations.upgrade import ServerPlan
 from snowha.provision import recovery
 from snowha.site.model import FenceDevice, Server
 
@@ -75,7 +76,7 @@ def test_each_step_that_restarts_a_server_is_known_and_no_other() -> None:
     mover = Mover(context.hosts, {}, (), timeout=1)
     steps = [
         *all_steps(context, {server.name: SECRET for server in context.site.servers}),
-        *upgrade.steps(context, mover, [server.name for server in context.site.servers]),
+        *upgrade_steps.steps(context, mover, [ServerPlan(server.name, (), True, None) for server in context.site.servers]),
     ]
     servers = context.site.servers
     found = [step.id for step in steps if recovery.concerns(servers, [step.id])]

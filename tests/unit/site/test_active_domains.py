@@ -31,11 +31,14 @@ def test_names_roles_and_lines_are_read() -> None:
 
 def test_names_that_xl_takes_are_taken() -> None:
     """One of them ended `snow ha init`, whatever domains it was to be for."""
-    assert [entry.name for entry in parse("web_01.example  web\nSNOW01 snow\n", where="x")] == ["web_01.example", "SNOW01"]
+    assert [entry.name for entry in parse("web_01.example  web\nSNOW01 snow\n", where="x")] == [
+        "web_01.example",
+        "SNOW01",
+    ]
 
 
 def test_a_server_is_not_taken_for_a_domain_to_migrate() -> None:
-    assert [entry.name for entry in parse(TEXT, where="x") if entry.is_server] == ["snow01"]
+    assert [entry.name for entry in parse(TEXT, where="x") if "snow" in entry.roles] == ["snow01"]
 
 
 @pytest.mark.parametrize("line", ["a;reboot deploy", "../../etc deploy", "deploy02 a;b", "deploy01 other", "-x y"])

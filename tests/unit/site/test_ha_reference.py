@@ -11,10 +11,10 @@ from typing import Annotated
 import pytest
 
 from snowha.errors import InputError
+from snowha.site.ha_keys import TABLES, File
 from snowha.site.ha_reference import document, fields
-from snowha.site.ha_tables import TABLES, File
 from snowha.site.ha_toml import parse, render
-from snowha.site.tables import declared
+from snowha.site.toml_tables import declared
 
 DOCS = Path(__file__).parents[3] / "docs"
 SAMPLE = (DOCS / "ha.toml.sample").read_text()

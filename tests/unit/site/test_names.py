@@ -94,3 +94,13 @@ def test_a_list_in_a_sentence_is_one_that_can_be_read_aloud() -> None:
     assert names.listed({"a": 1, "b": 2}, "or") == "a or b"
     assert names.agreed(["snow01"], "does", "do") == "snow01 does"
     assert names.agreed(["snow01", "snow02"], "does", "do") == "snow01 and snow02 do"
+
+
+def test_of_many_names_only_some_are_told() -> None:
+    """With 200 domains the message scrolled off the screen, and what was wrong with it."""
+    assert [names.there_are(words) for words in ((), ("a",), ("a", "b"))] == [
+        "there is none",
+        "there is a",
+        "there are a, b",
+    ]
+    assert names.there_are(["a", "b", "c", "d"], most=2) == "there are a, b and 2 more"

@@ -60,7 +60,7 @@ def test_the_variables_a_migration_needs_are_read(conf: SnowConf) -> None:
     assert conf.scalar("SNOW_TOOL") == "/sNow/snow-tools"
     assert conf.servers() == ("snow01",)
     assert conf.image_destination() == ImageDestination("lvm", "snow_vg")
-    assert (conf.scalar("IPMI_USER"), conf.nfs_server()) == ("admin", "snow01")
+    assert (conf.scalar("IPMI_USER"), conf.scalar("NFS_SERVER")) == ("admin", "snow01")
     assert conf.array("GOLDEN_NODES") == ("knl-01", "hsw-01")
     assert conf.table("CLUSTERS") == {"mycluster01": "knl[01-99]", "mycluster02": "hsw[01-99]"}
     assert list(conf.table("MOUNT_NFS")) == ["1", "2"]

@@ -1,4 +1,4 @@
-"""A finished cluster in memory for everyday verbs, from the door: what Pacemaker says is as it was recorded, and what it is told
+"""A finished cluster in memory for everyday verbs. Pacemaker's answers are recorded ones, and what it is told
 to do with a domain it does at once. For what a verb tells whom, and in which order; never in place of Pacemaker."""
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class EverydaySite(Site):
         monkeypatch.setattr(connect, "lock_site", self._turn)
         monkeypatch.setattr(World, "crm_mon", lambda world: self.crm_mon())
         monkeypatch.setattr("time.sleep", lambda seconds: None)
-        monkeypatch.setattr(cluster, "LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(cluster, "POLL_INTERVAL_S", 0.0)
 
     def _turn(self, *_: object) -> AbstractContextManager[None]:
         self.turns += 1

@@ -23,7 +23,7 @@ from snowha.hosts.read_only import batch_of
 from snowha.live import address_use, autostart
 from snowha.live.connect import HaToml
 from snowha.live.context import SiteContext, read_domains
-from snowha.migration.undo import cluster as undo_cluster
+from snowha.migration.undo import pacemaker as undo_pacemaker
 from snowha.site import domain_config, ha_toml
 from snowha.site.ha_file import HaFile
 from snowha.site.model import FenceDevice, FloatingIp, Mount, Paths, Server, Site
@@ -206,7 +206,7 @@ class SimulatedHost:
                 self.links[words[5]] = words[4]
             if words[2] == address_use._ASK:
                 return 0, self.world.answering.get(words[4], "")
-            if words[2] == undo_cluster.EMPTY:
+            if words[2] == undo_pacemaker.EMPTY:
                 for path in [path for path in self.own if path.startswith(f"{words[4]}/")]:
                     self.world.log.append((self.name, f"aside {path}"))
                     del self.own[path]
@@ -340,14 +340,23 @@ class SimulatedHost:
                 case ["convert", source, target, way, kind, *preview, "--lease", server_program.PATH, "--json"]:
                     found = self.world.disks[source]
                     if not preview and way == "--from":
-                        assert not self.world.leases.take(source, target, target not in self.world.disks, self.world.running)
+                        assert not self.world.leases.take(
+                            source, target, target not in self.world.disks, self.world.running
+                        )
                     if not preview:
                         assert not self.world.running, "a disk in use is converted"
                         self.world.log.append((self.name, f"convert {source} {target}"))
                         # what a domain sees in it, in the place of qemu-img's own bytes
                         mark = f"{kind}:".encode()
                         self.world.disks[target] = found.removeprefix(mark) if way == "--from" else mark + found
-                    events = [{"event": "plan" if preview else "done", "verified": True, "bytes": len(found), "number": number}]
+                    events = [
+                        {
+                            "event": "plan" if preview else "done",
+                            "verified": True,
+                            "bytes": len(found),
+                            "number": number,
+                        }
+                    ]
                 case _:
                     raise AssertionError(verb)
             for event in events:

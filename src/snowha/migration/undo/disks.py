@@ -1,6 +1,6 @@
 """A domain back onto its volumes, with everything that it wrote since: its images are copied back, verified.
 
-The other way round of ``images``, with the same promises: it is seen to be off first, nothing is replaced before its
+The other way round of ``images``, with the same promises: it is confirmed off first, nothing is replaced before its
 copy is verified, and if anything fails it is started from its image as before.
 """
 
@@ -17,7 +17,7 @@ from snowha.hosts.host import Host
 from snowha.live import cluster, left_down, starting
 from snowha.live.context import SiteContext, read_config
 from snowha.migration.undo import return_check
-from snowha.migration.undo.files import before, not_kept
+from snowha.migration.undo.kept_files import before, not_kept
 from snowha.plan.step import Reporter, Shielded
 from snowha.site import domain_config
 from snowha.site.disk_spec import render_disk
@@ -33,7 +33,7 @@ ASIDE = ".undone"
 
 
 @dataclass(frozen=True)
-class Way:
+class ReturnPlan:
     """How a domain gets back: its config now and as it will be, each image with the volume that it belongs into, the images
     that nothing names any more then, and the files (no volumes) that the domain runs from then."""
 
@@ -53,12 +53,12 @@ def from_image(domain: Domain) -> bool:
     return any(disk.script == server_program.SCRIPT for disk in domain.disks)
 
 
-def way_back(context: SiteContext, name: str) -> Way:
+def plan_return(context: SiteContext, name: str) -> ReturnPlan:
     """Raises SiteError if no earlier version of the config was kept."""
     host, path = context.first, context.site.domain(name).config
     text, domain = read_config(host, name, path)
     if not from_image(domain):
-        return Way(text, text, (), _left_over(context, domain, domain), file_leases.files_of(domain))
+        return ReturnPlan(text, text, (), _left_over(context, domain, domain), file_leases.files_of(domain))
     sources = _sources(host, domain)
     original = before(context, path, lambda version: _is_ours(version, path) or not _names(version, path, sources))
     if original is None and before(context, path, lambda version: _is_ours(version, path)) is not None:
@@ -78,7 +78,7 @@ def way_back(context: SiteContext, name: str) -> Way:
         )
     then, volumes = back(domain, text, original, path)
     after = domain_config.parse(then, where=path, path=path)
-    return Way(text, then, volumes, _left_over(context, domain, after), file_leases.files_of(after))
+    return ReturnPlan(text, then, volumes, _left_over(context, domain, after), file_leases.files_of(after))
 
 
 def _sources(host: Host, domain: Domain) -> dict[str, str]:
@@ -163,28 +163,28 @@ def missing(context: SiteContext, name: str) -> str | None:
 def move_back(context: SiteContext, name: str, reporter: Reporter) -> None:
     """Shut down, copy every image into its volume, put the config back, start. Raises SnowError."""
     host, path = context.first, context.site.domain(name).config
-    way = way_back(context, name)
+    plan = plan_return(context, name)
     state = cluster.cluster_state(context.hosts)
     if state is not None and state.resource(name) is not None:
         raise SiteError(
             f"Pacemaker has {name}", where=host.name, remedy="snow ha undo takes it out first, without --to"
         )
-    return_check.check(host, name, [(disk.target, volume.target) for disk, volume in way.volumes])
-    return_check.check_converter(host, name, [volume for _, volume in way.volumes])
-    if not way.is_due and (where := cluster.domain_locations(context.hosts).get(name, ())) not in ((), (host.name,)):
+    return_check.check(host, name, [(disk.target, volume.target) for disk, volume in plan.volumes])
+    return_check.check_converter(host, name, [volume for _, volume in plan.volumes])
+    if not plan.is_due and (where := cluster.domain_locations(context.hosts).get(name, ())) not in ((), (host.name,)):
         raise SiteError(f"{name} runs on {listed(where)}", where=host.name, remedy=f"xl shutdown {name} there")
-    if not way.is_due:
-        _refuse_in_use(context, name, way.images)
-    check_xl_reads(host, name, path, way.now, way.then)
-    if way.volumes:
+    if not plan.is_due:
+        _refuse_in_use(context, name, plan.images)
+    check_xl_reads(host, name, path, plan.now, plan.then)
+    if plan.volumes:
         engine_driver.install(host)
-        file_leases.lease(host, [volume.target for _, volume in way.volumes if volume.target in way.files], reporter)
+        file_leases.lease(host, [volume.target for _, volume in plan.volumes if volume.target in plan.files], reporter)
 
     runs = bool(cluster.domain_locations(context.hosts).get(name))
     stays_off = not runs and not left_down.is_noted(host, name)
     if stays_off:
         refuse_saved(host, name)
-    addresses = context.site.domain(name).addresses if way.is_due and runs else ()
+    addresses = context.site.domain(name).addresses if plan.is_due and runs else ()
     answering = [address for address in addresses if cluster.answers(host, address)]
 
     # from here the domain is away, as in `images`
@@ -194,48 +194,48 @@ def move_back(context: SiteContext, name: str, reporter: Reporter) -> None:
 
         def shut_down() -> None:
             away.begin()
-            _see_off(context, name, reporter, steady)
-            for disk, volume in way.volumes:
+            _confirm_off(context, name, reporter, steady)
+            for disk, volume in plan.volumes:
                 reporter.say(f"copying {disk.target} back into {volume.target}")
 
-        if way.is_due:
+        if plan.is_due:
             done = engine_driver.run_when_off(
                 host,
                 name,
                 [],
-                [copy_words(host, disk.target, volume) for disk, volume in way.volumes],
+                [copy_words(host, disk.target, volume) for disk, volume in plan.volumes],
                 shut_down,
                 reporter=reporter,
                 remedy="the domain runs from its image as before; correct this and run it again",
             )
-            for (_, volume), event in zip(way.volumes, done, strict=True):
+            for (_, volume), event in zip(plan.volumes, done, strict=True):
                 reporter.fact(volume.name, {**engine_driver.facts(event), "volume": volume.target})
-            write_file(host, path, way.then)
+            write_file(host, path, plan.then)
     if stays_off:
         reporter.say(f"{name} was off, and stays off")
     elif name not in xl.running(host):
         steady.say(f"starting {name} from its volumes")
-        _start(context, name, path, way)
+        _start(context, name, path, plan)
     left_down.forget(host, name)
     cluster.wait_for_answers(host, name, answering, reporter, timeout=BOOT_TIMEOUT)
-    if way.is_due and not stays_off:
+    if plan.is_due and not stays_off:
         reporter.fact("away_s", round(away.seconds, 1))
-    file_leases.forget(host, way.files, reporter)  # before the images are put aside: what is missing is told by these
-    _put_aside(host, way.images, reporter)
+    file_leases.forget(host, plan.files, reporter)  # before the images are put aside: what is missing is told by these
+    _put_aside(host, plan.images, reporter)
 
 
-def check_ways(context: SiteContext, names: Sequence[str]) -> None:
+def check_returns(context: SiteContext, names: Sequence[str]) -> None:
     """Look at every way back before the first step of it is taken: afterwards the cluster is dismantled, and a domain down.
 
     Raises SnowError for the first of these domains that could not be brought back, and for what two of them would write.
     """
-    ways = {name: way_back(context, name) for name in names}
-    pairs = {name: [(disk.target, volume.target) for disk, volume in way.volumes] for name, way in ways.items()}
+    plans = {name: plan_return(context, name) for name in names}
+    pairs = {name: [(disk.target, volume.target) for disk, volume in plan.volumes] for name, plan in plans.items()}
     return_check.check_shared(context.first.name, pairs)
-    for name, way in ways.items():
+    for name, plan in plans.items():
         return_check.check(context.first, name, pairs[name])
-        return_check.check_converter(context.first, name, [volume for _, volume in way.volumes])
-        check_xl_reads(context.first, name, context.site.domain(name).config, way.now, way.then)
+        return_check.check_converter(context.first, name, [volume for _, volume in plan.volumes])
+        check_xl_reads(context.first, name, context.site.domain(name).config, plan.now, plan.then)
 
 
 def copy_words(host: Host, image: str, source: Disk) -> list[str]:
@@ -260,22 +260,22 @@ def _refuse_in_use(context: SiteContext, name: str, images: tuple[str, ...]) -> 
                 )
 
 
-def _see_off(context: SiteContext, name: str, reporter: Reporter, steady: Shielded) -> None:
+def _confirm_off(context: SiteContext, name: str, reporter: Reporter, steady: Shielded) -> None:
     """Off on every server: it may run on another one by now."""
     for server in cluster.domain_locations(context.hosts).get(name, ()):
         reporter.say(f"shutting down {name} on {server}")
         xl.shut_down(context.hosts[server], name, timeout=SHUTDOWN_TIMEOUT, report=steady.say)
 
 
-def _start(context: SiteContext, name: str, path: str, way: Way) -> None:
+def _start(context: SiteContext, name: str, path: str, plan: ReturnPlan) -> None:
     """From its volumes; from its image as before if xl refuses. Not after a timeout: it may have begun to write."""
     host = context.first
     done = host.run(["xl", "create", path], check=False, timeout=300)
     if done.ok or name in xl.running(host):
         return
-    if way.is_due:
-        write_file(host, path, way.now)
-        starting.start(context, name, path, domain_config.parse(way.now, where=path, path=path))
+    if plan.is_due:
+        write_file(host, path, plan.now)
+        starting.start(context, name, path, domain_config.parse(plan.now, where=path, path=path))
         left_down.forget(host, name)
     raise CommandError(
         f"{name} does not start from its volumes: {done.stderr.strip()}",

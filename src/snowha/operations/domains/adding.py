@@ -16,7 +16,7 @@ from posixpath import join
 from snowha.errors import InputError, SiteError
 from snowha.hosts.files import absent, exists, make_dir, read_text, remove_file, stat, write_file
 from snowha.live.connect import HaToml
-from snowha.live.context import SiteContext, look_at_domains, read_config
+from snowha.live.context import SiteContext, read_config, read_domains_and_errors
 from snowha.operations import domain_state, free_memory, moves
 from snowha.operations.domains import addresses, disks, membership
 from snowha.operations.domains.addresses import Addresses
@@ -103,9 +103,11 @@ def lines(addition: Addition) -> list[str]:
     if partners:
         text.append(f"kept on another server than {listed(sorted(partners))}")
     if addition.site.is_cluster:
-        land = moves.look(context.hosts, {one.name: one for one in context.site.domains}, context.site.apart)
-        free_memory.refuse_too_large(land, domain)
-        text += free_memory.lines(land, domain, pacemaker.planned(addition.site.after)[domain.name])
+        placement = moves.placement_state(
+            context.hosts, {one.name: one for one in context.site.domains}, context.site.apart
+        )
+        free_memory.refuse_too_large(placement, domain)
+        text += free_memory.lines(placement, domain, pacemaker.planned(addition.site.after)[domain.name])
     return text
 
 
@@ -157,7 +159,7 @@ def refuse_taken(addition: Addition) -> None:
     context, domain = addition.context, addition.domain
     host, site = context.first, context.site
     resumed = read_text(host, _note_path(domain.name)) == addition.note
-    found, left = look_at_domains(host, site.paths.domain_configs)
+    found, left = read_domains_and_errors(host, site.paths.domain_configs)
     if left:
         raise SiteError(
             f"a config cannot be read, so it is not known what its domain has: {left[0].message}",
@@ -246,7 +248,7 @@ def _placed(context: SiteContext, name: str, disk: Disk, called: str, *, in_clus
 
 def _refuse_used_image(context: SiteContext, image: str) -> None:
     """Raise SiteError for an image that a domain has, or that is not raw."""
-    for domain in look_at_domains(context.first, context.site.paths.domain_configs)[0]:
+    for domain in read_domains_and_errors(context.first, context.site.paths.domain_configs)[0]:
         if any(rules.image_key(disk.target) == rules.image_key(image) for disk in domain.disks if disk.target):
             raise SiteError(
                 f"{image} is a disk of {domain.name}", remedy=f"say --copy-of {domain.name}, while that is off"
@@ -257,7 +259,7 @@ def _refuse_used_image(context: SiteContext, image: str) -> None:
 
 def _refuse_unless_off(addition: Addition) -> None:
     servers = domain_state.Servers(addition.context.hosts, lambda domain: None)
-    state = domain_state.look(servers, addition.pattern.name)
+    state = domain_state.state_of(servers, addition.pattern.name)
     reason = None if state.is_off else state.where
     reason = reason or domain_state.image_in_use(servers, state, addition.pattern)
     if reason:

@@ -14,7 +14,7 @@ from snowha.errors import SiteError
 from snowha.hosts.files import absent, exists, remove_file
 from snowha.live import autostart, left_down
 from snowha.live.connect import HaToml
-from snowha.live.context import SiteContext, look_at_domains
+from snowha.live.context import SiteContext, read_domains_and_errors
 from snowha.operations import domain_state, power
 from snowha.operations.domains import adding, disks, membership
 from snowha.operations.domains.membership import Membership
@@ -123,7 +123,7 @@ def _is_its_own(context: SiteContext, domain: Domain, target: str, *, in_cluster
 def _named_by_others(removal: Removal) -> list[str]:
     """The disks of all other domains. Raises SiteError if one of them is to go, or where that cannot be said."""
     context = removal.context
-    found, left = look_at_domains(context.first, context.site.paths.domain_configs)
+    found, left = read_domains_and_errors(context.first, context.site.paths.domain_configs)
     if left:
         raise SiteError(
             f"a config cannot be read, so it is not known which images its domain has: {left[0].message}",

@@ -54,7 +54,8 @@ def check(request: Request, ha: HaToml) -> None:
         raise InputError(
             f"there is a {'domain' if taken in known else 'server'} {taken} already",
             where=str(ha.path),
-            remedy="choose another name; `snow ha apply` finishes what a run that was interrupted has left",
+            remedy="choose another name"
+            + ("; `snow ha apply` finishes what a run that was interrupted has left" if taken in known else ""),
         )
     sources = [request.copy_of != "", request.image != "", request.size_mib is not None]
     if sum(sources) != 1:
@@ -77,4 +78,5 @@ def check(request: Request, ha: HaToml) -> None:
     if request.mac:
         check_mac(request.mac, where="--mac")
     if not _ROLE.fullmatch(request.role):
-        raise InputError(f"{show(request.role)} is no role", where="--role", remedy="write --role minimal")
+        remedy = "name scripts of etc/role.d, several with commas: --role minimal,monitor"
+        raise InputError(f"{show(request.role)} is no role", where="--role", remedy=remedy)

@@ -25,7 +25,7 @@ from snowha.xen import xl
 
 
 @dataclass(frozen=True)
-class Wish:
+class SizeRequest:
     """None: stays as it is. ``vdev``: of the disk that grows; empty for the one with the root file system."""
 
     memory_mib: int | None = None
@@ -50,14 +50,14 @@ class Resize:
         return self.site.before
 
 
-def plan(context: SiteContext, ha: HaToml, name: str, wish: Wish) -> Resize:
+def plan(context: SiteContext, ha: HaToml, name: str, request: SizeRequest) -> Resize:
     """What would change. Changes nothing. Raises InputError, SiteError for what forbids it."""
     before = context.site.domain(name)
     where = f"{context.first.name}:{before.config}"
     old, before = read_config(context.first, name, before.config)
-    text = resized(old, memory_mib=wish.memory_mib, vcpus=wish.vcpus, where=where)
+    text = resized(old, memory_mib=request.memory_mib, vcpus=request.vcpus, where=where)
     domain = domain_config.parse(text, where=where, path=before.config)
-    disk, size = (_disk(before, wish.vdev), wish.disk_mib << 20) if wish.disk_mib is not None else (None, 0)
+    disk, size = (_disk(before, request.vdev), request.disk_mib << 20) if request.disk_mib is not None else (None, 0)
     domains = [domain if one.name == name else one for one in context.site.domains]
     member = membership.change(ha, context, copies.body(context.definition.text), domains, context.site.apart)
     found = Resize(before, domain, text, disk, size, member)
@@ -80,9 +80,11 @@ def lines(found: Resize) -> list[str]:
         size = disks.size_of(context.first, found.disk.target)
         text.append(f"{found.disk.vdev}, {found.disk.target}: {size >> 20} MiB now, {found.size >> 20} MiB then")
     if found.site.is_cluster and domain.memory_mib != before.memory_mib:
-        land = moves.look(context.hosts, {one.name: one for one in context.site.domains}, context.site.apart)
-        free_memory.refuse_too_large(land, domain)
-        text += free_memory.lines(land, domain, pacemaker.planned(found.site.after)[domain.name])
+        placement = moves.placement_state(
+            context.hosts, {one.name: one for one in context.site.domains}, context.site.apart
+        )
+        free_memory.refuse_too_large(placement, domain)
+        text += free_memory.lines(placement, domain, pacemaker.planned(found.site.after)[domain.name])
     return text or ["nothing to change"]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from snowha.live.context import SiteContext
 from snowha.plan.step import Step
 from snowha.provision.packages import CONVERTER
-from snowha.provision.servers import boot, exporter, kernels, logins, mounts, settings, software
+from snowha.provision.servers import boot, exporter, host_names, kernels, logins, mounts, settings, software
 from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Server
 
@@ -54,6 +54,18 @@ def _server_steps(context: SiteContext, server: Server) -> list[Step]:
                 section="servers",
                 check=partial(mounts.missing, context, host),
                 apply=partial(mounts.mount, context, host),
+                uses=(f"server:{name}",),
+            )
+        )
+        found.append(
+            Step(
+                id=f"servers.hosts.{name}",
+                server=name,
+                title=f"Add sNow!'s host names and host keys to {name}",
+                section="servers",
+                check=partial(host_names.missing, context, host),
+                apply=partial(host_names.add, context, host),
+                needs=(f"servers.mounts.{name}",),
                 uses=(f"server:{name}",),
             )
         )
@@ -103,7 +115,8 @@ def _server_steps(context: SiteContext, server: Server) -> list[Step]:
                 section="servers",
                 check=partial(boot.missing, context, host),
                 apply=partial(boot.bring_up, context, server),
-                needs=(f"servers.settings.{name}",),
+                # of the host keys: servers.ssh adds to them, too, once every new server was rebooted
+                needs=(f"servers.settings.{name}", f"servers.hosts.{name}"),
                 uses=(f"server:{name}",),
                 interrupts=(name,),
             )

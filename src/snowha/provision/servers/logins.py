@@ -6,10 +6,11 @@ Also to itself: sNow! lists domains with ``ssh SERVER xl list`` for every name i
 
 from __future__ import annotations
 
-from snowha.hosts.files import exists, make_dir, read_text, write_file
+from snowha.hosts.files import exists, make_dir, read_text
 from snowha.hosts.host import Host
 from snowha.live.context import SiteContext
 from snowha.plan.step import Reporter
+from snowha.provision.servers.lines import add_lines
 from snowha.site.model import Server
 
 _KEY = "/root/.ssh/id_ed25519"
@@ -60,8 +61,8 @@ def connect(context: SiteContext, reporter: Reporter) -> None:
 
     def trust_all(host: Host) -> None:
         reporter.say(f"pinning the servers' keys on {host.name}")
-        _add_lines(host, "/root/.ssh/authorized_keys", list(publics.values()), mode=0o600)
-        _add_lines(host, _KNOWN_HOSTS, [line for pinned in pins.values() for line in pinned], mode=0o644)
+        add_lines(host, "/root/.ssh/authorized_keys", list(publics.values()), mode=0o600)
+        add_lines(host, _KNOWN_HOSTS, [line for pinned in pins.values() for line in pinned], mode=0o644)
 
     context.on_all(trust_all)
 
@@ -72,12 +73,3 @@ def _own_key(host: Host) -> str:
     if not exists(host, _KEY):
         host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{host.name}", "-f", _KEY])
     return (read_text(host, f"{_KEY}.pub") or "").strip()
-
-
-def _add_lines(host: Host, path: str, lines: list[str], *, mode: int) -> None:
-    text = read_text(host, path) or ""
-    present = {line.strip() for line in text.splitlines()}
-    added = "".join(f"{line}\n" for line in lines if line not in present)
-    if added:
-        separator = "" if not text or text.endswith("\n") else "\n"
-        write_file(host, path, text + separator + added, mode=mode)

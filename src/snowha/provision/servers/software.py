@@ -56,6 +56,20 @@ def install(host: Host, more: Sequence[str], reporter: Reporter) -> None:
     host.run(["systemctl", "daemon-reload"], timeout=120)
 
 
+def upgrade(host: Host, words: Sequence[str], reporter: Reporter) -> None:
+    """Run apt-get with ``words``, an upgrade. Configuration files that somebody has changed stay."""
+    count = 0
+
+    def line(text: str) -> None:
+        nonlocal count
+        if text.startswith("Setting up "):
+            count += 1
+            reporter.say(f"{host.name} sets up {text.split()[2]} ({count})")
+
+    when_free(host, [*APT, *KEEP_CONFIGS, *words], reporter, on_line=line)
+    host.run(["systemctl", "daemon-reload"], timeout=120)
+
+
 def refresh(host: Host, reporter: Reporter) -> None:
     """Finish what an installation that was killed has begun, and read the package lists."""
     if host.run(["dpkg", "--audit"]).stdout.strip():

@@ -1,4 +1,4 @@
-"""The door, as a process: what this machine refuses is one message on standard error and an exit code, never a traceback."""
+"""The command line, as a process: what this machine refuses is one message and an exit code, never a traceback."""
 
 from __future__ import annotations
 

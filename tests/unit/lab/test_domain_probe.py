@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from snowha.errors import InputError
-from snowha.lab import client
-from snowha.lab.client import Attempt, Log, StaleCounts, Status
+from snowha.lab import domain_probe
+from snowha.lab.domain_probe import Attempt, Log, StaleCounts, Status
 
 
 def answered(t_ack: float, number: int = 1, *, domain: str = "proxy01", nonce: str = "") -> Attempt:
@@ -34,32 +34,32 @@ def log(*attempts: Attempt) -> Log:
 
 def test_away_is_the_longest_silence_between_two_answers() -> None:
     one = log(answered(1), answered(2), silent(3), answered(7), answered(8))
-    assert client.away(one, "proxy01", 1, 8) == 5
+    assert domain_probe.downtime(one, "proxy01", 1, 8) == 5
 
 
 def test_a_domain_that_never_came_back_was_away_until_the_end() -> None:
     one = log(answered(1), silent(2), silent(4))
-    assert client.away(one, "proxy01", 0, 60) == 59
-    assert client.away(log(), "proxy01", 0, 60) == 60
+    assert domain_probe.downtime(one, "proxy01", 0, 60) == 59
+    assert domain_probe.downtime(log(), "proxy01", 0, 60) == 60
 
 
 def test_another_domains_answers_do_not_shorten_the_silence() -> None:
-    assert client.away(log(answered(1), answered(5, domain="slurm01"), answered(9)), "proxy01", 1, 9) == 8
+    assert domain_probe.downtime(log(answered(1), answered(5, domain="slurm01"), answered(9)), "proxy01", 1, 9) == 8
 
 
 def test_answers_outside_the_window_do_not_count() -> None:
-    assert client.away(log(answered(1), answered(10), answered(20)), "proxy01", 5, 15) == 5
+    assert domain_probe.downtime(log(answered(1), answered(10), answered(20)), "proxy01", 5, 15) == 5
 
 
 def test_gaps_are_listed_with_their_times_and_the_silence_at_the_end() -> None:
     one = log(answered(1), answered(2), silent(3), answered(7), silent(8), silent(12))
-    assert client.gaps(one, "proxy01", 3) == [(2, 7), (7, 12)]
-    assert client.gaps(one, "nobody", 0) == []
+    assert domain_probe.gaps(one, "proxy01", 3) == [(2, 7), (7, 12)]
+    assert domain_probe.gaps(one, "nobody", 0) == []
 
 
 def test_only_acknowledged_numbers_must_be_on_the_disk() -> None:
     one = log(answered(1, 1), silent(2), answered(3, 2), answered(3, 1, domain="slurm01"))
-    assert client.acknowledged(one) == {
+    assert domain_probe.acknowledged(one) == {
         "proxy01": {1: f"{1:016x}", 2: f"{2:016x}"},
         "slurm01": {1: f"{1:016x}"},
     }
@@ -67,13 +67,13 @@ def test_only_acknowledged_numbers_must_be_on_the_disk() -> None:
 
 def test_a_number_given_to_two_callers_can_never_be_found_complete() -> None:
     """One of the two records is lost, whichever is on the disk: the report must not say 0."""
-    numbers = client.acknowledged(log(answered(1, 5, nonce="a" * 16), answered(2, 5, nonce="b" * 16)))["proxy01"]
+    numbers = domain_probe.acknowledged(log(answered(1, 5, nonce="a" * 16), answered(2, 5, nonce="b" * 16)))["proxy01"]
     assert numbers[5] not in ("a" * 16, "b" * 16)
 
 
 def test_what_a_restored_site_has_rightly_forgotten_can_be_left_out() -> None:
     one = log(answered(1, 1), answered(2, 2), answered(10, 2, nonce="c" * 16))
-    assert client.acknowledged(one, since=5) == {"proxy01": {2: "c" * 16}}
+    assert domain_probe.acknowledged(one, since=5) == {"proxy01": {2: "c" * 16}}
 
 
 def test_stale_counts_of_all_boots_are_added_up_not_overwritten_by_the_last() -> None:
@@ -81,26 +81,26 @@ def test_stale_counts_of_all_boots_are_added_up_not_overwritten_by_the_last() ->
         return Status(1.0, "slurm01", boot, 1, 1.0, StaleCounts(*counts))
 
     one = Log((), (status("a", 10, 8, 1, 0), status("a", 20, 18, 2, 0), status("b", 5, 0, 0, 1)))
-    assert client.stale(one) == StaleCounts(25, 18, 2, 1)
+    assert domain_probe.stale(one) == StaleCounts(25, 18, 2, 1)
 
 
 def test_a_log_that_is_being_written_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "client.jsonl"
     path.write_text(json.dumps(vars(answered(1))) + '\n{"t": 12')
-    assert client.read_log(path).attempts == (answered(1),)
+    assert domain_probe.read_log(path).attempts == (answered(1),)
 
 
 def test_a_foreign_line_is_named_with_its_file_and_number(tmp_path: Path) -> None:
     path = tmp_path / "client.jsonl"
     path.write_text(json.dumps(vars(answered(1))) + "\nhello\n")
     with pytest.raises(InputError, match=r"client\.jsonl:2"):
-        client.read_log(path)
+        domain_probe.read_log(path)
 
 
 @pytest.mark.parametrize("words", [["deploy01"], ["=10.0.0.1"], ["a=1", "a=2"]])
 def test_a_domain_that_is_not_a_name_and_an_address_is_refused(words: list[str]) -> None:
     with pytest.raises(InputError):
-        client.parse_domains(words)
+        domain_probe.parse_domains(words)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_the_client_writes_down_every_answer_and_ends_when_asked(tmp_path: Path,
     path.write_text('{"t": 1, "t_a')  # left by a client that was killed in the middle of a line
     argv = ["--log", str(path), "--pause", "0.02", "--port", str(pretended_service), "here=127.0.0.1", "gone=127.0.0.9"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "snowha.lab.client", *argv], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        [sys.executable, "-m", "snowha.lab.domain_probe", *argv], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     )
     try:
         deadline = time.monotonic() + 20
@@ -144,8 +144,8 @@ def test_the_client_writes_down_every_answer_and_ends_when_asked(tmp_path: Path,
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-    read = client.read_log(path)
-    numbers = client.acknowledged(read)
+    read = domain_probe.read_log(path)
+    numbers = domain_probe.acknowledged(read)
     assert list(numbers["here"])[:3] == [1, 2, 3]
     assert numbers["gone"] == {}
     assert [status.uptime_s for status in read.statuses][:1] == [1.5]
@@ -154,7 +154,7 @@ def test_the_client_writes_down_every_answer_and_ends_when_asked(tmp_path: Path,
 
 def test_a_service_that_accepts_and_says_nothing_counts_as_away() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match=r"tim|no answer"):
-        client.ask("127.0.0.1", "status", port=listener.getsockname()[1], timeout=0.05)
+        domain_probe.ask("127.0.0.1", "status", port=listener.getsockname()[1], timeout=0.05)
 
 
 def test_after_a_restart_of_the_service_the_next_question_but_one_is_answered() -> None:
@@ -167,13 +167,13 @@ def test_after_a_restart_of_the_service_the_next_question_but_one_is_answered() 
                 stream.readline()
                 stream.write(f"ok 1 {'b' * 16}\n")
 
-        caller = client.Caller("127.0.0.1", port=listener.getsockname()[1])
+        caller = domain_probe.Caller("127.0.0.1", port=listener.getsockname()[1])
         numbers = []
         for _ in range(3):
             answering = threading.Thread(target=answer_once, daemon=True)
             answering.start()
-            numbers.append(client.attempt("here", caller).number)
+            numbers.append(domain_probe.attempt("here", caller).number)
             if numbers[-1] is None:
-                numbers.append(client.attempt("here", caller).number)
+                numbers.append(domain_probe.attempt("here", caller).number)
             answering.join(10)
     assert numbers == [1, None, 1, None, 1]

@@ -1,10 +1,10 @@
-"""Room for the holes of images: whoever watches a site must hear of it before a domain's disk has errors."""
+"""ImageSpace for the holes of images: whoever watches a site must hear of it before a domain's disk has errors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from snowha.health import image_room
+from snowha.health import image_space
 from snowha.hosts.local import LocalHost
 
 
@@ -22,16 +22,16 @@ def test_the_images_of_a_folder_in_a_real_shell(tmp_path: Path) -> None:
         with (folder / name).open("wb") as file:
             file.truncate(1 << 42)
     (folder / "small").write_bytes(b"x" * 4096)
-    said = image_room.shortage(LocalHost(), str(tmp_path))
+    said = image_space.shortage(LocalHost(), str(tmp_path))
     assert said is not None and said.startswith("1 images may grow by 4194304 MiB")
     assert f"({folder}/deploy01-disk)" in said
     (folder / "deploy01-disk").unlink()
-    assert image_room.shortage(LocalHost(), str(tmp_path)) is None
-    assert image_room.shortage(LocalHost(), str(tmp_path / "none")) is None
+    assert image_space.shortage(LocalHost(), str(tmp_path)) is None
+    assert image_space.shortage(LocalHost(), str(tmp_path / "none")) is None
 
 
 def test_less_room_than_holes_is_said_and_more_is_not() -> None:
-    images = [image_room.Image("/a", 10 << 20, 4 << 20), image_room.Image("/b", 5 << 20, 6 << 20)]
-    assert image_room.short(images, 6 << 20) is None
-    said = image_room.short(images, (6 << 20) - 1)
+    images = [image_space.Image("/a", 10 << 20, 4 << 20), image_space.Image("/b", 5 << 20, 6 << 20)]
+    assert image_space.short(images, 6 << 20) is None
+    said = image_space.short(images, (6 << 20) - 1)
     assert said is not None and "1 images may grow by 6 MiB, and 6 MiB are free" in said and "/b" not in said

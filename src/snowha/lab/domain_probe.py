@@ -1,6 +1,6 @@
-"""The lab's client: asks every domain's service all the time and writes down what was acknowledged, and when.
+"""The lab's probe of its domains: it asks every domain's service all the time and writes down what was acknowledged, and when.
 
-``python -m snowha.lab.client --log FILE --pause 0.4 NAME=ADDRESS …`` runs until SIGTERM; with ``--ask ADDRESS`` it
+``python -m snowha.lab.domain_probe --log FILE --pause 0.4 NAME=ADDRESS …`` runs until SIGTERM; with ``--ask ADDRESS`` it
 shows one service's status and leaves with 0, or with 3 if there is no answer. Each line of the log is a
 JSON object, an attempt (``t``, ``t_ack``, ``domain``, ``nonce``, ``number``, ``boot``, ``error``) or a look at the
 service (``t``, ``domain``, ``status``). Times are seconds since 1970 by this machine's clock.
@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from snowha.errors import InputError, SnowError, UnreachableError
+from snowha.lab.layout import SERVICE_PORT
 
-PORT = 7000
 TIMEOUT_S = 2.0
 """For connecting and answering together: a domain that takes longer is away."""
 STATUS_EVERY_S = 10.0
@@ -112,7 +112,7 @@ def read_log(path: Path) -> Log:
     return Log(tuple(attempts), tuple(statuses))
 
 
-def away(log: Log, domain: str, since: float, until: float) -> float:
+def downtime(log: Log, domain: str, since: float, until: float) -> float:
     """The longest time in seconds without an acknowledged answer between ``since`` and ``until``.
 
     The window's edges count as answers, so a domain that never answered was away for the whole window.
@@ -165,7 +165,7 @@ class Caller:
     Whatever goes wrong ends the connection; the next question opens another one. Only for one thread.
     """
 
-    def __init__(self, address: str, *, port: int = PORT, timeout: float = TIMEOUT_S) -> None:
+    def __init__(self, address: str, *, port: int = SERVICE_PORT, timeout: float = TIMEOUT_S) -> None:
         self._to = (address, port)
         self._timeout = timeout
         self._connection: socket.socket | None = None
@@ -202,7 +202,7 @@ class Caller:
             self._connection = None
 
 
-def ask(address: str, line: str, *, port: int = PORT, timeout: float = TIMEOUT_S) -> str:
+def ask(address: str, line: str, *, port: int = SERVICE_PORT, timeout: float = TIMEOUT_S) -> str:
     """One question over a connection of its own."""
     with contextlib.closing(Caller(address, port=port, timeout=timeout)) as caller:
         return caller.ask(line)
@@ -230,7 +230,7 @@ def watch(
     write: Callable[[Mapping[str, Any]], None],
     stop: threading.Event,
     pause: float,
-    port: int = PORT,
+    port: int = SERVICE_PORT,
 ) -> None:
     """Ask one domain until ``stop`` is set, ``pause`` seconds between an answer and the next question, at most RETRY_S while
     there is no answer."""
@@ -249,7 +249,9 @@ def watch(
             stop.wait(pause if asked.number is not None else min(pause, RETRY_S))
 
 
-def run(log: Path, domains: Mapping[str, str], *, pause: float, stop: threading.Event, port: int = PORT) -> None:
+def run(
+    log: Path, domains: Mapping[str, str], *, pause: float, stop: threading.Event, port: int = SERVICE_PORT
+) -> None:
     """Watch all domains, a thread each, until ``stop`` is set; each line is in the file as soon as it is written."""
     # One write per line to a file opened for appending: what was acknowledged is down before the next question.
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -287,12 +289,12 @@ def parse_domains(words: Sequence[str]) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m snowha.lab.client", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m snowha.lab.domain_probe", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--log", type=Path)
     what.add_argument("--ask", metavar="ADDRESS", help="ask one service for its status, once")
     parser.add_argument("--pause", type=float, default=0.4, help="seconds between two questions to one domain")
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--port", type=int, default=SERVICE_PORT)
     parser.add_argument("domains", nargs="*", metavar="NAME=ADDRESS")
     options = parser.parse_args(argv)
     if options.ask:

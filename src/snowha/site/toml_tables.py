@@ -22,6 +22,8 @@ _PLAIN = {
     int: "must be a whole number, without quotes",
     bool: "must be true or false, without quotes",
 }
+_FORMS = {str: '"…"', int: "NUMBER", bool: "true"}
+"""How a value is written."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Problem:
     says: str
     known: tuple[str, ...] = ()
     """For a key that is not known: the keys that are, in its place."""
+    form: str = ""
+    """How its value is written, if that is one value or a list of them."""
 
 
 class ShapeError(Exception):
@@ -88,7 +92,7 @@ def _values(table: type, data: Mapping[str, object], at: Location, problems: lis
         if name in data:
             values[name] = _value(key.kind, data[name], (*at, name), problems)
         elif key.is_required:
-            problems.append(Problem((*at, name), "is missing"))
+            problems.append(Problem((*at, name), "is missing", form=_form(key.kind)))
     problems.extend(Problem((*at, name), "is not known", tuple(keys)) for name in data if name not in keys)
     return values
 
@@ -107,10 +111,18 @@ def _value(kind: Any, data: object, at: Location, problems: list[Problem]) -> An
         if not isinstance(data, list):
             is_table = dataclasses.is_dataclass(item)
             says = f"must be a list of tables, each under [[{at[-1]}]]" if is_table else "must be a list, [ … ]"
-            problems.append(Problem(at, says))
+            problems.append(Problem(at, says, form=_form(kind)))
             return None
         return tuple(_value(item, one, (*at, number), problems) for number, one in enumerate(data))
     # bool is an int for isinstance
     if type(data) is not kind:
-        problems.append(Problem(at, _PLAIN[kind]))
+        problems.append(Problem(at, _PLAIN[kind], form=_form(kind)))
     return data
+
+
+def _form(kind: Any) -> str:
+    """Empty for a table, and a list of tables."""
+    if get_origin(kind) is tuple:
+        item = _form(get_args(kind)[0])
+        return f"[{item}, …]" if item else ""
+    return _FORMS.get(kind, "")

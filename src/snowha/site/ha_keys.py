@@ -1,6 +1,6 @@
 """The tables and keys of ``ha.toml``: their types and defaults, and what each is for. docs/ha-toml.md is made from this.
 
-``tables.read`` holds a file to this shape; the rules between values are in ``ha_file.check``.
+``toml_tables.read`` holds a file to this shape; the rules between values are in ``ha_file.check``.
 """
 
 from __future__ import annotations

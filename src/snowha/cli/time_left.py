@@ -11,7 +11,7 @@ _ENOUGH = 0.01
 
 
 @dataclass
-class Pace:
+class TimeLeft:
     """Of one thing that is waited for. Times are seconds of any one clock."""
 
     began: float = 0.0

@@ -10,10 +10,10 @@ from snowha.errors import SnowError
 from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 
-# The shell function `image_room`, with the folder of the images: free bytes, then a line an image: size, bytes that it takes,
+# The shell function `image_space`, with the folder of the images: free bytes, then a line an image: size, bytes that it takes,
 # path. Nothing where there is no such folder.
 FUNCTION = """\
-image_room() {
+image_space() {
     stat -f -c '%a %S' -- "$1" 2> /dev/null || return
     for file in "$1"/*/*; do
         case $file in *.manifest | *.journal | *.partial | *.undone | *.new | *.lease | *.lease.*) continue ;; esac
@@ -21,7 +21,7 @@ image_room() {
     done
 }
 """
-_LOOK = read_only_script(f'export LC_ALL=C\n{FUNCTION}image_room "$1"\n')
+_LOOK = read_only_script(f'export LC_ALL=C\n{FUNCTION}image_space "$1"\n')
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Room:
+class ImageSpace:
     """The images of a folder, and what is ``free`` on their file system, in bytes."""
 
     free: int
@@ -57,8 +57,8 @@ def short(images: Iterable[Image], free: int) -> str | None:
     )
 
 
-def parse(text: str) -> Room | None:
-    """What `image_room` printed; None if that is nothing."""
+def parse(text: str) -> ImageSpace | None:
+    """What `image_space` printed; None if that is nothing."""
     head, *lines = text.splitlines() or [""]
     words = head.split()
     if len(words) != 2 or not all(word.isdigit() for word in words):
@@ -67,7 +67,7 @@ def parse(text: str) -> Room | None:
     for line in lines:
         length, taken, unit, path = line.split(" ", 3)
         images.append(Image(path, int(length), int(taken) * int(unit)))
-    return Room(int(words[0]) * int(words[1]), tuple(images))
+    return ImageSpace(int(words[0]) * int(words[1]), tuple(images))
 
 
 def shortage(host: Host, folder: str) -> str | None:

@@ -39,3 +39,30 @@ def test_every_mistake_is_named_with_its_place(text: str, message: str, line: st
     assert caught.value.message == message
     assert caught.value.where == f"ha.toml{line}"
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (f"{CLUSTER}token_ms = '1'\n{PATHS}", "write token_ms = NUMBER"),
+        (f"{CLUSTER}{PATHS}[alerts]\nmail = ['a@b']", 'write mail = "…"'),
+        (f"{CLUSTER}{PATHS}[metrics]\nhacluster_exporter = 'yes'", "write hacluster_exporter = true"),
+        (f"{CLUSTER}{PATHS}[[apart]]\ndomains = 'a'", 'write domains = ["…", …]'),
+        (f"{CLUSTER}{PATHS}[[apart]]\ndomains = ['a', 1]", 'write domains = ["…", …]'),
+        (f"{CLUSTER}{PATHS}[[domain]]\n[[domain]]", 'write name = "…"'),
+        (f"cluster = 1\n{PATHS}", "ha.toml.sample in the documentation shows how it is written"),
+    ],
+)
+def test_how_it_is_written_is_said(text: str, remedy: str) -> None:
+    """Only "correct it as the message says" was what a user was told to do."""
+    with pytest.raises(InputError) as caught:
+        parse(text, where="ha.toml")
+    assert caught.value.remedy == remedy
+
+
+def test_a_server_without_a_link_is_not_compared_with_itself() -> None:
+    """It said: snow01 has 0 links, snow01 has 0."""
+    servers = "".join(f'[[server]]\nname = "snow0{n}"\naddress = "snow0{n}"\nlinks = []\n' for n in (1, 2))
+    with pytest.raises(InputError) as caught:
+        parse(f"{CLUSTER}{PATHS}{servers}", where="ha.toml")
+    assert caught.value.message == "snow01 has 0 links"

@@ -1,23 +1,19 @@
-"""The cluster taken back: domains left running, Pacemaker and Corosync stopped, their configurations moved aside."""
+"""Pacemaker taken off the servers: domains left running, its configuration moved aside, the BMCs' passwords removed."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from snowha.checks.cluster import is_ours
 from snowha.cluster import cib, cib_merge, fencing
 from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import ProofError, SiteError
-from snowha.hosts.files import exists, read_text, remove_file, write_file
+from snowha.hosts.files import exists, read_text, remove_file
 from snowha.hosts.host import Host
 from snowha.hosts.wait import NotYet, wait_for
-from snowha.live import autostart, cluster
+from snowha.live import autostart, cluster, services
 from snowha.live.context import SiteContext
-from snowha.live.proof_records import PROOFS
-from snowha.migration.undo.files import before, before_on, changed_since, not_kept
 from snowha.plan.step import Reporter
-from snowha.provision import pacemaker, snow_conf
-from snowha.provision.corosync import CONF, KEY
+from snowha.provision import pacemaker
 from snowha.site.names import listed
 from snowha.xen import xl
 
@@ -35,62 +31,10 @@ echo changed
 """
 
 
-# snow.conf
+# domains to the first server
 
 
-def conf_missing(context: SiteContext) -> str | None:
-    """Whether snow.conf is still the cluster's."""
-    text = read_text(context.first, context.site.paths.snow_conf)
-    if text is None or snow_conf.wanted(context, text) != text:
-        return None
-    return "SNOW_NODES, IMG_DST or a gateway is the cluster's" if _conf_before(context) is not None else None
-
-
-def _conf_before(context: SiteContext) -> str | None:
-    return before(context, context.site.paths.snow_conf, lambda text: snow_conf.wanted(context, text) == text)
-
-
-def conf_back(context: SiteContext, reporter: Reporter) -> None:
-    """Byte for byte. Raises SiteError if somebody has changed it since."""
-    path = context.site.paths.snow_conf
-    original = _conf_before(context)
-    if original is None:
-        raise not_kept(path, context.first.name)
-    if snow_conf.wanted(context, original) != read_text(context.first, path):
-        raise changed_since(path, context.first.name)
-    reporter.say(f"putting {path} back")
-    write_file(context.first, path, original)
-
-
-# proofs
-
-
-def _records(host: Host) -> list[str]:
-    words = ["find", PROOFS, "-maxdepth", "1", "-name", "*.json"]
-    return sorted(host.run(words, check=False).stdout.splitlines())
-
-
-def proofs_missing(context: SiteContext) -> str | None:
-    """Whether anything is still written down as proven."""
-    return context.first_missing(
-        lambda host: f"{len(found)} proofs are recorded" if (found := _records(host)) else None
-    )
-
-
-def forget_proofs(context: SiteContext, reporter: Reporter) -> None:
-    """A cluster that is made anew is proven anew."""
-
-    def forget(host: Host) -> None:
-        for path in _records(host):
-            remove_file(host, path)
-
-    context.on_all(forget)
-
-
-# Pacemaker
-
-
-def elsewhere(context: SiteContext) -> str | None:
+def not_on_first(context: SiteContext) -> str | None:
     """Which of the site's domains runs on another server than the first. Asked of the hypervisors: Pacemaker may be stopped."""
     first = context.first.name
     for name, servers in _ours(context).items():
@@ -105,14 +49,14 @@ def _ours(context: SiteContext) -> dict[str, tuple[str, ...]]:
     return {name: servers for name, servers in cluster.domain_locations(context.hosts).items() if name in names}
 
 
-def gather(context: SiteContext, reporter: Reporter) -> None:
+def move_to_first(context: SiteContext, reporter: Reporter) -> None:
     """Every domain onto the first server, live where it can be: it is the only one that starts them at boot later.
 
     Raises SiteError for a domain that Pacemaker cannot bring there, ProofError if one does not run there in the end.
     """
     hosts, first = context.hosts, context.site.servers[0]
     running = _ours(context)
-    state = _cluster(context, reporter)
+    state = _answering_state(context, reporter)
     for name, servers in running.items():
         if servers != (first.name,) and (state is None or state.resource(name) is None):
             raise SiteError(
@@ -124,7 +68,7 @@ def gather(context: SiteContext, reporter: Reporter) -> None:
     for server in context.new_servers:
         cluster.drain(hosts, server.name, reporter)
 
-    def gathered() -> bool:
+    def all_on_first() -> bool:
         now = _ours(context)
         late = [name for name in running if now.get(name) != (first.name,)]
         if late:
@@ -132,10 +76,10 @@ def gather(context: SiteContext, reporter: Reporter) -> None:
         return True
 
     wait_for(
-        gathered,
+        all_on_first,
         timeout=600,
         what=f"every domain to run on {first.name}",
-        interval=cluster.LOOK_EVERY_S,
+        interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
         remedy="`snow ha status` shows where they are",
@@ -162,10 +106,13 @@ def _make_usable(context: SiteContext, reporter: Reporter) -> None:
     wait_for(usable, timeout=120, what=f"Pacemaker to use {first.name}", interval=2, report=reporter.wait)
 
 
-def _cluster(context: SiteContext, reporter: Reporter) -> ClusterState | None:
+# Pacemaker's configuration
+
+
+def _answering_state(context: SiteContext, reporter: Reporter) -> ClusterState | None:
     """The cluster as it is; None only if Pacemaker runs on no server. Raises ProofError if it runs and does not answer: that is
     not the same as having nothing."""
-    if active(context, "pacemaker") is None:
+    if services.active(context, "pacemaker") is None:
         return None
     return wait_for(
         lambda: cluster.cluster_state(context.hosts),
@@ -182,22 +129,22 @@ def _holds_ours(host: Host) -> bool:
     return text is not None and cib_merge.MARK in text
 
 
-def cib_missing(context: SiteContext) -> str | None:
+def configuration_left(context: SiteContext) -> str | None:
     """Whether Pacemaker has anything of ours, running or on disk."""
     state = cluster.cluster_state(context.hosts)
     if state is not None and state.resources:
         return f"Pacemaker has {len(state.resources)} resources"
-    return context.first_missing(lambda host: "its configuration is still ours" if _holds_ours(host) else None)
+    return context.first_missing(lambda host: "its configuration is still snow-ha's" if _holds_ours(host) else None)
 
 
-def take_cib(context: SiteContext, reporter: Reporter, *, again: bool) -> None:
+def remove_configuration(context: SiteContext, reporter: Reporter, *, again: bool) -> None:
     """Resources unmanaged, Pacemaker stopped, its configuration moved aside; ``again``: started without any.
 
     Raises ProofError if a domain did not survive that.
     """
     hosts = context.hosts
-    before_it = _domains(context)
-    state = _cluster(context, reporter)
+    earlier = _domains(context)
+    state = _answering_state(context, reporter)
     if state is not None and state.resources:
         member = cluster.any_member(hosts)
         if state.resource(cib.FLOATING_IP) is not None:
@@ -221,12 +168,12 @@ def take_cib(context: SiteContext, reporter: Reporter, *, again: bool) -> None:
             what="Pacemaker to leave its resources alone",
             report=reporter.wait,
         )
-    stop(context, "pacemaker", reporter)
+    services.stop(context, "pacemaker", reporter)
     after = _domains(context)
-    for server, domains in before_it.items():
+    for server, domains in earlier.items():
         for name, seen in domains.items():
             if name not in after[server] or after[server][name].domid != seen.domid:
-                raise ProofError(f"{name} did not survive that Pacemaker was stopped", where=server, remedy="xl list")
+                raise ProofError(f"{name} stopped or restarted while Pacemaker was stopped", where=server, remedy="xl list")
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     context.on_all(lambda host: host.run(["sh", "-c", EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
     if again:
@@ -238,78 +185,40 @@ def _domains(context: SiteContext) -> dict[str, dict[str, xl.Running]]:
     return context.on_all(lambda host: xl.running(host) if xl.is_under_xen(host) else {})
 
 
-def active(context: SiteContext, unit: str) -> str | None:
-    return context.first_missing(lambda host: f"{unit} runs" if cluster.is_active(host, unit) else None)
-
-
-def stop(context: SiteContext, unit: str, reporter: Reporter) -> None:
-    """Stop a service on every server at once: one server alone would be missed by the others."""
-    reporter.say(f"stopping {unit}")
-    context.on_all(lambda host: host.run(["systemctl", "stop", unit], timeout=300))
-
-
 # what starts at boot
 
 
-def links_missing(context: SiteContext) -> str | None:
+def autostart_missing(context: SiteContext) -> str | None:
     return context.first_missing(
         lambda host: f"{len(found)} domains do not start at boot" if (found := autostart.lost(host, context)) else None
     )
 
 
-def links_back(context: SiteContext, reporter: Reporter) -> None:
+def restore_autostart(context: SiteContext, reporter: Reporter) -> None:
     for host in context.hosts.values():
         for path, what in autostart.lost(host, context).items():
             reporter.say(f"{host.name}: {path} again")
-            autostart.give_back(host, path, what)
+            autostart.restore(host, path, what)
 
 
-# fencing, Corosync
+# fencing
 
 
-def _scripts(host: Host, context: SiteContext) -> list[str]:
-    return [path for server in context.site.servers if exists(host, path := fencing.secret_script_path(server))]
+def _password_scripts(host: Host, context: SiteContext) -> list[str]:
+    return [path for server in context.site.servers if exists(host, path := fencing.password_script_path(server))]
 
 
-def scripts_missing(context: SiteContext) -> str | None:
+def passwords_left(context: SiteContext) -> str | None:
     return context.first_missing(
-        lambda host: "the BMCs' passwords are still there" if _scripts(host, context) else None
+        lambda host: "the BMCs' passwords are still there" if _password_scripts(host, context) else None
     )
 
 
-def remove_scripts(context: SiteContext, reporter: Reporter) -> None:
+def remove_passwords(context: SiteContext, reporter: Reporter) -> None:
     """The BMCs' passwords. No version is kept: they are where you work, in a file of their own."""
 
     def remove(host: Host) -> None:
-        for path in _scripts(host, context):
+        for path in _password_scripts(host, context):
             remove_file(host, path, keep=False)
 
     context.on_all(remove)
-
-
-def _corosync_ours(host: Host) -> bool:
-    return is_ours(read_text(host, CONF) or "")
-
-
-def corosync_conf_missing(context: SiteContext) -> str | None:
-    return context.first_missing(lambda host: f"{CONF} is ours" if _corosync_ours(host) else None)
-
-
-def corosync_conf_back(context: SiteContext, reporter: Reporter) -> None:
-    """As it was before, or none: the earlier version is kept."""
-    for host in context.hosts.values():
-        if not _corosync_ours(host):
-            continue
-        original = before_on(host, CONF, is_ours)
-        if original is None:
-            remove_file(host, CONF)
-        else:
-            write_file(host, CONF, original)
-
-
-def key_missing(context: SiteContext) -> str | None:
-    return context.first_missing(lambda host: f"{KEY} is there" if exists(host, KEY) else None)
-
-
-def remove_key(context: SiteContext, reporter: Reporter) -> None:
-    context.on_all(lambda host: remove_file(host, KEY))
