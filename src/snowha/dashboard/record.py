@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snowha.hosts.host import Host
 from snowha.plan import mirror
-from snowha.plan.journal import PROGRESS, STEPS, Entry, Journal, Run, Told
+from snowha.plan.journal import PROGRESS, STEPS, Entry, Journal, RecordedFact, Run
 
 RUNS = 30
 """Runs that are shown, the last ones."""
@@ -34,7 +34,7 @@ class Record:
     """Of that: step to what is done, of how much, in which unit."""
     failures: tuple[Entry, ...] = ()
     """Steps of ``runs`` that failed."""
-    away: tuple[Told, ...] = ()
+    away: tuple[RecordedFact, ...] = ()
     """How long domains did not answer."""
 
 
@@ -43,24 +43,24 @@ def of_journal(journal: Journal, server: str) -> Record:
     runs = journal.runs()[-RUNS:]
     numbers = {run.id for run in runs}
     failures = tuple(one for one in journal.entries(what="failed") if one.run in numbers)
-    away = journal.told(AWAY)
+    away = journal.facts(AWAY)
     if not runs or runs[-1].ended or runs[-1].outcome:
         return Record(server, runs, False, failures=failures, away=away)
     last = runs[-1].id
-    steps = [one.value for one in journal.told(STEPS, last)]
+    steps = [one.value for one in journal.facts(STEPS, last)]
     return Record(
         server,
         runs,
         not server and journal.is_running(),
         journal.entries(last),
         steps[-1] if steps and isinstance(steps[-1], int) else None,
-        {one.step: _progress(one) for one in journal.told(PROGRESS, last)},
+        {one.step: _progress(one) for one in journal.facts(PROGRESS, last)},
         failures,
         away,
     )
 
 
-def _progress(told: Told) -> tuple[float, float, str]:
+def _progress(told: RecordedFact) -> tuple[float, float, str]:
     match told.value:
         case [int() | float() as done, int() | float() as total, str() as unit]:
             return done, total, unit

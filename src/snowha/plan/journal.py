@@ -96,7 +96,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedFact:
     """A fact that a step has told. ``at``: UTC, ISO 8601."""
 
     run: int
@@ -290,12 +290,12 @@ class Journal:
         rows = self._read("SELECT key, value FROM fact WHERE step = ? AND key <> ? ORDER BY id", step, PROGRESS)
         return {key: json.loads(value) for key, value in rows}
 
-    def told(self, key: str, run: int | None = None) -> tuple[Told, ...]:
+    def facts(self, key: str, run: int | None = None) -> tuple[RecordedFact, ...]:
         """The facts of one key that the steps of a run, or of all runs, have told, in order."""
         rows = self._read(
             "SELECT run, step, value, at FROM fact WHERE key = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY id", key, run
         )
-        return tuple(Told(number, step, json.loads(value), at) for number, step, value, at in rows)
+        return tuple(RecordedFact(number, step, json.loads(value), at) for number, step, value, at in rows)
 
     def is_running(self) -> bool:
         """Whether a process of this machine carries out a run on this journal. Nothing is locked for that: a run that begins at

@@ -445,14 +445,14 @@ def test_a_journal_says_how_far_a_run_is_to_whoever_reads_it_meanwhile(world: Wo
         reporter.progress(250, 1000, "B")
         with Journal(world.journal.path) as reader:
             (run,) = reader.runs()
-            seen.append((reader.is_running(), run.ended, *(one.value for one in reader.told(STEPS, run.id))))
-            seen.append(tuple((one.step, one.value) for one in reader.told(PROGRESS, run.id)))
+            seen.append((reader.is_running(), run.ended, *(one.value for one in reader.facts(STEPS, run.id))))
+            seen.append(tuple((one.step, one.value) for one in reader.facts(PROGRESS, run.id)))
         for done in range(250, 1001):
             reporter.progress(done, 1000, "B")
 
     world.run(world.step("a", apply=apply), world.step("b"))
     assert seen == [(True, "", 2), (("a", [250, 1000, "B"]),)]
-    assert [(one.step, one.value) for one in world.journal.told(PROGRESS)] == [("a", [1000, 1000, "B"])]
+    assert [(one.step, one.value) for one in world.journal.facts(PROGRESS)] == [("a", [1000, 1000, "B"])]
     assert not world.journal.is_running() and world.journal.last_facts("a") == {}
 
 

@@ -17,7 +17,7 @@ from snowha.dashboard.watcher import Watcher
 from snowha.health import findings, history
 from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, LinkStatus, ServerStatus, SiteStatus
-from snowha.plan.journal import Entry, Run, Told
+from snowha.plan.journal import Entry, RecordedFact, Run
 
 BEGIN = 1_795_770_000.0
 """Seconds since 1970 of the first thing that happened: 2026-11-27 09:40:00 UTC."""
@@ -108,7 +108,10 @@ def record(begin: float = BEGIN, *, goes_on: bool = False) -> Record:
     """A migration a day before; and a run that is copying two domains, if it goes on."""
     day = begin - 86400
     first = Run(1, "ada", "admin-pc from 10.0.0.9", iso(day), iso(day + 2700), "done")
-    away = (Told(1, "images.deploy01", 9.4, iso(day + 900)), Told(1, "images.proxy01", 7.8, iso(day + 1200)))
+    away = (
+        RecordedFact(1, "images.deploy01", 9.4, iso(day + 900)),
+        RecordedFact(1, "images.proxy01", 7.8, iso(day + 1200)),
+    )
     if not goes_on:
         return Record("", (first,), False, away=away)
     at = begin + 3900
