@@ -84,7 +84,7 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -m venv --help >/dev/null 2>&1 && $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		$(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y install python3-venv; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lab,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dashboard,lab,dev]'
 	touch $@
 
 clean: ## Remove build/ and .venv/.

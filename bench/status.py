@@ -31,7 +31,7 @@ from snowha.hosts.batch import LIMITED
 from snowha.hosts.host import Completed
 from snowha.hosts.one_round import words_of
 from snowha.hosts.read_only import batch_of
-from snowha.live import cluster, connect, proof_records, view
+from snowha.live import cluster, connect, proof_records
 from snowha.operations import status, status_text
 from snowha.site import definition, ha_toml
 from snowha.site.ha_file import HaFile
@@ -175,15 +175,7 @@ def _own(server: str, where: dict[str, str]) -> dict[tuple[str, ...], str]:
 
 def look(file: Path) -> list[str]:
     """What the verb does, without its start."""
-    seen_site = view.observe(connect.read(file), questions=status.questions)
-    seen = status.status_of(
-        seen_site.context.site,
-        seen_site.context.hosts,
-        domains=seen_site.domains,
-        known=seen_site.findings,
-        configs=seen_site.configs,
-        given=seen_site.context.definition,
-    )
+    seen = status.look(connect.read(file))
     return status_text.lines(seen, colour=True, width=80)
 
 

@@ -21,6 +21,7 @@ import pytest
 INSTALLED = {
     "bash": "bash",
     "busybox": "busybox-static",
+    "chromium": "chromium",
     "cpio": "cpio",
     "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",
@@ -29,6 +30,7 @@ INSTALLED = {
     "gcc": "gcc",
     "mke2fs": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -77,28 +76,19 @@ def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> I
         with Journal(path) as journal:
             yield journal
         return
-    with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
-        there = connect.connect(connect.read(file).content)
-        with waiting.shown():
-            hosts, silent = view.answering(there.hosts)
-            lost.update(silent)
-            found = mirror.find(list(hosts.values()), there.name)
-        if found is None:
-            view.raise_for_lost(lost)
-            what = (
-                "no server of this site has a journal" if path.exists() else "there is no journal, here or on a server"
-            )
-            raise InputError(what, where=str(file if path.exists() else path), remedy="`snow ha apply` writes it")
-        if path.exists():
-            with Journal(path) as own:
-                if own.identity == found.identity and own.position() >= found.position:
-                    yield own
-                    return
-        say(f"showing the journal from {found.server}")
-        copy = Path(folder) / "journal.sqlite"
-        copy.write_bytes(found.data)
-        with Journal(copy) as journal:
-            yield journal
+    there = connect.connect(connect.read(file).content)
+    with waiting.shown():
+        hosts, silent = view.answering(there.hosts)
+        lost.update(silent)
+        found = mirror.find(list(hosts.values()), there.name)
+    if found is None:
+        view.raise_for_lost(lost)
+        what = "no server of this site has a journal" if path.exists() else "there is no journal, here or on a server"
+        raise InputError(what, where=str(file if path.exists() else path), remedy="`snow ha apply` writes it")
+    with mirror.opened(path, found) as (journal, server):
+        if server:
+            say(f"showing the journal from {server}")
+        yield journal
 
 
 def lines(run: Run, entries: tuple[Entry, ...], commands: tuple[Done, ...]) -> Iterator[str]:

@@ -13,7 +13,7 @@ import click
 from snowha.cli import verbosity, waiting
 from snowha.cli.options import FILE
 from snowha.cli.values import Amount
-from snowha.live import connect, view
+from snowha.live import connect
 from snowha.operations import status as running
 from snowha.operations import status_text
 from snowha.operations.status import SiteStatus
@@ -60,15 +60,7 @@ def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
 
 
 def _status(file: Path) -> SiteStatus:
-    site = view.observe(connect.read(file), questions=running.questions)
-    return running.status_of(
-        site.context.site,
-        site.context.hosts,
-        domains=site.domains,
-        known=site.findings,
-        configs=site.configs,
-        given=site.context.definition,
-    )
+    return running.look(connect.read(file))
 
 
 def _data(seen: SiteStatus, *, indent: int | None = None) -> str:

@@ -115,6 +115,7 @@ def lab() -> None:
         "list": Verb("tree:list_", "List domains or servers, as they are now."),
         "show": Verb("tree:show", "Show one domain, as it is now."),
         "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
+        "dashboard": Verb("dashboard:dashboard", "Serve one page that shows the site live, until Ctrl-C."),
         "boot": Verb("power:boot", "Boot domains, and wait until each answers."),
         "shutdown": Verb("power:shutdown", "Shut domains down, and wait until their images are free."),
         "poweroff": Verb("power:poweroff", "Do the same as `snow shutdown`, under sNow!'s other name."),

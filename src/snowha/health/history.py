@@ -1,4 +1,4 @@
-"""Since when something is wrong, from what Pacemaker has written into each server's journal.
+"""Since when something is wrong, and what happened, from what Pacemaker has written into each server's journal.
 
 Lines of Pacemaker 2.1 and 3.0: "Node NAME state is now lost" (lib/cluster/membership.c), "Quorum lost" (lib/cluster/corosync.c),
 "Result of ACTION operation for RESOURCE on NODE: …" (daemons/controld/controld_execd.c).
@@ -27,10 +27,10 @@ ARGV = (
 )
 """The question. Bounded: the journal of a year is not read."""
 
-_LINE = re.compile(r"(\d+)\.\d+ .*?:\s+(?:notice|warning|error|info):\s+(.*)")
+_LINE = re.compile(r"(\d+)(\.\d+) .*?:\s+(?:notice|warning|error|info):\s+(.*)")
 _STATE = re.compile(r"Node (\S+) state is now (\S+)")
 _QUORUM = re.compile(r"Quorum (lost|acquired)")
-_RESULT = re.compile(r"Result of (\w+) operation for (\S+) on (\S+): ")
+_RESULT = re.compile(r"Result of (\w+) operation for (\S+) on (\S+): (.*)")
 _OF_SERVER = frozenset({"unreachable", "server-unclean", "server-out"})
 _OF_RESOURCE = frozenset(
     {"resource-stopped", "resource-failed", "resource-blocked", "resource-twice", "fence-device", "off-on-purpose"}
@@ -47,10 +47,60 @@ class History:
     no_quorum: int | None = None
 
 
+@dataclass(frozen=True)
+class ClusterEvent:
+    """One thing that Pacemaker has written down. ``at``: seconds since 1970, by the clock of the server that wrote it."""
+
+    at: float
+    what: str
+    """``state``: a server's; ``quorum``; or the action on a resource that has ended: ``start``, ``stop``, ``migrate_to``,
+    ``migrate_from``."""
+    of: str
+    """Server or resource; empty for the quorum."""
+    on: str = ""
+    """The server of an action."""
+    result: str = ""
+    """``lost`` or ``member``; ``lost`` or ``acquired``; of an action ``ok``, or how it failed."""
+
+
+def events(texts: Iterable[str]) -> tuple[ClusterEvent, ...]:
+    """What the journals of several servers say together, in order. What several of them say of a server is there once."""
+    said = sorted(
+        {
+            (float(match[1] + match[2]), match[3])
+            for text in texts
+            for line in text.splitlines()
+            if (match := _LINE.match(line))
+        }
+    )
+    known: dict[tuple[str, str], str] = {}
+    found = []
+    for at, message in said:
+        event = _event(at, message)
+        if event is None:
+            continue
+        if event.what in ("state", "quorum"):
+            if known.get((event.what, event.of)) == event.result:
+                continue
+            known[event.what, event.of] = event.result
+        found.append(event)
+    return tuple(found)
+
+
+def _event(at: float, message: str) -> ClusterEvent | None:
+    if match := _STATE.match(message):
+        return ClusterEvent(at, "state", match[1], result=match[2])
+    if match := _QUORUM.match(message):
+        return ClusterEvent(at, "quorum", "", result=match[1])
+    if match := _RESULT.match(message):
+        return ClusterEvent(at, match[1], match[2], match[3], match[4].strip())
+    return None
+
+
 def read(texts: Iterable[str]) -> History:
     """What the journals of several servers say together."""
     said = sorted(
-        (int(match[1]), match[2]) for text in texts for line in text.splitlines() if (match := _LINE.match(line))
+        (int(match[1]), match[3]) for text in texts for line in text.splitlines() if (match := _LINE.match(line))
     )
     lost: dict[str, int] = {}
     acted: dict[str, int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from snowha.cluster import cib, placement
@@ -21,12 +21,13 @@ from snowha.health import (
     leases,
 )
 from snowha.health.findings import Finding
+from snowha.health.history import ClusterEvent
 from snowha.health.leases import ImageStatus
 from snowha.hosts.files import read_file, read_folder
 from snowha.hosts.host import Host
 from snowha.hosts.one_round import words_of
 from snowha.hosts.parallel import each
-from snowha.live import cluster, proof_records
+from snowha.live import cluster, connect, proof_records, view
 from snowha.operations import disarm, resolve
 from snowha.site import definition
 from snowha.site.definition import Definition
@@ -115,6 +116,8 @@ class SiteStatus:
 
     pacemaker_unknown: str = ""
     """Why nothing is known of what Pacemaker has; empty if it is known."""
+    events: tuple[ClusterEvent, ...] = ()
+    """What the servers' journals have of the last days (health/history.py), in order. Not for scripts."""
 
     @property
     def healthy(self) -> bool:
@@ -124,7 +127,9 @@ class SiteStatus:
 
 def as_data(status: SiteStatus) -> dict[str, object]:
     """The status for a script."""
-    return {**asdict(status), "healthy": status.healthy}
+    data = asdict(replace(status, events=()))
+    del data["events"]
+    return {**data, "healthy": status.healthy}
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,19 @@ def _query_server(host: Host, images: str) -> _Seen:
         )
     except SnowError as error:
         return _Seen(trouble=error.message.splitlines()[0], remedy=error.remedy)
+
+
+def look(given: connect.HaToml) -> SiteStatus:
+    """The site of ``given`` as ``snow ha status`` shows it: each server is asked everything at once. Raises InputError."""
+    site = view.observe(given, questions=questions)
+    return status_of(
+        site.context.site,
+        site.context.hosts,
+        domains=site.domains,
+        known=site.findings,
+        configs=site.configs,
+        given=site.context.definition,
+    )
 
 
 def status_of(
@@ -235,7 +253,8 @@ def status_of(
         ),
     )
     explained = disarm.explained(judged, _disarmed_since(hosts, seen, state))
-    dated = history.dated(explained, history.read(one.journal for one in seen.values()))
+    journals = [one.journal for one in seen.values()]
+    dated = history.dated(explained, history.read(journals))
     return SiteStatus(
         name=site.name,
         servers=tuple(_server(name, one, state) for name, one in seen.items()),
@@ -249,6 +268,7 @@ def status_of(
         fenced_at=proof_records.fenced_at(one.proofs for one in seen.values()),
         losses=losses,
         pacemaker_unknown=unasked,
+        events=history.events(journals),
     )
 
 

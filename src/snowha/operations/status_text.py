@@ -44,11 +44,11 @@ def lines(
     ``screen``: nothing may be wider than that, what is wrong comes first among the domains too, and of alike findings one is
     shown; else what is to be typed stays in one line, so that it can be copied. ``now``: seconds since 1970."""
     page = _Page(colour, width, screen, time.time() if now is None else now)
-    domains = sorted(status.domains, key=_is_healthy) if screen else status.domains
+    domains = sorted(status.domains, key=is_healthy) if screen else status.domains
     images: dict[str, list[ImageStatus]] = {}
     for image in status.images:
         images.setdefault(image.domain, []).append(image)
-    text = [_painted(_verdict(status), colour)]
+    text = [_painted(verdict(status), colour)]
     for code, group in groupby(status.findings, key=lambda finding: finding.code):
         text += _alike(code, list(group), page)
     text += [
@@ -76,7 +76,8 @@ def ago(when: str, now: float) -> str:
     return f"{max(0, seconds):.0f} s"
 
 
-def _verdict(status: SiteStatus) -> Cell:
+def verdict(status: SiteStatus) -> Cell:
+    """The whole status in one sentence."""
     counts = {word: sum(one.severity == severity for one in status.findings) for severity, word in _WORDS.items()}
     summed = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     silent = [server.name for server in status.servers if not server.reachable]
@@ -153,7 +154,8 @@ def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
     ]
 
 
-def _is_healthy(domain: DomainStatus) -> bool:
+def is_healthy(domain: DomainStatus) -> bool:
+    """Whether nothing has to be done about a domain."""
     return bool((domain.state == "running" and domain.managed) or domain.on_purpose)
 
 
@@ -174,11 +176,11 @@ def _domain(domain: DomainStatus, images: Sequence[ImageStatus]) -> list[Cell]:
         (state, _PLAIN if well else _RED),
         (", ".join(domain.servers) or "-", _PLAIN),
         (pacemaker_location(domain.pacemaker, managed=domain.managed), _PLAIN if domain.managed else _RED),
-        _holders(images, domain),
+        holders(images, domain),
     ]
 
 
-def _holders(images: Sequence[ImageStatus], domain: DomainStatus) -> Cell:
+def holders(images: Sequence[ImageStatus], domain: DomainStatus) -> Cell:
     """Who has the leases of a domain's images: one server, or what is not so."""
     holders = list(dict.fromkeys(image.holder or _NO_HOLDER.get(image.state, image.state) for image in images))
     wrong = bool(domain.servers) and any(holder not in domain.servers for holder in holders)

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 
 from snowha.errors import LostLockError, ProofError, SiteError, SnowError
 from snowha.plan import events
 from snowha.plan.events import names
-from snowha.plan.journal import Journal
+from snowha.plan.journal import STEPS, Journal
 from snowha.plan.outcome import Outcome
 from snowha.plan.remaining import Remaining
 from snowha.plan.reporter import StepReporter
@@ -52,6 +53,7 @@ def run(
     ordered = in_order(steps)
     with journal.exclusive():
         number = journal.begin()
+        journal.fact(number, "", STEPS, len(ordered))
         word = "broken"
         try:
             outcome = _Run(ordered, monitor, journal, confirm, workers, number).run(
@@ -353,7 +355,13 @@ class _Run:
 
     def _carry_out(self, track: StepState, *, proof_only: bool) -> None:
         step, begin = track.step, time.monotonic()
-        reporter = StepReporter(step, emit=self.emit, cancelled=self.stopping, keep=self._fact_recorder(track))
+        reporter = StepReporter(
+            step,
+            emit=self.emit,
+            cancelled=self.stopping,
+            keep=self._fact_recorder(track),
+            note=partial(self.journal.progress, self.number, step.id),
+        )
         error: BaseException | None = None
         try:
             if not proof_only:

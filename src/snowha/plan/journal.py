@@ -53,6 +53,8 @@ PRAGMA user_version = 2;
 # Version 2 (command, question, meta) only added tables: the same statements bring a journal of version 1 up to date.
 LOST = "lost"
 """Outcome of a run that ended without a word: killed, or its machine lost."""
+STEPS, PROGRESS = "steps", "progress"
+"""Keys of facts: how many steps a run has (of the step ``""``), and how far a step is: done, total, unit."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,16 @@ class Done:
     at: str
     seconds: float
     status: int | None
+
+
+@dataclass(frozen=True)
+class RecordedFact:
+    """A fact that a step has told. ``at``: UTC, ISO 8601."""
+
+    run: int
+    step: str
+    value: Fact
+    at: str
 
 
 def prepare(path: Path) -> None:
@@ -193,6 +205,20 @@ class Journal:
         text = json.dumps(value, ensure_ascii=False)
         self._write("INSERT INTO fact (run, step, key, value, at) VALUES (?, ?, ?, ?, ?)", run, step, key, text, _now())
 
+    def progress(self, run: int, step: str, done: float, total: float, unit: str) -> None:
+        """Note how far a step is, in place of how far it was: one row for each step, however long it takes."""
+        text = json.dumps([done, total, unit], ensure_ascii=False)
+        with self._lock, self._told():
+            row = self._db.execute(
+                "UPDATE fact SET value = ?, at = ? WHERE run = ? AND step = ? AND key = ?",
+                (text, _now(), run, step, PROGRESS),
+            )
+            if not row.rowcount:
+                self._db.execute(
+                    "INSERT INTO fact (run, step, key, value, at) VALUES (?, ?, ?, ?, ?)",
+                    (run, step, PROGRESS, text, _now()),
+                )
+
     def command(self, step: str, host: str, text: str, *, at: float, seconds: float, status: int | None) -> None:
         """Note a command that may have changed something on ``host``, in the run that goes on. ``at``: since 1970."""
         self._write(
@@ -261,8 +287,29 @@ class Journal:
 
     def last_facts(self, step: str) -> dict[str, Fact]:
         """The latest value of every fact that a step ever told, by key."""
-        rows = self._read("SELECT key, value FROM fact WHERE step = ? ORDER BY id", step)
+        rows = self._read("SELECT key, value FROM fact WHERE step = ? AND key <> ? ORDER BY id", step, PROGRESS)
         return {key: json.loads(value) for key, value in rows}
+
+    def facts(self, key: str, run: int | None = None) -> tuple[RecordedFact, ...]:
+        """The facts of one key that the steps of a run, or of all runs, have told, in order."""
+        rows = self._read(
+            "SELECT run, step, value, at FROM fact WHERE key = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY id", key, run
+        )
+        return tuple(RecordedFact(number, step, json.loads(value), at) for number, step, value, at in rows)
+
+    def is_running(self) -> bool:
+        """Whether a process of this machine carries out a run on this journal. Nothing is locked for that: a run that begins at
+        this moment must not be refused. Linux: proc_locks(5)."""
+        try:
+            inode = str(self.path.with_name(self.path.name + ".lock").stat().st_ino)
+            held = Path("/proc/locks").read_text(encoding="ascii")
+        except OSError:
+            return False
+        return any(
+            words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode
+            for words in map(str.split, held.splitlines())
+            if len(words) >= 8
+        )
 
     def needs_proof(self, step: str) -> bool:
         """Whether a step was begun and its proof has not succeeded since. Begun, not applied: the run may have been
@@ -285,10 +332,12 @@ class Journal:
         )
         return tuple(Run(*row) for row in rows)
 
-    def entries(self, run: int | None = None) -> tuple[Entry, ...]:
-        """What happened to steps, in one run or in all, in order."""
+    def entries(self, run: int | None = None, what: str | None = None) -> tuple[Entry, ...]:
+        """What happened to steps, in one run or in all, in order; all of it, or of one kind."""
         rows = self._read(
-            "SELECT run, step, what, at, seconds, detail FROM event WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run
+            "SELECT run, step, what, at, seconds, detail FROM event "
+            "WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR what = ?2) ORDER BY id",
+            *(run, what),
         )
         return tuple(Entry(*row) for row in rows)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -166,6 +166,22 @@ def _opened(server: str, data: bytes) -> Copy | None:
                 return Copy(server, data, journal.identity, journal.last_change(), journal.position(), open_run)
         except (sqlite3.Error, SnowError):
             return None
+
+
+@contextmanager
+def opened(path: Path, found: Copy) -> Iterator[tuple[Journal, str]]:
+    """``found``, with the server that it is from; or the journal of this machine at ``path``, and no server, if that is a later
+    state of it."""
+    if path.exists():
+        with Journal(path) as own:
+            if own.identity == found.identity and own.position() >= found.position:
+                yield own, ""
+                return
+    with tempfile.TemporaryDirectory(prefix="snow-ha-") as folder:
+        copy = Path(folder) / "journal.sqlite"
+        copy.write_bytes(found.data)
+        with Journal(copy) as journal:
+            yield journal, found.server
 
 
 def adopt(path: Path, hosts: list[Host], site: str) -> str | None:

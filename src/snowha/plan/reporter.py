@@ -11,6 +11,8 @@ from snowha.plan.step import Cancelled, Fact, Step
 
 _PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of a step: nobody can read more, and a copy reports every chunk."""
+_NOTE_INTERVAL = 2.0
+"""Seconds between two notes of how far a step is, for whoever reads the journal of a run that goes on."""
 
 
 class StepReporter:
@@ -23,13 +25,15 @@ class StepReporter:
         emit: Callable[[events.Event], None],
         cancelled: threading.Event,
         keep: Callable[[str, Fact], None],
+        note: Callable[[float, float, str], None],
     ) -> None:
         self._step = step
         self._emit = emit
         self._cancelled = cancelled
         self._keep = keep
+        self._note = note
         self._last_text = ""
-        self._next_progress = 0.0
+        self._next_progress = self._next_note = 0.0
 
     def say(self, text: str) -> None:
         self._safe_point()
@@ -43,6 +47,9 @@ class StepReporter:
     def progress(self, done: float, total: float, unit: str = "") -> None:
         self._safe_point()
         now = time.monotonic()
+        if now >= self._next_note or done >= total:
+            self._next_note = now + _NOTE_INTERVAL
+            self._note(done, total, unit)
         if now >= self._next_progress or done >= total:
             self._next_progress = now + _PROGRESS_INTERVAL
             self._emit(events.StepProgress(done=done, total=total, unit=unit, **events.names(self._step)))

@@ -20,6 +20,7 @@ from snowha.lab import requirements
 MANUAL = Path(__file__).parents[3] / "docs" / "man" / "snow.1"
 NOT_FOR_HELP = (
     "snowha.lab",
+    "snowha.dashboard",
     "snowha.operations",
     "snowha.migration",
     "snowha.provision",
@@ -36,6 +37,8 @@ NOT_FOR_HELP = (
     "jinja2",
     "qemu",
     "pyghmi",
+    "starlette",
+    "uvicorn",
     "sqlite3",
     "concurrent.futures",
 )
@@ -92,14 +95,14 @@ def test_help_waits_for_nothing_that_it_does_not_need(words: tuple[str, ...]) ->
     assert [name for name in loaded if name in NOT_FOR_HELP] == []
 
 
-def test_the_product_does_not_import_the_labs_packages() -> None:
+def test_the_product_does_not_import_the_packages_of_the_lab_or_the_dashboard() -> None:
     """`snow ha` would not start where README's installation was followed: it leaves them out."""
     script = """
 import sys
-sys.modules.update({"qemu": None, "qemu.qmp": None, "pyghmi": None})
+sys.modules.update({"qemu": None, "qemu.qmp": None, "pyghmi": None, "starlette": None, "uvicorn": None})
 import click
-from snowha.cli.tree import ha, images, lab
-for group in (ha, images, lab):
+from snowha.cli.tree import ha, images, lab, snow
+for group in (snow, ha, images, lab):
     for name in group.verbs:
         group.get_command(click.Context(group), name)
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from snowha.health import findings, history
-from snowha.health.history import History, read
+from snowha.health.history import ClusterEvent, History, read
 
 BEGIN = 1_700_000_000
 
@@ -56,6 +56,19 @@ def test_a_finding_gets_the_time_of_what_it_is_about_and_no_other() -> None:
     dated = history.dated([out, off, other, standby], known)
     assert [one.since for one in dated] == ["2023-11-14T22:13:20Z", "2023-11-14T22:13:25Z", "", ""]
     assert dated[2:] == (other, standby)
+
+
+def test_what_happened_is_told_once_and_in_order() -> None:
+    """Each of five servers, and each daemon of Pacemaker, says that one of them is lost."""
+    text = LOST + BACK + line(30, "Quorum lost") + line(30, "Quorum lost", "snow03")
+    act = line(20, "Result of start operation for deploy01 on snow01: error (no such file)")
+    assert history.events([act, text, text]) == (
+        ClusterEvent(BEGIN + 10.000123, "state", "snow02", result="lost"),
+        ClusterEvent(BEGIN + 20.000123, "start", "deploy01", "snow01", "error (no such file)"),
+        ClusterEvent(BEGIN + 30.000123, "quorum", "", result="lost"),
+        ClusterEvent(BEGIN + 60.000123, "state", "snow02", result="member"),
+    )
+    assert history.events(["-- No entries --\n"]) == ()
 
 
 def test_what_is_understood_is_also_asked_for() -> None:

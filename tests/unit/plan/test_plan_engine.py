@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from snowha.errors import LostLockError, ProofError, SiteError, UnreachableError
 from snowha.plan import events
 from snowha.plan.engine import nothing_due, run
-from snowha.plan.journal import Journal
+from snowha.plan.journal import PROGRESS, STEPS, Journal
 from snowha.plan.outcome import Outcome
 from snowha.plan.step import Cancelled, Reporter, Shielded, Step, in_order
 
@@ -435,6 +435,25 @@ def test_words_and_progress_become_events(world: World) -> None:
     progress = [event for event in world.events if isinstance(event, events.StepProgress)]
     assert 2 <= len(progress) < 500
     assert progress[-1].done == 1000
+
+
+def test_a_journal_says_how_far_a_run_is_to_whoever_reads_it_meanwhile(world: World) -> None:
+    """The dashboard would show a copy of two hours as one line that does not change."""
+    seen: list[tuple[object, ...]] = []
+
+    def apply(reporter: Reporter) -> None:
+        reporter.progress(250, 1000, "B")
+        with Journal(world.journal.path) as reader:
+            (run,) = reader.runs()
+            seen.append((reader.is_running(), run.ended, *(one.value for one in reader.facts(STEPS, run.id))))
+            seen.append(tuple((one.step, one.value) for one in reader.facts(PROGRESS, run.id)))
+        for done in range(250, 1001):
+            reporter.progress(done, 1000, "B")
+
+    world.run(world.step("a", apply=apply), world.step("b"))
+    assert seen == [(True, "", 2), (("a", [250, 1000, "B"]),)]
+    assert [(one.step, one.value) for one in world.journal.facts(PROGRESS)] == [("a", [1000, 1000, "B"])]
+    assert not world.journal.is_running() and world.journal.last_facts("a") == {}
 
 
 def test_a_watcher_that_goes_away_does_not_stop_the_run(world: World) -> None:

@@ -1,0 +1,38 @@
+"""From ha.toml to the parts of the page: what ``snow ha status`` reads, and the journal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from snowha.dashboard import parts
+from snowha.dashboard.parts import Parts
+from snowha.dashboard.record import Record, RecordReader
+from snowha.errors import SnowError
+from snowha.live import connect
+from snowha.operations import status as running
+from snowha.operations.status import SiteStatus
+
+
+class SiteReader:
+    """To be called for each reading, by one thread. Raises SnowError."""
+
+    def __init__(self, file: Path, record: RecordReader) -> None:
+        self._file = file
+        self._record = record
+
+    def __call__(self) -> Parts:
+        given = connect.read(self._file)
+        status = running.look(given)
+        record, trouble = self._recorded(given, status)
+        return {**parts.of_site(status, record), "journal": {"trouble": trouble}}
+
+    def _recorded(self, given: connect.HaToml, status: SiteStatus) -> tuple[Record | None, str]:
+        """What the journal says, and why it says nothing: that is no reason to show nothing of the site."""
+        answering = {server.name for server in status.servers if server.reachable}
+        try:
+            there = connect.connect(given.content)
+            hosts = [host for name, host in there.hosts.items() if name in answering]
+            return self._record.read(hosts, there.name, time.monotonic()), ""
+        except SnowError as error:
+            return None, str(error)
