@@ -286,6 +286,11 @@ def test_an_upgrade_that_was_begun_does_not_become_one_to_another_release(
     assert code_of(site.run("upgrade", "--release", "forky")) == 2
 
 
+def test_a_release_without_a_name_is_not_the_one_that_the_servers_have(site: OldSite) -> None:
+    """`--release "$NEXT"` without that variable would upgrade and reboot every server for nothing."""
+    assert code_of(site.run("upgrade", "--release", "", "--yes")) == 2 and site.done == []
+
+
 def test_what_a_trial_waits_in_has_no_disk_and_no_network() -> None:
     text = trial_migration.config(single_server()[0].site.domains[0])
     assert "disk" not in text.replace("ramdisk", "") and "vif" not in text and 'on_crash = "destroy"' in text
