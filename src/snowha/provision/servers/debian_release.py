@@ -22,12 +22,16 @@ from snowha.provision.servers import software
 
 NEXT = {"bookworm": "trixie"}
 """The release after each one that servers may have: none is left out (release notes, "Supported upgrades")."""
+_VERSION = {"trixie": "13"}
+"""What the version of base-files begins with, which makes a server one of that release (/etc/os-release)."""
 NO_MORE = ["--no-install-recommends"]
 """As the server's packages were installed. Else X comes with the next release's recommendations."""
 _APT = "/etc/apt"
 _PREVIEW = "/var/lib/snow-ha/next-release"
 """What the next release has to offer is looked at with sources and lists of its own, kept here."""
 _MARGIN = 200 << 20
+_BOOT = 300 << 20
+"""Bytes free on a file system of its own for /boot (release notes of Debian 13, "Make sure /boot has enough free space")."""
 _KEPT_PACKAGES = re.compile(
     r"corosync|pacemaker|resource-agents|xen-(?:system|hypervisor|utils)\S*|linux-image-\S+|snow-ha\S*|ipmitool"
     r"|nfs-common|lvm2|ifupdown|bridge-utils|openssh-server|grub-\S+"
@@ -48,7 +52,7 @@ _SIMULATE = read_only_script(
 )
 _HELD = read_only_script("apt-mark showhold")
 _PREFERENCES = read_only_script("cat /etc/apt/preferences /etc/apt/preferences.d/* 2>/dev/null || :")
-_ROOM = read_only_script("df -B1 --output=source,avail /var/cache/apt/archives /usr")
+_ROOM = read_only_script("df -B1 --output=source,avail /var/cache/apt/archives /usr /boot")
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,13 @@ def sources(host: Host) -> dict[str, str]:
     return {path: text.decode(errors="surrogateescape") for path, text in found.items() if text}
 
 
+def _before(new: str) -> str:
+    return next(name for name, after in NEXT.items() if after == new)
+
+
 def _renamed(host: Host, new: str) -> dict[str, str]:
     """Every sources file as it is for release ``new``. Raises SiteError if none names the release before it."""
-    old = next(name for name, after in NEXT.items() if after == new)
+    old = _before(new)
     before = sources(host)
     after = {path: with_release(path, text, old, new) for path, text in before.items()}
     if after == before and not any(_names(path, text, new) for path, text in before.items()):
@@ -156,7 +164,7 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
     """What release ``new`` would install on ``host``. Nothing of apt's own is changed: sources, lists and caches are copies.
 
     Raises SiteError if a repository has nothing for that release, if packages are on hold or pinned, if a package that the server
-    needs would be removed, or if there is too little room.
+    needs would be removed, if the server would not become one of that release, or if there is too little room.
     """
     held = host.run(["sh", "-c", _HELD]).stdout.split()
     if held:
@@ -207,6 +215,7 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
         raise failed(host.name, simulated)
     change = parse_change(simulated.stdout)
     _check_removed(host, change)
+    _check_arrives(host, change, new)
     _check_room(host, change)
     return change
 
@@ -226,11 +235,25 @@ def _check_removed(host: Host, change: Change) -> None:
         )
 
 
+def _check_arrives(host: Host, change: Change, new: str) -> None:
+    """Sources of which only some name the release (`stable`, a mirror's own suite) would mix two releases on the server."""
+    if release_of(host) != new and not re.search(
+        rf"^Inst base-files (?:\[\S+\] )?\({_VERSION[new]}[.\s]", change.text, re.MULTILINE
+    ):
+        raise SiteError(
+            f"only a part of {new} would be installed: base-files, which makes a server {new}, is not among it",
+            where=host.name,
+            remedy=f"name the release by its code name, {_before(new)}, also where {_APT}/sources.list and sources.list.d name "
+            "Debian's main repository; remove APT::Default-Release",
+        )
+
+
 def _check_room(host: Host, change: Change) -> None:
-    archives, usr = (line.split() for line in host.run(["sh", "-c", _ROOM]).stdout.splitlines()[1:3])
+    archives, usr, boot = (line.split() for line in host.run(["sh", "-c", _ROOM]).stdout.splitlines()[1:4])
     needs = {archives[0]: change.fetched + _MARGIN}
     needs[usr[0]] = needs.get(usr[0], _MARGIN) + change.used
-    for device, free in (archives, usr):
+    needs.setdefault(boot[0], _BOOT)
+    for device, free in (archives, usr, boot):
         if needs[device] > int(free):
             raise SiteError(
                 f"{device} has {int(free) >> 20} MiB free, and the upgrade needs {needs[device] >> 20} MiB",
