@@ -28,7 +28,7 @@ READ_XENSTORE = read_only_script('xenstore-read "$1"')
 def run(context: SiteContext, source: Host, target: Host, reporter: Reporter) -> str:
     """Migrate it from ``source`` to ``target``. What is to be noted of it: the way it went, or why none could be made.
 
-    Raises ProofError if it did not arrive.
+    Raises ProofError if it did not start or did not arrive.
     """
     domain, reason = _model(context.site.domains, source, target)
     if domain is None:
@@ -39,7 +39,15 @@ def run(context: SiteContext, source: Host, target: Host, reporter: Reporter) ->
         _end(source, target)  # left by a run that was killed
         reporter.say(f"starting {NAME} on {source.name}")
         xl.create(source, _CONFIG)
-        control = f"/local/domain/{xl.running(source)[NAME].domid}/control/feature-suspend"
+        started = xl.running(source).get(NAME)
+        if started is None:
+            raise ProofError(
+                f"the trial domain ended as soon as it was started on {source.name}",
+                where=source.name,
+                remedy=f"see /var/log/xen/xl-{NAME}.log there: it has the kernel of {domain.name}; "
+                f"when that is put right: snow upgrade {target.name}",
+            )
+        control = f"/local/domain/{started.domid}/control/feature-suspend"
         wait_for(
             lambda: source.run(["sh", "-c", READ_XENSTORE, "sh", control], check=False).stdout.strip() == "1",
             timeout=180,

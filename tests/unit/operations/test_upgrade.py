@@ -38,7 +38,7 @@ class OldSite(WholeSite):
         self.old = set(WHERE)
         self.boots = dict.fromkeys(WHERE, 1)
         self.trial_on = ""
-        self.trial_fails = False
+        self.trial_fails = self.trial_dies = False
         self.upgrade_fails = False
         self.takes_xl_away = False
         self.room = dict.fromkeys(WHERE, 2048)
@@ -78,7 +78,7 @@ class OldSite(WholeSite):
                 self.done.append(f"{server}: reboot")
                 return ""
             case ["xl", "create", _]:
-                self.trial_on = server
+                self.trial_on = "" if self.trial_dies else server
                 return ""
             case ["sh", "-c", trial_migration.READ_XENSTORE, *_]:
                 return "1\n" if self.trial_on else 1
@@ -182,6 +182,14 @@ def test_a_trial_that_fails_leaves_the_server_in_standby_and_the_next_one_alone(
     ended = site.run("upgrade", "--yes")
     assert ended.exit_code == 0, ended.output
     assert site.done == [*of("snow02", "snow01")[-2:], *of("snow01", "snow02")], "it goes on where it was"
+
+
+def test_a_trial_domain_that_crashes_at_once_is_said_so(site: OldSite) -> None:
+    """A traceback, with a server that stays out of its cluster."""
+    site.trial_dies = True
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 6 and "ended as soon as it was started" in ended.output
+    assert site.standby == {"snow02"}
 
 
 def test_an_upgrade_that_fails_is_gone_on_with_and_nothing_is_rebooted_before(site: OldSite) -> None:
