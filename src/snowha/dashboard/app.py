@@ -83,4 +83,5 @@ class Door:
     def _refused(self, scope: Scope) -> Refusal | None:
         if not self._bucket.take(time.monotonic()):
             return Refusal(429, "too many requests", (("retry-after", "5"),))
-        return refused(scope["method"], scope["path"], Headers(scope=scope), self._rules)
+        query = len(scope["query_string"])
+        return refused(scope["method"], scope["path"], Headers(scope=scope), self._rules, query=query)

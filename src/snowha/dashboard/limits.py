@@ -35,13 +35,13 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def refused(method: str, path: str, headers: Mapping[str, str], rules: Rules) -> Refusal | None:
-    """Why a request is not answered; None if it is. ``headers``: names in lower case."""
+def refused(method: str, path: str, headers: Mapping[str, str], rules: Rules, *, query: int = 0) -> Refusal | None:
+    """Why a request is not answered; None if it is. ``headers``: names in lower case. ``query``: bytes behind the path."""
     if method not in METHODS:
         return Refusal(405, "only GET and HEAD", (("allow", ", ".join(METHODS)),))
     if "transfer-encoding" in headers or headers.get("content-length", "0").strip() != "0":
         return Refusal(413, "a request has no body here")
-    if len(path) + sum(len(name) + len(value) for name, value in headers.items()) > HEADER:
+    if len(path) + query + sum(len(name) + len(value) for name, value in headers.items()) > HEADER:
         return Refusal(431, "the request is too long")
     host = host_of(headers.get("host", ""))
     if rules.hosts and host not in rules.hosts:

@@ -105,10 +105,13 @@ def on_path(path: Path, group: str) -> Iterator[socket.socket]:
             finally:
                 os.umask(before)
             made = path.lstat()
-            if group:
-                os.chown(path, -1, owner)
-                path.chmod(0o660)
-            listening.listen(_BACKLOG)
+            try:
+                if group:
+                    _let_in(path, owner, group)
+                listening.listen(_BACKLOG)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
         except BaseException:
             listening.close()
             raise
@@ -141,6 +144,18 @@ def _make_room(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
     raise InputError("another process listens there", where=str(path), remedy="end it, or name another file")
+
+
+def _let_in(path: Path, owner: int, group: str) -> None:
+    try:
+        os.chown(path, -1, owner)
+    except PermissionError as error:
+        raise InputError(
+            f"this user is not of the group {group!r}",
+            where="--socket-group",
+            remedy="name a group of this user, or run this as root",
+        ) from error
+    path.chmod(0o660)
 
 
 def _group(name: str) -> int:

@@ -56,6 +56,15 @@ class _Protocol(H11Protocol):
             self.transport.abort()
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's, with that end for a TLS handshake too: it comes before ``connection_made``, and uvicorn has no option for it."""
+
+    async def create_server(self, *words: Any, **more: Any) -> Any:
+        if more.get("ssl") is not None:
+            more["ssl_handshake_timeout"] = REQUEST_S
+        return await super().create_server(*words, **more)
+
+
 class Server:
     """Serves ``app`` on ``listening`` until ``close``. In its own thread uvicorn leaves the signals to whoever started it."""
 
@@ -85,7 +94,8 @@ class Server:
 
     def _serve(self) -> None:
         try:
-            asyncio.run(self._server.serve(sockets=[self._listening]))
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(self._server.serve(sockets=[self._listening]))
         except BaseException as error:
             self.error = error
 
