@@ -258,9 +258,9 @@ def test_a_certificate_or_token_that_cannot_be_used_is_said_before_anything_is_s
     with pytest.raises(InputError, match="the certificate or its key cannot be used"):
         listening.check_tls(tls.certificate, other)
     other.chmod(0o644)
-    with pytest.raises(InputError, match="others can read"):
+    with pytest.raises(InputError, match="others can read the key"):
         listening.check_tls(tls.certificate, other)
-    with pytest.raises(InputError, match="others can read"):
+    with pytest.raises(InputError, match="others can read the token"):
         listening.token(other)
     other.chmod(0o600)
     with pytest.raises(InputError, match="at least 16"):
