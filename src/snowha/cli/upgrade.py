@@ -52,8 +52,8 @@ def upgrade(
     """Upgrade the packages of servers, one after the other.
 
     Without SERVER all, the first one of ha.toml last. The whole plan comes first: packages, moves, memory. Then each server is
-    drained, upgraded (apt-get upgrade, or full-upgrade to --release), rebooted, and seen back with links, quorum and BMC; a
-    trial domain is migrated to it live before it runs domains again. The first doubt ends it. Run it again to go on.
+    drained, upgraded (apt-get upgrade, or full-upgrade to --release), rebooted, and its links, quorum and BMC are checked; a
+    trial domain is migrated to it live before it runs domains again. It stops at the first problem. Run it again to continue.
     """
     ha = connect.read(file)
     if release is not None and release not in debian_release.NEXT.values():

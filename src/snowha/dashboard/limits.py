@@ -1,6 +1,6 @@
-"""Which requests are answered: methods, bodies, the Host header, the token, how many in a second. Pure but for the bucket.
+"""Which requests are answered: by method, body, Host header, token, and their number in a second. Pure but for the bucket.
 
-Read in the WHATWG's Fetch (Sec-Fetch-Site), RFC 9110 (Host, Authorization), RFC 7617 (Basic).
+Sources: the WHATWG's Fetch (Sec-Fetch-Site), RFC 9110 (Host, Authorization), RFC 7617 (Basic).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def token_of(header: str) -> bytes:
 
 
 class Bucket:
-    """At most ``burst`` at once, and ``rate`` a second on average."""
+    """A token bucket: at most ``burst`` requests at once, and ``rate`` a second on average."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate = rate
@@ -102,7 +102,7 @@ class Bucket:
         self._at: float | None = None
 
     def take(self, now: float) -> bool:
-        """Whether there is one left at ``now`` (seconds of a clock that goes forwards)."""
+        """Whether one more request is within the limit at ``now`` (seconds of a clock that goes forwards)."""
         passed = 0.0 if self._at is None else now - self._at
         self._at = now
         self._left = min(self._burst, self._left + passed * self._rate)

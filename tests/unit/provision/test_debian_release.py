@@ -171,11 +171,11 @@ def test_sources_that_bring_only_a_part_of_the_release_are_refused() -> None:
     older = "Inst base-files [12.4+deb12u11] (12.4+deb12u12 Debian:12.12/oldstable [amd64])\n"
     for text in ("", SIMULATED, older, BASE_FILES.replace("base-files", "base-files-extra")):
         with pytest.raises(SiteError, match="only a part of trixie") as refused:
-            debian_release._check_arrives(host, parse_change(text), "trixie")
+            debian_release._check_complete(host, parse_change(text), "trixie")
         assert "bookworm" in refused.value.remedy
-    debian_release._check_arrives(host, parse_change(SIMULATED + BASE_FILES), "trixie")
+    debian_release._check_complete(host, parse_change(SIMULATED + BASE_FILES), "trixie")
     host.own["/etc/os-release"] = (b"VERSION_CODENAME=trixie\n", 0o644)
-    debian_release._check_arrives(host, parse_change(SIMULATED), "trixie")  # what an interrupted one has left to do
+    debian_release._check_complete(host, parse_change(SIMULATED), "trixie")  # what an interrupted one has left to do
 
 
 @pytest.mark.parametrize(

@@ -24,19 +24,20 @@ NEXT = {"bookworm": "trixie"}
 """The release after each one that servers may have: none is left out (release notes, "Supported upgrades")."""
 _VERSION = {"trixie": "13"}
 """What the version of base-files begins with, which makes a server one of that release (/etc/os-release)."""
-NO_MORE = ["--no-install-recommends"]
-"""As the server's packages were installed. Else X comes with the next release's recommendations."""
+NO_RECOMMENDS = ["--no-install-recommends"]
+"""As the server's packages were installed. Without it, the next release's recommendations bring X."""
 _APT = "/etc/apt"
 _PREVIEW = "/var/lib/snow-ha/next-release"
-"""What the next release has to offer is looked at with sources and lists of its own, kept here."""
+"""apt's sources, lists and cache for the next release, beside apt's own."""
 _MARGIN = 200 << 20
+"""Bytes that stay free beside what apt needs."""
 _BOOT = 300 << 20
 """Bytes free on a file system of its own for /boot (release notes of Debian 13, "Make sure /boot has enough free space")."""
-_KEPT_PACKAGES = re.compile(
+_REQUIRED = re.compile(
     r"corosync|pacemaker|resource-agents|xen-(?:system|hypervisor|utils)\S*|linux-image-\S+|snow-ha\S*|ipmitool"
     r"|nfs-common|lvm2|ifupdown|bridge-utils|openssh-server|grub-\S+"
 )
-"""A server is nothing without these; an image of a kernel or of Xen is that which runs now."""
+"""A server does not work without these. The image of a kernel or of Xen may be the one that runs now."""
 _XEN_TOOLS = re.compile(r"xen-utils-[\d.]+")
 _REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _ADDED = re.compile(r"^Inst (\S+)", re.MULTILINE)
@@ -198,7 +199,7 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
         )
         for word in ("-o", f"{key}={value}")
     ]
-    options += NO_MORE
+    options += NO_RECOMMENDS
     reporter.say(f"{host.name} reads the package lists of {new}")
     # without this option, a repository that cannot be read is a warning
     words = [*software.APT, *options, "-o", "APT::Update::Error-Mode=any", "update"]
@@ -215,18 +216,18 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
         raise failed(host.name, simulated)
     change = parse_change(simulated.stdout)
     _check_removed(host, change)
-    _check_arrives(host, change, new)
+    _check_complete(host, change, new)
     _check_room(host, change)
     return change
 
 
 def _check_removed(host: Host, change: Change) -> None:
-    """A package that is removed and installed in a new version is no loss. Nor are the tools of the hypervisor that runs: those
-    of Debian 13 take their place, and work once that one's hypervisor runs."""
+    """A package that is removed and installed in a new version is not lost. Neither are the tools of the hypervisor that runs:
+    those of Debian 13 replace them, and work once its own hypervisor runs."""
     added = set(change.added)
     if any(_XEN_TOOLS.fullmatch(name) for name in added):
         added |= {name for name in change.removed if _XEN_TOOLS.fullmatch(name)}
-    lost = [name for name in change.removed if _KEPT_PACKAGES.fullmatch(name) and name not in added]
+    lost = [name for name in change.removed if _REQUIRED.fullmatch(name) and name not in added]
     if lost:
         raise SiteError(
             f"the upgrade would remove {', '.join(lost)}",
@@ -235,7 +236,7 @@ def _check_removed(host: Host, change: Change) -> None:
         )
 
 
-def _check_arrives(host: Host, change: Change, new: str) -> None:
+def _check_complete(host: Host, change: Change, new: str) -> None:
     """Sources of which only some name the release (`stable`, a mirror's own suite) would mix two releases on the server."""
     if release_of(host) != new and not re.search(
         rf"^Inst base-files (?:\[\S+\] )?\({_VERSION[new]}[.\s]", change.text, re.MULTILINE
@@ -267,8 +268,8 @@ def install(host: Host, new: str, reporter: Reporter) -> None:
     for path, text in _renamed(host, new).items():
         write_file(host, path, text.encode(errors="surrogateescape"))
     software.refresh(host, reporter)
-    software.upgrade(host, [*NO_MORE, "--without-new-pkgs", "upgrade"], reporter)
-    software.upgrade(host, [*NO_MORE, "full-upgrade"], reporter)
+    software.upgrade(host, [*NO_RECOMMENDS, "--without-new-pkgs", "upgrade"], reporter)
+    software.upgrade(host, [*NO_RECOMMENDS, "full-upgrade"], reporter)
     software.install(host, (), reporter)
 
 
@@ -280,7 +281,7 @@ def missing(host: Host, new: str) -> str | None:
     named = [path for path, text in sources(host).items() if any(_names(path, text, old) for old in NEXT)]
     if named:
         return f"{named[0]} does not name {new}"
-    completed = host.run(["sh", "-c", _SIMULATE, "sh", *NO_MORE], check=False, timeout=300)
+    completed = host.run(["sh", "-c", _SIMULATE, "sh", *NO_RECOMMENDS], check=False, timeout=300)
     if not completed.ok:
         return "apt-get cannot say what is left"
     change = parse_change(completed.stdout)
