@@ -36,6 +36,8 @@ class Record:
     """Steps of ``runs`` that failed."""
     away: tuple[RecordedFact, ...] = ()
     """Downtimes of domains, in seconds."""
+    noted: str = ""
+    """When that run was noted last, ISO 8601; empty if it has ended."""
 
 
 def of_journal(journal: Journal, server: str) -> Record:
@@ -47,16 +49,18 @@ def of_journal(journal: Journal, server: str) -> Record:
     if not runs or runs[-1].ended or runs[-1].outcome:
         return Record(server, runs, False, failures=failures, away=away)
     last = runs[-1].id
+    entries, progress = journal.entries(last), journal.facts(PROGRESS, last)
     steps = [one.value for one in journal.facts(STEPS, last)]
     return Record(
         server,
         runs,
         not server and journal.is_running(),
-        journal.entries(last),
+        entries,
         steps[-1] if steps and isinstance(steps[-1], int) else None,
-        {one.step: _progress(one) for one in journal.facts(PROGRESS, last)},
+        {one.step: _progress(one) for one in progress},
         failures,
         away,
+        max((runs[-1].started, *(entry.at for entry in entries), *(one.at for one in progress))),
     )
 
 

@@ -66,7 +66,7 @@ def run(record: Record | None) -> Value:
         "since": _seconds(last.started),
         "is_live": record.is_running,
         "server": record.server,
-        "noted": _seconds(record.entries[-1].at if record.entries else last.started),
+        "noted": _seconds(record.noted or last.started),
         "steps": record.steps,
         "ended": len(ended),
         "done": ended.count("done"),
