@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -203,3 +204,41 @@ def test_each_file_system_has_room_for_what_comes_there(free: dict[str, int], re
             debian_release._check_room(host, parse_change(SIMULATED))
     else:
         debian_release._check_room(host, parse_change(SIMULATED))
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (
+            "The repository 'http://deb.example/debian trixie Release' does not have a Release file.",
+            "a repository has no packages for trixie",
+        ),
+        (
+            "Failed to fetch http://deb.example/debian/dists/trixie/InRelease  Could not resolve 'deb.example'",
+            "the package lists of trixie cannot be read: Failed to fetch",
+        ),
+        (
+            "Failed to fetch file:/srv/own/dists/trixie/main/binary-amd64/Packages  File not found - "
+            "/srv/own/dists/trixie/main/binary-amd64/Packages (2: No such file or directory)",
+            "a repository has no packages for trixie",
+        ),
+        (
+            "Failed to fetch http://deb.example/dists/trixie/main/binary-amd64/Packages  404  Not Found [IP: 192.0.2.1 80]",
+            "a repository has no packages for trixie",
+        ),
+        (
+            "Failed to fetch store:/var/lib/snow-ha/next-release/lists/partial/deb.example_Packages  Write error - write "
+            "(28: No space left on device)",
+            "the package lists of trixie cannot be read: Failed to fetch store:",
+        ),
+    ],
+)
+def test_what_keeps_apt_from_reading_the_lists_is_said(reason: str, message: str) -> None:
+    """A full disk or a broken connection, and somebody would comment out a repository that has everything."""
+    host = type("Host", (), {"name": "snow01"})()
+    words = ("apt-get", "update")
+    debian_release._check_updated(host, Completed(words, 0, "", "W: something\n"), "trixie")
+    with pytest.raises(SiteError, match=re.escape(message)):
+        debian_release._check_updated(
+            host, Completed(words, 100, "", f"W: something\nE: {reason}\nE: more\n"), "trixie"
+        )

@@ -13,7 +13,7 @@ from posixpath import basename
 
 from snowha.errors import SiteError
 from snowha.hosts.files import make_dir, read_file, read_folder, write_file
-from snowha.hosts.host import Host
+from snowha.hosts.host import Completed, Host
 from snowha.hosts.process import failed
 from snowha.hosts.read_only import read_only_script
 from snowha.live.context import release_of
@@ -44,6 +44,8 @@ _ADDED = re.compile(r"^Inst (\S+)", re.MULTILINE)
 _AMOUNT = r"([\d,.]+) ([kMG]?B)"
 _FETCHED = re.compile(rf"^Need to get {_AMOUNT}(?:/{_AMOUNT})? of archives", re.MULTILINE)
 _USED = re.compile(rf"^After this operation, {_AMOUNT} of additional disk space", re.MULTILINE)
+_NO_RELEASE = re.compile(r"does not have a Release file|File not found|\b404\b")
+"""What `apt-get update` says of a repository without a release; in a trusted one it asks for the packages all the same."""
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 # apt-get(8): with --assume-no it ends with 1 once it has said how much it would fetch; -s does not say that.
@@ -203,14 +205,7 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
     reporter.say(f"{host.name} reads the package lists of {new}")
     # without this option, a repository that cannot be read is a warning
     words = [*software.APT, *options, "-o", "APT::Update::Error-Mode=any", "update"]
-    updated = host.run(words, check=False, timeout=1800)
-    if not updated.ok:
-        said = [line for line in updated.stderr.splitlines() if line.startswith("E:")] or ["it gave no reason"]
-        raise SiteError(
-            f"a repository has no packages for {new}: {said[0].removeprefix('E: ')}",
-            where=host.name,
-            remedy=f"see {_APT}/sources.list and sources.list.d: comment out what {new} does not have",
-        )
+    _check_updated(host, host.run(words, check=False, timeout=1800), new)
     simulated = host.run(["sh", "-c", _SIMULATE, "sh", *options], check=False, timeout=300)
     if not simulated.ok:
         raise failed(host.name, simulated)
@@ -219,6 +214,24 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
     _check_complete(host, change, new)
     _check_room(host, change)
     return change
+
+
+def _check_updated(host: Host, updated: Completed, new: str) -> None:
+    if updated.ok:
+        return
+    said = [line for line in updated.stderr.splitlines() if line.startswith("E:")] or ["apt-get gave no reason"]
+    reason = said[0].removeprefix("E: ")
+    if _NO_RELEASE.search(reason):
+        raise SiteError(
+            f"a repository has no packages for {new}: {reason}",
+            where=host.name,
+            remedy=f"see {_APT}/sources.list and sources.list.d: comment out what {new} does not have",
+        )
+    raise SiteError(
+        f"the package lists of {new} cannot be read: {reason}",
+        where=host.name,
+        remedy="make room, or correct what it is about, on this server; then run this again",
+    )
 
 
 def _check_removed(host: Host, change: Change) -> None:
