@@ -23,7 +23,7 @@ from snowha.plan.step import Reporter
 from snowha.provision.servers import debian_release, software
 
 NOTE = "/var/lib/snow-ha/upgrading"
-"""On a server that is being upgraded: the id of the boot that it had before."""
+"""On a server that is being upgraded: a ``Note``."""
 
 # apt-get(8): -s needs no lock, and changes nothing
 _SIMULATED = read_only_script("apt-get -s -q -o Debug::NoLocking=1 --with-new-pkgs upgrade")
@@ -33,6 +33,8 @@ _SHOWN = re.compile(r"xen-hypervisor|linux-image|^xen-utils|^corosync$|^pacemake
 
 @dataclass(frozen=True)
 class Package:
+    """A package that is installed, or installed in a new version."""
+
     name: str
     before: str
     """Empty: it is new."""
