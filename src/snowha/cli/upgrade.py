@@ -15,6 +15,7 @@ from snowha.cli.everyday import operating
 from snowha.cli.options import FILE, offered_servers
 from snowha.cli.servers import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
 from snowha.cli.session import lock_held, say
+from snowha.cli.values import NAME
 from snowha.errors import InputError, SiteError
 from snowha.live import connect, view
 from snowha.migration import arguments
@@ -28,7 +29,7 @@ from snowha.provision.servers import debian_release
 @click.argument("servers", nargs=-1, metavar="[SERVER]...", shell_complete=offered_servers)
 @click.option(
     "--release",
-    default="",
+    type=NAME,
     metavar="NAME",
     help="Take them to this release of Debian, the next one (trixie after bookworm).",
 )
@@ -40,7 +41,7 @@ from snowha.provision.servers import debian_release
 @JSON
 def upgrade(
     servers: tuple[str, ...],
-    release: str,
+    release: str | None,
     file: Path,
     timeout: float,
     restart: bool,
@@ -51,11 +52,11 @@ def upgrade(
     """Upgrade the packages of servers, one after the other.
 
     Without SERVER all, the first one of ha.toml last. The whole plan comes first: packages, moves, memory. Then each server is
-    drained, upgraded (apt-get upgrade, or full-upgrade to --release), rebooted, and seen back with links, quorum and BMC; a
-    trial domain is migrated to it live before it runs domains again. The first doubt ends it. Run it again to go on.
+    drained, upgraded (apt-get upgrade, or full-upgrade to --release), rebooted, and its links, quorum and BMC are checked; a
+    trial domain is migrated to it live before it runs domains again. It stops at the first problem. Run it again to continue.
     """
     ha = connect.read(file)
-    if release and release not in debian_release.NEXT.values():
+    if release is not None and release not in debian_release.NEXT.values():
         known = ", ".join(debian_release.NEXT.values())
         raise InputError(f"no release to upgrade to: {release}", where="--release", remedy=f"use one of: {known}")
     for name in servers:
@@ -69,7 +70,7 @@ def upgrade(
         chosen = list(dict.fromkeys(chosen))
         mover = mover_of(here, timeout, restart=restart)
         with lock_held(context), waiting.shown() as doing:
-            plans = upgrading.plan(context, mover, chosen, _PreparationReporter(doing), release)
+            plans = upgrading.plan(context, mover, chosen, _PreparationReporter(doing), release or "")
         due = [one.server for one in plans if one.is_due]
         if as_json:
             click.echo(json.dumps({"event": "plan", "servers": [asdict(one) for one in plans]}))

@@ -1,4 +1,4 @@
-"""The page, its style and its script, and the stream behind it; and what stands before all of them."""
+"""The page, its style and its script, the stream of events, and the filter for requests in front of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES = {
 }
 EVENTS = "/events"
 RATE, BURST = 20.0, 100
-"""Requests a second, and at once. A page makes five."""
+"""Requests a second on average, and at once. Loading the page makes five."""
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
@@ -41,7 +41,7 @@ HEADERS = {
 def application(watcher: Watcher, rules: Rules) -> ASGIApp:
     """What uvicorn serves."""
     routes = [Route(path, _File(name, kind)) for path, (name, kind) in FILES.items()]
-    return Door(Starlette(routes=[*routes, Route(EVENTS, EventStream(watcher))]), rules)
+    return RequestFilter(Starlette(routes=[*routes, Route(EVENTS, EventStream(watcher))]), rules)
 
 
 class _File:
@@ -55,8 +55,8 @@ class _File:
         await Response(self._content, media_type=self._kind)(scope, receive, send)
 
 
-class Door:
-    """An ASGI application in front of ``app``: what breaks a rule does not come to it, and every answer has ``HEADERS``."""
+class RequestFilter:
+    """An ASGI application in front of ``app``. It refuses what breaks a rule, and gives every answer ``HEADERS``."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
@@ -75,12 +75,13 @@ class Door:
             await send(message)
 
         if (refusal := self._refused(scope)) is not None:
-            said = PlainTextResponse(f"{refusal.text}\n", refusal.status, headers=dict(refusal.headers))
-            await said(scope, receive, answer)
+            response = PlainTextResponse(f"{refusal.text}\n", refusal.status, headers=dict(refusal.headers))
+            await response(scope, receive, answer)
             return
         await self._app(scope, receive, answer)
 
     def _refused(self, scope: Scope) -> Refusal | None:
         if not self._bucket.take(time.monotonic()):
             return Refusal(429, "too many requests", (("retry-after", "5"),))
-        return refused(scope["method"], scope["path"], Headers(scope=scope), self._rules)
+        query = len(scope["query_string"])
+        return refused(scope["method"], scope["path"], Headers(scope=scope), self._rules, query=query)

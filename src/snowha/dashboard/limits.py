@@ -1,6 +1,6 @@
-"""Which requests are answered: methods, bodies, the Host header, the token, how many in a second. Pure but for the bucket.
+"""Which requests are answered: by method, body, Host header, token, and their number in a second. Pure but for the bucket.
 
-Read in the WHATWG's Fetch (Sec-Fetch-Site), RFC 9110 (Host, Authorization), RFC 7617 (Basic).
+Sources: the WHATWG's Fetch (Sec-Fetch-Site), RFC 9110 (Host, Authorization), RFC 7617 (Basic).
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def refused(method: str, path: str, headers: Mapping[str, str], rules: Rules) -> Refusal | None:
-    """Why a request is not answered; None if it is. ``headers``: names in lower case."""
+def refused(method: str, path: str, headers: Mapping[str, str], rules: Rules, *, query: int = 0) -> Refusal | None:
+    """Why a request is not answered; None if it is. ``headers``: names in lower case. ``query``: bytes behind the path."""
     if method not in METHODS:
         return Refusal(405, "only GET and HEAD", (("allow", ", ".join(METHODS)),))
     if "transfer-encoding" in headers or headers.get("content-length", "0").strip() != "0":
         return Refusal(413, "a request has no body here")
-    if len(path) + sum(len(name) + len(value) for name, value in headers.items()) > HEADER:
+    if len(path) + query + sum(len(name) + len(value) for name, value in headers.items()) > HEADER:
         return Refusal(431, "the request is too long")
     host = host_of(headers.get("host", ""))
     if rules.hosts and host not in rules.hosts:
@@ -93,7 +93,7 @@ def token_of(header: str) -> bytes:
 
 
 class Bucket:
-    """At most ``burst`` at once, and ``rate`` a second on average."""
+    """A token bucket: at most ``burst`` requests at once, and ``rate`` a second on average."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate = rate
@@ -102,7 +102,7 @@ class Bucket:
         self._at: float | None = None
 
     def take(self, now: float) -> bool:
-        """Whether there is one left at ``now`` (seconds of a clock that goes forwards)."""
+        """Whether one more request is within the limit at ``now`` (seconds of a clock that goes forwards)."""
         passed = 0.0 if self._at is None else now - self._at
         self._at = now
         self._left = min(self._burst, self._left + passed * self._rate)

@@ -24,8 +24,8 @@ _BACKLOG = 64
 _UNACKED_MS = 60_000
 """Milliseconds that data may stay unacknowledged until the kernel ends a connection: tcp(7), TCP_USER_TIMEOUT."""
 _ADDRESS = re.compile(r"(?:(?P<host>[^:]+)|\[(?P<v6>[^]]+)\])(?::(?P<port>[0-9]+))?|(?P<bare>[^][]*:[^][]*:[^][]*)")
-LEAST_TOKEN = 16
-"""Characters. With 20 requests a second nobody guesses so many."""
+TOKEN_MIN = 16
+"""Characters of a token at least: too many to be guessed with 20 requests a second."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def on_path(path: Path, group: str) -> Iterator[socket.socket]:
     that nobody listens on is replaced. Raises InputError."""
     owner = _group(group) if group else -1
     try:
-        _make_room(path)
+        _remove_stale(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             before = os.umask(0o177)  # nobody else can connect before the mode is set
@@ -105,10 +105,13 @@ def on_path(path: Path, group: str) -> Iterator[socket.socket]:
             finally:
                 os.umask(before)
             made = path.lstat()
-            if group:
-                os.chown(path, -1, owner)
-                path.chmod(0o660)
-            listening.listen(_BACKLOG)
+            try:
+                if group:
+                    _let_in(path, owner, group)
+                listening.listen(_BACKLOG)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
         except BaseException:
             listening.close()
             raise
@@ -127,20 +130,32 @@ def on_path(path: Path, group: str) -> Iterator[socket.socket]:
                 path.unlink()
 
 
-def _make_room(path: Path) -> None:
+def _remove_stale(path: Path) -> None:
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(kind):
         raise InputError("this is no socket, and is left alone", where=str(path), remedy="name another file")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            asking.connect(str(path))
+            probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
             return
     raise InputError("another process listens there", where=str(path), remedy="end it, or name another file")
+
+
+def _let_in(path: Path, owner: int, group: str) -> None:
+    try:
+        os.chown(path, -1, owner)
+    except PermissionError as error:
+        raise InputError(
+            f"this user is not of the group {group!r}",
+            where="--socket-group",
+            remedy="name a group of this user, or run this as root",
+        ) from error
+    path.chmod(0o660)
 
 
 def _group(name: str) -> int:
@@ -156,9 +171,9 @@ def token(path: Path) -> str:
     """The token in a file that only its owner can read. Raises InputError."""
     remedy = f"make it: (umask 077; openssl rand -hex 32 > {path})"
     text = user_file.read(path, what="the token", remedy=remedy, private=True).strip()
-    if len(text) < LEAST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
+    if len(text) < TOKEN_MIN or not text.isascii() or not text.isprintable() or " " in text:
         raise InputError(
-            f"a token is one word of at least {LEAST_TOKEN} letters and digits", where=str(path), remedy=remedy
+            f"a token is one word of at least {TOKEN_MIN} letters and digits", where=str(path), remedy=remedy
         )
     return text
 

@@ -15,7 +15,7 @@ from snowha.operations.status import SiteStatus
 
 
 class SiteReader:
-    """To be called for each reading, by one thread. Raises SnowError."""
+    """Called for each reading, by one thread: the parts of the page. Raises SnowError."""
 
     def __init__(self, file: Path, record: RecordReader) -> None:
         self._file = file
@@ -28,7 +28,7 @@ class SiteReader:
         return {**parts.of_site(status, record), "journal": {"trouble": trouble}}
 
     def _recorded(self, given: connect.HaToml, status: SiteStatus) -> tuple[Record | None, str]:
-        """What the journal says, and why it says nothing: that is no reason to show nothing of the site."""
+        """What the journal says, or why it cannot be read. The rest of the page does not depend on it."""
         answering = {server.name for server in status.servers if server.reachable}
         try:
             there = connect.connect(given.content)

@@ -1,4 +1,4 @@
-"""What the journal of a site says to whoever looks on: the last runs, the one that goes on, and downtimes that runs measured."""
+"""What the dashboard shows of a site's journal: the last runs, the one that goes on, and the downtimes that runs measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNS = 30
 FETCH_S = 60.0
 """Seconds between two looks for a newer copy of the journal on the servers."""
 AWAY = "away_s"
-"""The fact by which a step tells how long a domain did not answer, in seconds."""
+"""Key of the fact with a domain's downtime, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,23 @@ class Record:
     server: str
     runs: tuple[Run, ...]
     is_running: bool
-    """A process of this machine carries the last one out."""
+    """A process of this machine carries out the last one."""
     entries: tuple[Entry, ...] = ()
     """Of the last run, if no end of it is noted."""
     steps: int | None = None
-    """How many steps that has. None: an earlier version has begun it."""
+    """Number of steps of that run. None: an earlier version has begun it."""
     progress: Mapping[str, tuple[float, float, str]] = field(default_factory=dict)
-    """Of that: step to what is done, of how much, in which unit."""
+    """Of that run, by step: done, total, unit."""
     failures: tuple[Entry, ...] = ()
     """Steps of ``runs`` that failed."""
     away: tuple[RecordedFact, ...] = ()
-    """How long domains did not answer."""
+    """Downtimes of domains, in seconds."""
+    noted: str = ""
+    """When that run was noted last, ISO 8601; empty if it has ended."""
 
 
 def of_journal(journal: Journal, server: str) -> Record:
-    """What ``journal`` says."""
+    """What is shown of ``journal``. ``server``: which it is a copy from, empty for this machine's own. Raises MachineError."""
     runs = journal.runs()[-RUNS:]
     numbers = {run.id for run in runs}
     failures = tuple(one for one in journal.entries(what="failed") if one.run in numbers)
@@ -47,16 +49,18 @@ def of_journal(journal: Journal, server: str) -> Record:
     if not runs or runs[-1].ended or runs[-1].outcome:
         return Record(server, runs, False, failures=failures, away=away)
     last = runs[-1].id
+    entries, progress = journal.entries(last), journal.facts(PROGRESS, last)
     steps = [one.value for one in journal.facts(STEPS, last)]
     return Record(
         server,
         runs,
         not server and journal.is_running(),
-        journal.entries(last),
+        entries,
         steps[-1] if steps and isinstance(steps[-1], int) else None,
-        {one.step: _progress(one) for one in journal.facts(PROGRESS, last)},
+        {one.step: _progress(one) for one in progress},
         failures,
         away,
+        max((runs[-1].started, *(entry.at for entry in entries), *(one.at for one in progress))),
     )
 
 
@@ -68,7 +72,7 @@ def _progress(told: RecordedFact) -> tuple[float, float, str]:
 
 
 class RecordReader:
-    """The journal at ``path``, or a newer copy of it that the servers have: they are asked for it now and then.
+    """The journal at ``path``, or a newer copy of it that the servers have: they are asked for it every ``FETCH_S``.
 
     ``of_site``: the site was named, so this machine's journal counts only if it is that of the servers.
     """

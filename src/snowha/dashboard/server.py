@@ -16,13 +16,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from snowha.dashboard import stream
 
 REQUEST_S = 10.0
-"""Seconds from the begin of a connection until its request is there."""
+"""Seconds from the start of a connection until its request has arrived."""
 CONNECTION_S = stream.LONGEST_S + 60.0
 """Seconds that any connection lasts."""
 CONNECTIONS = 64
 """At the same time. A page has one for its stream, and some for a moment."""
-_PATIENCE_S = 5.0
-"""Seconds that streams have to end when the server does."""
+_GRACE_S = 5.0
+"""Seconds that streams have to end by themselves when the server is closed, and then those that are cut off."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Tls:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, with an end. h11 limits what it keeps of a header that has no end (16 or 64 KiB)."""
+    """uvicorn's, with limits in time. h11 limits what it keeps of a header without an end (16 or 64 KiB)."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         loop = asyncio.get_running_loop()
-        self._ends = [
+        self._timers = [
             loop.call_later(REQUEST_S, self._end_without_request),
             loop.call_later(CONNECTION_S, transport.abort),
         ]
@@ -47,13 +47,22 @@ class _Protocol(H11Protocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for end in self._ends:
-            end.cancel()
+        for timer in self._timers:
+            timer.cancel()
         super().connection_lost(exc)
 
     def _end_without_request(self) -> None:
         if self.cycle is None:
             self.transport.abort()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's, with ``REQUEST_S`` for a TLS handshake, which comes before ``connection_made``. uvicorn has no option for it."""
+
+    async def create_server(self, *words: Any, **more: Any) -> Any:
+        if more.get("ssl") is not None:
+            more["ssl_handshake_timeout"] = REQUEST_S
+        return await super().create_server(*words, **more)
 
 
 class Server:
@@ -70,7 +79,7 @@ class Server:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="error",  # a request that is none is not worth a line
+            log_level="error",  # an invalid request is not worth a line
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -81,11 +90,12 @@ class Server:
         self._listening = listening
         self._thread = threading.Thread(target=self._serve, name="server", daemon=True)
         self.error: BaseException | None = None
-        """Why it has ended by itself."""
+        """Why it has ended by itself; None: it has not."""
 
     def _serve(self) -> None:
         try:
-            asyncio.run(self._server.serve(sockets=[self._listening]))
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(self._server.serve(sockets=[self._listening]))
         except BaseException as error:
             self.error = error
 
@@ -100,6 +110,6 @@ class Server:
     def close(self) -> None:
         """End it. Streams must have been told before."""
         self._server.should_exit = True
-        if self.wait(_PATIENCE_S):
+        if self.wait(_GRACE_S):
             self._server.force_exit = True
-            self.wait(_PATIENCE_S)
+            self.wait(_GRACE_S)

@@ -20,9 +20,9 @@ from snowha.dashboard.watcher import Watcher
 MOST = 16
 """Streams at the same time."""
 LONGEST_S = 600.0
-"""Seconds that one lasts."""
+"""Seconds that a stream lasts at most."""
 BEAT_S = 10.0
-"""Seconds without anything new after which a stream says that it lives."""
+"""Seconds without a change after which a ``beat`` is sent."""
 STALLED_S = 30.0
 """Seconds that a browser may need to take what it is sent."""
 _RETRY_MS = 2000
@@ -66,46 +66,46 @@ class EventStream:
         loop = asyncio.get_running_loop()
         new = asyncio.Event()
 
-        def tell() -> None:
+        def notify() -> None:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(new.set)
 
-        gone = asyncio.ensure_future(_left(receive))
+        left = asyncio.ensure_future(_disconnected(receive))
         try:
-            with self._watcher.looking(tell), suppress(TimeoutError):
+            with self._watcher.viewer(notify), suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_S):
-                    await self._tell(new, gone, send)
-            if not gone.done():
-                await _sent(send, b"", more=False)
+                    await self._send_changes(new, left, send)
+            if not left.done():
+                await _send_body(send, b"", more=False)
         finally:
-            gone.cancel()
+            left.cancel()
 
-    async def _tell(self, new: asyncio.Event, gone: asyncio.Future[None], send: Send) -> None:
-        await _sent(send, f"retry: {_RETRY_MS}\n\n".encode())
-        told: Parts | None = None
-        while not gone.done() and not self._watcher.is_closed:
+    async def _send_changes(self, new: asyncio.Event, left: asyncio.Future[None], send: Send) -> None:
+        await _send_body(send, f"retry: {_RETRY_MS}\n\n".encode())
+        sent: Parts | None = None
+        while not left.done() and not self._watcher.is_closed:
             new.clear()
             parts = self._watcher.parts
-            if parts is not told:
-                await _sent(send, difference(told, parts, time.time()))
-                told = parts
+            if parts is not sent:
+                await _send_body(send, difference(sent, parts, time.time()))
+                sent = parts
             else:
-                await _sent(send, message("beat", {"now": time.time()}))
+                await _send_body(send, message("beat", {"now": time.time()}))
             waiting = asyncio.ensure_future(new.wait())
             try:
-                futures: set[asyncio.Future[Any]] = {waiting, gone}
+                futures: set[asyncio.Future[Any]] = {waiting, left}
                 await asyncio.wait(futures, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 waiting.cancel()
 
 
-async def _left(receive: Receive) -> None:
-    """Until the browser has left."""
+async def _disconnected(receive: Receive) -> None:
+    """Return when the browser has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _sent(send: Send, body: bytes, *, more: bool = True) -> None:
-    """Raises TimeoutError if nobody takes it."""
+async def _send_body(send: Send, body: bytes, *, more: bool = True) -> None:
+    """Raises TimeoutError if the browser does not take it in time."""
     async with asyncio.timeout(STALLED_S):
         await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -23,14 +23,16 @@ DOWNTIMES = 400
 """Downtimes that are shown, the newest."""
 _NAMED = 6
 """Domains that are named in one event."""
-_TOGETHER_S = 60.0
+_GROUP_S = 60.0
+"""Seconds between two events of the same kind up to which they are shown as one."""
 _OPEN = ("started", "applied", "proved")
-_DID = {"start": "started on", "stop": "stopped on", "migrate_from": "migrated to"}
+"""Entries of the journal after which a step goes on."""
+_VERBS = {"start": "started on", "stop": "stopped on", "migrate_from": "migrated to"}
 
 
 @dataclass(frozen=True)
-class _Happened:
-    """``level``: ``red``, ``yellow`` or ``note``. What is alike (``kind``, ``tail``) and follows at once is one event."""
+class _Event:
+    """``level``: ``red``, ``yellow`` or ``note``. ``subject`` and ``tail`` together are its text."""
 
     at: float
     level: str
@@ -64,7 +66,7 @@ def run(record: Record | None) -> Value:
         "since": _seconds(last.started),
         "is_live": record.is_running,
         "server": record.server,
-        "noted": _seconds(record.entries[-1].at if record.entries else last.started),
+        "noted": _seconds(record.noted or last.started),
         "steps": record.steps,
         "ended": len(ended),
         "done": ended.count("done"),
@@ -81,7 +83,7 @@ def events(status: SiteStatus, record: Record | None) -> Value:
         (*_of_cluster(status.events, names), *(_of_runs(record) if record else ())), key=lambda one: one.at
     )
     found: list[Value] = []
-    for alike in _alike(happened):
+    for alike in _grouped(happened):
         subjects = list(dict.fromkeys(one.subject for one in alike))
         more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
         who = ", ".join(subjects[:_NAMED]) + more if more else listed(subjects)
@@ -114,33 +116,33 @@ def downtimes(status: SiteStatus, record: Record | None) -> Value:
     return [one for _, one in found[:DOWNTIMES]]
 
 
-def _alike(happened: Iterable[_Happened]) -> list[list[_Happened]]:
-    """What is alike and within ``_TOGETHER_S`` of the one before, together; in the order of their last ones."""
-    groups: list[list[_Happened]] = []
-    newest: dict[tuple[str, str, str], list[_Happened]] = {}
+def _grouped(happened: Iterable[_Event]) -> list[list[_Event]]:
+    """Events of one ``level``, ``kind`` and ``tail``, each within ``_GROUP_S`` of the one before; by their last ones."""
+    groups: list[list[_Event]] = []
+    newest: dict[tuple[str, str, str], list[_Event]] = {}
     for one in happened:
         key = (one.level, one.kind, one.tail)
         group = newest.get(key)
-        if group is None or one.at - group[-1].at > _TOGETHER_S:
+        if group is None or one.at - group[-1].at > _GROUP_S:
             group = newest[key] = []
             groups.append(group)
         group.append(one)
     return sorted(groups, key=lambda group: group[-1].at)
 
 
-def _of_cluster(events: Iterable[ClusterEvent], domains: set[str]) -> Iterator[_Happened]:
+def _of_cluster(events: Iterable[ClusterEvent], domains: set[str]) -> Iterator[_Event]:
     moved: dict[str, str] = {}
     """Domain to the server that it has left by migration."""
     for event in events:
         if event.what == "state":
             is_lost = event.result == "lost"
             tail = "was lost" if is_lost else "joined the cluster" if event.result == "member" else f"is {event.result}"
-            yield _Happened(event.at, "red" if is_lost else "note", "server", event.of, tail)
+            yield _Event(event.at, "red" if is_lost else "note", "server", event.of, tail)
         elif event.what == "quorum":
-            yield _Happened(event.at, "red" if event.result == "lost" else "note", "quorum", "quorum", event.result)
+            yield _Event(event.at, "red" if event.result == "lost" else "note", "quorum", "quorum", event.result)
         elif event.result != "ok":
             tail = f"{event.what} on {event.on} failed: {event.result}"
-            yield _Happened(event.at, "yellow", "failure", f"{event.of}:", tail)
+            yield _Event(event.at, "yellow", "failure", f"{event.of}:", tail)
         elif event.of in domains:
             if event.what == "migrate_to":
                 moved[event.of] = event.on
@@ -148,21 +150,21 @@ def _of_cluster(events: Iterable[ClusterEvent], domains: set[str]) -> Iterator[_
                 moved.pop(event.of, None)
             elif event.what == "stop" and moved.pop(event.of, "") == event.on:
                 continue  # what is left of it on the server that it was migrated from
-            if event.what in _DID:
-                yield _Happened(event.at, "note", "domain", event.of, f"{_DID[event.what]} {event.on}")
+            if event.what in _VERBS:
+                yield _Event(event.at, "note", "domain", event.of, f"{_VERBS[event.what]} {event.on}")
         elif event.of == cib.FLOATING_IP and event.what == "start":
-            yield _Happened(event.at, "note", "floating IP", "the floating IP", f"came to {event.on}")
+            yield _Event(event.at, "note", "floating IP", "the floating IP", f"came to {event.on}")
 
 
-def _of_runs(record: Record) -> Iterator[_Happened]:
+def _of_runs(record: Record) -> Iterator[_Event]:
     for one in record.runs:
-        yield _Happened(_seconds(one.started), "note", "run", f"run {one.id}", f"begun by {one.who} on {one.origin}")
+        yield _Event(_seconds(one.started), "note", "run", f"run {one.id}", f"begun by {one.who} on {one.origin}")
         if one.ended:
             level = "note" if one.outcome == "done" else "yellow"
-            yield _Happened(_seconds(one.ended), level, "run", f"run {one.id}", f"ended: {one.outcome}")
+            yield _Event(_seconds(one.ended), level, "run", f"run {one.id}", f"ended: {one.outcome}")
     for entry in record.failures:
         reason = entry.detail.splitlines()[0] if entry.detail else "no reason is noted"
-        yield _Happened(_seconds(entry.at), "yellow", "run", f"run {entry.run}:", f"{entry.step} failed: {reason}")
+        yield _Event(_seconds(entry.at), "yellow", "run", f"run {entry.run}:", f"{entry.step} failed: {reason}")
 
 
 def _seconds(when: str) -> float:

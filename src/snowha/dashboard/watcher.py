@@ -1,4 +1,4 @@
-"""One thread that reads the site for all who look, and nothing while nobody does."""
+"""One thread that reads the site for all viewers, and nothing while there are none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READING = "reading"
 """The part that says when the site was read: ``at`` (seconds since 1970; None: not yet), ``every`` and ``took`` (seconds), and
 ``trouble`` with ``trouble_since`` if the last try failed: the other parts are those of ``at`` then."""
 _OLD_S = 30.0
-"""Seconds after which nobody is shown first what was read for somebody else."""
+"""Seconds for which the first viewer is shown what was read for an earlier one."""
 
 
 class Watcher:
@@ -29,13 +29,13 @@ class Watcher:
         self._viewers: set[Callable[[], None]] = set()
         self._closed = False
         self._due = False
-        """To be read now, whenever it was read last."""
+        """The site is to be read now, however long ago that was done last."""
         self._parts: Parts = self._nothing()
         self._thread = threading.Thread(target=self._work, name="dashboard", daemon=True)
 
     @property
     def parts(self) -> Parts:
-        """As they were published last. A new mapping each time that anything changes."""
+        """As published last. A new mapping whenever anything changes."""
         return self._parts
 
     @property
@@ -46,35 +46,35 @@ class Watcher:
         self._thread.start()
 
     def close(self) -> None:
-        """End, and let every stream know. A reading under way is not waited for."""
+        """End, and notify every viewer. Does not wait for a reading that is under way."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             viewers = list(self._viewers)
-        for tell in viewers:
-            tell()
+        for notify in viewers:
+            notify()
 
     def refresh(self) -> None:
-        """Read now, or again if a reading is under way; while nobody looks, when somebody does."""
+        """Read now, or once more if a reading is under way; without a viewer, as soon as there is one."""
         with self._changed:
             self._due = True
             self._changed.notify_all()
 
     @contextmanager
-    def looking(self, tell: Callable[[], None]) -> Iterator[None]:
-        """Until the end of ``with`` somebody looks. ``tell`` is called by another thread whenever there is something new."""
+    def viewer(self, notify: Callable[[], None]) -> Iterator[None]:
+        """Read the site until the end of ``with``. ``notify`` is called by another thread whenever anything has changed."""
         with self._changed:
             at = self._reading().get("at")
             if not self._viewers and (not isinstance(at, float) or time.time() - at > _OLD_S):
                 self._parts = self._nothing()
                 self._due = True
-            self._viewers.add(tell)
+            self._viewers.add(notify)
             self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._viewers.discard(tell)
+                self._viewers.discard(notify)
 
     def _reading(self) -> dict[str, object]:
         reading = self._parts[READING]
@@ -91,11 +91,11 @@ class Watcher:
                 if self._closed:
                     return
                 self._due = False
-            self._publish(self._look())
+            self._publish(self._read_once())
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._due, timeout=self._every)
 
-    def _look(self) -> Parts:
+    def _read_once(self) -> Parts:
         began = time.time()
         try:
             parts = self._read()
@@ -108,7 +108,7 @@ class Watcher:
         }
 
     def _failed(self, error: Exception) -> Parts:
-        """What was read before, with why it is not newer."""
+        """What was read before, with the reason why it is not newer."""
         known = explained(error)
         if isinstance(known, SnowError):
             trouble = str(known)
@@ -124,5 +124,5 @@ class Watcher:
         with self._changed:
             self._parts = parts
             viewers = list(self._viewers)
-        for tell in viewers:
-            tell()
+        for notify in viewers:
+            notify()

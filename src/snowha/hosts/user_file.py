@@ -218,11 +218,11 @@ def _free(path: Path) -> Path:
 
 
 def _check_private(path: Path, facts: os.stat_result, what: str) -> None:
-    what = what or "a file"
+    what = what or "this file"
     if facts.st_uid not in trusted_owners():
-        raise InputError(f"{what} that belongs to somebody else", where=str(path), remedy="write it anew")
+        raise InputError(f"{what} belongs to somebody else", where=str(path), remedy="write it anew")
     if stat.S_IMODE(facts.st_mode) & 0o077:
-        raise InputError(f"{what} that others can read", where=str(path), remedy=f"chmod 600 {path}")
+        raise InputError(f"others can read {what}", where=str(path), remedy=f"chmod 600 {path}")
 
 
 def trusted_owners() -> set[int]:

@@ -1,4 +1,4 @@
-"""A domain that nobody needs, migrated live between two servers before a real one is, above all to a newer hypervisor."""
+"""A trial domain, migrated live between two servers before a real one is: a newer Xen may refuse what an older one sends."""
 
 from __future__ import annotations
 
@@ -21,25 +21,35 @@ NAME = "snow-ha-trial"
 """The domain: without disks or network."""
 _CONFIG = "/run/snow-ha-trial.cfg"
 _MIGRATE_S = 300
-# Linux, drivers/xen/manage.c: its kernel has said so once it hears a request
+# Linux, drivers/xen/manage.c: a kernel writes feature-suspend once it listens for requests
 READ_XENSTORE = read_only_script('xenstore-read "$1"')
 
 
 def run(context: SiteContext, source: Host, target: Host, reporter: Reporter) -> str:
-    """Migrate it from ``source`` to ``target``. What is to be noted of it: the way it went, or why none could be made.
+    """Migrate the trial domain from ``source`` to ``target``.
 
-    Raises ProofError if it did not arrive.
+    Returns a note for the journal: the two servers, or why no trial could be made.
+
+    Raises ProofError if it did not start or did not arrive.
     """
-    domain, reason = _model(context.site.domains, source, target)
+    domain, reason = _kernel_owner(context.site.domains, source, target)
     if domain is None:
         reporter.say(f"no trial: {reason}")
         return f"none: {reason}"
     write_file(source, _CONFIG, config(domain), mode=0o600, keep=False)
     try:
-        _end(source, target)  # left by a run that was killed
+        _destroy(source, target)  # left by a run that was killed
         reporter.say(f"starting {NAME} on {source.name}")
         xl.create(source, _CONFIG)
-        control = f"/local/domain/{xl.running(source)[NAME].domid}/control/feature-suspend"
+        started = xl.running(source).get(NAME)
+        if started is None:
+            raise ProofError(
+                f"the trial domain ended as soon as it was started on {source.name}",
+                where=source.name,
+                remedy=f"see /var/log/xen/xl-{NAME}.log there: it has the kernel of {domain.name}; "
+                f"when that is corrected: snow upgrade {target.name}",
+            )
+        control = f"/local/domain/{started.domid}/control/feature-suspend"
         wait_for(
             lambda: source.run(["sh", "-c", READ_XENSTORE, "sh", control], check=False).stdout.strip() == "1",
             timeout=180,
@@ -57,21 +67,21 @@ def run(context: SiteContext, source: Host, target: Host, reporter: Reporter) ->
                 f"a trial domain could not be migrated live from {source.name} to {target.name}: {said}",
                 where=target.name,
                 remedy=f"{target.name} stays in standby, and nothing real was moved there: compare `xl info` on both; "
-                f"when that is put right: snow upgrade {target.name}",
+                f"when that is corrected: snow upgrade {target.name}",
             )
     finally:
-        _end(source, target)
+        _destroy(source, target)
         remove_file(source, _CONFIG, keep=False)
     return f"{source.name} to {target.name}"
 
 
-def _end(*hosts: Host) -> None:
+def _destroy(*hosts: Host) -> None:
     for host in hosts:
         for name in (NAME, NAME + xl.INCOMING, NAME + xl.AWAY):
             host.run(["xl", "destroy", name], check=False, timeout=60)
 
 
-def _model(domains: Sequence[Domain], source: Host, target: Host) -> tuple[Domain | None, str]:
+def _kernel_owner(domains: Sequence[Domain], source: Host, target: Host) -> tuple[Domain | None, str]:
     """The domain whose kernel the trial takes; None and the reason where no trial can be made.
 
     Raises ProofError if a hypervisor does not answer: then nothing is to be moved there.

@@ -23,16 +23,18 @@ from snowha.plan.step import Reporter
 from snowha.provision.servers import debian_release, software
 
 NOTE = "/var/lib/snow-ha/upgrading"
-"""On a server that is being upgraded: the id of the boot that it had before."""
+"""On a server that is being upgraded: a ``Note``."""
 
 # apt-get(8): -s needs no lock, and changes nothing
 _SIMULATED = read_only_script("apt-get -s -q -o Debug::NoLocking=1 --with-new-pkgs upgrade")
 _INST = re.compile(r"^Inst (\S+) (?:\[(\S+)\] )?\((\S+)", re.MULTILINE)
-_TELLING = re.compile(r"xen-hypervisor|linux-image|^xen-utils|^corosync$|^pacemaker$")
+_SHOWN = re.compile(r"xen-hypervisor|linux-image|^xen-utils|^corosync$|^pacemaker$")
 
 
 @dataclass(frozen=True)
 class Package:
+    """A package that is installed, or installed in a new version."""
+
     name: str
     before: str
     """Empty: it is new."""
@@ -71,8 +73,8 @@ def plan(
 ) -> tuple[ServerPlan, ...]:
     """Read the package lists of ``servers``; work out what is due: newer packages, or Debian ``release``. Nothing is installed.
 
-    Raises SiteError if a server could not be drained, if the cluster is not well before the first one, and if a server cannot be
-    taken to that release.
+    Raises SiteError if a server could not be drained, if the cluster is not healthy before the first one, and if a server cannot
+    be taken to that release.
     """
     hosts = [context.hosts[name] for name in servers]
     begun = each(hosts, note_of)
@@ -88,18 +90,18 @@ def plan(
             f"{drained[0]} is in standby", where=drained[0], remedy="if it is to be used again: snow undrain"
         )
     # one that an earlier run has taken out is back by the time that the next one is drained
-    land = move_plan.with_back(seen, [name for name in due if begun[name] is not None])
+    state = move_plan.with_back(seen, [name for name in due if begun[name] is not None])
     found = []
     for name in servers:
         moves = None
-        if name in due and (begun[name] is None or land.running.get(name)):
-            moves = move_plan.drain(land, name, restart=mover.restart)
-            land = move_plan.after(land, moves.moves)
+        if name in due and (begun[name] is None or state.running.get(name)):
+            moves = move_plan.drain(state, name, restart=mover.restart)
+            state = move_plan.after(state, moves.moves)
         found.append(ServerPlan(name, packages[name], begun[name] is not None, moves, releases[name]))
     if not any(one.is_begun for one in found):
         problem = cluster_problem(context)
         if problem:
-            raise SiteError(f"the cluster is not well: {problem}", remedy="see `snow ha status`; put that right first")
+            raise SiteError(f"the cluster is not healthy: {problem}", remedy="see `snow ha status`; correct that first")
     return tuple(found)
 
 
@@ -109,7 +111,7 @@ def _release(name: str, note: Note | None, wanted: str) -> str:
         raise SiteError(
             f"an upgrade of it to {note.release or 'newer packages of its own release'} has begun",
             where=name,
-            remedy=f"go on with that first: snow upgrade {name}",
+            remedy=f"continue that first: snow upgrade {name}",
         )
     return wanted if note is None else note.release
 
@@ -128,16 +130,16 @@ def _packages(host: Host, release: str, is_begun: bool, reporter: Reporter) -> t
 
 
 def lines(plans: Sequence[ServerPlan]) -> list[str]:
-    """For a person to read before it happens."""
+    """The plan for a terminal."""
     text = []
     for one in plans:
         if not one.is_due:
             text.append(f"{one.server}: up to date")
             continue
         what = f"{len(one.packages)} packages" + (f" of Debian {one.release}" if one.release else "")
-        text.append(f"{one.server}: {'gone on with' if one.is_begun else what}, then a reboot")
-        telling = (package for package in one.packages if _TELLING.search(package.name))
-        text += [f"  {package.name}: {package.before or 'new'} to {package.after}" for package in telling]
+        text.append(f"{one.server}: {'continued' if one.is_begun else what}, then a reboot")
+        shown = (package for package in one.packages if _SHOWN.search(package.name))
+        text += [f"  {package.name}: {package.before or 'new'} to {package.after}" for package in shown]
         text += [f"  {line}" for line in move_plan.lines(one.moves)] if one.moves else []
     return text
 
@@ -167,7 +169,7 @@ def write_note(host: Host, note: Note) -> None:
 
 
 def cluster_problem(context: SiteContext, *, but: str = "") -> str | None:
-    """What must not be so while a server is taken out: anything that does not run, or a server other than ``but`` that is out."""
+    """Why no server may be taken out now, None if one may: a server other than ``but`` is offline, or something does not run."""
     state = cluster.cluster_state({name: host for name, host in context.hosts.items() if name != but})
     if state is None:
         return "Pacemaker does not run"

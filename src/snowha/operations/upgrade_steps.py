@@ -28,7 +28,7 @@ _DOMAIN_IDS = read_only_script("xenstore-list /local/domain")
 
 
 def steps(context: SiteContext, mover: Mover, plans: Sequence[ServerPlan]) -> list[Step]:
-    """One server after the other, those that are due; what fails ends it."""
+    """The steps of the servers that are due, one server after the other. Each step needs the one before it."""
     found: list[Step] = []
     for plan in plans:
         if not plan.is_due:
@@ -37,7 +37,7 @@ def steps(context: SiteContext, mover: Mover, plans: Sequence[ServerPlan]) -> li
         domains = tuple(domain.name for domain in context.site.domains)
         work = _Upgrade(context, mover, context.site.server(name), plan.release)
         for kind, title, check, apply, interrupts in (
-            ("well", f"See the cluster well before {name}", work.not_healthy, work.wait_until_healthy, ()),
+            ("healthy", f"See the cluster healthy before {name}", work.not_healthy, work.wait_until_healthy, ()),
             ("drain", f"Drain {name}", work.not_drained, work.drain, domains),
             ("packages", f"Upgrade the packages of {name}", work.not_upgraded, work.upgrade, ()),
             ("reboot", f"Reboot {name}", work.not_rebooted, work.reboot, (name,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import http.client
 import json
 import os
@@ -186,6 +187,7 @@ def test_a_request_that_is_too_long_is_refused() -> None:
     with served(Shown(of(well()))) as (address, _):
         assert answer(address, x="a" * 20_000)[0] == 431
         assert answer(address, f"/{'a' * 20_000}")[0] == 431
+        assert answer(address, f"/?{'a' * 20_000}")[0] == 431
         host, _, port = address.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port)), timeout=60) as made, suppress(OSError):
             made.sendall(b"GET / HTTP/1.1\r\n")
@@ -239,6 +241,15 @@ def test_over_tls_it_is_the_same(tls: Tls) -> None:
         assert parts(asked.getresponse())["set"]["verdict"]["level"] == "good"
 
 
+def test_who_connects_and_does_not_begin_tls_is_cut_off(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count for no limit before that, and would take all descriptors of the process."""
+    monkeypatch.setattr(server, "REQUEST_S", 0.01)
+    with served(Shown(of(well())), tls=tls) as (address, _):
+        host, _, port = address.removeprefix("https://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as made:
+            assert _rest(made) == b""
+
+
 def test_a_certificate_or_token_that_cannot_be_used_is_said_before_anything_is_served(tls: Tls, tmp_path: Path) -> None:
     """A browser would say that the connection was reset, or everybody could read the token."""
     other = tmp_path / "other.pem"
@@ -247,9 +258,9 @@ def test_a_certificate_or_token_that_cannot_be_used_is_said_before_anything_is_s
     with pytest.raises(InputError, match="the certificate or its key cannot be used"):
         listening.check_tls(tls.certificate, other)
     other.chmod(0o644)
-    with pytest.raises(InputError, match="others can read"):
+    with pytest.raises(InputError, match="others can read the key"):
         listening.check_tls(tls.certificate, other)
-    with pytest.raises(InputError, match="others can read"):
+    with pytest.raises(InputError, match="others can read the token"):
         listening.token(other)
     other.chmod(0o600)
     with pytest.raises(InputError, match="at least 16"):
@@ -276,6 +287,21 @@ def test_a_socket_is_for_its_user_alone_and_nothing_else_is_removed(tmp_path: Pa
     assert path.read_text() == "mine"
     with pytest.raises(InputError, match="there is no group"), listening.on_path(tmp_path / "x", "no-such-group"):
         pass
+
+
+def test_a_group_that_the_user_is_not_of_is_said_so_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message was about the folder, and the socket stayed."""
+
+    def refuse(path: Path, owner: int, group: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "chown", refuse)
+    path = tmp_path / "dashboard.sock"
+    with pytest.raises(InputError, match="not of the group") as refused, listening.on_path(path, "root"):
+        pass
+    assert refused.value.where == "--socket-group" and not path.exists()
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_what_goes_wrong_is_told_with_what_was_read_before(capsys: pytest.Captur
     watcher = Watcher(lambda: _next(states), 1.0)
     published = []
     for _ in range(4):
-        watcher._publish(watcher._look())
+        watcher._publish(watcher._read_once())
         published.append(dict(watcher.parts))
     readings: list[Any] = [one[READING] for one in published]
     assert [one["a"] for one in published] == [1, 1, 1, 2]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from snowha.dashboard import timeline
 from snowha.dashboard.record import FETCH_S, RecordReader, of_journal
 from snowha.plan import mirror
-from snowha.plan.journal import STEPS, Journal
+from snowha.plan.journal import PROGRESS, STEPS, Journal
 
 
 @contextmanager
@@ -71,6 +74,16 @@ def test_a_run_of_which_no_end_is_noted_is_not_said_to_go_on(tmp_path: Path, cop
         assert not of_journal(left, "").is_running
         left.begin()  # of the earlier one it is known then that it was lost
         assert of_journal(left, "").entries == ()
+
+
+def test_how_far_a_step_is_counts_as_noted(tmp_path: Path) -> None:
+    """A copy of hours, killed a minute ago, would be said to have noted nothing for hours."""
+    with running(tmp_path / "journal.sqlite") as journal:
+        later = "2999-01-01T00:00:00.000Z"
+        with closing(sqlite3.connect(journal.path)) as database, database:
+            database.execute("UPDATE fact SET at = ? WHERE key = ?", (later, PROGRESS))
+        shown = timeline.run(of_journal(journal, ""))
+        assert isinstance(shown, dict) and shown["noted"] == datetime.fromisoformat(later).timestamp()
 
 
 def test_another_sites_journal_is_not_shown(tmp_path: Path, copies: Copies) -> None:

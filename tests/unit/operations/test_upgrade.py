@@ -38,7 +38,7 @@ class OldSite(WholeSite):
         self.old = set(WHERE)
         self.boots = dict.fromkeys(WHERE, 1)
         self.trial_on = ""
-        self.trial_fails = False
+        self.trial_fails = self.trial_dies = False
         self.upgrade_fails = False
         self.takes_xl_away = False
         self.room = dict.fromkeys(WHERE, 2048)
@@ -78,7 +78,7 @@ class OldSite(WholeSite):
                 self.done.append(f"{server}: reboot")
                 return ""
             case ["xl", "create", _]:
-                self.trial_on = server
+                self.trial_on = "" if self.trial_dies else server
                 return ""
             case ["sh", "-c", trial_migration.READ_XENSTORE, *_]:
                 return "1\n" if self.trial_on else 1
@@ -184,6 +184,14 @@ def test_a_trial_that_fails_leaves_the_server_in_standby_and_the_next_one_alone(
     assert site.done == [*of("snow02", "snow01")[-2:], *of("snow01", "snow02")], "it goes on where it was"
 
 
+def test_a_trial_domain_that_crashes_at_once_is_said_so(site: OldSite) -> None:
+    """A traceback, with a server that stays out of its cluster."""
+    site.trial_dies = True
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert ended.exit_code == 6 and "ended as soon as it was started" in ended.output
+    assert site.standby == {"snow02"}
+
+
 def test_an_upgrade_that_fails_is_gone_on_with_and_nothing_is_rebooted_before(site: OldSite) -> None:
     site.upgrade_fails = True
     assert site.run("upgrade", "snow02", "--yes").exit_code == 5
@@ -284,6 +292,11 @@ def test_an_upgrade_that_was_begun_does_not_become_one_to_another_release(
     ended = site.run("upgrade", "snow02", "--release", "trixie", "--yes")
     assert code_of(ended) == 4 and "has begun" in str(ended.exception)
     assert code_of(site.run("upgrade", "--release", "forky")) == 2
+
+
+def test_a_release_without_a_name_is_not_the_one_that_the_servers_have(site: OldSite) -> None:
+    """`--release "$NEXT"` without that variable would upgrade and reboot every server for nothing."""
+    assert code_of(site.run("upgrade", "--release", "", "--yes")) == 2 and site.done == []
 
 
 def test_what_a_trial_waits_in_has_no_disk_and_no_network() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from simulated import single_server
 
 from snowha.errors import SiteError
+from snowha.hosts.host import Completed
 from snowha.provision.servers import debian_release
 from snowha.provision.servers.debian_release import check_next, parse_change, with_release
 
@@ -89,6 +92,7 @@ def test_the_suites_of_a_sources_file_are_those_of_the_next_release_and_nothing_
 @pytest.mark.parametrize(("name", "text"), [("a.list", ONE_LINE), ("a.sources", FIELDS)])
 def test_apt_itself_reads_the_new_suites(name: str, text: str, tmp_path: Path) -> None:
     """Its own parser, not our reading of its manual page. What is in the components stays."""
+
     def suites(content: str) -> list[str]:
         folder = tmp_path / "sources.list.d"
         folder.mkdir(exist_ok=True)
@@ -156,3 +160,85 @@ def test_a_package_that_the_server_needs_is_not_removed() -> None:
         debian_release._check_removed(host, parse_change("Remv xen-utils-4.17 [4.17.5]\n"))
     debian_release._check_removed(host, parse_change("Remv xen-utils-4.17 [4]\nInst xen-utils-4.20 (4.20.2 Debian)\n"))
     debian_release._check_removed(host, parse_change("Remv corosync [3.1.7]\nInst corosync [3.1.7] (3.1.9 Debian)\n"))
+
+
+BASE_FILES = "Inst base-files [12.4+deb12u12] (13.8+deb13u2 Debian:13.2/stable [amd64])\n"
+
+
+def test_sources_that_bring_only_a_part_of_the_release_are_refused() -> None:
+    """`stable` in one line and `bookworm-security` in another: a server with packages of two releases, found out halfway."""
+    host = single_server()[2][1]
+    host.own["/etc/os-release"] = (b"VERSION_CODENAME=bookworm\n", 0o644)
+    older = "Inst base-files [12.4+deb12u11] (12.4+deb12u12 Debian:12.12/oldstable [amd64])\n"
+    for text in ("", SIMULATED, older, BASE_FILES.replace("base-files", "base-files-extra")):
+        with pytest.raises(SiteError, match="only a part of trixie") as refused:
+            debian_release._check_complete(host, parse_change(text), "trixie")
+        assert "bookworm" in refused.value.remedy
+    debian_release._check_complete(host, parse_change(SIMULATED + BASE_FILES), "trixie")
+    host.own["/etc/os-release"] = (b"VERSION_CODENAME=trixie\n", 0o644)
+    debian_release._check_complete(host, parse_change(SIMULATED), "trixie")  # what an interrupted one has left to do
+
+
+@pytest.mark.parametrize(
+    ("free", "refused"),
+    [
+        ({"/var": 900, "/usr": 1500, "/boot": 300}, ""),
+        ({"/var": 700, "/usr": 1500, "/boot": 300}, "/dev/var has 700 MiB free"),
+        ({"/var": 900, "/usr": 1300, "/boot": 300}, "/dev/usr has 1300 MiB free"),
+        ({"/var": 900, "/usr": 1500, "/boot": 299}, "/dev/boot has 299 MiB free"),
+        ({"/": 2000}, ""),
+        ({"/": 1900}, "/dev/ has 1900 MiB free, and the upgrade needs 1940 MiB"),
+    ],
+)
+def test_each_file_system_has_room_for_what_comes_there(free: dict[str, int], refused: str) -> None:
+    """A /boot that fills up while the initramfs is written leaves a server that cannot boot, and a dpkg that cannot end."""
+
+    def run(words: list[str]) -> Completed:
+        named = [next(name for name in ("/" + path, "/") if name in free) for path in ("var", "usr", "boot")]
+        lines = [f"/dev{name} {free[name] << 20}" for name in named]
+        return Completed(tuple(words), 0, "\n".join(["Filesystem Avail", *lines, ""]), "")
+
+    host = type("Host", (), {"name": "snow01", "run": staticmethod(run)})()
+    if refused:
+        with pytest.raises(SiteError, match=refused):
+            debian_release._check_room(host, parse_change(SIMULATED))
+    else:
+        debian_release._check_room(host, parse_change(SIMULATED))
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (
+            "The repository 'http://deb.example/debian trixie Release' does not have a Release file.",
+            "a repository has no packages for trixie",
+        ),
+        (
+            "Failed to fetch http://deb.example/debian/dists/trixie/InRelease  Could not resolve 'deb.example'",
+            "the package lists of trixie cannot be read: Failed to fetch",
+        ),
+        (
+            "Failed to fetch file:/srv/own/dists/trixie/main/binary-amd64/Packages  File not found - "
+            "/srv/own/dists/trixie/main/binary-amd64/Packages (2: No such file or directory)",
+            "a repository has no packages for trixie",
+        ),
+        (
+            "Failed to fetch http://deb.example/dists/trixie/main/binary-amd64/Packages  404  Not Found [IP: 192.0.2.1 80]",
+            "a repository has no packages for trixie",
+        ),
+        (
+            "Failed to fetch store:/var/lib/snow-ha/next-release/lists/partial/deb.example_Packages  Write error - write "
+            "(28: No space left on device)",
+            "the package lists of trixie cannot be read: Failed to fetch store:",
+        ),
+    ],
+)
+def test_what_keeps_apt_from_reading_the_lists_is_said(reason: str, message: str) -> None:
+    """A full disk or a broken connection, and somebody would comment out a repository that has everything."""
+    host = type("Host", (), {"name": "snow01"})()
+    words = ("apt-get", "update")
+    debian_release._check_updated(host, Completed(words, 0, "", "W: something\n"), "trixie")
+    with pytest.raises(SiteError, match=re.escape(message)):
+        debian_release._check_updated(
+            host, Completed(words, 100, "", f"W: something\nE: {reason}\nE: more\n"), "trixie"
+        )

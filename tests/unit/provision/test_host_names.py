@@ -36,6 +36,22 @@ def test_names_are_added_and_what_the_server_says_itself_stays() -> None:
     assert host_names.missing(context, host) is None
 
 
+def test_only_the_names_that_are_lacking_are_added_and_only_addresses_of_others() -> None:
+    """deploy01 would have two addresses, and snow01 would be this server itself."""
+    shared = """\
+127.0.1.1 snow01
+::1 ip6-localhost
+dhcp login01
+192.168.8.11 deploy01.example.org Deploy01
+<<<<<<< HEAD
+192.168.8.12\tproxy01 proxy
+192.168.8.13
+"""
+    wanted = ["192.168.8.11 deploy01.example.org", "192.168.8.12\tproxy01 proxy"]
+    assert host_names.lacking_names(OWN, shared) == wanted
+    assert host_names.lacking_names("\n".join([OWN, *wanted]), shared) == []
+
+
 def test_host_keys_are_added() -> None:
     """sNow!'s commands reach the nodes over ssh, and would fail at a host key that nobody can confirm."""
     context, world, host = new_server()

@@ -13,7 +13,7 @@ from posixpath import basename
 
 from snowha.errors import SiteError
 from snowha.hosts.files import make_dir, read_file, read_folder, write_file
-from snowha.hosts.host import Host
+from snowha.hosts.host import Completed, Host
 from snowha.hosts.process import failed
 from snowha.hosts.read_only import read_only_script
 from snowha.live.context import release_of
@@ -22,23 +22,30 @@ from snowha.provision.servers import software
 
 NEXT = {"bookworm": "trixie"}
 """The release after each one that servers may have: none is left out (release notes, "Supported upgrades")."""
-NO_MORE = ["--no-install-recommends"]
-"""As the server's packages were installed. Else X comes with the next release's recommendations."""
+_VERSION = {"trixie": "13"}
+"""What the version of base-files begins with, which makes a server one of that release (/etc/os-release)."""
+NO_RECOMMENDS = ["--no-install-recommends"]
+"""As the server's packages were installed. Without it, the next release's recommendations bring X."""
 _APT = "/etc/apt"
 _PREVIEW = "/var/lib/snow-ha/next-release"
-"""What the next release has to offer is looked at with sources and lists of its own, kept here."""
+"""apt's sources, lists and cache for the next release, beside apt's own."""
 _MARGIN = 200 << 20
-_KEPT_PACKAGES = re.compile(
+"""Bytes that stay free beside what apt needs."""
+_BOOT = 300 << 20
+"""Bytes free on a file system of its own for /boot (release notes of Debian 13, "Make sure /boot has enough free space")."""
+_REQUIRED = re.compile(
     r"corosync|pacemaker|resource-agents|xen-(?:system|hypervisor|utils)\S*|linux-image-\S+|snow-ha\S*|ipmitool"
     r"|nfs-common|lvm2|ifupdown|bridge-utils|openssh-server|grub-\S+"
 )
-"""A server is nothing without these; an image of a kernel or of Xen is that which runs now."""
+"""A server does not work without these. The image of a kernel or of Xen may be the one that runs now."""
 _XEN_TOOLS = re.compile(r"xen-utils-[\d.]+")
 _REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _ADDED = re.compile(r"^Inst (\S+)", re.MULTILINE)
 _AMOUNT = r"([\d,.]+) ([kMG]?B)"
 _FETCHED = re.compile(rf"^Need to get {_AMOUNT}(?:/{_AMOUNT})? of archives", re.MULTILINE)
 _USED = re.compile(rf"^After this operation, {_AMOUNT} of additional disk space", re.MULTILINE)
+_NO_RELEASE = re.compile(r"does not have a Release file|File not found|\b404\b")
+"""What `apt-get update` says of a repository without a release; in a trusted one it asks for the packages all the same."""
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 # apt-get(8): with --assume-no it ends with 1 once it has said how much it would fetch; -s does not say that.
@@ -48,7 +55,7 @@ _SIMULATE = read_only_script(
 )
 _HELD = read_only_script("apt-mark showhold")
 _PREFERENCES = read_only_script("cat /etc/apt/preferences /etc/apt/preferences.d/* 2>/dev/null || :")
-_ROOM = read_only_script("df -B1 --output=source,avail /var/cache/apt/archives /usr")
+_ROOM = read_only_script("df -B1 --output=source,avail /var/cache/apt/archives /usr /boot")
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,13 @@ def sources(host: Host) -> dict[str, str]:
     return {path: text.decode(errors="surrogateescape") for path, text in found.items() if text}
 
 
+def _before(new: str) -> str:
+    return next(name for name, after in NEXT.items() if after == new)
+
+
 def _renamed(host: Host, new: str) -> dict[str, str]:
     """Every sources file as it is for release ``new``. Raises SiteError if none names the release before it."""
-    old = next(name for name, after in NEXT.items() if after == new)
+    old = _before(new)
     before = sources(host)
     after = {path: with_release(path, text, old, new) for path, text in before.items()}
     if after == before and not any(_names(path, text, new) for path, text in before.items()):
@@ -156,7 +167,7 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
     """What release ``new`` would install on ``host``. Nothing of apt's own is changed: sources, lists and caches are copies.
 
     Raises SiteError if a repository has nothing for that release, if packages are on hold or pinned, if a package that the server
-    needs would be removed, or if there is too little room.
+    needs would be removed, if the server would not become one of that release, or if there is too little room.
     """
     held = host.run(["sh", "-c", _HELD]).stdout.split()
     if held:
@@ -190,34 +201,46 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
         )
         for word in ("-o", f"{key}={value}")
     ]
-    options += NO_MORE
+    options += NO_RECOMMENDS
     reporter.say(f"{host.name} reads the package lists of {new}")
     # without this option, a repository that cannot be read is a warning
     words = [*software.APT, *options, "-o", "APT::Update::Error-Mode=any", "update"]
-    updated = host.run(words, check=False, timeout=1800)
-    if not updated.ok:
-        said = [line for line in updated.stderr.splitlines() if line.startswith("E:")] or ["it gave no reason"]
-        raise SiteError(
-            f"a repository has no packages for {new}: {said[0].removeprefix('E: ')}",
-            where=host.name,
-            remedy=f"see {_APT}/sources.list and sources.list.d: comment out what {new} does not have",
-        )
+    _check_updated(host, host.run(words, check=False, timeout=1800), new)
     simulated = host.run(["sh", "-c", _SIMULATE, "sh", *options], check=False, timeout=300)
     if not simulated.ok:
         raise failed(host.name, simulated)
     change = parse_change(simulated.stdout)
     _check_removed(host, change)
+    _check_complete(host, change, new)
     _check_room(host, change)
     return change
 
 
+def _check_updated(host: Host, updated: Completed, new: str) -> None:
+    if updated.ok:
+        return
+    said = [line for line in updated.stderr.splitlines() if line.startswith("E:")] or ["apt-get gave no reason"]
+    reason = said[0].removeprefix("E: ")
+    if _NO_RELEASE.search(reason):
+        raise SiteError(
+            f"a repository has no packages for {new}: {reason}",
+            where=host.name,
+            remedy=f"see {_APT}/sources.list and sources.list.d: comment out what {new} does not have",
+        )
+    raise SiteError(
+        f"the package lists of {new} cannot be read: {reason}",
+        where=host.name,
+        remedy="make room, or correct what it is about, on this server; then run this again",
+    )
+
+
 def _check_removed(host: Host, change: Change) -> None:
-    """A package that is removed and installed in a new version is no loss. Nor are the tools of the hypervisor that runs: those
-    of Debian 13 take their place, and work once that one's hypervisor runs."""
+    """A package that is removed and installed in a new version is not lost. Neither are the tools of the hypervisor that runs:
+    those of Debian 13 replace them, and work once its own hypervisor runs."""
     added = set(change.added)
     if any(_XEN_TOOLS.fullmatch(name) for name in added):
         added |= {name for name in change.removed if _XEN_TOOLS.fullmatch(name)}
-    lost = [name for name in change.removed if _KEPT_PACKAGES.fullmatch(name) and name not in added]
+    lost = [name for name in change.removed if _REQUIRED.fullmatch(name) and name not in added]
     if lost:
         raise SiteError(
             f"the upgrade would remove {', '.join(lost)}",
@@ -226,11 +249,25 @@ def _check_removed(host: Host, change: Change) -> None:
         )
 
 
+def _check_complete(host: Host, change: Change, new: str) -> None:
+    """Sources of which only some name the release (`stable`, a mirror's own suite) would mix two releases on the server."""
+    if release_of(host) != new and not re.search(
+        rf"^Inst base-files (?:\[\S+\] )?\({_VERSION[new]}[.\s]", change.text, re.MULTILINE
+    ):
+        raise SiteError(
+            f"only a part of {new} would be installed: base-files, which makes a server {new}, is not among it",
+            where=host.name,
+            remedy=f"name the release by its code name, {_before(new)}, also where {_APT}/sources.list and sources.list.d name "
+            "Debian's main repository; remove APT::Default-Release",
+        )
+
+
 def _check_room(host: Host, change: Change) -> None:
-    archives, usr = (line.split() for line in host.run(["sh", "-c", _ROOM]).stdout.splitlines()[1:3])
+    archives, usr, boot = (line.split() for line in host.run(["sh", "-c", _ROOM]).stdout.splitlines()[1:4])
     needs = {archives[0]: change.fetched + _MARGIN}
     needs[usr[0]] = needs.get(usr[0], _MARGIN) + change.used
-    for device, free in (archives, usr):
+    needs.setdefault(boot[0], _BOOT)
+    for device, free in (archives, usr, boot):
         if needs[device] > int(free):
             raise SiteError(
                 f"{device} has {int(free) >> 20} MiB free, and the upgrade needs {needs[device] >> 20} MiB",
@@ -244,8 +281,8 @@ def install(host: Host, new: str, reporter: Reporter) -> None:
     for path, text in _renamed(host, new).items():
         write_file(host, path, text.encode(errors="surrogateescape"))
     software.refresh(host, reporter)
-    software.upgrade(host, [*NO_MORE, "--without-new-pkgs", "upgrade"], reporter)
-    software.upgrade(host, [*NO_MORE, "full-upgrade"], reporter)
+    software.upgrade(host, [*NO_RECOMMENDS, "--without-new-pkgs", "upgrade"], reporter)
+    software.upgrade(host, [*NO_RECOMMENDS, "full-upgrade"], reporter)
     software.install(host, (), reporter)
 
 
@@ -257,7 +294,7 @@ def missing(host: Host, new: str) -> str | None:
     named = [path for path, text in sources(host).items() if any(_names(path, text, old) for old in NEXT)]
     if named:
         return f"{named[0]} does not name {new}"
-    completed = host.run(["sh", "-c", _SIMULATE, "sh", *NO_MORE], check=False, timeout=300)
+    completed = host.run(["sh", "-c", _SIMULATE, "sh", *NO_RECOMMENDS], check=False, timeout=300)
     if not completed.ok:
         return "apt-get cannot say what is left"
     change = parse_change(completed.stdout)

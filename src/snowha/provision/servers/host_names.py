@@ -1,11 +1,12 @@
 """Host names and host keys that sNow! keeps for all servers, on a new one: with them sNow!'s own commands find nodes and domains.
 
 sNow!'s ``snow init`` puts the two files in the place of the server's own (init_hosts in share/common.sh of 1.1.16 and in
-lib/common.sh of 2.0). Here lines are added, so that what the server says itself still counts: the first entry of a name does.
+lib/common.sh of 2.0). Here lines are added, so that what the server says itself still counts.
 """
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from posixpath import join
 
 from snowha.hosts.files import read_text
@@ -53,9 +54,26 @@ def _shared(context: SiteContext, name: str) -> str:
 
 
 def lacking_names(own: str, shared: str) -> list[str]:
-    """Entries of ``shared`` with a name that ``own`` has no entry of. Both are as hosts(5) says."""
-    known = {name for entry in _lines(own) for name in entry.split()[1:]}
-    return [entry for entry in _lines(shared) if set(entry.split()[1:]) - known]
+    """Entries of ``shared`` with a name that ``own`` has no entry of, without the names that it has: glibc takes the addresses of
+    all entries of a name (host.conf(5), multi). Both are as hosts(5) says; names have no case.
+
+    An entry of ``shared`` that is no address, or the server itself, is left out: sNow! writes what its domains.conf has there.
+    """
+    known = {name.lower() for entry in _lines(own) for name in entry.split()[1:]}
+    found = []
+    for entry in _lines(shared):
+        address, *names = entry.split()
+        lacking = [name for name in names if name.lower() not in known]
+        if lacking and _is_elsewhere(address):
+            found.append(entry if lacking == names else " ".join([address, *lacking]))
+    return found
+
+
+def _is_elsewhere(address: str) -> bool:
+    try:
+        return not ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _lines(text: str) -> list[str]:
