@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from broken_connection import cut_at
+from broken_connection import RELAY, install_relay
 from conftest import Administrator, shell, wait_until
 from test_3_one_image import GIVEN, answers_since, at_once, holder_of, nothing_is_left, other
 from test_one_image import alive, every_lease_is_held
@@ -77,7 +77,8 @@ def test_what_is_left_after_go_is_resolved_by_the_verb(cluster: Administrator) -
     # not looked at either, else the agent takes away what is certain
     shell(here, "crm_resource --resource=slurm01 --meta --set-parameter=maintenance --parameter-value=true")
     shell(here, "crm_resource --wait --timeout=100s || true", timeout=200)
-    print(shell(here, _BREAK.format(there=there, cut=cut_at(GIVEN, _LOG, there)), timeout=300))
+    shell(here, install_relay())
+    print(shell(here, f"xl migrate -s {RELAY} slurm01 {there} > {_LOG} 2>&1; cat {_LOG}", timeout=300))
     shown = cluster.snow("ha", "resolve")
     assert shown.code == 4 and "slurm01" in shown.output
     assert "migration-left" in {one["code"] for one in cluster.status()["findings"]}
