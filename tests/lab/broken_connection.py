@@ -78,7 +78,7 @@ while (1) {
     }
 }
 """
-RELAY = "/run/cut-after-go"
+RELAY = "/root/cut-after-go"
 
 
 def install_relay() -> str:
