@@ -77,7 +77,7 @@ def test_pygrub_and_two_disks_of_one_name_there_and_back(fresh: Administrator) -
     before = shell("snow01", f"cat {CONFIG}")
     second = sha256("/dev/hdd_vg/deploy01-disk")
 
-    ended = fresh.snow("ha", "apply", "--yes", "--domain", "deploy01", "--until", "images")
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "deploy01")
     assert ended.code == 0 and "stays PV" in ended.output, ended.output
     now = shell("snow01", f"cat {CONFIG}")
     assert now.count("script=block-snow") == 3 and "bootloader = 'pygrub'" in now
@@ -165,7 +165,7 @@ def test_a_root_of_xfs_there_and_back(fresh: Administrator) -> None:
     wait_until(lambda: answers_since("proxy01", started), timeout=300, what="proxy01 to answer from its XFS")
     before = on("snow01", "cat", PROXY)
 
-    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01", "--until", "images")
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01")
     assert ended.code == 0, ended.output
     assert "xfs used blocks" in shell("snow01", f"grep method {IMAGES}/proxy01-root.manifest")
     moved = time.time()
@@ -239,7 +239,7 @@ def test_many_volumes_of_many_kinds_and_two_cards_there_and_back(fresh: Administ
     before = shell("snow01", f"cat {PROXY}")
     inner = sha256("/dev/snow_vg/proxy01-lvm")
 
-    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01", "--until", "images")
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01")
     assert ended.code == 0, ended.output
     now = shell("snow01", f"cat {PROXY}")
     assert now.count("script=block-snow") == 6 and "mac=00:16:3e:08:00:99" in now
@@ -289,7 +289,7 @@ def test_an_hvm_domain_with_cd_drives_that_is_off_is_moved_and_stays_what_and_wh
     fresh.init()
     assert "hvm01" in fresh.ha_toml.read_text()
 
-    ended = fresh.snow("ha", "apply", "--yes", "--domain", "hvm01", "--until", "images")
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "hvm01")
     assert ended.code == 0 and "stays off" in ended.output, ended.output
     image = "format=raw,vdev=hda,access=rw,script=block-snow,target=/sNow/domains/hvm01/hvm01-disk"
     assert shell("snow01", f"cat {path}") == HVM.replace("phy:/dev/snow_vg/hvm01-disk,hda,w", image)
@@ -316,7 +316,7 @@ def test_a_qcow2_and_a_vhd_file_of_a_domain_that_is_off_there_and_back(fresh: Ad
     shell("snow01", f'echo "disk += [ {", ".join(disks)} ]" >> {PROXY}')
     before = shell("snow01", f"cat {PROXY}")
 
-    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01", "--until", "images")
+    ended = fresh.snow("ha", "apply", "--yes", "--domain", "proxy01")
     assert ended.code == 0 and "stays off" in ended.output, ended.output
     assert shell("snow01", f"cat {PROXY}").count("format=raw") == 4
     for kind in ("qcow2", "vhd"):
