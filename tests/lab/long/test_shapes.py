@@ -220,6 +220,8 @@ def with_more_volumes(folder: Path) -> None:
     )
     shell("snow01", f'echo "disk += [ {disks} ]" >> {PROXY}')
     shell("snow01", f"echo \"vif += [ 'mac=00:16:3e:08:00:99,bridge=xsnow0' ]\" >> {PROXY}")
+    # its 80 MiB do not do for the rings of so many devices
+    shell("snow01", f"sed -i \"s/^memory .*/memory = '128'/\" {PROXY}")
 
 
 def file_in(path: str, *, options: str = "") -> str:
