@@ -88,7 +88,7 @@ def events(status: SiteStatus, record: Record | None) -> Value:
         more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
         who = ", ".join(subjects[:_NAMED]) + more if more else listed(subjects)
         first, last = alike[0], alike[-1]
-        text = f"{who} {first.tail}"
+        text = f"{who}{first.tail}" if first.tail.startswith(":") else f"{who} {first.tail}"
         found.append({"at": last.at, "since": first.at, "level": first.level, "kind": first.kind, "text": text})
     return found[::-1][:EVENTS]
 
@@ -141,8 +141,8 @@ def _of_cluster(events: Iterable[ClusterEvent], domains: set[str]) -> Iterator[_
         elif event.what == "quorum":
             yield _Event(event.at, "red" if event.result == "lost" else "note", "quorum", "quorum", event.result)
         elif event.result != "ok":
-            tail = f"{event.what} on {event.on} failed: {event.result}"
-            yield _Event(event.at, "yellow", "failure", f"{event.of}:", tail)
+            tail = f": {event.what} on {event.on} failed: {event.result}"
+            yield _Event(event.at, "yellow", "failure", event.of, tail)
         elif event.of in domains:
             if event.what == "migrate_to":
                 moved[event.of] = event.on

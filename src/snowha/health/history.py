@@ -93,7 +93,9 @@ def _event(at: float, message: str) -> ClusterEvent | None:
     if match := _QUORUM.match(message):
         return ClusterEvent(at, "quorum", "", result=match[1])
     if match := _RESULT.match(message):
-        return ClusterEvent(at, match[1], match[2], match[3], match[4].strip())
+        result = match[4].strip()
+        # "ok" up to Pacemaker 2.1, "OK" in 3.0
+        return ClusterEvent(at, match[1], match[2], match[3], "ok" if result == "OK" else result)
     return None
 
 

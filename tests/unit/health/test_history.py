@@ -71,6 +71,19 @@ def test_what_happened_is_told_once_and_in_order() -> None:
     assert history.events(["-- No entries --\n"]) == ()
 
 
+# journalctl --output=short-unix of a server with Pacemaker 3.0.0, and one with 2.1.5
+RESULTS = """\
+1795794602.693904 snow01 pacemaker-controld[530]:  notice: Result of stop operation for proxy01 on snow01: OK
+1795794602.693904 snow01 pacemaker-controld[530]:  notice: Result of stop operation for proxy01 on snow01: ok
+"""
+
+
+def test_what_succeeded_is_no_failure_whichever_pacemaker_says_so() -> None:
+    """Debian 13's says OK, Debian 12's ok: each start and stop was shown as a failure, and no downtime at all."""
+    for text in RESULTS.splitlines(keepends=True):
+        assert history.events([text]) == (ClusterEvent(1795794602.693904, "stop", "proxy01", "snow01", "ok"),)
+
+
 def test_what_is_understood_is_also_asked_for() -> None:
     """A line that journalctl leaves out would never be seen."""
     for said in (
