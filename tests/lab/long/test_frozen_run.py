@@ -48,7 +48,11 @@ class Machine(Administrator):
 
 
 def _descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """None of a process that has ended."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [found for child in map(int, children) for found in (*_descendants(child), child)]
 
 
