@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from everyday_site import EverydaySite
+from listener import Listener
 from view_site import code_of
 
-from snowha.errors import SiteError
-from snowha.hosts.host import Host
+from snowha.errors import CommandError, SiteError, SnowError
+from snowha.hosts.host import Completed, Host
 from snowha.hosts.wait import NotYet
 from snowha.live import cluster
 
@@ -44,9 +45,47 @@ def test_the_constraint_is_removed_if_the_domain_never_arrives(
 
 
 def test_a_constraint_that_a_killed_run_left_is_removed(site: EverydaySite) -> None:
+    """Where the domain is there already, `crm_resource --move` fails: nothing is moved, and the constraint goes all the same."""
     site.constraints.add("deploy01")
     assert site.run("move", "deploy01", "snow01").exit_code == 0
-    assert site.constraints == set()
+    assert site.constraints == set() and site.told == [CLEAR.format("deploy01")]
+
+
+def test_the_constraint_is_removed_although_pacemaker_was_away_meanwhile(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left behind, with a message that named it nowhere, where Pacemaker was restarted at the end of a move."""
+    trouble: list[SnowError] = [CommandError("not finished after 60 s"), SiteError("Pacemaker runs on no server")]
+    any_member = cluster.any_member
+
+    def troubled(hosts: dict[str, Host], **options: str) -> Host:
+        if site.constraints and trouble:
+            raise trouble.pop()
+        return any_member(hosts, **options)
+
+    monkeypatch.setattr(cluster, "any_member", troubled)
+    ended = site.run("move", "deploy01")
+    assert ended.exit_code == 0, ended.output
+    assert trouble == [] and site.constraints == set()
+
+
+def test_of_several_moves_one_constraint_that_stays_leaves_the_others_none(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = site.answer
+
+    def refusing(server: str, words: list[str]) -> str | int | Completed | None:
+        if words == ["crm_resource", "--clear", "--resource=deploy01"]:
+            return Completed(tuple(words), 1, "", "no right to do so")
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    monkeypatch.setattr(site, "answer", refusing)
+    monkeypatch.setattr(cluster, "_CLEAR_S", 0.0)
+    with pytest.raises(SiteError) as caught:
+        cluster.move({**site.hosts}, {"deploy01": "snow02", "slurm01": "snow02"}, Listener())
+    assert site.constraints == {"deploy01"}
+    assert "no right to do so" in caught.value.message and "crm_resource --clear" in caught.value.remedy
 
 
 def test_what_cannot_be_live_is_refused_before_anything_is_told(site: EverydaySite) -> None:
