@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from snowha.cli import waiting
+from snowha.cli import snows_command, waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.everyday import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
@@ -113,7 +113,9 @@ def _carry_out(
     verb: power.Verb, names: tuple[str, ...], file: Path, timeout: float, *, as_json: bool, yes: bool = False
 ) -> None:
     domain_names.meant(names)
-    with operating(connect.read(file), words=names) as here:
+    ha = connect.read(file)
+    snows_command.hand_on_nodes(verb, names, ha.content.domains)
+    with operating(ha, words=names) as here:
         chosen = [here.site.domain(name) for name in here.domains]
         if verb in _QUESTIONS and not yes:
             question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
@@ -132,6 +134,7 @@ def console(name: str, file: Path) -> None:
     Ctrl-] leaves it.
     """
     ha = connect.read(file)
+    snows_command.hand_on_nodes("console", [name], ha.content.domains)
     domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
         site = view.observe(ha)
