@@ -36,7 +36,7 @@ def of_single(host: Host) -> dict[str, int]:
 def lines(state: PlacementState, domain: Domain, server: str) -> list[str]:
     """What the loss of a server would mean once ``domain``, as it is to be, runs: on ``server``, unless it runs already."""
     domains = {**state.domains, domain.name: domain}
-    capacity = {name: mib for name, mib in state.capacity().items() if name in state.usable()}
+    capacity = {name: mib for name, mib in state.room_after_loss().items() if name in state.usable()}
     where = {
         name: at for at, running in state.running.items() for name in running if name in domains and at in capacity
     }

@@ -380,6 +380,13 @@ def test_what_a_loss_would_be_is_told_before_it_happens(site: Site, monkeypatch:
     assert data["losses"] == {"snow01": "unknown", "snow02": "unknown"}
 
 
+def test_a_loss_is_not_survived_on_memory_that_domains_left_alone_have(site: Site) -> None:
+    """They are not the site's, and keep what they have when a server is lost."""
+    site.world.running |= dict.fromkeys(("other01", "other02"), "snow02")
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["losses"] == {"snow01": "no room", "snow02": "survived"}
+
+
 def test_the_age_of_the_last_proof_of_fencing_is_told(site: Site) -> None:
     """A BMC whose password was changed a year ago would be found out when a server is lost."""
     proof = json.dumps({"for": "x", "when": "2026-11-20T10:00:00Z"}).encode()
