@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
-from snowha.cli import verbosity, waiting
+from snowha.cli import options, verbosity, waiting
 from snowha.cli.options import FILE
-from snowha.cli.values import Amount
 from snowha.live import connect
 from snowha.operations import status as running
 from snowha.operations import status_text
@@ -22,14 +21,7 @@ from snowha.operations.status import SiteStatus
 @click.command()
 @FILE
 @click.option("--watch", is_flag=True, help="Refresh it on a live screen, until Ctrl-C.")
-@click.option(
-    "--every",
-    type=Amount("seconds", "5", least=1, most=3600),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="With --watch: the time between two refreshes.",
-)
+@options.every("With --watch: the time between two refreshes.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data; with --watch, one line per refresh.")
 def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
     """Show what is wrong, servers, links, fencing, and where domains run.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from snowha.cli.values import FILE_NAME
+from snowha.cli.values import FILE_NAME, Amount
 from snowha.errors import InputError, SnowError
 
 if TYPE_CHECKING:
@@ -88,6 +88,18 @@ _FILE = click.option(
     callback=_file,
     help="What the cluster shall be. Default: ha.toml in this folder, else /etc/snow-ha/ha.toml.",
 )
+
+def every(help: str) -> Callable[..., Any]:
+    """``--every`` of a verb that looks again and again; in seconds, as ``every``."""
+    return click.option(
+        "--every",
+        type=Amount("seconds", "5", least=1, most=3600),
+        default=5.0,
+        show_default=True,
+        metavar="SECONDS",
+        help=help,
+    )
+
 
 EVENTS = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 """Of a verb that changes something."""
