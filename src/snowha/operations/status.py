@@ -103,7 +103,6 @@ class SiteStatus:
     floating_ip: str | None
     floating_ip_on: str | None
     """Empty: on no server. None: there is none, or it is not known where it is."""
-    stale: tuple[str, ...] = field(default=())
     findings: tuple[Finding, ...] = ()
     """The worst first."""
     images: tuple[ImageStatus, ...] = ()

@@ -76,7 +76,7 @@ def test_a_connection_that_broke_is_told_without_what_was_asked_over_it(site: Si
 
 def test_the_keys_that_scripts_know(site: Site) -> None:
     data = json.loads(site.snow("status", "--json").output)
-    assert {"name", "servers", "domains", "fencing", "floating_ip", "floating_ip_on", "stale", "healthy"} <= set(data)
+    assert {"name", "servers", "domains", "fencing", "floating_ip", "floating_ip_on", "healthy"} <= set(data)
     assert {"name", "servers", "pacemaker", "managed", "state"} <= set(data["domains"][0])
     known = {"name", "reachable", "cluster", "xen", "free_memory_mib", "quorate", "links", "trouble"}
     assert known <= set(data["servers"][0])
