@@ -89,6 +89,7 @@ _FILE = click.option(
     help="What the cluster shall be. Default: ha.toml in this folder, else /etc/snow-ha/ha.toml.",
 )
 
+
 def every(help: str) -> Callable[..., Any]:
     """``--every`` of a verb that looks again and again; in seconds, as ``every``."""
     return click.option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from snowha.cluster import crm_mon
@@ -208,12 +208,19 @@ def _busy(host: Host) -> bool:
     return not host.run(["crm_resource", "--wait", "--timeout=10"], check=False, timeout=90).ok
 
 
-def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout: float = 900) -> None:
+def move(
+    hosts: Hosts,
+    wanted: Mapping[str, str],
+    reporter: Reporter,
+    *,
+    timeout: float = 900,
+    how_far: Callable[[], str] = str,
+) -> None:
     """Move each resource to the server given for it and leave no constraint behind. Domains are live-migrated where they can be.
 
     ``crm_resource --move`` works by a constraint with score INFINITY; it is removed again whatever happens, and
-    expires by itself should this program be killed in between. ``timeout``: seconds for each of them. Raises SiteError if
-    Pacemaker was told to leave them alone.
+    expires by itself should this program be killed in between. ``timeout``: seconds for each of them. ``how_far``: what is
+    said besides while it is waited for. Raises SiteError if Pacemaker was told to leave them alone.
     """
     found = _asked(hosts)
     refuse_if_held(found[1] if found else None, wanted)
@@ -221,7 +228,11 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
     domains = {resource: server for resource, server in wanted.items() if resource in domain_locations(hosts)}
 
     def arrived() -> bool | None:
-        _require_at(hosts, domains)
+        try:
+            _require_at(hosts, domains)
+        except NotYet as missing:
+            said = how_far()
+            raise NotYet(f"{missing}: {said}" if said else str(missing)) from missing
         state = cluster_state(hosts)
         return state is not None and all(servers_of(state, name) == (server,) for name, server in wanted.items())
 
