@@ -73,6 +73,7 @@ class Mover:
             check=partial(self._not_there, name, target),
             apply=partial(self._move, name, target),
             needs=tuple(after),
+            interrupts=(name,),
         )
 
     def all(self, moves: Sequence[Move]) -> list[Step]:
