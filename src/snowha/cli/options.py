@@ -23,6 +23,45 @@ _NAMED = "snowha.site"
 """Key of what the command line says of the site, in the context that its groups and its verb share (click.Context.meta)."""
 
 
+def _default() -> Path:
+    """The ha.toml that is used where none is named."""
+    from snowha.site import definition as copies
+
+    return next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
+
+
+def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
+    ha = _readable(context)
+    return [name for name in ha.domains if name.startswith(typed)] if ha else []
+
+
+def offered_servers(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The same for the name of a server."""
+    ha = _readable(context)
+    return [server.name for server in ha.servers if server.name.startswith(typed)] if ha else []
+
+
+def offered_steps(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The same for the name of a step of the migration, or of a section."""
+    from snowha.migration import arguments
+    from snowha.migration.sections import SECTIONS
+
+    ha = _readable(context)
+    names = [*SECTIONS, *(step.id for step in arguments.steps_of(ha))] if ha else []
+    return [name for name in dict.fromkeys(names) if name.startswith(typed)]
+
+
+def _readable(context: click.Context) -> HaFile | None:
+    from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
+    from snowha.site import ha_toml
+
+    file = context.params.get("file") or _default()
+    with suppress(SnowError):
+        return ha_toml.parse(user_file.read(file), where=str(file))
+    return None
+
+
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Before the verb or behind it: what is said last counts."""
     named = context.meta.setdefault(_NAMED, {})
@@ -36,6 +75,7 @@ SITE = click.option(
     is_eager=True,
     expose_value=False,
     callback=_keep,
+    shell_complete=offered_servers,
     help="Use the ha.toml that SERVER keeps, over ssh.",
 )
 SSH_CONFIG = click.option(
@@ -52,11 +92,9 @@ SSH_CONFIG = click.option(
 def _file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
     """The ha.toml of the command line: --file, the one in this folder, the one that this server keeps. That of --site is brought
     later: no server is asked before all words of the command line were found to be right."""
-    from snowha.site import definition as copies
-
     named = context.meta.get(_NAMED, {})
     config = named.get("ssh_config")
-    here = next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
+    here = _default()
     if context.resilient_parsing:  # a shell completes a word: no server is asked
         return value or here
     from snowha.live import connect
@@ -129,25 +167,3 @@ def journal_path() -> Path:
         return Path.home() / ".local/state/snow-ha/journal.sqlite"
     except RuntimeError:  # neither HOME nor an entry in passwd(5)
         raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
-
-
-def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
-    ha = _readable(context)
-    return [name for name in ha.domains if name.startswith(typed)] if ha else []
-
-
-def offered_servers(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """The same for the name of a server."""
-    ha = _readable(context)
-    return [server.name for server in ha.servers if server.name.startswith(typed)] if ha else []
-
-
-def _readable(context: click.Context) -> HaFile | None:
-    from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
-    from snowha.site import ha_toml
-
-    file = context.params.get("file") or HERE
-    with suppress(SnowError):
-        return ha_toml.parse(user_file.read(file), where=str(file))
-    return None
