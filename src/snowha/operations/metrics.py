@@ -71,8 +71,8 @@ METRICS: dict[str, Metric] = {
     ),
     "snow_domain_last_downtime_start_timestamp_seconds": Metric(
         ("domain",),
-        "Begin of the domain's last downtime, by what Pacemaker has done in the time that is read of the servers' journals. Absent "
-        "if there was none.",
+        "Begin of the domain's last downtime, by what Pacemaker has done in the time that is read of the servers' journals. "
+        "Absent if there was none.",
     ),
     "snow_domain_last_downtime_seconds": Metric(
         ("domain",), "For how long, until it was started; so far, if it is still off. Its own system boots after that."

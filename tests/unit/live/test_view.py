@@ -380,6 +380,12 @@ def test_what_a_loss_would_be_is_told_before_it_happens(site: Site, monkeypatch:
     assert data["losses"] == {"snow01": "unknown", "snow02": "unknown"}
 
 
+def test_how_often_is_refused_where_it_is_looked_at_once(site: Site) -> None:
+    """`snow status --every 10` showed one status and ended, with an exit code that says that all is well."""
+    ended = site.snow("status", "--every", "10")
+    assert isinstance(ended.exception, InputError) and "--every is about --watch" in ended.exception.message
+
+
 def test_a_loss_is_not_survived_on_memory_that_domains_left_alone_have(site: Site) -> None:
     """They are not the site's, and keep what they have when a server is lost."""
     site.world.running |= dict.fromkeys(("other01", "other02"), "snow02")
