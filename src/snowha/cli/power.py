@@ -131,7 +131,7 @@ def _carry_out(
 def console(name: str, file: Path) -> None:
     """Open a domain's console, on the server that runs it.
 
-    Ctrl-] leaves it.
+    Ctrl-] leaves it. Once it is open the exit code is that of `xl console`, or of ssh.
     """
     ha = connect.read(file)
     snows_command.hand_on_nodes("console", [name], ha.content.domains)
