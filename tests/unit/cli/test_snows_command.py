@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,11 +162,25 @@ def test_one_that_cannot_be_executed_is_said(handed_on: list[list[str]], monkeyp
     assert isinstance(found, MachineError) and found.where == snows_command.PLACES[1]
 
 
+def test_it_is_executed_in_place_of_this_one(tmp_path: Path) -> None:
+    """A script that calls `snow list nodes` gets sNow!'s own output and exit code, and nothing else."""
+    own = tmp_path / "sbin/snow"
+    own.parent.mkdir()
+    own.write_text('#!/bin/sh\nprintf "%s|" "$@"\nexit 7\n')
+    own.chmod(0o755)
+    script = f"import sys; from snowha.cli import main, snows_command; snows_command.PLACES = ({str(own)!r},) * 2; main.main()"
+    words = [sys.executable, "-c", script, "list", "nodes", "a b", "--x"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.stdout, ended.returncode) == ("list|nodes|a b|--x|", 7)
+    assert ended.stderr == f"handed on to sNow!'s own command: {own} list nodes 'a b' --x\n"
+
+
 def test_the_installation_looks_for_it_where_it_is() -> None:
     """It looked in folders that have no `snow`, and so it told nobody that `snow-ha` is the name to use."""
     script = (TOP / "debian/snow-ha.postinst").read_text()
     looked = re.search(r"for own in (.+); do", script)
     assert looked is not None and tuple(looked[1].split()) == snows_command.PLACES
+    assert 'timeout 5 test -e "$own"' in script, "the storage may hang, and apt with it"
 
 
 @pytest.mark.parametrize(("word", "option"), [("help", "--help"), ("version", "--version")])
