@@ -20,6 +20,9 @@ _SNOWS = frozenset(
 _SNOWS_OPTIONS = {"help": "--help", "version": "--version"}
 """What sNow!'s own command has as a word, and this one as an option."""
 
+_MAKE_DOMAINS = ("deploy", "clone")
+"""Verbs of sNow!'s that would make a domain behind Pacemaker's back."""
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -91,6 +94,8 @@ class LazyGroup(click.Group):
                     near.append(f"{ctx.find_root().command_path} {group} {name.lower()}")
         if self is root and name in _SNOWS_OPTIONS:
             near.insert(0, f"{ctx.command_path} {_SNOWS_OPTIONS[name]}")
+        if self is root and name in _MAKE_DOMAINS:
+            near.insert(0, f"{ctx.command_path} add domain")
         told = [f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"] if near else []
         if name in _SNOWS:
             from snowha.cli.snows_command import PLACES

@@ -183,6 +183,11 @@ def test_the_installation_looks_for_it_where_it_is() -> None:
     assert 'timeout 5 test -e "$own"' in script, "the storage may hang, and apt with it"
 
 
+@pytest.mark.parametrize("line", ["deploy new01", "clone domain deploy01 new01"])
+def test_who_would_make_a_domain_with_snow_is_told_of_the_verb_here(line: str, handed_on: list[list[str]]) -> None:
+    assert "Did you mean `snow add domain`" in run(line).output
+
+
 @pytest.mark.parametrize(("word", "option"), [("help", "--help"), ("version", "--version")])
 def test_words_of_snow_that_are_options_here_are_told(word: str, option: str) -> None:
     assert f"Did you mean `snow {option}`?" in run(word).output
