@@ -29,6 +29,11 @@ def explain(code: str) -> list[str]:
     return [code, f"  {what}", f"  → {do}", *(f"  {line}" for line in fix)]
 
 
+def codes() -> list[str]:
+    """Every word that can be explained."""
+    return [ALL, *sorted(_KNOWN)]
+
+
 def all_lines() -> list[str]:
     """A line of each finding: its code, how severe it is, and what it is."""
     width = max(map(len, _KNOWN))

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from snowha.cli import verbosity
+from snowha.cli import options, verbosity
 from snowha.cli.options import FILE, journal_path
-from snowha.cli.values import FILE_NAME, NAME, Amount
+from snowha.cli.values import FILE_NAME, NAME
 from snowha.errors import InputError, MachineError
 
 if TYPE_CHECKING:
@@ -57,14 +57,7 @@ _BEAT_S = 1.0
     metavar="NAME",
     help="Answer who asks for the machine by this name, too. Can be given several times.",
 )
-@click.option(
-    "--every",
-    type=Amount("seconds", "5", least=1, most=3600),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="The time between two readings of the site.",
-)
+@options.every("The time between two readings of the site.")
 @click.pass_context
 def dashboard(
     context: click.Context,

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from snowha.cli import waiting
-from snowha.cli.options import EVENTS, FILE, journal_path, offered_domains
+from snowha.cli.options import EVENTS, FILE, journal_path, offered_domains, offered_steps
 from snowha.cli.session import carry_out, session
 from snowha.cli.values import FILE_NAME, NAME
 from snowha.errors import InputError, SiteError
@@ -42,9 +42,19 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Only what this domain needs; repeatable.",
         ),
         click.option(
-            "--only", type=NAME, metavar="STEP", help="This step or section alone; what it needs must be done."
+            "--only",
+            type=NAME,
+            metavar="STEP",
+            shell_complete=offered_steps,
+            help="This step or section alone; what it needs must be done.",
         ),
-        click.option("--until", type=NAME, metavar="STEP", help="Up to this step or section, with all that it needs."),
+        click.option(
+            "--until",
+            type=NAME,
+            metavar="STEP",
+            shell_complete=offered_steps,
+            help="Up to this step or section, with all that it needs.",
+        ),
     ):
         command = option(command)
     return command

@@ -34,6 +34,7 @@ from snowha.site.rules import Finding
     "code",
     type=NAME,
     metavar="CODE",
+    shell_complete=lambda context, parameter, typed: [one for one in explained.codes() if one.startswith(typed)],
     help="Only tell what a finding means, why it matters, and what to do; `--explain all` lists the codes.",
 )
 @click.option(

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from snowha.cli import verbosity, waiting
+from snowha.cli import options, verbosity, waiting
 from snowha.cli.options import FILE
-from snowha.cli.values import Amount
+from snowha.errors import InputError
 from snowha.live import connect
 from snowha.operations import status as running
 from snowha.operations import status_text
@@ -22,16 +23,10 @@ from snowha.operations.status import SiteStatus
 @click.command()
 @FILE
 @click.option("--watch", is_flag=True, help="Refresh it on a live screen, until Ctrl-C.")
-@click.option(
-    "--every",
-    type=Amount("seconds", "5", least=1, most=3600),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="With --watch: the time between two refreshes.",
-)
+@options.every("With --watch: the time between two refreshes.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data; with --watch, one line per refresh.")
-def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
+@click.pass_context
+def status(context: click.Context, file: Path, watch: bool, every: float, as_json: bool) -> None:
     """Show what is wrong, servers, links, fencing, and where domains run.
 
     What is wrong comes first: since when, what happens by itself, and what to type. The hypervisors are asked, not only
@@ -42,6 +37,8 @@ def status(file: Path, watch: bool, every: float, as_json: bool) -> None:
     Exits with 4 if anything is wrong (WRONG), or nobody could be asked; with 0 if there is nothing but warnings (WARN) and
     notes (NOTE). With --watch the last refresh counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.
     """
+    if not watch and context.get_parameter_source("every") is ParameterSource.COMMANDLINE:
+        raise InputError("--every is about --watch", remedy="say --watch as well, or leave it out")
     if not watch:
         with waiting.shown():
             seen = _status(file)

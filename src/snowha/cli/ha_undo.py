@@ -10,7 +10,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.options import EVENTS, FILE
+from snowha.cli.options import EVENTS, FILE, offered_steps
 from snowha.cli.progress import display
 from snowha.cli.session import carry_out, say, session
 from snowha.cli.values import NAME
@@ -23,7 +23,13 @@ from snowha.plan import events
 
 @click.command()
 @FILE
-@click.option("--to", type=NAME, metavar="STEP", help="Back to what the site was after this step or section.")
+@click.option(
+    "--to",
+    type=NAME,
+    metavar="STEP",
+    shell_complete=offered_steps,
+    help="Back to what the site was after this step or section.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @EVENTS
 def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:

@@ -17,6 +17,11 @@ _SNOWS = frozenset(
     | {"node", "nodes", "role", "roles", "template", "templates", "image", "images"}
 )
 """Words of sNow!'s own command (sbin/snow of 1.1.16) that are not about what runs on the servers."""
+_SNOWS_OPTIONS = {"help": "--help", "version": "--version"}
+"""What sNow!'s own command has as a word, and this one as an option."""
+
+_MAKE_DOMAINS = ("deploy", "clone")
+"""Verbs of sNow!'s that would make a domain behind Pacemaker's back."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it; a name that is no verb's is answered with those that are like it, here or one group away."""
+        """As click does it; a name that is no verb's is handed on to sNow!'s own command if it is about compute nodes, else
+        answered with those that are like it, here or one group away."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in self.verbs and not ctx.resilient_parsing:
+            from snowha.cli import snows_command  # what it needs is not what a right word waits for
+
+            snows_command.hand_on_unknown([*_groups(ctx), *args])
             ctx.fail(f"there is no {name!r} here. {self._hint(ctx, name)}")
         return super().resolve_command(ctx, args)
 
@@ -83,11 +92,23 @@ class LazyGroup(click.Group):
                 found = root.get_command(ctx, group) if verb.where.startswith("tree:") else None
                 if isinstance(found, LazyGroup) and found is not self and name.lower() in found.verbs:
                     near.append(f"{ctx.find_root().command_path} {group} {name.lower()}")
+        if self is root and name in _SNOWS_OPTIONS:
+            near.insert(0, f"{ctx.command_path} {_SNOWS_OPTIONS[name]}")
+        if self is root and name in _MAKE_DOMAINS:
+            near.insert(0, f"{ctx.command_path} add domain")
         told = [f"Did you mean {' or '.join(f'`{one}`' for one in near)}?"] if near else []
         if name in _SNOWS:
-            told.append("sNow!'s own command has it: /sNow/snow-tools/sbin/snow, of 2.0 /sNow/sbin/snow.")
+            from snowha.cli.snows_command import PLACES
+
+            first, second = PLACES
+            told.append(f"sNow!'s own command has it: {first}, of 2.0 {second}.")
         return " ".join(told) or f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.short) for name, verb in self.verbs.items()])
+
+
+def _groups(ctx: click.Context) -> list[str]:
+    """The words of the command line that led to ``ctx``, without the command's own name."""
+    return [*_groups(ctx.parent), str(ctx.info_name)] if ctx.parent is not None else []

@@ -32,7 +32,8 @@ def domains(file: Path, as_json: bool) -> None:
     The header and columns are sNow!'s own. The hypervisors are asked. A domain that runs on two servers has two rows. What
     a server that does not answer may run is `unknown`, never `off`. Roles are those of active-domains.conf.
 
-    Exits with 4, after it has shown everything, if a domain runs twice; else with 3 if a server does not answer.
+    Exits, after it has shown everything, with 4 if a domain runs twice; else with 3 if a server does not answer; else with 2 if a
+    domain's config cannot be read.
     """
     with waiting.shown():
         site, seen = _observe(connect.read(file))

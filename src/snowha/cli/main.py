@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import PurePath
 from typing import TextIO
 
 import click
@@ -14,10 +17,15 @@ from snowha.cli import failure, streams, verbosity
 from snowha.cli.tree import snow
 from snowha.errors import SnowError, explained
 
+_OTHER_NAME = "snow-ha"
+"""For where sNow!'s own `snow` comes first in PATH (pyproject.toml, project.scripts)."""
+
 
 def main() -> None:
     try:
         streams.standard()
+        if (rename := _renaming(sys.argv[0])) is not None:
+            streams.rename_with(rename)
         code = _words()
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -38,6 +46,16 @@ def main() -> None:
         code = _failed(known, known.exit_code)
     _log(f"exit code {code}")
     sys.exit(code)
+
+
+def _renaming(called: str) -> Callable[[str], str] | None:
+    """What makes `snow-ha arm` of `snow arm` in all that is said, where the command was ``called`` so: typed as it stands it
+    would be sNow!'s own command."""
+    if PurePath(called).name != _OTHER_NAME:
+        return None
+    verbs = "|".join(map(re.escape, snow.verbs))
+    pattern = re.compile(rf"(?<![\w./-])snow(?= (?:{verbs}|--\w+)\b)")
+    return partial(pattern.sub, _OTHER_NAME)
 
 
 def _log(text: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from snowha.cli.values import FILE_NAME
+from snowha.cli.values import FILE_NAME, Amount
 from snowha.errors import InputError, SnowError
 
 if TYPE_CHECKING:
@@ -21,6 +21,45 @@ if TYPE_CHECKING:
 HERE = Path("ha.toml")
 _NAMED = "snowha.site"
 """Key of what the command line says of the site, in the context that its groups and its verb share (click.Context.meta)."""
+
+
+def _default() -> Path:
+    """The ha.toml that is used where none is named."""
+    from snowha.site import definition as copies
+
+    return next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
+
+
+def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
+    ha = _readable(context)
+    return [name for name in ha.domains if name.startswith(typed)] if ha else []
+
+
+def offered_servers(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The same for the name of a server."""
+    ha = _readable(context)
+    return [server.name for server in ha.servers if server.name.startswith(typed)] if ha else []
+
+
+def offered_steps(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """The same for the name of a step of the migration, or of a section."""
+    from snowha.migration import arguments
+    from snowha.migration.sections import SECTIONS
+
+    ha = _readable(context)
+    names = [*SECTIONS, *(step.id for step in arguments.steps_of(ha))] if ha else []
+    return [name for name in dict.fromkeys(names) if name.startswith(typed)]
+
+
+def _readable(context: click.Context) -> HaFile | None:
+    from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
+    from snowha.site import ha_toml
+
+    file = context.params.get("file") or _default()
+    with suppress(SnowError):
+        return ha_toml.parse(user_file.read(file), where=str(file))
+    return None
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -36,6 +75,7 @@ SITE = click.option(
     is_eager=True,
     expose_value=False,
     callback=_keep,
+    shell_complete=offered_servers,
     help="Use the ha.toml that SERVER keeps, over ssh.",
 )
 SSH_CONFIG = click.option(
@@ -52,11 +92,9 @@ SSH_CONFIG = click.option(
 def _file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
     """The ha.toml of the command line: --file, the one in this folder, the one that this server keeps. That of --site is brought
     later: no server is asked before all words of the command line were found to be right."""
-    from snowha.site import definition as copies
-
     named = context.meta.get(_NAMED, {})
     config = named.get("ssh_config")
-    here = next((file for file in (HERE, Path(copies.PATH)) if os.path.lexists(file)), HERE)
+    here = _default()
     if context.resilient_parsing:  # a shell completes a word: no server is asked
         return value or here
     from snowha.live import connect
@@ -89,6 +127,19 @@ _FILE = click.option(
     help="What the cluster shall be. Default: ha.toml in this folder, else /etc/snow-ha/ha.toml.",
 )
 
+
+def every(help: str) -> Callable[..., Any]:
+    """``--every`` of a verb that looks again and again; in seconds, as ``every``."""
+    return click.option(
+        "--every",
+        type=Amount("seconds", "5", least=1, most=3600),
+        default=5.0,
+        show_default=True,
+        metavar="SECONDS",
+        help=help,
+    )
+
+
 EVENTS = click.option("--json", "as_json", is_flag=True, help="Events as JSON lines.")
 """Of a verb that changes something."""
 
@@ -116,25 +167,3 @@ def journal_path() -> Path:
         return Path.home() / ".local/state/snow-ha/journal.sqlite"
     except RuntimeError:  # neither HOME nor an entry in passwd(5)
         raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
-
-
-def offered_domains(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """What a shell offers for the name of a domain: those of ``ha.toml``, if it can be read. No server is asked."""
-    ha = _readable(context)
-    return [name for name in ha.domains if name.startswith(typed)] if ha else []
-
-
-def offered_servers(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """The same for the name of a server."""
-    ha = _readable(context)
-    return [server.name for server in ha.servers if server.name.startswith(typed)] if ha else []
-
-
-def _readable(context: click.Context) -> HaFile | None:
-    from snowha.hosts import user_file  # imported when it is asked for: --help waits for nothing
-    from snowha.site import ha_toml
-
-    file = context.params.get("file") or HERE
-    with suppress(SnowError):
-        return ha_toml.parse(user_file.read(file), where=str(file))
-    return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from snowha.cli import waiting
+from snowha.cli import snows_command, waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.everyday import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
@@ -113,7 +113,9 @@ def _carry_out(
     verb: power.Verb, names: tuple[str, ...], file: Path, timeout: float, *, as_json: bool, yes: bool = False
 ) -> None:
     domain_names.meant(names)
-    with operating(connect.read(file), words=names) as here:
+    ha = connect.read(file)
+    snows_command.hand_on_nodes(verb, names, ha.content.domains)
+    with operating(ha, words=names) as here:
         chosen = [here.site.domain(name) for name in here.domains]
         if verb in _QUESTIONS and not yes:
             question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
@@ -129,9 +131,10 @@ def _carry_out(
 def console(name: str, file: Path) -> None:
     """Open a domain's console, on the server that runs it.
 
-    Ctrl-] leaves it.
+    Ctrl-] leaves it. Once it is open the exit code is that of `xl console`, or of ssh.
     """
     ha = connect.read(file)
+    snows_command.hand_on_nodes("console", [name], ha.content.domains)
     domain_names.check_one(name, ha.content.domains)
     with waiting.shown():
         site = view.observe(ha)

@@ -44,6 +44,21 @@ class Stream:
         return error
 
 
+class Renamed:
+    """A text stream in which the command is called as it was called: what is said to type would be another program else."""
+
+    def __init__(self, stream: TextIO, rename: Callable[[str], str]) -> None:
+        self.stream = stream
+        self.rename = rename
+
+    def write(self, text: str) -> int:
+        self.stream.write(self.rename(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def standard() -> None:
     """Make all three usable. What is closed gets /dev/null: the next file that is opened would have its number, and be written to
     by mistake.
@@ -63,6 +78,13 @@ def standard() -> None:
     sys.stdout, sys.stderr = cast(TextIO, Stream(sys.stdout, STDOUT)), cast(TextIO, Stream(sys.stderr, STDERR))
     if "stdout" in closed:
         raise InputError("standard output is closed", remedy="leave it open, or send it to a file or /dev/null")
+
+
+def rename_with(rename: Callable[[str], str]) -> None:
+    """What standard output and error get goes through ``rename``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Stream):
+            stream.stream = cast(TextIO, Renamed(stream.stream, rename))
 
 
 def forget(stream: TextIO) -> None:

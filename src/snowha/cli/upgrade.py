@@ -31,6 +31,9 @@ from snowha.provision.servers import debian_release
     "--release",
     type=NAME,
     metavar="NAME",
+    shell_complete=lambda context, parameter, typed: [
+        one for one in debian_release.NEXT.values() if one.startswith(typed)
+    ],
     help="Take them to this release of Debian, the next one (trixie after bookworm).",
 )
 @FILE

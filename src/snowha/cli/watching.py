@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from snowha.cli.streams import Renamed
 from snowha.operations import status_text
 from snowha.operations.status import SiteStatus
 
@@ -35,13 +36,15 @@ def as_lines(look: Look, every: float, *, shown: Callable[[SiteStatus], str], pa
 def on_screen(look: Look, every: float, *, stream: TextIO, colour: bool = True, pause: Pause = time.sleep) -> int:
     """The newest status on the whole of a terminal, until Ctrl-C. What it said last stays below, in one line."""
     console = Console(file=stream, force_terminal=True, no_color=not colour, highlight=False)
+    rename = stream.rename if isinstance(stream, Renamed) else str  # before it is cut to the width
     code, last = 0, "nothing was seen yet"
     with Live(Text("asking the servers"), console=console, screen=True, auto_refresh=False) as live:
         try:
             while True:
                 seen = look()
                 code = _code(seen)
-                text = page(seen, console.width, console.height, colour=colour, every=every, now=time.time())
+                shown = page(seen, console.width, console.height, colour=colour, every=every, now=time.time())
+                text = [rename(line) for line in shown]
                 last = text[0]
                 live.update(Text.from_ansi("\n".join(text), no_wrap=True, overflow="crop"), refresh=True)
                 pause(every)

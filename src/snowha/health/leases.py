@@ -158,13 +158,8 @@ def _notes(server: str, answer: Leases) -> Iterator[Finding]:
 
 def _migrations(server: str, answer: Leases) -> Iterator[Finding]:
     for one in answer.migrations:
-        sent = f"{_mib(one.sent)} sent of {_mib(one.memory)} memory, {_mib(one.rate)}/s"
-        message = f"{one.domain} is being migrated from {server} to {one.target} for {one.seconds:.0f} s: {sent}"
-        yield found("domain-migrating", one.domain, f"{message}, round {one.round} of 6 or later")
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB"
+        message = f"{one.domain} is being migrated from {server} to {one.target} for {one.seconds:.0f} s: {one.how_far}"
+        yield found("domain-migrating", one.domain, message)
 
 
 def _attached(row: ImageStatus, here: Sequence[tuple[str, Attached]]) -> Iterator[Finding]:

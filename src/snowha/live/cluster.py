@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from snowha.cluster import crm_mon
 from snowha.cluster.crm_mon import ClusterState
-from snowha.errors import CommandError, SiteError, UnreachableError
+from snowha.errors import CommandError, LostLockError, SiteError, SnowError, UnreachableError
 from snowha.health import cluster_health
 from snowha.health.catalogue import KINDS
 from snowha.health.findings import Finding
@@ -20,6 +20,8 @@ from snowha.xen import xl
 
 POLL_INTERVAL_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
+_CLEAR_S = 60.0
+"""Seconds to try to remove the constraint of a move."""
 CRM_MON, FENCE_HISTORY = ("crm_mon", "-1", "--inactive", "--output-as=xml"), "--fence-history=2"
 
 _UNTIL_ANSWER = read_only_script('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
@@ -206,12 +208,19 @@ def _busy(host: Host) -> bool:
     return not host.run(["crm_resource", "--wait", "--timeout=10"], check=False, timeout=90).ok
 
 
-def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout: float = 900) -> None:
+def move(
+    hosts: Hosts,
+    wanted: Mapping[str, str],
+    reporter: Reporter,
+    *,
+    timeout: float = 900,
+    how_far: Callable[[], str] = str,
+) -> None:
     """Move each resource to the server given for it and leave no constraint behind. Domains are live-migrated where they can be.
 
     ``crm_resource --move`` works by a constraint with score INFINITY; it is removed again whatever happens, and
-    expires by itself should this program be killed in between. ``timeout``: seconds for each of them. Raises SiteError if
-    Pacemaker was told to leave them alone.
+    expires by itself should this program be killed in between. ``timeout``: seconds for each of them. ``how_far``: what is
+    said besides while it is waited for. Raises SiteError if Pacemaker was told to leave them alone.
     """
     found = _asked(hosts)
     refuse_if_held(found[1] if found else None, wanted)
@@ -219,12 +228,18 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
     domains = {resource: server for resource, server in wanted.items() if resource in domain_locations(hosts)}
 
     def arrived() -> bool | None:
-        _require_at(hosts, domains)
+        try:
+            _require_at(hosts, domains)
+        except NotYet as missing:
+            said = how_far()
+            raise NotYet(f"{missing}: {said}" if said else str(missing)) from missing
         state = cluster_state(hosts)
         return state is not None and all(servers_of(state, name) == (server,) for name, server in wanted.items())
 
     try:
         for resource, server in wanted.items():
+            if found is not None and servers_of(found[1], resource) == (server,):
+                continue  # crm_resource takes that for an error; what an earlier move has left is removed below
             reporter.say(f"moving {resource} to {server}")
             words = ["crm_resource", "--move", f"--resource={resource}", f"--node={server}", "--lifetime=PT30M"]
             done = host.run(words, check=False)
@@ -239,16 +254,41 @@ def move(hosts: Hosts, wanted: Mapping[str, str], reporter: Reporter, *, timeout
             report=reporter.wait,
         )
     finally:
-        for resource in wanted:
-            _clear(hosts, resource, reporter)
+        _clear(hosts, wanted, reporter)
 
 
-def _clear(hosts: Hosts, resource: str, reporter: Reporter) -> None:
-    """Remove the constraints of a move, through whatever server answers. Raises SiteError, with what to type, if none does."""
+def _clear(hosts: Hosts, resources: Iterable[str], reporter: Reporter) -> None:
+    """Remove the constraints of moves. Each is tried, whatever becomes of the others; the first error is raised then."""
+    errors = []
+    for resource in resources:
+        try:
+            _clear_one(hosts, resource, reporter)
+        except LostLockError:
+            raise
+        except SnowError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _clear_one(hosts: Hosts, resource: str, reporter: Reporter) -> None:
+    """Through whatever server answers, also if Pacemaker comes back only now. Raises SiteError, with what to type."""
     words = ["crm_resource", "--clear", f"--resource={resource}"]
+
+    def cleared() -> bool:
+        try:
+            done = any_member(hosts).run(words, check=False)
+        except LostLockError:
+            raise
+        except (SiteError, CommandError) as error:  # Pacemaker is restarted just now, or too busy to answer
+            raise NotYet(error.message.splitlines()[0]) from error
+        if not done.ok:
+            raise NotYet(done.stderr.strip() or f"exit code {done.returncode}")
+        return True
+
     wait_for(
-        lambda: any_member(hosts).run(words, check=False).ok,
-        timeout=60,
+        cleared,
+        timeout=_CLEAR_S,
         what=f"the constraint of the move of {resource} to be removed",
         interval=2,
         report=Shielded(reporter).wait,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snowha.checks.catalogue import found
-from snowha.errors import SiteError, SnowError
+from snowha.errors import SiteError, SnowError, UnreachableError
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.plan.step import Step
@@ -26,7 +26,7 @@ DMI_UUID, DMI_VENDOR = Path("/sys/class/dmi/id/product_uuid"), Path("/sys/class/
 
 _ELSEWHERE = (
     "run it on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; "
-    "or leave these steps to such a machine, and name others here: --until or --only"
+    "or leave these steps to such a machine, and name others here (of `snow ha apply`: --until or --only)"
 )
 
 
@@ -48,10 +48,17 @@ def here() -> Machine:
 def names(hosts: Mapping[str, Host], machine: Machine) -> dict[str, str]:
     """What ``machine`` is of the site: a server, or a domain that runs on one; each with how to say so. Empty for another one.
 
-    Raises SnowError for a server that cannot be asked.
+    A server that does not answer is left out: what is to be done to it, or to its domains, waits for it in any case. Raises
+    SnowError for one that answers and cannot say it.
     """
 
     def on(host: Host) -> dict[str, str]:
+        try:
+            return asked(host)
+        except UnreachableError:
+            return {}
+
+    def asked(host: Host) -> dict[str, str]:
         found = {}
         if machine.boot and host.run(["cat", BOOT_ID], check=False, timeout=30).stdout.strip() == machine.boot:
             found[host.name] = f"on {host.name}"

@@ -12,7 +12,8 @@ from snowha.site.model import Domain
 
 _ASK = read_only_script(
     """state() {
-    said=$(timeout 10 ssh -n -o BatchMode=yes -o ConnectTimeout=5 -- "$1" uptime -p 2> /dev/null)
+    said=$(timeout 10 ssh -n -o BatchMode=yes -o ConnectTimeout=5 -- "$1" uptime -p 2> /dev/null |
+        head -n 1 | LC_ALL=C tr -c -d ' -~' | cut -c -80)
     case $said in
         up*) ;;
         *) said=down; [ -n "$2" ] && ping -n -c 1 -W 2 "$2" > /dev/null 2>&1 && said=up ;;
@@ -30,7 +31,10 @@ wait
 """
 )
 """For name and address, one after the other: a line ``NAME up 2 weeks, 3 days`` as sNow! asks it (avail_domains in its
-share/common.sh); ``up`` where only a ping is answered, since not every domain lets its server log in. 16 at once."""
+share/common.sh); ``up`` where only a ping is answered, since not every domain lets its server log in. 16 at once.
+
+A domain's own administrator decides what it says: more than a line of it would be rows of other domains, and a control character
+would go to the terminal of the site's."""
 
 
 def ask(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from snowha.cluster import placement
+from snowha.health import downtimes
 from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
 from snowha.site.model import Domain
@@ -67,6 +68,14 @@ METRICS: dict[str, Metric] = {
     "snow_domain_on_hypervisor": Metric(("domain", "server"), "1 for each server whose hypervisor runs the domain."),
     "snow_domain_on_pacemaker": Metric(
         ("domain", "server"), "1 for each server on which Pacemaker believes the domain to run."
+    ),
+    "snow_domain_last_downtime_start_timestamp_seconds": Metric(
+        ("domain",),
+        "Begin of the domain's last downtime, by what Pacemaker has done in the time that is read of the servers' journals. "
+        "Absent if there was none.",
+    ),
+    "snow_domain_last_downtime_seconds": Metric(
+        ("domain",), "For how long, until it was started; so far, if it is still off. Its own system boots after that."
     ),
     "snow_image_lease_state": Metric(
         ("domain", "image", "state"), "1 for the state of the image's lease, 0 for all others."
@@ -126,6 +135,7 @@ def _samples(status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str,
         yield "snow_proof_timestamp_seconds", (proof,), when
     for domain in status.domains:
         yield from _domain(domain)
+    yield from _downtimes(status, at)
     for image in status.images:
         yield from _image(image)
 
@@ -170,6 +180,14 @@ def _domain(domain: DomainStatus) -> Iterator[Sample]:
         yield "snow_domain_on_hypervisor", (domain.name, server), 1.0
     for server in domain.pacemaker or ():
         yield "snow_domain_on_pacemaker", (domain.name, server), 1.0
+
+
+def _downtimes(status: SiteStatus, at: float) -> Iterator[Sample]:
+    found = downtimes.of_domains(status.events, [domain.name for domain in status.domains])
+    for last in {one.domain: one for one in found}.values():  # the one that began last
+        yield "snow_domain_last_downtime_start_timestamp_seconds", (last.domain,), last.since
+        until = at if last.until is None else last.until
+        yield "snow_domain_last_downtime_seconds", (last.domain,), round(until - last.since, 3)
 
 
 def _image(image: ImageStatus) -> Iterator[Sample]:

@@ -46,8 +46,16 @@ class PlacementState:
 
     def capacity(self) -> dict[str, int]:
         """What each server has for domains in all: free now, and what its domains would give back."""
+        return self._with_given_back(None)
+
+    def room_after_loss(self) -> dict[str, int]:
+        """What each server has for the site's domains. Others that run there keep their memory: nobody moves them."""
+        return self._with_given_back(self.domains)
+
+    def _with_given_back(self, names: Collection[str] | None) -> dict[str, int]:
         return {
-            server: free + sum(self.size(name) for name in self.running.get(server, {}))
+            server: free
+            + sum(self.size(name) for name in self.running.get(server, {}) if names is None or name in names)
             for server, free in self.free().items()
         }
 
@@ -265,7 +273,7 @@ def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str])
         free[move.target] -= move.mib
         free[move.source] += move.mib
         where[move.domain] = move.target
-    capacity = {server: mib for server, mib in state.capacity().items() if server in left}
+    capacity = {server: mib for server, mib in state.room_after_loss().items() if server in left}
     known = {name: server for name, server in where.items() if name in state.domains and server in capacity}
     return MovePlan(
         moves,

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from snowha.cluster import cib_facts
-from snowha.errors import ProofError, SiteError
+from snowha.errors import LostLockError, ProofError, SiteError, SnowError
 from snowha.health import leases
+from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.wait import wait_for
 from snowha.live import cluster
@@ -15,6 +16,7 @@ from snowha.operations.move_plan import Move, PlacementState, refusal
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
 from snowha.xen import xl
+from snowha.xen.leases import migration_of
 
 
 def placement_state(
@@ -71,6 +73,7 @@ class Mover:
             check=partial(self._not_there, name, target),
             apply=partial(self._move, name, target),
             needs=tuple(after),
+            interrupts=(name,),
         )
 
     def all(self, moves: Sequence[Move]) -> list[Step]:
@@ -115,7 +118,10 @@ class Mover:
                     remedy="see `snow list servers`; where it may be restarted instead: --restart",
                 )
         before = self._identity(name)
-        cluster.move(self.hosts, {name: target}, reporter, timeout=self.timeout)
+        sources = [self.hosts[server] for server in placement.places(name) if server != target]
+        cluster.move(
+            self.hosts, {name: target}, reporter, timeout=self.timeout, how_far=partial(_how_far, sources, name)
+        )
         domain = self.domains.get(name)
         addresses = [vif.ip for vif in domain.vifs if vif.ip] if domain else []
         asking = next((host for server, host in self.hosts.items() if server != target), self.hosts[target])
@@ -170,3 +176,17 @@ class Mover:
             report=reporter.wait,
             remedy="see `snow ha status`",
         )
+
+
+def _how_far(sources: Sequence[Host], name: str) -> str:
+    """What was sent of a domain that is being migrated; empty where nobody can say it now."""
+    for host in sources:
+        try:
+            migration = migration_of(host, name)
+        except LostLockError:
+            raise
+        except SnowError:
+            continue
+        if migration is not None:
+            return migration.how_far
+    return ""

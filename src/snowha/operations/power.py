@@ -60,8 +60,14 @@ def step(servers: Servers, domain: Domain, verb: Verb, *, timeout: float) -> Ste
         works[verb](_Work(servers, domain, reporter, timeout))
         done.append(True)
 
-    title = _TITLES[verb].format(name=domain.name)
-    return Step(id=f"{verb}.{domain.name}", title=title, section="domains", check=checks[verb], apply=apply)
+    return Step(
+        id=f"{verb}.{domain.name}",
+        title=_TITLES[verb].format(name=domain.name),
+        section="domains",
+        check=checks[verb],
+        apply=apply,
+        interrupts=() if verb == "boot" else (domain.name,),
+    )
 
 
 def _asked_for(done: list[bool]) -> str | None:

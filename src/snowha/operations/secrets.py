@@ -10,23 +10,54 @@ from collections.abc import Iterable, Mapping
 
 from snowha.hosts.redaction import HIDDEN, redact
 
-_NAME = r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|credential|token|api_?key|auth_?key|community)[\w.-]*"
+_NAME = (
+    r"(?:[\w.-]*(?:passw(?:or)?d|passphrase|secret|credential|token|(?:api|auth|private)[_-]?key|community)[\w.-]*"
+    r"|[\w.-]*(?:(?<!by)(?<!com)pass|pwd?|psk)(?![\w.-]))"
+)
 _NOT_SECRET = re.compile(r".*(?:script|file|path)", re.IGNORECASE)
 """Names that have a path: ``password_script`` of a fence device."""
 _KEY = re.compile(_NAME, re.IGNORECASE)
+_QUOTED = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
+_BARE = r"""(?:[^\s,;<>"']|[,;](?=\S)(?![\w.-]+\s*[=:])|["'<>](?=\w))+"""
+"""A value without quotes. A comma ends it where another name follows; quotes and brackets where no letter does, as in XML."""
 _ASSIGNED = re.compile(
-    rf"""(?P<name>['"]?\b{_NAME}['"]?)(?P<sign>\s*[=:]\s*)(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s,;<>"']+)""",
-    re.IGNORECASE,
+    rf"""(?P<name>['"]?\b{_NAME}['"]?)(?P<sign>\s*[=:]\s*)(?P<value>{_QUOTED}|{_BARE})""", re.IGNORECASE
 )
 _TAG = re.compile(rf"""<[^<>]*\bname=(["'])(?P<name>{_NAME})\1[^<>]*>""", re.IGNORECASE)
 _VALUE = re.compile(r"""(\bvalue=)("[^"]*"|'[^']*')""")
+_ELEMENT = re.compile(rf"(<{_NAME}>)[^<>]+(?=</)", re.IGNORECASE)
 _OPTION = re.compile(rf"""(?<!\S)(--{_NAME})(\s+)("[^"]*"|'[^']*'|[^\s-]\S*)""", re.IGNORECASE)
-_SHORT = re.compile(r"""(\b(?:ipmitool|fence_\w+)\b[^\n]*?\s-[pP]\s*)("[^"]*"|'[^']*'|\S+)""")
+_WORD = r"""((?!["']?\*\*\*)(?:"[^"\n]*"|'[^'\n]*'|\S+))"""
+_BEHIND = tuple(
+    re.compile(before + _WORD, re.IGNORECASE | re.MULTILINE)
+    for before in (
+        r"(\b(?:ipmitool|fence_\w+|sshpass|mysql\w*)\b[^\n]*?[ \t]-[pky][ \t]*)",
+        r"(\bipmitool\b[^\n]*?[ \t]user[ \t]+set[ \t]+password[ \t]+\d+[ \t]+)",
+        r"(\b(?:curl|wget)\b[^\n]*?[ \t](?:-u|--(?:proxy-)?user)[ \t=]*)",
+        r"(\bldap\w+\b[^\n]*?[ \t]-w[ \t]*)",
+        r"(\b(?:smbclient|rpcclient|mount\.cifs)\b[^\n]*?[ \t]-U[ \t]*[^\s%]+%)",
+        r"(^\s*(?:bind|root|admin|user)_?(?:pw|passwd|password)[ \t]+)",  # ldap.conf(5), slapd.conf(5)
+        r"(\bpassw(?:or)?d for \S+?[ \t]*[:=][ \t]*)",
+        r"(\bauthorization[ \t]*[:=][ \t]*\w+[ \t]+)",
+        r"(\bbearer[ \t]+)",
+    )
+)
+"""What stands before a secret that no ``=`` names: options of commands, files of LDAP, headers of HTTP."""
+_TOLD = re.compile(r"(\b[\w.-]+:)\S+(?=\s*\|\s*(?:sudo\s+)?chpasswd\b)")
 _COROSYNC_KEY = re.compile(r"^(\s*key\s*:\s*).+$", re.MULTILINE)
-_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(@)", re.IGNORECASE)
-_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
+_URL = re.compile(r"""(\b[a-z][a-z0-9+.-]*://[^\s/:@"'<>]*:)[^\s"'<>]+(@)""", re.IGNORECASE)
+_URL_TOKEN = re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/:@"'<>]{20,}(@)""", re.IGNORECASE)
+"""In place of a user: longer than names of users are."""
+_HASH = re.compile(
+    r"\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|sha1|argon2\w*)\$[\w./+$=,*-]{8,}"  # crypt(5)
+    r"|\{(?:S?SHA\d*|S?MD5|CRYPT|PBKDF2[\w-]*)\}[\w./+$=]{6,}",  # RFC 2307, userPassword
+    re.IGNORECASE,
+)
+_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 _SHORTEST = 4
 """Characters of a value that is looked for in all other files; a shorter one would also be found in what is none."""
+_COMMON = frozenset({"true", "false", "none", "null", "default", "unknown", "required", "optional", "prompt"})
+"""Values that would be, too."""
 
 
 def values(text: str) -> set[str]:
@@ -34,7 +65,7 @@ def values(text: str) -> set[str]:
     found = {_bare(match["value"]) for match in _ASSIGNED.finditer(text) if _is_secret(match["name"], match["value"])}
     for tag in _TAG.finditer(text):
         found |= {_bare(match[2]) for match in _VALUE.finditer(tag[0]) if _is_secret(tag["name"], match[2])}
-    return {value for value in found if len(value) >= _SHORTEST and value != HIDDEN}
+    return {one for one in found if len(one) >= _SHORTEST and one != HIDDEN and one.lower() not in _COMMON}
 
 
 def without(text: str, known: Iterable[str]) -> str:
@@ -42,11 +73,18 @@ def without(text: str, known: Iterable[str]) -> str:
     text = redact(text, sorted(known, key=len, reverse=True))
     text = _PRIVATE_KEY.sub(HIDDEN, text)
     text = _TAG.sub(_hide_tag, text)
+    text = _ELEMENT.sub(rf"\g<1>{HIDDEN}", text)
+    for url in (_URL, _URL_TOKEN):
+        text = url.sub(rf"\g<1>{HIDDEN}\g<2>", text)
+    text = _HASH.sub(HIDDEN, text)
+    text = _OPTION.sub(_hide_option, text)
+    for pattern in _BEHIND:
+        count = 1
+        while count:  # the command stands once before several of its options
+            text, count = pattern.subn(lambda match: f"{match[1]}{_hidden(match[2])}", text)
     text = _ASSIGNED.sub(_hide_assigned, text)
-    for pattern in (_OPTION, _SHORT):
-        text = pattern.sub(_hide_last, text)
-    text = _COROSYNC_KEY.sub(rf"\g<1>{HIDDEN}", text)
-    return _URL.sub(rf"\g<1>{HIDDEN}\g<2>", text)
+    text = _TOLD.sub(rf"\g<1>{HIDDEN}", text)
+    return _COROSYNC_KEY.sub(rf"\g<1>{HIDDEN}", text)
 
 
 def in_data(data: object, known: Iterable[str]) -> object:
@@ -55,22 +93,27 @@ def in_data(data: object, known: Iterable[str]) -> object:
     if isinstance(data, str):
         return without(data, known)
     if isinstance(data, Mapping):
-        return {
-            without(str(key), known): HIDDEN
-            if isinstance(value, str) and _KEY.fullmatch(str(key)) and _is_secret(str(key), value)
-            else in_data(value, known)
-            for key, value in data.items()
-        }
+        return {without(str(key), known): _hidden_below(str(key), in_data(value, known)) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [in_data(one, known) for one in data]
     return data
 
 
+def _hidden_below(key: str, value: object) -> object:
+    """``value`` if ``key`` names no secret; else the same with its texts hidden, also those of a list."""
+    if _KEY.fullmatch(key) and isinstance(value, list):
+        return [_hidden_below(key, one) for one in value]
+    return HIDDEN if isinstance(value, str) and _KEY.fullmatch(key) and _is_secret(key, value) else value
+
+
 def _is_secret(name: str, value: str) -> bool:
-    """``secret`` of ha.toml names a file, and ``token…`` of Corosync is a number: neither is one."""
+    """``secret`` of ha.toml names a file, ``PWD`` of an environment a folder, and ``token…`` of Corosync is a number: none of
+    these is one."""
     name, value = _bare(name).lower().lstrip("-"), _bare(value)
     if name == "secret":
         return "/" not in value
+    if name in ("pwd", "oldpwd"):
+        return not value.startswith("/")
     return _NOT_SECRET.fullmatch(name) is None and not (name.startswith("token") and value.isdecimal())
 
 
@@ -97,6 +140,6 @@ def _hide_tag(match: re.Match[str]) -> str:
     return _VALUE.sub(hide, match[0])
 
 
-def _hide_last(match: re.Match[str]) -> str:
-    *before, value = match.groups()
-    return f"{''.join(before)}{_hidden(value)}" if len(before) < 2 or _is_secret(before[0], value) else match[0]
+def _hide_option(match: re.Match[str]) -> str:
+    name, blank, value = match.groups()
+    return f"{name}{blank}{_hidden(value)}" if _is_secret(name, value) else match[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -103,7 +103,6 @@ class SiteStatus:
     floating_ip: str | None
     floating_ip_on: str | None
     """Empty: on no server. None: there is none, or it is not known where it is."""
-    stale: tuple[str, ...] = field(default=())
     findings: tuple[Finding, ...] = ()
     """The worst first."""
     images: tuple[ImageStatus, ...] = ()
@@ -300,14 +299,14 @@ def _losses(
 ) -> tuple[dict[str, str], tuple[SiteFinding, ...]]:
     """For each server what its loss would be, and a finding for each that the others could not bear. Of a server that nothing may
     run on, or that does not answer, it is not known; nor of the last one, of which there is nothing to say that is not said."""
+    names = {domain.name for domain in site.domains}
     rooms = {
-        name: one.room
+        name: one.room - _left_alone(one.domains, names)
         for name, one in seen.items()
         if one.room and state and (node := state.node(name)) is not None and node.is_usable
     }
     if len(rooms) < 2:
         return dict.fromkeys(seen, "unknown"), ()
-    names = {domain.name for domain in site.domains}
     where = {
         name: server for server in rooms for name, one in seen[server].domains.items() if name in names and one.is_alive
     }
@@ -315,6 +314,12 @@ def _losses(
     unbearable = {finding.where for finding in found}
     word = {True: "no room", False: "survived"}
     return {name: word[name in unbearable] if name in rooms else "unknown" for name in seen}, found
+
+
+def _left_alone(running: Mapping[str, xl.Running], names: Collection[str]) -> int:
+    """MiB that domains have which are none of the site's. Half of one that migrates is."""
+    halves = (name.removesuffix(xl.INCOMING).removesuffix(xl.AWAY) for name in running)
+    return sum(one.memory_mib for one, name in zip(running.values(), halves, strict=True) if name not in names)
 
 
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:

@@ -131,10 +131,15 @@ class Monitor(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
+def name_of(kind: type[Event]) -> str:
+    """``step-done`` of StepDone."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
 def to_json(event: Event) -> str:
     """One line: ``{"event": "step-done", "at": "2025-01-31T12:00:00.123Z", …}``. A bug carries its traceback."""
     values: dict[str, object] = {
-        "event": re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower(),
+        "event": name_of(type(event)),
         "at": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     for item in dataclasses.fields(event):

@@ -13,8 +13,9 @@ from snowha.site.names import did_you_mean, show, there_are
 ALL = "domains"
 """sNow!'s word for every domain."""
 
-_WORD = re.compile(r"[A-Za-z0-9,\[\]-]+", re.ASCII)
-"""Letters of names, and of ranges. ``@``, ``&``, ``!``, ``^``, ``*``, ``?`` and ``/`` mean more to ClusterShell."""
+_WORD = re.compile(r"[A-Za-z0-9._,\[\]-]+", re.ASCII)
+"""Letters of names (names.check_domain_name), and of ranges.
+``@``, ``&``, ``!``, ``^``, ``*``, ``?`` and ``/`` mean more to ClusterShell."""
 _RANGE = re.compile(r"(\d+)-(\d+)", re.ASCII)
 _SHOWN = 3
 """Names that a message has, of a range that is wrong."""

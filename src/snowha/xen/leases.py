@@ -77,6 +77,12 @@ class Migration:
         are six: five while the domain runs, and the rest (xg_sr_save.c, SPP_MAX_ITERATIONS)."""
         return min(6, 1 + max(0, self.sent - 1) // self.memory) if self.memory else 1
 
+    @property
+    def how_far(self) -> str:
+        """For a person who waits for its end."""
+        sent, memory, rate = (f"{size / 2**20:.0f} MiB" for size in (self.sent, self.memory, self.rate))
+        return f"{sent} sent of {memory} memory, {rate}/s, round {self.round} of 6 or later"
+
 
 @dataclass(frozen=True)
 class Leases:
@@ -92,6 +98,20 @@ class Leases:
     notes: Mapping[str, str] = field(default_factory=dict)
     migrations: tuple[Migration, ...] = ()
     trouble: str = ""
+
+
+_PROGRESS = "/run/snow-lease/migrate/{}.progress"
+"""What the agent notes each second of a migration (server/86-migration.pl)."""
+
+
+def migration_of(host: Host, domain: str) -> Migration | None:
+    """The live migration of ``domain`` away from ``host``, by one small file: its processors have other things to do. None if
+    nothing is noted of one."""
+    lines = host.run(["cat", _PROGRESS.format(domain)], check=False, timeout=20).stdout.splitlines()
+    try:
+        return _migration({"domain": domain, **dict(line.split("=", 1) for line in lines)})
+    except (KeyError, ValueError):
+        return None
 
 
 def argv(images: Sequence[str]) -> list[str]:

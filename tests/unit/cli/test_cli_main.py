@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shlex
 import subprocess
@@ -148,3 +149,39 @@ def test_a_step_that_meets_a_full_disk_here_says_so_and_no_more() -> None:
     assert error_text(error).splitlines()[0] == "/tmp/x: No space left on device"
     assert error_json(error)["kind"] == "MachineError"
     assert "ValueError" in error_text(ValueError("a bug")) and "traceback" in error_json(ValueError("a bug"))
+
+
+def test_what_is_to_be_typed_has_the_name_that_the_command_was_called_by(tmp_path: Path) -> None:
+    """On a server sNow!'s `snow` comes first in PATH: `snow arm`, typed as it was told, printed sNow!'s help."""
+    script = "import sys; sys.argv[0] = {!r}; from snowha.cli.main import main; main()"
+    said = {}
+    for name in ("/usr/bin/snow", "/usr/bin/snow-ha"):
+        ended = subprocess.run(
+            [sys.executable, "-c", script.format(name), "list", "domains", "--json"],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert ended.returncode == 2
+        said[Path(name).name] = ended.stderr + json.loads(ended.stdout)["remedy"]
+    assert said["snow"].count("`snow ha init ") == 2
+    assert said["snow-ha"] == said["snow"].replace("`snow ha init ", "`snow-ha ha init ")
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [
+        ("→ snow arm", "→ snow-ha arm"),
+        ("snow shutdown a, then snow boot a", "snow-ha shutdown a, then snow-ha boot a"),
+        ("see `snow --help`", "see `snow-ha --help`"),
+        ("snow runs on snow01", "snow runs on snow01"),
+        ("/sNow/sbin/snow list nodes", "/sNow/sbin/snow list nodes"),
+        ("my-snow list, snow-lease list, snow_vg list", "my-snow list, snow-lease list, snow_vg list"),
+        ("snow lists", "snow lists"),
+    ],
+)
+def test_nothing_else_is_renamed(text: str, becomes: str) -> None:
+    rename = main._renaming("snow-ha")
+    assert rename is not None and rename(text) == becomes
+    assert main._renaming("/usr/bin/snow") is None

@@ -76,7 +76,7 @@ def test_a_connection_that_broke_is_told_without_what_was_asked_over_it(site: Si
 
 def test_the_keys_that_scripts_know(site: Site) -> None:
     data = json.loads(site.snow("status", "--json").output)
-    assert {"name", "servers", "domains", "fencing", "floating_ip", "floating_ip_on", "stale", "healthy"} <= set(data)
+    assert {"name", "servers", "domains", "fencing", "floating_ip", "floating_ip_on", "healthy"} <= set(data)
     assert {"name", "servers", "pacemaker", "managed", "state"} <= set(data["domains"][0])
     known = {"name", "reachable", "cluster", "xen", "free_memory_mib", "quorate", "links", "trouble"}
     assert known <= set(data["servers"][0])
@@ -378,6 +378,19 @@ def test_what_a_loss_would_be_is_told_before_it_happens(site: Site, monkeypatch:
     site.lose("snow02")
     data = json.loads(site.snow("status", "--json").output)
     assert data["losses"] == {"snow01": "unknown", "snow02": "unknown"}
+
+
+def test_how_often_is_refused_where_it_is_looked_at_once(site: Site) -> None:
+    """`snow status --every 10` showed one status and ended, with an exit code that says that all is well."""
+    ended = site.snow("status", "--every", "10")
+    assert isinstance(ended.exception, InputError) and "--every is about --watch" in ended.exception.message
+
+
+def test_a_loss_is_not_survived_on_memory_that_domains_left_alone_have(site: Site) -> None:
+    """They are not the site's, and keep what they have when a server is lost."""
+    site.world.running |= dict.fromkeys(("other01", "other02"), "snow02")
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["losses"] == {"snow01": "no room", "snow02": "survived"}
 
 
 def test_the_age_of_the_last_proof_of_fencing_is_told(site: Site) -> None:

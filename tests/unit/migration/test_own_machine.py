@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from everyday_site import EverydaySite
 from simulated import SECRET, single_server
 from test_command_line import CommandLine, everything
 from view_site import Site
@@ -150,3 +151,40 @@ def test_a_domain_knows_its_uuid_and_dom0_is_none(
     machine = own_machine.here()
     assert machine.domain == domain
     assert machine.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@pytest.fixture
+def everyday(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EverydaySite:
+    made = EverydaySite(tmp_path, monkeypatch)
+    monkeypatch.setattr(own_machine, "here", lambda: Machine("its own", made.uuids["deploy01"]))
+    return made
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("shutdown", "domains"),
+        ("poweroff", "deploy01"),
+        ("reboot", "deploy01"),
+        ("reset", "deploy01", "--yes"),
+        ("destroy", "deploy01", "--yes"),
+        ("move", "deploy01", "snow02"),
+        ("drain", "snow01", "--yes"),
+    ],
+)
+def test_no_verb_of_every_day_ends_the_domain_that_it_runs_in(everyday: EverydaySite, words: tuple[str, ...]) -> None:
+    """`snow shutdown domains` ended with its own domain, and nobody knew which others it had still shut down."""
+    ended = everyday.run(*words)
+    assert isinstance(ended.exception, SiteError), ended.output
+    assert "snow runs in deploy01, a domain of snow01, and would end itself" in ended.exception.message
+    assert everyday.told == []
+
+
+def test_what_does_not_end_it_is_carried_out_also_while_a_server_is_lost(everyday: EverydaySite) -> None:
+    """A server that cannot be asked whether snow runs there must not forbid the others' domains."""
+    assert everyday.run("boot", "domains").exit_code == 0
+    assert everyday.run("shutdown", "slurm02").exit_code == 0 and everyday.told
+    everyday.told.clear()
+    everyday.lose("snow02")
+    assert everyday.run("reboot", "slurm01").exit_code == 0
+    assert everyday.told == ["snow01: xl reboot slurm01"]

@@ -58,24 +58,36 @@ def test_the_guides_pipeline_gives_the_names() -> None:
     assert done.stdout.split() == ["proxy01", "slurm01", "slurm02"]
 
 
-def test_a_domain_that_lets_nobody_log_in_is_up_if_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script itself, with an ssh and a ping that know three domains."""
-    tools = {
-        "ssh": 'case "$*" in *deploy01*) echo "up 2 weeks, 3 days" ;; *) exit 255 ;; esac',
-        "ping": 'case "$*" in *192.168.8.12*) exit 0 ;; *) exit 1 ;; esac',
-    }
+def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, ssh: str, *names: str) -> dict[str, str]:
+    """What the script itself finds, with an ``ssh`` of that shell text, and a ping that only the second domain answers."""
+    tools = {"ssh": ssh, "ping": 'case "$*" in *192.168.8.12*) exit 0 ;; *) exit 1 ;; esac'}
     for name, script in tools.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / name).chmod(0o755)
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
     domains = {}
-    for number, name in enumerate(("deploy01", "proxy01", "slurm01"), start=11):
+    for number, name in enumerate(names, start=11):
         vifs = (Vif("xsnow0", ip=f"192.168.8.{number}"),)
         domains[name] = Domain(name, f"/{name}.cfg", 256, 1, "pvh", "", "", (), vifs, "")
-    path = f"{tmp_path}:{os.environ['PATH']}"
+    path = f"{folder}:{os.environ['PATH']}"
     monkeypatch.setattr(guest_systems, "_ASK", f"PATH={shlex.quote(path)}\n{guest_systems._ASK}")
     found = guest_systems.ask({"here": LocalHost("here")}, {"here": [*domains]}, domains)
-    assert found == {
-        ("here", "deploy01"): "up 2 weeks, 3 days",
-        ("here", "proxy01"): "up",
-        ("here", "slurm01"): "down",
+    return {name: text for (_, name), text in found.items()}
+
+
+def test_a_domain_that_lets_nobody_log_in_is_up_if_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script itself, with an ssh and a ping that know three domains."""
+    ssh = 'case "$*" in *deploy01*) echo "up 2 weeks, 3 days" ;; *) exit 255 ;; esac'
+    assert asked(tmp_path, monkeypatch, ssh, "deploy01", "proxy01", "slurm01") == {
+        "deploy01": "up 2 weeks, 3 days",
+        "proxy01": "up",
+        "slurm01": "down",
     }
+
+
+def test_what_a_domain_says_is_one_line_of_text_about_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is root in one domain could show another one as up, or send control sequences to the administrator's terminal."""
+    ssh = r"""case "$*" in *deploy01*) printf 'up\033[2J 1 \303\244day\nproxy01 up 9 weeks\n' ;; *) exit 255 ;; esac"""
+    found = asked(tmp_path, monkeypatch, ssh, "deploy01", "nobody", "proxy01")
+    assert found == {"deploy01": "up[2J 1 day", "nobody": "up", "proxy01": "down"}
+    long = r"""printf 'up '; head -c 100000 /dev/zero | tr '\0' x"""
+    assert len(asked(tmp_path, monkeypatch, long, "deploy01")["deploy01"]) == 80

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import machine
@@ -13,6 +14,7 @@ import pytest
 from test_status_text import LINKS, RED, YELLOW, image, status
 
 from snowha.health.findings import Finding
+from snowha.health.history import ClusterEvent
 from snowha.hosts import file_scripts
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.live import proof_records
@@ -56,7 +58,21 @@ OUT = status(
 )
 
 
-@pytest.mark.parametrize("shown", [FULL, OUT, status()], ids=["full", "out", "well"])
+BEGAN = 1_800_000_000.0
+DOWN = replace(
+    FULL,
+    events=(
+        ClusterEvent(BEGAN, "start", "deploy01", "snow01", "ok"),
+        ClusterEvent(BEGAN, "start", "proxy01", "snow01", "ok"),
+        ClusterEvent(BEGAN + 10, "stop", "proxy01", "snow01", "ok"),
+        ClusterEvent(BEGAN + 20, "start", "proxy01", "snow01", "ok"),
+        ClusterEvent(BEGAN + 50, "state", "snow01", "", "lost"),
+        ClusterEvent(BEGAN + 92.5, "start", "deploy01", "snow02", "ok"),
+    ),
+)
+
+
+@pytest.mark.parametrize("shown", [FULL, OUT, status(), DOWN], ids=["full", "out", "well", "down"])
 def test_prometheus_reads_them(shown: SiteStatus) -> None:
     """node_exporter drops a whole file for one line that it cannot read."""
     machine.need("promtool")
@@ -64,6 +80,16 @@ def test_prometheus_reads_them(shown: SiteStatus) -> None:
         ["promtool", "check", "metrics"], input=text(shown), text=True, capture_output=True, check=False
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_the_last_downtime_of_a_domain_is_in_them_also_while_it_lasts() -> None:
+    """After a night in which a server was lost nobody could say for how long which domain had been off."""
+    found = values(DOWN)
+    assert found['snow_domain_last_downtime_seconds{domain="deploy01"}'] == 42.5
+    assert found['snow_domain_last_downtime_start_timestamp_seconds{domain="deploy01"}'] == BEGAN + 50
+    assert found['snow_domain_last_downtime_seconds{domain="proxy01"}'] == 150, "it is off since its server was lost"
+    assert not [name for name in found if "downtime" in name and "slurm01" in name]
+    assert not [name for name in values(FULL) if "downtime" in name]
 
 
 def test_the_state_of_a_site_is_in_them() -> None:

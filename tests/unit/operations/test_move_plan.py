@@ -147,6 +147,20 @@ def test_after_a_drain_the_pair_is_parted_again_with_the_fewest_moves() -> None:
     assert plan.together == ()
 
 
+def test_what_others_have_on_a_server_is_not_counted_for_the_domains_of_a_lost_one() -> None:
+    """A domain that the site leaves alone keeps its memory: the loss was said to be survived, and would not have been."""
+    made = state(free={"snow01": 900, "snow02": 400})
+    assert [one.where for one in move_plan.rebalance(made).after_loss] == ["snow01"]
+    made = state(free={"snow01": 900, "snow02": 2 * SIZE})
+    assert move_plan.rebalance(made).after_loss == ()
+    other = {"other01": Running("other01", 9, 256, 1, "-b----")}
+    with_other = state(
+        free={"snow01": 900, "snow02": 400}, running={**made.running, "snow02": {**made.running["snow02"], **other}}
+    )
+    assert [one.where for one in move_plan.rebalance(with_other).after_loss] == ["snow01"]
+    assert with_other.capacity()["snow02"] == 400 + 2 * SIZE + 256
+
+
 def test_what_cannot_be_moved_live_stays_where_it_is() -> None:
     made = state(dict.fromkeys(NAMES, "snow02"), {"snow01": 1400, "snow02": 400}, live=frozenset({"proxy01"}))
     assert [move.domain for move in move_plan.rebalance(made).moves] == ["proxy01"]

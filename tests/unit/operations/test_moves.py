@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from everyday_site import EverydaySite
+from listener import Listener
 from view_site import code_of
 
-from snowha.errors import SiteError
-from snowha.hosts.host import Host
+from snowha.errors import CommandError, SiteError, SnowError
+from snowha.hosts.host import Completed, Host
 from snowha.hosts.wait import NotYet
 from snowha.live import cluster
 
@@ -43,10 +44,77 @@ def test_the_constraint_is_removed_if_the_domain_never_arrives(
     assert site.told[-1] == CLEAR.format("deploy01") and site.constraints == set()
 
 
+def test_while_it_is_migrated_it_is_said_how_far_that_is(site: EverydaySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever moves 64 GiB would see nothing for minutes, and not know whether to wait. The file is as the agent writes it."""
+    require_at, answer = cluster._require_at, site.answer
+    noted = ["pid=7\ntarget=snow02\nseconds=9.0\nsent=734003200\nrate=104857600\nmemory=536870912\n", "pid=7\n", ""]
+    seen: list[str] = []
+
+    def arriving(hosts: dict[str, Host], domains: dict[str, str]) -> None:
+        if noted:
+            raise NotYet("deploy01 not there yet")
+        require_at(hosts, domains)
+
+    def noting(server: str, words: list[str]) -> str | int | Completed | None:
+        if words == ["cat", "/run/snow-lease/migrate/deploy01.progress"]:
+            seen.append(server)
+            return noted.pop(0)
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    monkeypatch.setattr(cluster, "_require_at", arriving)
+    monkeypatch.setattr(site, "answer", noting)
+    ended = site.run("move", "deploy01", "--json")
+    assert ended.exit_code == 0, ended.output
+    said = "(deploy01 not there yet: 700 MiB sent of 512 MiB memory, 100 MiB/s, round 2 of 6 or later)"
+    texts = [json.loads(line).get("text", "") for line in ended.output.splitlines()]
+    assert f"waiting for deploy01 to run on snow02 {said}" in texts
+    assert "waiting for deploy01 to run on snow02 (deploy01 not there yet)" in texts
+    assert seen == ["snow01"] * 3
+
+
 def test_a_constraint_that_a_killed_run_left_is_removed(site: EverydaySite) -> None:
+    """Where the domain is there already, `crm_resource --move` fails: nothing is moved, and the constraint goes all the same."""
     site.constraints.add("deploy01")
     assert site.run("move", "deploy01", "snow01").exit_code == 0
-    assert site.constraints == set()
+    assert site.constraints == set() and site.told == [CLEAR.format("deploy01")]
+
+
+def test_the_constraint_is_removed_although_pacemaker_was_away_meanwhile(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left behind, with a message that named it nowhere, where Pacemaker was restarted at the end of a move."""
+    trouble: list[SnowError] = [CommandError("not finished after 60 s"), SiteError("Pacemaker runs on no server")]
+    any_member = cluster.any_member
+
+    def troubled(hosts: dict[str, Host], **options: str) -> Host:
+        if site.constraints and trouble:
+            raise trouble.pop()
+        return any_member(hosts, **options)
+
+    monkeypatch.setattr(cluster, "any_member", troubled)
+    ended = site.run("move", "deploy01")
+    assert ended.exit_code == 0, ended.output
+    assert trouble == [] and site.constraints == set()
+
+
+def test_of_several_moves_one_constraint_that_stays_leaves_the_others_none(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = site.answer
+
+    def refusing(server: str, words: list[str]) -> str | int | Completed | None:
+        if words == ["crm_resource", "--clear", "--resource=deploy01"]:
+            return Completed(tuple(words), 1, "", "no right to do so")
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    monkeypatch.setattr(site, "answer", refusing)
+    monkeypatch.setattr(cluster, "_CLEAR_S", 0.0)
+    with pytest.raises(SiteError) as caught:
+        cluster.move({**site.hosts}, {"deploy01": "snow02", "slurm01": "snow02"}, Listener())
+    assert site.constraints == {"deploy01"}
+    assert "no right to do so" in caught.value.message and "crm_resource --clear" in caught.value.remedy
 
 
 def test_what_cannot_be_live_is_refused_before_anything_is_told(site: EverydaySite) -> None:

@@ -65,6 +65,17 @@ def test_what_no_server_has_is_refused_and_a_dry_run_changes_nothing(site: Domai
     assert site.config("proxy01") == before and site.told == []
 
 
+def test_a_single_server_has_a_limit_too(site: DomainSite) -> None:
+    """Its config was written, and after its next shutdown the domain could not be started any more."""
+    site.alone()
+    before = site.config("proxy01")
+    ended = site.run("resize", "domain", "proxy01", "--memory", "100000")
+    assert code_of(ended) == 4 and "no server has more than" in str(ended.exception)
+    ended = site.run("add", "domain", "new01", "--size", "2", "--memory", "100000")
+    assert code_of(ended) == 4 and "no server has more than" in str(ended.exception)
+    assert site.config("proxy01") == before and site.told == []
+
+
 def test_on_a_single_server_a_volume_grows(site: DomainSite) -> None:
     site.alone()
     site.run("shutdown", "proxy01")

@@ -6,8 +6,11 @@ import pytest
 
 from snowha.errors import InputError
 from snowha.site.domain_names import chosen
+from snowha.site.names import check_domain_name
 
 KNOWN = ("deploy01", "proxy01", "slurm01", "slurm02", "web-1")
+DOTTED = ("db_01_02", "mail.example.org", "v2.10-rc_1")
+"""Names as xl takes them, and names.check_domain_name."""
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,17 @@ KNOWN = ("deploy01", "proxy01", "slurm01", "slurm02", "web-1")
 )
 def test_ranges_as_snow_and_pdsh_write_them(words: list[str], names: tuple[str, ...]) -> None:
     assert chosen(words, KNOWN) == names
+
+
+@pytest.mark.parametrize("name", DOTTED)
+def test_a_name_that_a_config_may_have_is_a_name_on_the_command_line(name: str) -> None:
+    """Such a domain was migrated, and could then be neither booted nor shut down, moved nor shown by its name."""
+    assert check_domain_name(name, where="here") == name
+    assert chosen([name], DOTTED) == (name,)
+
+
+def test_a_range_may_stand_within_a_dotted_name() -> None:
+    assert chosen(["db_01_[02-03].a"], ("db_01_02.a", "db_01_03.a")) == ("db_01_02.a", "db_01_03.a")
 
 
 def test_all_of_none_is_an_error() -> None:

@@ -106,8 +106,10 @@ def lines(addition: Addition) -> list[str]:
         placement = moves.placement_state(
             context.hosts, {one.name: one for one in context.site.domains}, context.site.apart
         )
-        free_memory.refuse_too_large(placement, domain)
+        free_memory.refuse_too_large(placement.capacity(), domain)
         text += free_memory.lines(placement, domain, pacemaker.planned(addition.site.after)[domain.name])
+    else:
+        free_memory.refuse_too_large(free_memory.of_single(context.first), domain)
     return text
 
 

@@ -79,13 +79,17 @@ def lines(found: Resize) -> list[str]:
     if found.disk is not None:
         size = disks.size_of(context.first, found.disk.target)
         text.append(f"{found.disk.vdev}, {found.disk.target}: {size >> 20} MiB now, {found.size >> 20} MiB then")
-    if found.site.is_cluster and domain.memory_mib != before.memory_mib:
+    if domain.memory_mib == before.memory_mib:
+        return text or ["nothing to change"]
+    if found.site.is_cluster:
         placement = moves.placement_state(
             context.hosts, {one.name: one for one in context.site.domains}, context.site.apart
         )
-        free_memory.refuse_too_large(placement, domain)
+        free_memory.refuse_too_large(placement.capacity(), domain)
         text += free_memory.lines(placement, domain, pacemaker.planned(found.site.after)[domain.name])
-    return text or ["nothing to change"]
+    else:
+        free_memory.refuse_too_large(free_memory.of_single(context.first), domain)
+    return text
 
 
 def next_steps(found: Resize) -> list[str]:
