@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from snowha.hosts.redaction import HIDDEN, redact
 
 _NAME = (
-    r"(?:[\w.-]*(?:passw(?:or)?d|passphrase|secret|credential|token|(?:api|auth|private)[_-]?key|community)[\w.-]*"
-    r"|[\w.-]*(?:(?<!by)(?<!com)pass|pwd?|psk)(?![\w.-]))"
+    r"(?:[\w.-]{0,80}(?:passw(?:or)?d|passphrase|secret|credential|token|(?:api|auth|private)[_-]?key|community)[\w.-]{0,80}"
+    r"|[\w.-]{0,80}(?:(?<!by)(?<!com)pass|pwd?|psk)(?![\w.-]))"
 )
 _NOT_SECRET = re.compile(r".*(?:script|file|path)", re.IGNORECASE)
 """Names that have a path: ``password_script`` of a fence device."""
@@ -31,22 +31,23 @@ _WORD = r"""((?!["']?\*\*\*)(?:"[^"\n]*"|'[^'\n]*'|\S+))"""
 _BEHIND = tuple(
     re.compile(before + _WORD, re.IGNORECASE | re.MULTILINE)
     for before in (
-        r"(\b(?:ipmitool|fence_\w+|sshpass|mysql\w*)\b[^\n]*?[ \t]-[pky][ \t]*)",
-        r"(\bipmitool\b[^\n]*?[ \t]user[ \t]+set[ \t]+password[ \t]+\d+[ \t]+)",
-        r"(\b(?:curl|wget)\b[^\n]*?[ \t](?:-u|--(?:proxy-)?user)[ \t=]*)",
-        r"(\bldap\w+\b[^\n]*?[ \t]-w[ \t]*)",
-        r"(\b(?:smbclient|rpcclient|mount\.cifs)\b[^\n]*?[ \t]-U[ \t]*[^\s%]+%)",
+        r"(\b(?:ipmitool|fence_\w+|sshpass|mysql\w*)\b[^\n]{0,400}?[ \t]-[pky][ \t]*)",
+        r"(\bipmitool\b[^\n]{0,400}?[ \t]user[ \t]+set[ \t]+password[ \t]+\d+[ \t]+)",
+        r"(\b(?:curl|wget)\b[^\n]{0,400}?[ \t](?:-u|--(?:proxy-)?user)[ \t=]*)",
+        r"(\bldap\w+\b[^\n]{0,400}?[ \t]-w[ \t]*)",
+        r"(\b(?:smbclient|rpcclient|mount\.cifs)\b[^\n]{0,400}?[ \t]-U[ \t]*[^\s%]+%)",
         r"(^\s*(?:bind|root|admin|user)_?(?:pw|passwd|password)[ \t]+)",  # ldap.conf(5), slapd.conf(5)
         r"(\bpassw(?:or)?d for \S+?[ \t]*[:=][ \t]*)",
         r"(\bauthorization[ \t]*[:=][ \t]*\w+[ \t]+)",
         r"(\bbearer[ \t]+)",
     )
 )
-"""What stands before a secret that no ``=`` names: options of commands, files of LDAP, headers of HTTP."""
-_TOLD = re.compile(r"(\b[\w.-]+:)\S+(?=\s*\|\s*(?:sudo\s+)?chpasswd\b)")
+"""What stands before a secret that no ``=`` names: options of commands, files of LDAP, headers of HTTP. An option is at most 400
+characters behind its command: without a limit, a line that repeats the command takes the square of its length."""
+_TOLD = re.compile(r"(\b[\w.-]{1,80}:)\S{1,200}(?=\s*\|\s*(?:sudo\s+)?chpasswd\b)")
 _COROSYNC_KEY = re.compile(r"^(\s*key\s*:\s*).+$", re.MULTILINE)
-_URL = re.compile(r"""(\b[a-z][a-z0-9+.-]*://[^\s/:@"'<>]*:)[^\s"'<>]+(@)""", re.IGNORECASE)
-_URL_TOKEN = re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/:@"'<>]{20,}(@)""", re.IGNORECASE)
+_URL = re.compile(r"""(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@"'<>]{0,200}:)[^\s"'<>]{1,500}(@)""", re.IGNORECASE)
+_URL_TOKEN = re.compile(r"""(\b[a-z][a-z0-9+.-]{0,30}://)[^\s/:@"'<>]{20,500}(@)""", re.IGNORECASE)
 """In place of a user: longer than names of users are."""
 _HASH = re.compile(
     r"\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|sha1|argon2\w*)\$[\w./+$=,*-]{8,}"  # crypt(5)
