@@ -111,7 +111,7 @@ def discover(
     mounts = shared_mounts(first)
     links = {name: network_interfaces(hosts[name]) for name in names}
     lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
-    taken = {vif.ip for domain in domains for vif in domain.vifs}
+    taken = {address for domain in domains for address in domain.addresses}
     floating = _floating_ip(hosts, conf, links, taken, notes)
     user = bmc.user or _bmc_user(conf)
     secret = _secret(conf, bmc, ask)

@@ -115,11 +115,12 @@ class Mover:
                     remedy="see `snow list servers`; where it may be restarted instead: --restart",
                 )
         before = self._identity(name)
-        cluster.move(self.hosts, {name: target}, reporter, timeout=self.timeout)
         domain = self.domains.get(name)
-        addresses = [vif.ip for vif in domain.vifs if vif.ip] if domain else []
         asking = next((host for server, host in self.hosts.items() if server != target), self.hosts[target])
-        cluster.wait_for_answers(asking, name, addresses, reporter, timeout=120)
+        # a domain that answers no ping has arrived as well
+        answering = [address for address in (domain.addresses if domain else ()) if cluster.answers(asking, address)]
+        cluster.move(self.hosts, {name: target}, reporter, timeout=self.timeout)
+        cluster.wait_for_answers(asking, name, answering, reporter, timeout=120)
         if self._identity(name) != before and not self.restart:
             raise ProofError(
                 f"{name} was started anew on {target} instead of being migrated live",

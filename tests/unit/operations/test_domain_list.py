@@ -62,14 +62,14 @@ def test_a_domain_that_lets_nobody_log_in_is_up_if_it_answers(tmp_path: Path, mo
     """The script itself, with an ssh and a ping that know three domains."""
     tools = {
         "ssh": 'case "$*" in *deploy01*) echo "up 2 weeks, 3 days" ;; *) exit 255 ;; esac',
-        "ping": 'case "$*" in *192.168.8.12*) exit 0 ;; *) exit 1 ;; esac',
+        "ping": 'case "$*" in *" 192.168.8.12") exit 0 ;; *) exit 1 ;; esac',
     }
     for name, script in tools.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
     domains = {}
     for number, name in enumerate(("deploy01", "proxy01", "slurm01"), start=11):
-        vifs = (Vif("xsnow0", ip=f"192.168.8.{number}"),)
+        vifs = (Vif("xsnow0", ip="0.0.0.0"), Vif("xsnow1", ip=f"192.168.8.{number}/24 10.0.0.{number}"))
         domains[name] = Domain(name, f"/{name}.cfg", 256, 1, "pvh", "", "", (), vifs, "")
     path = f"{tmp_path}:{os.environ['PATH']}"
     monkeypatch.setattr(guest_systems, "_ASK", f"PATH={shlex.quote(path)}\n{guest_systems._ASK}")
