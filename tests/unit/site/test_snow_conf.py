@@ -306,6 +306,11 @@ COMMANDS = [
     "command readonly X=3\nX=4\n", "declare -n X=Y\nY=1\nX=2\n", "declare -n X=Y\nX=2\nX=3\nY=4\n", "local X=1\n",
     "declare -A X=(a 1 b 2)\n", "declare -A Y\nY=(a 1)\n", "X=(1 2)\nX[-1]=3\n", "X=([-1]=3)\n", "wait -p X\n", "wait\nX=1\n",
     "trap 'X=3' RETURN\nX=1\n", "trap 'X=3' EXIT\nX=1\n",
+    "X=$[1 + 2]\n", "X=\"$[Y]\"\n", "declare -a X='(a b)'\n", "declare -A X=\"([a]=1 [b]=2)\"\n", "export X=1\nexport -n X\n",
+    "X=$(case a in a) echo b;; esac)\nY=1\n", "X=$(case a in (a) echo b;; *) : ;; esac)\nY=1\n", "X=$(echo case in)\nY=1\n",
+    "X=$( # it's one)\n echo a)\nY=1\n", "X=$(echo a#')'b)\nY=1\n",
+    "X=$( # a case\n case a in a|b) echo ')';; esac; echo c)\nY=1\n", "X=( $(case a in a) echo b;; esac) c )\nY=1\n",
+    "Y=q\nX=${Y:-z}\n", "Y=q\nX=${Y-z}z\n", "X=${Y:-z}\n", "X=\nY=${X:-q}\n", "Y='a b'\nX=( ${Y:-c} \"${Y:-d}\" )\n",
 ]  # fmt: skip
 
 
@@ -347,6 +352,30 @@ def test_a_file_that_is_sourced_is_read_in_its_place(tmp_path: Path) -> None:
     assert ours == _bash_says(text, "A B C D", tmp_path)
     loop = parse(f". {other}\nX=1\n", where="x", read=lambda path: f"A=1\n. {other}\nB=2\n")
     assert loop.scalar("X") == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Y=q\nX=${Y:-z}/x\n", "q/x"),
+        ('Y=q\nX="${Y-$(date)}"\n', "q"),
+        ("export X=1\nexport -n X\n", "1"),
+        ("X=1\nY=$(case a in a) echo b;; esac)\n", "1"),
+    ],
+)
+def test_what_is_certain_is_read_whatever_else_the_shell_could_have_done(text: str, value: str) -> None:
+    """A verb ended with a snow.conf that leaves nothing open."""
+    assert parse(text, where="snow.conf").scalar("X") == value
+
+
+def test_a_file_that_is_read_under_a_condition_spoils_what_it_sets_and_nothing_else() -> None:
+    """`[ -f FILE ] && . FILE` stands in many a snow.conf: none of its variables was known any more."""
+    text = "A=1\nB=1\nC=1\n[ -r /x ] && . /x\nD=$A\n"
+    conf = parse(text, where="snow.conf", read=lambda path: "B=2\nC=1\nunset E\n" if path == "/x" else None)
+    assert [conf.scalar(name) for name in "ACD"] == ["1", "1", "1"]
+    with pytest.raises(InputError, match="under a condition") as caught:
+        conf.scalar("B")
+    assert caught.value.where == "snow.conf:4"
 
 
 def test_what_is_not_followed_spoils_what_it_may_set_and_nothing_behind_it() -> None:
