@@ -21,7 +21,7 @@ from snowha.provision.network_interfaces import NetworkInterface, network_interf
 from snowha.site import anti_affinity, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import check_address, check_server_name, is_ip, show
+from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, show
 from snowha.site.snow_conf import SnowConf
 
 SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
@@ -108,6 +108,12 @@ def discover(
     notes.append(f"domain configs: {folder}")
     domains, left = read_domains_and_errors(first, folder)
     notes += [f"not used: {error.where}: {error.message}" for error in left]
+    names_of_domains = [domain.name for domain in domains if can_be_resource(domain.name)]
+    notes += [
+        f"not used: {domain.config}: Pacemaker cannot run a domain called {domain.name}: rename it, it begins with no letter"
+        for domain in domains
+        if not can_be_resource(domain.name)
+    ]
     mounts = shared_mounts(first)
     links = {name: network_interfaces(hosts[name]) for name in names}
     lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
@@ -134,13 +140,22 @@ def discover(
         name="snow",
         paths=Paths(conf_path, folder, _image_folder(conf)),
         servers=servers,
-        domains=tuple(domain.name for domain in domains),
+        domains=tuple(names_of_domains),
         floating_ip=floating,
         mounts=mounts,
-        apart=anti_affinity.pairs([domain.name for domain in domains], roles(first, conf_path)),
+        apart=anti_affinity.pairs(names_of_domains, _roles(first, conf_path, notes)),
         ssh=ssh,
     )
     return Found(ha, secret, secret != conf.scalar("IPMI_PASSWORD", ""), tuple(notes))
+
+
+def _roles(host: Host, conf_path: str, notes: list[str]) -> Mapping[str, Sequence[str]]:
+    """For a proposal of domains to be kept apart: a file that cannot be read makes none."""
+    try:
+        return roles(host, conf_path)
+    except InputError as error:
+        notes.append(f"not used: {error.where}: {error.message}")
+        return {}
 
 
 def rendered(ha: HaFile) -> str:

@@ -48,6 +48,11 @@ def check_domain_name(name: str, *, where: str) -> str:
     return name
 
 
+def can_be_resource(name: str) -> bool:
+    """Whether Pacemaker can run a domain of this name: a resource is called as its domain, and XML ids begin with a letter."""
+    return name[:1].isalpha()
+
+
 def check_server_name(name: str, *, where: str) -> str:
     """``name`` if a server may be called so, else InputError."""
     return _check_hostname(name, "server", where=where)

@@ -345,6 +345,17 @@ def test_a_floating_ip_that_a_domain_has_among_others_is_not_proposed(site: Site
     assert found is not None and found.address == "192.168.8.254"
 
 
+def test_what_one_domain_or_line_is_called_does_not_end_it(site: Site) -> None:
+    """A name that Pacemaker cannot have was found when all images were moved; a line of active-domains.conf ended the verb."""
+    site.world.shared["/sNow/etc/domains/3com.cfg"] = (b"name = '3com'\nmemory = 256\n", 0o644)
+    site.world.shared["/sNow/etc/active-domains.conf"] = (b"deploy01 deploy\nweb* web\n", 0o644)
+    ended = site.init("snow01", "snow02")
+    assert ended.exit_code == 0, ended.output
+    assert "3com.cfg: Pacemaker cannot run a domain called 3com" in ended.output
+    assert "active-domains.conf:2: a domain cannot be called 'web*'" in ended.output
+    assert site.written().domains == ("deploy01", "slurm01")
+
+
 def test_a_password_of_two_lines_is_refused(site: Site) -> None:
     """Only its first would be read."""
     site.conf(SNOW_CONF.replace(f"IPMI_PASSWORD='{SECRET}'", "IPMI_PASSWORD='a\nb'") + "IPMI_USER=admin\n")

@@ -99,6 +99,7 @@ def line_of(text: str) -> int:
         ('"deploy01"', '"a;reboot"', "domain cannot be called"),
         ('"deploy01"', '"../../etc"', "domain cannot be called"),
         ('"deploy01"', '"slurm01"', "two domains are called"),
+        ('"deploy01"', '"3com"', "cannot run a domain called 3com"),
         ('"deploy01"', '"snow01"', "a server and a domain"),
         ('["slurm01", "slurm02"]', '["slurm01", "slrm02"]', "did you mean 'slurm02'"),
         ('["slurm01", "slurm02"]', '["slurm01"]', "two different domains"),
