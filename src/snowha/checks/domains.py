@@ -56,19 +56,18 @@ def _disc_elsewhere(facts: Facts, disc: str, name: str) -> Iterator[Finding]:
 
 
 def _one_volume_twice(site: Site, facts: Facts) -> Iterator[Finding]:
-    """What only the server knows to be one: two names of a volume, such as /dev/dm-3 and /dev/vg/lv."""
-    uses: dict[int, dict[str, str]] = {}
+    """What only the server knows to be one: two names of a volume, such as /dev/dm-3 and /dev/vg/lv, or of a file."""
+    uses: dict[tuple[int, int], dict[str, tuple[str, bool]]] = {}
     for domain in site.domains:
         for disk in domain.moved_disks:
             there = facts.first.paths.get(disk.target)
-            if there and there.kind == "block":
-                uses.setdefault(there.inode, {})[site_rules.image_key(disk.target)] = domain.config
+            if there and there.kind != "other":
+                named = uses.setdefault((there.device, there.inode), {})
+                named[site_rules.image_key(disk.target)] = domain.config, disk.access == "w"
     for names in uses.values():
-        if len(names) > 1:
-            where = ", ".join(dict.fromkeys(names.values()))
-            yield found(
-                "shared-disk", where, f"{' and '.join(names)} are one volume: two writers destroy a file system"
-            )
+        if len(names) > 1 and any(is_written for _, is_written in names.values()):
+            where = ", ".join(dict.fromkeys(config for config, _ in names.values()))
+            yield found("shared-disk", where, f"{' and '.join(names)} are one: two writers destroy a file system")
 
 
 def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:

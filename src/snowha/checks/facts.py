@@ -53,6 +53,8 @@ class PathFact:
     """Bytes of a device's logical block."""
     table: str = ""
     """The partition table of a device, as blkid(8) calls it. Asked for only where sectors are not of 512 bytes."""
+    device: int = 0
+    """Of the file system that it is on: only with it is the inode its own."""
 
 
 @dataclass(frozen=True)

@@ -123,9 +123,9 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 end 0
 shift
-# kind, size, inode, bytes that it takes, bytes of a sector, partition table (asked for only where sectors are not of 512 bytes)
+# kind, size, inode and the device it is on, bytes that it takes, bytes of a sector, partition table (asked for only where sectors are not of 512 bytes)
 begin paths
-[ $# -eq 0 ] || stat -L -c '%t %T %s %i %b %n' -- "$@" 2> /dev/null | while read -r major minor size inode blocks path; do
+[ $# -eq 0 ] || stat -L -c '%t %T %s %i:%d %b %n' -- "$@" 2> /dev/null | while read -r major minor size inode blocks path; do
     if [ -b "$path" ]; then
         device=/sys/dev/block/$((0x$major)):$((0x$minor))
         read -r size < "$device/size" || size=0

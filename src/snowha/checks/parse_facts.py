@@ -135,11 +135,13 @@ def _addresses(text: str) -> dict[str, InterfaceFact]:
 
 def _paths(text: str) -> dict[str, PathFact]:
     found = {}
-    for match in re.finditer(r"^(block|file|other) (\d+) (\d+) (\d+) (\d+) (\S+) (/.*)$", text, re.MULTILINE):
+    for match in re.finditer(r"^(block|file|other) (\d+) (\d+):(\d+) (\d+) (\d+) (\S+) (/.*)$", text, re.MULTILINE):
         kind: Literal["block", "file", "other"] = "block" if match[1] == "block" else "other"
-        size, inode, allocated, sector = (int(match[number]) for number in range(2, 6))
-        table = "" if match[6] == "-" else match[6]
-        found[match[7]] = PathFact("file" if match[1] == "file" else kind, size, inode, allocated, sector, table)
+        size, inode, device, allocated, sector = (int(match[number]) for number in range(2, 7))
+        table = "" if match[7] == "-" else match[7]
+        found[match[8]] = PathFact(
+            "file" if match[1] == "file" else kind, size, inode, allocated, sector, table, device
+        )
     return found
 
 

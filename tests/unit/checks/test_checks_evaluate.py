@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import broken_definitions
 import broken_leases
@@ -370,6 +371,19 @@ def test_one_volume_under_two_names_is_found_on_the_server() -> None:
     site, facts = _twin(disks=(Disk("", "/dev/dm-3", "xvda2"),))
     facts = _path(facts, "snow01", "/dev/dm-3", facts.first.paths["/dev/snow_vg/deploy01-disk"])
     assert "shared-disk" in {finding.code for finding in evaluate.evaluate(site, facts)}
+
+
+@pytest.mark.parametrize(("device", "access", "is_one"), [(7, "w", True), (8, "w", False), (7, "r", False)])
+def test_one_file_by_two_names_is_seen(device: int, access: Literal["r", "w"], is_one: bool) -> None:
+    """Through a link: both would be copied, and the way back would write both into the one, the second over the first."""
+    names = ("/srv/images/web.img", "/images/web.img")
+    site, facts = _twin(disks=(Disk("", names[1], "xvda2", access),))
+    first = replace(site.domains[0], disks=(Disk("", names[0], "xvda2", access),))
+    site = replace(site, domains=(first, *site.domains[1:]))
+    for name, number in zip(names, (7, device), strict=True):
+        facts = _path(facts, "snow01", name, PathFact("file", 1 << 20, 42, 1 << 20, device=number))
+    shared = [one.message for one in evaluate.evaluate(site, facts) if one.code == "shared-disk"]
+    assert [message.partition(" ")[0] for message in shared] == ([names[0]] if is_one else [])
 
 
 def test_an_image_that_we_copied_is_nobody_elses() -> None:

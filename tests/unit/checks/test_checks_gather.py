@@ -92,6 +92,8 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
         str(tmp_path): ("other", 0),
     }
     assert facts.paths[str(kernel)].allocated == kernel.stat().st_blocks * 512
+    found = facts.paths[str(kernel)]
+    assert (found.device, found.inode) == (kernel.stat().st_dev, kernel.stat().st_ino)
     assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
     assert facts.space and facts.space > 1 << 20
     assert facts.folders == (str((tmp_path / "images").resolve()), "/nowhere/else/there")
