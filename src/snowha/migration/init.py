@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -223,8 +224,25 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
                     remedy='put /sNow on a shared file system first (guide, "This guide assumes that")',
                 )
             continue
+        _check_mounted_itself(host, target, entry["source"], entry["target"])
         found.append(Mount(entry["source"], entry["target"], entry["fstype"], _fstab_options(host, entry["target"])))
     return tuple(found)
+
+
+def _check_mounted_itself(host: Host, wanted: str, source: str, target: str) -> None:
+    """Raise SiteError for a folder that is here by a link or a bind mount: what the others' fstab gets mounts an export."""
+    part = re.fullmatch(r"(.+)\[(/.*)\]", source)
+    is_elsewhere = wanted != target and not wanted.startswith(f"{target.rstrip('/')}/")
+    if not part and not is_elsewhere:
+        return
+    raise SiteError(
+        f"{wanted} is a bind mount of the folder {part[2]} of {part[1]}"
+        if part
+        else f"{wanted} is a link into {target}, where {source} is mounted",
+        where=host.name,
+        remedy=f"mount {f'{part[1].rstrip(chr(47))}{part[2]}' if part else 'its export'} on {wanted} itself, by /etc/fstab, "
+        "then run this again",
+    )
 
 
 def _fstab_options(host: Host, target: str) -> str:

@@ -399,6 +399,8 @@ def test_two_exports_of_one_name_are_told_apart() -> None:
     facts = _path(healthy(), "snow02", "/sNow", PathFact("other", 0, 4711))
     messages = [f.message for f in evaluate.evaluate(SITE, facts) if f.code == "mount-differs"]
     assert messages == ["/sNow is not the same folder on all of them"]
+    with_slash = [replace(one, source=f"{one.source}/") if one.is_nfs else one for one in mounts()]
+    assert evaluate.evaluate(SITE, change(healthy(), "snow02", mounts=tuple(with_slash))) == ()
     not_mounted = change(facts, "snow02", mounts=mounts()[:1])
     assert "mount-differs" not in {finding.code for finding in evaluate.evaluate(SITE, not_mounted)}
 
