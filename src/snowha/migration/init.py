@@ -21,6 +21,7 @@ from snowha.provision import snow_conf
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.site import anti_affinity, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
+from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, show
 from snowha.site.snow_conf import SnowConf
@@ -117,7 +118,7 @@ def discover(
     ]
     mounts = shared_mounts(first)
     links = {name: network_interfaces(hosts[name]) for name in names}
-    lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
+    spoken = conf.ipmi_type() if bmc.agent in IPMI_AGENTS else IpmiType()
     taken = {address for domain in domains for address in domain.addresses}
     floating = _floating_ip(hosts, conf, links, taken, notes)
     user = bmc.user or _bmc_user(conf)
@@ -132,7 +133,7 @@ def discover(
                 bmc.addresses.get(word) or _bmc_address(first, word, name, conf),
                 user,
                 secret_path,
-                lanplus=lanplus,
+                **vars(spoken),
             ),
         )
         for word, name in by_word.items()

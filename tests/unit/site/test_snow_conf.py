@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snowha.errors import InputError
 from snowha.site.bash_edit import quote
+from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import Network
 from snowha.site.snow_conf import ImageDestination, SnowConf, parse, set_array, set_network_gateway, set_scalar
 
@@ -407,10 +408,18 @@ def test_bash_reads_back_what_was_set(tmp_path: Path, value: str, values: list[s
 
 @pytest.mark.parametrize(("text", "lanplus"), [("", True), ("IPMI_TYPE=lanplus\n", True), ("IPMI_TYPE='lan'\n", False)])
 def test_the_type_of_ipmi_is_what_the_file_says(text: str, lanplus: bool) -> None:
-    assert parse(text, where="snow.conf").ipmi_is_lanplus() == lanplus
+    assert parse(text, where="snow.conf").ipmi_type() == IpmiType(lanplus)
 
 
-def test_a_type_of_ipmi_that_no_fence_device_speaks_is_refused() -> None:
+def test_options_behind_the_type_of_ipmi_are_those_of_the_fence_device() -> None:
+    """sNow! does not quote it, so this is how a site tells ipmitool what its BMCs need."""
+    conf = parse("IPMI_TYPE='lanplus -C 17 -L OPERATOR -p6230'\n", where="snow.conf")
+    assert conf.ipmi_type() == IpmiType(True, 17, "operator", 6230)
+    assert parse('IPMI_TYPE="lan -C0"\n', where="x").ipmi_type() == IpmiType(False, 0)
+
+
+@pytest.mark.parametrize("kind", ["open", "'lanplus -k secret'", "'lanplus -C x'", "'lanplus -o intelplus'", "'lan 3'"])
+def test_a_type_of_ipmi_that_no_fence_device_speaks_is_refused(kind: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse("\nIPMI_TYPE=open\n", where="snow.conf").ipmi_is_lanplus()
-    assert caught.value.where == "snow.conf:2"
+        parse(f"\nIPMI_TYPE={kind}\n", where="snow.conf").ipmi_type()
+    assert caught.value.where == "snow.conf:2" and "secret" not in str(caught.value)
