@@ -88,6 +88,7 @@ end 0
 begin upgrades
 if command -v unattended-upgrade > /dev/null; then
     apt-config dump APT::Periodic::Unattended-Upgrade 2> /dev/null
+    apt-config dump APT::Periodic::Enable 2> /dev/null
     apt-config dump Unattended-Upgrade::Package-Blacklist 2> /dev/null
 fi
 cat /etc/needrestart/needrestart.conf /etc/needrestart/conf.d/*.conf 2> /dev/null | grep -E "^[[:space:]]*[$]nrconf[{]['\"]?restart['\"]?[}]"

@@ -49,7 +49,8 @@ def network_interfaces(host: Host) -> tuple[NetworkInterface, ...]:
             if info.get("family") == "inet" and info.get("scope") == "global" and not info.get("secondary"):
                 address = ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")
                 device = _device(name, links)
-                found.append(NetworkInterface(name, address, device or name, bool(device) and not info.get("dynamic")))
+                stays = not info.get("dynamic") and not address.is_link_local
+                found.append(NetworkInterface(name, address, device or name, bool(device) and stays))
     return tuple(found)
 
 

@@ -504,6 +504,7 @@ MULTICAST = """totem {
         (MULTICAST.replace("    bindnetaddr: 10.9.9.0\n", ""), True),
         ("totem {\n version: 2\n cluster_name: web\n}\n", True),
         (MULTICAST.replace("10.9.9.0", "127.0.0.1"), False),
+        (MULTICAST.replace("10.9.9.0", "127.0.0.1\n member {\n memberaddr: 10.9.9.1\n }"), True),
         (PACKAGED_CONF, False),
     ],
 )
@@ -547,6 +548,9 @@ PERIODIC = 'APT::Periodic::Unattended-Upgrade "1";\n'
         (PERIODIC + SPARED.replace("corosync", "nginx"), True),
         (PERIODIC + SPARED.replace("xen", "xen-hyper"), True),
         (PERIODIC.replace("1", "0"), False),
+        (PERIODIC.replace("1", "always"), True),
+        (PERIODIC.replace("1", "12h"), True),
+        (PERIODIC + 'APT::Periodic::Enable "0";\n', False),
         ("$nrconf{restart} = 'a';\n", True),
         ("$nrconf{restart} = 'a';\n$nrconf{restart} = 'l';\n", False),
         ("$nrconf{'restart'} = \"a\";\n", True),
