@@ -123,6 +123,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "The hypervisor cannot move this kind of domain while it runs. It is restarted on the other server instead.",
         "a PV domain becomes PVH during the migration if its kernel can; else nothing can be done on this Xen",
     ),
+    "server-hardware": Entry(
+        "A domain with devices of its server",
+        "warn",
+        "Another server can start it only if it has the same devices at the same addresses, set aside for domains. It cannot be "
+        "live-migrated, and a PV domain does not become PVH.",
+        "give every server such a device, take the setting out of the config, or the domain out of ha.toml",
+    ),
     "no-room-after-loss": Entry(
         "Not enough memory when a server is lost",
         "warn",

@@ -27,6 +27,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _kernels(site, facts)
     yield from _running(site, facts)
     yield from _saved(site, facts)
+    yield from _hardware(site, facts)
     yield from _migration(site, facts)
     yield from _memory(site, facts)
     yield from _autostart(site, facts)
@@ -143,12 +144,23 @@ def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
                 yield found("saved", server.name, f"{name} is saved in {path}", remedy=saved_domains.remedy(path))
 
 
+def _hardware(site: Site, facts: Facts) -> Iterator[Finding]:
+    for domain in site.domains:
+        if domain.hardware:
+            said = f"{domain.name} has devices of the server that it is started on ({', '.join(domain.hardware)})"
+            yield found("server-hardware", f"{facts.first.name}:{domain.config}", said)
+
+
 def _migration(site: Site, facts: Facts) -> Iterator[Finding]:
     hypervisors = [server.xen for server in facts.answering if server.xen]
     if not hypervisors:
         return
     pv, pvh = (all(getattr(xen, name) for xen in hypervisors) for name in ("migrates_pv", "migrates_pvh"))
     for domain in site.domains:
+        if domain.hardware:
+            message = f"{domain.name} has devices of its server ({', '.join(domain.hardware)})"
+            yield found("no-live-migration", domain.name, message)
+            continue
         if pv if domain.type == "pv" else pvh:
             continue
         if domain.type == "pv" and pvh:

@@ -180,6 +180,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
         ),
         _path(healthy(), "snow01", "/srv/i.iso", PathFact("file", 7, 99)),
     ),
+    "server-hardware": lambda: _twin(hardware=("pci",)),
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
     "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
