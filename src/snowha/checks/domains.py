@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snowha.checks.catalogue import found
-from snowha.checks.facts import Facts, ServerFacts, half_migrated
+from snowha.checks.facts import Facts, PathFact, ServerFacts, half_migrated
 from snowha.cluster import placement
 from snowha.live import autostart
 from snowha.site import rules as site_rules
@@ -78,12 +78,21 @@ def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
         images = image_paths(domain, site.paths.images)
         for disk in domain.moved_disks:
             image = images[disk.vdev]
-            if image != disk.target and image in paths and f"{image}.manifest" not in paths:
-                yield found(
-                    "image-there",
-                    f"{facts.first.name}:{image}",
-                    f"it is there, and is to be {domain.name}'s {disk.vdev}",
-                )
+            if image == disk.target or image not in paths or f"{image}.manifest" in paths:
+                continue
+            itself = _is_one(paths[image], paths.get(disk.target))
+            yield found(
+                "image-there",
+                f"{facts.first.name}:{image}",
+                f"it is there, and is {domain.name}'s {disk.vdev} itself ({disk.target}), by another name"
+                if itself
+                else f"it is there, and is to be {domain.name}'s {disk.vdev}",
+                remedy=f"leave it there, and write {image} for {disk.target} in {domain.config}" if itself else "",
+            )
+
+
+def _is_one(one: PathFact, other: PathFact | None) -> bool:
+    return other is not None and (one.kind, one.device, one.inode) == (other.kind, other.device, other.inode)
 
 
 def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:

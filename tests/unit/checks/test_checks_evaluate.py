@@ -387,6 +387,19 @@ def test_one_file_by_two_names_is_seen(device: int, access: Literal["r", "w"], i
     assert [message.partition(" ")[0] for message in shared] == ([names[0]] if is_one else [])
 
 
+def test_a_disk_that_is_in_its_place_through_a_link_is_not_to_be_moved_away() -> None:
+    """The remedy was to move away what stands there: the disk that the domain runs from."""
+    image = "/sNow/domains/slurm01/disk.img"
+    site, facts = _twin(disks=(Disk("", "/srv/domains/slurm01/disk.img", "xvda2"),))
+    for path in (image, "/srv/domains/slurm01/disk.img"):
+        facts = _path(facts, "snow01", path, PathFact("file", 7, 99, device=5))
+    (finding,) = (one for one in evaluate.evaluate(site, facts) if one.code == "image-there")
+    assert "itself" in finding.message and finding.remedy.startswith("leave it there")
+    facts = _path(facts, "snow01", image, PathFact("file", 7, 98, device=5))
+    (finding,) = (one for one in evaluate.evaluate(site, facts) if one.code == "image-there")
+    assert "itself" not in finding.message
+
+
 def test_an_image_that_we_copied_is_nobody_elses() -> None:
     """A run that was killed before it changed the config could not go on."""
     image = "/sNow/domains/deploy01/deploy01-disk"
