@@ -93,8 +93,8 @@ class Domain:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Of all its network cards."""
-        return tuple(address for vif in self.vifs for address in vif.addresses)
+        """Of all its network cards, each once: cards that are bonded in the domain have one."""
+        return tuple(dict.fromkeys(address for vif in self.vifs for address in vif.addresses))
 
 
 @dataclass(frozen=True)
