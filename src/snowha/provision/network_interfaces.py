@@ -14,7 +14,7 @@ from snowha.hosts.host import Host
 
 _OWN = re.compile(
     r"(docker|virbr|dummy|veth|lxcbr|lxdbr|podman|cni|flannel|cali|cilium|kube|weave|vmnet|tun|tap|wg|ppp|tailscale|vif)"
-    r"|(zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
+    r"|(lo|zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
 )
 """Names that programs give to networks of one server alone, or that lie over another one."""
 _VIRTUAL = frozenset(

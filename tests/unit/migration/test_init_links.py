@@ -55,6 +55,7 @@ def test_only_networks_with_a_card_of_their_own_are_links() -> None:
         link("eth0.9", "10.8.0.N", kind="vlan", link="eth0"),
         link("lan9", "10.9.0.1"),
         link("idrac", "169.254.1.N"),
+        link("lo", "10.4.0.N"),
         link("eth3", "10.6.0.N"),
     ) == ["10.0.0.0/24", "10.6.0.0/24"]
 
