@@ -1,12 +1,38 @@
-"""The domains' kernels and ramdisks, which are read by the server that starts a domain."""
+"""The domains' kernels and ramdisks, which are read by the server that starts a domain.
+
+Sites name those that the server boots itself from, by their version (xen-tools writes ``/boot/vmlinuz-VERSION``). Another server
+may have a ramdisk of its own by that name, and GRUB boots the newest kernel that it finds in /boot, with modules or without.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 from snowha.errors import SiteError
-from snowha.hosts.files import absent, read_file, write_file
+from snowha.hosts.files import absent, read_file, sha256, write_file
 from snowha.hosts.host import Host
+from snowha.hosts.read_only import read_only_script
 from snowha.live.context import SiteContext
 from snowha.plan.step import Reporter
+
+# Those of the paths that are the kernel that runs or the newest one, or its ramdisk, links followed. Which is newer is said by
+# sort(1), as in GRUB (util/grub-mkconfig_lib, version_sort).
+_BOOTED = read_only_script("""\
+export LC_ALL=C
+for path; do
+    version=$(readlink -m -- "$path")
+    case $version in
+        /boot/vmlinuz-*) version=${version#/boot/vmlinuz-} ;;
+        /boot/initrd.img-*) version=${version#/boot/initrd.img-} ;;
+        *) continue ;;
+    esac
+    newest=$(
+        printf '%s\\n' "$version" /boot/vmlinuz-* | sed 's|^/boot/vmlinuz-||' | grep -vxF '*' | sort -V | tail -n 1
+    )
+    if [ "$version" = "$newest" ] || [ "$version" = "$(uname -r)" ]; then printf '%s\\n' "$path"; fi
+done
+""")
 
 
 def _files(context: SiteContext) -> list[str]:
@@ -23,11 +49,32 @@ def missing(context: SiteContext, host: Host) -> str | None:
 
 
 def copy(context: SiteContext, host: Host, reporter: Reporter) -> None:
+    """Raises SiteError for what the server would be booted from itself."""
+    found: dict[str, bytes] = {}
     for path in _files(context):
         content = read_file(context.first, path, timeout=300)
         if content is None:
             raise SiteError(
                 f"no {path}", where=context.first.name, remedy="the domain's config names it; correct the config"
             )
+        if sha256(host, path) != hashlib.sha256(content).hexdigest():
+            found[path] = content
+    if booted := booted_from(host, [*found]):
+        raise SiteError(
+            f"{host.name} is booted from what is called {booted[0]} there, or would be: it is not replaced by that of "
+            f"{context.first.name}",
+            where=host.name,
+            remedy=f"on {context.first.name} copy kernel and ramdisk of the domains to names that GRUB does not know (cp -L "
+            f"{booted[0]} /boot/domain-{booted[0].rpartition('/')[2]}), name these in the domains' configs, then run this again",
+        )
+    for path, content in found.items():
         reporter.say(f"copying {path} to {host.name}")
         write_file(host, path, content, mode=0o644, timeout=300)
+
+
+def booted_from(host: Host, paths: Sequence[str]) -> list[str]:
+    """Those of ``paths`` that ``host`` is booted from, or would be if they were there."""
+    if not paths:
+        return []
+    said = host.run(["sh", "-c", _BOOTED, "sh", *paths]).stdout.split("\n")
+    return [path for path in paths if path in said]
