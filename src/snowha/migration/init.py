@@ -247,8 +247,11 @@ def _check_mounted_itself(host: Host, wanted: str, source: str, target: str) -> 
 
 
 def _fstab_options(host: Host, target: str) -> str:
+    """For all servers: ``clientaddr`` is this one's own, and two clients with one are one to NFS 4.0, which takes the first one's
+    locks when the second comes (nfs(5))."""
     entry = fstab.entry_of(read_text(host, "/etc/fstab") or "", target)
-    return entry.options if entry else "vers=4.2,hard,_netdev"
+    options = entry.options.split(",") if entry else ["vers=4.2", "hard", "_netdev"]
+    return ",".join(option for option in options if not option.startswith("clientaddr=")) or "defaults"
 
 
 def _common_links(name: str, links: Mapping[str, tuple[NetworkInterface, ...]]) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def test_of_an_automounted_folder_the_topmost_mount_counts(mounted: list[dict[st
 
     calls = [
         Call((*find, "/sNow"), json.dumps({"filesystems": mounted})),
-        read("/etc/fstab", "  # x\nnfs01:/export/sNow /sNow/ nfs4 vers=4.2,hard 0 0\n"),
+        read("/etc/fstab", "  # x\nnfs01:/export/sNow /sNow/ nfs4 vers=4.2,clientaddr=10.0.0.1,hard 0 0\n"),
         Call((*find, "/home"), json.dumps(home)),
     ]
     with PlaybackHost("snow01", calls) as host:
