@@ -106,8 +106,12 @@ def discover(
         )
     notes.append(f"snow.conf: {conf_path}")
     conf = snow_conf.parsed(first, conf_path, read_text(first, conf_path) or "")
-    folder = _domain_folder(first)
+    folder, *others = _domain_folders(first)
     notes.append(f"domain configs: {folder}")
+    notes += [
+        f"not used: {other}, which has domain configs, too: write it as domain_configs if it is meant"
+        for other in others
+    ]
     domains, left = read_domains_and_errors(first, folder)
     notes += [f"not used: {error.where}: {error.message}" for error in left]
     names_of_domains = [domain.name for domain in domains if can_be_resource(domain.name)]
@@ -194,13 +198,18 @@ def _names(words: Sequence[str], hosts: Mapping[str, Host]) -> dict[str, str]:
     }
 
 
-def _domain_folder(host: Host) -> str:
-    for folder in DOMAIN_CONFIGS:
-        path = f"/sNow/{folder}"
+def _domain_folders(host: Host) -> list[str]:
+    """Those that have configs, at least one: the first is used. A link to another one is none of its own."""
+    paths = [f"/sNow/{folder}" for folder in DOMAIN_CONFIGS]
+    found: dict[str, str] = {}
+    for path in paths:
         if host.run(["sh", "-c", 'ls "$1"/*.cfg >/dev/null 2>&1', "sh", path], check=False).ok:
-            return path
-    tried = ", ".join(f"/sNow/{folder}" for folder in DOMAIN_CONFIGS)
-    raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
+            real = host.run(["readlink", "-f", "--", path], check=False).stdout.strip()
+            found.setdefault(real or path, path)
+    if not found:
+        tried = ", ".join(paths)
+        raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
+    return [*found.values()]
 
 
 def _image_folder(conf: SnowConf) -> str:

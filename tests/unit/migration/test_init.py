@@ -345,6 +345,13 @@ def test_a_floating_ip_that_a_domain_has_among_others_is_not_proposed(site: Site
     assert found is not None and found.address == "192.168.8.254"
 
 
+def test_folders_that_have_configs_as_well_are_said(site: Site) -> None:
+    """A site that went from sNow! 1.x to 2.0 has two: the domains of one were left out without a word."""
+    ended = site.init("snow01", "snow02")
+    assert "domain configs: /sNow/etc/domains\n" in ended.output
+    assert "not used: /sNow/snow-tools/etc/domains, which has domain configs, too" in ended.output
+
+
 def test_what_one_domain_or_line_is_called_does_not_end_it(site: Site) -> None:
     """A name that Pacemaker cannot have was found when all images were moved; a line of active-domains.conf ended the verb."""
     site.world.shared["/sNow/etc/domains/3com.cfg"] = (b"name = '3com'\nmemory = 256\n", 0o644)
