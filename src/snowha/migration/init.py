@@ -23,7 +23,7 @@ from snowha.site import anti_affinity, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
 from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, show
+from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, plain_path, show
 from snowha.site.snow_conf import SnowConf
 
 SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
@@ -214,7 +214,8 @@ def _domain_folders(host: Host) -> list[str]:
 
 def _image_folder(conf: SnowConf) -> str:
     destination = conf.image_destination()
-    return destination.value if destination.kind == "dir" and destination.value != "/sNow" else "/sNow/domains"
+    folder = plain_path(destination.value) if destination.kind == "dir" else "/sNow"
+    return "/sNow/domains" if folder == "/sNow" else folder
 
 
 def shared_mounts(host: Host) -> tuple[Mount, ...]:

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from posixpath import normpath
 
 from snowha.errors import InputError
 
@@ -75,6 +76,11 @@ def check_path(path: str, *, where: str) -> str:
             remedy="use letters, digits and / . _ - + : @ % = ~ only, no spaces, commas or quotes",
         )
     return path
+
+
+def plain_path(path: str) -> str:
+    """One spelling of a path that was checked: without doubled slashes, ``.``, and a slash at its end."""
+    return normpath(path).replace("//", "/")
 
 
 def check_address(address: str, *, where: str) -> str:
