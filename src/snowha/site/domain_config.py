@@ -10,7 +10,7 @@ from typing import NoReturn, cast
 from snowha.errors import InputError
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
-from snowha.site.names import check_bridge, check_domain_name, check_ip, check_mac, check_path, show
+from snowha.site.names import check_domain_name, check_ip, check_mac, check_path, check_vif_bridge, show
 from snowha.site.vdev import c_number, device_number
 from snowha.site.xl_syntax import Atom, List, Setting, line_at, parse_settings, quoted
 
@@ -271,7 +271,7 @@ def _vif(spec: str, *, where: str) -> Vif:
     if script and not _VIF_SCRIPT.fullmatch(script):
         raise InputError(f"no name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts")
     vif = Vif(
-        bridge=check_bridge(bridge, where=where) if bridge else "",
+        bridge=check_vif_bridge(bridge, where=where) if bridge else "",
         mac=check_mac(_canonical_mac(mac), where=where) if mac else "",
         ip=" ".join(found.get("ip", "").split()),
         script=script,
