@@ -99,6 +99,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "snow ha check --fix copies it from the first server",
         fix="servers.kernels.{server}",
     ),
+    "kernel-booted": Entry(
+        "A domain's kernel is called as what a server is booted from",
+        "stop",
+        "A server's ramdisk is its own, and GRUB boots the newest kernel in /boot, with modules or without: a server that got "
+        "another one's would not come back. So it is not copied, and the domain cannot start there.",
+        "copy kernel and ramdisk of the domains to names that GRUB does not know, and name these in their configs",
+    ),
     "runs-twice": Entry(
         "A domain runs on two servers",
         "stop",

@@ -8,6 +8,7 @@ from snowha.checks.catalogue import found
 from snowha.checks.facts import Facts, PathFact, ServerFacts, half_migrated
 from snowha.cluster import placement
 from snowha.live import autostart
+from snowha.provision.servers import kernels
 from snowha.site import rules as site_rules
 from snowha.site.disk_spec import unmovable
 from snowha.site.image_names import check_images, image_paths
@@ -113,6 +114,10 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
             if server.name == first.name or (
                 path in server.paths and server.paths[path].size == first.paths[path].size
             ):
+                continue
+            if path in server.booted:
+                said = f"it is booted from what is called {path} there, or would be, and {first.name} has another one"
+                yield found("kernel-booted", server.name, said, remedy=kernels.remedy(path, first.name))
                 continue
             what = "is of another size than on" if path in server.paths else "is not there, but on"
             yield found(

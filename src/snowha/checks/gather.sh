@@ -145,6 +145,7 @@ begin paths
     fi
 done
 end 0
+take booted booted "$@"
 # what a domain sees of a disk in a format of its own: its size is in the header, in qcow2's (QFI) at 24, in VHD's (conectix) at 48
 begin virtual
 for path; do

@@ -63,7 +63,16 @@ ELSEWHERE = {
         "unit/support/broken_leases.py",
     ),
     **dict.fromkeys(
-        ("cd-elsewhere", "disk-unmovable", "holes", "image-name", "saved", "sector-size", "server-hardware"),
+        (
+            "cd-elsewhere",
+            "disk-unmovable",
+            "holes",
+            "image-name",
+            "kernel-booted",
+            "saved",
+            "sector-size",
+            "server-hardware",
+        ),
         "unit/checks/test_checks_evaluate.py",
     ),
 }

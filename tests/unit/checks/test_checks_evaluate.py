@@ -184,6 +184,13 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
     "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
+    "kernel-booted": lambda: _facts(
+        change(
+            _path(healthy(), "snow02", "/boot/initrd.img", PathFact("file", 7, 1)),
+            "snow02",
+            booted=frozenset({"/boot/initrd.img"}),
+        )
+    ),
     "runs-twice": lambda: _facts(change(healthy(), "snow02", running=running("slurm01"))),
     "half-migrated": lambda: _facts(change(healthy(), "snow02", running=running("slurm01--incoming"))),
     "crashed": lambda: _facts(change(healthy(), "snow02", running=running("deploy01", state="----c-"))),

@@ -16,23 +16,25 @@ from snowha.hosts.read_only import read_only_script
 from snowha.live.context import SiteContext
 from snowha.plan.step import Reporter
 
-# Those of the paths that are the kernel that runs or the newest one, or its ramdisk, links followed. Which is newer is said by
-# sort(1), as in GRUB (util/grub-mkconfig_lib, version_sort).
-_BOOTED = read_only_script("""\
-export LC_ALL=C
-for path; do
-    version=$(readlink -m -- "$path")
-    case $version in
-        /boot/vmlinuz-*) version=${version#/boot/vmlinuz-} ;;
-        /boot/initrd.img-*) version=${version#/boot/initrd.img-} ;;
-        *) continue ;;
-    esac
-    newest=$(
-        printf '%s\\n' "$version" /boot/vmlinuz-* | sed 's|^/boot/vmlinuz-||' | grep -vxF '*' | sort -V | tail -n 1
-    )
-    if [ "$version" = "$newest" ] || [ "$version" = "$(uname -r)" ]; then printf '%s\\n' "$path"; fi
-done
-""")
+# The shell function `booted`: those of the paths that are the kernel that runs or the newest one, or its ramdisk, links followed.
+# Which is newer is said by sort(1), as in GRUB (util/grub-mkconfig_lib, version_sort).
+FUNCTION = """\
+booted() {
+    for path; do
+        version=$(readlink -m -- "$path")
+        case $version in
+            /boot/vmlinuz-*) version=${version#/boot/vmlinuz-} ;;
+            /boot/initrd.img-*) version=${version#/boot/initrd.img-} ;;
+            *) continue ;;
+        esac
+        newest=$(
+            printf '%s\\n' "$version" /boot/vmlinuz-* | sed 's|^/boot/vmlinuz-||' | grep -vxF '*' | sort -V | tail -n 1
+        )
+        if [ "$version" = "$newest" ] || [ "$version" = "$(uname -r)" ]; then printf '%s\\n' "$path"; fi
+    done
+}
+"""
+_BOOTED = read_only_script(f'export LC_ALL=C\n{FUNCTION}booted "$@"\n')
 
 
 def _files(context: SiteContext) -> list[str]:
@@ -64,8 +66,7 @@ def copy(context: SiteContext, host: Host, reporter: Reporter) -> None:
             f"{host.name} is booted from what is called {booted[0]} there, or would be: it is not replaced by that of "
             f"{context.first.name}",
             where=host.name,
-            remedy=f"on {context.first.name} copy kernel and ramdisk of the domains to names that GRUB does not know (cp -L "
-            f"{booted[0]} /boot/domain-{booted[0].rpartition('/')[2]}), name these in the domains' configs, then run this again",
+            remedy=remedy(booted[0], context.first.name),
         )
     for path, content in found.items():
         reporter.say(f"copying {path} to {host.name}")
@@ -78,3 +79,11 @@ def booted_from(host: Host, paths: Sequence[str]) -> list[str]:
         return []
     said = host.run(["sh", "-c", _BOOTED, "sh", *paths]).stdout.split("\n")
     return [path for path in paths if path in said]
+
+
+def remedy(path: str, first: str) -> str:
+    """What to do about a file of the server ``first`` that another one is booted from."""
+    return (
+        f"on {first} copy kernel and ramdisk of the domains to names that GRUB does not know (cp -L {path} "
+        f"/boot/domain-{path.rpartition('/')[2]}), name these in the domains' configs, then run this again"
+    )
