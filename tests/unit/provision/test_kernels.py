@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from listener import Listener
+from simulated import SimulatedHost, single_server
 
+from snowha.errors import SiteError
+from snowha.hosts.files import read_file
 from snowha.hosts.local import LocalHost
+from snowha.live.context import SiteContext
 from snowha.provision.servers import kernels
 
 
@@ -42,3 +48,30 @@ def test_a_server_without_kernels_in_its_boot_folder_takes_none_for_older(
     top = tmp_path.resolve()
     monkeypatch.setattr(kernels, "_BOOTED", kernels._BOOTED.replace("/boot/", f"{top}/boot/"))
     assert kernels.booted_from(LocalHost(), [f"{top}/boot/vmlinuz-1"]) == [f"{top}/boot/vmlinuz-1"]
+
+
+@pytest.mark.parametrize("is_booted", [True, False])
+def test_what_differs_is_copied_unless_the_server_is_booted_from_it(
+    is_booted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, _, (first, second) = single_server(("deploy01",))
+    domain = replace(context.site.domains[0], kernel="/boot/vmlinuz-6", ramdisk="/boot/initrd.img-6")
+    context = SiteContext(replace(context.site, domains=(domain,)), context.hosts)
+    for host, ramdisk in ((first, b"mine"), (second, b"its own")):
+        assert isinstance(host, SimulatedHost)
+        host.own |= {"/boot/vmlinuz-6": (b"linux", 0o644), "/boot/initrd.img-6": (ramdisk, 0o644)}
+    asked: list[str] = []
+
+    def booted_from(_: object, paths: list[str]) -> list[str]:
+        asked.extend(paths)
+        return paths if is_booted else []
+
+    monkeypatch.setattr(kernels, "booted_from", booted_from)
+    if is_booted:
+        with pytest.raises(SiteError, match="is booted from what is called /boot/initrd") as caught:
+            kernels.copy(context, second, Listener())
+        assert "/boot/domain-initrd.img-6" in caught.value.remedy
+    else:
+        kernels.copy(context, second, Listener())
+    assert asked == ["/boot/initrd.img-6"]
+    assert read_file(second, "/boot/initrd.img-6") == (b"its own" if is_booted else b"mine")

@@ -6,7 +6,6 @@ may have a ramdisk of its own by that name, and GRUB boots the newest kernel tha
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from snowha.errors import SiteError
@@ -52,25 +51,30 @@ def missing(context: SiteContext, host: Host) -> str | None:
 
 def copy(context: SiteContext, host: Host, reporter: Reporter) -> None:
     """Raises SiteError for what the server would be booted from itself."""
-    found: dict[str, bytes] = {}
+    differing = []
     for path in _files(context):
-        content = read_file(context.first, path, timeout=300)
-        if content is None:
-            raise SiteError(
-                f"no {path}", where=context.first.name, remedy="the domain's config names it; correct the config"
-            )
-        if sha256(host, path) != hashlib.sha256(content).hexdigest():
-            found[path] = content
-    if booted := booted_from(host, [*found]):
+        wanted = sha256(context.first, path)
+        if wanted is None:
+            raise _gone(context, path)
+        if sha256(host, path) != wanted:
+            differing.append(path)
+    if booted := booted_from(host, differing):
         raise SiteError(
             f"{host.name} is booted from what is called {booted[0]} there, or would be: it is not replaced by that of "
             f"{context.first.name}",
             where=host.name,
             remedy=remedy(booted[0], context.first.name),
         )
-    for path, content in found.items():
+    for path in differing:
+        content = read_file(context.first, path, timeout=300)
+        if content is None:
+            raise _gone(context, path)
         reporter.say(f"copying {path} to {host.name}")
         write_file(host, path, content, mode=0o644, timeout=300)
+
+
+def _gone(context: SiteContext, path: str) -> SiteError:
+    return SiteError(f"no {path}", where=context.first.name, remedy="the domain's config names it; correct the config")
 
 
 def booted_from(host: Host, paths: Sequence[str]) -> list[str]:
