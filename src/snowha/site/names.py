@@ -18,7 +18,7 @@ _DOMAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?", re.ASC
 _PATH = re.compile(r"/[A-Za-z0-9/._+:@%=~-]*", re.ASCII)
 _WORD = re.compile(r"[!-~]+", re.ASCII)
 _BRIDGE = re.compile(r"[A-Za-z0-9_.:-]{1,15}", re.ASCII)
-_WITH_VLANS = re.compile(r"([A-Za-z0-9_-]+)(?:\.[0-9]{1,4})?(?::[0-9]{1,4})+", re.ASCII)
+_WITH_VLANS = re.compile(r"([A-Za-z0-9_-]+)(?:\.[0-9]{1,4})?(?::[0-9]{1,4})*", re.ASCII)
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}", re.ASCII)
 
 # libxl names the two halves of an unfinished migration so (tools/xl/xl_migrate.c).

@@ -279,6 +279,7 @@ def test_bytes_outside_the_value_never_change(before: list[str], after: list[str
         ("vif = [ 'bridge=ovsbr0.100' ]\n", 2, 1),
         ("vif = [ 'bridge=ovsbr0:10:20:30:40,script=vif-openvswitch' ]\n", 2, 1),
         ("vif = [ 'bridge=ovsbr-prod.100:200:300' ]\n", 2, 1),
+        ("vif = [ 'bridge=ovsbr-prod01.1000' ]\n", 2, 1),
         ("a.b = 1\nbootloader = 'pygrub'\n", 2, 1),
         ("bootloader = '/usr/bin/pygrub'\n", 2, 1),
         ("firmware = 'uefi'\ntype = 'hvm'\n", 2, 1),
