@@ -99,6 +99,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "snow ha check --fix copies it from the first server",
         fix="servers.kernels.{server}",
     ),
+    "kernel-booted": Entry(
+        "A domain's kernel is called as what a server is booted from",
+        "stop",
+        "A server's ramdisk is its own, and GRUB boots the newest kernel in /boot, with modules or without: a server that got "
+        "another one's would not come back. So it is not copied, and the domain cannot start there.",
+        "copy kernel and ramdisk of the domains to names that GRUB does not know, and name these in their configs",
+    ),
     "runs-twice": Entry(
         "A domain runs on two servers",
         "stop",
@@ -122,6 +129,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "note",
         "The hypervisor cannot move this kind of domain while it runs. It is restarted on the other server instead.",
         "a PV domain becomes PVH during the migration if its kernel can; else nothing can be done on this Xen",
+    ),
+    "server-hardware": Entry(
+        "A domain with devices of its server",
+        "warn",
+        "Another server can start it only if it has the same devices at the same addresses, set aside for domains. It cannot be "
+        "live-migrated, and a PV domain does not become PVH.",
+        "give every server such a device, take the setting out of the config, or the domain out of ha.toml",
     ),
     "no-room-after-loss": Entry(
         "Not enough memory when a server is lost",

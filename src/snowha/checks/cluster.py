@@ -99,8 +99,10 @@ def is_packaged(root: corosync_conf.Section) -> bool:
     """
     nodes = corosync_conf.facts(root).nodes
     addresses = [address for node in nodes for address in node.addresses]
-    networks = [interface.get("bindnetaddr") for interface in root.one("totem").named("interface")]
-    named = [*addresses, *(network for network in networks if network)]
+    interfaces = tuple(root.one("totem").named("interface"))
+    networks = [interface.get("bindnetaddr") for interface in interfaces]
+    members = [member.get("memberaddr") for interface in interfaces for member in interface.named("member")]
+    named = [*addresses, *(one for one in (*networks, *members) if one)]
     return len(nodes) <= 1 and bool(named) and all(name.startswith(_LOOPBACK) for name in named)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snowha.checks.catalogue import found
-from snowha.checks.facts import Facts, ServerFacts, half_migrated
+from snowha.checks.facts import Facts, PathFact, ServerFacts, half_migrated
 from snowha.cluster import placement
 from snowha.live import autostart
+from snowha.provision.servers import kernels
 from snowha.site import rules as site_rules
 from snowha.site.disk_spec import unmovable
 from snowha.site.image_names import check_images, image_paths
@@ -27,6 +28,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _kernels(site, facts)
     yield from _running(site, facts)
     yield from _saved(site, facts)
+    yield from _hardware(site, facts)
     yield from _migration(site, facts)
     yield from _memory(site, facts)
     yield from _autostart(site, facts)
@@ -56,19 +58,18 @@ def _disc_elsewhere(facts: Facts, disc: str, name: str) -> Iterator[Finding]:
 
 
 def _one_volume_twice(site: Site, facts: Facts) -> Iterator[Finding]:
-    """What only the server knows to be one: two names of a volume, such as /dev/dm-3 and /dev/vg/lv."""
-    uses: dict[int, dict[str, str]] = {}
+    """What only the server knows to be one: two names of a volume, such as /dev/dm-3 and /dev/vg/lv, or of a file."""
+    uses: dict[tuple[int, int], dict[str, tuple[str, bool]]] = {}
     for domain in site.domains:
         for disk in domain.moved_disks:
             there = facts.first.paths.get(disk.target)
-            if there and there.kind == "block":
-                uses.setdefault(there.inode, {})[site_rules.image_key(disk.target)] = domain.config
+            if there and there.kind != "other":
+                named = uses.setdefault((there.device, there.inode), {})
+                named[site_rules.image_key(disk.target)] = domain.config, disk.access == "w"
     for names in uses.values():
-        if len(names) > 1:
-            where = ", ".join(dict.fromkeys(names.values()))
-            yield found(
-                "shared-disk", where, f"{' and '.join(names)} are one volume: two writers destroy a file system"
-            )
+        if len(names) > 1 and any(is_written for _, is_written in names.values()):
+            where = ", ".join(dict.fromkeys(config for config, _ in names.values()))
+            yield found("shared-disk", where, f"{' and '.join(names)} are one: two writers destroy a file system")
 
 
 def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -78,12 +79,21 @@ def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
         images = image_paths(domain, site.paths.images)
         for disk in domain.moved_disks:
             image = images[disk.vdev]
-            if image != disk.target and image in paths and f"{image}.manifest" not in paths:
-                yield found(
-                    "image-there",
-                    f"{facts.first.name}:{image}",
-                    f"it is there, and is to be {domain.name}'s {disk.vdev}",
-                )
+            if image == disk.target or image not in paths or f"{image}.manifest" in paths:
+                continue
+            itself = _is_one(paths[image], paths.get(disk.target))
+            yield found(
+                "image-there",
+                f"{facts.first.name}:{image}",
+                f"it is there, and is {domain.name}'s {disk.vdev} itself ({disk.target}), by another name"
+                if itself
+                else f"it is there, and is to be {domain.name}'s {disk.vdev}",
+                remedy=f"leave it there, and write {image} for {disk.target} in {domain.config}" if itself else "",
+            )
+
+
+def _is_one(one: PathFact, other: PathFact | None) -> bool:
+    return other is not None and (one.kind, one.device, one.inode) == (other.kind, other.device, other.inode)
 
 
 def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -104,6 +114,10 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
             if server.name == first.name or (
                 path in server.paths and server.paths[path].size == first.paths[path].size
             ):
+                continue
+            if path in server.booted:
+                said = f"it is booted from what is called {path} there, or would be, and {first.name} has another one"
+                yield found("kernel-booted", server.name, said, remedy=kernels.remedy(path, first.name))
                 continue
             what = "is of another size than on" if path in server.paths else "is not there, but on"
             yield found(
@@ -144,12 +158,23 @@ def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
                 yield found("saved", server.name, f"{name} is saved in {path}", remedy=saved_domains.remedy(path))
 
 
+def _hardware(site: Site, facts: Facts) -> Iterator[Finding]:
+    for domain in site.domains:
+        if domain.hardware:
+            said = f"{domain.name} has devices of the server that it is started on ({', '.join(domain.hardware)})"
+            yield found("server-hardware", f"{facts.first.name}:{domain.config}", said)
+
+
 def _migration(site: Site, facts: Facts) -> Iterator[Finding]:
     hypervisors = [server.xen for server in facts.answering if server.xen]
     if not hypervisors:
         return
     pv, pvh = (all(getattr(xen, name) for xen in hypervisors) for name in ("migrates_pv", "migrates_pvh"))
     for domain in site.domains:
+        if domain.hardware:
+            message = f"{domain.name} has devices of its server ({', '.join(domain.hardware)})"
+            yield found("no-live-migration", domain.name, message)
+            continue
         if pv if domain.type == "pv" else pvh:
             continue
         if domain.type == "pv" and pvh:

@@ -53,6 +53,8 @@ class PathFact:
     """Bytes of a device's logical block."""
     table: str = ""
     """The partition table of a device, as blkid(8) calls it. Asked for only where sectors are not of 512 bytes."""
+    device: int = 0
+    """Of the file system that it is on: only with it is the inode its own."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class ServerFacts:
     """The first IPv4 address that a name resolves to there; empty if none."""
     tools: frozenset[str] = frozenset()
     paths: Mapping[str, PathFact] = field(default_factory=dict)
+    booted: frozenset[str] = frozenset()
+    """Of the domains' kernels and ramdisks, those that it is booted from itself, or would be."""
     virtual: Mapping[str, int] = field(default_factory=dict)
     """Bytes that a domain sees of a file whose header says that it is qcow2 or VHD."""
     folders: tuple[str, ...] = ()

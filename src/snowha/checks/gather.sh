@@ -88,6 +88,7 @@ end 0
 begin upgrades
 if command -v unattended-upgrade > /dev/null; then
     apt-config dump APT::Periodic::Unattended-Upgrade 2> /dev/null
+    apt-config dump APT::Periodic::Enable 2> /dev/null
     apt-config dump Unattended-Upgrade::Package-Blacklist 2> /dev/null
 fi
 cat /etc/needrestart/needrestart.conf /etc/needrestart/conf.d/*.conf 2> /dev/null | grep -E "^[[:space:]]*[$]nrconf[{]['\"]?restart['\"]?[}]"
@@ -123,9 +124,9 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 end 0
 shift
-# kind, size, inode, bytes that it takes, bytes of a sector, partition table (asked for only where sectors are not of 512 bytes)
+# kind, size, inode and the device it is on, bytes that it takes, bytes of a sector, partition table (asked for only where sectors are not of 512 bytes)
 begin paths
-[ $# -eq 0 ] || stat -L -c '%t %T %s %i %b %n' -- "$@" 2> /dev/null | while read -r major minor size inode blocks path; do
+[ $# -eq 0 ] || stat -L -c '%t %T %s %i:%d %b %n' -- "$@" 2> /dev/null | while read -r major minor size inode blocks path; do
     if [ -b "$path" ]; then
         device=/sys/dev/block/$((0x$major)):$((0x$minor))
         read -r size < "$device/size" || size=0
@@ -144,6 +145,7 @@ begin paths
     fi
 done
 end 0
+take booted booted "$@"
 # what a domain sees of a disk in a format of its own: its size is in the header, in qcow2's (QFI) at 24, in VHD's (conectix) at 48
 begin virtual
 for path; do

@@ -87,7 +87,7 @@ def _floating_ip(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
     for domain in site.domains:
-        if any(vif.ip == address for vif in domain.vifs):
+        if address in domain.addresses:
             yield found("floating-ip-taken", domain.config, f"{address} is an address of {domain.name}")
     if any(address in server.addresses for server in facts.answering) or len(facts.answering) < len(facts.servers):
         return  # a server of ours has it, or may have it

@@ -45,6 +45,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         },
         tools=frozenset(sections.get("tools", "").split()),
         paths=_paths(sections.get("paths", "")),
+        booted=frozenset(line for line in sections.get("booted", "").split("\n") if line),
         virtual={
             path: int(size, 16)
             for size, _, path in (line.partition(" ") for line in sections.get("virtual", "").split("\n"))
@@ -135,11 +136,13 @@ def _addresses(text: str) -> dict[str, InterfaceFact]:
 
 def _paths(text: str) -> dict[str, PathFact]:
     found = {}
-    for match in re.finditer(r"^(block|file|other) (\d+) (\d+) (\d+) (\d+) (\S+) (/.*)$", text, re.MULTILINE):
+    for match in re.finditer(r"^(block|file|other) (\d+) (\d+):(\d+) (\d+) (\d+) (\S+) (/.*)$", text, re.MULTILINE):
         kind: Literal["block", "file", "other"] = "block" if match[1] == "block" else "other"
-        size, inode, allocated, sector = (int(match[number]) for number in range(2, 6))
-        table = "" if match[6] == "-" else match[6]
-        found[match[7]] = PathFact("file" if match[1] == "file" else kind, size, inode, allocated, sector, table)
+        size, inode, device, allocated, sector = (int(match[number]) for number in range(2, 7))
+        table = "" if match[7] == "-" else match[7]
+        found[match[8]] = PathFact(
+            "file" if match[1] == "file" else kind, size, inode, allocated, sector, table, device
+        )
     return found
 
 

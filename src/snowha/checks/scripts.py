@@ -13,7 +13,8 @@ from snowha.errors import CommandError
 from snowha.health import image_space
 from snowha.hosts.read_only import read_only_script
 from snowha.live import autostart
-from snowha.xen import attachments, saved_domains
+from snowha.provision.servers import kernels
+from snowha.xen import attachments, saved_domains, xendomains
 
 _MISSING_COMMAND = (126, 127)
 
@@ -30,7 +31,12 @@ def gather_argv(
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
     script = read_only_script(
-        saved_domains.FUNCTION + attachments.FUNCTION + image_space.FUNCTION + _script("gather.sh")
+        kernels.FUNCTION
+        + xendomains.FUNCTION
+        + saved_domains.FUNCTION
+        + attachments.FUNCTION
+        + image_space.FUNCTION
+        + _script("gather.sh")
     )
     return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
 

@@ -38,7 +38,9 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _upgrades(server: ServerFacts) -> Iterator[Finding]:
     """What apt would replace, and needrestart restart, under running domains, with nobody there."""
-    if re.search(r'^APT::Periodic::Unattended-Upgrade "[1-9]', server.upgrades, re.MULTILINE):
+    # an interval in days, or with a unit; apt.systemd.daily looks at Enable first
+    is_on = re.search(r'^APT::Periodic::Unattended-Upgrade "(?:0*[1-9]|always)', server.upgrades, re.MULTILINE)
+    if is_on and not re.search(r'^APT::Periodic::Enable "0"', server.upgrades, re.MULTILINE):
         spared = re.findall(r'^Unattended-Upgrade::Package-Blacklist:: "(.*)";$', server.upgrades, re.MULTILINE)
         touched = [name for name in _UNDER_DOMAINS if not any(_matches(pattern, name) for pattern in spared)]
         if touched:

@@ -11,6 +11,7 @@ from snowha.errors import InputError
 from snowha.health import image_space
 from snowha.site import snow_conf
 from snowha.site.disk_spec import CONVERTED
+from snowha.site.fstab import same_source
 from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain, Site
 from snowha.site.names import agreed, listed
@@ -103,7 +104,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _has(server: ServerFacts, folder: str, mount: Mounted) -> bool:
     there = server.mount_of(folder)
-    return there is not None and (there.source, there.target) == (mount.source, mount.target)
+    return there is not None and there.target == mount.target and same_source(there.source, mount.source)
 
 
 def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -115,7 +116,7 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
             here = server.mount_of(wanted.target)
             if here is None or here.target != wanted.target:
                 continue  # not mounted: the migration does it on a new server, and not-nfs is said of the first
-            if here.source != wanted.source:
+            if not same_source(here.source, wanted.source):
                 yield found(
                     "mount-differs",
                     server.name,
@@ -142,7 +143,8 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
             for server in facts.answering
             if wanted.target in server.paths
             and (here := server.mount_of(wanted.target)) is not None
-            and (here.target, here.source) == (wanted.target, wanted.source)
+            and here.target == wanted.target
+            and same_source(here.source, wanted.source)
         }
         if len(set(inodes.values())) > 1:
             yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")

@@ -19,6 +19,7 @@ from snowha.cluster.cib_merge import APART, FENCE, MARK, PLACE, differs, foreign
 from snowha.cluster.fencing import IPMITOOL_TIMEOUT_S, device_of, ipmi_options
 from snowha.errors import InputError
 from snowha.site.model import Alerts, Domain, FloatingIp, Server, Site
+from snowha.site.names import can_be_resource
 
 __all__ = ["FLOATING_IP", "Options", "compose", "differs", "fence_id", "foreign", "merge"]
 
@@ -317,16 +318,16 @@ def _element(tag: str, attributes: Mapping[str, str], *children: etree._Element)
 
 
 def _check_names(site: Site) -> None:
-    """Resource ids are XML ids, which start with a letter, and each is unique."""
+    """Resource ids are XML ids, and each is unique."""
     taken = {
         FLOATING_IP: "the floating IP",
         "cib-bootstrap-options": "Pacemaker's own options",
         **{fence_id(s.name): f"the fence device of {s.name}" for s in site.servers},
     }
     for domain in site.domains:
-        if not domain.name[0].isalpha():
+        if not can_be_resource(domain.name):
             raise InputError(
-                f"Pacemaker cannot run a domain called {domain.name}: a resource's name starts with a letter",
+                f"Pacemaker cannot run a domain called {domain.name}: a resource's name begins with a letter",
                 where=domain.config,
                 remedy="rename the domain",
             )

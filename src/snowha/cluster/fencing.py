@@ -98,7 +98,7 @@ def parse_status(output: str, returncode: int, *, where: str) -> Power:
 
 _GENERAL = re.compile(
     r"Unable to establish|Error: Unable|Close Session|Failed: |Unable to connect|for usage"
-    r"|Unable to get Chassis Power Status|Connection timed out|^$"
+    r"|Unable to get Chassis Power Status|Connection timed out|Could not open socket|^$"
 )
 """What ipmitool and the agents say whatever went wrong."""
 

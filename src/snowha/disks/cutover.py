@@ -218,6 +218,11 @@ def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Repor
             f"Xen {able.version} on {host.name} migrates neither PV nor PVH: {sorted(able.capabilities)}",
         )
         return "pv"
+    if domain.hardware:
+        why = f"it stays PV: it has devices of its server ({', '.join(domain.hardware)}), which PVH cannot have"
+        reporter.say(f"{domain.name}: {why}")
+        reporter.fact("no_live_migration", why)
+        return "pv"
     if not domain.kernel:
         # nothing that could be tried: it is taken out of the domain's own disk when it starts
         why = f"it stays PV: its kernel is in its own disk, where {domain.bootloader or 'a bootloader'} finds it"

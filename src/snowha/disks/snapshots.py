@@ -7,6 +7,7 @@ their names: what a killed run left is found by the next.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,13 @@ class Volume:
 
     @property
     def is_ours(self) -> bool:
-        return bool(self.origin) and self.name.startswith(PREFIX) and self.name.endswith(f"-{self.origin}")
+        """One of ``create``: an administrator's may begin alike."""
+        return bool(self.origin) and bool(re.fullmatch(rf"{PREFIX}[0-9]+-{re.escape(self.origin)}", self.name))
+
+    @property
+    def is_snapshot(self) -> bool:
+        """One that LVM makes no further snapshot of (lvs(8), volume type); of a thin one it does."""
+        return self.attributes[:1] in ("s", "S")
 
 
 def parse_lvs(text: str) -> tuple[Volume, ...]:

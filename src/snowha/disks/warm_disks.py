@@ -59,13 +59,13 @@ def snapshots_of(host: Host, domain: Domain, found: Sequence[Volume]) -> list[Vo
 def split_by_snapshot(
     host: Host, disks: Sequence[Disk], found: Sequence[Volume], targets: Mapping[str, str]
 ) -> tuple[list[tuple[Disk, Volume]], list[RemainingDisk]]:
-    """Disks that are copied warm, with their volumes, and the others: swap, and what is no logical volume, of which no snapshot
-    can be made."""
+    """Disks that are copied warm, with their volumes, and the others: swap, and what no snapshot can be made of, which is no
+    logical volume or one already."""
     warm, rest = [], []
     for disk in disks:
         volume = snapshots.volume_of(found, disk.target)
         is_swap = volume is not None and _is_swap(host, disk.target)
-        if volume is None or is_swap:
+        if volume is None or volume.is_snapshot or is_swap:
             rest.append(RemainingDisk(disk, targets[disk.vdev], is_swap))
         else:
             warm.append((disk, volume))

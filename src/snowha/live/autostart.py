@@ -19,6 +19,7 @@ from snowha.hosts.read_only import read_only_script
 from snowha.live.context import SiteContext, names_in
 from snowha.site import domain_config
 from snowha.site.model import Domain
+from snowha.xen import xendomains
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Autostart:
 
 
 def script() -> str:
-    return read_only_script(resources.files("snowha.live").joinpath("autostart.sh").read_text())
+    text = resources.files("snowha.live").joinpath("autostart.sh").read_text()
+    return read_only_script(xendomains.FUNCTION + text.replace("@folder@", xendomains.AUTO))
 
 
 def parse(text: str) -> Autostart:

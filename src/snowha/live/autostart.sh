@@ -1,10 +1,7 @@
 # What xendomains(8) would start at boot. Parameters: the site's configs. Lines of words in base64: the folder and where it
 # really is; `config` and where each config really is; `entry`, its path, where that really is, and its content.
 word() { printf ' '; base64 -w 0; }
-folder=/etc/xen/auto
-if [ -r /etc/default/xendomains ]; then
-    folder=$(unset XENDOMAINS_AUTO; . /etc/default/xendomains > /dev/null 2>&1; printf '%s' "${XENDOMAINS_AUTO-/etc/xen/auto}")
-fi
+folder=$(@folder@)
 if [ -n "$folder" ]; then
     printf 'folder'; printf '%s' "$folder" | word; readlink -m -n -- "$folder" | word; echo
     for config; do printf 'config'; readlink -m -n -- "$config" | word; echo; done

@@ -161,7 +161,7 @@ def _parse_config(host: Host, path: str, content: bytes) -> Domain:
 
 def names_in(content: bytes) -> set[str]:
     """What looks like the name of a domain in a config that cannot be read, in small letters."""
-    said = re.findall(rb"^[ \t]*name[ \t]*=[ \t]*[\"']([^\"'\n]*)", content, re.MULTILINE)
+    said = re.findall(rb"(?:^|;)[ \t]*name[ \t]*=[ \t]*[\"']([^\"'\n]*)", content, re.MULTILINE)
     return {name.decode("latin-1").lower() for name in said}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -20,8 +21,9 @@ from snowha.provision import snow_conf
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.site import anti_affinity, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
+from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import check_address, check_server_name, is_ip, show
+from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, plain_path, show
 from snowha.site.snow_conf import SnowConf
 
 SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
@@ -104,14 +106,24 @@ def discover(
         )
     notes.append(f"snow.conf: {conf_path}")
     conf = snow_conf.parsed(first, conf_path, read_text(first, conf_path) or "")
-    folder = _domain_folder(first)
+    folder, *others = _domain_folders(first)
     notes.append(f"domain configs: {folder}")
+    notes += [
+        f"not used: {other}, which has domain configs, too: write it as domain_configs if it is meant"
+        for other in others
+    ]
     domains, left = read_domains_and_errors(first, folder)
     notes += [f"not used: {error.where}: {error.message}" for error in left]
+    names_of_domains = [domain.name for domain in domains if can_be_resource(domain.name)]
+    notes += [
+        f"not used: {domain.config}: Pacemaker cannot run a domain called {domain.name}: rename it, it begins with no letter"
+        for domain in domains
+        if not can_be_resource(domain.name)
+    ]
     mounts = shared_mounts(first)
     links = {name: network_interfaces(hosts[name]) for name in names}
-    lanplus = bmc.agent not in IPMI_AGENTS or conf.ipmi_is_lanplus()
-    taken = {vif.ip for domain in domains for vif in domain.vifs}
+    spoken = conf.ipmi_type() if bmc.agent in IPMI_AGENTS else IpmiType()
+    taken = {address for domain in domains for address in domain.addresses}
     floating = _floating_ip(hosts, conf, links, taken, notes)
     user = bmc.user or _bmc_user(conf)
     secret = _secret(conf, bmc, ask)
@@ -125,7 +137,7 @@ def discover(
                 bmc.addresses.get(word) or _bmc_address(first, word, name, conf),
                 user,
                 secret_path,
-                lanplus=lanplus,
+                **vars(spoken),
             ),
         )
         for word, name in by_word.items()
@@ -134,13 +146,22 @@ def discover(
         name="snow",
         paths=Paths(conf_path, folder, _image_folder(conf)),
         servers=servers,
-        domains=tuple(domain.name for domain in domains),
+        domains=tuple(names_of_domains),
         floating_ip=floating,
         mounts=mounts,
-        apart=anti_affinity.pairs([domain.name for domain in domains], roles(first, conf_path)),
+        apart=anti_affinity.pairs(names_of_domains, _roles(first, conf_path, notes)),
         ssh=ssh,
     )
     return Found(ha, secret, secret != conf.scalar("IPMI_PASSWORD", ""), tuple(notes))
+
+
+def _roles(host: Host, conf_path: str, notes: list[str]) -> Mapping[str, Sequence[str]]:
+    """For a proposal of domains to be kept apart: a file that cannot be read makes none."""
+    try:
+        return roles(host, conf_path)
+    except InputError as error:
+        notes.append(f"not used: {error.where}: {error.message}")
+        return {}
 
 
 def rendered(ha: HaFile) -> str:
@@ -177,18 +198,24 @@ def _names(words: Sequence[str], hosts: Mapping[str, Host]) -> dict[str, str]:
     }
 
 
-def _domain_folder(host: Host) -> str:
-    for folder in DOMAIN_CONFIGS:
-        path = f"/sNow/{folder}"
+def _domain_folders(host: Host) -> list[str]:
+    """Those that have configs, at least one: the first is used. A link to another one is none of its own."""
+    paths = [f"/sNow/{folder}" for folder in DOMAIN_CONFIGS]
+    found: dict[str, str] = {}
+    for path in paths:
         if host.run(["sh", "-c", 'ls "$1"/*.cfg >/dev/null 2>&1', "sh", path], check=False).ok:
-            return path
-    tried = ", ".join(f"/sNow/{folder}" for folder in DOMAIN_CONFIGS)
-    raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
+            real = host.run(["readlink", "-f", "--", path], check=False).stdout.strip()
+            found.setdefault(real or path, path)
+    if not found:
+        tried = ", ".join(paths)
+        raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
+    return [*found.values()]
 
 
 def _image_folder(conf: SnowConf) -> str:
     destination = conf.image_destination()
-    return destination.value if destination.kind == "dir" and destination.value != "/sNow" else "/sNow/domains"
+    folder = plain_path(destination.value) if destination.kind == "dir" else "/sNow"
+    return "/sNow/domains" if folder == "/sNow" else folder
 
 
 def shared_mounts(host: Host) -> tuple[Mount, ...]:
@@ -208,13 +235,33 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
                     remedy='put /sNow on a shared file system first (guide, "This guide assumes that")',
                 )
             continue
+        _check_mounted_itself(host, target, entry["source"], entry["target"])
         found.append(Mount(entry["source"], entry["target"], entry["fstype"], _fstab_options(host, entry["target"])))
     return tuple(found)
 
 
+def _check_mounted_itself(host: Host, wanted: str, source: str, target: str) -> None:
+    """Raise SiteError for a folder that is here by a link or a bind mount: what the others' fstab gets mounts an export."""
+    part = re.fullmatch(r"(.+)\[(/.*)\]", source)
+    is_elsewhere = wanted != target and not wanted.startswith(f"{target.rstrip('/')}/")
+    if not part and not is_elsewhere:
+        return
+    raise SiteError(
+        f"{wanted} is a bind mount of the folder {part[2]} of {part[1]}"
+        if part
+        else f"{wanted} is a link into {target}, where {source} is mounted",
+        where=host.name,
+        remedy=f"mount {f'{part[1].rstrip(chr(47))}{part[2]}' if part else 'its export'} on {wanted} itself, by /etc/fstab, "
+        "then run this again",
+    )
+
+
 def _fstab_options(host: Host, target: str) -> str:
+    """For all servers: ``clientaddr`` is this one's own, and two clients with one are one to NFS 4.0, which takes the first one's
+    locks when the second comes (nfs(5))."""
     entry = fstab.entry_of(read_text(host, "/etc/fstab") or "", target)
-    return entry.options if entry else "vers=4.2,hard,_netdev"
+    options = entry.options.split(",") if entry else ["vers=4.2", "hard", "_netdev"]
+    return ",".join(option for option in options if not option.startswith("clientaddr=")) or "defaults"
 
 
 def _common_links(name: str, links: Mapping[str, tuple[NetworkInterface, ...]]) -> tuple[str, ...]:

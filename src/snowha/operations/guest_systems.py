@@ -58,4 +58,4 @@ def ask(
 
 
 def _address(domain: Domain | None) -> str:
-    return next((vif.ip for vif in domain.vifs if vif.ip), "") if domain else ""
+    return next(iter(domain.addresses), "") if domain else ""

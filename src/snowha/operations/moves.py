@@ -119,13 +119,14 @@ class Mover:
                 )
         before = self._identity(name)
         sources = [self.hosts[server] for server in placement.places(name) if server != target]
+        domain = self.domains.get(name)
+        asking = next((host for server, host in self.hosts.items() if server != target), self.hosts[target])
+        # a domain that answers no ping has arrived as well
+        answering = [address for address in (domain.addresses if domain else ()) if cluster.answers(asking, address)]
         cluster.move(
             self.hosts, {name: target}, reporter, timeout=self.timeout, how_far=partial(_how_far, sources, name)
         )
-        domain = self.domains.get(name)
-        addresses = [vif.ip for vif in domain.vifs if vif.ip] if domain else []
-        asking = next((host for server, host in self.hosts.items() if server != target), self.hosts[target])
-        cluster.wait_for_answers(asking, name, addresses, reporter, timeout=120)
+        cluster.wait_for_answers(asking, name, answering, reporter, timeout=120)
         if self._identity(name) != before and not self.restart:
             raise ProofError(
                 f"{name} was started anew on {target} instead of being migrated live",

@@ -158,7 +158,7 @@ def _runs(state: DomainState) -> bool:
 
 def _wait_for_answers(work: _Work) -> None:
     state = work.state()
-    addresses = [vif.ip for vif in work.domain.vifs if vif.ip]
+    addresses = work.domain.addresses
     asking = _asking(work.servers, state)
     if not addresses:
         work.reporter.say(f"{work.domain.name} runs; its config names no address that could be asked")
@@ -283,5 +283,4 @@ def _silent_address(servers: Servers, state: DomainState, domain: Domain) -> str
     asking = _asking(servers, state)
     if asking is None:
         raise ProofError(f"no server could ask whether {domain.name} answers")
-    addresses = (vif.ip for vif in domain.vifs if vif.ip)
-    return next((address for address in addresses if not cluster.answers_soon(asking, address)), None)
+    return next((address for address in domain.addresses if not cluster.answers_soon(asking, address)), None)

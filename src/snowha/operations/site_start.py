@@ -322,5 +322,4 @@ def _start_domains(context: SiteContext, reporter: Reporter) -> None:
         where = cluster.servers_of(state, domain.name) if state else ()
         if where:
             asking = next((host for name, host in context.hosts.items() if name not in where), context.first)
-            addresses = [vif.ip for vif in domain.vifs if vif.ip]
-            cluster.wait_for_answers(asking, domain.name, addresses, reporter, timeout=300)
+            cluster.wait_for_answers(asking, domain.name, domain.addresses, reporter, timeout=300)

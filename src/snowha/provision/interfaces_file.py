@@ -42,6 +42,8 @@ _ADDRESS = frozenset(
         "privext",
     }
     | {
+        "pointopoint",
+        "description",
         "dad-attempts",
         "dad-interval",
         "preferred-lifetime",
@@ -59,7 +61,12 @@ _PORTS = ("bridge_ports", "bridge-ports")
 _SLAVES = ("bond-slaves", "bond_slaves", "slaves")
 _MASTER = ("bond-master", "bond_master")
 _OF_VLAN = ("vlan-raw-device", "vlan_raw_device")
-"""A VLAN stays on its card: the kernel takes its frames before the bridge gets them."""
+_BELOW = (*_MASTER, *_OF_VLAN)
+"""With what another interface names the card and goes on doing so: the cards of a bond stay its own, a VLAN stays on its card,
+since the kernel takes its frames before the bridge gets them."""
+_AT_BOOT = ("auto", "allow-auto", "allow-hotplug")
+_NOTHING = ("true", ":")
+"""What ends a list of commands so that it does not fail."""
 _LONGEST_NAME = 15
 
 
@@ -146,6 +153,8 @@ class _Edit:
             self.refuse(f"{self.card} has no static address there, so {self.bridge} cannot be put in its place")
         for stanza in everything:
             self.refuse_unknown(stanza)
+        if not any(self.card in one.names for one in everything if one.head.keyword in _AT_BOOT):
+            self.refuse(f"nothing there brings {self.card} up at boot (auto), so nothing would bring {self.bridge} up")
         if any(line.words for before, _ in parsed.values() for line in _lines(before)):
             self.refuse("it begins with an option that belongs to no interface, for which ifupdown refuses the file")
         self.kept = [line.raw for one in own for line in one.options if self.stays(line)]
@@ -167,7 +176,7 @@ class _Edit:
                 self.refuse(f"{' '.join(words)!r} may mean {self.card}, too")
         if kind != "iface":
             named = self.card in [part for word in words[1:] for part in word.split("=")]
-            if named and kind not in ("auto", "allow-auto", "allow-hotplug"):
+            if named and kind not in _AT_BOOT:
                 self.refuse(f"{' '.join(words)!r} is not understood for a card that is put into a bridge")
             return
         if "inherits" in words and self.card in (*words[words.index("inherits") + 1 :], words[1]):
@@ -180,7 +189,7 @@ class _Edit:
                 self.refuse(f"{self.card} is part of {stanza.names[0]} already")
             if line.keyword in _PORTS and {"all", "regex"} & set(line.words[1:]):
                 self.refuse(f"{' '.join(line.words)!r} of {stanza.names[0]} may take {self.card}, too")
-            if not self.mentions(line, own=False) or line.keyword in _OF_VLAN:
+            if not self.mentions(line, own=False) or line.keyword in _BELOW:
                 continue
             if line.keyword not in _COMMANDS:
                 self.refuse(f"it is not known what {' '.join(line.words)!r} of {stanza.names[0]} means for a bridge")
@@ -195,7 +204,7 @@ class _Edit:
         for line in stanza.options:
             if line.keyword in _MASTER:
                 self.refuse(f"{self.card} is part of {' '.join(line.words[1:])} already")
-            if line.keyword in (*_PORTS, *_SLAVES[1:]) or line.keyword.startswith("bridge"):
+            if line.keyword.startswith("bridge"):
                 self.refuse(f"{self.card} is a bridge itself ({' '.join(line.words)})")
             if line.keyword in _COMMANDS:
                 if not self.stays(line):
@@ -215,8 +224,10 @@ class _Edit:
     def stays(self, line: _Line) -> bool:
         """Whether a line of the card's own stanza is about the wire."""
         if line.keyword in _COMMANDS:
-            return _program(line) == "ethtool" or (_program(line) == "ip" and line.words[2:3] in (["link"], ["l"]))
-        return line.keyword in ("mtu", "hwaddress", "hw-mac-address", "wakeonlan") or line.keyword.startswith(_WIRE)
+            kinds = {_kind(words) for words in _commands(line)}
+            return "wire" in kinds and kinds <= {"wire", "nothing"}
+        wire = ("mtu", "hwaddress", "hw-mac-address", "wakeonlan", *_SLAVES)
+        return line.keyword in wire or line.keyword.startswith(_WIRE)
 
     def mentions(self, line: _Line, *, own: bool) -> bool:
         """Whether a command names the card, by its name or as the interface that its stanza is about."""
@@ -232,8 +243,8 @@ class _Edit:
         changed = after_dev.sub(lambda match: match[1] + self.bridge, line.raw)
         rest = re.sub(r"\bdev\s+(\\\n\s*)?\$\{?IFACE\}?", "", changed)
         left = _Line(rest, rest.split())
-        known = _program(line) in ("ip", "route") and not set(";|&<>()`") & set(line.raw)
-        if not known or self.mentions(left, own=True):
+        kinds = {_kind(words) for words in _commands(line)}
+        if not kinds or not kinds <= {"address", "nothing"} or self.mentions(left, own=True):
             self.refuse(f"it is not known what {' '.join(line.words)!r} means once {self.card} is in a bridge")
         return changed
 
@@ -322,9 +333,19 @@ def _lines(text: str) -> Iterator[_Line]:
         yield _Line(raw, joined.split())
 
 
-def _program(line: _Line) -> str:
-    """What a command runs: ``ip`` of ``up /sbin/ip route add …``."""
-    return line.words[1].rpartition("/")[2] if len(line.words) > 1 else ""
+def _commands(line: _Line) -> list[list[str]]:
+    """The commands of an ``up`` or ``down``, each in words; none where it is more than a list of them."""
+    text = re.sub(r"[0-9]*>>?\s*(?:&[0-9]|/dev/null)(?=\s|$|;)", "", " ".join(line.words[1:]))
+    parts = re.split(r"\|\||&&|;", text)
+    return [] if set("|&<>()`\"'\\") & set("".join(parts)) else [words for part in parts if (words := part.split())]
+
+
+def _kind(words: list[str]) -> str:
+    """Whether a command is about the ``wire`` or the ``address``, or does ``nothing``; empty if that is not known."""
+    program = words[0].rpartition("/")[2]
+    if program == "ethtool" or (program == "ip" and words[1:2] in (["link"], ["l"])):
+        return "wire"
+    return "address" if program in ("ip", "route") else "nothing" if words[0] in _NOTHING else ""
 
 
 def _text(stanza: _Stanza) -> str:

@@ -14,7 +14,7 @@ from snowha.hosts.host import Host
 
 _OWN = re.compile(
     r"(docker|virbr|dummy|veth|lxcbr|lxdbr|podman|cni|flannel|cali|cilium|kube|weave|vmnet|tun|tap|wg|ppp|tailscale|vif)"
-    r"|(zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
+    r"|(lo|zt[a-z0-9]{8}|br-[0-9a-f]{12})$"
 )
 """Names that programs give to networks of one server alone, or that lie over another one."""
 _VIRTUAL = frozenset(
@@ -49,7 +49,8 @@ def network_interfaces(host: Host) -> tuple[NetworkInterface, ...]:
             if info.get("family") == "inet" and info.get("scope") == "global" and not info.get("secondary"):
                 address = ipaddress.IPv4Interface(f"{info['local']}/{info['prefixlen']}")
                 device = _device(name, links)
-                found.append(NetworkInterface(name, address, device or name, bool(device) and not info.get("dynamic")))
+                stays = not info.get("dynamic") and not address.is_link_local
+                found.append(NetworkInterface(name, address, device or name, bool(device) and stays))
     return tuple(found)
 
 

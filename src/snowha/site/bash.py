@@ -159,10 +159,10 @@ class _Scanner(Words):
         if not self.peek() or self.peek() in "\n;&|()":
             return
         if _ASSIGN.match(self.text, self.pos):
-            self.assignments(declared=False)
+            self.assignments()
         elif (match := _DECLARE.match(self.text, self.pos)) and (match[0] != "local" or self.in_function):
             self.pos = match.end()
-            self.assignments(declared=True, options="r" if match[0] == "readonly" else "")
+            self.assignments(match[0])
         elif match := _UNSET.match(self.text, self.pos):
             for name in match[1].split():
                 empty = Word(self.pos, self.pos, ())
@@ -206,7 +206,7 @@ class _Scanner(Words):
             # ``builtin export X=1``, ``\\export X=1``: what is behind it is read once more, as assignments
             self.pos = words[0].end
             del self.heredocs[heredocs:]
-            self.assignments(declared=True, options="r" if name == "readonly" else "")
+            self.assignments(name)
         elif name in ("source", ".") and rest:
             self.add(
                 Assignment(
@@ -235,8 +235,10 @@ class _Scanner(Words):
         names = _NAMES.findall(raw)
         self.unknown([ANYTHING] if "$" in raw and name != "printf" and name != "let" else names, f"{name} may set it")
 
-    def assignments(self, *, declared: bool, options: str = "") -> None:
-        """``A=1 B=2``. With a command behind them they hold for that command alone, and are none of ours."""
+    def assignments(self, declared_by: str = "") -> None:
+        """``A=1 B=2``, perhaps behind ``export`` or the like. With a command behind them they hold for that command alone, and
+        are none of ours."""
+        options = "r" if declared_by == "readonly" else ""
         batch: list[Assignment] = []
         declared_names: list[str] = []
         while True:
@@ -252,6 +254,13 @@ class _Scanner(Words):
                         self.unknown([*declared_names, *(one.name for one in batch)], READONLY)
                     if "A" in options:
                         self.associative.update(declared_names, (one.name for one in batch))
+                    if set(options) & set("aA"):
+                        # what declare(1) itself prints of an array, in old versions of bash
+                        as_text = (one for one in batch if isinstance(one.value, Word))
+                        said = {one.name: self.text[one.value.start : one.value.end] for one in as_text}
+                        self.unknown(
+                            [name for name, text in said.items() if "(" in text], "declare reads an array of it"
+                        )
                     if "n" in options:
                         self.unknown([*declared_names, *(one.name for one in batch)], REFERENCE)
                     elif set(options) & _ATTRIBUTES:
@@ -260,10 +269,11 @@ class _Scanner(Words):
                 return
             if match := _ASSIGN.match(self.text, self.pos):
                 batch.append(self.assignment(match, pairs="A" in options or match[1] in self.associative))
-            elif declared and char not in "(<>":
+            elif declared_by and char not in "(<>":
                 # An option (-r) or a name that is only declared.
                 text = self.plain_text(self.word())
-                options += text[1:] if text[:1] == "-" else ""
+                # export has options of its own
+                options += text[1:] if text[:1] == "-" and declared_by != "export" else ""
                 declared_names += [text] if _NAMES.fullmatch(text) else []
             else:
                 self.simple_command()

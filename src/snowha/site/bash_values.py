@@ -92,8 +92,18 @@ def _sourced(
 ) -> dict[str, Value]:
     """The values once another file was read in its place."""
     path = _join(assignment.value, values, assignment.line) if isinstance(assignment.value, Word) else ""
-    inner = follow(path) if isinstance(path, str) and assignment.certain and depth < _DEEPEST else None
-    return _all_uncertain(assignment, values) if inner is None else evaluate(inner, values, follow, depth=depth + 1)
+    inner = follow(path) if isinstance(path, str) and depth < _DEEPEST else None
+    if inner is None:
+        return _all_uncertain(assignment, values)
+    after = evaluate(inner, values, follow, depth=depth + 1)
+    if assignment.certain:
+        return after
+    changed = [name for name in (*values, *after) if values.get(name) != after.get(name)]
+    reason = "a file that is read under a condition may set it"
+    return values | {
+        name: NotUnderstood(reason, assignment.line, is_array=_is_array(values.get(name)) or _is_array(after.get(name)))
+        for name in changed
+    }
 
 
 def _all_uncertain(
@@ -223,6 +233,8 @@ def _text(piece: Piece, values: Mapping[str, Value], line: int) -> str | NotUnde
     if piece.kind == "opaque":
         return NotUnderstood(piece.text, line)
     value = values.get(piece.text, values.get(ANYTHING))
+    if piece.or_else and not (isinstance(value, str) and value):
+        return NotUnderstood(f"it uses {piece.text}, or something else where that has no value", line)
     if value is None:
         return NotUnderstood(f"it refers to {piece.text}, which is not set before it", line)
     if isinstance(value, NotUnderstood):

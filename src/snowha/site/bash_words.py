@@ -13,6 +13,7 @@ BLANK = " \t"
 META = " \t\n;&|()<>"
 _SIMPLE = re.compile(rf"\$(?:({NAME})|\{{({NAME})(?:\[([0-9]+)\])?\}})")
 _DEFAULT = re.compile(rf"\$\{{({NAME}):?=")
+_OR_ELSE = re.compile(rf"\$\{{({NAME}):?-")
 _ANSI_C = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -25,6 +26,8 @@ class Piece:
     """The text, the name of the variable, or why it cannot be known."""
     quoted: bool
     index: str = ""
+    or_else: bool = False
+    """``${NAME:-…}``: the variable, if it has a value."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,13 @@ class Words:
             self.pos = match.end()
             return Piece("variable", match[1] or match[2], quoted=quoted, index=match[3] or "")
         following = self.text[start + 1 : start + 2]
-        if following in ("(", "{"):
+        if following in ("(", "{", "["):
             self.pos += 1
-            self.skip_balanced(following, {"(": ")", "{": "}"}[following])
+            self.skip_balanced(following, {"(": ")", "{": "}", "[": "]"}[following])
+            if default := _OR_ELSE.match(self.text, start):
+                return Piece("variable", default[1], quoted=quoted, or_else=True)
+            if following == "[":
+                return Piece("opaque", "it is computed", quoted=quoted)
             what = "a command substitution" if following == "(" else "${…} with more than a name in it"
             return Piece("opaque", f"it uses {what}", quoted=quoted)
         if following and following in "0123456789@*#?$!-":
@@ -172,9 +179,20 @@ class Words:
     def skip_balanced(self, opening: str, closing: str) -> None:
         start = self.pos
         depth = 0
+        cases: list[int] = []
+        """How deep each ``case`` stands that is open: the ``)`` of its patterns closes nothing."""
         while char := self.peek():
             if char == "\\":
                 self.pos += 1
+            elif opening == "(" and char == "#" and self.text[self.pos - 1] in META:
+                self.skip_comment()
+                continue
+            elif opening == "(" and char == "c" and self.begins_case(start):
+                cases.append(depth)
+            elif cases and char == "e" and re.compile(r"\besac\b").match(self.text, self.pos):
+                cases.pop()
+            elif char == closing and cases and cases[-1] == depth:
+                pass
             elif char == "'":
                 self.pos = self.text.find("'", self.pos + 1)
                 if self.pos < 0:
@@ -192,6 +210,12 @@ class Words:
             self.pos += 1
         self.fail(f"'${opening}' is never closed", start, f"close it with {closing!r}")
 
+    def begins_case(self, start: int) -> bool:
+        """Whether a ``case`` begins here as a command, behind ``start``."""
+        found = re.compile(r"case(?=\s)").match(self.text, self.pos)
+        before = self.text[start : self.pos].rstrip(BLANK)
+        return found is not None and re.search(r"(?:[(;&|{!\n]|\b(?:then|do|else))\Z", before) is not None
+
     def skip_blanks(self) -> None:
         """Spaces, comments and continued lines, up to a word or the end of the line."""
         while char := self.peek():
@@ -200,10 +224,13 @@ class Words:
             elif char == "\\" and (continued := re.compile(r"\\\n").match(self.text, self.pos)):
                 self.pos = continued.end()
             elif char == "#":
-                end = self.text.find("\n", self.pos)
-                self.pos = end if end >= 0 else len(self.text)
+                self.skip_comment()
             else:
                 return
+
+    def skip_comment(self) -> None:
+        end = self.text.find("\n", self.pos)
+        self.pos = end if end >= 0 else len(self.text)
 
     def skip_space_and_comments(self) -> None:
         self.skip_blanks()

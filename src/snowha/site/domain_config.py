@@ -10,7 +10,7 @@ from typing import NoReturn, cast
 from snowha.errors import InputError
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
-from snowha.site.names import check_bridge, check_domain_name, check_ip, check_mac, check_path, show
+from snowha.site.names import check_domain_name, check_ip, check_mac, check_path, check_vif_bridge, show
 from snowha.site.vdev import c_number, device_number
 from snowha.site.xl_syntax import Atom, List, Setting, line_at, parse_settings, quoted
 
@@ -18,6 +18,8 @@ __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "se
 
 _ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
 _EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
+_HARDWARE = ("pci", "usbdev", "dtdev", "irqs", "iomem", "ioports")
+"""Settings that hand a domain devices of the server that it is started on (xl.cfg(5))."""
 _C_SPACE = " \t\n\v\f\r"
 """isspace(3)"""
 _SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}", re.ASCII)
@@ -59,6 +61,11 @@ class _Config:
             self.fail(key, f"{key} += is no way to write a number, and xl ignores it", f"write {key} = 128")
         return number
 
+    def says_something(self, key: str) -> bool:
+        """Whether a key is set to more than nothing."""
+        value = self.settings[key].value if key in self.settings else None
+        return bool(value.items if isinstance(value, List) else value.text if value else "")
+
     def strings(self, key: str) -> tuple[tuple[str, str], ...]:
         """Each entry of a list with its own ``file:line``; nothing if there is no such key."""
         setting = self.settings.get(key)
@@ -93,6 +100,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         vifs=tuple(_vif(spec, where=at) for spec, at in config.strings("vif")),
         root_vdev=_root_vdev(config),
         bootloader=_bootloader(config),
+        hardware=tuple(key for key in _HARDWARE if config.says_something(key)),
     )
 
 
@@ -263,7 +271,7 @@ def _vif(spec: str, *, where: str) -> Vif:
     if script and not _VIF_SCRIPT.fullmatch(script):
         raise InputError(f"no name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts")
     vif = Vif(
-        bridge=check_bridge(bridge, where=where) if bridge else "",
+        bridge=check_vif_bridge(bridge, where=where) if bridge else "",
         mac=check_mac(_canonical_mac(mac), where=where) if mac else "",
         ip=" ".join(found.get("ip", "").split()),
         script=script,

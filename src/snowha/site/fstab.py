@@ -39,6 +39,11 @@ def entry_of(text: str, target: str) -> Entry | None:
     return next((entry for entry in parse(text) if entry.target == wanted), None)
 
 
+def same_source(one: str, other: str) -> bool:
+    """Whether two sources are one export: the kernel shows a slash at its end as it was typed."""
+    return one.rstrip("/") == other.rstrip("/")
+
+
 def _decoded(field: str) -> str:
     """``\\\\040`` is a blank (getmntent(3))."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)

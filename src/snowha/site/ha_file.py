@@ -11,6 +11,7 @@ from snowha.errors import InputError
 from snowha.site.definition import Definition
 from snowha.site.model import WARM_FROM_MIB, Alerts, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
+    can_be_resource,
     check_address,
     check_bridge,
     check_domain_name,
@@ -259,6 +260,12 @@ def _check_floating_ip(floating_ip: FloatingIp, servers: tuple[Server, ...], *, 
 def _check_domains(ha: HaFile, *, at: At) -> None:
     for number, name in enumerate(ha.domains):
         check_domain_name(name, where=at("domain", number, "name"))
+        if not can_be_resource(name):
+            raise InputError(
+                f"Pacemaker cannot run a domain called {name}: a resource's name begins with a letter",
+                where=at("domain", number, "name"),
+                remedy="rename the domain, or remove this [[domain]]",
+            )
     _unique(
         [(name, at("domain", number, "name")) for number, name in enumerate(ha.domains)], "two domains are called {}"
     )

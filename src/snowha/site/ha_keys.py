@@ -218,7 +218,7 @@ class Fence:
         bool,
         Key(
             "IPMI only. `true`: IPMI 2.0. `false`: IPMI 1.5, for an old BMC; `snow ha init` writes it where `snow.conf` has "
-            "`IPMI_TYPE=lan`.",
+            "`IPMI_TYPE=lan`. Options behind it (`-C`, `-L`, `-p`) become `cipher`, `privilege` and `port`.",
             refused="`false` with an agent that does not speak IPMI",
         ),
     ] = True

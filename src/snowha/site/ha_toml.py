@@ -14,7 +14,7 @@ from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
 from snowha.site.ha_keys import Cluster, File
 from snowha.site.model import Alerts, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import did_you_mean, show
+from snowha.site.names import did_you_mean, plain_path, show
 from snowha.site.toml_tables import Problem, ShapeError, read
 
 __all__ = ["HaFile", "compose", "parse", "render"]
@@ -49,7 +49,7 @@ def render(ha: HaFile) -> str:
 def _ha_file(file: File, at: At) -> HaFile:
     return HaFile(
         name=file.cluster.name,
-        paths=Paths(**vars(file.paths)),
+        paths=Paths(**{key: _plain(path) for key, path in vars(file.paths).items()}),
         servers=tuple(
             Server(
                 name=server.name,
@@ -61,7 +61,7 @@ def _ha_file(file: File, at: At) -> HaFile:
         ),
         domains=tuple(domain.name for domain in file.domain),
         floating_ip=_floating_ip(file.cluster, at),
-        mounts=tuple(Mount(**vars(mount)) for mount in file.mount),
+        mounts=tuple(Mount(**vars(mount) | {"target": _plain(mount.target)}) for mount in file.mount),
         apart=tuple(group.domains for group in file.apart),
         ssh=Ssh(**vars(file.ssh)),
         token_ms=file.cluster.token_ms,
@@ -69,6 +69,11 @@ def _ha_file(file: File, at: At) -> HaFile:
         alerts=Alerts(**vars(file.alerts)),
         exporter=file.metrics.hacluster_exporter,
     )
+
+
+def _plain(path: str) -> str:
+    """What is no path is left for the rules to say so."""
+    return plain_path(path) if path.startswith("/") and ".." not in path.split("/") else path
 
 
 def _floating_ip(cluster: Cluster, at: At) -> FloatingIp | None:

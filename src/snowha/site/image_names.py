@@ -30,7 +30,7 @@ def image_paths(domain: Domain, images: str) -> dict[str, str]:
     found: dict[str, str] = {}
     wanted: list[tuple[Disk, str]] = []
     for disk in domain.moved_disks:
-        if dirname(disk.target) == folder and disk.format not in CONVERTED:
+        if dirname(image_key(disk.target)) == image_key(folder) and disk.format not in CONVERTED:
             found[disk.vdev] = disk.target
         else:
             wanted.append((disk, _base(disk)))

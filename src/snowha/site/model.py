@@ -83,6 +83,8 @@ class Domain:
     """Device of the root file system (from ``root=``), e.g. ``xvda2``; empty when the config names none."""
     bootloader: str = ""
     """What takes kernel and ramdisk out of the domain's own disk (``pygrub``); empty when the server has them."""
+    hardware: tuple[str, ...] = ()
+    """Settings that give it devices of its server (``pci``): it cannot be live-migrated, nor become PVH."""
 
     @property
     def moved_disks(self) -> tuple[Disk, ...]:
@@ -91,8 +93,8 @@ class Domain:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Of all its network cards."""
-        return tuple(address for vif in self.vifs for address in vif.addresses)
+        """Of all its network cards, each once: cards that are bonded in the domain have one."""
+        return tuple(dict.fromkeys(address for vif in self.vifs for address in vif.addresses))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from posixpath import normpath
 
 from snowha.errors import InputError
 
@@ -17,6 +18,7 @@ _DOMAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?", re.ASC
 _PATH = re.compile(r"/[A-Za-z0-9/._+:@%=~-]*", re.ASCII)
 _WORD = re.compile(r"[!-~]+", re.ASCII)
 _BRIDGE = re.compile(r"[A-Za-z0-9_.:-]{1,15}", re.ASCII)
+_WITH_VLANS = re.compile(r"([A-Za-z0-9_-]+)(?:\.[0-9]{1,4})?(?::[0-9]{1,4})*", re.ASCII)
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}", re.ASCII)
 
 # libxl names the two halves of an unfinished migration so (tools/xl/xl_migrate.c).
@@ -48,6 +50,11 @@ def check_domain_name(name: str, *, where: str) -> str:
     return name
 
 
+def can_be_resource(name: str) -> bool:
+    """Whether Pacemaker can run a domain of this name: a resource is called as its domain, and XML ids begin with a letter."""
+    return name[:1].isalpha()
+
+
 def check_server_name(name: str, *, where: str) -> str:
     """``name`` if a server may be called so, else InputError."""
     return _check_hostname(name, "server", where=where)
@@ -70,6 +77,11 @@ def check_path(path: str, *, where: str) -> str:
             remedy="use letters, digits and / . _ - + : @ % = ~ only, no spaces, commas or quotes",
         )
     return path
+
+
+def plain_path(path: str) -> str:
+    """One spelling of a path that was checked: without doubled slashes, ``.``, and a slash at its end."""
+    return normpath(path).replace("//", "/")
 
 
 def check_address(address: str, *, where: str) -> str:
@@ -102,6 +114,14 @@ def check_bridge(name: str, *, where: str) -> str:
         raise InputError(
             f"not a name of a network interface: {show(name)}", where=where, remedy="write a name such as xsnow0"
         )
+    return name
+
+
+def check_vif_bridge(name: str, *, where: str) -> str:
+    """``name`` if a vif may be put there: a bridge, or a switch of Open vSwitch with the VLANs of a port
+    (``ovsbr0.100``, ``ovsbr0:10:20``), which are no part of an interface's name. Else InputError."""
+    match = _WITH_VLANS.fullmatch(name)
+    check_bridge(match[1] if match else name, where=where)
     return name
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from posixpath import normpath
 from typing import Literal
 
 from snowha.errors import InputError, SnowError
 from snowha.site.model import Disk, Domain, Site
-from snowha.site.names import listed
+from snowha.site.names import listed, plain_path
 
 Severity = Literal["stop", "warn", "note"]
 
@@ -119,7 +118,7 @@ def lines(findings: Iterable[Finding]) -> list[str]:
 def image_key(target: str) -> str:
     """One spelling for a volume or image: ``/dev/mapper/vg-lv--x`` is ``/dev/vg/lv-x`` (lvm(8)), and so is udev's link
     ``/dev/disk/by-id/dm-name-vg-lv--x``."""
-    path = normpath(target).replace("//", "/")
+    path = plain_path(target)
     if match := _MAPPER.fullmatch(path):
         group, volume = (part.replace("--", "-") for part in match.groups())
         return f"/dev/{group}/{volume}"

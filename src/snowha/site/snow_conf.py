@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from snowha.errors import InputError
-from snowha.site import bash_edit
+from snowha.site import bash_edit, ipmi_type
 from snowha.site.bash import ANYTHING, Assignment, scan
 from snowha.site.bash_edit import set_array, set_scalar
 from snowha.site.bash_values import NotUnderstood, Value, evaluate
+from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import Network
 from snowha.site.names import check_address, check_path, check_server_name, check_word, show
 
@@ -127,16 +128,9 @@ class SnowConf:
             check_path(path, where=where)
         return ImageDestination(cast(Literal["lvm", "dir", "nfs"], kind), value)
 
-    def ipmi_is_lanplus(self) -> bool:
-        """``IPMI_TYPE``: ``lanplus`` (IPMI 2.0) unless the file says ``lan``. InputError for what no fence device speaks."""
-        kind = self.scalar("IPMI_TYPE", "") or "lanplus"
-        if kind not in ("lanplus", "lan"):
-            raise InputError(
-                f"IPMI_TYPE is {show(kind)}: a BMC is asked over the network, with lanplus or lan",
-                where=self.at("IPMI_TYPE"),
-                remedy="write IPMI_TYPE=lanplus, or give each [[server]] of ha.toml the fence agent of its BMC",
-            )
-        return kind == "lanplus"
+    def ipmi_type(self) -> IpmiType:
+        """``IPMI_TYPE``: how the BMCs are spoken to. InputError for what no fence device speaks."""
+        return ipmi_type.parse(self.scalar("IPMI_TYPE", ""), where=self.at("IPMI_TYPE"))
 
     def shared_folders(self) -> tuple[str, ...]:
         """Where sNow! may keep the files that it gives to every server: 2.0 below SNOW_SRV, 1.x below SNOW_CONF, which its

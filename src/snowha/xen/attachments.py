@@ -1,4 +1,4 @@
-"""What has a domain's disks attached on a server (xenstore's block backends), and what would at its boot (/etc/xen/auto)."""
+"""What has a domain's disks attached on a server (xenstore's block backends), and what would at its boot (xendomains' folder)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 from snowha.site import domain_config
 from snowha.site.model import Domain
+from snowha.xen import xendomains
 
 SCRIPTS = "/etc/xen/scripts/"
 """Where libxl looks for a script that is named without a path."""
 
 # The shell function `attachments`: what xenstore-ls(1) says of the backends of blkback and of QEMU, as `PATH = "VALUE"`; then a
-# line for each config in /etc/xen/auto, its path and its content, both base64. Nothing where there is no Xen.
-FUNCTION = """\
-attachments() {
+# line for each config that xendomains starts, its path and its content, both base64. Needs `xendomains_sets`.
+FUNCTION = f"""\
+attachments() {{
     for kind in vbd qdisk; do
         timeout 20 xenstore-ls -f "/local/domain/0/backend/$kind" 2> /dev/null | grep -aE '/(params|script|mode) = "'
     done
-    for config in "${SNOW_AUTO:-/etc/xen/auto}"/*; do
-        [ ! -f "$config" ] || printf 'config %s %s\\n' "$(printf %s "$config" | base64 -w 0)" "$(base64 -w 0 < "$config")"
+    auto=$({xendomains.AUTO})
+    for config in "$auto"/*; do
+        [ -n "$auto" ] && [ -f "$config" ] || continue
+        printf 'config %s %s\\n' "$(printf %s "$config" | base64 -w 0)" "$(base64 -w 0 < "$config")"
     done
-}
+}}
 """
 _AUTO = "/etc/xen/auto"
-_LOOK = read_only_script(f"export LC_ALL=C\n{FUNCTION}attachments\n")
+_LOOK = read_only_script(f"export LC_ALL=C\n{xendomains.FUNCTION}{FUNCTION}attachments\n")
 _LINE = re.compile(r'/local/domain/0/backend/(vbd|qdisk)/(\d+)/(\d+)/(params|script|mode) = "(.*)"')
 
 
@@ -45,7 +48,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Attachments:
-    """What one server says. ``configs``: those of /etc/xen/auto that can be read, by their path."""
+    """What one server says. ``configs``: those started at boot that can be read, by their path."""
 
     backends: tuple[Backend, ...] = ()
     configs: Mapping[str, Domain] = field(default_factory=dict)

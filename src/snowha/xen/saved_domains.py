@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
+from snowha.xen import xendomains
 
 # The shell function `saved`: a line a file, its domain's name and its path. Looked at is where xendomains saves to, now or before
 # its settings were changed by us, and xl's own place. The head of a file: tools/xl/xl.h (struct save_file_header), then the
-# domain's configuration as JSON, or as it was written.
+# domain's configuration as JSON, or as it was written. Needs `xendomains_sets`.
 FUNCTION = """\
 saved() {
     for conf in /etc/default/xendomains /etc/sysconfig/xendomains /var/lib/snow-ha/kept/etc/default/xendomains/*; do
-        [ ! -r "$conf" ] || (XENDOMAINS_SAVE=; . "$conf" > /dev/null 2>&1; printf '%s\\n' "$XENDOMAINS_SAVE")
+        [ ! -r "$conf" ] || printf '%s\\n' "$(xendomains_sets "$conf" XENDOMAINS_SAVE '')"
     done | { cat; echo /var/lib/xen/save; } | sort -u | while IFS= read -r folder; do
         [ -n "$folder" ] || continue
         for file in "$folder"/*; do
@@ -25,7 +26,7 @@ saved() {
     done
 }
 """
-_FIND = read_only_script(f"export LC_ALL=C\n{FUNCTION}saved\n")
+_FIND = read_only_script(f"export LC_ALL=C\n{xendomains.FUNCTION}{FUNCTION}saved\n")
 
 
 def parse(text: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from snowha.hosts.files import read_text
 from snowha.hosts.host import Host
 from snowha.site.model import Vif
-from snowha.site.names import check_bridge
+from snowha.site.names import check_vif_bridge
 from snowha.site.xl_syntax import Atom, parse_settings
 
 PATH = "/etc/xen/xl.conf"
@@ -34,7 +34,7 @@ def parse(text: str, *, where: str) -> Defaults:
         if isinstance(setting.value, Atom)
     }
     bridge, script = (next((found[key] for key in keys if found.get(key)), "") for keys in _KEYS.values())
-    return Defaults(check_bridge(bridge or _BRIDGE, where=where), script or _SCRIPT)
+    return Defaults(check_vif_bridge(bridge or _BRIDGE, where=where), script or _SCRIPT)
 
 
 def defaults(host: Host) -> Defaults:

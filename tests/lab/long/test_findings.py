@@ -60,11 +60,20 @@ ELSEWHERE = {
             *("domain-paused", "image-frozen", "image-twice", "lease-adopted", "lease-holder-gone", "lease-left"),
             *("lease-lock-lost", "lease-pending", "lease-unexplained", "lease-without-lock"),
         ),
-        "unit/operations/broken_leases.py",
+        "unit/support/broken_leases.py",
     ),
     **dict.fromkeys(
-        ("cd-elsewhere", "disk-unmovable", "holes", "image-name", "saved", "sector-size"),
-        "unit/checks/test_check_rules.py",
+        (
+            "cd-elsewhere",
+            "disk-unmovable",
+            "holes",
+            "image-name",
+            "kernel-booted",
+            "saved",
+            "sector-size",
+            "server-hardware",
+        ),
+        "unit/checks/test_checks_evaluate.py",
     ),
 }
 """What takes a test of its own, and where that is; or a disk or a storage that the lab does not have."""

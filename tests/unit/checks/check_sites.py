@@ -166,10 +166,10 @@ def leased(case: broken_leases.Case) -> tuple[Site, Facts]:
     """The site in the end: its domains run from images, with what is said of their leases in ``case``."""
     domains = []
     facts = change(clustered(healthy()), "snow01", snow_conf="IMG_DST='dir=/sNow/domains'\n")
-    for domain in SITE.domains:
+    for inode, domain in enumerate(SITE.domains, start=90):
         image = f"/sNow/domains/{domain.name}/{domain.name}-disk"
         domains.append(replace(domain, disks=tuple(server_program.with_script(disk, image) for disk in domain.disks)))
         size = VOLUMES[domain.name]
         for one in facts.servers:
-            facts = change(facts, one.name, paths={**one.paths, image: PathFact("file", size, 9, size)})
+            facts = change(facts, one.name, paths={**one.paths, image: PathFact("file", size, inode, size)})
     return replace(SITE, domains=tuple(domains)), replace(facts, leases=case.answers, records=case.records)

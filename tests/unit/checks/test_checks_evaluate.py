@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import broken_definitions
 import broken_leases
@@ -179,9 +180,17 @@ BREAKS: dict[str, Callable[[], Broken]] = {
         ),
         _path(healthy(), "snow01", "/srv/i.iso", PathFact("file", 7, 99)),
     ),
+    "server-hardware": lambda: _twin(hardware=("pci",)),
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
     "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
+    "kernel-booted": lambda: _facts(
+        change(
+            _path(healthy(), "snow02", "/boot/initrd.img", PathFact("file", 7, 1)),
+            "snow02",
+            booted=frozenset({"/boot/initrd.img"}),
+        )
+    ),
     "runs-twice": lambda: _facts(change(healthy(), "snow02", running=running("slurm01"))),
     "half-migrated": lambda: _facts(change(healthy(), "snow02", running=running("slurm01--incoming"))),
     "crashed": lambda: _facts(change(healthy(), "snow02", running=running("deploy01", state="----c-"))),
@@ -372,6 +381,32 @@ def test_one_volume_under_two_names_is_found_on_the_server() -> None:
     assert "shared-disk" in {finding.code for finding in evaluate.evaluate(site, facts)}
 
 
+@pytest.mark.parametrize(("device", "access", "is_one"), [(7, "w", True), (8, "w", False), (7, "r", False)])
+def test_one_file_by_two_names_is_seen(device: int, access: Literal["r", "w"], is_one: bool) -> None:
+    """Through a link: both would be copied, and the way back would write both into the one, the second over the first."""
+    names = ("/srv/images/web.img", "/images/web.img")
+    site, facts = _twin(disks=(Disk("", names[1], "xvda2", access),))
+    first = replace(site.domains[0], disks=(Disk("", names[0], "xvda2", access),))
+    site = replace(site, domains=(first, *site.domains[1:]))
+    for name, number in zip(names, (7, device), strict=True):
+        facts = _path(facts, "snow01", name, PathFact("file", 1 << 20, 42, 1 << 20, device=number))
+    shared = [one.message for one in evaluate.evaluate(site, facts) if one.code == "shared-disk"]
+    assert [message.partition(" ")[0] for message in shared] == ([names[0]] if is_one else [])
+
+
+def test_a_disk_that_is_in_its_place_through_a_link_is_not_to_be_moved_away() -> None:
+    """The remedy was to move away what stands there: the disk that the domain runs from."""
+    image = "/sNow/domains/slurm01/disk.img"
+    site, facts = _twin(disks=(Disk("", "/srv/domains/slurm01/disk.img", "xvda2"),))
+    for path in (image, "/srv/domains/slurm01/disk.img"):
+        facts = _path(facts, "snow01", path, PathFact("file", 7, 99, device=5))
+    (finding,) = (one for one in evaluate.evaluate(site, facts) if one.code == "image-there")
+    assert "itself" in finding.message and finding.remedy.startswith("leave it there")
+    facts = _path(facts, "snow01", image, PathFact("file", 7, 98, device=5))
+    (finding,) = (one for one in evaluate.evaluate(site, facts) if one.code == "image-there")
+    assert "itself" not in finding.message
+
+
 def test_an_image_that_we_copied_is_nobody_elses() -> None:
     """A run that was killed before it changed the config could not go on."""
     image = "/sNow/domains/deploy01/deploy01-disk"
@@ -385,6 +420,8 @@ def test_two_exports_of_one_name_are_told_apart() -> None:
     facts = _path(healthy(), "snow02", "/sNow", PathFact("other", 0, 4711))
     messages = [f.message for f in evaluate.evaluate(SITE, facts) if f.code == "mount-differs"]
     assert messages == ["/sNow is not the same folder on all of them"]
+    with_slash = [replace(one, source=f"{one.source}/") if one.is_nfs else one for one in mounts()]
+    assert evaluate.evaluate(SITE, change(healthy(), "snow02", mounts=tuple(with_slash))) == ()
     not_mounted = change(facts, "snow02", mounts=mounts()[:1])
     assert "mount-differs" not in {finding.code for finding in evaluate.evaluate(SITE, not_mounted)}
 
@@ -488,6 +525,7 @@ MULTICAST = """totem {
         (MULTICAST.replace("    bindnetaddr: 10.9.9.0\n", ""), True),
         ("totem {\n version: 2\n cluster_name: web\n}\n", True),
         (MULTICAST.replace("10.9.9.0", "127.0.0.1"), False),
+        (MULTICAST.replace("10.9.9.0", "127.0.0.1\n member {\n memberaddr: 10.9.9.1\n }"), True),
         (PACKAGED_CONF, False),
     ],
 )
@@ -531,6 +569,9 @@ PERIODIC = 'APT::Periodic::Unattended-Upgrade "1";\n'
         (PERIODIC + SPARED.replace("corosync", "nginx"), True),
         (PERIODIC + SPARED.replace("xen", "xen-hyper"), True),
         (PERIODIC.replace("1", "0"), False),
+        (PERIODIC.replace("1", "always"), True),
+        (PERIODIC.replace("1", "12h"), True),
+        (PERIODIC + 'APT::Periodic::Enable "0";\n', False),
         ("$nrconf{restart} = 'a';\n", True),
         ("$nrconf{restart} = 'a';\n$nrconf{restart} = 'l';\n", False),
         ("$nrconf{'restart'} = \"a\";\n", True),

@@ -64,6 +64,7 @@ def said(stdout: str, status: int = 0) -> Callable[[Sequence[str], str | bytes],
 def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     """Every check would be made of nothing. This machine has neither Xen nor a cluster: what is missing is left out."""
     kernel = tmp_path / "vmlinuz with blanks"
+    running = f"/boot/vmlinuz-{platform.release()}"
     kernel.write_bytes(b"k" * 1234)
     conf = tmp_path / "snow.conf"
     conf.write_text(f"A=1\n{B}x < os\nB=2")
@@ -78,7 +79,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
         configs=str(tmp_path / "configs/there"),
         names=["localhost", "no-such-name.invalid"],
         tools=["sh", "no-such-tool"],
-        paths=[str(kernel), str(tmp_path / "absent"), str(tmp_path)],
+        paths=[str(kernel), str(tmp_path / "absent"), str(tmp_path), running],
     )
     done = LocalHost().run(words, check=False, timeout=30)
     facts = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None)
@@ -87,11 +88,14 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.names == {"localhost": "127.0.0.1", "no-such-name.invalid": ""}
     assert facts.tools == {"sh"}
     assert facts.snow_conf == conf.read_text()
-    assert {path: (fact.kind, fact.size) for path, fact in facts.paths.items()} == {
+    assert facts.booted == {running}
+    assert {path: (fact.kind, fact.size) for path, fact in facts.paths.items() if path != running} == {
         str(kernel): ("file", 1234),
         str(tmp_path): ("other", 0),
     }
     assert facts.paths[str(kernel)].allocated == kernel.stat().st_blocks * 512
+    found = facts.paths[str(kernel)]
+    assert (found.device, found.inode) == (kernel.stat().st_dev, kernel.stat().st_ino)
     assert facts.undone == ((str(tmp_path / "images/deploy01/deploy01-disk.undone"), 99),)
     assert facts.space and facts.space > 1 << 20
     assert facts.folders == (str((tmp_path / "images").resolve()), "/nowhere/else/there")

@@ -9,7 +9,7 @@ from check_sites import SITE, change, healthy, mounts, server
 
 from snowha.checks import catalogue, evaluate
 from snowha.checks.facts import Facts, InterfaceFact, Mounted
-from snowha.site.model import FloatingIp, Mount, Paths, Site
+from snowha.site.model import FloatingIp, Mount, Paths, Site, Vif
 
 
 def messages(code: str, site: Site, facts: Facts) -> list[str]:
@@ -84,6 +84,10 @@ def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -
     domains_own = replace(SITE, floating_ip=FloatingIp("192.168.8.13", 24, "xsnow0"))
     assert messages("floating-ip-taken", domains_own, healthy()) == [
         "/sNow/etc/domains/slurm01.cfg: 192.168.8.13 is an address of slurm01"
+    ]
+    several = replace(SITE.domains[0], vifs=(Vif("xsnow0", ip="192.168.8.99 192.168.8.254/24"),))
+    assert messages("floating-ip-taken", replace(SITE, domains=(several,)), healthy()) == [
+        f"{several.config}: 192.168.8.254 is an address of {several.name}"
     ]
 
 

@@ -136,6 +136,10 @@ def test_a_bmc_is_spoken_to_as_it_needs(changes: dict[str, object], words: list[
             "Set Session Privilege Level to ADMINISTRATOR failed\nError: Unable to establish IPMI v2\n",
             "Set Session Privilege Level to ADMINISTRATOR failed",
         ),
+        (
+            "Address lookup for snow01-mgmt failed\nCould not open socket!\nError: Unable to establish IPMI v2\n",
+            "Address lookup for snow01-mgmt failed",
+        ),
         ("", ""),
     ],
 )

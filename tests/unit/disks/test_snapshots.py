@@ -10,7 +10,9 @@ from recorded import MIB, snapshot, volume
 
 from snowha.disks import snapshots
 from snowha.disks.snapshots import SnapshotMonitor, parse_lvs
+from snowha.disks.warm_disks import split_by_snapshot
 from snowha.errors import CommandError, SiteError
+from snowha.site.model import Disk
 
 NAME = "snow_vg/snow-ha-1-deploy01-disk"
 
@@ -46,6 +48,8 @@ def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
         volume("snow-ha-1-deploy01-disk"),
         volume("backup", origin="deploy01-disk"),
         volume("snow-ha-1-other", origin="deploy01-disk"),
+        volume("snow-ha-before-upgrade-deploy01-disk", origin="deploy01-disk"),
+        volume("snow-ha-1-old-disk", origin="disk"),
     )
     found = snapshots.volumes(server)
     assert snapshots.remove_left(server, found) == []
@@ -53,6 +57,16 @@ def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
         with pytest.raises(ValueError, match="not made by snow-ha"):
             snapshots.remove(server, one)
     assert server.done == []
+
+
+def test_a_domain_that_runs_from_a_snapshot_is_copied_once_it_is_off() -> None:
+    """LVM refuses a snapshot of one: such a domain, if it was large, could never be moved."""
+    server = LvmServer(volume("of-template", origin="template"), volume("thin", attributes="Vwi-aotz--"))
+    disks = [Disk("", f"/dev/snow_vg/{name}", vdev) for name, vdev in (("of-template", "xvda2"), ("thin", "xvdb"))]
+    targets = {disk.vdev: f"/sNow/domains/deploy01/{disk.name}" for disk in disks}
+    warm, rest = split_by_snapshot(server, disks, snapshots.volumes(server), targets)
+    assert [disk.vdev for disk, _ in warm] == ["xvdb"]
+    assert [one.disk.vdev for one in rest] == ["xvda2"]
 
 
 def test_what_lvs_says_is_understood_or_refused() -> None:

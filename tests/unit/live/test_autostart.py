@@ -130,6 +130,25 @@ def test_where_others_start_from_the_folder_of_the_configs_a_person_decides(site
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "XENDOMAINS_AUTO=({})\n",
+        "function folder { XENDOMAINS_AUTO={}; }\nfolder\n",
+        "XENDOMAINS_AUTO=/nowhere\n[[ -d {0} ]] && XENDOMAINS_AUTO={0}\n",
+        "source {0}/../settings\n",
+        "declare -r XENDOMAINS_AUTO={}\n",
+        "XENDOMAINS_SAVE=<(true)\nXENDOMAINS_AUTO='{}'\n",
+    ],
+)
+def test_the_folder_is_what_bash_reads_as_xendomains_is_a_script_of_it(site: Site, text: str) -> None:
+    """sh gave such a file up, or read another folder: the domain would have been started at boot beside Pacemaker's."""
+    absolute(site)
+    (site.auto.parent / "settings").write_text(f"XENDOMAINS_AUTO={site.auto}\n")
+    site.default.write_text(text.replace("{ XEN", "{{ XEN").replace("; }", "; }}").format(site.auto))
+    assert "still starts 1 domains" in str(autostart.missing(site.context))
+
+
+@pytest.mark.parametrize(
     "text", ["XENDOMAINS_AUTO=\n", "XENDOMAINS_AUTO=''\n", "XENDOMAINS_AUTO=/x\nXENDOMAINS_AUTO=/nowhere\n"]
 )
 def test_a_folder_that_xendomains_does_not_look_into_starts_nothing(site: Site, text: str) -> None:

@@ -166,7 +166,7 @@ def test_a_file_of_xl_save_is_known_by_what_it_holds(config: bytes, tmp_path: Pa
     """Its name is whatever its administrator gave it."""
     path = save_file(tmp_path / "before the upgrade", config)
     (tmp_path / "notes").write_text("name = 'slurm01'\n")
-    script = saved_domains.FUNCTION.replace("/var/lib/xen/save", str(tmp_path)) + "saved\n"
+    script = saved_domains._FIND.replace("/var/lib/xen/save", str(tmp_path))
     done = LocalHost().run(["sh", "-c", script])
     assert saved_domains.parse(done.stdout) == {"deploy01": str(path)}
 
@@ -177,9 +177,9 @@ def test_every_folder_that_xendomains_saves_to_is_looked_at(tmp_path: Path) -> N
     folder.mkdir()
     path = save_file(folder / "a", b"name = 'deploy01'\n")
     conf = tmp_path / "conf"
-    conf.write_text(f"BASE='{tmp_path}'\nXENDOMAINS_SAVE=/nowhere\nXENDOMAINS_SAVE=\"$BASE/saves here\"\n")
+    conf.write_text(f"BASE=('{tmp_path}')\nXENDOMAINS_SAVE=/nowhere\nXENDOMAINS_SAVE=\"$BASE/saves here\"\n")
     for place in ("/etc/default/xendomains", "/var/lib/snow-ha/kept/etc/default/xendomains/*"):
-        script = saved_domains.FUNCTION.replace(place, str(conf)) + "saved\n"
+        script = saved_domains._FIND.replace(place, str(conf))
         assert saved_domains.parse(LocalHost().run(["sh", "-c", script]).stdout) == {"deploy01": str(path)}
 
 

@@ -332,6 +332,37 @@ def test_a_floating_ip_that_somebody_has_is_not_proposed(site: Site) -> None:
     assert "no free address" in site.refused("snow01", "snow02", "--force", code=4)
 
 
+def test_a_floating_ip_that_a_domain_has_among_others_is_not_proposed(site: Site) -> None:
+    """One that is off answers nobody: its address was given to the cluster, and was there twice once it was on again."""
+    vif = "vif = [ 'ip=192.168.8.99 192.168.8.100/24,mac=00:16:3e:00:00:11,bridge=xsnow0' ]\n"
+    site.world.shared["/sNow/etc/domains/off01.cfg"] = (f"name = 'off01'\nmemory = 256\n{vif}".encode(), 0o644)
+    site.conf(
+        SNOW_CONF.replace("'192.168.8.1' '192.168.8.11'", "'192.168.8.100' '192.168.8.11'")
+        + "IPMI_USER=admin\nNET_MGMT=( 'xmgmt0' '' '' '10.0.0.' '255.255.255.0' '-mgmt' )\n"
+    )
+    assert site.init("snow01", "snow02").exit_code == 0
+    found = site.written().floating_ip
+    assert found is not None and found.address == "192.168.8.254"
+
+
+def test_folders_that_have_configs_as_well_are_said(site: Site) -> None:
+    """A site that went from sNow! 1.x to 2.0 has two: the domains of one were left out without a word."""
+    ended = site.init("snow01", "snow02")
+    assert "domain configs: /sNow/etc/domains\n" in ended.output
+    assert "not used: /sNow/snow-tools/etc/domains, which has domain configs, too" in ended.output
+
+
+def test_what_one_domain_or_line_is_called_does_not_end_it(site: Site) -> None:
+    """A name that Pacemaker cannot have was found when all images were moved; a line of active-domains.conf ended the verb."""
+    site.world.shared["/sNow/etc/domains/3com.cfg"] = (b"name = '3com'\nmemory = 256\n", 0o644)
+    site.world.shared["/sNow/etc/active-domains.conf"] = (b"deploy01 deploy\nweb* web\n", 0o644)
+    ended = site.init("snow01", "snow02")
+    assert ended.exit_code == 0, ended.output
+    assert "3com.cfg: Pacemaker cannot run a domain called 3com" in ended.output
+    assert "active-domains.conf:2: a domain cannot be called 'web*'" in ended.output
+    assert site.written().domains == ("deploy01", "slurm01")
+
+
 def test_a_password_of_two_lines_is_refused(site: Site) -> None:
     """Only its first would be read."""
     site.conf(SNOW_CONF.replace(f"IPMI_PASSWORD='{SECRET}'", "IPMI_PASSWORD='a\nb'") + "IPMI_USER=admin\n")

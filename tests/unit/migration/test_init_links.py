@@ -7,10 +7,12 @@ import json
 
 import pytest
 
+from snowha.errors import SiteError
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.migration.init import link_networks, shared_mounts
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.provision.servers import mounts
+from snowha.site import fstab
 from snowha.site.model import Mount
 
 ASK = ("ip", "-j", "-d", "address", "show")
@@ -52,6 +54,8 @@ def test_only_networks_with_a_card_of_their_own_are_links() -> None:
         link("eth1", "10.5.0.N", dhcp=True),
         link("eth0.9", "10.8.0.N", kind="vlan", link="eth0"),
         link("lan9", "10.9.0.1"),
+        link("idrac", "169.254.1.N"),
+        link("lo", "10.4.0.N"),
         link("eth3", "10.6.0.N"),
     ) == ["10.0.0.0/24", "10.6.0.0/24"]
 
@@ -96,11 +100,43 @@ def test_of_an_automounted_folder_the_topmost_mount_counts(mounted: list[dict[st
 
     calls = [
         Call((*find, "/sNow"), json.dumps({"filesystems": mounted})),
-        read("/etc/fstab", "  # x\nnfs01:/export/sNow /sNow/ nfs4 vers=4.2,hard 0 0\n"),
+        read("/etc/fstab", "  # x\nnfs01:/export/sNow /sNow/ nfs4 vers=4.2,clientaddr=10.0.0.1,hard 0 0\n"),
         Call((*find, "/home"), json.dumps(home)),
     ]
     with PlaybackHost("snow01", calls) as host:
         assert shared_mounts(host) == (Mount("nfs01:/export/sNow", "/sNow", "nfs4", "vers=4.2,hard"),)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "said", "remedy"),
+    [
+        (
+            NFS | {"source": "nfs01:/export[/my/sNow]"},
+            "bind mount of the folder /my/sNow",
+            "nfs01:/export/my/sNow on /sNow",
+        ),
+        (NFS | {"target": "/srv/nfs"}, "/sNow is a link into /srv/nfs", "its export on /sNow"),
+        (NFS | {"source": "[fd00::1]:/export/sNow"}, "", ""),
+        (NFS | {"target": "/"}, "", ""),
+    ],
+)
+def test_what_is_at_sNow_by_a_bind_mount_or_a_link_is_said_with_the_way_out(
+    mounted: dict[str, str], said: str, remedy: str
+) -> None:
+    """ha.toml had a source that nobody can mount, or lacked the link: a new server came back without /sNow."""
+    find = ("findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target")
+    home = {"filesystems": [{"source": "/dev/vda1", "fstype": "ext4", "target": "/"}]}
+    from recorded import read
+
+    calls = [Call((*find, "/sNow"), json.dumps({"filesystems": [mounted]}))]
+    if said:
+        with PlaybackHost("snow01", calls) as host, pytest.raises(SiteError, match=said) as caught:
+            shared_mounts(host)
+        assert remedy in caught.value.remedy
+        return
+    calls += [read("/etc/fstab", ""), Call((*find, "/home"), json.dumps(home))]
+    with PlaybackHost("snow01", calls) as host:
+        assert shared_mounts(host)[0].source == mounted["source"]
 
 
 def test_what_only_the_automounter_has_is_mounted_by_looking_at_it() -> None:
@@ -112,3 +148,9 @@ def test_what_only_the_automounter_has_is_mounted_by_looking_at_it() -> None:
     ]
     with PlaybackHost("snow01", calls) as host:
         assert mounts.mounted(host, Mount("x", "/sNow", "nfs4", "hard")) == "nfs01:/export/my folder"
+
+
+def test_a_slash_at_the_end_of_an_export_makes_it_no_other() -> None:
+    """The server was refused, or /sNow said to be mounted from elsewhere."""
+    assert fstab.same_source("nfs01:/export/sNow/", "nfs01:/export/sNow") and fstab.same_source("nfs01:/", "nfs01:/")
+    assert not fstab.same_source("nfs01:/export/sNow2", "nfs01:/export/sNow")

@@ -99,7 +99,9 @@ def test_a_disk_in_a_format_of_its_own_becomes_an_image_and_one_of_its_kind_agai
     assert world.shared[DEPLOY] == before and world.running == {"deploy01": "snow01"}
 
 
-def test_without_qemu_img_there_is_no_way_back_and_that_is_said_while_the_domain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_qemu_img_there_is_no_way_back_and_that_is_said_while_the_domain_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     context, world, hosts = with_disks("'format=qcow2,vdev=xvdc,target=/srv/d1.qcow2'")
     world.disks["/srv/d1.qcow2"] = b"qcow2:content"
     cold.move(context, "deploy01", {}, Listener())
@@ -116,7 +118,9 @@ def test_only_a_server_with_such_a_disk_gets_what_converts_it() -> None:
         context = replace(context, site=replace(context.site, domains=read_domains(hosts[0], DOMAINS, ["deploy01"])))
         steps = {step.id: step for step in servers.steps(context)}
         assert ("qemu-utils" in str(steps["servers.packages.snow01"].check)) == wanted
-        assert all("qemu-utils" not in str(step.check) for name, step in steps.items() if name != "servers.packages.snow01")
+        assert all(
+            "qemu-utils" not in str(step.check) for name, step in steps.items() if name != "servers.packages.snow01"
+        )
 
 
 def test_a_manifest_that_names_another_volume_ends_the_way_back() -> None:
@@ -154,15 +158,27 @@ def test_a_domain_without_disks_has_nothing_to_be_moved() -> None:
 
 def test_a_domain_with_its_own_kernel_stays_pv_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its kernel cannot be tried on the server: it was told to free some memory."""
+    kind, heard = _kind_for_migration("bootloader='pygrub'\n", monkeypatch)
+    assert kind == "pv"
+    assert "pygrub" in heard.said[0] and "stays PV" in str(heard.facts["no_live_migration"])
+
+
+@pytest.mark.parametrize("line", ["pci=['03:00.1']", "pci=[]\npci+=['03:00.1,permissive=1']", "iomem=['fd000,1']"])
+def test_a_domain_with_a_device_of_its_server_stays_pv_and_says_so(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PVH cannot have one: its kernel boots as such, and the domain was down for a start that xl refused, at each run."""
+    kind, heard = _kind_for_migration(f"kernel='/boot/vmlinuz'\n{line}\n", monkeypatch)
+    assert kind == "pv" and line[: line.index("=")] in heard.said[0]
+
+
+def _kind_for_migration(lines: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Listener]:
     monkeypatch.setattr(xl, "boots_as_pvh", lambda host, domain: pytest.fail("there is no kernel to try"))
     able = xl.Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 2560, 1000)
     monkeypatch.setattr(xl, "hypervisor", lambda host: able)
-    text = "name='web'\nmemory=128\nbootloader='pygrub'\ndisk=['phy:/dev/vg/web,xvda,w']\n"
+    text = f"name='web'\nmemory=128\n{lines}disk=['phy:/dev/vg/web,xvda,w']\n"
     heard = Listener()
     with PlaybackHost("snow01", []) as host:
         kind = cutover.type_for_migration(host, domain_config.parse(text, where="x", path="/x.cfg"), {}, heard)
-    assert kind == "pv"
-    assert "pygrub" in heard.said[0] and "stays PV" in str(heard.facts["no_live_migration"])
+    return kind, heard
 
 
 def test_a_snapshot_of_another_volume_of_the_same_name_is_not_removed() -> None:

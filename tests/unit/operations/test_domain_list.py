@@ -60,13 +60,13 @@ def test_the_guides_pipeline_gives_the_names() -> None:
 
 def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, ssh: str, *names: str) -> dict[str, str]:
     """What the script itself finds, with an ``ssh`` of that shell text, and a ping that only the second domain answers."""
-    tools = {"ssh": ssh, "ping": 'case "$*" in *192.168.8.12*) exit 0 ;; *) exit 1 ;; esac'}
+    tools = {"ssh": ssh, "ping": 'case "$*" in *" 192.168.8.12") exit 0 ;; *) exit 1 ;; esac'}
     for name, script in tools.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
     domains = {}
     for number, name in enumerate(names, start=11):
-        vifs = (Vif("xsnow0", ip=f"192.168.8.{number}"),)
+        vifs = (Vif("xsnow0", ip="0.0.0.0"), Vif("xsnow1", ip=f"192.168.8.{number}/24 10.0.0.{number}"))
         domains[name] = Domain(name, f"/{name}.cfg", 256, 1, "pvh", "", "", (), vifs, "")
     path = f"{folder}:{os.environ['PATH']}"
     monkeypatch.setattr(guest_systems, "_ASK", f"PATH={shlex.quote(path)}\n{guest_systems._ASK}")

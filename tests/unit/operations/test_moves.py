@@ -139,6 +139,13 @@ def test_a_domain_that_was_restarted_instead_is_no_success(site: EverydaySite, m
     assert ended.exit_code == 6 and "started anew on snow02" in ended.output
 
 
+def test_a_domain_that_answers_no_ping_has_arrived_as_well(site: EverydaySite) -> None:
+    """A firewall in the domain made each live move fail two minutes after it had worked, and ended a drain."""
+    site.deaf.add("deploy01")
+    ended = site.run("move", "deploy01")
+    assert ended.exit_code == 0, ended.output
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

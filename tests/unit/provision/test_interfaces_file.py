@@ -75,10 +75,34 @@ FIELD = {
     "comment": STOCK.replace("    gateway", "    # up ifconfig ens3 \\\n    gateway"),
     "firewall": STOCK.replace("    gateway", "    pre-up iptables-restore < /etc/iptables.up.rules\n    gateway"),
     "netmask": STOCK.replace("192.168.8.2/24", "192.168.8.2\n\tnetmask 255.255.255.0\n\tdns-nameservers 192.168.8.9"),
+    "route that may fail": STOCK.replace(
+        "    gateway", "    up ip route add 10.9.0.0/16 via 192.168.8.9 dev ens3 2>/dev/null || true\n    gateway"
+    ),
+    "two routes": STOCK.replace(
+        "    gateway", "    up ip route add 10.9.0.0/16 dev ens3 && ip rule add from 192.168.8.2 table 5\n    gateway"
+    ),
+    "offload that may fail": STOCK.replace(
+        "    gateway", "    up ethtool -K $IFACE tso off >/dev/null 2>&1 || :\n    gateway"
+    ),
+    "bond by its cards": STOCK.replace("ens3", "bond0").replace(
+        "    gateway", "    bond-slaves none\n    bond-mode 802.3ad\n    gateway"
+    )
+    + "".join(f"\nauto {card}\niface {card} inet manual\n    bond-master bond0\n" for card in ("ens5", "ens6")),
+    "bond with underscores": STOCK.replace("ens3", "bond0").replace(
+        "    gateway", "    bond_slaves ens5 ens6\n    bond_mode 4\n    gateway"
+    ),
+    "bond by its old word": STOCK.replace("ens3", "bond0").replace("    gateway", "    slaves ens5 ens6\n    gateway"),
+    "described": STOCK.replace("    gateway", "    description uplink of rack 7\n    gateway"),
     "indented": STOCK.replace("auto ens3\niface ens3", "  auto ens3\n  iface ens3"),
     "no newline": STOCK.rstrip().replace("auto ens4", "auto ens4") + "\nauto ens3",
 }
-CARDS = {"bond": "bond0", "card on a vlan": "ens3.8"}
+CARDS = {
+    "bond": "bond0",
+    "bond by its cards": "bond0",
+    "bond with underscores": "bond0",
+    "bond by its old word": "bond0",
+    "card on a vlan": "ens3.8",
+}
 
 
 @pytest.mark.parametrize("shape", sorted(FIELD))
@@ -93,19 +117,26 @@ def test_what_belongs_to_the_address_moves_and_all_else_stays(shape: str) -> Non
             assert changed.count(line) >= FIELD[shape].count(line)
 
 
-@pytest.mark.parametrize("shape", ["mtu", "offload", "hwaddress", "bond", "card on a vlan"])
+OF_THE_WIRE = {
+    "mtu": "mtu 9000",
+    "offload": "tso off",
+    "offload that may fail": "tso off",
+    "hwaddress": "02:00",
+    "bond": "bond-mode",
+    "bond by its cards": "bond-slaves none",
+    "bond with underscores": "bond_slaves ens5 ens6",
+    "bond by its old word": "slaves ens5 ens6",
+    "card on a vlan": "raw",
+}
+
+
+@pytest.mark.parametrize("shape", sorted(OF_THE_WIRE))
 def test_what_is_of_the_wire_stays_with_the_card_which_comes_up_first(shape: str) -> None:
     card = CARDS.get(shape, "ens3")
     changed = bridged(FIELD[shape], card)
     assert f"auto {card} xsnow0\n" in changed
     stanza = changed.partition(f"iface {card} inet manual\n")[2].partition("\n\n")[0]
-    assert {
-        "mtu": "mtu 9000",
-        "offload": "tso off",
-        "hwaddress": "02:00",
-        "bond": "bond-mode",
-        "card on a vlan": "raw",
-    }[shape] in stanza
+    assert OF_THE_WIRE[shape] in stanza
 
 
 def test_an_alias_goes_with_its_address() -> None:
@@ -138,6 +169,13 @@ REFUSED = {
     "firewall by name": STOCK.replace("    gateway", "    up iptables -A INPUT -i ens3 -j ACCEPT\n    gateway"),
     "own script": STOCK.replace("    gateway", "    up /usr/local/sbin/net $IFACE\n    gateway"),
     "two commands": STOCK.replace("    gateway", "    up ip route add 10.9.0.0/16 dev ens3; reboot\n    gateway"),
+    "an address in a command of the wire": STOCK.replace(
+        "    gateway", "    up ip link set dev ens3 mtu 9000 && ip addr add 10.7.0.2/24 dev ens3\n    gateway"
+    ),
+    "a route behind a command of the wire": STOCK.replace(
+        "    gateway", "    up ip link set ens3 up; ip route add 10.9.0.0/16 via 192.168.8.9\n    gateway"
+    ),
+    "not brought up at boot": STOCK.replace("auto ens3\n", ""),
     "wireless": STOCK.replace("    gateway", "    wpa-ssid x\n    gateway"),
     "misplaced option": STOCK.replace("auto ens4\n", "auto ens4\n    mtu 9000\n"),
     "option first": "mtu 9000\n" + STOCK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -99,6 +100,7 @@ def line_of(text: str) -> int:
         ('"deploy01"', '"a;reboot"', "domain cannot be called"),
         ('"deploy01"', '"../../etc"', "domain cannot be called"),
         ('"deploy01"', '"slurm01"', "two domains are called"),
+        ('"deploy01"', '"3com"', "cannot run a domain called 3com"),
         ('"deploy01"', '"snow01"', "a server and a domain"),
         ('["slurm01", "slurm02"]', '["slurm01", "slrm02"]', "did you mean 'slurm02'"),
         ('["slurm01", "slurm02"]', '["slurm01"]', "two different domains"),
@@ -121,6 +123,13 @@ def test_a_mistake_is_one_message_with_file_line_and_remedy(old: str, new: str, 
         # Of two that clash either may be named.
         assert abs(int(line) - line_of(old)) <= 1 or "slurm" in new
     assert caught.value.remedy
+
+
+def test_a_path_is_one_however_it_is_written() -> None:
+    """With a slash at the end of the images' folder udev's rules matched no image, and with one at a mount's nothing of it was
+    checked: neither its locks nor whether it is hard."""
+    text = re.sub(r'(?m)^(images|domain_configs|target) = "(/[^"]*)"', r'\1 = "/\2//"', TEXT)
+    assert text != TEXT and parse(text, where="ha.toml") == parse(TEXT, where="ha.toml")
 
 
 @pytest.mark.parametrize("servers", [(), HA.servers[:1]])

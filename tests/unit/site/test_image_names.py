@@ -42,6 +42,12 @@ def test_each_disk_has_an_image_of_its_own(targets: tuple[str, ...], names: tupl
     assert check_images([one], IMAGES) == ()
 
 
+@pytest.mark.parametrize("folder", ["/sNow/domains//deploy01", "//sNow/domains/deploy01", "/sNow/domains/deploy01/."])
+def test_an_image_in_its_place_is_its_own_however_its_path_is_written(folder: str) -> None:
+    """It was to be copied to itself, and what stood there to be moved away first."""
+    assert image_paths(domain(f"{folder}/x"), f"{IMAGES}/") == {"xvda": f"{folder}/x"}
+
+
 NAMES = st.sampled_from(["x", "X", "x.partial", "x.manifest", "x-xvda", "x-xvdb", "y", "x.partial-xvda"])
 FOLDERS = st.sampled_from(["/dev/a", "/dev/b", "/srv/c", "/sNow/domains/deploy01"])
 

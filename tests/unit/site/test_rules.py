@@ -43,6 +43,12 @@ def test_a_sound_site_has_no_findings() -> None:
     raise_on_stop(())
 
 
+def test_two_cards_of_one_domain_may_have_one_address() -> None:
+    """They are bonded in the domain: the site could not be migrated."""
+    bonded = replace(ONE, vifs=tuple(Vif(bridge, ip="192.168.8.11/24") for bridge in ("xsnow0", "xsnow1")))
+    assert bonded.addresses == ("192.168.8.11",) and check_site(SITE, [bonded, TWO]) == ()
+
+
 @pytest.mark.parametrize(
     ("second", "code"),
     [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snowha.errors import InputError
 from snowha.site.bash_edit import quote
+from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import Network
 from snowha.site.snow_conf import ImageDestination, SnowConf, parse, set_array, set_network_gateway, set_scalar
 
@@ -306,6 +307,11 @@ COMMANDS = [
     "command readonly X=3\nX=4\n", "declare -n X=Y\nY=1\nX=2\n", "declare -n X=Y\nX=2\nX=3\nY=4\n", "local X=1\n",
     "declare -A X=(a 1 b 2)\n", "declare -A Y\nY=(a 1)\n", "X=(1 2)\nX[-1]=3\n", "X=([-1]=3)\n", "wait -p X\n", "wait\nX=1\n",
     "trap 'X=3' RETURN\nX=1\n", "trap 'X=3' EXIT\nX=1\n",
+    "X=$[1 + 2]\n", "X=\"$[Y]\"\n", "declare -a X='(a b)'\n", "declare -A X=\"([a]=1 [b]=2)\"\n", "export X=1\nexport -n X\n",
+    "X=$(case a in a) echo b;; esac)\nY=1\n", "X=$(case a in (a) echo b;; *) : ;; esac)\nY=1\n", "X=$(echo case in)\nY=1\n",
+    "X=$( # it's one)\n echo a)\nY=1\n", "X=$(echo a#')'b)\nY=1\n",
+    "X=$( # a case\n case a in a|b) echo ')';; esac; echo c)\nY=1\n", "X=( $(case a in a) echo b;; esac) c )\nY=1\n",
+    "Y=q\nX=${Y:-z}\n", "Y=q\nX=${Y-z}z\n", "X=${Y:-z}\n", "X=\nY=${X:-q}\n", "Y='a b'\nX=( ${Y:-c} \"${Y:-d}\" )\n",
 ]  # fmt: skip
 
 
@@ -349,6 +355,30 @@ def test_a_file_that_is_sourced_is_read_in_its_place(tmp_path: Path) -> None:
     assert loop.scalar("X") == "1"
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Y=q\nX=${Y:-z}/x\n", "q/x"),
+        ('Y=q\nX="${Y-$(date)}"\n', "q"),
+        ("export X=1\nexport -n X\n", "1"),
+        ("X=1\nY=$(case a in a) echo b;; esac)\n", "1"),
+    ],
+)
+def test_what_is_certain_is_read_whatever_else_the_shell_could_have_done(text: str, value: str) -> None:
+    """A verb ended with a snow.conf that leaves nothing open."""
+    assert parse(text, where="snow.conf").scalar("X") == value
+
+
+def test_a_file_that_is_read_under_a_condition_spoils_what_it_sets_and_nothing_else() -> None:
+    """`[ -f FILE ] && . FILE` stands in many a snow.conf: none of its variables was known any more."""
+    text = "A=1\nB=1\nC=1\n[ -r /x ] && . /x\nD=$A\n"
+    conf = parse(text, where="snow.conf", read=lambda path: "B=2\nC=1\nunset E\n" if path == "/x" else None)
+    assert [conf.scalar(name) for name in "ACD"] == ["1", "1", "1"]
+    with pytest.raises(InputError, match="under a condition") as caught:
+        conf.scalar("B")
+    assert caught.value.where == "snow.conf:4"
+
+
 def test_what_is_not_followed_spoils_what_it_may_set_and_nothing_behind_it() -> None:
     conf = parse("A=1\n. /nowhere\nB=2\n", where="snow.conf")
     assert conf.scalar("B") == "2"
@@ -378,10 +408,18 @@ def test_bash_reads_back_what_was_set(tmp_path: Path, value: str, values: list[s
 
 @pytest.mark.parametrize(("text", "lanplus"), [("", True), ("IPMI_TYPE=lanplus\n", True), ("IPMI_TYPE='lan'\n", False)])
 def test_the_type_of_ipmi_is_what_the_file_says(text: str, lanplus: bool) -> None:
-    assert parse(text, where="snow.conf").ipmi_is_lanplus() == lanplus
+    assert parse(text, where="snow.conf").ipmi_type() == IpmiType(lanplus)
 
 
-def test_a_type_of_ipmi_that_no_fence_device_speaks_is_refused() -> None:
+def test_options_behind_the_type_of_ipmi_are_those_of_the_fence_device() -> None:
+    """sNow! does not quote it, so this is how a site tells ipmitool what its BMCs need."""
+    conf = parse("IPMI_TYPE='lanplus -C 17 -L OPERATOR -p6230'\n", where="snow.conf")
+    assert conf.ipmi_type() == IpmiType(True, 17, "operator", 6230)
+    assert parse('IPMI_TYPE="lan -C0"\n', where="x").ipmi_type() == IpmiType(False, 0)
+
+
+@pytest.mark.parametrize("kind", ["open", "'lanplus -k secret'", "'lanplus -C x'", "'lanplus -o intelplus'", "'lan 3'"])
+def test_a_type_of_ipmi_that_no_fence_device_speaks_is_refused(kind: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse("\nIPMI_TYPE=open\n", where="snow.conf").ipmi_is_lanplus()
-    assert caught.value.where == "snow.conf:2"
+        parse(f"\nIPMI_TYPE={kind}\n", where="snow.conf").ipmi_type()
+    assert caught.value.where == "snow.conf:2" and "secret" not in str(caught.value)

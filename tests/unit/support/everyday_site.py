@@ -108,7 +108,9 @@ class EverydaySite(Site):
         running = self.world.running
         name = next((word.partition("=")[2] for word in words if word.startswith("--resource=")), "")
         match words:
-            case ["sh", "-c", script, _, address] if script == cluster._UNTIL_ANSWER:
+            case ["sh", "-c", _, _, address] | ["ping", *_, address] if (
+                words[0] == "ping" or words[2] == cluster._UNTIL_ANSWER
+            ):
                 asked = next(
                     name for number, name in enumerate(sorted(self.domids), start=11) if address.endswith(f".{number}")
                 )

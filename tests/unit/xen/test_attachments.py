@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from snowha.hosts.local import LocalHost
-from snowha.xen import attachments
+from snowha.xen import attachments, xendomains
 from snowha.xen.attachments import Backend
 
 BACKENDS = {
@@ -44,7 +44,10 @@ def test_backends_and_configs_of_a_server_in_a_real_shell(tmp_path: Path) -> Non
     (auto / "broken.cfg").write_text("disk = [\n")
     (tmp_path / "elsewhere.cfg").write_text(CONFIG.replace("slurm01'", "slurm02'"))
     (auto / "link").symlink_to(tmp_path / "elsewhere.cfg")
-    words = ["env", f"PATH={bin_folder}:/usr/bin:/bin", f"SNOW_AUTO={auto}", "sh", "-c", attachments._LOOK]
+    settings = tmp_path / "xendomains"
+    settings.write_text(f"XENDOMAINS_AUTO=({auto})\n")
+    script = attachments._LOOK.replace(xendomains.SETTINGS, str(settings))
+    words = ["env", f"PATH={bin_folder}:/usr/bin:/bin", "sh", "-c", script]
     found = attachments.parse(LocalHost().run(words, check=False).stdout, where="snow01")
     assert found.backends == (
         Backend(3, "/sNow/domains/deploy01/deploy01-disk", "block-snow", True),
@@ -55,6 +58,8 @@ def test_backends_and_configs_of_a_server_in_a_real_shell(tmp_path: Path) -> Non
         f"{auto}/link": "slurm02",
         f"{auto}/with blanks.cfg": "slurm01",
     }
+    settings.write_text("XENDOMAINS_AUTO=\n")
+    assert "config" not in LocalHost().run(words, check=False).stdout
 
 
 def test_a_server_without_xen_has_nothing_attached() -> None:

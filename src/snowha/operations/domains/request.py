@@ -9,7 +9,7 @@ from snowha.errors import InputError
 from snowha.live.connect import HaToml
 from snowha.migration import arguments
 from snowha.site.domain_names import ALL
-from snowha.site.names import check_domain_name, check_ip, check_mac, check_path, show
+from snowha.site.names import can_be_resource, check_domain_name, check_ip, check_mac, check_path, show
 
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(?:,[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 
@@ -43,7 +43,7 @@ def check(request: Request, ha: HaToml) -> None:
     check_domain_name(name, where="the new domain")
     if name == ALL:
         raise InputError(f"`{ALL}` is the word for every domain", where="the new domain", remedy="choose another name")
-    if not name[0].isalpha():
+    if not can_be_resource(name):
         raise InputError(
             f"Pacemaker cannot run a domain called {name}",
             where="the new domain",

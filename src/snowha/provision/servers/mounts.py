@@ -9,7 +9,7 @@ from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.hosts.host import Host
 from snowha.live.context import SiteContext
 from snowha.plan.step import Reporter
-from snowha.site.fstab import entry_of
+from snowha.site.fstab import entry_of, same_source
 from snowha.site.model import Mount
 
 
@@ -38,7 +38,7 @@ def missing(context: SiteContext, host: Host) -> str | None:
         source = mounted(host, mount)
         if source is None:
             return f"{mount.target} is not mounted"
-        if source != mount.source:
+        if not same_source(source, mount.source):
             return f"{mount.target} is {source}, not {mount.source}"
         if not entry_of(fstab, mount.target):
             return f"{mount.target} is not in /etc/fstab"
@@ -50,9 +50,10 @@ def mount(context: SiteContext, host: Host, reporter: Reporter) -> None:
     for mount in context.site.mounts:
         source = mounted(host, mount)
         entry = entry_of(fstab, mount.target)
-        if (source and source != mount.source) or (entry and entry.source != mount.source):
+        others = [one for one in (source, entry and entry.source) if one and not same_source(one, mount.source)]
+        if others:
             raise SiteError(
-                f"{mount.target} is already something else: {source or (entry and entry.source)}",
+                f"{mount.target} is already something else: {others[0]}",
                 where=host.name,
                 remedy=f"the other servers have {mount.source} there; unmount it and correct /etc/fstab",
             )
