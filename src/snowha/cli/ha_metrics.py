@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from snowha.cli import waiting
-from snowha.cli.options import FILE
+from snowha.cli.options import FILE, journal_path
 from snowha.cli.values import FILE_NAME
+from snowha.errors import SnowError
 from snowha.hosts import user_file
+from snowha.hosts.host import Host
 from snowha.live import connect, proof_records, view
 from snowha.operations import metrics
 from snowha.operations import status as running
+from snowha.plan import mirror
+from snowha.plan.journal import Run
 
 
 @click.command(name="metrics")
@@ -38,8 +43,19 @@ def metrics_(file: Path, output: Path | None) -> None:
         hosts = site.context.hosts
         seen = running.status_of(site.context.site, hosts, domains=site.domains, known=site.findings)
         proofs = proof_records.times(hosts)
-    text = metrics.text(seen, site.context.site.domains, proofs, at=round(time.time(), 3))
+        runs = _runs([hosts[server.name] for server in seen.servers if server.reachable], seen.name)
+    text = metrics.text(seen, site.context.site.domains, proofs, runs, at=round(time.time(), 3))
     if output is None:
         click.echo(text, nl=False)
     else:
         user_file.write(output, text, mode=0o644)
+
+
+def _runs(hosts: list[Host], site: str) -> tuple[Run, ...]:
+    """By the newest journal that they have; none if that cannot be read: all else is to be known without it."""
+    with suppress(SnowError):
+        found = mirror.find(hosts, site)
+        if found is not None:
+            with mirror.opened(journal_path(), found) as (journal, _server):
+                return journal.runs()
+    return ()

@@ -44,6 +44,11 @@ class ImageSpace:
     free: int
     images: tuple[Image, ...]
 
+    @property
+    def holes(self) -> int:
+        """Bytes that the images may come to take beside what they have."""
+        return sum(image.holes for image in self.images)
+
 
 def short(images: Iterable[Image], free: int) -> str | None:
     """What to say if less is free than the holes of ``images`` may come to take; None if there is room. ``free`` in bytes."""
@@ -70,12 +75,11 @@ def parse(text: str) -> ImageSpace | None:
     return ImageSpace(int(words[0]) * int(words[1]), tuple(images))
 
 
-def shortage(host: Host, folder: str) -> str | None:
-    """``short`` of all images in ``folder``, as ``host`` sees it; None, too, if it cannot say. For whoever watches a site."""
-    room = None
+def look(host: Host, folder: str) -> ImageSpace | None:
+    """Of all images in ``folder``, as ``host`` sees it; None if it cannot say."""
     with suppress(SnowError):  # storage that does not answer is said by other questions
-        room = parse(host.run(["sh", "-c", _LOOK, "sh", folder], check=False, timeout=60).stdout)
-    return short(room.images, room.free) if room else None
+        return parse(host.run(["sh", "-c", _LOOK, "sh", folder], check=False, timeout=60).stdout)
+    return None
 
 
 def _mib(size: int) -> str:

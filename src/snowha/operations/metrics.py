@@ -6,6 +6,7 @@ made from ``METRICS``: ``python -m snowha.operations.metrics > docs/metrics.md``
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +15,15 @@ from snowha.cluster import placement
 from snowha.health import downtimes
 from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
+from snowha.plan.journal import LOST, Run
 from snowha.site.model import Domain
 
 _MIB = 1 << 20
 DOMAIN_STATES = ("running", "off", "twice", "disagree", "unknown")
 LEASE_STATES = ("free", "held", "offered", "tentative", "none", "unreadable", "unknown")
 FENCING_STATES = ("ready", "failed", "not running", "unknown")
+OUTCOMES = ("done", "failed", "cancelled", "broken", LOST)
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,19 @@ METRICS: dict[str, Metric] = {
         ("domain", "image"), "When the lease changed, by its holder's clock."
     ),
     "snow_image_attached": Metric(("domain", "image", "server"), "1 for each server that has the image attached."),
+    "snow_images_free_bytes": Metric(
+        (), "Free on the file system of the images. Absent if no server that answers can say."
+    ),
+    "snow_images_holes_bytes": Metric(
+        (), "What the images may come to take beside what they have. More than is free: a domain's write will fail."
+    ),
+    "snow_runs": Metric(
+        ("outcome",),
+        "Number of runs with that outcome, by the newest journal that a server has. `unfinished`: it goes on, or was lost.",
+    ),
+    "snow_last_run_outcome": Metric(("outcome",), "1 for the outcome of the last run, 0 for all others."),
+    "snow_last_run_start_timestamp_seconds": Metric((), "When the last run began."),
+    "snow_last_run_end_timestamp_seconds": Metric((), "When it ended. Absent while it is unfinished."),
 }
 """In the order in which they are written. All are gauges."""
 
@@ -94,10 +111,13 @@ Sample = tuple[str, tuple[str, ...], float]
 """Metric, values of its labels, value."""
 
 
-def text(status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str, float], *, at: float) -> str:
+def text(
+    status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str, float], runs: Sequence[Run], *, at: float
+) -> str:
     """All metrics in the text format. ``domains``: those whose config could be read; ``at``: seconds since 1970."""
+    found = (*_samples(status, domains, proofs, at), *_runs(runs))
     samples = sorted(
-        {sample[:2]: sample for sample in _samples(status, domains, proofs, at)}.values(),
+        {sample[:2]: sample for sample in found}.values(),
         key=lambda sample: [*METRICS].index(sample[0]),
     )
     lines: list[str] = []
@@ -138,6 +158,23 @@ def _samples(status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str,
     yield from _downtimes(status, at)
     for image in status.images:
         yield from _image(image)
+    if status.storage:
+        yield "snow_images_free_bytes", (), float(status.storage.free)
+        yield "snow_images_holes_bytes", (), float(status.storage.holes)
+
+
+def _runs(runs: Sequence[Run]) -> Iterator[Sample]:
+    """Nothing of a site that never had a run."""
+    if not runs:
+        return
+    outcomes = Counter(run.outcome or UNFINISHED for run in runs)
+    for outcome in dict.fromkeys((*OUTCOMES, UNFINISHED, *outcomes)):
+        yield "snow_runs", (outcome,), float(outcomes[outcome])
+    last = runs[-1]
+    yield from _states("snow_last_run_outcome", (), last.outcome or UNFINISHED, (*OUTCOMES, UNFINISHED, *outcomes))
+    yield "snow_last_run_start_timestamp_seconds", (), _seconds(last.started)
+    if last.ended:
+        yield "snow_last_run_end_timestamp_seconds", (), _seconds(last.ended)
 
 
 def _server(server: ServerStatus) -> Iterator[Sample]:
@@ -197,11 +234,11 @@ def _image(image: ImageStatus) -> Iterator[Sample]:
         yield "snow_image_lease_holder", (*which, image.holder), 1.0
     if image.since:
         try:
-            since = datetime.fromisoformat(image.since.replace("Z", "+00:00"))
+            since = _seconds(image.since)
         except ValueError:
             pass  # a record that says nothing that can be read; status tells of it
         else:
-            yield "snow_image_lease_since_timestamp_seconds", which, since.astimezone(UTC).timestamp()
+            yield "snow_image_lease_since_timestamp_seconds", which, since
     for server in image.attached:
         yield "snow_image_attached", (*which, server), 1.0
 
@@ -209,6 +246,11 @@ def _image(image: ImageStatus) -> Iterator[Sample]:
 def _states(name: str, labels: tuple[str, ...], state: str, known: Iterable[str]) -> Iterator[Sample]:
     for one in dict.fromkeys((*known, state)):
         yield name, (*labels, one), float(one == state)
+
+
+def _seconds(when: str) -> float:
+    """Since 1970, of a time in UTC (ISO 8601). Raises ValueError."""
+    return datetime.fromisoformat(when.replace("Z", "+00:00")).astimezone(UTC).timestamp()
 
 
 def _escaped(value: str) -> str:

@@ -48,7 +48,7 @@ def questions(paths: Paths) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[
         *(words_of(_definition), words_of(proof_records.read), words_of(attachments.ask)),
     )
     configs = words_of(lambda host: read_folder(host, paths.domain_configs, ".cfg"))
-    room = words_of(lambda host: image_space.shortage(host, paths.images))
+    room = words_of(lambda host: image_space.look(host, paths.images))
     return own, (configs, lease_program.argv_of_all(paths.images), room)
 
 
@@ -94,6 +94,14 @@ class DomainStatus:
 
 
 @dataclass(frozen=True)
+class ImageStorage:
+    """The file system of the images, in bytes: what is ``free``, and the ``holes`` that images may come to fill."""
+
+    free: int
+    holes: int
+
+
+@dataclass(frozen=True)
 class SiteStatus:
     name: str
     servers: tuple[ServerStatus, ...]
@@ -113,6 +121,8 @@ class SiteStatus:
     losses: Mapping[str, str] = field(default_factory=dict)
     """Server to what its loss would be: ``survived``, ``no room`` on the others for all of its domains, or ``unknown``."""
 
+    storage: ImageStorage | None = None
+    """None: no server that answers can say."""
     pacemaker_unknown: str = ""
     """Why nothing is known of what Pacemaker has; empty if it is known."""
     events: tuple[ClusterEvent, ...] = ()
@@ -222,9 +232,9 @@ def status_of(
         attached = each(list(hosts.values()), lambda host: leases.ask(host) if not seen[host.name].trouble else None)
         records = leases.records(hosts, attached, images)
         of_leases = tuple(leases.evaluate(images, attached, records))
-    room = next(
-        (image_space.shortage(hosts[name], site.paths.images) for name, one in answers.items() if not one.trouble), None
-    )
+    answering = (hosts[name] for name, one in answers.items() if not one.trouble)
+    space = next((image_space.look(host, site.paths.images) for host in answering), None)
+    shortage = image_space.short(space.images, space.free) if space else None
     left = resolve.evaluate(
         site,
         hosts,
@@ -238,7 +248,7 @@ def status_of(
         *map(findings.of_site, (*known, *no_room)),
         *cluster_health.evaluate(wanted, answers, state),
         *of_leases,
-        *([findings.found("holes", site.paths.images, f"{site.paths.images}: {room}")] if room else []),
+        *([findings.found("holes", site.paths.images, f"{site.paths.images}: {shortage}")] if shortage else []),
         *lease_bypass.evaluate(
             site,
             site.domains if configs is None else configs,
@@ -267,6 +277,7 @@ def status_of(
         fenced_at=proof_records.fenced_at(one.proofs for one in seen.values()),
         losses=losses,
         pacemaker_unknown=unasked,
+        storage=ImageStorage(space.free, space.holes) if space else None,
         events=history.events(journals),
     )
 

@@ -22,12 +22,15 @@ def test_the_images_of_a_folder_in_a_real_shell(tmp_path: Path) -> None:
         with (folder / name).open("wb") as file:
             file.truncate(1 << 42)
     (folder / "small").write_bytes(b"x" * 4096)
-    said = image_space.shortage(LocalHost(), str(tmp_path))
+    space = image_space.look(LocalHost(), str(tmp_path))
+    assert space is not None and space.holes == 1 << 42
+    said = image_space.short(space.images, space.free)
     assert said is not None and said.startswith("1 images may grow by 4194304 MiB")
     assert f"({folder}/deploy01-disk)" in said
     (folder / "deploy01-disk").unlink()
-    assert image_space.shortage(LocalHost(), str(tmp_path)) is None
-    assert image_space.shortage(LocalHost(), str(tmp_path / "none")) is None
+    space = image_space.look(LocalHost(), str(tmp_path))
+    assert space is not None and image_space.short(space.images, space.free) is None
+    assert image_space.look(LocalHost(), str(tmp_path / "none")) is None
 
 
 def test_less_room_than_holes_is_said_and_more_is_not() -> None:

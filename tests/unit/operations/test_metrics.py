@@ -19,11 +19,16 @@ from snowha.hosts import file_scripts
 from snowha.hosts.playback import Call, PlaybackHost
 from snowha.live import proof_records
 from snowha.operations import metrics
-from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
+from snowha.operations.status import DomainStatus, ImageStorage, ServerStatus, SiteStatus
+from snowha.plan.journal import Run
 from snowha.site.model import Domain
 
 TOP = Path(__file__).parents[3]
 SHARE = TOP / "share"
+RUNS = (
+    Run(1, "root", "ws", "2027-01-15T07:00:00.000Z", "2027-01-15T07:20:00.000Z", "done"),
+    Run(2, "root", "ws", "2027-01-15T08:00:00.000Z", "", ""),
+)
 PROOFS = {"fence-snow01": 1_800_000_000.0, "migration-deploy01": 1_800_000_100.0}
 
 
@@ -35,7 +40,7 @@ DOMAINS = (domain("deploy01", 512), domain("slurm01", 256))
 
 
 def text(shown: SiteStatus, domains: tuple[Domain, ...] = DOMAINS) -> str:
-    return metrics.text(shown, domains, PROOFS, at=1_800_000_200.0)
+    return metrics.text(shown, domains, PROOFS, RUNS, at=1_800_000_200.0)
 
 
 def values(shown: SiteStatus, domains: tuple[Domain, ...] = DOMAINS) -> dict[str, float]:
@@ -49,6 +54,7 @@ FULL = status(
     YELLOW,
     Finding("lease-unreadable", "red", 'a "b"\\c\nd', "", ""),
     images=(image("deploy01"), image("proxy01", "free", "")),
+    storage=ImageStorage(free=5 << 30, holes=7 << 30),
 )
 OUT = status(
     RED,
@@ -110,6 +116,21 @@ def test_the_state_of_a_site_is_in_them() -> None:
     assert found[f'snow_image_lease_holder{{domain="deploy01",image="{path}",server="snow01"}}'] == 1
     assert found[f'snow_image_lease_since_timestamp_seconds{{domain="deploy01",image="{path}"}}'] == 1_795_755_305
     assert not any("holder" in name and "proxy01" in name for name in found)
+
+
+def test_room_for_images_and_runs_are_in_them() -> None:
+    """Storage that fills up is seen days before a domain's write fails; a run that nobody ended is seen at all."""
+    found = values(FULL)
+    assert (found["snow_images_free_bytes"], found["snow_images_holes_bytes"]) == (5 << 30, 7 << 30)
+    assert found['snow_runs{outcome="done"}'] == 1 and found['snow_runs{outcome="failed"}'] == 0
+    assert found['snow_last_run_outcome{outcome="unfinished"}'] == 1
+    assert found['snow_last_run_outcome{outcome="done"}'] == 0
+    assert found["snow_last_run_start_timestamp_seconds"] == 1_800_000_000
+    assert "snow_last_run_end_timestamp_seconds" not in found
+    assert "snow_images_free_bytes" not in values(OUT)
+    ended = metrics.text(FULL, DOMAINS, PROOFS, RUNS[:1], at=1_800_000_200.0)
+    assert "snow_last_run_end_timestamp_seconds 1799997600.0" in ended
+    assert "snow_runs" not in metrics.text(FULL, DOMAINS, PROOFS, (), at=1_800_000_200.0)
 
 
 def test_they_are_there_when_nothing_answers() -> None:
