@@ -15,6 +15,7 @@ import json
 import shlex
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from snowha.lab import domain_probe, first_boot, layout, lifecycle
@@ -45,7 +46,10 @@ def _is_alive(domain: str, host: str) -> bool:
 
 
 def _answers() -> list[tuple[float, str]]:
-    log = domain_probe.read_log(layout.paths().client_log)
+    path = layout.paths().client_log
+    if not path.exists():  # a restore begins a new one
+        return []
+    log = domain_probe.read_log(path)
     return sorted((one.t, one.domain) for one in log.attempts if one.number)
 
 
@@ -66,17 +70,21 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 def power() -> float:
     """Cut the power of the server that has DOMAIN; seconds until every domain answers again."""
+    names = {plan.name for plan in DOMAINS}
+    wait_for(lambda: answered(names, times=3), "every domain answers after the restore")
     lost = holder_of(DOMAIN)
     since = time.time()
     lifecycle.power(lost, "off")
-    names = {plan.name for plan in DOMAINS}
-
-    def answering() -> set[str]:
-        return {name for t, name in _answers() if t >= time.time() - 5}
-
-    wait_for(lambda: DOMAIN not in answering(), f"{DOMAIN} is lost with {lost}")
-    wait_for(lambda: answering() == names, "every domain answers again")
+    wait_for(lambda: not answered({DOMAIN}, since=time.time() - 10), f"{DOMAIN} is lost with {lost}")
+    silent = time.time()
+    wait_for(lambda: answered(names, since=silent), "every domain answers again")
     return max(longest_gap(name, since - 5) for name in names)
+
+
+def answered(names: set[str], *, since: float = 0.0, times: int = 1) -> bool:
+    """Whether each of ``names`` has answered so often since then; the log begins with the restore."""
+    found = Counter(name for t, name in _answers() if t >= since)
+    return all(found[name] >= times for name in names)
 
 
 def migrate() -> float:
@@ -84,14 +92,15 @@ def migrate() -> float:
 
     The constraint stays: cleared before Pacemaker knows that the domain has arrived, it would go back. A restore follows.
     """
+    wait_for(lambda: answered({DOMAIN}, times=3), f"{DOMAIN} answers after the restore")
     here = holder_of(DOMAIN)
     there = other(here)
     since = time.time()
     shell(here, f"crm_resource --move --resource={DOMAIN} --node={there}")
     wait_for(lambda: _is_alive(DOMAIN, there), f"{DOMAIN} runs on {there}")
     arrived = time.time()
-    wait_for(lambda: sum(1 for t, name in _answers() if name == DOMAIN and t > arrived) >= 5, f"{DOMAIN} answers")
-    return longest_gap(DOMAIN, since)
+    wait_for(lambda: answered({DOMAIN}, since=arrived, times=5), f"{DOMAIN} answers")
+    return longest_gap(DOMAIN, since - 5)
 
 
 def main() -> None:
