@@ -24,17 +24,22 @@ LINKS = (f"/etc/xen/scripts/{SCRIPT}", f"/usr/lib/ocf/resource.d/{PROVIDER}/{AGE
 NAME = "/etc/snow-ha/server"
 """Has the server's name as ha.toml, and so the cluster, calls it: what a lease's record says."""
 
+_END = "END OF A PART"
 # Renamed into its place: libxl may look for the script at any moment.
 LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
 
 
 def text() -> str:
-    """The program. Each part is a block, so that its variables are its own."""
+    """The program. Each part is a block, so that its variables are its own, compiled when it is first called (00-head.pl)."""
     parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
-    head, *rest = (part.read_text() for part in sorted(parts, key=lambda part: part.name))
-    return read_only_script(
-        head + "".join(f"\n{{\n{part}}}\n" for part in rest)
-    )  # as `list`, which is all that is run without a file
+    head, *rest, main = ((part.name, part.read_text()) for part in sorted(parts, key=lambda part: part.name))
+    later = "".join(_compiled_later(name, part) for name, part in rest)
+    return read_only_script(f"{head[1]}{later}\n{main[1]}")  # as `list`, which is all that is run without a file
+
+
+def _compiled_later(name: str, part: str) -> str:
+    package = part.removeprefix("package ").split(";", 1)[0]
+    return f"\nBEGIN {{ later('{package}', <<'{_END}') }}\n#line 1 \"{name}\"\n{{\n{part}}}\n{_END}\n"
 
 
 def missing(host: Host) -> str | None:

@@ -54,8 +54,9 @@ class Servers:
     def perl(self, server: str, code: str, *words: str) -> Ended:
         """Perl that calls the program's parts, in place of what its name would: for what only a kernel with Xen has."""
         main = "exit Snow::Cli::main(@ARGV);"
+        whole = "compile($_) for sort keys %PART;"  # so that no part replaces what the code puts in its place
         path = self.folder / "with-devices"
-        path.write_text(server_program.text().replace(main, f"no warnings;\n{code}\n{main}"))
+        path.write_text(server_program.text().replace(main, f"no warnings;\n{whole}\n{code}\n{main}"))
         path.chmod(0o755)
         return self.run(server, *words, name=path.name)
 

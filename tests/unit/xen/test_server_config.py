@@ -33,7 +33,7 @@ def test_it_finds_the_images_that_the_domain_writes_to_and_no_other(tmp_path: Pa
     config = tmp_path / "web.cfg"
     config.write_text(f'name = "web.example"\nmemory = 128\n{shape}')
     domain = domain_config.parse(config.read_text(), where="web.cfg", path="/web.cfg")
-    program, main, _ = server_program.text().rpartition("\n{\npackage main;")
+    program, main, _ = server_program.text().rpartition("\npackage main;")
     assert main
     ask = 'my ($read, $why) = Snow::Host::config($ARGV[0]); print join "\\n", $read->{name}, @{ $read->{images} };'
     (tmp_path / "ask.pl").write_text(f"{program}\n{ask}\n")

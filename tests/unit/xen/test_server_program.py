@@ -22,6 +22,54 @@ def test_the_program_has_no_warnings(tmp_path: Path) -> None:
     assert done.stderr.strip() == f"{path} syntax OK"
 
 
+def test_a_mistake_in_a_part_that_is_compiled_later_is_seen_at_once(tmp_path: Path) -> None:
+    """Else it is found when a domain has to start."""
+    path = tmp_path / "snow-lease"
+    path.write_text(server_program.text().replace("sub is_suspended {", "sub is_suspended { $mistyped;", 1))
+    done = subprocess.run(["perl", "-wc", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert '"$mistyped" requires explicit package name' in done.stderr
+    assert "51-mapper.pl line" in done.stderr
+
+
+def test_what_is_not_there_is_no_silent_nothing(servers: Servers) -> None:
+    """A function by a wrong name, of a part that is compiled later and of one that was."""
+    for call in ("Snow::Mapper::nothing()", "Snow::Common::now(); Snow::Common::nothing()", "Snow::Nobody::nothing()"):
+        program = servers.folder / "wrong"
+        main = "exit Snow::Cli::main(@ARGV);"
+        program.write_text(server_program.text().replace(main, f"{call};\n{main}"))
+        program.chmod(0o755)
+        done = servers.run("snow01", "help", name="wrong")
+        assert done.code != 0
+        assert "nothing" in done.err, done.err
+
+
+def test_a_disk_keeps_nothing_open_of_the_xl_that_attached_it(servers: Servers) -> None:
+    """The process for a disk stays as long as its domain: a login or a lock file that it has would stay as long."""
+    inherited, other_end = os.pipe()
+    code = f"""
+        open(my $image, '<', '{servers.image}') or die;
+        open(my $report, '>', '{servers.folder}/report') or die;
+        my $kept = fileno $image;
+        my $group = getpgrp;
+        open(my $say, '>', '{servers.folder}/say.new') or die;
+        close $report;
+        close $say;
+        Snow::Holder::leave_caller($image);
+        my @open = grep {{ -e "/proc/self/fd/$_" }} Snow::Common::names('/proc/self/fd');
+        Snow::Common::write_file('{servers.folder}/report', join ' ', $kept, ($group == getpgrp ? 'same' : 'own'), @open);
+        exit 0;"""
+    program = servers.folder / "leaves"
+    main = "exit Snow::Cli::main(@ARGV);"
+    program.write_text(server_program.text().replace(main, f"{code}\n{main}"))
+    program.chmod(0o755)
+    done = servers.run("snow01", "list", fds=(inherited, other_end), name="leaves")
+    assert done.code == 0, done.err
+    kept, group, *descriptors = (servers.folder / "report").read_text().split()
+    assert group == "own"
+    assert sorted(descriptors, key=int) == sorted({"0", "1", "2", kept}, key=int)
+
+
 def test_one_server_has_an_image_and_the_other_is_told_who(servers: Servers) -> None:
     """Without it two servers write to one image."""
     with servers.taken("snow01") as first, servers.taken("snow02") as second:

@@ -1,7 +1,6 @@
 package Snow::Common;
 # What every part needs: small files, time, other programs with a limit, and what is said when something fails.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT :flock);
 
 our $RUN = $ENV{SNOW_RUN} // '/run/snow-lease';
@@ -15,6 +14,13 @@ sub read_file {
     return unless defined $text;
     $text =~ s/\s+\z//;
     return $text;
+}
+
+# What is in a folder, sorted; nothing if there is none. glob() would load a module first.
+sub names {
+    my ($folder) = @_;
+    opendir(my $handle, $folder) or return;
+    return sort grep { !/\A\./ } readdir $handle;
 }
 
 # Written beside and renamed, so that nobody reads half of it.
@@ -85,10 +91,9 @@ sub run {
         open STDERR, '>&', $to;
         close $to;
         $ENV{LC_ALL} = 'C';
-        { no warnings; exec { $words[0] } @words; }
+        { local $^W = 0; exec { $words[0] } @words; }
         print STDERR "$words[0]: $!\n";
-        require POSIX;
-        POSIX::_exit(127);
+        exit 127;
     }
     close $to;
     my $end = uptime() + $limit;
@@ -137,8 +142,7 @@ sub guarded {
         my $failed = $@;
         print {$to} $failed ? "E$failed" : 'T' . ($text // '');
         close $to;
-        require POSIX;
-        POSIX::_exit(0);
+        exit 0;
     }
     close $to;
     my $text = '';

@@ -3,11 +3,11 @@ package Snow::Record;
 # that grows with each change. Two slots of 512 bytes are written in turns, so that a write that broke off leaves the one before.
 # Format: docs/internals/image-lease.md.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT :flock);
 
 my $SLOT = 512;
 my @FIELDS = qw(gen state server boot domain disk kind lock to toboot claim since self);
+my @CRC = map { my $crc = $_; $crc = $crc & 1 ? ($crc >> 1) ^ 0xEDB88320 : $crc >> 1 for 1 .. 4; $crc } 0 .. 15;    # of four bits
 my %STATES = map { $_ => 1 } qw(free held offered tentative);
 
 sub path { return "$_[0].lease" }
@@ -17,7 +17,7 @@ sub checksum {
     my $crc = 0xFFFFFFFF;
     for my $byte (unpack 'C*', $text) {
         $crc ^= $byte;
-        $crc = $crc & 1 ? ($crc >> 1) ^ 0xEDB88320 : $crc >> 1 for 1 .. 8;
+        $crc = ($crc >> 4) ^ $CRC[$crc & 15] for 1, 2;
     }
     return sprintf '%08x', $crc ^ 0xFFFFFFFF;
 }
@@ -83,7 +83,7 @@ sub create {
     my $new = "$path.new." . Snow::Common::server() . ".$$";
     unlink $new;
     my $made = eval {
-        my $file = _open($new, O_RDWR | O_CREAT | O_EXCL) or die "$path cannot be made: $!\n";
+        my $file = _open($new, O_RDWR | O_CREAT | O_EXCL | O_SYNC) or die "$path cannot be made: $!\n";
         my %first = (state => 'free', %fields, gen => 1, since => Snow::Common::now(), self => (stat $file)[1]);
         _write_slot($file, $path, 0, render(\%first));
         my $linked = link $new, $path;
@@ -98,10 +98,11 @@ sub create {
     return;
 }
 
+# The file is open with O_SYNC: a write that came back is on the storage (open(2)).
 sub _write_slot {
     my ($file, $path, $slot, $line) = @_;
     my $done = ((-s $file) >= 2 * $SLOT || truncate $file, 2 * $SLOT)
-        && defined sysseek($file, $slot * $SLOT, 0) && (syswrite($file, $line) // 0) == $SLOT && fsync($file);
+        && defined sysseek($file, $slot * $SLOT, 0) && (syswrite($file, $line) // 0) == $SLOT;
     die "$path cannot be written: $!\n" unless $done;
     return;
 }
@@ -149,7 +150,7 @@ sub _open_locked {
     my $path = path($image);
     my $end = Snow::Common::uptime() + $limit;
     while (1) {
-        my $file = _open_there($image, O_RDWR);
+        my $file = _open_there($image, O_RDWR | O_SYNC);
         until (flock $file, LOCK_EX | LOCK_NB) {
             last if $!{ENOLCK} || $!{EOPNOTSUPP};    # storage without locks: the record alone is what is left
             die "$path is locked by another server for $limit s: one that was lost may hold it until its NFS lease ends\n"
@@ -195,12 +196,6 @@ sub _open {
     }
     return unless $!{EINVAL};    # a file system without it
     return sysopen($file, $path, $flags & ~O_EXCL, 0600) ? $file : undef;
-}
-
-sub fsync {
-    my ($file) = @_;
-    require IO::Handle;
-    return $file->sync;
 }
 
 # Try to take the lock that is a lease, for an open image: yes, none (the storage has no locks), or pending (somebody has it).

@@ -1,7 +1,6 @@
 package Snow::Rules;
 # Who may take a lease. Pure: a record, who asks, and what is known go in; a word comes out.
 use strict;
-use warnings;
 
 # `me`: server, boot. `ask`: incoming (a live migration brings the domain here), domain (which one asks), here (a domain or copy of this server that has the
 # image), over (a function: whether a boot of a server is over, that is proven by a fence or a newer boot).

@@ -2,7 +2,6 @@ package Snow::Evidence;
 # Whether a boot of a server is over, so that nothing of it can write to an image any more. Two things prove it: the server answers
 # with another boot id, or Pacemaker fenced it after it wrote its record (its power was read back as off).
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT :flock);
 
 # No two clocks are compared. The record's time was given by the storage, and so is "now" (a new file's time); how long ago the

@@ -2,7 +2,6 @@ package Snow::Loop;
 # Loop devices (Linux include/uapi/linux/loop.h). The lock that is a lease belongs to the open file that a device is made from, so it
 # lives exactly as long as the device: losetup(8) would open the file anew.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT);
 
 my ($LOOP_CTL_GET_FREE, $LOOP_CONFIGURE, $LOOP_CLR_FD) = (0x4C82, 0x4C0A, 0x4C01);
@@ -41,9 +40,8 @@ sub configure {
 # Every loop device of this server with the file behind it: name => path.
 sub all {
     my %found;
-    for my $path (glob '/sys/block/loop*/loop/backing_file') {
-        my $file = Snow::Common::read_file($path) // next;
-        my ($name) = $path =~ m{/(loop\d+)/};
+    for my $name (grep { /\Aloop\d/ } Snow::Common::names('/sys/block')) {
+        my $file = Snow::Common::read_file("/sys/block/$name/loop/backing_file") // next;
         $found{$name} = $file;
     }
     return \%found;

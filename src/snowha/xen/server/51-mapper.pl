@@ -2,7 +2,6 @@ package Snow::Mapper;
 # Device-mapper (Linux include/uapi/linux/dm-ioctl.h) without dmsetup(8): a domain is away while this runs. Between a domain's disk and
 # its loop device stands a linear device, which can be suspended: that waits for what is under way and holds back the rest.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT);
 
 my %NR = (create => 3, remove => 4, suspend => 6, status => 7, load => 9);

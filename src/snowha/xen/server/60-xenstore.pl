@@ -1,20 +1,19 @@
 package Snow::Xenstore;
 # xenstore's wire protocol (Xen docs/misc/xenstore.txt, xen/include/public/io/xs_wire.h), since each xenstore-read(1) is a process.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT);
-use Socket;
 
 my %TYPE = (directory => 1, read => 2, watch => 4, write => 11, rm => 13);
 my ($EVENT, $ERROR) = (15, 16);
+my ($UNIX, $STREAM) = (1, 1);    # Linux include/linux/socket.h and net.h; the module that has their names takes long to load
 
 sub connect {
     my ($class, $limit) = @_;
     my $self = bless { limit => $limit // 10, events => [], number => 0 }, $class;
     for my $path ('/run/xenstored/socket', '/var/run/xenstored/socket') {
         next unless -S $path;
-        socket(my $socket, PF_UNIX, SOCK_STREAM, 0) or next;
-        next unless connect $socket, pack_sockaddr_un($path);
+        socket(my $socket, $UNIX, $STREAM, 0) or next;
+        next unless connect $socket, pack('S a108', $UNIX, $path);    # unix(7), struct sockaddr_un
         $self->{file} = $socket;
         return $self;
     }

@@ -2,7 +2,6 @@ package Snow::Disk;
 # A disk of a domain on this server: its image leased and attached, handed over in a live migration, given back. What is attached is
 # noted in /run/snow-lease/disks/DOMID-DEVID; what stands there is gone with the server's boot, as the devices are.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT :flock);
 
 our ($MIGRATION_S, $RESTART_S) = (25, 3);    # seconds to wait for a lease: of libxl's 40 s for a script something must be left
@@ -17,7 +16,7 @@ sub noted {
     return { %disk, id => $id };
 }
 
-sub all_noted { return grep { defined } map { m{/(\d+-\d+)\z} ? noted($1) : () } glob folder() . '/*' }
+sub all_noted { return grep { defined } map { noted($_) } grep { /\A\d+-\d+\z/ } Snow::Common::names(folder()) }
 
 sub note {
     my ($disk) = @_;

@@ -3,22 +3,13 @@ package Snow::Holder;
 # of it can reach the storage any more, and lets the device of a domain that arrives go once that domain is the one. When it dies the
 # lease stays where it is, since the loop device has it; a migration then fails, and the domain stays where it is.
 use strict;
-use warnings;
 use Fcntl qw(:flock);
 
 my $ARMED_S = 120;    # libxl waits up to 60 s for a guest to suspend
 
 sub stay {
     my ($disk, $file, $word, $lock) = @_;
-    require POSIX;
-    POSIX::setsid();
-    chdir '/';
-    for ([\*STDIN, '<'], [\*STDOUT, '>'], [\*STDERR, '>']) { open $_->[0], $_->[1], '/dev/null' }
-    # whatever xl or ssh left open would be open for as long as the domain lives
-    for my $descriptor (map { m{/(\d+)\z} ? $1 : () } glob '/proc/self/fd/*') {
-        POSIX::close($descriptor) if $descriptor > 2 && $descriptor != fileno $file;
-    }
-    $SIG{TERM} = $SIG{INT} = $SIG{HUP} = 'DEFAULT';
+    leave_caller($file);
     $0 = "snow-lease: $disk->{id} $disk->{image}";
     my $xenstore = Snow::Xenstore->connect(3600);
     my $domain = "/local/domain/" . ($disk->{id} =~ s/-.*//r);
@@ -53,6 +44,23 @@ sub stay {
             $lock = _hand_over($disk, $file, $domain) // return;
         }
     }
+    return;
+}
+
+# Keep nothing of the caller but the open image: what xl or ssh left open would be open for as long as the domain lives, and a login
+# that ends would end this process. (The module with close(2) and setsid(2) takes longer to load than all that is done here.)
+sub leave_caller {
+    my ($file) = @_;
+    setpgrp 0, 0;
+    chdir '/';
+    for ([\*STDIN, '<'], [\*STDOUT, '>'], [\*STDERR, '>']) { open $_->[0], $_->[1], '/dev/null' }
+    for my $descriptor (Snow::Common::names('/proc/self/fd')) {
+        next if $descriptor <= 2 || $descriptor == fileno $file;
+        open(my $inherited, '<&=', $descriptor) or next;
+        close $inherited;
+    }
+    $SIG{TERM} = $SIG{INT} = 'DEFAULT';
+    $SIG{HUP} = 'IGNORE';
     return;
 }
 

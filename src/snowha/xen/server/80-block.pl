@@ -1,7 +1,6 @@
 package Snow::Block;
 # block-snow: called by libxl with add or remove and XENBUS_PATH (xl-disk-configuration(5), script=; Xen's docs/misc/block-scripts.txt).
 use strict;
-use warnings;
 
 # libxl ends a script after 40 s (LIBXL_HOTPLUG_TIMEOUT), and nothing can end a process that waits for storage: so what may wait is
 # done by another process, which stays for the disk afterwards.
@@ -20,13 +19,10 @@ sub main {
 
 sub _add {
     my ($backend, $id) = @_;
+    my $disk = _asked_for($backend, $id);
+    my ($image, $name) = @{$disk}{qw(image domain)};
+    my $answer = $image =~ m{\A/} ? _attached($disk) : "Ean image is named by its whole path, not by \"$image\"";
     my $xenstore = Snow::Xenstore->connect;
-    my $image = $xenstore->read("$backend/params") // '';
-    my $mode = $xenstore->read("$backend/mode") // '';
-    my $name = $xenstore->read('/local/domain/' . ($id =~ s/-.*//r) . '/name') // '';
-    my $incoming = $name =~ s/--incoming\z//;
-    my %disk = (id => $id, image => $image, mode => $mode =~ /w/ ? 'w' : 'r', domain => $name, incoming => $incoming);
-    my $answer = $image =~ m{\A/} ? _attached(\%disk) : "Ean image is named by its whole path, not by \"$image\"";
     if ($answer =~ /\AO(\d+):(\d+)\z/) {
         my ($major, $minor) = ($1, $2);
         $xenstore->write("$backend/node", "/dev/dm-$minor");
@@ -44,6 +40,17 @@ sub _add {
     return 1;
 }
 
+# The connection ends here: the process that stays for the disk would have it for as long as the domain lives.
+sub _asked_for {
+    my ($backend, $id) = @_;
+    my $xenstore = Snow::Xenstore->connect;
+    my $image = $xenstore->read("$backend/params") // '';
+    my $mode = $xenstore->read("$backend/mode") // '';
+    my $name = $xenstore->read('/local/domain/' . ($id =~ s/-.*//r) . '/name') // '';
+    my $incoming = $name =~ s/--incoming\z//;
+    return { id => $id, image => $image, mode => $mode =~ /w/ ? 'w' : 'r', domain => $name, incoming => $incoming };
+}
+
 # O and a device's number, or E and why there is none.
 sub _attached {
     my ($disk) = @_;
@@ -55,8 +62,7 @@ sub _attached {
         if ($@) {
             print {$to} "E$@";
             close $to;
-            require POSIX;
-            POSIX::_exit(1);
+            exit 1;
         }
         $disk->{holder} = $disk->{mode} eq 'w' ? $$ : '';
         Snow::Disk::note($disk);
@@ -64,8 +70,7 @@ sub _attached {
         close $to;
         eval { Snow::Holder::stay($disk, $file, $word, $lock) if $disk->{mode} eq 'w' };
         Snow::Common::note("the holder of $disk->{image}'s lease ended: $@") if $@;
-        require POSIX;
-        POSIX::_exit(0);
+        exit 0;
     }
     close $to;
     my $text = '';

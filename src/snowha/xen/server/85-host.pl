@@ -1,7 +1,8 @@
 package Snow::Host;
 # What this server runs, as the hypervisor says, and as its kernel shows where xl(1) cannot be asked.
 use strict;
-use warnings;
+
+my $BACKENDS = '/sys/bus/xen-backend/devices';
 
 # Every domain: name, id, memory (MiB), state (xl's letters). Nothing, and why, if the hypervisor was not asked or did not answer.
 sub domains {
@@ -35,19 +36,28 @@ sub files_behind {
     my $folder = "/sys/dev/block/$number";
     my $file = Snow::Common::read_file("$folder/loop/backing_file");
     return ($file) if defined $file;
-    return map { files_behind(Snow::Common::read_file("$_/dev") // '') } glob "$folder/slaves/*";
+    return map { files_behind(Snow::Common::read_file("$folder/slaves/$_/dev") // '') } Snow::Common::names("$folder/slaves");
 }
 
 # Files that a domain has open through this server's block backends: file => domain id (Linux drivers/block/xen-blkback).
 sub files_of_backends {
     my %found;
-    for my $device (glob '/sys/bus/xen-backend/devices/vbd-*') {
-        my ($domid) = $device =~ /vbd-(\d+)-\d+\z/ or next;
-        my $number = Snow::Common::read_file("$device/physical_device") // next;
-        my ($major, $minor) = map { hex } $number =~ /\A([0-9a-f]+):([0-9a-f]+)\z/ or next;
-        $found{$_} = $domid for files_behind("$major:$minor");
+    for my $backend (backends()) {
+        $found{$_} = $backend->{domid} for files_behind($backend->{number});
     }
     return \%found;
+}
+
+# This server's block backends that have a device: id (of the domain and of its disk), domid, number (major:minor).
+sub backends {
+    my @found;
+    for my $name (Snow::Common::names($BACKENDS)) {
+        my ($id, $domid) = $name =~ /\Avbd-((\d+)-\d+)\z/ or next;
+        my $number = Snow::Common::read_file("$BACKENDS/$name/physical_device") // next;
+        my ($major, $minor) = map { hex } $number =~ /\A([0-9a-f]+):([0-9a-f]+)\z/ or next;
+        push @found, { id => $id, domid => $domid, number => "$major:$minor" };
+    }
+    return @found;
 }
 
 # The images that a domain's config names to write to, and the domain's name: what is only read (a CD, an image of several domains)

@@ -3,7 +3,6 @@ package Snow::Migration;
 # xl (4.17, 4.20) hides its progress while it sends (tools/xl/xl_migrate.c, XTL_STDIOSTREAM_HIDE_PROGRESS): what was sent is what its
 # ssh has read, as the kernel counts it (proc(5), /proc/PID/io).
 use strict;
-use warnings;
 
 # A target that loses its power ends the connection after 45 s, not when TCP gives up, some 15 min later.
 my @SSH = qw(ssh -o ServerAliveInterval=15 -o ServerAliveCountMax=3 -o ControlPath=none);
@@ -28,10 +27,9 @@ sub migrate {
         open STDOUT, '>>', $log;
         open STDERR, '>>', $log;
         $ENV{LC_ALL} = 'C';
-        { no warnings; exec 'xl', 'migrate', '-s', "@SSH", $name, $target; }
+        { local $^W = 0; exec 'xl', 'migrate', '-s', "@SSH", $name, $target; }
         print STDERR "xl: $!\n";
-        require POSIX;
-        POSIX::_exit(127);
+        exit 127;
     }
     my $began = Snow::Common::uptime();
     my ($code, $given_up, $look) = (-1, 0, 0);
@@ -64,7 +62,7 @@ sub migrate {
 # Processes called ssh that xl started: it replaces the shell that it runs by it.
 sub transports {
     my ($xl) = @_;
-    return grep { defined } map { _child_of($_, $xl) } glob '/proc/[0-9]*/stat';
+    return grep { defined } map { _child_of("/proc/$_/stat", $xl) } grep { /\A\d/ } Snow::Common::names('/proc');
 }
 
 sub _child_of {
@@ -89,9 +87,9 @@ sub _read { return { map { /\A(\w+)=(.*)\z/ ? ($1 => $2) : () } split /\n/, Snow
 # Those under way: domain, target, seconds, and bytes: sent, rate (a second, over the last second), memory of the domain.
 sub under_way {
     my @found;
-    for my $path (glob _path('*', 'progress')) {
-        my ($name) = $path =~ m{/([^/]+)\.progress\z} or next;
-        my $noted = _read($path);
+    for my $file (Snow::Common::names("$Snow::Common::RUN/migrate")) {
+        my ($name) = $file =~ /\A(.+)\.progress\z/s or next;
+        my $noted = _read(_path($name, 'progress'));
         my $pid = delete $noted->{pid} // next;
         # the agent that noted it may have been killed
         next unless (Snow::Common::read_file("/proc/$pid/cmdline") // '') =~ /xl\0migrate\0/;

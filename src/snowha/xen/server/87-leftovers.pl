@@ -2,7 +2,6 @@ package Snow::Leftovers;
 # What a live migration that broke leaves: NAME--incoming on its target, NAME--migratedaway on its source. A copy of a domain is dead
 # for certain once all its leases are another's: its disks are held back then, and are never let go (75-holder.pl).
 use strict;
-use warnings;
 
 # Whether the domain with this id has disks with leases here, and each of them has gone to another one. False where it cannot be told.
 sub has_lost {

@@ -2,7 +2,6 @@ package Snow::Agent;
 # The OCF resource agent ocf:snow-ha:domain (OCF resource agent API 1.1; Pacemaker Administration, "Resource Agents").
 # It never takes "cannot tell" for "does not run": then Pacemaker would start the domain a second time.
 use strict;
-use warnings;
 
 my ($OK, $ERROR, $ARGS, $UNIMPLEMENTED, $INSTALLED, $CONFIGURED, $NOT_RUNNING) = (0, 1, 2, 3, 5, 6, 7);
 my $LOOK_S = 15;       # for one answer of xl
@@ -93,8 +92,8 @@ sub _kernel_shows_it {
 
 # xl creates the next one of a domain that rebooted from a process that is called as it was started.
 sub _is_rebooting {
-    for my $path (glob '/proc/[0-9]*/cmdline') {
-        my @words = split /\0/, Snow::Common::read_file($path) // '';
+    for my $pid (grep { /\A\d/ } Snow::Common::names('/proc')) {
+        my @words = split /\0/, Snow::Common::read_file("/proc/$pid/cmdline") // '';
         return 1 if @words > 2 && $words[0] =~ m{(?:\A|/)xl\z} && (grep { $_ eq $config } @words);
     }
     return 0;
@@ -156,10 +155,9 @@ sub _start {
     }
     unlink "$Snow::Common::RUN/errors/$name";
     my ($read) = Snow::Host::config($config);
-    for my $image ($read ? @{ $read->{images} } : ()) {
-        my (undef, $held) = Snow::Common::guarded(30, sub { return _must_be_gone($image) });
-        return _fail($ERROR, $held) if defined $held;
-    }
+    my @images = $read ? @{ $read->{images} } : ();
+    my (undef, $held) = Snow::Common::guarded(30 * @images, sub { _must_be_gone($_) for @images; return '' });
+    return _fail($ERROR, $held) if defined $held && @images;
     my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'create', $config);
     if ($code) {
         my $reason = Snow::Common::read_file("$Snow::Common::RUN/errors/$name");
@@ -175,14 +173,14 @@ sub _start {
 # Dies unless everybody else who may have the image open is proven to be gone; what is proven is noted for the block script.
 sub _must_be_gone {
     my ($image) = @_;
-    return '' unless Snow::Record::exists($image);
+    return unless Snow::Record::exists($image);
     my $record = Snow::Record::read_only($image);
     for my $other (Snow::Evidence::others($record, Snow::Disk::me())) {
         next if Snow::Evidence::boot_is_over(@$other, $record, $image);
         die "$image: " . Snow::Rules::holder($record) . ", and nothing proves that it is gone - "
             . Snow::Rules::remedy($image, $record) . "\n";
     }
-    return '';
+    return;
 }
 
 sub _last_error {

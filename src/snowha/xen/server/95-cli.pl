@@ -1,7 +1,6 @@
 package Snow::Cli;
 # snow-lease: what our copy engine, `snow` and an administrator ask for.
 use strict;
-use warnings;
 use Fcntl qw(:DEFAULT :flock);
 
 my $IN_USE = 7;    # as the image engine says it
@@ -173,17 +172,14 @@ sub _adopt_leased {
 # started or migrated the next time.
 sub _adopt_bare {
     my ($image) = @_;
-    my ($domid, $devid, $loop);
-    for my $device (glob '/sys/bus/xen-backend/devices/vbd-*') {
-        my $number = Snow::Common::read_file("$device/physical_device") // next;
-        my ($major, $minor) = map { hex } $number =~ /\A([0-9a-f]+):([0-9a-f]+)\z/ or next;
-        my $file = Snow::Common::read_file("/sys/dev/block/$major:$minor/loop/backing_file") // next;
+    my ($id, $domid, $loop);
+    for my $backend (Snow::Host::backends()) {
+        my $file = Snow::Common::read_file("/sys/dev/block/$backend->{number}/loop/backing_file") // next;
         next unless $file eq $image;
-        ($domid, $devid) = $device =~ /vbd-(\d+)-(\d+)\z/;
-        ($loop) = readlink("/sys/dev/block/$major:$minor") =~ m{/(loop\d+)\z};
+        ($id, $domid) = @{$backend}{qw(id domid)};
+        ($loop) = readlink("/sys/dev/block/$backend->{number}") =~ m{/(loop\d+)\z};
     }
     die "no domain of this server has $image attached\n" unless defined $loop;
-    my $id = "$domid-$devid";
     my $domain = Snow::Xenstore->connect->read("/local/domain/$domid/name") // die "domain $domid has no name\n";
     my $me = Snow::Disk::me();
     Snow::Record::create($image) unless Snow::Record::exists($image);
@@ -203,8 +199,7 @@ sub _adopt_bare {
     if (!$pid) {
         sysopen(my $file, $image, O_RDWR | O_DIRECT) or die "$image cannot be opened: $!\n";
         eval { Snow::Holder::stay($disk, $file, 'adopted', 'pending') };
-        require POSIX;
-        POSIX::_exit(0);
+        exit 0;
     }
     Snow::Disk::note({ %$disk, holder => $pid });
     return 0;
@@ -305,7 +300,8 @@ sub _list {
         push @attached, { id => '', image => $file, domain => '', mode => '', loop => $loop, dm => '', holder => 'none', frozen => 'no',
             domid => $backends->{$file} // '' };
     }
-    my %notes = map { m{/([^/]+)\z} ? ($1 => Snow::Common::read_file($_) // '') : () } glob "$Snow::Common::RUN/agent/*";
+    my $said = "$Snow::Common::RUN/agent";
+    my %notes = map { $_ => Snow::Common::read_file("$said/$_") // '' } Snow::Common::names($said);
     my $me = Snow::Disk::me();
     print '{"server": ', Snow::Common::json($me->{server}), ', "boot": ', Snow::Common::json($me->{boot}), ', "records": [',
         $records, '], "attached": ', Snow::Common::json(\@attached), ', "notes": ', Snow::Common::json(\%notes), ', "migrations": ',

@@ -1,7 +1,6 @@
 package main;
 # One program under three names: the block script (block-snow), the resource agent (domain) and snow-lease.
 use strict;
-use warnings;
 
 $ENV{PATH} = '/usr/sbin:/usr/bin:/sbin:/bin' unless $ENV{SNOW_TEST_PATH};
 $| = 1;
