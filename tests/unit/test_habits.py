@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from snowha import __version__
@@ -28,6 +29,13 @@ def test_make_help_shows_every_target() -> None:
     targets = re.search(r"^\.PHONY: (help .*)$", MAKEFILE, re.MULTILINE)
     assert targets is not None
     assert sorted(re.findall(r"^  ([a-z-]+)  +[A-Z]", said, re.MULTILINE)) == sorted(targets[1].split())
+
+
+def test_the_tests_that_take_hours_can_be_imported() -> None:
+    """They are run rarely: one that names a module which was renamed would be found when it is needed."""
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/lab/long"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_version_is_the_same_everywhere() -> None:

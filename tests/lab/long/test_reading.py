@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from snowha.errors import InputError, SiteError
 from snowha.site.snow_conf import parse
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "unit" / room) for room in ("", "site", "support")]
-machine, test_interfaces, test_site_snow_conf, test_xl_library = map(
-    import_module, ("machine", "test_interfaces", "test_site_snow_conf", "test_xl_library")
+sys.path[:0] = [str(Path(__file__).parents[2] / "unit" / room) for room in ("", "site", "provision", "support")]
+machine, interfaces_file, snow_conf, xl_library = map(
+    import_module, ("machine", "test_interfaces_file", "test_snow_conf", "test_xl_library")
 )
 machine.widen_path()
 T = TypeVar("T")
@@ -47,25 +47,23 @@ def for_a_while(strategy: st.SearchStrategy[T], check: Callable[[T], None]) -> N
 
 @pytest.mark.timeout(3600)
 def test_domain_configs() -> None:
-    for_a_while(st.lists(test_xl_library.PIECES, max_size=30).map("".join), _config)
+    for_a_while(st.lists(xl_library.PIECES, max_size=30).map("".join), _config)
 
 
 def _config(text: str) -> None:
-    test_xl_library.test_no_config_is_taken_that_xl_refuses_or_reads_otherwise.hypothesis.inner_test(text)  # type: ignore[attr-defined]
+    xl_library.test_no_config_is_taken_that_xl_refuses_or_reads_otherwise.hypothesis.inner_test(text)  # type: ignore[attr-defined]
 
 
 @pytest.mark.timeout(3600)
 def test_disks() -> None:
-    for_a_while(st.lists(test_xl_library.WORDS, max_size=9).map(",".join), _disk)
+    for_a_while(st.lists(xl_library.WORDS, max_size=9).map(",".join), _disk)
 
 
 def _disk(spec: str) -> None:
-    test_xl_library.test_no_disk_is_taken_that_xl_refuses_or_reads_otherwise.hypothesis.inner_test(spec)  # type: ignore[attr-defined]
+    xl_library.test_no_disk_is_taken_that_xl_refuses_or_reads_otherwise.hypothesis.inner_test(spec)  # type: ignore[attr-defined]
 
 
-LINES = st.sampled_from(
-    [*test_site_snow_conf.COMMANDS, "X=5\n", "Y=$X\n", "X=$Y\n", 'X="$X $Y"\n', "X=( $Y )\n", "unset Y\n"]
-)
+LINES = st.sampled_from([*snow_conf.COMMANDS, "X=5\n", "Y=$X\n", "X=$Y\n", 'X="$X $Y"\n', "X=( $Y )\n", "unset Y\n"])
 
 
 @pytest.mark.timeout(3600)
@@ -78,7 +76,7 @@ def test_snow_conf(tmp_path: Path) -> None:
             except InputError:
                 continue
             try:
-                said = test_site_snow_conf._bash_says(text, name, tmp_path)
+                said = snow_conf._bash_says(text, name, tmp_path)
             except subprocess.CalledProcessError:
                 continue  # bash itself gives up with such a file
             assert [str(len(value)), *value] == said, name
@@ -109,18 +107,18 @@ def test_interfaces_file() -> None:
     def same(blocks: list[str]) -> None:
         text = first + "".join(blocks)
         try:
-            changed = test_interfaces.bridged(text)
+            changed = interfaces_file.bridged(text)
         except SiteError:
             return
-        before, now = test_interfaces.ifquery(text, "ens3"), test_interfaces.ifquery(changed, "xsnow0")
+        before, now = interfaces_file.ifquery(text, "ens3"), interfaces_file.ifquery(changed, "xsnow0")
         addresses = [line for line in before.splitlines() if line.startswith(("address", "netmask"))]
         assert [line for line in now.splitlines() if line.startswith(("address", "netmask"))] == addresses
         assert "bridge_ports: ens3" in now
-        assert test_interfaces.ifquery(changed, "ens4") == test_interfaces.ifquery(text, "ens4").replace(
+        assert interfaces_file.ifquery(changed, "ens4") == interfaces_file.ifquery(text, "ens4").replace(
             "dev ens3", "dev xsnow0"
         )
-        asked = [test_interfaces.ifquery(text, "--list", word) for word in ("-a", "--allow=hotplug")]
+        asked = [interfaces_file.ifquery(text, "--list", word) for word in ("-a", "--allow=hotplug")]
         started = " ".join(asked).split()
-        assert ("ens3" in started) == ("xsnow0" in test_interfaces.ifquery(changed, "--list", "-a").split())
+        assert ("ens3" in started) == ("xsnow0" in interfaces_file.ifquery(changed, "--list", "-a").split())
 
     for_a_while(st.lists(BLOCKS, max_size=5), same)
