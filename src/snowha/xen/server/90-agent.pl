@@ -86,6 +86,10 @@ sub _kernel_shows_it {
         return 1 if -e "/sys/bus/xen-backend/devices/vbd-$disk->{id}";
     }
     return 1 if grep { defined $open->{$_} } _images();
+    return _is_in_xenstore();
+}
+
+sub _is_in_xenstore {
     my $domains = eval { Snow::Xenstore->connect(5)->domains } or return 0;
     return (grep { $_ eq $name } values %$domains) ? 1 : 0;
 }
@@ -165,6 +169,8 @@ sub _start {
         print STDERR $text;
         return _fail($ERROR, $reason);
     }
+    # Pacemaker asks xl itself next (monitor), which takes seconds on a server where several domains boot
+    return $OK if _is_in_xenstore();
     ($rows, $why) = _look();
     return _fail($ERROR, "$name was started, and cannot be looked at: $why") unless $rows;
     return _found($rows)->{here} ? $OK : _fail($ERROR, "$name was started, and is gone: see /var/log/xen/xl-$name.log");
