@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from snowha.disks import images
+from snowha.disks import steps as disk_steps
 from snowha.errors import SnowError
 from snowha.hosts.caching import for_prefetch
 from snowha.live import definition
@@ -21,7 +21,7 @@ def all_steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
     """Steps for ``snow ha apply``. ``passwords``: of the BMCs, by server."""
     found = [
         *servers.steps(context),
-        *images.steps(context),
+        *disk_steps.steps(context),
         *corosync.steps(context),
         *pacemaker.steps(context, passwords),
         *definition.steps(context),

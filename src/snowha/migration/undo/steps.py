@@ -14,8 +14,7 @@ from functools import partial
 from snowha.live import definition, services
 from snowha.live.context import SiteContext
 from snowha.migration.steps import all_steps, carried_out
-from snowha.migration.undo import corosync, pacemaker, proofs, servers, snow_conf
-from snowha.migration.undo import disks as images
+from snowha.migration.undo import corosync, images, pacemaker, proofs, servers, snow_conf
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Step
 
