@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from snowha.cli import waiting
-from snowha.cli.everyday import operating
+from snowha.cli.degraded_session import operating
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out

@@ -35,9 +35,9 @@ LIST = {
 START = {"site": Verb("site:start", "Start the whole site, after a power cut or `snow stop site`.")}
 STOP = {"site": Verb("site:stop", "Shut down every domain and the cluster, for work on the storage.")}
 SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
-ADD = {"domain": Verb("domains:add", "Add a domain: a copy of another, from an image, or empty.")}
-REMOVE = {"domain": Verb("domains:remove", "Remove a domain that is off. Its images stay.")}
-RESIZE = {"domain": Verb("domains:resize", "Give a domain other memory, vCPUs, or a larger disk.")}
+ADD = {"domain": Verb("add_resize_remove:add", "Add a domain: a copy of another, from an image, or empty.")}
+REMOVE = {"domain": Verb("add_resize_remove:remove", "Remove a domain that is off. Its images stay.")}
+RESIZE = {"domain": Verb("add_resize_remove:resize", "Give a domain other memory, vCPUs, or a larger disk.")}
 LAB = {
     "up": Verb("lab:up", "Start the site; the first start builds it."),
     "down": Verb("lab:down", "Stop everything that the lab started."),
@@ -123,10 +123,10 @@ def lab() -> None:
         "reset": Verb("power:reset", "Cut the power of domains, and boot them."),
         "destroy": Verb("power:destroy", "Cut the power of domains, which stay off."),
         "console": Verb("power:console", "Open a domain's console, on the server that runs it."),
-        "move": Verb("servers:move", "Move a domain to another server while it runs."),
-        "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
-        "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
-        "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
+        "move": Verb("moves:move", "Move a domain to another server while it runs."),
+        "drain": Verb("moves:drain", "Move everything off a server, and keep it off."),
+        "undrain": Verb("moves:undrain", "Let a drained server run domains again."),
+        "rebalance": Verb("moves:rebalance", "Even out the servers' memory with the fewest moves."),
         "add": Verb("tree:add", "Add a domain to the site."),
         "resize": Verb("tree:resize", "Give a domain another size."),
         "remove": Verb("tree:remove", "Remove a domain from the site."),
