@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
-from snowha.checks import bmc, scripts
+from snowha.checks import bmc_query, scripts
 from snowha.checks.facts import BmcFact, Facts, Locks, LoginFact, PingResult, ServerFacts, half_migrated, in_two_places
 from snowha.checks.parse_facts import parse_server
 from snowha.cluster import fencing
@@ -218,7 +218,7 @@ def _connectivity(context: SiteContext, host: Host) -> tuple[tuple[PingResult, .
 def _ask_bmc(askers: list[Host], name: str, context: SiteContext, passwords: Mapping[str, str]) -> BmcFact:
     try:
         with waiting_for(f"the BMC of {name}"):
-            return bmc.ask(askers, context.site.server(name), passwords[name])
+            return bmc_query.ask(askers, context.site.server(name), passwords[name])
     except SnowError as error:
         return BmcFact("refused", error.message.splitlines()[0])
 
