@@ -16,7 +16,7 @@ from snowha.hosts.files import absent, read_text
 from snowha.hosts.host import Host
 from snowha.live.connect import HaToml
 from snowha.live.context import SiteContext
-from snowha.plan import plan as plans
+from snowha.plan import plan_text
 from snowha.plan.plan import Planned
 from snowha.plan.step import Step
 from snowha.provision import snow_conf
@@ -151,7 +151,7 @@ def lines(made: InitPlan) -> Iterator[str]:
     yield f"left alone on {made.server}, since it is about logins of compute nodes:"
     yield f"  {', '.join(_OF_NODES)}"
     yield ""
-    yield from plans.lines(made.steps, details=False)
+    yield from plan_text.lines(made.steps, details=False)
 
 
 def _text(context: SiteContext) -> str:
