@@ -19,10 +19,10 @@ def lines(plan: Sequence[Planned], *, details: bool = True) -> Iterator[str]:
             yield from (f"   {line}" for line in _details(planned))
     skipped = len(plan) - len(due)
     if not due:
-        yield f"nothing to do: all {skipped} steps are done"
+        yield f"nothing to do: all {skipped} steps are up to date"
         return
     yield ""
-    yield f"{len(due)} steps to do, {skipped} done already"
+    yield f"{len(due)} steps to do, {skipped} up to date"
     reboots = dict.fromkeys(name for planned in due for name in planned.change.reboots)
     if reboots:
         yield f"rebooted, or power cut: {', '.join(reboots)}"

@@ -202,7 +202,7 @@ def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> Non
 
 def test_a_finished_plan_says_so_in_one_line() -> None:
     made = tuple(Planned(name, name, "servers", "") for name in ("a", "b"))
-    assert list(plan_text.lines(made)) == ["nothing to do: all 2 steps are done"]
+    assert list(plan_text.lines(made)) == ["nothing to do: all 2 steps are up to date"]
 
 
 def test_nothing_moves_domains_after_they_were_spread() -> None:
