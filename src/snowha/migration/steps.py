@@ -14,7 +14,7 @@ from snowha.live.context import SiteContext
 from snowha.migration import describe
 from snowha.plan.command_log import on_behalf_of
 from snowha.plan.step import Reporter, Step
-from snowha.provision import corosync, pacemaker, placement, proofs, servers, snow_conf
+from snowha.provision import corosync, pacemaker, placement, proofs, servers, snow_conf_step
 
 
 def all_steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
@@ -27,7 +27,7 @@ def all_steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
         *definition.steps(context),
         *placement.steps(context),
         *proofs.steps(context),
-        *snow_conf.steps(context, needs=("pacemaker.cib",)),
+        *snow_conf_step.steps(context, needs=("pacemaker.cib",)),
     ]
     descriptions = describe.descriptions(context)
     return [replace(carried_out(context, step), describe=step.describe or descriptions.get(step.id)) for step in found]
