@@ -15,7 +15,7 @@ HA = {
     "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
-    "resolve": Verb("ha_resolve:resolve", "Show what broken live migrations have left, and what would be done."),
+    "resolve": Verb("ha_resolve:resolve", "Show the leftovers of broken live migrations, and what would be done."),
     "metrics": Verb("ha_metrics:metrics_", "Print the state of the site as metrics for Prometheus."),
     "report": Verb("ha_report:report_", "Write one archive for a support case, without secrets."),
     "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
@@ -23,7 +23,7 @@ HA = {
 }
 IMAGES = {
     "list": Verb("images:list_", "Show every image: its size, its state, and its old volume."),
-    "copy": Verb("images:copy", "Move DOMAIN from its volumes to images while it runs."),
+    "copy": Verb("images:copy", "Copy DOMAIN from its volumes to images while it runs."),
     "verify": Verb("images:verify", "Compare DOMAIN's images with what was copied."),
     "restore": Verb("images:restore", "Copy DOMAIN's images back into its volumes."),
     "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
@@ -101,7 +101,7 @@ def stop() -> None:
 
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
-    """A whole sNow! site on this machine, to rehearse on and to break.
+    """A whole sNow! site on this machine, to try things on and to break.
 
     Xen servers, storage, BMCs and domains, emulated and real. Needs root. Nothing in it can reach, or be reached from, any
     network.
@@ -137,7 +137,7 @@ def lab() -> None:
         "stop": Verb("tree:stop", "Shut everything down, in the right order."),
         "start": Verb("tree:start", "Start everything, in the right order."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
-        "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
+        "lab": Verb("tree:lab", "A whole sNow! site on this machine, to try things on and to break."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
