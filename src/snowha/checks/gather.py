@@ -1,4 +1,4 @@
-"""The site looked at: every server at once, in one go each, with what takes longer going on beside it."""
+"""The facts of a site gathered: every server at once, in one go each, with what takes longer going on beside it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
 def confirmed(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
     """What was seen the second time, but for what would only then look like a broken migration, or like a domain in two places.
 
-    A migration that ends after one server was looked at and before the other one was looks like either. What really is so is
+    A migration that ends after one server was asked and before the other one was looks like either. What really is so is
     there both times.
     """
     before = half_migrated(first) | in_two_places(first)

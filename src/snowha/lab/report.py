@@ -25,7 +25,7 @@ AWAY = ("copy", "live_migration", "power_loss")
 
 
 def problems(report: Mapping[str, Any]) -> list[str]:
-    """Everything that is not as it must be, a line each; empty if all is well. What was not looked at counts, too."""
+    """Everything that is not as it must be, a line each; empty if all is well. What was not checked counts, too."""
     found = []
     for name, row in report["domains"].items():
         if row["lost"]:

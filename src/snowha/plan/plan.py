@@ -43,9 +43,9 @@ def make(
     lab: LabTimes,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Planned, ...]:
-    """Look at every step, and tell of those that are due what they would change. Changes nothing. ``lab``: what steps took there.
+    """Check every step, and tell of those that are due what they would change. Changes nothing. ``lab``: what steps took there.
 
-    Raises the error of a look that fails although nothing that the step needs is due.
+    Raises the error of a check that fails although nothing that the step needs is due.
     """
     ordered = in_order(steps)
     say(f"checking {len(ordered)} steps")
