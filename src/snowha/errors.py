@@ -103,7 +103,7 @@ class CommandError(SnowError):
 
 
 class ProofError(SnowError):
-    """A step was carried out and its result, looked at on the real thing, is not what it must be."""
+    """A step was carried out and its result, checked on the real thing, is not what it must be."""
 
     exit_code = 6
 

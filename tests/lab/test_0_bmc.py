@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from snowha.checks import bmc
+from snowha.checks import bmc, bmc_query
 from snowha.errors import InputError
 from snowha.hosts.local import LocalHost
 from snowha.lab import bmc_faults
@@ -135,10 +135,10 @@ def test_a_check_learns_whose_bmc_it_is(power: FilePower, secret: Path, tmp_path
     tool.chmod(0o755)
     host = LocalHost(environment={"PATH": f"{tool.parent}:/usr/bin:/bin"})
     server = Server("snow01", "192.168.8.1", (), FenceDevice("fence_ipmilan", ADDRESS, "admin", str(secret)))
-    seen = bmc.ask([host], server, PASSWORD)
+    seen = bmc_query.ask([host], server, PASSWORD)
     assert seen.power == "off"
     assert bmc.same_machine(seen.guid, str(GUID))
-    assert bmc.ask([host], server, "wrong").power == "refused"
+    assert bmc_query.ask([host], server, "wrong").power == "refused"
 
 
 def test_a_slow_shutdown_is_asked_for_once_and_never_forced(power: FilePower, secret: Path) -> None:

@@ -1,4 +1,4 @@
-"""A BMC asked for its server's power, and for whose it is.
+"""Rules about BMCs and fence devices.
 
 Something that only the server itself can say must agree: the UUID in its DMI tables is the GUID that its BMC gives for
 its machine (IPMI 2.0, 22.14 "Get System GUID"). Not every BMC tells it: then whose it is cannot be told this way.
@@ -6,58 +6,94 @@ its machine (IPMI 2.0, 22.14 "Get System GUID"). Not every BMC tells it: then wh
 
 from __future__ import annotations
 
-import re
 import uuid
+from collections.abc import Iterator
 
-from snowha.checks.facts import BmcFact
-from snowha.cluster.fencing import reason_in
-from snowha.hosts.host import Host
-from snowha.hosts.read_only import read_only_script
-from snowha.site.model import FenceDevice, Server
-
-# The password comes over stdin and leaves over a pipe: it is in no argument (printf is the shell's own).
-ASK = read_only_script("""\
-export LC_ALL=C
-command -v ipmitool > /dev/null || exit 127
-IFS= read -r secret
-ask() { printf '%s\\n' "$secret" | ipmitool "$@" 2>&1; }
-said=$(ask "$@" -f /dev/stdin power status) || { printf '%s\\n' "$said"; exit 1; }
-printf '%s\\n' "$said"
-ask "$@" -f /dev/stdin mc guid || true
-""")
+from snowha.checks.catalogue import found
+from snowha.checks.facts import Facts
+from snowha.cluster import fencing
+from snowha.site.model import Server, Site
+from snowha.site.rules import Finding
 
 
-def ask(askers: list[Host], server: Server, password: str, *, timeout: float = 40.0) -> BmcFact:
-    """Ask the BMC of ``server`` from each of ``askers`` until one has an answer. ``timeout`` in seconds, for each."""
+def rules(site: Site, facts: Facts) -> Iterator[Finding]:
+    """Of every server its fence device, then what fence agents need."""
+    for server in site.servers:
+        yield from _fence(site, server, facts)
+    yield from _tools(site, facts)
+
+
+def _fence(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:
     fence = server.fence
     if fence is None:
-        return BmcFact("unasked")
-    found = BmcFact("unasked")
-    for host in askers:
-        done = host.run(["sh", "-c", ASK, "sh", *_options(fence)], input=f"{password}\n", check=False, timeout=timeout)
-        if done.returncode == 127:
-            continue
-        found = parse(done.stdout + done.stderr, done.ok)
-        if found.power != "refused":
-            return found
-    return found
+        yield found("no-fence", server.name, f"{server.name} has no fence device")
+        return
+    seen = facts.bmcs.get(server.name)
+    here = facts.server(server.name)
+    if seen is None or seen.power == "unasked":
+        yield found("bmc-unasked", server.name, f"the BMC {fence.address} was not asked")
+        return
+    if seen.power == "refused":
+        yield found(
+            "bmc-refused",
+            server.name,
+            f"the BMC {fence.address} refuses user {fence.username} or does not answer: {seen.said}",
+            remedy=f"check address, user and the password in {fence.secret}",
+        )
+        return
+    if not here.answers:
+        return
+    if seen.power == "off":
+        yield found("bmc-off", server.name, f"the BMC {fence.address} says {seen.said!r}, but {server.name} answers")
+        return
+    yield from _identity(site, server, facts)
 
 
-def _options(fence: FenceDevice) -> list[str]:
-    """How ipmitool(1) speaks to this BMC."""
-    words = ["-I", "lanplus" if fence.lanplus else "lan", "-H", fence.address, "-U", fence.username]
-    for option, value in (("-C", fence.cipher), ("-L", fence.privilege.upper()), ("-p", fence.port)):
-        words += [option, str(value)] if value not in (None, "") else []
-    return words
+def _identity(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:
+    """What only the server can say against what its BMC says; in-band, the BMC's address against ours."""
+    fence, here, seen = server.fence, facts.server(server.name), facts.bmcs[server.name]
+    assert fence is not None
+    for other in facts.answering:
+        if other.name != server.name and seen.guid and same_machine(seen.guid, other.uuid):
+            yield found(
+                "bmc-other-server",
+                server.name,
+                f"the BMC {fence.address} says that it is the BMC of {other.name} (GUID {seen.guid})",
+            )
+            return
+    if here.lan_address and here.lan_address != fence.address:
+        owner = next(
+            (one.name for one in site.servers if one.fence is not None and one.fence.address == here.lan_address), None
+        )
+        if owner:
+            yield found(
+                "bmc-other-server",
+                server.name,
+                f"its own BMC has the address {here.lan_address}, which ha.toml gives to {owner}",
+            )
+        else:
+            yield found(
+                "bmc-address",
+                server.name,
+                f"its own BMC has the address {here.lan_address}, and ha.toml says {fence.address}",
+            )
+        return
+    if not here.lan_address and not same_machine(seen.guid, here.uuid):
+        yield found(
+            "bmc-identity-unknown",
+            server.name,
+            f"the BMC {fence.address} answers, and whose it is cannot be told (GUID {seen.guid or 'none'}, "
+            f"the server's is {here.uuid or 'not known'})",
+        )
 
 
-def parse(text: str, ok: bool) -> BmcFact:
-    """``power status`` and ``mc guid`` of ipmitool 1.8.19, one after the other."""
-    power = re.search(r"Chassis Power is (on|off)", text)
-    if not ok or not power:
-        return BmcFact("refused", reason_in(text) or "no answer")
-    guid = re.search(r"^System GUID\s*:\s*([0-9a-fA-F-]{32,36})\s*$", text, re.MULTILINE)
-    return BmcFact("on" if power[1] == "on" else "off", power[0], guid[1] if guid else "")
+def _tools(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A server without Pacemaker gets its packages from the migration."""
+    needed = {tool for server in site.servers if server.fence for tool in fencing.tools(server.fence)}
+    for server in facts.answering:
+        missing = sorted(needed - server.tools)
+        if missing and "pacemaker" in server.packages:
+            yield found("fence-tools", server.name, f"not installed: {', '.join(missing)}")
 
 
 def same_machine(guid: str, dmi: str) -> bool:

@@ -113,7 +113,7 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "shut one of them down now: xl shutdown NAME, and check its file system",
     ),
     "half-migrated": Entry(
-        "A part of a broken migration is left",
+        "A leftover of a broken migration",
         "stop",
         "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
         "see what is left and what would be done: snow ha resolve",

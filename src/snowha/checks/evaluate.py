@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from snowha.checks import cluster, domains, network, servers, storage
+from snowha.checks import bmc, cluster, domains, network, servers, storage
 from snowha.checks.catalogue import ENTRIES
 from snowha.checks.facts import Facts
 from snowha.errors import SiteError, SnowError
@@ -30,6 +30,7 @@ def evaluate(
         *domains.rules(site, facts),
         *storage.rules(site, facts),
         *network.rules(site, facts),
+        *bmc.rules(site, facts),
         *cluster.rules(site, facts, names, configs),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity]))

@@ -229,7 +229,7 @@ class BmcFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """The whole site, looked at once."""
+    """The whole site, as it was gathered once."""
 
     servers: tuple[ServerFacts, ...]
     pings: tuple[PingResult, ...] = ()
@@ -244,7 +244,7 @@ class Facts:
     floating: Mapping[str, str] = field(default_factory=dict)
     """By server: who answers there for the floating IP (live/address_use.py), empty if nobody does."""
     definition: Definition = field(default_factory=Definition, repr=False)
-    """The ha.toml that the site was looked at with."""
+    """The ha.toml that the site was checked with."""
 
     @property
     def first(self) -> ServerFacts:

@@ -1,4 +1,4 @@
-"""The site looked at: every server at once, in one go each, with what takes longer going on beside it."""
+"""The facts of a site gathered: every server at once, in one go each, with what takes longer going on beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
-from snowha.checks import bmc, scripts
+from snowha.checks import bmc_query, scripts
 from snowha.checks.facts import BmcFact, Facts, Locks, LoginFact, PingResult, ServerFacts, half_migrated, in_two_places
 from snowha.checks.parse_facts import parse_server
 from snowha.cluster import fencing
@@ -87,7 +87,7 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
 def confirmed(first: Sequence[ServerFacts], again: Sequence[ServerFacts]) -> tuple[ServerFacts, ...]:
     """What was seen the second time, but for what would only then look like a broken migration, or like a domain in two places.
 
-    A migration that ends after one server was looked at and before the other one was looks like either. What really is so is
+    A migration that ends after one server was asked and before the other one was looks like either. What really is so is
     there both times.
     """
     before = half_migrated(first) | in_two_places(first)
@@ -218,7 +218,7 @@ def _connectivity(context: SiteContext, host: Host) -> tuple[tuple[PingResult, .
 def _ask_bmc(askers: list[Host], name: str, context: SiteContext, passwords: Mapping[str, str]) -> BmcFact:
     try:
         with waiting_for(f"the BMC of {name}"):
-            return bmc.ask(askers, context.site.server(name), passwords[name])
+            return bmc_query.ask(askers, context.site.server(name), passwords[name])
     except SnowError as error:
         return BmcFact("refused", error.message.splitlines()[0])
 

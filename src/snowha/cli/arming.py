@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.everyday import operating
+from snowha.cli.degraded_session import operating
 from snowha.cli.options import EVENTS, FILE
 from snowha.errors import SiteError
 from snowha.live import connect, view

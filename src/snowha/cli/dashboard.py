@@ -86,21 +86,21 @@ def dashboard(
         raise MachineError(
             f"the dashboard needs {' and '.join(named)}", where="this machine", remedy=f"{install} {' '.join(named)}"
         )
-    from snowha.dashboard.record import RecordReader
+    from snowha.dashboard.journal_summary import JournalSummaryReader
     from snowha.live import connect
 
     chosen = _Chosen(listen, path, socket_group or "", token_file, certificate, key, names)
     rules, tls = chosen.rules(), chosen.tls()
     connect.read(file)  # what is wrong with it is said here, not on the page
     of_site = context.get_parameter_source("file") is not ParameterSource.DEFAULT
-    record = RecordReader(journal_path(), of_site=of_site)
+    summary = JournalSummaryReader(journal_path(), of_site=of_site)
     with _stopping() as stopped, chosen.listening() as (listening, address):
         from snowha.dashboard.app import application
         from snowha.dashboard.reading import SiteReader
         from snowha.dashboard.server import Server
         from snowha.dashboard.watcher import Watcher
 
-        watcher = Watcher(SiteReader(file, record), every)
+        watcher = Watcher(SiteReader(file, summary), every)
         server = Server(application(watcher, rules), listening, tls)
         watcher.start()
         server.start()

@@ -20,8 +20,7 @@ from snowha.live import connect
 from snowha.live.context import SiteContext
 from snowha.migration import arguments, own_machine, planning, preflight
 from snowha.migration.steps import all_steps
-from snowha.plan import engine
-from snowha.plan import plan as plans
+from snowha.plan import engine, plan_text
 from snowha.plan import saved_plan as saved_plans
 from snowha.plan.journal import Journal
 from snowha.plan.selection import select
@@ -118,7 +117,7 @@ def plan(
     if as_json:
         click.echo(json.dumps({"steps": [{**asdict(one), "due": one.is_due} for one in made]}))
         return
-    for line in plans.lines(made, details=not short):
+    for line in plan_text.lines(made, details=not short):
         click.echo(line)
     if save is not None:
         click.echo(f"saved: snow ha apply --plan {save}")

@@ -12,8 +12,7 @@ from snowha.cli.values import FILE_NAME
 from snowha.errors import InputError
 from snowha.hosts.ssh import SshHost
 from snowha.live.bmc_passwords import read_password
-from snowha.migration import init as initial
-from snowha.migration import init_files
+from snowha.migration import init_files, site_discovery
 from snowha.site.model import Ssh
 
 
@@ -62,14 +61,14 @@ def init(
     file of its own that only you can read.
     """
     password = "" if bmc_password_file is None else read_password(bmc_password_file, remedy=_NO_PASSWORD_FILE)
-    bmc = initial.Bmc(_addresses(bmcs), bmc_user, bmc_agent, password)
-    initial.check_words(servers, bmc)
+    bmc = site_discovery.Bmc(_addresses(bmcs), bmc_user, bmc_agent, password)
+    site_discovery.check_words(servers, bmc)
     ssh = Ssh(config=str(ssh_config.absolute()) if ssh_config else "")
     hosts = {word: SshHost(word, word, ssh) for word in servers}
     to = init_files.target(output, replace=force)
     with waiting.shown():
-        found = initial.discover(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
-    notes = list(init_files.write(to, initial.rendered(found.ha), found.secret, said=found.said))
+        found = site_discovery.discover(servers, hosts, ssh, to.secret_path, bmc, _ask_password)
+    notes = list(init_files.write(to, site_discovery.rendered(found.ha), found.secret, said=found.said))
     for note in (*found.notes, *notes):
         click.echo(note)
     click.echo(f"\nwrote {output}: {len(found.ha.servers)} servers, {len(found.ha.domains)} domains.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from snowha.cli import waiting
-from snowha.cli.everyday import operating
+from snowha.cli.degraded_session import operating
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE
 from snowha.cli.session import carry_out
@@ -25,9 +25,9 @@ from snowha.operations.resolve import Verdict
 @click.option("--yes", is_flag=True, help="Do it.")
 @click.option("--json", "as_json", is_flag=True, help="What was found as data; with --yes what is done, as JSON lines.")
 def resolve(file: Path, yes: bool, as_json: bool) -> None:
-    """Show what broken live migrations have left, and what would be done.
+    """Show the leftovers of broken live migrations, and what would be done.
 
-    Halves of a domain (NAME--incoming, NAME--migratedaway), a domain that is suspended, and leases that are half handed over:
+    Copies of a domain (NAME--incoming, NAME--migratedaway), a domain that is suspended, and leases that are half handed over:
     where they are, and what would be done about each. Nothing is changed without --yes. What is not certain is never done:
     while a migration is under way, while a server does not answer, and where leases and servers say different things.
     Exits with 0 if nothing is left, else with 4; with 3 if nothing was found and a server does not answer.

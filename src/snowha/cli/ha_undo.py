@@ -37,7 +37,7 @@ def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
 
     With --to only to what it was after that step. Domains keep everything they wrote since: each is shut down, its
     images are copied back and compared, and it is started from its volumes. Configurations are put back as they were
-    kept. Packages stay. Every way back is looked at before the first step: sizes of volumes, room for files, the kept
+    kept. Packages stay. Every way back is checked before the first step: sizes of volumes, room for files, the kept
     configs, and whether xl reads them. A domain that is off stays off. `snow ha apply` does it all again.
     """
     ha = connect.read(file)

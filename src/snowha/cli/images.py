@@ -91,12 +91,12 @@ def copy(
     rate: float | None,
     as_json: bool,
 ) -> None:
-    """Move DOMAIN from its volumes to images while it runs.
+    """Copy DOMAIN from its volumes to images while it runs.
 
-    It is only shut down for the last of it. Says how long it will be away before it is shut down. The volumes stay. If
-    anything fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots
-    are removed in any case; what a killed run left, the next one removes. A domain that is off is copied as it is, and
-    stays off, unless an earlier run had left it down. One that is saved (`xl save`) is refused.
+    It is only shut down for the final copy; the downtime that this will take is shown before. The volumes stay. If anything
+    fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots are removed in
+    any case; what a killed run left, the next one removes. A domain that is off is copied as it is, and stays off, unless an
+    earlier run had left it down. One that is saved (`xl save`) is refused.
 
     A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """

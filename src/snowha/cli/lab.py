@@ -1,4 +1,4 @@
-"""``snow lab``: a whole site on this machine, to rehearse on and to break."""
+"""``snow lab``: a whole site on this machine, to try things on and to break."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import click
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.ha_apply import warn
+from snowha.cli.moves import DRY, JSON
 from snowha.cli.options import FILE, offered_servers
-from snowha.cli.servers import DRY, JSON
 from snowha.cli.session import carry_out, say, session
 from snowha.errors import InputError, SiteError
 from snowha.live import connect

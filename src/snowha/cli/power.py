@@ -11,7 +11,7 @@ import click
 
 from snowha.cli import snows_command, waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.everyday import operating
+from snowha.cli.degraded_session import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
 from snowha.cli.values import Amount
 from snowha.errors import SiteError

@@ -48,7 +48,7 @@ def session(
     without a server (the passwords) is known before one is asked.
 
     ``whole``: it may be about any part of the site; else it needs no password of a BMC, nor the answers to all that the last run
-    looked at. ``starts_left_down``: a domain that an earlier run shut down and could not start again is started first.
+    asked for. ``starts_left_down``: a domain that an earlier run shut down and could not start again is started first.
     ``found`` gets what two domains must not share, which is an error without it, as is a server without fence device.
     """
     since = time.monotonic()
@@ -89,7 +89,7 @@ def session(
 
 
 def _bring_back(there: connect.Connections) -> None:
-    """Start what an earlier run shut down and could not start again, before anything else is looked at."""
+    """Start what an earlier run shut down and could not start again, before anything else is checked."""
     with suppress(UnreachableError):  # said by whatever needs the server next; it may be coming back itself
         if left_down.noted(there.first):
             with connect.lock_site(there, say):
@@ -105,7 +105,7 @@ def _unfinished(path: Path) -> Sequence[str]:
 
 
 def _questions(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
-    """What the last run looked at."""
+    """What the last run asked the servers."""
     if not path.exists():
         return {}
     with Journal(path) as journal:

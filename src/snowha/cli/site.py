@@ -12,7 +12,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.everyday import operating
+from snowha.cli.degraded_session import operating
 from snowha.cli.options import EVENTS, FILE, journal_path
 from snowha.cli.session import Session, carry_out, say
 from snowha.cli.values import Amount

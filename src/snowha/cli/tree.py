@@ -15,7 +15,7 @@ HA = {
     "plan": Verb("ha_apply:plan", "Show what `snow ha apply` would do now. Changes nothing."),
     "apply": Verb("ha_apply:apply", "Carry out the migration, or what is left of it."),
     "status": Verb("ha_status:status", "Show what is wrong, servers, links, fencing, and where domains run."),
-    "resolve": Verb("ha_resolve:resolve", "Show what broken live migrations have left, and what would be done."),
+    "resolve": Verb("ha_resolve:resolve", "Show the leftovers of broken live migrations, and what would be done."),
     "metrics": Verb("ha_metrics:metrics_", "Print the state of the site as metrics for Prometheus."),
     "report": Verb("ha_report:report_", "Write one archive for a support case, without secrets."),
     "log": Verb("ha_log:log", "Show what was done to the site: runs, steps, and commands."),
@@ -23,7 +23,7 @@ HA = {
 }
 IMAGES = {
     "list": Verb("images:list_", "Show every image: its size, its state, and its old volume."),
-    "copy": Verb("images:copy", "Move DOMAIN from its volumes to images while it runs."),
+    "copy": Verb("images:copy", "Copy DOMAIN from its volumes to images while it runs."),
     "verify": Verb("images:verify", "Compare DOMAIN's images with what was copied."),
     "restore": Verb("images:restore", "Copy DOMAIN's images back into its volumes."),
     "discard": Verb("images:discard", "Remove the volumes that DOMAIN ran from before."),
@@ -35,9 +35,9 @@ LIST = {
 START = {"site": Verb("site:start", "Start the whole site, after a power cut or `snow stop site`.")}
 STOP = {"site": Verb("site:stop", "Shut down every domain and the cluster, for work on the storage.")}
 SHOW = {"domain": Verb("listing:domain", "Show a domain: its config, where it runs, its images.")}
-ADD = {"domain": Verb("domains:add", "Add a domain: a copy of another, from an image, or empty.")}
-REMOVE = {"domain": Verb("domains:remove", "Remove a domain that is off. Its images stay.")}
-RESIZE = {"domain": Verb("domains:resize", "Give a domain other memory, vCPUs, or a larger disk.")}
+ADD = {"domain": Verb("add_resize_remove:add", "Add a domain: a copy of another, from an image, or empty.")}
+REMOVE = {"domain": Verb("add_resize_remove:remove", "Remove a domain that is off. Its images stay.")}
+RESIZE = {"domain": Verb("add_resize_remove:resize", "Give a domain other memory, vCPUs, or a larger disk.")}
 LAB = {
     "up": Verb("lab:up", "Start the site; the first start builds it."),
     "down": Verb("lab:down", "Stop everything that the lab started."),
@@ -101,7 +101,7 @@ def stop() -> None:
 
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
-    """A whole sNow! site on this machine, to rehearse on and to break.
+    """A whole sNow! site on this machine, to try things on and to break.
 
     Xen servers, storage, BMCs and domains, emulated and real. Needs root. Nothing in it can reach, or be reached from, any
     network.
@@ -123,10 +123,10 @@ def lab() -> None:
         "reset": Verb("power:reset", "Cut the power of domains, and boot them."),
         "destroy": Verb("power:destroy", "Cut the power of domains, which stay off."),
         "console": Verb("power:console", "Open a domain's console, on the server that runs it."),
-        "move": Verb("servers:move", "Move a domain to another server while it runs."),
-        "drain": Verb("servers:drain", "Move everything off a server, and keep it off."),
-        "undrain": Verb("servers:undrain", "Let a drained server run domains again."),
-        "rebalance": Verb("servers:rebalance", "Even out the servers' memory with the fewest moves."),
+        "move": Verb("moves:move", "Move a domain to another server while it runs."),
+        "drain": Verb("moves:drain", "Move everything off a server, and keep it off."),
+        "undrain": Verb("moves:undrain", "Let a drained server run domains again."),
+        "rebalance": Verb("moves:rebalance", "Even out the servers' memory with the fewest moves."),
         "add": Verb("tree:add", "Add a domain to the site."),
         "resize": Verb("tree:resize", "Give a domain another size."),
         "remove": Verb("tree:remove", "Remove a domain from the site."),
@@ -137,7 +137,7 @@ def lab() -> None:
         "stop": Verb("tree:stop", "Shut everything down, in the right order."),
         "start": Verb("tree:start", "Start everything, in the right order."),
         "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
-        "lab": Verb("tree:lab", "A whole sNow! site on this machine, to rehearse on and to break."),
+        "lab": Verb("tree:lab", "A whole sNow! site on this machine, to try things on and to break."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

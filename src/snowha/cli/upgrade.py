@@ -11,9 +11,9 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.everyday import operating
+from snowha.cli.degraded_session import operating
+from snowha.cli.moves import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
 from snowha.cli.options import FILE, offered_servers
-from snowha.cli.servers import DRY, JSON, RESTART, TIMEOUT, YES, mover_of, server_of
 from snowha.cli.session import lock_held, say
 from snowha.cli.values import NAME
 from snowha.errors import InputError, SiteError

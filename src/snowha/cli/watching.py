@@ -1,4 +1,4 @@
-"""A status that is looked at again and again: on a live screen, or one after the other in a pipe."""
+"""A status that is asked for again and again: on a live screen, or one after the other in a pipe."""
 
 from __future__ import annotations
 

@@ -4,18 +4,16 @@ since when the cluster is disarmed, or was told to stop everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from lxml import etree
 
 from snowha.cluster.cib_merge import DISARMED, STOPPED
+from snowha.cluster.cib_overrides import TIME
 from snowha.errors import SiteError
 
 _YES = ("true", "1", "yes", "on", "y")
 """What Pacemaker takes for true (lib/common/strings.c, crm_str_to_boolean)."""
-
-_TIME = "%Y%m%dT%H%M%SZ"
 
 
 def _parse(text: bytes) -> etree._Element:
@@ -49,55 +47,14 @@ def left_by_moves(cib: bytes) -> frozenset[str]:
     )
 
 
-def disarming(at: datetime) -> str:
-    """The property set that disarms a cluster, to be created in ``crm_config``, and deleted to arm it again.
-
-    maintenance-mode, so that nothing is started, stopped or moved; then nobody need be fenced either. Both begin and end in one
-    commit. Its score is above that of all other sets, so what these say is in force again when it is gone.
-    """
-    return _properties(DISARMED, at, {"maintenance-mode": "true", "stonith-enabled": "false"})
-
-
 def disarmed_since(cib: bytes) -> dict[str, datetime]:
-    """The property sets that disarm the cluster, by id; empty if it is armed, or somebody else has set maintenance-mode."""
+    """The sets of ``cib_overrides.disarming``, by id; empty if it is armed, or somebody else has set maintenance-mode."""
     return _sets_since(cib, DISARMED)
 
 
-def stopping(at: datetime) -> str:
-    """The property set that has Pacemaker stop everything, to be created in ``crm_config``, and deleted to start it again.
-
-    What is to run afterwards stays as it is: no resource's target-role is changed.
-    """
-    return _properties(STOPPED, at, {"stop-all-resources": "true"})
-
-
 def stopped_since(cib: bytes) -> dict[str, datetime]:
-    """The property sets of ``stopping``, by id; empty if there is none, or somebody else has set stop-all-resources."""
+    """The sets of ``cib_overrides.stopping``, by id; empty if there is none, or somebody else has set stop-all-resources."""
     return _sets_since(cib, STOPPED)
-
-
-STOP_ORDER = "snow-stop-order"
-
-
-def stop_order(resources: Iterable[str]) -> str:
-    """A constraint by which ``resources`` stop one after the other, where they are stopped together; for ``constraints``.
-
-    Optional and for stops alone: none of them is stopped or started because of it. Those that are stopped already must be left
-    out: a chain holds only between neighbours that have something to do.
-    """
-    order = etree.Element("rsc_order", {"id": STOP_ORDER, "kind": "Optional", "symmetrical": "false"})
-    for number, resource in enumerate(resources):
-        one = etree.SubElement(order, "resource_set", {"id": f"{STOP_ORDER}.{number}", "action": "stop"})
-        etree.SubElement(one, "resource_ref", {"id": resource})
-    return etree.tostring(order, encoding="unicode")
-
-
-def _properties(prefix: str, at: datetime, values: dict[str, str]) -> str:
-    name = f"{prefix}{at.astimezone(UTC).strftime(_TIME)}"
-    pairs = etree.Element("cluster_property_set", {"id": name, "score": "2000"})
-    for key, value in values.items():
-        etree.SubElement(pairs, "nvpair", {"id": f"{name}.{key}", "name": key, "value": value})
-    return etree.tostring(pairs, encoding="unicode")
 
 
 def _sets_since(cib: bytes, prefix: str) -> dict[str, datetime]:
@@ -106,7 +63,7 @@ def _sets_since(cib: bytes, prefix: str) -> dict[str, datetime]:
         name = pairs.get("id") or ""
         if name.startswith(prefix):
             try:
-                found[name] = datetime.strptime(name.removeprefix(prefix), _TIME).replace(tzinfo=UTC)
+                found[name] = datetime.strptime(name.removeprefix(prefix), TIME).replace(tzinfo=UTC)
             except ValueError:
                 continue
     return found

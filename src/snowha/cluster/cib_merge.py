@@ -19,10 +19,10 @@ PLACE, APART, FENCE = "snow-place-", "snow-apart-", "snow-fence-"
 """How the ids of our constraints begin."""
 
 DISARMED = "snow-disarmed-"
-"""How the id of the property set begins that disarms a cluster (``cib_facts.disarming``). It stays until `snow arm`."""
+"""How the id of the property set begins that disarms a cluster (``cib_overrides.disarming``). It stays until `snow arm`."""
 
 STOPPED = "snow-stopped-"
-"""The same of the one that keeps everything stopped (``cib_facts.stopping``). It stays until `snow start site`."""
+"""The same of the one that keeps everything stopped (``cib_overrides.stopping``). It stays until `snow start site`."""
 
 _OURS = (PLACE, APART, FENCE)
 

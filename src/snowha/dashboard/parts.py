@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TypeAlias
 
 from snowha.dashboard import timeline
-from snowha.dashboard.record import Record
+from snowha.dashboard.journal_summary import JournalSummary
 from snowha.health.catalogue import KINDS
 from snowha.health.findings import Finding
 from snowha.health.leases import ImageStatus
@@ -27,7 +27,7 @@ DOMAIN = "domain/"
 _MIB = 1 << 20
 
 
-def of_site(status: SiteStatus, record: Record | None) -> Parts:
+def of_site(status: SiteStatus, summary: JournalSummary | None) -> Parts:
     """All parts of the page."""
     counts = {name: sum(name in one.servers for one in status.domains) for name in (s.name for s in status.servers)}
     return {
@@ -40,9 +40,9 @@ def of_site(status: SiteStatus, record: Record | None) -> Parts:
             "floating_ip_on": status.floating_ip_on or ("unknown" if status.pacemaker_unknown else "no server"),
             "pacemaker_unknown": status.pacemaker_unknown,
         },
-        "run": timeline.run(record),
-        "events": timeline.events(status, record),
-        "downtimes": timeline.downtimes(status, record),
+        "run": timeline.run(summary),
+        "events": timeline.events(status, summary),
+        "downtimes": timeline.downtimes(status, summary),
         **_domains(status),
     }
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from snowha.cluster import cib
-from snowha.dashboard.record import Record
+from snowha.dashboard.journal_summary import JournalSummary
 from snowha.health import downtimes as health
 from snowha.health.history import ClusterEvent
 from snowha.operations.status import SiteStatus
@@ -41,14 +41,14 @@ class _Event:
     tail: str
 
 
-def run(record: Record | None) -> Value:
+def run(summary: JournalSummary | None) -> Value:
     """The run of which no end is noted; None if there is none."""
-    if record is None or not record.runs or record.runs[-1].ended or record.runs[-1].outcome:
+    if summary is None or not summary.runs or summary.runs[-1].ended or summary.runs[-1].outcome:
         return None
-    last = record.runs[-1]
+    last = summary.runs[-1]
     state: dict[str, str] = {}
     begun: dict[str, tuple[float, str]] = {}
-    for entry in record.entries:
+    for entry in summary.entries:
         state[entry.step] = entry.what
         if entry.what == "started":
             begun[entry.step] = (_seconds(entry.at), entry.detail)
@@ -57,17 +57,17 @@ def run(record: Record | None) -> Value:
     for step, what in state.items():
         if what in _OPEN:
             since, detail = begun.get(step, (_seconds(last.started), ""))
-            done, total, unit = record.progress.get(step, (0, 0, ""))
+            done, total, unit = summary.progress.get(step, (0, 0, ""))
             progress: Value = {"done": done, "total": total, "unit": unit} if total > 0 else None
             at_work.append({"step": step, "since": since, "detail": detail, "progress": progress})
     return {
         "number": last.id,
         "who": f"{last.who} on {last.origin}",
         "since": _seconds(last.started),
-        "is_live": record.is_running,
-        "server": record.server,
-        "noted": _seconds(record.noted or last.started),
-        "steps": record.steps,
+        "is_live": summary.is_running,
+        "server": summary.server,
+        "noted": _seconds(summary.noted or last.started),
+        "steps": summary.steps,
         "ended": len(ended),
         "done": ended.count("done"),
         "failed": ended.count("failed"),
@@ -76,11 +76,11 @@ def run(record: Record | None) -> Value:
     }
 
 
-def events(status: SiteStatus, record: Record | None) -> Value:
+def events(status: SiteStatus, summary: JournalSummary | None) -> Value:
     """The newest first. Many domains that the same happens to, one after the other, are one event."""
     names = {domain.name for domain in status.domains}
     happened = sorted(
-        (*_of_cluster(status.events, names), *(_of_runs(record) if record else ())), key=lambda one: one.at
+        (*_of_cluster(status.events, names), *(_of_runs(summary) if summary else ())), key=lambda one: one.at
     )
     found: list[Value] = []
     for alike in _grouped(happened):
@@ -93,7 +93,7 @@ def events(status: SiteStatus, record: Record | None) -> Value:
     return found[::-1][:EVENTS]
 
 
-def downtimes(status: SiteStatus, record: Record | None) -> Value:
+def downtimes(status: SiteStatus, summary: JournalSummary | None) -> Value:
     """The newest first. One that has no end is there only if the domain does not run now."""
     states = {domain.name: domain for domain in status.domains}
     found: list[tuple[tuple[float, bool], Value]] = []
@@ -105,7 +105,7 @@ def downtimes(status: SiteStatus, record: Record | None) -> Value:
         found.append(
             ((one.since, one.until is None), {"domain": one.domain, "since": one.since, "until": one.until, "why": why})
         )
-    for told in record.away if record else ():
+    for told in summary.away if summary else ():
         name = told.step.rpartition(".")[2]
         if name in states and isinstance(told.value, int | float) and told.value > 0:
             until = _seconds(told.at)
@@ -156,13 +156,13 @@ def _of_cluster(events: Iterable[ClusterEvent], domains: set[str]) -> Iterator[_
             yield _Event(event.at, "note", "floating IP", "the floating IP", f"came to {event.on}")
 
 
-def _of_runs(record: Record) -> Iterator[_Event]:
-    for one in record.runs:
+def _of_runs(summary: JournalSummary) -> Iterator[_Event]:
+    for one in summary.runs:
         yield _Event(_seconds(one.started), "note", "run", f"run {one.id}", f"begun by {one.who} on {one.origin}")
         if one.ended:
             level = "note" if one.outcome == "done" else "yellow"
             yield _Event(_seconds(one.ended), level, "run", f"run {one.id}", f"ended: {one.outcome}")
-    for entry in record.failures:
+    for entry in summary.failures:
         reason = entry.detail.splitlines()[0] if entry.detail else "no reason is noted"
         yield _Event(_seconds(entry.at), "yellow", "run", f"run {entry.run}:", f"{entry.step} failed: {reason}")
 

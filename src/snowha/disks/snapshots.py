@@ -1,6 +1,6 @@
 """LVM snapshots of a domain's volumes, for as long as a warm copy takes: made, watched, enlarged, and always removed.
 
-A snapshot that fills up is invalid for good and takes the copy with it, so it is looked at all the time. They are known by
+A snapshot that fills up is invalid for good and takes the copy with it, so it is checked all the time. They are known by
 their names: what a killed run left is found by the next.
 """
 

@@ -353,9 +353,9 @@ KINDS: dict[str, Kind] = {
         settling="ignore",
     ),
     "migration-left": Kind(
-        "A live migration broke and left parts of it",
+        "A broken live migration has leftovers",
         "red",
-        "Halves of the domain, or leases that are half handed over, keep it from being started, or hold memory.",
+        "Copies of the domain, or leases that are half handed over, keep it from being started, or hold memory.",
         "see what is left and what would be done: snow ha resolve",
         settling="ignore",
     ),

@@ -1,7 +1,8 @@
 """What can be wrong with a running site: a code, how bad it is, why it matters, and what to type.
 
-Whoever adds to this adds a ``Kind`` to ``catalogue.py`` and makes the finding in ``cluster_health.py``; ``snow ha status`` and
-``snow ha check`` then show it, and docs/checks.md explains it.
+Whoever adds to this adds a ``Kind`` to ``catalogue.py`` and makes the finding in ``cluster_health.py``, or in the module of its
+subject (``leases.py``, ``lease_bypass.py``, ``definition_copies.py``); ``snow ha status`` and ``snow ha check`` then show it, and
+docs/checks.md explains it.
 """
 
 from __future__ import annotations

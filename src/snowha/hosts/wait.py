@@ -35,7 +35,7 @@ def wait_for(
 
     ``report`` is called before every look with what is being waited for (and may raise, to end the waiting).
     ``unreachable_is_not_yet``: a server that is away, as while it reboots, is waited for as well.
-    ``sparing``: less often where a look takes long, since what is looked at does the work that is waited for.
+    ``sparing``: less often where a look takes long, since what is checked does the work that is waited for.
     ``condition`` may raise NotYet to say what is still missing.
     Raises ``error``, which names ``what``, how long it took and what was seen last, after ``timeout`` seconds.
     It looks at least once, and once more when the time is up.

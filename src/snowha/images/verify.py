@@ -105,7 +105,7 @@ def root_hash(record: Manifest) -> str:
 
 
 def open_for_verify(path: str) -> Storage:
-    """Not exclusively: an image may be looked at while it is in use (and will then differ)."""
+    """Not exclusively: an image may be read while it is in use (and will then differ)."""
     try:
         return Storage(path)
     except FileNotFoundError:

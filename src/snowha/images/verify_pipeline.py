@@ -143,14 +143,14 @@ class VerifyPipeline:
             self._changed.notify_all()
 
     def release(self, buffer: Buffer) -> None:
-        """A buffer back without anything to be looked at."""
+        """A buffer back without anything to be verified."""
         with self._changed:
             self._chunk_buffers.release(buffer)
             self._under_way -= 1
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Return when everything that was put was looked at."""
+        """Return when everything that was put was verified."""
         while True:
             with self._changed:
                 self._raise_failure()

@@ -287,7 +287,7 @@ def collect(
 
 
 def why_away(domain: str, start: float, end: float, windows: Mapping[str, tuple[float, float]], loss: Loss) -> str:
-    """Why ``domain`` did not answer from ``start`` to ``end``: one of timeline.REASONS.
+    """Why ``domain`` did not answer from ``start`` to ``end``: one of report_chart.REASONS.
 
     A time without an answer begins with the last one, which came before whatever ended them. ``windows``: when each step was
     carried out.

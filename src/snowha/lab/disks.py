@@ -89,7 +89,9 @@ def make_volume_group(target: Path, *, size: int, volumes: dict[str, int]) -> di
             _lvm(device, "lvcreate", "-an", "-Zn", "-Wn", "-L", f"{length}b", "-n", name, VOLUME_GROUP)
         physical = _lvm(device, "pvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "pe_start,vg_extent_size")
         start, extent = (int(word) for word in physical.split())
-        report = _lvm(device, "lvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "lv_name,lv_size,seg_pe_ranges")
+        report = _lvm(
+            device, "lvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "lv_name,lv_size,seg_pe_ranges"
+        )
     found = {}
     for line in report.splitlines():
         match = re.fullmatch(r"\s*(\S+)\s+(\d+)\s+\S+:(\d+)-\d+\s*", line)

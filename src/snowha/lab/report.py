@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snowha.errors import InputError, SnowError
-from snowha.lab import timeline
-from snowha.lab.timeline_layout import seconds_text
+from snowha.lab import report_chart
+from snowha.lab.report_chart_layout import seconds_text
 from snowha.migration.sections import SECTIONS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ AWAY = ("copy", "live_migration", "power_loss")
 
 
 def problems(report: Mapping[str, Any]) -> list[str]:
-    """Everything that is not as it must be, a line each; empty if all is well. What was not looked at counts, too."""
+    """Everything that is not as it must be, a line each; empty if all is well. What was not checked counts, too."""
     found = []
     for name, row in report["domains"].items():
         if row["lost"]:
@@ -70,11 +70,11 @@ def headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def timeline_svg(report: Mapping[str, Any]) -> str:
-    """The picture for a README: the timeline under its headline. Raises InputError for a report without a timeline."""
+def chart_svg(report: Mapping[str, Any]) -> str:
+    """The picture for a README: the chart under its headline. Raises InputError for a report without a timeline."""
     if not report.get("timeline"):
         raise InputError("this report has no timeline", remedy="`make demo` makes one")
-    return timeline.timeline_svg(report, headline=headline(report), good=not problems(report))
+    return report_chart.chart_svg(report, headline=headline(report), good=not problems(report))
 
 
 def build_html(report: Mapping[str, Any]) -> str:
@@ -94,7 +94,7 @@ def build_html(report: Mapping[str, Any]) -> str:
         wrong=wrong,
         headline=headline(report),
         totals=_totals(report),
-        picture=Markup(timeline.timeline_svg(report)) if times else "",
+        picture=Markup(report_chart.chart_svg(report)) if times else "",
         when=datetime.fromtimestamp(times["end"], UTC).strftime("%Y-%m-%d %H:%M UTC") if times else "",
         took=times["end"] - times["start"] if times else None,
         sections=_sections(report),
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(
                 f"cannot read the report: {error}", where=str(source), remedy="`make demo` makes one"
             ) from error
-        _replace(target, build_html(report) if target.suffix == ".html" else timeline_svg(report) + "\n")
+        _replace(target, build_html(report) if target.suffix == ".html" else chart_svg(report) + "\n")
     except SnowError as error:
         print(f"snow: {error}", file=sys.stderr)
         return error.exit_code

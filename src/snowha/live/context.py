@@ -15,9 +15,10 @@ from snowha.hosts.files import read_folder, read_text
 from snowha.hosts.guarded import Guard
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
-from snowha.site import domain_config
+from snowha.site import domain_config, snow_conf
 from snowha.site.definition import Definition
 from snowha.site.model import Domain, Server, Site
+from snowha.site.snow_conf import SnowConf
 
 T = TypeVar("T")
 
@@ -95,6 +96,19 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
             f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again"
         )
     return text, domain_config.parse(text, where=where, path=path)
+
+
+def read_snow_conf(host: Host, path: str) -> SnowConf:
+    """The snow.conf at ``path``; one without a variable if it is not there. Raises InputError, with its line."""
+    return parse_snow_conf(host, path, read_text(host, path) or "")
+
+
+def parse_snow_conf(host: Host, path: str, text: str) -> SnowConf:
+    """A snow.conf as a login on ``host`` has it: with sNow! 2.0's variables, and what it sources. Raises InputError."""
+    environment = read_text(host, snow_conf.ENVIRONMENT) or ""
+    return snow_conf.parse(
+        text, where=f"{host.name}:{path}", environment=environment, read=lambda file: read_text(host, file)
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The plan of a site: its steps looked at in a dry run, and the files that it stands on."""
+"""The plan of a site: its steps checked and tried in a dry run, and the files that it stands on."""
 
 from __future__ import annotations
 

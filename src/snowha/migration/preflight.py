@@ -1,4 +1,4 @@
-"""What must be so before anything is changed: the site is looked at once, and what forbids going on is one message."""
+"""What must be so before anything is changed: the site is checked once, and what forbids going on is one message."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from snowha.disks import images
+from snowha.disks import steps as disk_steps
 from snowha.errors import SnowError
 from snowha.hosts.caching import for_prefetch
 from snowha.live import definition
@@ -14,20 +14,20 @@ from snowha.live.context import SiteContext
 from snowha.migration import describe
 from snowha.plan.command_log import on_behalf_of
 from snowha.plan.step import Reporter, Step
-from snowha.provision import corosync, pacemaker, placement, proofs, servers, snow_conf
+from snowha.provision import corosync, pacemaker, placement, proofs, servers, snow_conf_step
 
 
 def all_steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
     """Steps for ``snow ha apply``. ``passwords``: of the BMCs, by server."""
     found = [
         *servers.steps(context),
-        *images.steps(context),
+        *disk_steps.steps(context),
         *corosync.steps(context),
         *pacemaker.steps(context, passwords),
         *definition.steps(context),
         *placement.steps(context),
         *proofs.steps(context),
-        *snow_conf.steps(context, needs=("pacemaker.cib",)),
+        *snow_conf_step.steps(context, needs=("pacemaker.cib",)),
     ]
     descriptions = describe.descriptions(context)
     return [replace(carried_out(context, step), describe=step.describe or descriptions.get(step.id)) for step in found]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from snowha.cluster import cib_facts
+from snowha.cluster import cib_facts, cib_overrides
 from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
 from snowha.health import cluster_health
@@ -89,7 +89,12 @@ def _not_disarmed(hosts: cluster.Hosts) -> str | None:
 def _disarm(hosts: cluster.Hosts, reporter: Reporter) -> None:
     host = cluster.any_member(hosts)
     if not _sets(host):
-        words = ["cibadmin", "--create", "--scope=crm_config", f"--xml-text={cib_facts.disarming(datetime.now(UTC))}"]
+        words = [
+            "cibadmin",
+            "--create",
+            "--scope=crm_config",
+            f"--xml-text={cib_overrides.disarming(datetime.now(UTC))}",
+        ]
         host.run(words)
     _wait(lambda: _not_disarmed(hosts) is None, "the cluster to be disarmed", reporter)
 

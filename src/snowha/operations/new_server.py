@@ -12,14 +12,13 @@ from posixpath import dirname, join
 
 from snowha.errors import InputError, SiteError
 from snowha.hosts import own
-from snowha.hosts.files import absent, read_text
+from snowha.hosts.files import absent
 from snowha.hosts.host import Host
 from snowha.live.connect import HaToml
-from snowha.live.context import SiteContext
-from snowha.plan import plan as plans
+from snowha.live.context import SiteContext, read_snow_conf
+from snowha.plan import plan_text
 from snowha.plan.plan import Planned
 from snowha.plan.step import Step
-from snowha.provision import snow_conf
 from snowha.provision.servers import host_names, mounts
 from snowha.site.names import did_you_mean, listed, show, there_are
 from snowha.xen import xl
@@ -127,7 +126,7 @@ def refuse(context: SiteContext, server: str) -> None:
 def plan(context: SiteContext, server: str, steps: tuple[Planned, ...]) -> InitPlan:
     """What is done, and what is left alone. ``steps``: as planned."""
     beside = dirname(context.site.paths.snow_conf)
-    conf = snow_conf.parsed(context.first, context.site.paths.snow_conf, _text(context))
+    conf = read_snow_conf(context.first, context.site.paths.snow_conf)
     files = {join(beside, name): why for name, why in _BESIDE.items()}
     files |= {join(folder, name): "" for folder in conf.shared_folders() for name in _SHARED}
     gone = set(absent(context.first, list(files)))
@@ -151,11 +150,7 @@ def lines(made: InitPlan) -> Iterator[str]:
     yield f"left alone on {made.server}, since it is about logins of compute nodes:"
     yield f"  {', '.join(_OF_NODES)}"
     yield ""
-    yield from plans.lines(made.steps, details=False)
-
-
-def _text(context: SiteContext) -> str:
-    return read_text(context.first, context.site.paths.snow_conf) or ""
+    yield from plan_text.lines(made.steps, details=False)
 
 
 def _is_below(path: str, folder: str) -> bool:

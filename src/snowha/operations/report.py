@@ -18,7 +18,7 @@ from snowha.hosts.files import read_folder
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.live import cluster
-from snowha.operations import secrets
+from snowha.operations import report_redaction
 from snowha.xen import leases
 
 _LARGEST = 8 << 20
@@ -104,7 +104,7 @@ def pack(name: str, gathered: Gathered, *, at: int) -> bytes:
     """A tar.gz with everything below the folder ``name``, secrets removed. ``at``: its files' time, in seconds since 1970."""
     known = set(gathered.known)
     for text in gathered.files.values():
-        known |= secrets.values(text)
+        known |= report_redaction.values(text)
     whole = io.BytesIO()
     with gzip.GzipFile(fileobj=whole, mode="wb", mtime=at) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
         for path, text in sorted(gathered.files.items()):
@@ -118,13 +118,13 @@ def pack(name: str, gathered: Gathered, *, at: int) -> bytes:
 def _clean(path: str, text: str, known: set[str]) -> str:
     if path.endswith(".json"):
         try:
-            return json.dumps(secrets.in_data(json.loads(text), known), indent=2) + "\n"
+            return json.dumps(report_redaction.in_data(json.loads(text), known), indent=2) + "\n"
         except ValueError:
             pass  # it says why there is none
     if path.endswith(".jsonl"):
-        lines = (json.dumps(secrets.in_data(json.loads(line), known)) for line in text.splitlines())
+        lines = (json.dumps(report_redaction.in_data(json.loads(line), known)) for line in text.splitlines())
         return "".join(f"{line}\n" for line in lines)
-    return secrets.without(text, known)
+    return report_redaction.without(text, known)
 
 
 def _answer(host: Host, question: Question) -> str:

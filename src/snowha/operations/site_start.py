@@ -44,9 +44,9 @@ _ANSWERS = read_only_script('timeout -s KILL 20 stat -f -c %T -- "$1"')
 def steps(context: SiteContext, hosts: Mapping[str, ResettableHost]) -> list[Step]:
     """``hosts``: the way to every server, whether it answers or not."""
     found = [
-        ("power", "servers", "See every server up under Xen, and give power to one that is off", _down, _power),
+        ("power", "servers", "Give power to servers that are off, and wait until all run under Xen", _down, _power),
         ("storage", "servers", "Wait for the shared storage on every server", _not_mounted, _mount),
-        ("corosync", "cluster", "Start Corosync, and see links and quorum", _no_quorum, _start_corosync),
+        ("corosync", "cluster", "Start Corosync, and wait for links and quorum", _no_quorum, _start_corosync),
         ("pacemaker", "cluster", "Start Pacemaker on every server", _not_online, _start_pacemaker),
     ]
     chain: list[Step] = []
@@ -66,7 +66,7 @@ def steps(context: SiteContext, hosts: Mapping[str, ResettableHost]) -> list[Ste
         *chain,
         Step(
             id="start.fencing",
-            title="See that every BMC answers",
+            title="Wait until every BMC answers",
             section="cluster",
             check=partial(_silent_bmc, context),
             apply=partial(_wait_for_bmcs, context),
@@ -75,7 +75,7 @@ def steps(context: SiteContext, hosts: Mapping[str, ResettableHost]) -> list[Ste
         # a BMC that stays silent is named, and keeps no domain down: every server is a member, so nobody is to be fenced
         Step(
             id="start.domains",
-            title="Let Pacemaker start the domains, and see them answer",
+            title="Let Pacemaker start the domains, and wait until they answer",
             section="domains",
             check=partial(_not_running, context),
             apply=partial(_start_domains, context),

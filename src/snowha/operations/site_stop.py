@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from snowha.cluster import cib, cib_facts
+from snowha.cluster import cib, cib_overrides
 from snowha.errors import SiteError
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.live import cluster, services
@@ -87,7 +87,7 @@ def _shut_down(context: SiteContext, reporter: Reporter) -> None:
         active = [name for name in order if cluster.servers_of(state, name)]
         _commit_order(context, active)
         reporter.say("telling Pacemaker to stop everything")
-        text = cib_facts.stopping(datetime.now(UTC))
+        text = cib_overrides.stopping(datetime.now(UTC))
         member.run(["cibadmin", "--create", "--scope=crm_config", f"--xml-text={text}"])
     _wait(context, reporter, len(order))
 
@@ -97,13 +97,13 @@ def _commit_order(context: SiteContext, active: Sequence[str]) -> None:
     member = cluster.any_member(context.hosts)
     forget_order(context)
     resources = [*active, *(cib.fence_id(server.name) for server in context.site.servers)]
-    words = ["cibadmin", "--create", "--scope=constraints", f"--xml-text={cib_facts.stop_order(resources)}"]
+    words = ["cibadmin", "--create", "--scope=constraints", f"--xml-text={cib_overrides.stop_order(resources)}"]
     member.run(words)
 
 
 def forget_order(context: SiteContext) -> None:
     """Take the order of a stop out of the configuration, if one is there."""
-    words = ["cibadmin", "--delete", "--scope=constraints", f'--xml-text=<rsc_order id="{cib_facts.STOP_ORDER}"/>']
+    words = ["cibadmin", "--delete", "--scope=constraints", f'--xml-text=<rsc_order id="{cib_overrides.STOP_ORDER}"/>']
     cluster.any_member(context.hosts).run(words, check=False)
 
 

@@ -37,11 +37,11 @@ def steps(context: SiteContext, mover: Mover, plans: Sequence[ServerPlan]) -> li
         domains = tuple(domain.name for domain in context.site.domains)
         work = _Upgrade(context, mover, context.site.server(name), plan.release)
         for kind, title, check, apply, interrupts in (
-            ("healthy", f"See the cluster healthy before {name}", work.not_healthy, work.wait_until_healthy, ()),
+            ("healthy", f"Wait for a healthy cluster before {name}", work.not_healthy, work.wait_until_healthy, ()),
             ("drain", f"Drain {name}", work.not_drained, work.drain, domains),
             ("packages", f"Upgrade the packages of {name}", work.not_upgraded, work.upgrade, ()),
             ("reboot", f"Reboot {name}", work.not_rebooted, work.reboot, (name,)),
-            ("back", f"See {name} back in the cluster", work.not_back, work.bring_back, ()),
+            ("back", f"Bring {name} back into the cluster", work.not_back, work.bring_back, ()),
             ("trial", f"Migrate a trial domain to {name}", work.untried, work.try_migration, ()),
             ("done", f"Let {name} run domains again", work.not_done, work.finish, ()),
         ):

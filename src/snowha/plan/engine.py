@@ -1,10 +1,10 @@
-"""Carrying out steps: each looked at before and after, side by side where nothing forbids it.
+"""Carrying out steps: each checked before and after, side by side where nothing forbids it.
 
 The main thread decides and nothing else; every check and every apply has a thread of its own and answers through a
 queue. So a Ctrl-C is always heard, and there is no state that two threads write.
 
-A look is only believed if nothing that it may have seen was being changed meanwhile. All steps are looked at once at
-the start, before their needs are done: as long as nothing has been applied, such an early look is as good as a later
+A check is only believed if nothing that it may have read was being changed meanwhile. All steps are checked once at
+the start, before their needs are done: as long as nothing has been applied, such an early check is as good as a later
 one, and a finished site is known as finished in the time of its slowest check.
 """
 
@@ -66,7 +66,7 @@ def run(
 
 
 def nothing_due(steps: Sequence[Step], journal: Journal) -> bool:
-    """Whether every step is found to be so already, and owes no proof. False also where a look fails: then there is something to
+    """Whether every step is found to be so already, and owes no proof. False also where a check fails: then there is something to
     tell first."""
     if any(step.proof is not None and journal.needs_proof(step.id) for step in steps):
         return False
@@ -247,7 +247,7 @@ class _Run:
         return any(set(track.step.uses) & set(other.step.uses) for other in self.running.values())
 
     def _comes_later(self, track: StepState) -> bool:
-        """Whether one that was given before it, and uses the same, is just being looked at: it goes first if it is due."""
+        """Whether one that was given before it, and uses the same, is just being checked: it goes first if it is due."""
         for other in self.tracks.values():
             if other is track:
                 return False

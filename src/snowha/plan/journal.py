@@ -235,7 +235,7 @@ class Journal:
         return tuple(Done(*row) for row in rows)
 
     def questions(self) -> dict[str, tuple[tuple[str, ...], ...]]:
-        """What the steps of the last whole run looked at, by server."""
+        """What the steps of the last whole run asked, by server."""
         found: dict[str, list[tuple[str, ...]]] = {}
         for server, argv in self._read("SELECT server, argv FROM question ORDER BY rowid"):
             found.setdefault(server, []).append(tuple(json.loads(argv)))

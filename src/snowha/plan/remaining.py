@@ -50,7 +50,7 @@ class Remaining:
 
 def _due(tracks: Mapping[str, StepState], needs_proof: Callable[[Step], bool]) -> list[StepState] | None:
     """The steps that are, or will be, carried out; None while that is not known of one. What waits for a step that is carried
-    out, and could not be looked at before, is taken for due."""
+    out, and could not be checked before, is taken for due."""
     due: dict[str, StepState] = {}
     for name, track in tracks.items():
         if track.state in (State.RUNNING, State.DUE):

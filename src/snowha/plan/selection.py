@@ -34,7 +34,7 @@ def until(steps: Sequence[Step], name: str) -> list[Step]:
 
 
 def only(steps: Sequence[Step], name: str) -> list[Step]:
-    """The steps that ``name`` means alone. What they need is looked at, and must be done already."""
+    """The steps that ``name`` means alone. What they need is checked, and must be up to date."""
     wanted = set(named(steps, name, option="--only"))
     return [
         step if step.id in wanted else replace(step, apply=_Refused(step), proof=None, asks=None, interrupts=())

@@ -1,4 +1,4 @@
-"""What a run knows of its steps: the state of each, what a look at it saw, how it ended."""
+"""What a run knows of its steps: the state of each, what a check of it found, how it ended."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StepState:
     doomed: bool = False  # one that it needs failed
 
     def finish(self, state: State) -> None:
-        """A state that it does not leave again. Those that need it hear of it now, and need not be looked at before."""
+        """A state that it does not leave again. Those that need it hear of it now, and need not be checked before."""
         self.state = state
         for follower in self.followers:
             if state in GOOD:

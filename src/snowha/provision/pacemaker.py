@@ -241,7 +241,7 @@ def _finish_take_over(context: SiteContext, host: Host, reporter: Reporter) -> N
     """Let Pacemaker look at the domains with their new agent, and then manage them again.
 
     To Pacemaker another agent is another resource, which it would stop and start. So the cluster is told to leave everything
-    alone meanwhile, what it knows of the domains is forgotten, and they are looked at anew.
+    alone meanwhile, what it knows of the domains is forgotten, and they are checked anew.
     """
     cluster.wait_until_idle(context.hosts, reporter)
     host.run(["crm_resource", "--refresh"], timeout=300)

@@ -222,7 +222,7 @@ def _prove_floating_ip(context: SiteContext, reporter: Reporter) -> None:
 
 
 def _prove_fence(context: SiteContext, server: Server, reporter: Reporter) -> None:
-    """Drain, fence through Pacemaker, read the power back from another server, power on, and see it in the cluster again."""
+    """Drain, fence through Pacemaker, read the power back from another server, power on, and wait for it in the cluster."""
     host = context.hosts[server.name]
     other = cluster.any_member(context.hosts, but=server.name)
     before = boot_id(host)

@@ -17,7 +17,7 @@ from snowha.site.rules import Finding, image_key
 
 SUFFIXES = ("", ".partial", ".manifest", ".manifest.new", ".journal", ".journal.new", ".lease", ".undone")
 """What stands beside an image, or in its place, at one time or another (images/manifest.py, xen/server/20-lease-record.pl,
-migration/undo/disks.py)."""
+migration/undo/images.py)."""
 
 
 def image_paths(domain: Domain, images: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import broken_clusters
 import broken_leases
 
+from snowha.checks import evaluate
 from snowha.checks.facts import (
     BmcFact,
     Facts,
@@ -173,3 +174,8 @@ def leased(case: broken_leases.Case) -> tuple[Site, Facts]:
         for one in facts.servers:
             facts = change(facts, one.name, paths={**one.paths, image: PathFact("file", size, inode, size)})
     return replace(SITE, domains=tuple(domains)), replace(facts, leases=case.answers, records=case.records)
+
+
+def messages(code: str, site: Site, facts: Facts) -> list[str]:
+    """Of the findings with ``code``."""
+    return [f"{one.where}: {one.message}" for one in evaluate.evaluate(site, facts) if one.code == code]

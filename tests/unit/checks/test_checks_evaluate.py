@@ -656,3 +656,9 @@ def test_a_file_system_on_large_sectors_and_a_saved_file_of_a_domain_that_runs_a
     facts = _path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", PathFact("block", 1 << 29, 9, 0, 4096, ""))
     assert "sector-size" not in codes(SITE, facts)
     assert "saved" not in codes(SITE, change(healthy(), "snow02", saved={"deploy01": "/var/lib/xen/save/deploy01"}))
+
+
+def test_how_to_stop_a_cluster_is_told_with_what_becomes_of_its_domains() -> None:
+    """`systemctl stop pacemaker` stops every domain: the remedy did not say so."""
+    remedy = catalogue.ENTRIES["corosync-running"].remedy
+    assert remedy.index("maintenance-mode --update=true") < remedy.index("systemctl stop pacemaker")

@@ -15,7 +15,7 @@ import pytest
 from broken_clusters import RECORDED
 from check_sites import SITE, leased
 
-from snowha.checks import bmc, gather, scripts
+from snowha.checks import bmc, bmc_query, gather, scripts
 from snowha.checks.parse_facts import parse_server
 from snowha.errors import CommandError, UnreachableError
 from snowha.hosts import file_scripts
@@ -270,7 +270,7 @@ def test_a_uuid_that_was_never_set_identifies_nobody(nothing: str) -> None:
 def test_a_bmc_is_asked_by_whoever_has_a_tool_and_the_password_is_in_no_argument() -> None:
     """ps(1) shows arguments to everybody."""
     without, having = Scripted("here", said("", 127)), Scripted("snow01", said(IPMITOOL))
-    seen = bmc.ask([without, having], SITE.servers[0], "secret-word")
+    seen = bmc_query.ask([without, having], SITE.servers[0], "secret-word")
     assert (seen.power, seen.guid) == ("on", GUID)
     assert having.inputs == ["secret-word\n"]
     assert "secret-word" not in " ".join(having.words[0])
@@ -278,7 +278,7 @@ def test_a_bmc_is_asked_by_whoever_has_a_tool_and_the_password_is_in_no_argument
 
 def test_a_bmc_that_refuses_says_why() -> None:
     host = Scripted("snow01", said("Error: Unable to establish IPMI v2 / RMCP+ session\n", 1))
-    seen = bmc.ask([host], SITE.servers[0], "x")
+    seen = bmc_query.ask([host], SITE.servers[0], "x")
     assert (seen.power, seen.said) == ("refused", "Error: Unable to establish IPMI v2 / RMCP+ session")
 
 
@@ -291,8 +291,8 @@ def test_the_script_that_asks_a_bmc_in_a_real_shell(tmp_path: Path) -> None:
     )
     tool.chmod(0o755)
     host = LocalHost(environment={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": "/root"})
-    assert bmc.ask([host], SITE.servers[0], "pass \\ '/root").guid == GUID
-    refused = bmc.ask([host], SITE.servers[0], "another")
+    assert bmc_query.ask([host], SITE.servers[0], "pass \\ '/root").guid == GUID
+    refused = bmc_query.ask([host], SITE.servers[0], "another")
     assert (refused.power, refused.said) == ("refused", "wrong")
 
 
@@ -329,7 +329,7 @@ def test_the_first_server_that_answers_is_asked_for_what_there_is_once(monkeypat
 
     def alive(argv: Sequence[str], input: str | bytes) -> Completed:
         asked.append(argv)
-        return Completed(tuple(argv), 0, IPMITOOL if bmc.ASK in argv else "", "")
+        return Completed(tuple(argv), 0, IPMITOOL if bmc_query.ASK in argv else "", "")
 
     hosts: dict[str, Host] = {"snow01": Scripted("snow01", dead), "snow02": Scripted("snow02", alive)}
     monkeypatch.setattr(gather, "LocalHost", lambda: Scripted("here", said("", 127)))

@@ -11,7 +11,7 @@ import pytest
 from cluster_sites import composed, fresh_cib, options, site
 from lxml import etree
 
-from snowha.cluster import cib, cib_facts
+from snowha.cluster import cib, cib_facts, cib_overrides
 from snowha.errors import SiteError
 
 NOW = datetime(2026, 11, 27, 7, 10, 5, tzinfo=UTC)
@@ -36,7 +36,7 @@ def disarmed(root: etree._Element) -> bytes:
     """As ``cibadmin --create`` leaves it."""
     section = root.find("configuration/crm_config")
     assert section is not None
-    section.append(etree.fromstring(cib_facts.disarming(NOW)))
+    section.append(etree.fromstring(cib_overrides.disarming(NOW)))
     return etree.tostring(root)
 
 
@@ -111,7 +111,10 @@ def running(tmp_path: Path) -> Path:
 def stopped(cib_: bytes) -> bytes:
     """As the two commits of `snow stop site` leave it."""
     root = etree.fromstring(cib_)
-    for section, text in (("constraints", cib_facts.stop_order(ORDER)), ("crm_config", cib_facts.stopping(NOW))):
+    for section, text in (
+        ("constraints", cib_overrides.stop_order(ORDER)),
+        ("crm_config", cib_overrides.stopping(NOW)),
+    ):
         root.find(f"configuration/{section}").append(etree.fromstring(text))  # type: ignore[union-attr]
     return etree.tostring(root)
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from browser import browser
-from dashboard_site import Shown, lost, of, record, served, well
+from dashboard_site import Shown, lost, of, served, summary, well
 
 _AGO_S = 4500.0
 """Seconds from the begin of what is shown until now."""
@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     begin = time.time() - _AGO_S
     with browser() as page:
         for name, (site, goes_on, width, scheme) in PICTURES.items():
-            with served(Shown(of(site(40, begin), record(begin, goes_on=goes_on)))) as (address, _):
+            with served(Shown(of(site(40, begin), summary(begin, goes_on=goes_on)))) as (address, _):
                 page.show(width, 960, scheme)
                 page.open(f"{address}/")
                 page.until("document.querySelector('#rows tr')")

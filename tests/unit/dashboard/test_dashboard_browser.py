@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from browser import Browser, browser
-from dashboard_site import Shown, lost, of, record, served, well
+from dashboard_site import Shown, lost, of, served, summary, well
 
 from snowha.errors import InputError
 
@@ -34,7 +34,7 @@ def page(chromium: Browser) -> Iterator[Browser]:
 
 def test_what_is_wrong_comes_first_with_what_to_type(page: Browser) -> None:
     """At three in the morning somebody reads the first lines of the page, and types what they say."""
-    with served(Shown(of(lost(), record(goes_on=True)))) as (address, _):
+    with served(Shown(of(lost(), summary(goes_on=True)))) as (address, _):
         page.open(f"{address}/")
         page.until("document.querySelector('#rows tr')")
         assert page.text("#headline") == "✗ NOT well: 3 wrong, 1 to look at; snow02 could not be asked"
@@ -140,7 +140,7 @@ _CONTRAST = """[...document.querySelectorAll('h1, h2, p, td, th, dt, dd, li, lab
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read_and_nothing_is_cut_off(page: Browser, scheme: str) -> None:
     """WCAG 2, 1.4.3: 4.5 to 1. At 800 pixels the columns on the right would be out of sight."""
-    for state in (of(lost(40), record(goes_on=True)), of(well(40), record())):
+    for state in (of(lost(40), summary(goes_on=True)), of(well(40), summary())):
         with served(Shown(state)) as (address, _):
             page.show(1280, 900, scheme)
             page.open(f"{address}/")

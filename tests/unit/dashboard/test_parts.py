@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dashboard_site import BEGIN, did, iso, line, lost, names, of, record, well
+from dashboard_site import BEGIN, did, iso, line, lost, names, of, summary, well
 
 from snowha.dashboard import parts, stream
 from snowha.dashboard.parts import Parts
@@ -67,7 +67,7 @@ def test_no_text_ends_an_event() -> None:
 def test_everything_can_be_sent() -> None:
     """A value that JSON does not know would end the stream of everybody."""
     for status in (well(), lost()):
-        for told in (None, record(), record(goes_on=True)):
+        for told in (None, summary(), summary(goes_on=True)):
             json.dumps(of(status, told), allow_nan=False)
 
 
@@ -81,7 +81,7 @@ def told(status: Any, its: Any = None) -> list[str]:
 
 def test_events_are_told_the_newest_first_and_what_is_alike_once() -> None:
     """A power cut starts 1,000 domains: what was lost before that would be 40 screens below."""
-    texts = told(lost(40), record(BEGIN, goes_on=True))
+    texts = told(lost(40), summary(BEGIN, goes_on=True))
     assert texts[0] == "run 2 begun by ada on admin-pc from 10.0.0.9"
     assert texts[1] == "proxy01: start on snow01 failed: error (its image is held)"
     assert texts[2] == "slurmdb01, login02, ldap01, node0002, node0004, node0006 and 13 more started on snow01"
@@ -109,7 +109,7 @@ def test_what_a_migration_leaves_is_not_told_as_a_stop() -> None:
 
 
 def test_downtimes_are_those_that_were_measured_and_those_of_the_cluster() -> None:
-    shown: Any = of(lost(), record())["downtimes"]
+    shown: Any = of(lost(), summary())["downtimes"]
     # proxy01 is off still; what it had before is told as well
     assert [(one["domain"], one["why"]) for one in shown] == [
         ("proxy01", "snow02 was lost"),
@@ -134,9 +134,9 @@ def test_one_that_runs_is_not_off_whatever_the_log_says() -> None:
 
 
 def test_a_run_that_goes_on_says_how_far_it_is() -> None:
-    shown: Any = of(well(), record(goes_on=True))["run"]
+    shown: Any = of(well(), summary(goes_on=True))["run"]
     assert (shown["number"], shown["ended"], shown["done"], shown["steps"], shown["failed"]) == (2, 3, 1, 24, 0)
     assert [one["step"] for one in shown["at_work"]] == ["images.login01", "images.login02"]
     assert shown["at_work"][0]["progress"] == {"done": 6.2e9, "total": 10.7e9, "unit": "B"}
     assert shown["is_live"] and iso(shown["at_work"][0]["since"]) == iso(BEGIN + 4100)
-    assert of(well(), record())["run"] is None and of(well())["run"] is None
+    assert of(well(), summary())["run"] is None and of(well())["run"] is None

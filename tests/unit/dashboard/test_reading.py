@@ -10,8 +10,8 @@ import pytest
 from view_site import NAMES, Server, Site
 
 from snowha.cli.options import journal_path
+from snowha.dashboard.journal_summary import JournalSummaryReader
 from snowha.dashboard.reading import SiteReader
-from snowha.dashboard.record import RecordReader
 from snowha.dashboard.watcher import READING, Watcher
 from snowha.errors import InputError
 from snowha.hosts.host import Completed
@@ -26,7 +26,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 @pytest.fixture
 def reader(site: Site) -> SiteReader:
-    return SiteReader(Path("ha.toml"), RecordReader(journal_path(), of_site=False))
+    return SiteReader(Path("ha.toml"), JournalSummaryReader(journal_path(), of_site=False))
 
 
 def test_the_page_shows_what_status_shows(site: Site, reader: SiteReader) -> None:

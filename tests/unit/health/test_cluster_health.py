@@ -79,7 +79,7 @@ def test_whatever_can_be_wrong_is_tried_here() -> None:
         "runs-twice",
         "domain-unknown",
         "config-without-lease",  # test_lease_bypass.py
-        "holes",  # test_image_room.py
+        "holes",  # test_image_space.py
         "migration-left",  # test_resolve.py
     }
 

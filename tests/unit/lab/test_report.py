@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowha.errors import InputError
-from snowha.lab import report, timeline, timeline_layout
+from snowha.lab import report, report_chart, report_chart_layout
 from snowha.lab.demo import Loss, why_away
 
 START = 1_760_000_000.0
@@ -141,7 +141,7 @@ def _boxes(svg: str) -> list[tuple[str, float, float, float]]:
     found = []
     for element in _texts(svg):
         text, x, y = element.text or "", float(element.get("x", "0")), float(element.get("y", "0"))
-        width = timeline_layout.text_width(text)
+        width = report_chart_layout.text_width(text)
         shift = {"start": 0.0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
         found.append((text, x - shift, x - shift + width, y))
     return found
@@ -225,7 +225,7 @@ def test_names_from_the_site_cannot_become_markup() -> None:
     data = json.loads(json.dumps(example()).replace("proxy01", "<b>&x"))
     page = report.build_html(data)
     assert "<b>&x" not in page and "&lt;b&gt;&amp;x" in page
-    ElementTree.fromstring(report.timeline_svg(data))
+    ElementTree.fromstring(report.chart_svg(data))
 
 
 def test_a_report_without_a_timeline_still_makes_a_page() -> None:
@@ -233,7 +233,7 @@ def test_a_report_without_a_timeline_still_makes_a_page() -> None:
     del data["timeline"]
     assert "<svg" not in report.build_html(data)
     with pytest.raises(InputError):
-        report.timeline_svg(data)
+        report.chart_svg(data)
 
 
 def test_what_was_never_seen_is_not_shown_as_zero() -> None:
@@ -285,19 +285,19 @@ def test_the_picture_is_made_from_the_written_report(tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize("domains", [1, 4, 20])
 def test_nothing_that_is_written_in_the_picture_lies_over_something_else(domains: int) -> None:
-    boxes = _boxes(report.timeline_svg(example(domains)))[1:]  # the headline is scaled to fit
+    boxes = _boxes(report.chart_svg(example(domains)))[1:]  # the headline is scaled to fit
     for one, other in itertools.combinations(boxes, 2):
         if abs(one[3] - other[3]) < 8:
             assert one[2] <= other[1] + 0.5 or other[2] <= one[1] + 0.5, (one, other)
-    assert all(left >= 0 and right <= timeline.WIDTH for _, left, right, _ in boxes)
+    assert all(left >= 0 and right <= report_chart.WIDTH for _, left, right, _ in boxes)
 
 
 def test_every_time_without_an_answer_has_its_seconds_in_the_picture() -> None:
     data = example(20)
-    written = [element.text for element in _texts(report.timeline_svg(data))]
+    written = [element.text for element in _texts(report.chart_svg(data))]
     for row in data["timeline"]["domains"].values():
         for away in row["away"]:
-            text = timeline_layout.seconds_text(away["to"] - away["from"])
+            text = report_chart_layout.seconds_text(away["to"] - away["from"])
             assert text in written
             written.remove(text)
 
@@ -306,7 +306,7 @@ def test_a_restart_on_purpose_is_not_shown_as_something_without_an_explanation()
     """What would be lost: half an hour of somebody who looks for what was wrong."""
     data = example()
     data["timeline"]["domains"]["deploy01"]["away"] = [{"from": START + 300, "to": START + 348, "why": "restart"}]
-    svg = report.timeline_svg(data)
+    svg = report.chart_svg(data)
     assert "did not answer: restarted on purpose" in svg
     assert "did not answer: other" not in svg
 
@@ -314,20 +314,20 @@ def test_a_restart_on_purpose_is_not_shown_as_something_without_an_explanation()
 def test_a_gap_shorter_than_a_pixel_can_still_be_seen() -> None:
     data = example()
     data["timeline"]["domains"]["deploy01"]["away"] = [{"from": START + 300, "to": START + 300.4, "why": ""}]
-    svg = report.timeline_svg(data)
+    svg = report.chart_svg(data)
     rect = re.search(r'<rect [^>]*width="([0-9.]+)"[^>]*class="away" [^>]*><title>deploy01 did not answer', svg)
     assert rect and float(rect[1]) >= 2
 
 
 def test_a_domain_on_two_servers_is_drawn_on_both_and_named() -> None:
-    svg = report.timeline_svg(broken())
+    svg = report.chart_svg(broken())
     assert "TWO PLACES" in svg and "slurm02 on two servers at once" in svg
-    assert "TWO PLACES" not in report.timeline_svg(example())
+    assert "TWO PLACES" not in report.chart_svg(example())
 
 
 def test_servers_differ_without_colour() -> None:
     """Printed in grey, or seen by a colour-blind reader: stripes on the second server's bars, its name in them."""
-    svg = report.timeline_svg(example())
+    svg = report.chart_svg(example())
     assert "url(#tl-p1)" in svg and 'id="tl-p1"' in svg
     assert [element.text for element in _texts(svg)].count("snow02") > 4
 
@@ -336,19 +336,19 @@ def test_what_lies_outside_the_run_is_not_drawn_into_it() -> None:
     data = example()
     before = {"server": "snow02", "from": START - 900, "to": START - 800}
     data["timeline"]["domains"]["deploy01"]["stays"].insert(0, before)
-    assert "deploy01 on snow02: 0:00" not in report.timeline_svg(data)
+    assert "deploy01 on snow02: 0:00" not in report.chart_svg(data)
 
 
 def test_a_run_with_nothing_in_it_is_drawn_all_the_same() -> None:
     data = copy.deepcopy(example())
     data["timeline"] |= {"domains": {"deploy01": {"stays": [], "away": []}}, "servers": {}, "marks": [], "steps": []}
-    ElementTree.fromstring(report.timeline_svg(data))
+    ElementTree.fromstring(report.chart_svg(data))
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(10, 60)), max_size=12))
 def test_labels_never_touch_and_keep_their_order(wanted: list[tuple[float, float]]) -> None:
     wanted.sort()
-    edges = timeline_layout.spread(wanted, 0, 1000)
+    edges = report_chart_layout.spread(wanted, 0, 1000)
     for (left, (_, width)), right in zip(zip(edges, wanted, strict=True), edges[1:], strict=False):
         assert left + width <= right
     assert all(left >= 0 and left + width <= 1000 for left, (_, width) in zip(edges, wanted, strict=True))
@@ -358,13 +358,13 @@ def test_labels_never_touch_and_keep_their_order(wanted: list[tuple[float, float
     ("seconds", "text"), [(0.94, "0.9 s"), (9.96, "10 s"), (54.2, "54 s"), (599, "599 s"), (725, "12 min 5 s")]
 )
 def test_seconds_are_written_as_people_say_them(seconds: float, text: str) -> None:
-    assert timeline_layout.seconds_text(seconds) == text
+    assert report_chart_layout.seconds_text(seconds) == text
 
 
 @pytest.mark.parametrize("source", ["report", "docs/demo.svg"])
 def test_the_picture_has_its_colours_where_no_css_is_understood(source: str) -> None:
     """It was black in viewers without CSS variables: a page of somebody who looks at the project for the first time."""
-    drawn = report.timeline_svg(example()) if source == "report" else DEMO_SVG.read_text()
+    drawn = report.chart_svg(example()) if source == "report" else DEMO_SVG.read_text()
     assert "var(" not in drawn and "style=" not in drawn
     root = ElementTree.fromstring(drawn)
     painted = [one for one in root.iter() if one.tag.rpartition("}")[2] in ("rect", "text", "path", "circle")]

@@ -21,7 +21,7 @@ from snowha.hosts.local import LocalHost
 from snowha.live import connect, left_down
 from snowha.live.context import SiteContext
 from snowha.migration.steps import all_steps
-from snowha.migration.undo import disks as undo_disks
+from snowha.migration.undo import images as undo_images
 from snowha.plan.step import Step
 from snowha.provision import pacemaker
 from snowha.xen import saved_domains
@@ -54,10 +54,10 @@ def test_and_on_the_way_back() -> None:
     context, world = off_site()
     step(context).apply(Listener())
     world.disks["/sNow/domains/deploy01/deploy01-disk"] = b"written since"
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert world.running == {} and not any("create" in what for _, what in world.log)
     assert world.disks["/dev/snow_vg/deploy01-disk"] == b"written since"
-    assert undo_disks.missing(context, "deploy01") is None
+    assert undo_images.missing(context, "deploy01") is None
 
 
 def test_a_copy_that_fails_does_not_start_it_either() -> None:
@@ -126,7 +126,7 @@ def test_a_domain_is_noted_before_it_is_shut_down_and_forgotten_when_it_runs() -
 
     world.fail = look
     step(context).apply(Listener())
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert seen == [("shutdown", True), ("create", True)] * 2
     assert left_down.noted(context.first) == ()
 
@@ -193,7 +193,7 @@ def test_a_saved_domain_is_refused_with_what_to_do(verb: str, monkeypatch: pytes
     before = dict(world.disks)
     monkeypatch.setattr(saved_domains, "files", lambda host: {"deploy01": "/var/lib/xen/save/deploy01"})
     with pytest.raises(SiteError, match="is saved in /var/lib/xen/save/deploy01") as raised:
-        step(context).apply(Listener()) if verb == "apply" else undo_disks.move_back(context, "deploy01", Listener())
+        step(context).apply(Listener()) if verb == "apply" else undo_images.move_back(context, "deploy01", Listener())
     assert "xl restore" in raised.value.remedy
     assert world.disks == before
 

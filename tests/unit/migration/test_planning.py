@@ -15,8 +15,7 @@ from snowha.errors import InputError, SiteError
 from snowha.live.context import SiteContext
 from snowha.migration import planning
 from snowha.migration.steps import all_steps
-from snowha.plan import plan as plans
-from snowha.plan import saved_plan
+from snowha.plan import plan_text, saved_plan
 from snowha.plan.journal import Journal
 from snowha.plan.plan import Planned
 from snowha.plan.step import in_order
@@ -83,7 +82,7 @@ def test_no_password_is_in_a_plan(tmp_path: Path) -> None:
     context, _, hosts = single_server()
     hosts[1].own["/etc/snow-ha/fence/snow01"] = (b"printf '%s\\n' old-password\n", 0o700)
     made = make(context)
-    text = "\n".join(plans.lines(made)) + json.dumps([asdict(one) for one in made])
+    text = "\n".join(plan_text.lines(made)) + json.dumps([asdict(one) for one in made])
     conf = [file for planned in made for file in planned.change.files if file.path == CONF]
     assert conf and "IMG_DST" in conf[0].diff
     assert SECRET not in text and "Adm;n" not in text and "old-password" not in text
@@ -203,7 +202,7 @@ def test_times_are_those_of_this_site_where_there_are_any(tmp_path: Path) -> Non
 
 def test_a_finished_plan_says_so_in_one_line() -> None:
     made = tuple(Planned(name, name, "servers", "") for name in ("a", "b"))
-    assert list(plans.lines(made)) == ["nothing to do: all 2 steps are done"]
+    assert list(plan_text.lines(made)) == ["nothing to do: all 2 steps are up to date"]
 
 
 def test_nothing_moves_domains_after_they_were_spread() -> None:

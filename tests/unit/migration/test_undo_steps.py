@@ -25,7 +25,7 @@ from snowha.hosts.files import read_text, write_file
 from snowha.live import left_down
 from snowha.live.context import SiteContext, read_domains
 from snowha.migration.steps import all_steps
-from snowha.migration.undo import disks as undo_disks
+from snowha.migration.undo import images as undo_images
 from snowha.migration.undo import steps as undo_steps
 from snowha.plan.step import Step, in_order
 from snowha.site.image_names import image_paths
@@ -104,7 +104,7 @@ def test_a_domain_is_off_before_its_image_is_copied_and_images_are_kept_aside() 
     context, world, _ = single_server(("deploy01",))
     migrate(context)
     world.log.clear()
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert [what for _, what in world.log] == [
         "shutdown deploy01",
         "copy /sNow/domains/deploy01/deploy01-disk /dev/snow_vg/deploy01-disk",
@@ -120,7 +120,7 @@ def test_a_domain_that_runs_on_another_server_is_seen_off_there() -> None:
     context, world, _ = single_server(("deploy01",))
     migrate(context)
     world.running["deploy01"] = "snow02"
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert ("snow02", "shutdown deploy01") in world.log
     assert world.running == {"deploy01": "snow01"}
 
@@ -134,12 +134,12 @@ def test_a_copy_that_fails_leaves_the_domain_running_from_its_image() -> None:
         "I/O error" if "copy" in argv and any(word.endswith("-swap") for word in argv) else None
     )
     with pytest.raises(CommandError, match="I/O error") as caught:
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert "runs from its image" in caught.value.remedy
     assert hosts[0].text(DEPLOY) == config_of_ours
     assert world.running == {"deploy01": "snow01"}
     world.fail = lambda host, argv: None
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert hosts[0].text(DEPLOY) == config("deploy01", 11)
 
 
@@ -151,7 +151,7 @@ def test_a_domain_that_does_not_start_from_its_volume_starts_from_its_image() ->
         "no such device" if argv[:2] == ["xl", "create"] and hosts[0].text(DEPLOY) != config_of_ours else None
     )
     with pytest.raises(CommandError, match="does not start from its volumes"):
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert world.running == {"deploy01": "snow01"}
     assert "/sNow/domains/deploy01/deploy01-disk" in world.disks
 
@@ -160,17 +160,17 @@ def test_a_run_that_was_killed_after_the_config_was_put_back_goes_on() -> None:
     """The domain would stay down, or its volume be overwritten by an image that is older by then."""
     context, world, _ = single_server(("deploy01",))
     migrate(context)
-    way = undo_disks.plan_return(context, "deploy01")
+    way = undo_images.plan_return(context, "deploy01")
     world.shared[DEPLOY] = (way.then.encode(), 0o644)
     left_down.note(context.first, left_down.Note("deploy01", DEPLOY))  # as it did before it shut it down
     del world.running["deploy01"]
     world.disks["/dev/snow_vg/deploy01-disk"] = b"verified copy"
     world.log.clear()
-    assert undo_disks.missing(context, "deploy01") is not None
-    undo_disks.move_back(context, "deploy01", Listener())
+    assert undo_images.missing(context, "deploy01") is not None
+    undo_images.move_back(context, "deploy01", Listener())
     assert [what for _, what in world.log] == ["create deploy01"]
     assert world.disks["/dev/snow_vg/deploy01-disk"] == b"verified copy"
-    assert undo_disks.missing(context, "deploy01") is None
+    assert undo_images.missing(context, "deploy01") is None
 
 
 def test_what_an_administrator_changed_since_in_a_config_stays() -> None:
@@ -179,7 +179,7 @@ def test_what_an_administrator_changed_since_in_a_config_stays() -> None:
     migrate(context)
     text = (hosts[0].text(DEPLOY) or "").replace("'256'", "'512'")
     world.shared[DEPLOY] = (text.encode(), 0o644)
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     now = hosts[0].text(DEPLOY) or ""
     assert "'512'" in now and "'phy:/dev/snow_vg/deploy01-disk,xvda2,w'" in now and "block-snow" not in now
 
@@ -204,7 +204,7 @@ def test_a_config_without_an_earlier_version_is_an_error_and_not_a_guess() -> No
     migrate(context)
     hosts[0].kept.clear()
     with pytest.raises(SiteError, match="no earlier version"):
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert world.running == {"deploy01": "snow01"}
 
 
@@ -347,7 +347,7 @@ def test_a_domain_goes_back_into_the_file_that_it_ran_from() -> None:
     migrate(context)
     assert file not in world.leases.records
     listener = Listener()
-    undo_disks.move_back(context, "deploy01", listener)
+    undo_images.move_back(context, "deploy01", listener)
     assert ("snow01", f"copy /sNow/domains/deploy01/deploy01.img {file}") in world.log
     assert world.running == {"deploy01": "snow01"} and world.shared[DEPLOY][0] == text.encode()
     assert world.leases.records == set()
@@ -361,7 +361,7 @@ def test_an_image_that_is_written_is_not_moved_aside_whatever_the_config_says() 
     world.shared[DEPLOY] = (config("deploy01", 11).encode(), 0o644)
     world.leases.bare.add(("/sNow/domains/deploy01/deploy01-disk", "snow01"))
     with pytest.raises(SiteError, match="runs from /sNow/domains/deploy01/deploy01-disk, though its config"):
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert "/sNow/domains/deploy01/deploy01-disk" in world.disks
 
 
@@ -441,5 +441,5 @@ def test_what_xl_cannot_read_shuts_no_domain_down(verb: str) -> None:
         if verb == "apply":
             migrate(context)
         else:
-            undo_disks.move_back(context, "deploy01", Listener())
+            undo_images.move_back(context, "deploy01", Listener())
     assert (dict(world.shared), dict(world.disks), dict(world.running)) == before and world.log == []

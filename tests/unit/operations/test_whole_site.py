@@ -14,8 +14,8 @@ from simulated import SECRET
 from view_site import code_of
 
 from snowha.cli import site as cli_site
-from snowha.cluster.cib_facts import STOP_ORDER
 from snowha.cluster.cib_merge import STOPPED
+from snowha.cluster.cib_overrides import STOP_ORDER
 from snowha.errors import UnreachableError
 from snowha.hosts import file_scripts
 from snowha.hosts.host import Completed

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from snowha.dashboard import listening, parts
 from snowha.dashboard.app import application
+from snowha.dashboard.journal_summary import JournalSummary
 from snowha.dashboard.limits import Rules
 from snowha.dashboard.parts import Parts
-from snowha.dashboard.record import Record
 from snowha.dashboard.server import Server, Tls
 from snowha.dashboard.watcher import Watcher
 from snowha.health import findings, history
@@ -104,7 +104,7 @@ def lost(count: int = 8, begin: float = BEGIN) -> SiteStatus:
     )
 
 
-def record(begin: float = BEGIN, *, goes_on: bool = False) -> Record:
+def summary(begin: float = BEGIN, *, goes_on: bool = False) -> JournalSummary:
     """A migration a day before; and a run that is copying two domains, if it goes on."""
     day = begin - 86400
     first = Run(1, "ada", "admin-pc from 10.0.0.9", iso(day), iso(day + 2700), "done")
@@ -113,7 +113,7 @@ def record(begin: float = BEGIN, *, goes_on: bool = False) -> Record:
         RecordedFact(1, "images.proxy01", 7.8, iso(day + 1200)),
     )
     if not goes_on:
-        return Record("", (first,), False, away=away)
+        return JournalSummary("", (first,), False, away=away)
     at = begin + 3900
     run = Run(2, "ada", "admin-pc from 10.0.0.9", iso(at), "", "")
     entries = [Entry(2, f"servers.packages.snow0{number}", "skipped", iso(at), None, "") for number in (1, 2)]
@@ -121,7 +121,7 @@ def record(begin: float = BEGIN, *, goes_on: bool = False) -> Record:
     entries += [Entry(2, "images.ldap01", "done", iso(at + 200), 199.0, "")]
     for number, name in enumerate(("login01", "login02")):
         entries += [Entry(2, f"images.{name}", "started", iso(at + 200 + number), None, "its disk is a volume")]
-    return Record(
+    return JournalSummary(
         "",
         (first, run),
         True,
@@ -147,7 +147,7 @@ class Shown:
         return state
 
 
-def of(status: SiteStatus, told: Record | None = None) -> Parts:
+def of(status: SiteStatus, told: JournalSummary | None = None) -> Parts:
     return {**parts.of_site(status, told), "journal": {"trouble": ""}}
 
 

@@ -10,7 +10,7 @@ from broken_clusters import RECORDED, WHERE
 from click.testing import CliRunner, Result
 from simulated import DOMAINS, SECRET, SimulatedHost, World, single_server
 
-from snowha.checks import bmc
+from snowha.checks import bmc_query
 from snowha.checks.facts import BmcFact
 from snowha.cli.tree import ha, images
 from snowha.disks import image_verbs
@@ -61,7 +61,7 @@ class Site:
         self.world.running = {name: server for server, names in WHERE.items() for name in names}
         monkeypatch.setattr(World, "crm_mon", lambda world: self._crm_mon())
         monkeypatch.setattr(connect, "SshHost", lambda name, address, ssh: self.hosts[name])
-        monkeypatch.setattr(bmc, "ask", lambda *_: BmcFact("unasked"))
+        monkeypatch.setattr(bmc_query, "ask", lambda *_: BmcFact("unasked"))
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SNOW_JOURNAL", str(folder / "here" / "journal.sqlite"))
         site = context.site

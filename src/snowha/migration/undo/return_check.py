@@ -1,4 +1,4 @@
-"""Whether an image can be brought back into what it was copied from: looked at before anything is taken apart for it."""
+"""Whether an image can be brought back into what it was copied from: checked before anything is taken apart for it."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from functools import partial
 from snowha.live import definition, services
 from snowha.live.context import SiteContext
 from snowha.migration.steps import all_steps, carried_out
-from snowha.migration.undo import corosync, pacemaker, proofs, servers, snow_conf
-from snowha.migration.undo import disks as images
+from snowha.migration.undo import corosync, images, pacemaker, proofs, servers, snow_conf
 from snowha.plan.selection import named
 from snowha.plan.step import Reporter, Step
 
@@ -32,7 +31,7 @@ class Undo:
 def steps(context: SiteContext, passwords: Mapping[str, str], *, to: str = "") -> list[Step]:
     """What takes the site back to what it was after the step or section ``to``; without it, to the single server.
 
-    Every domain's way back is looked at here, before the first step of any is carried out: afterwards the cluster is dismantled.
+    Every domain's way back is checked here, before the first step of any is carried out: afterwards the cluster is dismantled.
     Raises InputError for a name that is no step, SnowError for a domain that could not be brought back.
     """
     forward = all_steps(context, passwords)

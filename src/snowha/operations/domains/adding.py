@@ -16,7 +16,7 @@ from posixpath import join
 from snowha.errors import InputError, SiteError
 from snowha.hosts.files import absent, exists, make_dir, read_text, remove_file, stat, write_file
 from snowha.live.connect import HaToml
-from snowha.live.context import SiteContext, read_config, read_domains_and_errors
+from snowha.live.context import SiteContext, read_config, read_domains_and_errors, read_snow_conf
 from snowha.operations import domain_state, free_memory, moves
 from snowha.operations.domains import addresses, disks, membership
 from snowha.operations.domains.addresses import Addresses
@@ -24,7 +24,7 @@ from snowha.operations.domains.disks import NewDisk
 from snowha.operations.domains.membership import Membership
 from snowha.operations.domains.request import Request
 from snowha.plan.step import Reporter, Step
-from snowha.provision import pacemaker, snow_conf
+from snowha.provision import pacemaker
 from snowha.site import anti_affinity, domain_config, ha_edit, rules
 from snowha.site import definition as copies
 from snowha.site.disk_spec import unmovable
@@ -237,7 +237,7 @@ def _placed(context: SiteContext, name: str, disk: Disk, called: str, *, in_clus
     if in_cluster:
         return replace(server_program.with_script(disk, join(context.site.paths.images, name, called)), spec="")
     host, path = context.first, context.site.paths.snow_conf
-    destination = snow_conf.parsed(host, path, read_text(host, path) or "").image_destination()
+    destination = read_snow_conf(host, path).image_destination()
     if destination.kind != "lvm":
         raise SiteError(
             f"before `snow ha apply` a domain is added to a volume group, and IMG_DST is {destination.kind}=",

@@ -9,12 +9,10 @@ from posixpath import dirname, join
 from snowha.errors import InputError, SiteError
 from snowha.hosts.files import read_text
 from snowha.live import address_use
-from snowha.live.context import SiteContext
+from snowha.live.context import SiteContext, read_snow_conf
 from snowha.operations.domains.request import Request
-from snowha.provision import snow_conf
 from snowha.site import active_domains, snow_addresses
 from snowha.site.model import Vif
-from snowha.site.snow_conf import SnowConf
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Addresses:
 def of(context: SiteContext, request: Request) -> Addresses:
     """From what the servers have now. Raises InputError for a file that cannot be used."""
     host, path = context.first, context.site.paths.snow_conf
-    conf: SnowConf = snow_conf.parsed(host, path, read_text(host, path) or "")
+    conf = read_snow_conf(host, path)
     listing, table = (join(dirname(path), name) for name in ("active-domains.conf", "domains.conf"))
     listed, rows = read_text(host, listing), read_text(host, table)
     entries = listed or ""

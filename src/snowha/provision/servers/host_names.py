@@ -11,9 +11,8 @@ from posixpath import join
 
 from snowha.hosts.files import read_text
 from snowha.hosts.host import Host
-from snowha.live.context import SiteContext
+from snowha.live.context import SiteContext, read_snow_conf
 from snowha.plan.step import Reporter
-from snowha.provision import snow_conf
 from snowha.provision.servers.lines import absent_lines, add_lines
 
 HOSTS, KNOWN_HOSTS = "/etc/hosts", "/etc/ssh/ssh_known_hosts"
@@ -49,7 +48,7 @@ def _lacking(context: SiteContext, host: Host) -> dict[str, list[str]]:
 def _shared(context: SiteContext, name: str) -> str:
     """A file of sNow!'s shared ones; empty if there is none."""
     first, path = context.first, context.site.paths.snow_conf
-    folders = snow_conf.parsed(first, path, read_text(first, path) or "").shared_folders()
+    folders = read_snow_conf(first, path).shared_folders()
     return next((text for folder in folders if (text := read_text(first, join(folder, name)))), "")
 
 

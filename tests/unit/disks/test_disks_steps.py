@@ -9,14 +9,14 @@ import pytest
 from lvm_server import LvmServer
 from recorded import ground_on
 
-from snowha.disks import images
+from snowha.disks import steps
 
 
 @pytest.mark.parametrize(("limit_mib", "large"), [(1087, True), (1088, False), (0, True)])
 def test_apply_copies_a_domain_with_large_volumes_while_it_runs(limit_mib: int, large: bool) -> None:
     """1024 and 64 MiB. A domain with a large disk would be away for the whole of its copy."""
     context = ground_on(LvmServer())
-    assert images.is_large(replace(context, site=replace(context.site, warm_from_mib=limit_mib)), "deploy01") is large
+    assert steps.is_large(replace(context, site=replace(context.site, warm_from_mib=limit_mib)), "deploy01") is large
 
 
 @pytest.mark.parametrize("what", ["off", "no LVM"])
@@ -30,4 +30,4 @@ def test_a_domain_that_is_off_or_on_no_logical_volume_is_copied_as_it_is(what: s
     else:
         server.world.fail = no_lvm
     context = ground_on(server)
-    assert not images.is_large(replace(context, site=replace(context.site, warm_from_mib=0)), "deploy01")
+    assert not steps.is_large(replace(context, site=replace(context.site, warm_from_mib=0)), "deploy01")

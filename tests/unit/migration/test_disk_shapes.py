@@ -14,7 +14,7 @@ from snowha.disks import cold, cutover, snapshots, warm, warm_disks
 from snowha.errors import InputError, SiteError
 from snowha.hosts.playback import PlaybackHost
 from snowha.live.context import SiteContext, read_domains, read_domains_and_errors
-from snowha.migration.undo import disks as undo_disks
+from snowha.migration.undo import images as undo_images
 from snowha.provision import servers
 from snowha.site import domain_config
 from snowha.xen import xl
@@ -44,7 +44,7 @@ def test_two_disks_of_one_name_get_two_images_and_get_back_and_cds_are_left_alon
     assert "',hdc:cdrom,r', 'file:/srv/my disc.iso,hdd:cdrom,r'" in text
     assert cutover.missing(context, "deploy01") is None
     world.disks["/sNow/domains/deploy01/data-xvda3"] = b"FAST"
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert (world.disks["/dev/ssd_vg/data"], world.disks["/dev/hdd_vg/data"]) == (b"FAST", b"slow")
     assert world.shared[DEPLOY] == before
 
@@ -57,7 +57,7 @@ def test_a_disk_that_names_xens_own_script_is_a_disk_like_any_other(script: str)
     world.disks["/dev/ssd_vg/more"] = b"more"
     cold.move(context, "deploy01", {}, Listener())
     assert world.disks["/sNow/domains/deploy01/more"] == b"more"
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert world.shared[DEPLOY] == before
 
 
@@ -94,7 +94,7 @@ def test_a_disk_in_a_format_of_its_own_becomes_an_image_and_one_of_its_kind_agai
     assert "format=raw,vdev=xvdc,access=rw,script=block-snow,target=/sNow/domains/deploy01/d1.raw" in text
     assert cutover.missing(context, "deploy01") is None
     world.disks["/sNow/domains/deploy01/d1.raw"] = b"written"
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
     assert world.disks[source] == f"{kind}:written".encode()
     assert world.shared[DEPLOY] == before and world.running == {"deploy01": "snow01"}
 
@@ -108,7 +108,7 @@ def test_without_qemu_img_there_is_no_way_back_and_that_is_said_while_the_domain
     hosts[0].programs -= {"qemu-img"}
     world.log.clear()
     with pytest.raises(SiteError, match="no qemu-img"):
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert world.log == [] and world.running == {"deploy01": "snow01"}
 
 
@@ -131,11 +131,11 @@ def test_a_manifest_that_names_another_volume_ends_the_way_back() -> None:
     world.shared["/sNow/domains/deploy01/deploy01-disk.manifest"] = (json.dumps(record).encode(), 0o644)
     world.log.clear()
     with pytest.raises(SiteError, match="names what its images were copied from: xvda2 /dev/other_vg/deploy01-disk"):
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert world.log == [] and world.running == {"deploy01": "snow01"}
     record = {"source": {"path": "/dev/mapper/snow_vg-deploy01--disk"}}
     world.shared["/sNow/domains/deploy01/deploy01-disk.manifest"] = (json.dumps(record).encode(), 0o644)
-    undo_disks.move_back(context, "deploy01", Listener())
+    undo_images.move_back(context, "deploy01", Listener())
 
 
 def test_an_image_that_two_volumes_would_get_ends_the_way_back() -> None:
@@ -145,7 +145,7 @@ def test_an_image_that_two_volumes_would_get_ends_the_way_back() -> None:
     world.shared[DEPLOY] = (text.encode(), 0o644)
     world.log.clear()
     with pytest.raises(SiteError, match="is the image of two disks"):
-        undo_disks.move_back(context, "deploy01", Listener())
+        undo_images.move_back(context, "deploy01", Listener())
     assert world.log == []
 
 
@@ -153,7 +153,7 @@ def test_a_domain_without_disks_has_nothing_to_be_moved() -> None:
     context, world, _ = single_server(("deploy01",))
     world.shared[DEPLOY] = ((config("deploy01", 11) + "root = '/dev/nfs'\ndisk = [ ]\n").encode(), 0o644)
     assert warm.missing(context, "deploy01") is None
-    assert undo_disks.missing(context, "deploy01") is None
+    assert undo_images.missing(context, "deploy01") is None
 
 
 def test_a_domain_with_its_own_kernel_stays_pv_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

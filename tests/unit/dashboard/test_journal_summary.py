@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snowha.dashboard import timeline
-from snowha.dashboard.record import FETCH_S, RecordReader, of_journal
+from snowha.dashboard.journal_summary import FETCH_S, JournalSummaryReader, of_journal
 from snowha.plan import mirror
 from snowha.plan.journal import PROGRESS, STEPS, Journal
 
@@ -56,7 +56,7 @@ def test_a_run_of_this_machine_is_shown_as_it_goes_on(tmp_path: Path, copies: Co
     """Whoever has started it would see it only once it has ended."""
     path = tmp_path / "journal.sqlite"
     with running(path):
-        seen = RecordReader(path, of_site=False).read([], "hpc", 0.0)
+        seen = JournalSummaryReader(path, of_site=False).read([], "hpc", 0.0)
         assert seen is not None and copies.asked == 0
         assert (seen.server, seen.is_running, seen.steps) == ("", True, 3)
         assert seen.progress == {"images.proxy01": (6, 10, "B")}
@@ -68,7 +68,7 @@ def test_a_run_of_which_no_end_is_noted_is_not_said_to_go_on(tmp_path: Path, cop
     """It was killed: somebody would wait for it."""
     with running(tmp_path / "journal.sqlite") as journal:
         copies.take(journal)
-    seen = RecordReader(tmp_path / "none.sqlite", of_site=False).read([], "hpc", 0.0)
+    seen = JournalSummaryReader(tmp_path / "none.sqlite", of_site=False).read([], "hpc", 0.0)
     assert seen is not None and (seen.server, seen.is_running, seen.steps) == ("snow02", False, 3)
     with Journal(tmp_path / "journal.sqlite") as left:
         assert not of_journal(left, "").is_running
@@ -92,18 +92,18 @@ def test_another_sites_journal_is_not_shown(tmp_path: Path, copies: Copies) -> N
     with running(path) as journal:
         run = journal.begin()
         journal.end(run, "done")
-    assert RecordReader(path, of_site=True).read([], "hpc", 0.0) is None
-    seen = RecordReader(path, of_site=False).read([], "hpc", 0.0)
+    assert JournalSummaryReader(path, of_site=True).read([], "hpc", 0.0) is None
+    seen = JournalSummaryReader(path, of_site=False).read([], "hpc", 0.0)
     assert seen is not None and seen.entries == ()
     with running(tmp_path / "other.sqlite") as other:
         copies.take(other)
-    seen = RecordReader(path, of_site=False).read([], "hpc", 0.0)
+    seen = JournalSummaryReader(path, of_site=False).read([], "hpc", 0.0)
     assert seen is not None and seen.server == "snow02"
 
 
 def test_the_servers_are_asked_for_it_once_a_minute(tmp_path: Path, copies: Copies) -> None:
     """A journal of some megabytes would come from every server every five seconds."""
-    reader = RecordReader(tmp_path / "none.sqlite", of_site=False)
+    reader = JournalSummaryReader(tmp_path / "none.sqlite", of_site=False)
     for at in (0.0, 1.0, FETCH_S - 1, FETCH_S, FETCH_S + 1):
         assert reader.read([], "hpc", at) is None
     assert copies.asked == 2

@@ -1,4 +1,4 @@
-"""The arithmetic of the timeline: pixels, widths of texts, labels that must not touch. Pure; no SVG."""
+"""The arithmetic of the chart: pixels, widths of texts, labels that must not touch. Pure; no SVG."""
 
 from __future__ import annotations
 

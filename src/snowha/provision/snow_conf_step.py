@@ -1,4 +1,4 @@
-"""snow.conf of a site with several servers: SNOW_NODES, IMG_DST, gateways. Nothing else in it changes by a byte."""
+"""The step that makes snow.conf that of a site with several servers: SNOW_NODES, IMG_DST, gateways, and no other byte."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from functools import partial
 
 from snowha.errors import InputError
 from snowha.hosts.files import read_text, write_file
-from snowha.hosts.host import Host
-from snowha.live.context import SiteContext
+from snowha.live.context import SiteContext, parse_snow_conf
 from snowha.plan.step import Reporter, Step
 from snowha.site import snow_conf
 from snowha.site.bash_edit import set_array, set_scalar
-from snowha.site.snow_conf import SnowConf
 
 GATEWAY_NETWORKS = ("NET_SNOW", "NET_COMP")
 """Whose gateway is the floating IP (guide, "Define floating IP for gateway")."""
@@ -31,19 +29,11 @@ def steps(context: SiteContext, *, needs: tuple[str, ...]) -> list[Step]:
     ]
 
 
-def parsed(host: Host, path: str, text: str) -> SnowConf:
-    """A snow.conf as a login on ``host`` has it: with sNow! 2.0's variables, and what it sources. Raises InputError."""
-    environment = read_text(host, snow_conf.ENVIRONMENT) or ""
-    return snow_conf.parse(
-        text, where=f"{host.name}:{path}", environment=environment, read=lambda file: read_text(host, file)
-    )
-
-
 def wanted(context: SiteContext, text: str) -> str:
     """snow.conf as it must be."""
     site = context.site
     where = f"{context.first.name}:{site.paths.snow_conf}"
-    conf = parsed(context.first, site.paths.snow_conf, text)
+    conf = parse_snow_conf(context.first, site.paths.snow_conf, text)
     if tuple(conf.servers()) != tuple(server.name for server in site.servers):
         text = set_array(text, "SNOW_NODES", [server.name for server in site.servers], where=where)
     destination = conf.image_destination()

@@ -1,4 +1,4 @@
-"""How the timeline is painted: plain colours as attributes, which every viewer knows; those for the dark in a style beside them.
+"""How the chart is painted: plain colours as attributes, which every viewer knows; those for the dark in a style beside them.
 
 CSS variables would be shorter, and are black in viewers that do not know them. Servers differ by pattern as well as by colour
 (Okabe and Ito's, which colour-blind readers can tell apart).

@@ -19,7 +19,7 @@ AWAY = "away_s"
 
 
 @dataclass(frozen=True)
-class Record:
+class JournalSummary:
     """``server``: which the journal is from, empty for this machine's own."""
 
     server: str
@@ -40,18 +40,18 @@ class Record:
     """When that run was noted last, ISO 8601; empty if it has ended."""
 
 
-def of_journal(journal: Journal, server: str) -> Record:
+def of_journal(journal: Journal, server: str) -> JournalSummary:
     """What is shown of ``journal``. ``server``: which it is a copy from, empty for this machine's own. Raises MachineError."""
     runs = journal.runs()[-RUNS:]
     numbers = {run.id for run in runs}
     failures = tuple(one for one in journal.entries(what="failed") if one.run in numbers)
     away = journal.facts(AWAY)
     if not runs or runs[-1].ended or runs[-1].outcome:
-        return Record(server, runs, False, failures=failures, away=away)
+        return JournalSummary(server, runs, False, failures=failures, away=away)
     last = runs[-1].id
     entries, progress = journal.entries(last), journal.facts(PROGRESS, last)
     steps = [one.value for one in journal.facts(STEPS, last)]
-    return Record(
+    return JournalSummary(
         server,
         runs,
         not server and journal.is_running(),
@@ -71,7 +71,7 @@ def _progress(told: RecordedFact) -> tuple[float, float, str]:
     return 0, 0, ""
 
 
-class RecordReader:
+class JournalSummaryReader:
     """The journal at ``path``, or a newer copy of it that the servers have: they are asked for it every ``FETCH_S``.
 
     ``of_site``: the site was named, so this machine's journal counts only if it is that of the servers.
@@ -83,7 +83,7 @@ class RecordReader:
         self._found: mirror.Copy | None = None
         self._fetched: float | None = None
 
-    def read(self, hosts: Sequence[Host], site: str, now: float) -> Record | None:
+    def read(self, hosts: Sequence[Host], site: str, now: float) -> JournalSummary | None:
         """None if there is no journal. ``hosts``: the servers that answer; ``now``: seconds of any clock that goes forwards.
         Raises SnowError for one that cannot be read."""
         if self._path.exists():

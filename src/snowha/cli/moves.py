@@ -10,7 +10,7 @@ import click
 
 from snowha.cli import waiting
 from snowha.cli.asking import ANSWERS, ask
-from snowha.cli.everyday import Operation, operating
+from snowha.cli.degraded_session import Operation, operating
 from snowha.cli.options import EVENTS, FILE, offered_domains, offered_servers
 from snowha.cli.values import Amount
 from snowha.errors import SiteError

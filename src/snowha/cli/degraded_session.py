@@ -1,4 +1,4 @@
-"""A run of everyday work: as a run of the migration (session.py), but it also works while a server is lost."""
+"""A session (session.py) that tolerates lost servers: that of everyday work, which goes on with the servers that answer."""
 
 from __future__ import annotations
 

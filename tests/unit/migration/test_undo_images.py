@@ -15,7 +15,7 @@ from snowha.images.full_copy import copy
 from snowha.images.job import Options
 from snowha.live.context import SiteContext
 from snowha.migration.steps import all_steps
-from snowha.migration.undo import disks as undo_disks
+from snowha.migration.undo import images as undo_images
 from snowha.migration.undo import return_check
 from snowha.migration.undo import steps as undo_steps
 from snowha.site.model import Disk
@@ -110,10 +110,10 @@ def test_the_kept_config_that_names_the_manifests_volumes_is_the_one() -> None:
     path = f"{DOMAINS}/deploy01.cfg"
     other = config("deploy01", 11).replace("snow_vg", "hdd_vg").encode()
     host.kept[path].append(("v99999998-later", other, ""))  # type: ignore[attr-defined]
-    way = undo_disks.plan_return(context, "deploy01")
+    way = undo_images.plan_return(context, "deploy01")
     assert way.then == config("deploy01", 11)
     manifest(world, IMAGE, "/dev/hdd_vg/deploy01-disk")
-    assert undo_disks.plan_return(context, "deploy01").then == other.decode()
+    assert undo_images.plan_return(context, "deploy01").then == other.decode()
 
 
 # on real files
@@ -128,14 +128,14 @@ def test_a_file_that_a_domain_ran_from_is_a_way_back(tmp_path: Path) -> None:
     host = LocalHost()
     return_check.check(host, "deploy01", [(str(image), str(source))])
     disk = Disk("", str(source), "xvda")
-    words = undo_disks.copy_words(host, str(image), disk)
+    words = undo_images.copy_words(host, str(image), disk)
     assert words == ["copy", str(image), str(source), "--replace"]
     copy(words[1], words[2], lambda event: None, Options(replace=True))
     assert source.read_bytes() == image.read_bytes()
     assert source.stat().st_mode & 0o7777 == 0o640
     source.unlink()
     return_check.check(host, "deploy01", [(str(image), str(source))])
-    assert undo_disks.copy_words(host, str(image), disk) == ["copy", str(image), str(source)]
+    assert undo_images.copy_words(host, str(image), disk) == ["copy", str(image), str(source)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from snowha.errors import SiteError
 from snowha.hosts.playback import Call, PlaybackHost
-from snowha.migration.init import link_networks, shared_mounts
+from snowha.migration.site_discovery import link_networks, shared_mounts
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.provision.servers import mounts
 from snowha.site import fstab

@@ -1,4 +1,4 @@
-"""The picture of a demonstration: who ran where and when, and when it did not answer. Report in, SVG out; pure.
+"""The chart of a report: who ran where and when, and when it did not answer. Report in, SVG out; pure.
 
 Nothing in it is rounded away: what is shorter than a pixel is still drawn a pixel wide, every time without an answer
 has its seconds written to it, and a domain seen on two servers is drawn on both. Servers differ by pattern as well as
@@ -12,8 +12,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from snowha.lab.timeline_colours import FONT_FAMILY, HATCHES, PATTERNS, STYLE, attributes
-from snowha.lab.timeline_layout import FONT, Axis, Label, merged, overlaps, seconds_text, shortened, spread, text_width
+from snowha.lab.report_chart_colours import FONT_FAMILY, HATCHES, PATTERNS, STYLE, attributes
+from snowha.lab.report_chart_layout import (
+    FONT,
+    Axis,
+    Label,
+    merged,
+    overlaps,
+    seconds_text,
+    shortened,
+    spread,
+    text_width,
+)
 from snowha.migration.sections import SECTIONS
 
 WIDTH = 1120
@@ -25,8 +35,8 @@ REASONS = ("copy", "live migration", "restart", "power loss", "")
 _WORDS = {"copy": "image copied", "restart": "restarted on purpose", "": "other"}
 
 
-def timeline_svg(report: Mapping[str, Any], *, headline: str = "", good: bool = True) -> str:
-    """The timeline of a report as one SVG element, which stands alone and inside HTML. ``headline`` goes on top."""
+def chart_svg(report: Mapping[str, Any], *, headline: str = "", good: bool = True) -> str:
+    """The chart of a report as one SVG element, which stands alone and inside HTML. ``headline`` goes on top."""
     data = report["timeline"]
     servers = _server_order(report)
     names = [*data["domains"], *servers, *SECTIONS]

@@ -1,47 +1,14 @@
-"""Rules about what must be the same for every server: where images and configs are, and the floating IP."""
+"""Rules about the network: the floating IP is of its bridge's network, and nobody else has it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from check_sites import SITE, change, healthy, mounts, server
+from check_sites import SITE, change, healthy, messages, server
 
-from snowha.checks import catalogue, evaluate
-from snowha.checks.facts import Facts, InterfaceFact, Mounted
-from snowha.site.model import FloatingIp, Mount, Paths, Site, Vif
-
-
-def messages(code: str, site: Site, facts: Facts) -> list[str]:
-    return [f"{one.where}: {one.message}" for one in evaluate.evaluate(site, facts) if one.code == code]
-
-
-def test_images_and_configs_must_be_where_every_server_has_them() -> None:
-    """A domain was moved to images on the first server's own disk, and nobody could start it when that server was lost."""
-    local = replace(SITE, paths=Paths(SITE.paths.snow_conf, "/root/domains", "/srv/images"))
-    facts = change(healthy(), "snow01", folders=("/srv/images", "/root/domains"))
-    assert messages("not-shared", local, facts) == [
-        "snow01:/srv/images: paths.images is on ext4 (/dev/vda1) of snow01 alone",
-        "snow01:/root/domains: paths.domain_configs is on ext4 (/dev/vda1) of snow01 alone",
-    ]
-    # what leads out of it by a link; and one that leads nowhere else
-    linked = change(healthy(), "snow01", folders=("/srv/images", "/sNow/etc/domains"))
-    assert messages("not-shared", SITE, linked) == [
-        "snow01:/sNow/domains: paths.images is on ext4 (/dev/vda1) of snow01 alone (a link to /srv/images)"
-    ]
-    assert messages("not-shared", SITE, change(healthy(), "snow01", folders=())) == []
-    # the whole of /sNow is said once
-    assert messages("not-shared", SITE, change(healthy(), "snow01", mounts=mounts()[:1])) == []
-    # a share of its own, which a new server would not get
-    share = Mounted("nfs02:/images", "/images", "nfs4", frozenset({"hard"}))
-    apart = replace(SITE, paths=replace(SITE.paths, images="/images/domains"))
-    there = change(healthy(), "snow01", folders=("/images/domains", "/sNow/etc/domains"), mounts=(*mounts(), share))
-    assert messages("not-shared", apart, there) == [
-        "snow01:/images/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
-    ]
-    assert messages("not-shared", apart, change(there, "snow02", mounts=(*mounts(), share))) == []
-    named = replace(apart, mounts=(*SITE.mounts, Mount("nfs02:/images", "/images", "nfs4", "hard")))
-    assert messages("not-shared", named, there) == []
+from snowha.checks.facts import InterfaceFact
+from snowha.site.model import FloatingIp, Vif
 
 
 @pytest.mark.parametrize(
@@ -89,9 +56,3 @@ def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -
     assert messages("floating-ip-taken", replace(SITE, domains=(several,)), healthy()) == [
         f"{several.config}: 192.168.8.254 is an address of {several.name}"
     ]
-
-
-def test_how_to_stop_a_cluster_is_told_with_what_becomes_of_its_domains() -> None:
-    """`systemctl stop pacemaker` stops every domain: the remedy did not say so."""
-    remedy = catalogue.ENTRIES["corosync-running"].remedy
-    assert remedy.index("maintenance-mode --update=true") < remedy.index("systemctl stop pacemaker")

@@ -15,9 +15,8 @@ from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.redaction import hide
 from snowha.live import address_use
-from snowha.live.context import read_domains_and_errors
+from snowha.live.context import read_domains_and_errors, read_snow_conf
 from snowha.live.roles import roles
-from snowha.provision import snow_conf
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.site import anti_affinity, fstab, ha_toml
 from snowha.site.ha_file import HaFile, check_agent, check_fence_user
@@ -105,7 +104,7 @@ def discover(
             f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first"
         )
     notes.append(f"snow.conf: {conf_path}")
-    conf = snow_conf.parsed(first, conf_path, read_text(first, conf_path) or "")
+    conf = read_snow_conf(first, conf_path)
     folder, *others = _domain_folders(first)
     notes.append(f"domain configs: {folder}")
     notes += [

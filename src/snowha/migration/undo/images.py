@@ -1,6 +1,6 @@
 """A domain back onto its volumes, with everything that it wrote since: its images are copied back, verified.
 
-The other way round of ``images``, with the same promises: it is confirmed off first, nothing is replaced before its
+The other way round of ``disks``, with the same promises: it is confirmed off first, nothing is replaced before its
 copy is verified, and if anything fails it is started from its image as before.
 """
 

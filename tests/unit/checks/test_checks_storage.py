@@ -1,0 +1,38 @@
+"""Rules about the storage: images and configs are where every server has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from check_sites import SITE, change, healthy, messages, mounts
+
+from snowha.checks.facts import Mounted
+from snowha.site.model import Mount, Paths
+
+
+def test_images_and_configs_must_be_where_every_server_has_them() -> None:
+    """A domain was moved to images on the first server's own disk, and nobody could start it when that server was lost."""
+    local = replace(SITE, paths=Paths(SITE.paths.snow_conf, "/root/domains", "/srv/images"))
+    facts = change(healthy(), "snow01", folders=("/srv/images", "/root/domains"))
+    assert messages("not-shared", local, facts) == [
+        "snow01:/srv/images: paths.images is on ext4 (/dev/vda1) of snow01 alone",
+        "snow01:/root/domains: paths.domain_configs is on ext4 (/dev/vda1) of snow01 alone",
+    ]
+    # what leads out of it by a link; and one that leads nowhere else
+    linked = change(healthy(), "snow01", folders=("/srv/images", "/sNow/etc/domains"))
+    assert messages("not-shared", SITE, linked) == [
+        "snow01:/sNow/domains: paths.images is on ext4 (/dev/vda1) of snow01 alone (a link to /srv/images)"
+    ]
+    assert messages("not-shared", SITE, change(healthy(), "snow01", folders=())) == []
+    # the whole of /sNow is said once
+    assert messages("not-shared", SITE, change(healthy(), "snow01", mounts=mounts()[:1])) == []
+    # a share of its own, which a new server would not get
+    share = Mounted("nfs02:/images", "/images", "nfs4", frozenset({"hard"}))
+    apart = replace(SITE, paths=replace(SITE.paths, images="/images/domains"))
+    there = change(healthy(), "snow01", folders=("/images/domains", "/sNow/etc/domains"), mounts=(*mounts(), share))
+    assert messages("not-shared", apart, there) == [
+        "snow01:/images/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
+    ]
+    assert messages("not-shared", apart, change(there, "snow02", mounts=(*mounts(), share))) == []
+    named = replace(apart, mounts=(*SITE.mounts, Mount("nfs02:/images", "/images", "nfs4", "hard")))
+    assert messages("not-shared", named, there) == []
