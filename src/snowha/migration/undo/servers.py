@@ -90,15 +90,17 @@ _OURS = (
 
 
 def settings_left(host: Host) -> str | None:
-    for path in (*_OURS, dom0_weight.PATH, image_devices.PATH):
+    for path in (*_OURS, dom0_weight.PATH):
         if exists(host, path):
             return f"{path} is there"
+    for path in image_devices.installed(host):
+        return f"{path} is there"
     return "XENDOMAINS_SAVE is empty" if _xendomains_before(host) is not None else None
 
 
 def restore_settings(host: Host, reporter: Reporter) -> None:
     """dom0 keeps its share of the processors until the next boot: that harms nobody."""
-    for path in (*_OURS, dom0_weight.PATH, image_devices.PATH):  # the link before what it points to
+    for path in (*_OURS, dom0_weight.PATH, *image_devices.installed(host)):  # the link before what it points to
         remove_file(host, path)
     text = _xendomains_before(host)
     if text is not None:
