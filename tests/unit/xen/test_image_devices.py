@@ -41,7 +41,7 @@ def test_it_comes_before_the_rules_that_it_holds_off() -> None:
 
 
 NFS_COMMON = 'SUBSYSTEM=="bdi", ACTION=="add", PROGRAM="/usr/libexec/nfsrahead %k", ATTR{read_ahead_kb}="%c"\n'
-"""As Debian 13 has it."""
+"""As Debian 12 and 13 have it."""
 OF_PACKAGE = "/usr/lib/udev/rules.d/99-nfs.rules"
 
 
