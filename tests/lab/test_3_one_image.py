@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from broken_connection import cut_at
@@ -71,6 +72,29 @@ def test_a_server_without_xl_keeps_its_domains_and_is_not_fenced(cluster: Admini
     shell(here, f"for file in {XL}.away; do mv $file ${{file%.away}}; done")
     assert "proxy01" in shell(here, "xl list")
     assert at_once() == []
+
+
+def test_nothing_that_only_looks_makes_other_servers_wait_for_an_image(cluster: Administrator) -> None:
+    """What reads an image in the usual way gets an NFS delegation of it. When its server then loses its power, no other one can
+    open the image for up to 90 s: a check made the next power loss 30 s longer."""
+    assert delegated() == [], "the migration has left them"
+    for words in (
+        ("ha", "check"),
+        ("ha", "plan"),
+        ("ha", "status"),
+        ("images", "list"),
+        ("ha", "report", "-o", "report.tar.gz"),
+    ):
+        said = cluster.snow(*words)
+        assert said.code == 0, said.output
+        assert delegated() == [], words
+
+
+def delegated() -> list[str]:
+    """Images that the NFS server has given a client a delegation of (Linux fs/nfsd/nfs4state.c, client_states_open)."""
+    said = shell("nfs01", "cat /proc/fs/nfsd/clients/*/states")
+    assert "type: open" in said
+    return re.findall(r'type: deleg,.*filename: "(\S+/\S+-(?:disk|swap))"', said)
 
 
 def noted(host: str, domain: str) -> str:

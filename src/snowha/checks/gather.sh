@@ -150,12 +150,12 @@ take booted booted "$@"
 begin virtual
 for path; do
     [ -f "$path" ] || continue
-    case $(head -c 8 -- "$path" | od -A n -t x1 | tr -d ' \n') in
+    case $(first_bytes "$path" 0) in
         514649fb*) at=24 ;;
         636f6e6563746978) at=48 ;;
         *) continue ;;
     esac
-    printf '%s %s\n' "$(od -A n -t x1 -j "$at" -N 8 -- "$path" | tr -d ' \n')" "$path"
+    printf '%s %s\n' "$(first_bytes "$path" "$at")" "$path"
 done
 end 0
 if [ -e /dev/ipmi0 ] && command -v ipmitool > /dev/null; then

@@ -12,7 +12,7 @@ from snowha.checks.facts import LoginFact, PingResult
 from snowha.errors import CommandError
 from snowha.health import image_space
 from snowha.hosts.read_only import read_only_script
-from snowha.live import autostart
+from snowha.live import autostart, first_bytes
 from snowha.provision.servers import kernels
 from snowha.xen import attachments, saved_domains, xendomains
 
@@ -36,6 +36,7 @@ def gather_argv(
         + saved_domains.FUNCTION
         + attachments.FUNCTION
         + image_space.FUNCTION
+        + first_bytes.FUNCTION
         + _script("gather.sh")
     )
     return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]

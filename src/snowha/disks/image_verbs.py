@@ -249,7 +249,9 @@ def _must_be_off(context: SiteContext, name: str, reporter: Reporter) -> None:
         if where:
             raise SiteError(f"{name} runs on {listed(where)}", remedy="shut it down first")
         if seen.unknown:
-            raise SiteError(seen.unanswered, remedy="see that every server answers: its images can be open on each of them")
+            raise SiteError(
+                seen.unanswered, remedy="see that every server answers: its images can be open on each of them"
+            )
         return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off

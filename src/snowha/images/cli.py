@@ -190,7 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_copy)
 
     verb = verbs.add_parser(
-        "convert", parents=[common, leasing], help="make an image of a quiet disk in another format, or such a disk of an image"
+        "convert",
+        parents=[common, leasing],
+        help="make an image of a quiet disk in another format, or such a disk of an image",
     )
     verb.add_argument("source", help="a file that nobody writes to")
     verb.add_argument("target", help="a file; if it is an image, TARGET.manifest is written beside it")
@@ -198,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     formats.add_argument("--from", dest="out_of", choices=sorted(DRIVERS), default="", help="the format of SOURCE")
     formats.add_argument("--to", dest="into", choices=sorted(DRIVERS), default="", help="of TARGET, which is replaced")
     verb.add_argument("--replace", action="store_true", help="even if the image TARGET was written since it was made")
-    verb.add_argument("--preview", action="store_true", help="only say how much there is to do, or why it cannot be done")
+    verb.add_argument(
+        "--preview", action="store_true", help="only say how much there is to do, or why it cannot be done"
+    )
     verb.set_defaults(run=_convert)
 
     verb = verbs.add_parser(

@@ -58,7 +58,9 @@ def parse_super(read: Read, length: int) -> Super:
     (free,) = struct.unpack(">Q", raw[144:152])
     if version & 0xF != 5:
         raise NotTrusted(f"XFS of version {version & 0xF}, whose metadata has no checksums")
-    if sector not in (512, 1024, 2048, 4096, 8192, 16384, 32768) or not checksum_fits(raw + read(512, sector - 512), 224):
+    if sector not in (512, 1024, 2048, 4096, 8192, 16384, 32768) or not checksum_fits(
+        raw + read(512, sector - 512), 224
+    ):
         raise NotTrusted("the superblock of XFS does not match its checksum")
     _check_features(raw)
     if raw[126]:

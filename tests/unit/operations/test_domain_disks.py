@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lease_program import LeaseProgram
 
+from snowha.live import first_bytes
 from snowha.operations.domains import disks
 
 MIB = 1 << 20
@@ -68,4 +69,4 @@ def test_no_room_leaves_it_as_it_was(image: Path, lease_program: LeaseProgram) -
 def test_the_first_bytes_tell_what_it_is(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "template"
     path.write_bytes(content)
-    assert run(disks._FIRST, path).stdout.startswith(kind) and kind in disks._NOT_RAW
+    assert run(first_bytes.READ, path).stdout.startswith(kind) and kind in disks._NOT_RAW

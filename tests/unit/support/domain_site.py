@@ -14,7 +14,7 @@ from simulated import CONF, DOMAINS, SNOW_CONF, SimulatedHost
 
 from snowha.cluster import cib_merge
 from snowha.hosts.host import Completed
-from snowha.live import connect
+from snowha.live import connect, first_bytes
 from snowha.live import definition as definition_steps
 from snowha.operations.domains import disks
 from snowha.provision import pacemaker
@@ -153,7 +153,7 @@ class DomainSite(EverydaySite):
             case ["sh", "-c", script, _, target, size, _] if script == disks.GROW:
                 assert not any(one == target for one, _, _ in world.leases.attached(world.running))
                 world.disks[target] = world.disks[target].ljust(int(size), b"\0")
-            case ["sh", "-c", script, _, _] if script == disks._FIRST:
+            case ["sh", "-c", script, _, _] if script == first_bytes.READ:
                 return self.first_bytes
             case ["df", *_]:
                 return f"Avail\n{self.free}\n"

@@ -173,7 +173,9 @@ def remove_configuration(context: SiteContext, reporter: Reporter, *, again: boo
     for server, domains in earlier.items():
         for name, seen in domains.items():
             if name not in after[server] or after[server][name].domid != seen.domid:
-                raise ProofError(f"{name} stopped or restarted while Pacemaker was stopped", where=server, remedy="xl list")
+                raise ProofError(
+                    f"{name} stopped or restarted while Pacemaker was stopped", where=server, remedy="xl list"
+                )
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     context.on_all(lambda host: host.run(["sh", "-c", EMPTY, "sh", CIB_FOLDER, f"{ASIDE}/cib", now]))
     if again:

@@ -12,7 +12,7 @@ from snowha.disks import engine_driver, snapshots
 from snowha.errors import SiteError
 from snowha.hosts.files import absent, make_dir, remove_file, stat
 from snowha.hosts.host import Host
-from snowha.hosts.read_only import read_only_script
+from snowha.live.first_bytes import first_bytes
 from snowha.plan.step import Reporter
 from snowha.site.model import Disk
 from snowha.xen import leases, server_program
@@ -54,7 +54,6 @@ old=$(stat -c %s -- "$1")
 allocate "$1" "$old" "$2" || {{ truncate --size "$old" -- "$1"; exit 1; }}
 sync -- "$1"
 """
-_FIRST = read_only_script('od -A n -t x1 -N 8 -- "$1" | tr -d " \\n"')
 _NOT_RAW = {
     "514649fb": "qcow2",
     "51454400": "qed",
@@ -100,7 +99,7 @@ def size_of(host: Host, path: str) -> int:
 
 def refuse_other_formats(host: Host, path: str) -> None:
     """Raise SiteError for a file that is no raw image: the domain would see its wrapping."""
-    first = host.run(["sh", "-c", _FIRST, "sh", path]).stdout.strip()
+    first = first_bytes(host, path)
     kind = next((kind for magic, kind in _NOT_RAW.items() if first.startswith(magic)), "")
     if kind:
         raise SiteError(
