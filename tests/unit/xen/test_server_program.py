@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,40 @@ def test_what_is_not_there_is_no_silent_nothing(servers: Servers) -> None:
         done = servers.run("snow01", "help", name="wrong")
         assert done.code != 0
         assert "nothing" in done.err, done.err
+
+
+def test_a_program_for_which_no_time_is_left_is_not_started(servers: Servers) -> None:
+    """It ran on unwatched: an `xl create` that nobody waits for, behind a start that was told to have failed."""
+    code = f"""
+        my (undef, $code, $why) = Snow::Common::run(-1, 'touch', '{servers.folder}/started');
+        print "$code $why\\n";
+        exit 0;"""
+    said = servers.perl("snow01", code, "list")
+    assert said.out.strip() == "-1 no time is left for touch", said
+    assert not (servers.folder / "started").exists()
+
+
+def test_a_program_that_does_not_end_is_ended_with_what_it_started(servers: Servers) -> None:
+    """Also one that was started just before its time was over."""
+    code = """
+        for (1 .. 20) {
+            my (undef, $code) = Snow::Common::run(0.0001, 'sleep', '1000.25');
+            die "code $code" if $code != -1;
+        }
+        exit 0;"""
+    said = servers.perl("snow01", code, "list")
+    assert said.code == 0, said.err
+    until = time.monotonic() + 30
+    while any(b"sleep\x001000.25\x00" in _read(path) for path in Path("/proc").glob("[0-9]*/cmdline")):
+        assert time.monotonic() < until, "a program runs on"
+        time.sleep(0.05)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_disk_keeps_nothing_open_of_the_xl_that_attached_it(servers: Servers) -> None:

@@ -80,6 +80,7 @@ sub note {
 sub run {
     my ($limit, @words) = @_;
     my ($text, $code) = ('', -1);
+    return ('', -1, "no time is left for $words[0]") if $limit <= 0;
     pipe(my $from, my $to) or return ('', -1, "no pipe: $!");
     my $pid = fork;
     return ('', -1, "cannot fork: $!") unless defined $pid;
@@ -95,6 +96,7 @@ sub run {
         print STDERR "$words[0]: $!\n";
         exit 127;
     }
+    setpgrp $pid, $pid;    # by whichever is first: what is ended below is the group
     close $to;
     my $end = uptime() + $limit;
     my $open = 1;

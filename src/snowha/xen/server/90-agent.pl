@@ -160,8 +160,11 @@ sub _start {
     unlink "$Snow::Common::RUN/errors/$name";
     my ($read) = Snow::Host::config($config);
     my @images = $read ? @{ $read->{images} } : ();
-    my (undef, $held) = Snow::Common::guarded(30 * @images, sub { _must_be_gone($_) for @images; return '' });
-    return _fail($ERROR, $held) if defined $held && @images;
+    if (@images) {
+        my ($limit, $left) = (30 + 2 * @images, _left() - 5);
+        my (undef, $held) = Snow::Common::guarded($limit < $left ? $limit : $left, sub { _must_be_gone($_) for @images; return '' });
+        return _fail($ERROR, $held) if defined $held;
+    }
     my ($text, $code, $failed) = Snow::Common::run(_left(), 'xl', 'create', $config);
     if ($code) {
         my $reason = Snow::Common::read_file("$Snow::Common::RUN/errors/$name");
