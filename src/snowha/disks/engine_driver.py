@@ -169,7 +169,9 @@ def simulated_output(words: Sequence[str]) -> str | None:
         kind = "plan" if {"map", "--preview"} & set(verb) else "done"
         if verb[0] == "wait":
             lines.append(json.dumps({"event": "waiting"}) + "\n")
-        lines.append(json.dumps({"event": kind, **last, "number": number}) + "\n")
+        # what it would find is asked of volumes alone that blkid calls swap (warm_disks.py)
+        found = {"kind": "swap"} if verb[0] == "map" else {}
+        lines.append(json.dumps({"event": kind, **last, **found, "number": number}) + "\n")
     return "".join(lines)
 
 
