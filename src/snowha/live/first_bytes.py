@@ -11,9 +11,13 @@ from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 
 FUNCTION = """\
-# 8 bytes of file $1 at $2, in hexadecimal; a file system without O_DIRECT has no delegations, either
+# 8 bytes of file $1 at $2, in hexadecimal. A file system without O_DIRECT has no delegations, either; NFS has it, and fails for
+# other reasons only.
 first_bytes() {
-    { dd if="$1" bs=4096 count=1 iflag=direct 2> /dev/null || dd if="$1" bs=4096 count=1 2> /dev/null; } |
+    { dd if="$1" bs=4096 count=1 iflag=direct || case $(stat -f -c %T -- "$1") in
+        nfs*) ;;
+        *) dd if="$1" bs=4096 count=1 ;;
+    esac; } 2> /dev/null |
         od -A n -t x1 -j "$2" -N 8 2> /dev/null | tr -d ' \\n'
 }
 """

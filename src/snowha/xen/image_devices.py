@@ -55,7 +55,13 @@ def missing(host: Host, images: str) -> str | None:
     if read_text(host, PATH) != text(images):
         return f"{PATH} is not there or differs"
     wanted, there = _nfs(host)
-    return None if wanted == there else f"{NFS_PATH} is not as it is to be"
+    if wanted == there:
+        return None
+    return (
+        f"{NFS_PATH} is not there or differs"
+        if wanted
+        else f"{NFS_PATH} replaces rules of nfs-common that have changed"
+    )
 
 
 def install(host: Host, images: str) -> None:

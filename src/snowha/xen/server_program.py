@@ -39,7 +39,7 @@ def text() -> str:
 
 def _compiled_later(name: str, part: str) -> str:
     package = part.removeprefix("package ").split(";", 1)[0]
-    return f"\nBEGIN {{ later('{package}', <<'{_END}') }}\n#line 1 \"{name}\"\n{{\n{part}}}\n{_END}\n"
+    return f"\nBEGIN {{ later('{package}', <<'{_END}') }}\n{{\n#line 1 \"{name}\"\n{part}}}\n{_END}\n"
 
 
 def missing(host: Host) -> str | None:

@@ -47,6 +47,16 @@ def test_the_file_is_opened_with_o_direct_and_once(tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text().splitlines() == [f"if={image} bs=4096 count=1 iflag=direct"]
 
 
+def test_an_error_of_nfs_is_no_reason_to_read_it_in_another_way(tmp_path: Path) -> None:
+    image = tmp_path / "web-disk"
+    image.write_bytes(b"QFI")
+    programs = with_dd(tmp_path, "exit 1\n")
+    (programs / "stat").write_text("#!/bin/sh\necho nfs\n")
+    (programs / "stat").chmod(0o755)
+    assert first_bytes(image, 0, programs) == ""
+    assert (tmp_path / "calls").read_text().splitlines() == [f"if={image} bs=4096 count=1 iflag=direct"]
+
+
 def test_a_file_system_without_it_is_read_all_the_same(tmp_path: Path) -> None:
     image = tmp_path / "web-disk"
     image.write_bytes(bytes(8192))

@@ -19,8 +19,9 @@ sub compile {
     local ($@, $!);
     no strict 'refs';
     delete ${"${package}::"}{AUTOLOAD};
-    eval "$text; 1" or print STDERR $@ and exit 1;
-    return;
+    return if eval "$text; 1";
+    print STDERR $@;
+    exit 1;
 }
 
 sub later {

@@ -135,6 +135,7 @@ sub run {
 # `work` in a process of its own, since what reads from NFS may never end. Its text, or nothing, and why.
 sub guarded {
     my ($limit, $work) = @_;
+    return (undef, 'no time is left to ask the storage') if $limit <= 0;
     pipe(my $from, my $to) or return (undef, "no pipe: $!");
     my $pid = fork;
     return (undef, "cannot fork: $!") unless defined $pid;

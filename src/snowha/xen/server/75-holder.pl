@@ -48,7 +48,8 @@ sub stay {
 }
 
 # Keep nothing of the caller but the open image: what xl or ssh left open would be open for as long as the domain lives, and a login
-# that ends would end this process. (The module with close(2) and setsid(2) takes longer to load than all that is done here.)
+# that ends would end this process. (The module with close(2) and setsid(2) takes longer to load than all that is done here.) What Perl
+# itself has open stays: whoever calls this has closed it.
 sub leave_caller {
     my ($file) = @_;
     setpgrp 0, 0;
