@@ -127,15 +127,17 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
     "no-live-migration": Entry(
         "A domain that cannot be live-migrated",
         "note",
-        "The hypervisor cannot move this kind of domain while it runs. It is restarted on the other server instead.",
-        "a PV domain becomes PVH during the migration if its kernel can; else nothing can be done on this Xen",
+        "The hypervisor cannot move this kind of domain while it runs, or its config forbids it. It is restarted on the other "
+        "server instead.",
+        "a PV domain becomes PVH during the migration if its kernel can; nomigrate can be taken out of its config; else nothing "
+        "can be done on this Xen",
     ),
     "server-hardware": Entry(
-        "A domain with devices of its server",
+        "A domain with something of its server",
         "warn",
-        "Another server can start it only if it has the same devices at the same addresses, set aside for domains. It cannot be "
-        "live-migrated, and a PV domain does not become PVH.",
-        "give every server such a device, take the setting out of the config, or the domain out of ha.toml",
+        "Another server can start it only if it has the same there: a device at the same address, set aside for domains, a CPU "
+        "pool or a driver domain of that name, a shared folder. It cannot be live-migrated, and a PV domain does not become PVH.",
+        "give every server the same, take the setting out of the config, or the domain out of ha.toml",
     ),
     "no-room-after-loss": Entry(
         "Not enough memory when a server is lost",

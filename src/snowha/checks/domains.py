@@ -161,7 +161,7 @@ def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
 def _hardware(site: Site, facts: Facts) -> Iterator[Finding]:
     for domain in site.domains:
         if domain.hardware:
-            said = f"{domain.name} has devices of the server that it is started on ({', '.join(domain.hardware)})"
+            said = f"{domain.name} has something of the server that it is started on ({', '.join(domain.hardware)})"
             yield found("server-hardware", f"{facts.first.name}:{domain.config}", said)
 
 
@@ -171,9 +171,8 @@ def _migration(site: Site, facts: Facts) -> Iterator[Finding]:
         return
     pv, pvh = (all(getattr(xen, name) for xen in hypervisors) for name in ("migrates_pv", "migrates_pvh"))
     for domain in site.domains:
-        if domain.hardware:
-            message = f"{domain.name} has devices of its server ({', '.join(domain.hardware)})"
-            yield found("no-live-migration", domain.name, message)
+        if domain.never_live:
+            yield found("no-live-migration", domain.name, f"{domain.name}: {domain.never_live}")
             continue
         if pv if domain.type == "pv" else pvh:
             continue

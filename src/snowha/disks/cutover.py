@@ -219,7 +219,7 @@ def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Repor
         )
         return "pv"
     if domain.hardware:
-        why = f"it stays PV: it has devices of its server ({', '.join(domain.hardware)}), which PVH cannot have"
+        why = f"it stays PV: it has something of its server ({', '.join(domain.hardware)}), which PVH cannot have"
         reporter.say(f"{domain.name}: {why}")
         reporter.fact("no_live_migration", why)
         return "pv"

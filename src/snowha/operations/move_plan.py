@@ -90,8 +90,8 @@ def why_not_live(state: PlacementState, name: str, target: str) -> str | None:
     here = state.places(name)
     if name not in state.live:
         domain, source = state.domains.get(name), state.hypervisors.get(here[0]) if here else None
-        if domain is not None and domain.hardware:
-            return f"it has devices of its server ({', '.join(domain.hardware)})"
+        if domain is not None and domain.never_live:
+            return domain.never_live
         if domain is not None and domain.type == "pv" and source is not None and not source.migrates_pv:
             return f"it is a PV domain, and Xen on {here[0]} is built without shadow paging, which that needs"
         return "Pacemaker does not migrate it live (allow-migrate is not set)"

@@ -186,7 +186,7 @@ def options(context: SiteContext) -> cib.Options:
     pvh = all(info is not None and info.migrates_pvh for info in able)
     pv = all(info is not None and info.migrates_pv for info in able)
     for domain in site_domains(context):
-        if not domain.hardware and (pv if domain.type == "pv" else pvh):
+        if not domain.never_live and (pv if domain.type == "pv" else pvh):
             migrating.add(domain.name)
     return cib.Options(
         live_migration=frozenset(migrating),

@@ -18,12 +18,15 @@ __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "se
 
 _ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
 _EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
-_HARDWARE = ("pci", "usbdev", "dtdev", "irqs", "iomem", "ioports")
-"""Settings that hand a domain devices of the server that it is started on (xl.cfg(5))."""
+_OF_SERVER = ("pci", "usbdev", "dtdev", "irqs", "iomem", "ioports", "p9", "vtpm", "gfx_passthru")
+"""Settings that hand a domain something of the server that it is started on, whatever they say (xl.cfg(5))."""
+_SERVER_DEVICE = {"serial": ("/dev/",), "usbdevice": ("host:",)}
+"""Settings that do so if what they say begins like this."""
 _C_SPACE = " \t\n\v\f\r"
 """isspace(3)"""
 _SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}", re.ASCII)
 _VIF_WORD = re.compile(r" *([a-z][a-z0-9_]*)=(.*)", re.ASCII | re.DOTALL)
+_VIF_FIELDS = frozenset({"mac", "bridge", "ip", "script"})
 _VIF_SCRIPT = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/-]*")
 
 
@@ -66,6 +69,17 @@ class _Config:
         value = self.settings[key].value if key in self.settings else None
         return bool(value.items if isinstance(value, List) else value.text if value else "")
 
+    def is_on(self, key: str) -> bool:
+        """A yes or no as xl reads it: a number, of which 0 is no; of a word it warns, and takes no (libxlu_cfg.c)."""
+        return any(c_number(text.lstrip(_C_SPACE).lstrip("+-")) for text in self.texts(key))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """What a key says, be it one string or a list of them; without lists inside the list."""
+        value = self.settings[key].value if key in self.settings else None
+        if isinstance(value, List):
+            return tuple(item.text for item in value.items if isinstance(item, Atom))
+        return (value.text,) if value else ()
+
     def strings(self, key: str) -> tuple[tuple[str, str], ...]:
         """Each entry of a list with its own ``file:line``; nothing if there is no such key."""
         setting = self.settings.get(key)
@@ -97,10 +111,11 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         kernel=kernel,
         ramdisk=ramdisk,
         disks=_disks(config),
-        vifs=tuple(_vif(spec, where=at) for spec, at in config.strings("vif")),
+        vifs=_vifs(config),
         root_vdev=_root_vdev(config),
         bootloader=_bootloader(config),
-        hardware=tuple(key for key in _HARDWARE if config.says_something(key)),
+        hardware=_hardware(config),
+        nomigrate=config.is_on("nomigrate"),
     )
 
 
@@ -275,10 +290,27 @@ def _vif(spec: str, *, where: str) -> Vif:
         mac=check_mac(_canonical_mac(mac), where=where) if mac else "",
         ip=" ".join(found.get("ip", "").split()),
         script=script,
+        options=tuple((word, value) for word, value in found.items() if word not in _VIF_FIELDS),
     )
     for address in vif.addresses:
         check_ip(address, where=where)
     return vif
+
+
+def _hardware(config: _Config) -> tuple[str, ...]:
+    found = [key for key in _OF_SERVER if config.says_something(key) and config.texts(key) != ("0",)]
+    found += [
+        key for key, begins in _SERVER_DEVICE.items() if any(text.startswith(begins) for text in config.texts(key))
+    ]
+    if config.string("pool", "") not in ("", "0", "Pool-0"):
+        found.append("pool")
+    if any(dict(vif.options).get("backend", "") not in ("", "0", "Domain-0") for vif in _vifs(config)):
+        found.append("vif backend")
+    return tuple(found)
+
+
+def _vifs(config: _Config) -> tuple[Vif, ...]:
+    return tuple(_vif(spec, where=at) for spec, at in config.strings("vif"))
 
 
 def _canonical_mac(mac: str) -> str:

@@ -57,6 +57,8 @@ class Vif:
     ip: str = ""
     """As it stands: several addresses are separated by blanks, and each may carry a prefix length."""
     script: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    """Its other words with their values (``rate``, ``model``, ``backend``)."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -84,7 +86,16 @@ class Domain:
     bootloader: str = ""
     """What takes kernel and ramdisk out of the domain's own disk (``pygrub``); empty when the server has them."""
     hardware: tuple[str, ...] = ()
-    """Settings that give it devices of its server (``pci``): it cannot be live-migrated, nor become PVH."""
+    """Settings that take something from its server (``pci``, ``pool``): it cannot be live-migrated, nor become PVH."""
+    nomigrate: bool = False
+    """Whether the config forbids that it is live-migrated or saved (``nomigrate``)."""
+
+    @property
+    def never_live(self) -> str:
+        """Why it is not live-migrated, whatever the servers can; empty if nothing is against it."""
+        if self.hardware:
+            return f"it has something of its server ({', '.join(self.hardware)})"
+        return "its config says nomigrate" if self.nomigrate else ""
 
     @property
     def moved_disks(self) -> tuple[Disk, ...]:

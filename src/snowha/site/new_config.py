@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 
 from snowha.errors import InputError
 from snowha.site.disk_spec import render_disk
@@ -19,6 +20,8 @@ _OF_ONE = frozenset(
     {"uuid", "pci", "rdm", "usbctrl", "usbdev", "dtdev", "irqs", "iomem", "ioports", "vtpm", "p9", "channel", "serial"}
 )
 """Settings (xl.cfg(5)) that give a domain what another one cannot have at the same time."""
+_OF_ONE_CARD = frozenset({"vifname"})
+"""The same of a vif (xl-network-configuration(5))."""
 _LIMITS = {"memory": "maxmem", "vcpus": "maxvcpus"}
 
 
@@ -31,7 +34,7 @@ def derived(text: str, pattern: Domain, name: str, disks: Sequence[Disk], vifs: 
         _refuse_own(setting, pattern, where=where)
     text = set_value(text, "name", name, where=where)
     text = set_list(text, "disk", [disk.spec or render_disk(disk) for disk in disks], where=where)
-    text = set_list(text, "vif", [_spec(vif) for vif in vifs], where=where)
+    text = set_list(text, "vif", list(_cards(pattern, vifs, where=where)), where=where)
     return f"# {name}, made from the config of {pattern.name}\n{text}"
 
 
@@ -52,8 +55,20 @@ def resized(text: str, *, memory_mib: int | None, vcpus: int | None, where: str)
     return text
 
 
-def _spec(vif: Vif) -> str:
-    return f"ip={vif.ip},mac={vif.mac},bridge={vif.bridge}"
+def _cards(pattern: Domain, vifs: Sequence[Vif], *, where: str) -> Iterator[str]:
+    """Each with its own addresses; all else (``script``, ``rate``, ``model``) as the pattern's card at the same place has it."""
+    others = chain(pattern.vifs, repeat(Vif("")))
+    for vif, other in zip(vifs, others, strict=False):
+        words = [("ip", vif.ip), ("mac", vif.mac), ("bridge", vif.bridge)]
+        words += [("script", other.script)] if other.script else []
+        words += other.options
+        if own := [word for word, _ in words if word in _OF_ONE_CARD]:
+            raise InputError(
+                f"{pattern.name} has a vif with {own[0]}, which two domains cannot share",
+                where=where,
+                remedy="name a domain without it: --like DOMAIN",
+            )
+        yield ",".join(f"{word}={value}" for word, value in words)
 
 
 def _refuse_own(setting: Setting, pattern: Domain, *, where: str) -> None:

@@ -337,7 +337,7 @@ def test_a_word_of_a_vif_that_xl_ignores_is_refused(vif: str) -> None:
     with pytest.raises(InputError, match="xl ignores") as caught:
         read(f"{CONFIG}vif = [ '{vif}' ]\n")
     assert caught.value.where == "debian.cfg:34" and caught.value.remedy
-    assert read(CONFIG + "vif = [ 'bridge=br0,,mtu=9000, ' ]\n").vifs == (Vif("br0"),)
+    assert read(CONFIG + "vif = [ 'bridge=br0,,mtu=9000, ' ]\n").vifs == (Vif("br0", options=(("mtu", "9000"),)),)
 
 
 @pytest.mark.parametrize("second", ["0xca02", "0XCA02", "51714", "d0p2", "xvda2"])
@@ -378,3 +378,36 @@ def test_what_an_image_of_bytes_could_not_stand_for_is_not_moved(spec: str, reas
 def test_no_file_makes_the_reader_loop_or_crash(text: str) -> None:
     with pytest.raises(InputError):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("pci = [ '0000:03:00.0' ]", ("pci",)),
+        ("pci = []", ()),
+        ("gfx_passthru = 0", ()),
+        ("p9 = [ 'tag=a,path=/srv/a,security_model=none' ]", ("p9",)),
+        ("usbdevice = 'tablet'", ()),
+        ("usbdevice = [ 'tablet', 'host:1.2' ]", ("usbdevice",)),
+        ("serial = 'pty'", ()),
+        ("serial = '/dev/ttyS0'", ("serial",)),
+        ("pool = 'Pool-0'", ()),
+        ("pool = 'fast'", ("pool",)),
+        ("vif = [ 'bridge=br0,backend=net01' ]", ("vif backend",)),
+        ("vif = [ 'bridge=br0,backend=Domain-0' ]", ()),
+    ],
+)
+def test_what_it_takes_from_its_server_is_seen(line: str, found: tuple[str, ...]) -> None:
+    """Another server cannot start it after a loss, and nobody knew."""
+    domain = parse(f"name = 'a'\nmemory = 1\n{line}\n", where="a.cfg", path="/sNow/etc/domains/a.cfg")
+    assert domain.hardware == found
+    assert bool(domain.never_live) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "never"), [("1", True), ("'1'", True), ("0x1", True), ("0", False), ("'yes'", False)]
+)
+def test_a_domain_that_must_not_be_migrated_is_not_migrated_live(value: str, never: bool) -> None:
+    """nomigrate is set for what does not survive it: its clock jumps, its licence is gone."""
+    domain = parse(f"name = 'a'\nmemory = 1\nnomigrate = {value}\n", where="a.cfg", path="/sNow/etc/domains/a.cfg")
+    assert bool(domain.never_live) == never

@@ -65,6 +65,7 @@ def test_a_config_without_disks_gets_them_at_its_end() -> None:
         ("extra = 'ip=192.168.8.11::192.168.8.1:255.255.255.0::eth0:off'", "extra names an address of deploy01"),
         ("vfb = [ 'x,mac=00:16:3E:08:00:0B' ]", "vfb names an address of deploy01"),
         ("disk += [ 'phy:/dev/snow_vg/more,xvdb,w' ]", "disk is not one list"),
+        ("vif = [ 'bridge=xsnow0,vifname=deploy' ]", "vif with vifname, which two domains cannot share"),
     ],
 )
 def test_what_only_one_domain_can_have_is_not_taken_over(line: str, said: str) -> None:
@@ -72,6 +73,15 @@ def test_what_only_one_domain_can_have_is_not_taken_over(line: str, said: str) -
     with pytest.raises(InputError, match=said) as error:
         made(text)
     assert error.value.remedy
+
+
+def test_a_card_keeps_what_the_other_domains_card_has_beside_its_addresses() -> None:
+    """A card without its script or rate is on the wrong network, or takes all of it."""
+    card = "'ip=192.168.8.11,mac=00:16:3e:08:00:0b,bridge=xsnow0,script=vif-openvswitch,rate=10Mb/s,model=e1000'"
+    first = parsed(made(f"{TEXT}vif = [ {card}, 'bridge=xsnow1,rate=1Mb/s' ]\n")).vifs
+    assert len(first) == 1, "the new domain has no second card"
+    assert (first[0].ip, first[0].script) == (VIF.ip, "vif-openvswitch")
+    assert dict(first[0].options) == {"rate": "10Mb/s", "model": "e1000"}
 
 
 def test_an_address_that_only_begins_alike_is_another_one() -> None:
