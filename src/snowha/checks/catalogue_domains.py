@@ -93,9 +93,9 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "put the file there, or correct the config",
     ),
     "kernel-differs": Entry(
-        "A domain's kernel is missing or of another size on a server",
+        "A domain's kernel is missing or another one on a server",
         "warn",
-        "The domain cannot start there.",
+        "The domain cannot start there, or starts with another kernel.",
         "snow ha check --fix copies it from the first server",
         fix="servers.kernels.{server}",
     ),

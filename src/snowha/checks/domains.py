@@ -97,7 +97,6 @@ def _is_one(one: PathFact, other: PathFact | None) -> bool:
 
 
 def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
-    """By size: `snow ha apply` compares them by hash, which takes a busy server seconds."""
     first = facts.first
     if not first.answers:
         return
@@ -111,21 +110,23 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
             yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")
             continue
         for server in facts.answering:
-            if server.name == first.name or (
-                path in server.paths and server.paths[path].size == first.paths[path].size
-            ):
+            if path in server.paths and _alike(path, server, first):
                 continue
             if path in server.booted:
                 said = f"it is booted from what is called {path} there, or would be, and {first.name} has another one"
                 yield found("kernel-booted", server.name, said, remedy=kernels.remedy(path, first.name))
                 continue
-            what = "is of another size than on" if path in server.paths else "is not there, but on"
+            what = "is another one than on" if path in server.paths else "is not there, but on"
             yield found(
                 "kernel-differs",
                 server.name,
                 f"{path} {what} {first.name}; needed by {', '.join(names)}",
                 severity=None if server.is_active("pacemaker.service") else "note",
             )
+
+
+def _alike(path: str, *servers: ServerFacts) -> bool:
+    return len({(server.paths[path].size, server.kernels.get(path)) for server in servers}) == 1
 
 
 def _running(site: Site, facts: Facts) -> Iterator[Finding]:

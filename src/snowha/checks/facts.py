@@ -130,6 +130,8 @@ class ServerFacts:
     """The first IPv4 address that a name resolves to there; empty if none."""
     tools: frozenset[str] = frozenset()
     paths: Mapping[str, PathFact] = field(default_factory=dict)
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the domains' kernels and ramdisks."""
     booted: frozenset[str] = frozenset()
     """Of the domains' kernels and ramdisks, those that it is booted from itself, or would be."""
     virtual: Mapping[str, int] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from snowha.hosts.parallel import each
 from snowha.hosts.read_only import read_only_script
 from snowha.live import address_use
 from snowha.live.context import SiteContext
+from snowha.provision.servers import kernels
 from snowha.site.image_names import image_paths
 from snowha.xen.leases import Lease, Leases
 
@@ -117,9 +118,8 @@ def asked_names(context: SiteContext) -> list[str]:
 def asked_paths(context: SiteContext) -> list[str]:
     """Shared folders; kernels, ramdisks, volumes and images of all domains, also those that a run was in the middle of."""
     site = context.site
-    found = [mount.target for mount in site.mounts]
+    found = [*(mount.target for mount in site.mounts), *kernels.files(site)]
     for domain in site.domains:
-        found += [path for path in (domain.kernel, domain.ramdisk) if path]
         for disk in domain.disks:
             found += [disk.target] if disk.target.startswith("/") else []
         for image in image_paths(domain, site.paths.images).values():
@@ -144,6 +144,7 @@ def _gather(context: SiteContext, host: Host, conf: str) -> ServerFacts:
         configs=site.paths.domain_configs,
         names=asked_names(context),
         tools=asked_tools(context),
+        kernels=kernels.files(site),
         paths=asked_paths(context),
     )
     clock: list[tuple[float, float]] = []

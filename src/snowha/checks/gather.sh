@@ -1,7 +1,7 @@
 # What `snow ha check` asks a server, all at once: on a busy server each command of its own costs a noticeable time.
 # Nothing is changed. Parameters: boundary, snow.conf ('' where it is not asked for), folders of the images and of the domains'
-# configs; then names to resolve, `--`, tools to look for, `--`, files and volumes to look at. Each answer stands between two lines that begin
-# with the boundary, which nobody can guess.
+# configs; then names to resolve, `--`, tools to look for, `--`, the domains' kernels and ramdisks, `--`, files and volumes to look
+# at. Each answer stands between two lines that begin with the boundary, which nobody can guess.
 export LC_ALL=C
 b=$1 conf=$2 images=$3 configs=$4
 shift 4
@@ -120,6 +120,13 @@ shift
 begin tools
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     ! command -v -- "$1" > /dev/null || printf '%s\n' "$1"
+    shift
+done
+end 0
+shift
+begin kernels
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    [ ! -f "$1" ] || printf '%s %s\n' "$(sha256sum < "$1")" "$1"
     shift
 done
 end 0

@@ -45,6 +45,11 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         },
         tools=frozenset(sections.get("tools", "").split()),
         paths=_paths(sections.get("paths", "")),
+        kernels={
+            path: sums
+            for sums, _, path in (line.partition("  - ") for line in sections.get("kernels", "").split("\n"))
+            if path
+        },
         booted=frozenset(line for line in sections.get("booted", "").split("\n") if line),
         virtual={
             path: int(size, 16)

@@ -13,7 +13,7 @@ from snowha.errors import CommandError
 from snowha.health import image_space
 from snowha.hosts.read_only import read_only_script
 from snowha.live import autostart, first_bytes
-from snowha.provision.servers import kernels
+from snowha.provision.servers import kernels as kernel_files
 from snowha.xen import attachments, saved_domains, xendomains
 
 _MISSING_COMMAND = (126, 127)
@@ -27,11 +27,12 @@ def gather_argv(
     configs: str,
     names: Sequence[str],
     tools: Sequence[str],
+    kernels: Sequence[str],
     paths: Sequence[str],
 ) -> list[str]:
     """Words for gather.sh. ``snow_conf`` is empty where it is not asked for."""
     script = read_only_script(
-        kernels.FUNCTION
+        kernel_files.FUNCTION
         + xendomains.FUNCTION
         + saved_domains.FUNCTION
         + attachments.FUNCTION
@@ -39,7 +40,8 @@ def gather_argv(
         + first_bytes.FUNCTION
         + _script("gather.sh")
     )
-    return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *names, "--", *tools, "--", *paths]
+    lists = [*names, "--", *tools, "--", *kernels, "--", *paths]
+    return ["sh", "-c", script, "sh", boundary, snow_conf, images, configs, *lists]
 
 
 def connectivity_argv(boundary: str, *, servers: Sequence[str], addresses: Sequence[str]) -> list[str]:

@@ -662,3 +662,12 @@ def test_how_to_stop_a_cluster_is_told_with_what_becomes_of_its_domains() -> Non
     """`systemctl stop pacemaker` stops every domain: the remedy did not say so."""
     remedy = catalogue.ENTRIES["corosync-running"].remedy
     assert remedy.index("maintenance-mode --update=true") < remedy.index("systemctl stop pacemaker")
+
+
+def test_a_kernel_of_the_same_size_is_another_one_all_the_same() -> None:
+    """A distribution's update often keeps the size. The domain would boot another kernel after a loss than before."""
+    facts = change(healthy(), "snow01", kernels={"/boot/vmlinuz": "a" * 64, "/boot/initrd.img": "b" * 64})
+    facts = change(facts, "snow02", kernels={"/boot/vmlinuz": "c" * 64, "/boot/initrd.img": "b" * 64})
+    assert [(one.code, one.where) for one in evaluate.evaluate(SITE, facts) if "kernel" in one.code] == [
+        ("kernel-differs", "snow02")
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -79,6 +80,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
         configs=str(tmp_path / "configs/there"),
         names=["localhost", "no-such-name.invalid"],
         tools=["sh", "no-such-tool"],
+        kernels=[str(kernel), str(tmp_path / "absent")],
         paths=[str(kernel), str(tmp_path / "absent"), str(tmp_path), running],
     )
     done = LocalHost().run(words, check=False, timeout=30)
@@ -89,6 +91,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.tools == {"sh"}
     assert facts.snow_conf == conf.read_text()
     assert facts.booted == {running}
+    assert facts.kernels == {str(kernel): hashlib.sha256(b"k" * 1234).hexdigest()}
     assert {path: (fact.kind, fact.size) for path, fact in facts.paths.items() if path != running} == {
         str(kernel): ("file", 1234),
         str(tmp_path): ("other", 0),
@@ -124,7 +127,7 @@ def test_the_sectors_of_a_partitioned_disk(sector: int, tmp_path: Path) -> None:
     try:
         LocalHost().run(["sfdisk", "-q", "--label", "gpt", device], input=",,L\n")
         words = scripts.gather_argv(
-            B, snow_conf="", images=str(tmp_path), configs="/x", names=[], tools=[], paths=[device]
+            B, snow_conf="", images=str(tmp_path), configs="/x", names=[], tools=[], kernels=[], paths=[device]
         )
         done = LocalHost().run(words, check=False, timeout=30)
     finally:
@@ -145,7 +148,7 @@ def test_an_access_list_is_seen(tmp_path: Path) -> None:
     except OSError as error:
         machine.unable(f"no access lists in {tmp_path}: {error.strerror}")
     words = scripts.gather_argv(
-        B, snow_conf="", images=str(tmp_path / "images"), configs="/x", names=[], tools=[], paths=[]
+        B, snow_conf="", images=str(tmp_path / "images"), configs="/x", names=[], tools=[], kernels=[], paths=[]
     )
     done = LocalHost().run(words, check=False, timeout=30)
     permissions = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None).permissions
@@ -166,7 +169,9 @@ def test_what_a_domain_sees_of_a_disk_in_a_format_of_its_own(tmp_path: Path) -> 
     )
     for path, words in zip(paths, options, strict=True):
         LocalHost().run(["qemu-img", "create", "-q", *words, path, "5G"])
-    words = scripts.gather_argv(B, snow_conf="", images=str(tmp_path), configs="/x", names=[], tools=[], paths=paths)
+    words = scripts.gather_argv(
+        B, snow_conf="", images=str(tmp_path), configs="/x", names=[], tools=[], kernels=[], paths=paths
+    )
     done = LocalHost().run(words, check=False, timeout=30)
     found = parse_server("snow01", scripts.parse_sections(done.stdout, B, where="snow01"), None)
     assert found.virtual == dict.fromkeys(paths[:3], 5 << 30)

@@ -14,6 +14,7 @@ from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 from snowha.live.context import SiteContext
 from snowha.plan.step import Reporter
+from snowha.site.model import Site
 
 # The shell function `booted`: those of the paths that are the kernel that runs or the newest one, or its ramdisk, links followed.
 # Which is newer is said by sort(1), as in GRUB (util/grub-mkconfig_lib, version_sort).
@@ -36,23 +37,24 @@ booted() {
 _BOOTED = read_only_script(f'export LC_ALL=C\n{FUNCTION}booted "$@"\n')
 
 
-def _files(context: SiteContext) -> list[str]:
-    return sorted({path for domain in context.site.domains for path in (domain.kernel, domain.ramdisk) if path})
+def files(site: Site) -> list[str]:
+    """Absolute paths of all domains' kernels and ramdisks, sorted."""
+    return sorted({path for domain in site.domains for path in (domain.kernel, domain.ramdisk) if path})
 
 
 def missing(context: SiteContext, host: Host) -> str | None:
-    files = _files(context)
-    gone = absent(host, files)
+    paths = files(context.site)
+    gone = absent(host, paths)
     if gone:
         return f"no {gone[0]}"
-    here, there = (one.run(["sha256sum", *files], timeout=300).stdout for one in (host, context.first))
+    here, there = (one.run(["sha256sum", *paths], timeout=300).stdout for one in (host, context.first))
     return None if here == there else f"the domains' kernels differ from {context.first.name}'s"
 
 
 def copy(context: SiteContext, host: Host, reporter: Reporter) -> None:
     """Raises SiteError for what the server would be booted from itself."""
     differing = []
-    for path in _files(context):
+    for path in files(context.site):
         wanted = sha256(context.first, path)
         if wanted is None:
             raise _gone(context, path)
