@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from lease_program import LeaseProgram
 
+from snowha.errors import SiteError
+from snowha.hosts.local import LocalHost
 from snowha.live import first_bytes
 from snowha.operations.domains import disks
 
@@ -70,3 +72,21 @@ def test_the_first_bytes_tell_what_it_is(tmp_path: Path, content: bytes, kind: s
     path = tmp_path / "template"
     path.write_bytes(content)
     assert run(first_bytes.READ, path).stdout.startswith(kind) and kind in disks._NOT_RAW
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "empty, or cannot be read"), (b"QFI\xfb" + bytes(508), "qcow2"), (b"\x1f\x8b" + bytes(510), "gzip")],
+)
+def test_an_image_that_holds_nothing_or_something_else_is_not_given_to_a_domain(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "given"
+    path.write_bytes(content)
+    with pytest.raises(SiteError, match=said):
+        disks.refuse_other_formats(LocalHost(), str(path))
+
+
+def test_an_image_of_zeros_is_raw(tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(bytes(4096))
+    disks.refuse_other_formats(LocalHost(), str(tmp_path / "given"))

@@ -98,8 +98,14 @@ def size_of(host: Host, path: str) -> int:
 
 
 def refuse_other_formats(host: Host, path: str) -> None:
-    """Raise SiteError for a file that is no raw image: the domain would see its wrapping."""
+    """Raise SiteError for a file that is no raw image: the domain would see its wrapping. Also for one that cannot be read."""
     first = first_bytes(host, path)
+    if not first:
+        raise SiteError(
+            "it is empty, or cannot be read",
+            where=f"{host.name}:{path}",
+            remedy=f"try it there: dd if={path} of=/dev/null bs=4096 count=1 iflag=direct",
+        )
     kind = next((kind for magic, kind in _NOT_RAW.items() if first.startswith(magic)), "")
     if kind:
         raise SiteError(
