@@ -16,7 +16,7 @@ from lxml import etree
 
 from snowha.cluster.cib_ids import make_unique
 from snowha.cluster.cib_merge import APART, FENCE, MARK, PLACE, differs, foreign, merge
-from snowha.cluster.fencing import IPMITOOL_TIMEOUT_S, device_of, ipmi_options
+from snowha.cluster.fencing import IPMITOOL_TIMEOUT_S, agent_options, device_of
 from snowha.errors import InputError
 from snowha.site.model import Alerts, Domain, FloatingIp, Server, Site
 from snowha.site.names import can_be_resource
@@ -180,9 +180,9 @@ def _fence(server: Server, *, first: bool, two: bool, options: Options) -> etree
         # (fence_action): also of a BMC that said "off" from the start, while its server runs.
         "disable_timeout": "1",
     }
+    parameters |= {key: value or "1" for key, value in agent_options(device).items()}
     if device.is_ipmi:
         # `onoff` is the agent's default, and named because `cycle` reports success before the power is off.
-        parameters |= {key: value or "1" for key, value in ipmi_options(device).items()}
         parameters |= {"method": "onoff", "power_wait": "2", "ipmitool_timeout": str(IPMITOOL_TIMEOUT_S)}
     if two and first and options.split_delay_s:
         # With the server's name: for a bare number Pacemaker 3.0 logs an error each time, though it takes it.

@@ -47,7 +47,9 @@ def probe_argv(server: Server, script: str, action: Literal["status", "on"] = "s
     """
     device = device_of(server)
     words = [device.agent, f"--ip={device.address}", f"--username={device.username}", f"--password-script={script}"]
-    words += [f"--{key}={value}" if value else f"--{key}" for key, value in ipmi_options(device).items()]
+    # the long form of a parameter's name has dashes (fence-agents lib/fencing.py, all_opt)
+    options = {key.replace("_", "-"): value for key, value in agent_options(device).items()}
+    words += [f"--{key}={value}" if value else f"--{key}" for key, value in options.items()]
     if device.is_ipmi and action == "status":
         words += [f"--ipmitool-timeout={IPMITOOL_TIMEOUT_S}", f"--power-timeout={_PROBE_S}"]
     return (*words, f"--action={action}")
@@ -60,23 +62,23 @@ def probe_input(server: Server, password: str, action: Literal["status", "on"] =
     """
     device = device_of(server)
     values = {"ip": device.address, "username": device.username, "password": password, "action": action}
-    values |= {key: value or "1" for key, value in ipmi_options(device).items()}
+    values |= {key: value or "1" for key, value in agent_options(device).items()}
     if device.is_ipmi and action == "status":
         values |= {"ipmitool_timeout": str(IPMITOOL_TIMEOUT_S), "power_timeout": str(_PROBE_S)}
     return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
-def ipmi_options(device: FenceDevice) -> dict[str, str]:
-    """How this BMC is spoken to, by the long names of fence_ipmilan(8)'s options; a value is empty for a switch."""
+def agent_options(device: FenceDevice) -> dict[str, str]:
+    """How this device is spoken to, by the names of the agent's parameters; a value is empty for a switch."""
     if not device.is_ipmi:
-        return {}
+        return device.parameters
     options = {
         "lanplus": "" if device.lanplus else None,
         "cipher": str(device.cipher) if device.cipher is not None else None,
         "privlvl": device.privilege or None,
         "ipport": str(device.port) if device.port is not None else None,
     }
-    return {key: value for key, value in options.items() if value is not None}
+    return {key: value for key, value in options.items() if value is not None} | device.parameters
 
 
 def parse_status(output: str, returncode: int, *, where: str) -> Power:

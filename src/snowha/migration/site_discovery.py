@@ -19,7 +19,8 @@ from snowha.live.context import read_domains_and_errors, read_snow_conf
 from snowha.live.roles import roles
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.site import anti_affinity, fstab, ha_toml
-from snowha.site.ha_file import HaFile, check_agent, check_fence_user
+from snowha.site.fence_rules import check_agent, check_fence_user
+from snowha.site.ha_file import HaFile
 from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, plain_path, show

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from snowha.errors import InputError
 from snowha.site.definition import Definition
-from snowha.site.model import WARM_FROM_MIB, Alerts, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Site, Ssh
+from snowha.site.fence_rules import check_fence, outlet
+from snowha.site.model import WARM_FROM_MIB, Alerts, Domain, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     can_be_resource,
     check_address,
@@ -25,13 +26,9 @@ from snowha.site.names import (
 
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}", re.ASCII)
 """At most 15 characters: what DLM and gfs2 take, should shared storage ever be one of them."""
-PRIVILEGES = ("callback", "user", "operator", "administrator")
-"""As fence_ipmilan(8) names them."""
-_AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
 _MAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*(?:@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)?", re.ASCII)
 _MAX_MAIL = 254
 """RFC 5321, 4.5.3.1.3: a path has 256 characters, two of which are its brackets."""
-_SECRET = re.compile(r"(?:\.{0,2}/)?(?:[A-Za-z0-9_.-]+/)+[A-Za-z0-9_.-]+", re.ASCII)
 _MOST_MIB = 1 << 40
 """An exbibyte."""
 _MAX_LINKS = 8
@@ -178,64 +175,15 @@ def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:
                 remedy=f"give every server the same number of links, 1 to {_MAX_LINKS}, in the same order",
             )
         if server.fence:
-            _check_fence(server.fence, at=lambda *key, number=number: at("server", number, "fence", *key))
+            check_fence(server.fence, at=lambda *key, number=number: at("server", number, "fence", *key))
     numbered = list(enumerate(servers))
     _unique([(s.name, at("server", n, "name")) for n, s in numbered], "two servers are called {}")
     _unique([(s.address, at("server", n, "address")) for n, s in numbered], "two servers have the address {}")
     links = [(link, at("server", n, "links")) for n, s in numbered for link in s.links]
     _unique(links, "two links have the address {}")
-    # One BMC, or one outlet, for two servers: fencing one would cut the other. Outlets of one power switch differ
-    # in more than the address, and are not described here yet.
-    _unique(
-        [(s.fence.address, at("server", n, "fence", "address")) for n, s in numbered if s.fence],
-        "two servers are fenced through {}",
-    )
-
-
-def _check_fence(fence: FenceDevice, *, at: At) -> None:
-    check_agent(fence.agent, where=at("agent"))
-    check_address(fence.address, where=at("address"))
-    check_fence_user(fence.username, where=at("username"))
-    if fence.privilege not in ("", *PRIVILEGES):
-        raise InputError(
-            f"{show(fence.privilege)} is no privilege level of IPMI",
-            where=at("privilege"),
-            remedy=f"write one of {', '.join(PRIVILEGES)}",
-        )
-    for key, value, least, most in (("cipher", fence.cipher, 0, 255), ("port", fence.port, 1, 65535)):
-        if value is not None and not least <= value <= most:
-            raise InputError(f"{key} is {value}", where=at(key), remedy=f"write a number from {least} to {most}")
-    of_ipmi = {
-        "cipher": fence.cipher is not None,
-        "privilege": fence.privilege != "",
-        "port": fence.port is not None,
-        "lanplus": not fence.lanplus,
-    }
-    if not fence.is_ipmi and (key := next((key for key, is_set in of_ipmi.items() if is_set), "")):
-        raise InputError(
-            f"{fence.agent} does not speak IPMI, and {key} is an option of that", where=at(key), remedy=f"remove {key}"
-        )
-    # The value itself is never shown: it may be the password.
-    if not _SECRET.fullmatch(fence.secret) or "/../" in fence.secret:
-        raise InputError(
-            "secret is not the path of a file",
-            where=at("secret"),
-            remedy='put the password into a file of mode 0600 and write its path, e.g. secret = "secrets/snow01.ipmi"',
-        )
-
-
-def check_agent(agent: str, *, where: str) -> None:
-    """Raise InputError unless ``agent`` can be a fence agent."""
-    if not _AGENT.fullmatch(agent):
-        raise InputError(
-            f"{show(agent)} is no fence agent", where=where, remedy="write the name of an agent such as fence_ipmilan"
-        )
-
-
-def check_fence_user(user: str, *, where: str) -> None:
-    """Raise InputError unless ``user`` can be a user of a fence device."""
-    if not user or not user.isprintable():
-        raise InputError("the username of a fence device is empty or not printable", where=where, remedy="write it out")
+    # One BMC, or one outlet, for two servers: fencing one would cut the other.
+    outlets = [(outlet(s.fence), at("server", n, "fence", "address")) for n, s in numbered if s.fence]
+    _unique(outlets, "two servers are fenced through {}")
 
 
 def _check_floating_ip(floating_ip: FloatingIp, servers: tuple[Server, ...], *, at: At) -> None:

@@ -212,7 +212,7 @@ def _lines(ha: HaFile) -> Iterator[str]:
         if server.fence:
             keys = ("agent", "address", "username", "secret")
             inline = ", ".join(f"{key} = {_string(getattr(server.fence, key))}" for key in keys)
-            inline += "".join(f", {key} = {value}" for key, value in _ipmi(server.fence))
+            inline += "".join(f", {key} = {value}" for key, value in _further(server.fence))
             yield f"fence = {{ {inline} }}"
         yield ""
     if ha.mounts:
@@ -236,8 +236,8 @@ def _lines(ha: HaFile) -> Iterator[str]:
         yield ""
 
 
-def _ipmi(fence: FenceDevice) -> Iterator[tuple[str, str]]:
-    """What a BMC needs beside address, user and password, where that is not the usual."""
+def _further(fence: FenceDevice) -> Iterator[tuple[str, str]]:
+    """What a fence device needs beside address, user and password, where that is not the usual."""
     if fence.cipher is not None:
         yield "cipher", str(fence.cipher)
     if fence.privilege:
@@ -246,6 +246,8 @@ def _ipmi(fence: FenceDevice) -> Iterator[tuple[str, str]]:
         yield "port", str(fence.port)
     if not fence.lanplus:
         yield "lanplus", "false"
+    if fence.options:
+        yield "options", _strings(fence.options)
 
 
 def _string(value: str) -> str:

@@ -143,6 +143,13 @@ class FenceDevice:
     """UDP, 623 unless the BMC has another."""
     lanplus: bool = True
     """IPMI 2.0; False for old BMCs that speak 1.5 only."""
+    options: tuple[str, ...] = ()
+    """More parameters of the agent: ``plug=3``, or ``ssl_insecure`` alone for a switch."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Those of ``options`` by name; a value is empty for a switch."""
+        return {name: value for name, _, value in (option.partition("=") for option in self.options)}
 
     @property
     def is_ipmi(self) -> bool:

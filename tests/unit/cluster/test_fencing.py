@@ -10,7 +10,7 @@ from cluster_sites import server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snowha.cluster.fencing import parse_status, probe_argv, reason_in, render_password_script, tools
+from snowha.cluster.fencing import parse_status, probe_argv, probe_input, reason_in, render_password_script, tools
 from snowha.errors import InputError, UnreachableError
 from snowha.site.model import FenceDevice
 
@@ -113,6 +113,7 @@ def test_ipmitool_is_asked_for_where_it_is_used() -> None:
         ({"privilege": "operator"}, ["--privlvl=operator"]),
         ({"port": 6230}, ["--ipport=6230"]),
         ({"cipher": 0, "lanplus": False}, ["--cipher=0"]),
+        ({"options": ("target=0x20", "hexadecimal")}, ["--target=0x20", "--hexadecimal"]),
     ],
 )
 def test_a_bmc_is_spoken_to_as_it_needs(changes: dict[str, object], words: list[str]) -> None:
@@ -145,3 +146,14 @@ def test_a_bmc_is_spoken_to_as_it_needs(changes: dict[str, object], words: list[
 )
 def test_of_what_is_printed_the_line_that_says_why_is_told(said: str, why: str) -> None:
     assert reason_in(said) == why
+
+
+def test_another_agent_gets_its_own_parameters() -> None:
+    """A Redfish BMC with a certificate of its own could not be fenced."""
+    fence = FenceDevice(
+        "fence_redfish", "10.0.0.101", "admin", "s", options=("ssl_insecure", "systems_uri=/redfish/v1/Systems/1")
+    )
+    one = replace(server(1), fence=fence)
+    assert {"--ssl-insecure", "--systems-uri=/redfish/v1/Systems/1"} <= set(probe_argv(one, SCRIPT))
+    given = probe_input(one, "secret").splitlines()
+    assert {"ssl_insecure=1", "systems_uri=/redfish/v1/Systems/1"} <= set(given)

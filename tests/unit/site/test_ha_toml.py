@@ -39,7 +39,15 @@ def test_what_is_written_is_read_back_the_same() -> None:
     bare = replace(HA, floating_ip=None, mounts=(), apart=(), domains=(), ssh=Ssh("snow", "/root/my ssh"))
     bare = replace(bare, servers=tuple(replace(server, fence=None) for server in bare.servers))
     odd = FenceDevice(
-        "fence_ipmilan", "10.0.0.101", "admin", "s/x", cipher=17, privilege="operator", port=6230, lanplus=False
+        "fence_ipmilan",
+        "10.0.0.101",
+        "admin",
+        "s/x",
+        cipher=17,
+        privilege="operator",
+        port=6230,
+        lanplus=False,
+        options=("target=0x20", "auth=md5"),
     )
     special = replace(HA, servers=(replace(HA.servers[0], fence=odd), HA.servers[1]))
     assert parse(render(special), where="ha.toml") == special
@@ -193,6 +201,32 @@ def test_what_another_agent_than_ipmis_has_no_option_for_is_refused(option: str)
         parse(
             text.replace('secret = "secrets/snow01.ipmi"', f'secret = "secrets/snow01.ipmi", {option}'), where="ha.toml"
         )
+
+
+def fenced_by(*fences: str) -> str:
+    """The file with ``fence = { … }`` of its servers replaced in their order."""
+    parts = re.split(r"fence = \{.*\}", TEXT)
+    assert len(parts) == len(fences) + 1
+    return "".join(f"{part}fence = {{ {fence} }}" for part, fence in zip(parts, fences, strict=False)) + parts[-1]
+
+
+def outlet(plug: str) -> str:
+    return f'agent = "fence_apc", address = "10.0.0.9", username = "a", secret = "s/x", options = ["plug={plug}"]'
+
+
+def test_two_outlets_of_one_power_switch_fence_two_servers() -> None:
+    """Many sites have no BMC but a switched power strip. One outlet for both would cut the server that fences."""
+    servers = parse(fenced_by(outlet("3"), outlet("4")), where="ha.toml").servers
+    assert [one.fence.parameters for one in servers if one.fence] == [{"plug": "3"}, {"plug": "4"}]
+    with pytest.raises(InputError, match=r"two servers are fenced through 10\.0\.0\.9, plug 3"):
+        parse(fenced_by(outlet("3"), outlet("3")), where="ha.toml")
+
+
+def test_an_option_that_is_refused_is_not_shown() -> None:
+    text = fenced_by(outlet("4").replace("plug=4", "snmp_priv_passwd=hunter2"), outlet("3"))
+    with pytest.raises(InputError, match="is a secret") as caught:
+        parse(text, where="ha.toml")
+    assert "hunter2" not in str(caught.value) + caught.value.remedy
 
 
 @pytest.mark.parametrize(
