@@ -61,9 +61,7 @@ class Host:
     answers: dict[tuple[str, ...], str] = field(default_factory=dict)
     silent: bool = False
     asked: int = 0
-    empty: frozenset[tuple[str, ...]] = frozenset(
-        {history.ARGV, words_of(proof_records.read)}
-    )
+    empty: frozenset[tuple[str, ...]] = frozenset({history.ARGV, words_of(proof_records.read)})
     """What has nothing to say."""
 
     def reset(self) -> None: ...
