@@ -25,9 +25,8 @@ cat /run/broken.log
 _LOG = "/run/broken.log"
 _CUT = "pkill -KILL -f '[s]sh.*{there}.*migrate-receive'"
 _MEMORY = f"until grep -q 'Saving domain' {_LOG}; do sleep 0.2; done; sleep 2; {_CUT}"
-_SUSPENDED = (
-    f"""until xl list | awk '$1 == "slurm01" && $5 ~ /s/ {{found = 1}} END {{exit !found}}'; do :; done; {_CUT}"""
-)
+_UNTIL_SUSPENDED = """until xl list | awk '$1 == "slurm01" && $5 ~ /s/ {found = 1} END {exit !found}'; do :; done"""
+_SUSPENDED = f"{_UNTIL_SUSPENDED}; {_CUT}"
 
 
 @pytest.mark.parametrize(("phase", "cut"), [("memory is sent", _MEMORY), ("the domain is suspended", _SUSPENDED)])
@@ -111,7 +110,7 @@ def test_a_server_that_loses_its_power_half_way_leaves_one_domain(
     dies, stays = (here, there) if victim == "source" else (there, here)
     shell(here, "rm -f /run/snow-lease/migrate/slurm01.log")
     shell(here, f"crm_resource --move --resource=slurm01 --node={there}")
-    until = _UNTIL.format(text=_SAID[phase]) if phase in _SAID else _SUSPENDED
+    until = _UNTIL.format(text=_SAID[phase]) if phase in _SAID else _UNTIL_SUSPENDED
     shell(here, until, timeout=300)
     lifecycle.power(dies, "off")
     lost = time.time()
