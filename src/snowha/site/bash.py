@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snowha.site.bash_words import BLANK, META, NAME, Array, Element, Piece, Word, Words
 
-_ASSIGN = re.compile(rf"({NAME})(\[[^\]\n]*\])?(\+?=)")
+_IN_BRACKETS = r"""'[^'\n]*'|"[^"\n]*"|\[[^\[\]\n]*\]"""
+"""In a subscript: ``${#NAME[@]}`` has one of its own."""
+_ASSIGN = re.compile(rf"({NAME})(\[(?:{_IN_BRACKETS}|[^\[\]\n\"'])*\])?(\+?=)")
 _DECLARE = re.compile(r"(?:export|declare|typeset|readonly|local)(?=[ \t])")
 _UNSET = re.compile(rf"unset(?:[ \t]+-v)?((?:[ \t]+{NAME})+)[ \t]*(?=[;\r\n#]|\Z)")
 _FUNCTION = re.compile(rf"(?:function[ \t]+[^\s(){{}};]+(?:[ \t]*\([ \t]*\))?|{NAME}[ \t]*\([ \t]*\))\s*")
-_SUBSCRIPT = re.compile(r"\[((?:'[^'\n]*'|\"[^\"\n]*\"|[^\]\s\"'])+)\]\+?=")
+_SUBSCRIPT = re.compile(rf"\[((?:{_IN_BRACKETS}|[^\[\]\s\"'])+)\](\+?)=")
+_CHANGES = re.compile(r"\+\+|--|=")
+"""In a subscript that is computed: what sets a variable."""
 _KEYWORD = re.compile(r"(?:if|while|until|for|select|case|then|do|else|elif|fi|done|esac|time|[!{}])(?=[\s;)&|]|\Z)")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(['\"]?)(\w+)\2")
 
@@ -50,6 +54,8 @@ class Assignment:
     """False when it stands in an ``if``, a function or behind ``&&``: whether it happens is only known by running."""
     reason: str = ""
     """Why the value cannot be known."""
+    is_associative: bool = False
+    """Its subscripts are words. Of any other array they are computed, or the file does not say what it is."""
 
 
 def scan(text: str, *, where: str) -> tuple[Assignment, ...]:
@@ -166,6 +172,7 @@ class _Scanner(Words):
         elif match := _UNSET.match(self.text, self.pos):
             for name in match[1].split():
                 empty = Word(self.pos, self.pos, ())
+                self.associative.discard(name)
                 self.add(
                     Assignment(name, self.line(self.pos), None, "unset", self.pos, value=empty, certain=self.certain)
                 )
@@ -233,6 +240,8 @@ class _Scanner(Words):
         if name == "unset" and re.match(r"unset\s+-f\b", raw):
             return
         names = _NAMES.findall(raw)
+        if name == "unset":
+            self.associative.difference_update(names)
         self.unknown([ANYTHING] if "$" in raw and name != "printf" and name != "let" else names, f"{name} may set it")
 
     def assignments(self, declared_by: str = "") -> None:
@@ -282,6 +291,8 @@ class _Scanner(Words):
     def assignment(self, match: re.Match[str], *, pairs: bool) -> Assignment:
         start = self.pos
         self.pos = match.end()
+        if match[2] and not pairs and _CHANGES.search(match[2]):
+            self.unknown(_NAMES.findall(match[2]), "it is computed in a subscript")
         value: Word | Array = self.array() if self.peek() == "(" else self.word()
         if isinstance(value, Array) and self.peek() and self.peek() not in META:
             reason = "text follows the ')' of the array directly"
@@ -297,6 +308,7 @@ class _Scanner(Words):
             operator_start=match.start(3),
             value=value,
             certain=self.certain,
+            is_associative=pairs,
         )
 
     def array(self) -> Array:
@@ -314,10 +326,14 @@ class _Scanner(Words):
             if char in ";&|<>(":
                 self.fail(f"{char!r} inside an array", self.pos, "put it in quotes, or close the array before it")
             subscript = None
-            if match := _SUBSCRIPT.match(self.text, self.pos):
+            match = _SUBSCRIPT.match(self.text, self.pos)
+            if match:
                 subscript = _unquote_subscript(match[1])
                 self.pos = match.end()
-            elements.append(Element(subscript, self.word(split=subscript is None)))
+            word = self.word(split=subscript is None)
+            if match and match[2]:
+                word = replace(word, pieces=(Piece("opaque", "an element of it is appended to", quoted=False),))
+            elements.append(Element(subscript, word))
 
     def skip_command(self) -> list[Word]:
         """The words of a command that is no assignment, up to what ends it."""

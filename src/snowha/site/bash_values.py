@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from snowha.site.bash import ANYTHING, READONLY, REFERENCE, Assignment
-from snowha.site.bash_words import Array, Piece, Word
+from snowha.site.bash_words import NAME, Array, Piece, Word
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ Value = str | dict[str, str] | NotUnderstood
 
 
 _IFS = " \t\n"
+_NAMES = re.compile(rf"(?<![A-Za-z0-9_]){NAME}")
+_COMPUTES = re.compile(r"\+\+|--|=|#")
+"""What no word has that is a subscript."""
 _MAKES_ARRAYS = ("read", "mapfile")
 _DEEPEST = 8
 """Files that source one another."""
@@ -165,14 +169,15 @@ def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
         start: dict[str, str] = {}
         if append and old is not None and not isinstance(old, NotUnderstood):
             start = dict(old) if isinstance(old, dict) else {"0": old}
-        found = _array(assignment.value, start, values, line)
+        found = _array(assignment.value, start, values, line, is_associative=assignment.is_associative)
         return replace(found, is_array=True) if isinstance(found, NotUnderstood) else found
     text = _join(assignment.value, values, line)
     if isinstance(text, NotUnderstood):
         return replace(text, is_array=_is_array(old) or assignment.subscript is not None)
     if assignment.subscript is not None or isinstance(old, dict):
         # ``A=x`` on an array sets its first element.
-        key = _key(assignment.subscript if assignment.subscript is not None else "0")
+        subscript = assignment.subscript if assignment.subscript is not None else "0"
+        key = _key(subscript, values, is_associative=assignment.is_associative)
         if key is None:
             return NotUnderstood("its subscript is not a plain word", line, is_array=True)
         array = {"0": old} if isinstance(old, str) else dict(old) if isinstance(old, dict) else {}
@@ -181,12 +186,14 @@ def _assigned(assignment: Assignment, values: Mapping[str, Value]) -> Value:
     return old + text if append and isinstance(old, str) else text
 
 
-def _array(array: Array, start: dict[str, str], values: Mapping[str, Value], line: int) -> Value:
+def _array(
+    array: Array, start: dict[str, str], values: Mapping[str, Value], line: int, *, is_associative: bool
+) -> Value:
     result = start
     following = max((int(key) for key in result if key.isdecimal()), default=-1) + 1
     for element in array.elements:
         if element.subscript is not None:
-            key = _key(element.subscript)
+            key = _key(element.subscript, values, is_associative=is_associative)
             text = _join(element.value, values, line)
             if key is None:
                 return NotUnderstood("a subscript in it is not a plain word", line)
@@ -205,8 +212,18 @@ def _array(array: Array, start: dict[str, str], values: Mapping[str, Value], lin
     return ordered(result)
 
 
-def _key(subscript: str) -> str | None:
-    """The subscript as a key; a number without leading zeros, None when it would have to be computed."""
+def _key(subscript: str, values: Mapping[str, Value], *, is_associative: bool) -> str | None:
+    """The subscript as a key; a number without leading zeros, None when it would have to be computed.
+
+    A word is taken for one although the file declares no associative array: sNow! declares its own before it reads the file.
+    """
+    if not is_associative:
+        subscript = subscript.strip()
+        names = _NAMES.findall(subscript)
+        if not subscript.isdecimal() and (
+            not names or _COMPUTES.search(subscript) or any(name in values for name in names)
+        ):
+            return None
     if not subscript or set(subscript) & set("$`\\"):
         return None
     if subscript.startswith("-"):
