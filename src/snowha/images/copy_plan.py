@@ -62,18 +62,23 @@ def plan_copy(source: Storage, *, every_block: bool = False, unclean: bool = Fal
             raise NotTrusted("too small for a file system")
         found = swap.parse(head, length)
         if found:
-            signatures.only(source.read_bytes, length, "swap")
-            signatures.agrees(source.path, "swap")
+            _is_only(source, "swap")
             return CopyPlan(length, "swap", "new swap header", "", (), swap.render(found, length), before)
         if head.startswith(xfs.MAGIC):
             kind, used = xfs.used_ranges(source.read_bytes, length)
-            signatures.only(source.read_bytes, length, "xfs")
+            _is_only(source, "xfs")
         else:
             kind, used = ext.used_ranges(source.read_bytes, length, unclean=unclean)
-            signatures.only(source.read_bytes, length, "ext")
+            _is_only(source, "ext")
     except NotTrusted as reason:
         return _survey(source, before, "unknown", EVERY_BLOCK, str(reason), whole)
     return _survey(source, before, kind, f"{kind} used blocks", "", used)
+
+
+def _is_only(source: Storage, kind: str) -> None:
+    """Raise NotTrusted for a source that is signed as something else than ``kind`` as well."""
+    signatures.only(source.read_bytes, source.length, kind)
+    signatures.agrees(source.path, kind)
 
 
 def _survey(source: Storage, before: str, kind: str, method: str, reason: str, ranges: list[Range]) -> CopyPlan:

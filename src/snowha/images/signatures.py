@@ -21,6 +21,8 @@ _HEAD, _TAIL = 264 << 10, 576 << 10
 _MD = (0xA92B4EFC).to_bytes(4, "little"), (0xA92B4EFC).to_bytes(4, "big")
 _UBERBLOCK = (0x00BAB10C).to_bytes(8, "little"), (0x00BAB10C).to_bytes(8, "big")
 _BLKID_TIMEOUT = 60.0
+_TYPES = {"ext": ("ext2", "ext3", "ext4", "ext4dev")}
+"""What blkid(8) calls a kind, where it has several words for it."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def has_partitions(read: Read, length: int) -> bool:
 
 
 def agrees(path: str, kind: str) -> None:
-    """Raise NotTrusted unless blkid(8), where there is one, says that what is at ``path`` is ``kind`` and nothing else."""
+    """Raise NotTrusted unless blkid(8), where there is one, says that what is at ``path`` is ``kind`` and nothing else.
+    It knows more signatures than stand here."""
     words = ["blkid", "-p", "-o", "export", path]
     try:
         done = subprocess.run(
@@ -167,7 +170,9 @@ def agrees(path: str, kind: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotTrusted(f"blkid does not say whether it is only {kind}: {error}") from None
     said = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    if done.returncode or said.get("TYPE") != kind or "PTTYPE" in said:
+    # a boot sector without partitions is a table to blkid, and nothing that a file system would lose: see ``only``
+    table = "" if kind != "swap" and said.get("PTTYPE") == "dos" else said.get("PTTYPE")
+    if done.returncode or said.get("TYPE") not in _TYPES.get(kind, (kind,)) or table:
         found = (
             said.get("PTTYPE") or said.get("TYPE") or ("several things" if done.returncode == 8 else "nothing it knows")
         )

@@ -175,10 +175,30 @@ def test_a_file_system_that_is_something_else_as_well_is_copied_whole(what: str,
     assert plan["method"] == "every block" and "as well as ext" in plan["reason"]
 
 
-def test_boot_code_in_front_of_a_file_system_is_no_partition_table(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "content"),
+    {
+        "a snapshot's store": (0, struct.pack("<IIII", 0x70416E53, 1, 1, 8)),
+        "dm-integrity": (0, b"integrt\0\1"),
+        "VMFS": (2 * MIB, b"\x5e\xf1\xab\x2f"),
+        "RAID of a mainboard": (SIZE - 1024, b"NVIDIA  "),
+    }.values(),
+)
+def test_what_blkid_alone_knows_speaks_against_a_file_system_too(
+    at: int, content: bytes, tree: Path, tmp_path: Path
+) -> None:
+    """What is behind a signature that the engine does not know was left out of the copy, which was called verified."""
+    source = make_image(tmp_path / "source", SIZE, [], tree)
+    put(source, at, content)
+    plan = inspect(str(source))
+    assert plan["method"] == "every block" and "blkid" in plan["reason"]
+
+
+@pytest.mark.parametrize("entries", [b"\x13", b"\0"])
+def test_boot_code_in_front_of_a_file_system_is_no_partition_table(entries: bytes, tree: Path, tmp_path: Path) -> None:
     """Every disk with a boot loader in its root file system would be copied whole."""
     source = make_image(tmp_path / "source", SIZE, [], tree)
-    put(source, 0, b"\xeb\x58\x90" + b"\x13" * 507 + b"\x55\xaa")
+    put(source, 0, b"\xeb\x58\x90" + b"\x13" * 443 + entries * 64 + b"\x55\xaa")
     assert inspect(str(source))["method"] == "ext4 used blocks"
 
 
