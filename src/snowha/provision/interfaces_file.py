@@ -67,6 +67,16 @@ since the kernel takes its frames before the bridge gets them."""
 _AT_BOOT = ("auto", "allow-auto", "allow-hotplug")
 _NOTHING = ("true", ":")
 """What ends a list of commands so that it does not fail."""
+_IP = {
+    **dict.fromkeys(
+        ("address", "addrlabel", "maddress", "mroute", "route", "rule", "neighbor", "neighbour"), "address"
+    ),
+    "link": "wire",
+    **dict.fromkeys(("tunnel", "tunl"), "address"),
+}
+"""Objects of ip(8) in the order in which it looks for one that begins with a word (iproute2's ip.c)."""
+_IP_OPTIONS = frozenset({"-4", "-6", "-s", "-stats", "-d", "-details", "-o", "-oneline", "-br", "-brief", "-force"})
+"""Those without a value that change nothing of what a command means."""
 _LONGEST_NAME = 15
 
 
@@ -343,9 +353,24 @@ def _commands(line: _Line) -> list[list[str]]:
 def _kind(words: list[str]) -> str:
     """Whether a command is about the ``wire`` or the ``address``, or does ``nothing``; empty if that is not known."""
     program = words[0].rpartition("/")[2]
-    if program == "ethtool" or (program == "ip" and words[1:2] in (["link"], ["l"])):
+    if program == "ip":
+        return _kind_of_ip(words[1:])
+    if program == "ethtool":
         return "wire"
-    return "address" if program in ("ip", "route") else "nothing" if words[0] in _NOTHING else ""
+    return "address" if program == "route" else "nothing" if words[0] in _NOTHING else ""
+
+
+def _kind_of_ip(words: list[str]) -> str:
+    """The same of ip(8): its objects can be shortened (``ip li set …``), and options stand in front of them."""
+    rest = iter(words)
+    for word in rest:
+        if word in ("-f", "-family"):
+            next(rest, "")
+        elif not word.startswith("-"):
+            return next((kind for name, kind in _IP.items() if name.startswith(word)), "")
+        elif word not in _IP_OPTIONS:
+            return ""
+    return ""
 
 
 def _text(stanza: _Stanza) -> str:

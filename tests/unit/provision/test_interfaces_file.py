@@ -92,6 +92,10 @@ FIELD = {
         "    gateway", "    bond_slaves ens5 ens6\n    bond_mode 4\n    gateway"
     ),
     "bond by its old word": STOCK.replace("ens3", "bond0").replace("    gateway", "    slaves ens5 ens6\n    gateway"),
+    "link shortened": STOCK.replace("    gateway", "    up ip li set dev ens3 mtu 9000\n    gateway"),
+    "link with an option": STOCK.replace("    gateway", "    up ip -d link set dev $IFACE txqueuelen 9\n    gateway"),
+    "route shortened": STOCK.replace("    gateway", "    up ip -6 r add fd01::/64 dev ens3\n    gateway"),
+    "route of a family": STOCK.replace("    gateway", "    up ip -f inet ro add 10.9.0.0/16 dev ens3\n    gateway"),
     "described": STOCK.replace("    gateway", "    description uplink of rack 7\n    gateway"),
     "indented": STOCK.replace("auto ens3\niface ens3", "  auto ens3\n  iface ens3"),
     "no newline": STOCK.rstrip().replace("auto ens4", "auto ens4") + "\nauto ens3",
@@ -118,6 +122,8 @@ def test_what_belongs_to_the_address_moves_and_all_else_stays(shape: str) -> Non
 
 
 OF_THE_WIRE = {
+    "link shortened": "ip li set dev ens3 mtu 9000",
+    "link with an option": "txqueuelen",
     "mtu": "mtu 9000",
     "offload": "tso off",
     "offload that may fail": "tso off",
@@ -167,6 +173,8 @@ REFUSED = {
     "inherits": STOCK + "\niface ens9 inet static inherits ens3\n",
     "no-scripts": STOCK + "\nno-scripts ens3\n",
     "firewall by name": STOCK.replace("    gateway", "    up iptables -A INPUT -i ens3 -j ACCEPT\n    gateway"),
+    "commands of a file": STOCK.replace("    gateway", "    up ip -b /etc/routes dev ens3\n    gateway"),
+    "another object of ip": STOCK.replace("    gateway", "    up ip macsec add dev ens3 rx\n    gateway"),
     "own script": STOCK.replace("    gateway", "    up /usr/local/sbin/net $IFACE\n    gateway"),
     "two commands": STOCK.replace("    gateway", "    up ip route add 10.9.0.0/16 dev ens3; reboot\n    gateway"),
     "an address in a command of the wire": STOCK.replace(

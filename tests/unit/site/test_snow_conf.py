@@ -313,8 +313,8 @@ COMMANDS = [
     "X=$( # a case\n case a in a|b) echo ')';; esac; echo c)\nY=1\n", "X=( $(case a in a) echo b;; esac) c )\nY=1\n",
     "Y=q\nX=${Y:-z}\n", "Y=q\nX=${Y-z}z\n", "X=${Y:-z}\n", "X=\nY=${X:-q}\n", "Y='a b'\nX=( ${Y:-c} \"${Y:-d}\" )\n",
     "n=0\nX[n++]=a\nX[n++]=b\nY=$n\n", "X[Y++]=a\nX[Y++]=b\n", "Y=1\nX[Y]=a\nX[1]=b\n", "X[0x1]=a\nX[1]=b\n",
-    "X[1+1]=a\nX[2]=b\n", "X[ 1 ]=a\nX[1]=b\n", "X[${#X[@]}]=a\nX[${#X[@]}]=b\n", "Y=2\nX=( [Y]=a b )\n", "X=( a )\nX+=( [0]+=b )\n",
-    "declare -A X\nunset X\nX[Y++]=2\nX[Y++]=3\n",
+    "X[1+1]=a\nX[2]=b\n", "X[ 1 ]=a\nX[1]=b\n", "X[${#X[@]}]=a\nX[${#X[@]}]=b\n", "Y=2\nX=( [Y]=a b )\n",
+    "X=( a )\nX+=( [0]+=b )\n", "declare -A X\nunset X\nX[Y++]=2\nX[Y++]=3\n",
 ]  # fmt: skip
 
 
