@@ -16,10 +16,14 @@ from snowha.site.model import Disk, Domain, Vif
 from snowha.site.vdev import c_number
 from snowha.site.xl_syntax import Atom, List, Setting, parse_settings
 
-_OF_ONE = frozenset(
-    {"uuid", "pci", "rdm", "usbctrl", "usbdev", "dtdev", "irqs", "iomem", "ioports", "vtpm", "p9", "channel", "serial"}
-)
-"""Settings (xl.cfg(5)) that give a domain what another one cannot have at the same time."""
+_OF_ONE = {
+    **dict.fromkeys(("uuid", "pci", "usbdev", "dtdev", "irqs", "iomem", "ioports", "vtpm", "p9"), ".+"),
+    "gfx_passthru": "(?!0$).+",
+    "usbdevice": "host:.*",
+    "serial": r"(?!(?:pty|null|none|stdio|vc\b.*)$).+",
+    "channel": r".*\bpath\s*=.*",
+}
+"""Settings (xl.cfg(5)), and what each says if it gives a domain what another one cannot have at the same time."""
 _OF_ONE_CARD = frozenset({"vifname"})
 """The same of a vif (xl-network-configuration(5))."""
 _LIMITS = {"memory": "maxmem", "vcpus": "maxvcpus"}
@@ -74,7 +78,7 @@ def _cards(pattern: Domain, vifs: Sequence[Vif], *, where: str) -> Iterator[str]
 def _refuse_own(setting: Setting, pattern: Domain, *, where: str) -> None:
     at = f"{where}:{setting.line}"
     remedy = "name a domain without it: --like DOMAIN"
-    if setting.key in _OF_ONE:
+    if setting.key in _OF_ONE and any(re.fullmatch(_OF_ONE[setting.key], text) for text in _strings(setting.value)):
         raise InputError(f"{pattern.name} has {setting.key}, which two domains cannot share", where=at, remedy=remedy)
     if setting.key in ("name", "disk", "vif"):
         return

@@ -62,6 +62,11 @@ def test_a_config_without_disks_gets_them_at_its_end() -> None:
     [
         ("uuid = '5eed0000-0000-4000-8000-000000000001'", "two domains cannot share"),
         ("pci = [ '0000:03:00.0' ]", "two domains cannot share"),
+        ("usbdevice = [ 'tablet', 'host:1d6b:0002' ]", "two domains cannot share"),
+        ("serial = [ 'pty', '/dev/ttyS0' ]", "two domains cannot share"),
+        ("serial = 'tcp::4444,server'", "two domains cannot share"),
+        ("channel = [ 'connection=socket,path=/run/x,name=org.x' ]", "two domains cannot share"),
+        ("gfx_passthru = 'igd'", "two domains cannot share"),
         ("extra = 'ip=192.168.8.11::192.168.8.1:255.255.255.0::eth0:off'", "extra names an address of deploy01"),
         ("vfb = [ 'x,mac=00:16:3E:08:00:0B' ]", "vfb names an address of deploy01"),
         ("disk += [ 'phy:/dev/snow_vg/more,xvdb,w' ]", "disk is not one list"),
@@ -73,6 +78,23 @@ def test_what_only_one_domain_can_have_is_not_taken_over(line: str, said: str) -
     with pytest.raises(InputError, match=said) as error:
         made(text)
     assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "serial = 'pty'",
+        "serial = [ 'pty', 'null' ]",
+        "pci = []",
+        "usbctrl = [ 'type=auto,version=2' ]",
+        "usbdevice = 'tablet'",
+        "channel = [ 'connection=pty,name=org.qemu.guest_agent.0' ]",
+        "gfx_passthru = 0",
+    ],
+)
+def test_what_each_domain_can_have_for_itself_is_taken_over(line: str) -> None:
+    """A serial console made every HVM domain useless as a pattern."""
+    assert f"\n{line}\n" in made(f"{TEXT}{line}\n")
 
 
 def test_a_card_keeps_what_the_other_domains_card_has_beside_its_addresses() -> None:
