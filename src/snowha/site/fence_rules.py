@@ -13,7 +13,7 @@ PRIVILEGES = ("callback", "user", "operator", "administrator")
 """As fence_ipmilan(8) names them."""
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
 _SECRET = re.compile(r"(?:\.{0,2}/)?(?:[A-Za-z0-9_.-]+/)+[A-Za-z0-9_.-]+", re.ASCII)
-_OPTION = re.compile(r"([a-z][a-z0-9_]{0,40})(?:=([ -~]{0,200}))?", re.ASCII)
+_OPTION = re.compile(r"([a-z][a-z0-9_]{0,40})(?:=([ -~]{1,200}))?", re.ASCII)
 _OURS = frozenset(
     {"ip", "ipaddr", "username", "login", "action", "option", "method", "delay"}
     | {"disable_timeout", "power_timeout", "shell_timeout", "login_timeout", "power_wait", "ipmitool_timeout"}
@@ -22,6 +22,8 @@ _OURS = frozenset(
 """Parameters that the cluster's configuration gives each agent, or that would change what a fence means."""
 _KEYS = {"cipher": "cipher", "privlvl": "privilege", "ipport": "port", "lanplus": "lanplus"}
 """Parameters of the IPMI agents for which there is a key."""
+_OUTLETS = ("switch", "plug", "port", "systems_uri")
+"""Parameters that say which of a device's servers is meant. The IPMI agents ignore them."""
 _SECRETS = ("passw", "secret", "token", "key", "_kg", "community")
 """In the names of parameters that are secrets: the CIB would show them to all who may read it."""
 
@@ -78,8 +80,10 @@ def check_fence_user(user: str, *, where: str) -> None:
 
 def outlet(fence: FenceDevice) -> str:
     """What two servers cannot share: the address, and the outlet where one device has several (``plug``)."""
-    plug = fence.parameters.get("plug", fence.parameters.get("port", ""))
-    return f"{fence.address}, plug {plug}" if plug else fence.address
+    names = () if fence.is_ipmi else _OUTLETS
+    return ", ".join(
+        [fence.address, *(f"{name} {fence.parameters[name]}" for name in names if name in fence.parameters)]
+    )
 
 
 def _check_options(fence: FenceDevice, *, where: str) -> None:
@@ -87,7 +91,8 @@ def _check_options(fence: FenceDevice, *, where: str) -> None:
     seen: set[str] = set()
     for option in fence.options:
         match = _OPTION.fullmatch(option)
-        if match is None:
+        # a switch is given as 1, and that is an outlet
+        if match is None or option in _OUTLETS:
             raise InputError(
                 "an option of a fence device is a parameter of its agent, with a value or without",
                 where=where,

@@ -176,7 +176,8 @@ class Fence:
         str,
         Key(
             "The BMC: an IP address or a host name that every server knows.",
-            refused="neither an IP address nor a host name; an address that another server's fence has, with the same `plug`",
+            refused="neither an IP address nor a host name; an address that another server's fence has, with the "
+            "same `plug` or `systems_uri`, or of an IPMI agent",
         ),
     ]
     username: Annotated[str, Key("User on the BMC.", refused="an empty value, a character that does not print")]
@@ -226,7 +227,8 @@ class Fence:
         tuple[str, ...],
         Key(
             'More parameters of the agent, as its `-o metadata` names them: `["plug=3"]`, `["ssl_insecure", '
-            '"systems_uri=/redfish/v1/Systems/1"]`. Two servers can have one address if their `plug` differs.',
+            '"systems_uri=/redfish/v1/Systems/1"]`. Two servers can have one address if their `plug` or `systems_uri` '
+            "differs, but for IPMI's agents, which ignore both.",
             refused="what is not `name` or `name=value`; a name that is written twice, that has a key here, that the cluster's "
             "configuration sets (`method`, `pcmk_…`, limits of time), or that is a secret",
         ),

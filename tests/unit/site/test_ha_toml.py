@@ -222,6 +222,23 @@ def test_two_outlets_of_one_power_switch_fence_two_servers() -> None:
         parse(fenced_by(outlet("3"), outlet("3")), where="ha.toml")
 
 
+def test_a_bmc_has_no_outlets_and_one_chassis_may_have_several_systems() -> None:
+    """fence_ipmilan ignores ``plug``: with one address for both, fencing one server cuts the other."""
+    ipmi = [outlet(plug).replace("fence_apc", "fence_ipmilan") for plug in ("3", "4")]
+    with pytest.raises(InputError, match=r"two servers are fenced through 10\.0\.0\.9"):
+        parse(fenced_by(*ipmi), where="ha.toml")
+    systems = [outlet(f"{number}").replace("plug=", "systems_uri=/redfish/v1/Systems/") for number in (1, 2)]
+    assert len(parse(fenced_by(*systems), where="ha.toml").servers) == 2
+
+
+@pytest.mark.parametrize("option", ["plug=", "plug", "port", "ssl="])
+def test_an_option_without_its_value_is_no_switch(option: str) -> None:
+    """Pacemaker got plug=1, and would have cut whatever is at the first outlet."""
+    with pytest.raises(InputError, match="a parameter of its agent") as caught:
+        parse(fenced_by(outlet("4").replace("plug=4", option), outlet("3")), where="ha.toml")
+    assert caught.value.remedy
+
+
 def test_an_option_that_is_refused_is_not_shown() -> None:
     text = fenced_by(outlet("4").replace("plug=4", "snmp_priv_passwd=hunter2"), outlet("3"))
     with pytest.raises(InputError, match="is a secret") as caught:
