@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BusyError, SourceError, TargetError, VerifyError
+from .storage import Storage
 
 PROGRAM = "qemu-img"
 DRIVERS = {"qcow2": "qcow2", "vhd": "vpc"}
 """What xl calls a format (xl-disk-configuration(5)), and QEMU."""
+_WHOLE = {"qcow2": f"{PROGRAM} convert", "vhd": "vhd-util coalesce"}
+"""What makes one disk of several that are based on each other."""
+_FOOTER, _DIFFERENCE = 512, (4).to_bytes(4, "big")
 _SHARE = re.compile(rb"\(([0-9.]+)/100%\)")
 _LEAKS, _CANNOT = 3, 63
 """Exit codes of ``check``: clusters that nothing uses, and a format that has no such check."""
@@ -50,7 +54,8 @@ def length_of(path: str, kind: str, *, in_use: bool = False) -> int:
     info = _info(path, kind, in_use=in_use)
     specific = info.get("format-specific", {}).get("data", {})
     reasons = {
-        "its contents are partly in another file, on which it is based": info.get("backing-filename"),
+        "its contents are partly in another file, on which it is based": info.get("backing-filename")
+        or (kind == "vhd" and _is_difference(path)),
         "there are snapshots in it, which would be lost": info.get("snapshots"),
         "it is encrypted": info.get("encrypted"),
         "its contents are in another file": specific.get("data-file"),
@@ -62,9 +67,19 @@ def length_of(path: str, kind: str, *, in_use: bool = False) -> int:
             raise SourceError(
                 f"{reason}, so it is not converted",
                 where=path,
-                remedy=f"look at it: {PROGRAM} info {path}; {PROGRAM} convert makes one whole disk of it, with its domain off",
+                remedy=f"look at it: {PROGRAM} info {path}; {_WHOLE[kind]} makes one whole disk of it, with its domain off",
             )
     return int(info["virtual-size"])
+
+
+def _is_difference(path: str) -> bool:
+    """Whether a VHD holds only what differs from another one. QEMU does not look (block/vpc.c): what is not in it reads as zeros.
+
+    Its footer, which a dynamic one has at its beginning, too: Microsoft's specification of the format, "Hard Disk Footer Format".
+    """
+    with Storage(path) as disk:
+        ends = (disk.read_bytes(0, _FOOTER), disk.read_bytes(max(0, disk.length - _FOOTER), _FOOTER))
+    return any(end.startswith(b"conectix") and end[60:64] == _DIFFERENCE for end in ends)
 
 
 def check(path: str, kind: str) -> None:

@@ -161,6 +161,26 @@ def test_what_holds_more_than_its_own_contents_is_refused(reason: str, tmp_path:
     assert (source.read_bytes(), sorted(tmp_path.iterdir())) == before
 
 
+def test_a_vhd_with_a_parent_is_refused(tmp_path: Path) -> None:
+    """QEMU takes it for a whole disk: what is in the parent alone became zeros, and was called verified."""
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    qemu("create", "-f", "vpc", disk, "4M")
+    content = bytearray(disk.read_bytes())
+    for at in (0, len(content) - 512):
+        content[at + 60 : at + 64] = (4).to_bytes(4, "big")
+        content[at + 64 : at + 68] = bytes(4)
+        content[at + 64 : at + 68] = (~sum(content[at : at + 512]) & 0xFFFFFFFF).to_bytes(4, "big")
+    disk.write_bytes(content)
+    for work in (
+        lambda: convert.preview(str(disk), str(image), "vhd"),
+        lambda: convert.to_image(str(disk), str(image), "vhd", silent),
+    ):
+        with pytest.raises(SourceError, match="partly in another file") as caught:
+            work()
+        assert "vhd-util" in caught.value.remedy
+    assert not image.exists()
+
+
 def test_a_disk_that_is_in_use_is_looked_at_and_not_converted(disk: Path, tmp_path: Path) -> None:
     """The domain's own QEMU has it locked; it closes its disks only once the domain is gone, so that is waited for."""
     holder = [sys.executable, "-c", HOLD, str(disk)]
