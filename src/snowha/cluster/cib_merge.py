@@ -200,7 +200,7 @@ def _merge_resources(section: etree._Element, wanted: etree._Element) -> None:
 
 
 def _merge_constraints(section: etree._Element, wanted: etree._Element) -> None:
-    for element in list(section):
+    for element in section.findall("*"):  # and not what somebody remarked
         if element.get("id", "").startswith(_OURS):
             section.remove(element)
     section.extend(deepcopy(element) for element in wanted)
@@ -270,7 +270,7 @@ def _resources(configuration: etree._Element) -> dict[str, etree._Element]:
 
 
 def _resources_of(section: etree._Element) -> dict[str, etree._Element]:
-    return {element.get("id", ""): element for element in section}
+    return {element.get("id", ""): element for element in section.iterfind("*")}
 
 
 def _constraints(configuration: etree._Element) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -189,6 +190,16 @@ def test_what_is_the_clusters_own_stays() -> None:
 def test_once_merged_nothing_differs_and_a_second_merge_changes_nothing() -> None:
     assert cib.differs(OUR_CIB, composed(site())) == ()
     assert cib.merge(OUR_CIB, composed(site())) == OUR_CIB
+
+
+def test_remarks_in_a_configuration_are_no_resources_and_stay() -> None:
+    """Pacemaker keeps comments; a run ended with a traceback over one among the constraints."""
+    opening = rb"<(crm_config|resources|constraints|primitive\b[^>]*)>"
+    remarked, count = re.subn(opening, rb"<\1><!-- by hand -->", OUR_CIB)
+    assert count > 3
+    assert cib.differs(remarked, composed(site())) == () and not cib.foreign(remarked)
+    assert cib.merge(remarked, composed(site())).count(b"by hand") >= 2
+    assert cib_merge.changes_agent(remarked, composed(site())) == []
 
 
 def test_an_empty_cluster_differs_in_everything() -> None:

@@ -171,13 +171,11 @@ def test_a_vhd_with_a_parent_is_refused(tmp_path: Path) -> None:
         content[at + 64 : at + 68] = bytes(4)
         content[at + 64 : at + 68] = (~sum(content[at : at + 512]) & 0xFFFFFFFF).to_bytes(4, "big")
     disk.write_bytes(content)
-    for work in (
-        lambda: convert.preview(str(disk), str(image), "vhd"),
-        lambda: convert.to_image(str(disk), str(image), "vhd", silent),
-    ):
-        with pytest.raises(SourceError, match="partly in another file") as caught:
-            work()
-        assert "vhd-util" in caught.value.remedy
+    with pytest.raises(SourceError, match="partly in another file"):
+        convert.preview(str(disk), str(image), "vhd")
+    with pytest.raises(SourceError, match="partly in another file") as caught:
+        convert.to_image(str(disk), str(image), "vhd", silent)
+    assert "vhd-util" in caught.value.remedy
     assert not image.exists()
 
 
