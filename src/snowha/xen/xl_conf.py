@@ -34,6 +34,7 @@ def parse(text: str, *, where: str) -> Defaults:
         if isinstance(setting.value, Atom)
     }
     bridge, script = (next((found[key] for key in keys if found.get(key)), "") for keys in _KEYS.values())
+    script = script.removeprefix("/etc/xen/scripts/")  # where libxl looks
     return Defaults(check_vif_bridge(bridge or _BRIDGE, where=where), script or _SCRIPT)
 
 
@@ -50,9 +51,13 @@ class Bridges:
     switches: frozenset[str]
 
 
-def needs_defaults(vifs: Iterable[Vif]) -> bool:
-    """Whether xl.conf has a say in what bridges these have."""
-    return any(not vif.bridge or (not vif.script and set(".:") & set(vif.bridge)) for vif in vifs)
+def needed(vifs: Iterable[Vif], default: Defaults) -> Defaults:
+    """What of ``default`` has a say in where these cards are put; the rest as if xl.conf did not say it."""
+    cards = tuple(vifs)
+    return Defaults(
+        default.bridge if any(not vif.bridge for vif in cards) else _BRIDGE,
+        default.script if any(not vif.script for vif in cards) else _SCRIPT,
+    )
 
 
 def bridges(vifs: Iterable[Vif], default: Defaults) -> Bridges:

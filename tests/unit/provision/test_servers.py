@@ -209,3 +209,14 @@ def test_the_exporter_is_there_only_where_it_is_asked_for_and_runs_after_the_reb
     assert "ha_cluster_exporter" in str(step.check())
     step.apply(Listener())
     assert said[-1] == f"systemctl enable --now {exporter.UNIT}"
+
+
+def test_a_switch_that_xl_conf_alone_tells_is_no_bridge_to_be_made() -> None:
+    """The new server got a Linux bridge of the name of the first one's switch, and its domains were on no network."""
+    context, _, hosts = single_server()
+    assert boot.bridges(context) == ["xsnow0"] and boot._needed(context).own == {"xsnow0"}
+    hosts[0].own["/etc/xen/xl.conf"] = (b"vif.default.script='vif-openvswitch'\n", 0o644)
+    assert boot._needed(context).switches == {"xsnow0"}
+    assert boot.missing(context, hosts[1]) == (
+        "/etc/xen/xl.conf puts a vif with vif-bridge on xenbr0, and on snow01 with vif-openvswitch on xenbr0"
+    )

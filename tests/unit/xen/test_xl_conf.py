@@ -6,7 +6,7 @@ import pytest
 
 from snowha.errors import InputError
 from snowha.site.model import Vif
-from snowha.xen.xl_conf import Bridges, Defaults, bridges, needs_defaults, parse
+from snowha.xen.xl_conf import Bridges, Defaults, bridges, needed, parse
 
 CONF = """\
 ## Global XL config file ##
@@ -50,6 +50,10 @@ def test_a_bridge_is_what_the_script_makes_of_its_name(vif: Vif, own: set[str], 
     assert bridges([vif], Defaults("br0")) == Bridges(frozenset(own), frozenset(switches))
 
 
-def test_xl_conf_is_only_read_where_it_counts() -> None:
-    assert not needs_defaults([Vif("xsnow0")])
-    assert needs_defaults([Vif("xsnow0"), Vif("")])
+def test_only_what_a_card_leaves_open_must_be_alike() -> None:
+    """Servers whose xl.conf differ in what no card asks for were a stop; and of those that differ in the script nobody knew."""
+    conf = Defaults("br0", "vif-openvswitch")
+    assert needed([Vif("xsnow0", script="vif-bridge")], conf) == Defaults()
+    assert needed([Vif("xsnow0")], conf) == Defaults(script="vif-openvswitch")
+    assert needed([Vif("xsnow0", script="vif-bridge"), Vif("", script="vif-bridge")], conf) == Defaults("br0")
+    assert parse("vif.default.script='/etc/xen/scripts/vif-bridge'", where="xl.conf") == Defaults()

@@ -16,7 +16,7 @@ from snowha.plan.step import Reporter
 from snowha.provision.network_interfaces import named, network_interfaces, network_of, on_network
 from snowha.provision.servers import network_file, network_guard
 from snowha.site.bash_edit import quote
-from snowha.site.model import Server
+from snowha.site.model import Server, Vif
 from snowha.xen import xl, xl_conf
 
 _BOOT_S = 900.0
@@ -30,17 +30,20 @@ def bridges(context: SiteContext) -> list[str]:
     return sorted(names | {context.site.floating_ip.nic} if context.site.floating_ip else names)
 
 
+def _vifs(context: SiteContext) -> list[Vif]:
+    return [vif for domain in context.site.domains for vif in domain.vifs]
+
+
 def _needed(context: SiteContext) -> xl_conf.Bridges:
-    vifs = [vif for domain in context.site.domains for vif in domain.vifs]
-    default = xl_conf.defaults(context.first) if xl_conf.needs_defaults(vifs) else xl_conf.Defaults()
-    return xl_conf.bridges(vifs, default)
+    vifs = _vifs(context)
+    return xl_conf.bridges(vifs, xl_conf.defaults(context.first) if vifs else xl_conf.Defaults())
 
 
 def _defaults_differ(context: SiteContext, host: Host) -> str | None:
-    """A network card whose config leaves its bridge open would be on another bridge there."""
-    if not xl_conf.needs_defaults(vif for domain in context.site.domains for vif in domain.vifs):
+    """A network card whose config leaves its bridge or its script open would be on another network there."""
+    if not (vifs := _vifs(context)):
         return None
-    theirs, own = xl_conf.defaults(context.first), xl_conf.defaults(host)
+    theirs, own = (xl_conf.needed(vifs, xl_conf.defaults(one)) for one in (context.first, host))
     if own == theirs:
         return None
     mine, first = (f"{one.script} on {one.bridge}" for one in (own, theirs))
