@@ -88,6 +88,9 @@ def _finding(users: tuple[_Claim, ...]) -> Finding:
 def _claims(domains: Iterable[Domain], images: str) -> Iterator[tuple[str, _Claim]]:
     for domain in domains:
         paths = image_paths(domain, images)
+        folder = image_key(join(images, domain.name))
+        if any(dirname(image_key(path)) == folder for path in paths.values()):
+            yield folder.casefold(), _Claim("all disks", domain, True)  # their folder
         for disk in domain.disks:
             if disk.target:
                 thing = image_key(disk.target)

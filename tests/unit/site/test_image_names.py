@@ -48,6 +48,17 @@ def test_an_image_in_its_place_is_its_own_however_its_path_is_written(folder: st
     assert image_paths(domain(f"{folder}/x"), f"{IMAGES}/") == {"xvda": f"{folder}/x"}
 
 
+@pytest.mark.parametrize("owner", ["deploy01", "web01"])
+def test_a_disk_that_is_called_as_a_folder_of_images_is_found(owner: str) -> None:
+    """There could be no folder, and so no image: a run ended in the middle of the first domain."""
+    domains = [domain("/dev/vg/x"), domain("/dev/vg/y", name="web01")]
+    file = Disk("", f"{IMAGES}/deploy01", "xvdc")
+    with_file = [replace(one, disks=(*one.disks, file)) if one.name == owner else one for one in domains]
+    assert check_images(domains, IMAGES) == ()
+    (finding,) = check_images(with_file, IMAGES)
+    assert (finding.code, finding.severity) == ("image-name", "stop") and "all disks of deploy01" in finding.message
+
+
 NAMES = st.sampled_from(["x", "X", "x.partial", "x.manifest", "x-xvda", "x-xvdb", "y", "x.partial-xvda"])
 FOLDERS = st.sampled_from(["/dev/a", "/dev/b", "/srv/c", "/sNow/domains/deploy01"])
 
