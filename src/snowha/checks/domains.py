@@ -102,9 +102,8 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
         return
     needed: dict[str, list[str]] = {}
     for domain in site.domains:
-        for path in (domain.kernel, domain.ramdisk):
-            if path:
-                needed.setdefault(path, []).append(domain.name)
+        for path in domain.server_files:
+            needed.setdefault(path, []).append(domain.name)
     for path, names in needed.items():
         if path not in first.paths:
             yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")

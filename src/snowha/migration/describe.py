@@ -10,6 +10,7 @@ from snowha.live import cluster
 from snowha.live.context import SiteContext
 from snowha.plan.change import Change, FileChange, HostCommand
 from snowha.provision import pacemaker
+from snowha.provision.servers import kernels
 
 _NO_CIB = b"<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration></cib>"
 
@@ -83,6 +84,6 @@ def _fence(name: str) -> Change:
 
 def _kernels(context: SiteContext, name: str) -> Change:
     """By name alone: reading them all takes as long as copying them."""
-    paths = sorted({path for domain in context.site.domains for path in (domain.kernel, domain.ramdisk) if path})
+    paths = kernels.files(context.site)
     about = f"copied from {context.first.name} if it is not the same"
     return Change(files=tuple(FileChange(name, path, about=about) for path in paths))

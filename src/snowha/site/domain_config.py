@@ -22,6 +22,8 @@ _OF_SERVER = ("pci", "usbdev", "dtdev", "irqs", "iomem", "ioports", "p9", "vtpm"
 """Settings that hand a domain something of the server that it is started on, whatever they say (xl.cfg(5))."""
 _SERVER_DEVICE = {"serial": ("/dev/",), "usbdevice": ("host:",)}
 """Settings that do so if what they say begins like this."""
+_FIRMWARE = ("firmware", "firmware_override", "bios_path_override", "smbios_firmware", "acpi_firmware")
+"""Settings of an HVM domain that name a file, or a word that Xen knows the file of."""
 _C_SPACE = " \t\n\v\f\r"
 """isspace(3)"""
 _SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}", re.ASCII)
@@ -115,6 +117,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         root_vdev=_root_vdev(config),
         bootloader=_bootloader(config),
         hardware=_hardware(config),
+        firmware=_firmware(config),
         nomigrate=config.is_on("nomigrate"),
     )
 
@@ -241,6 +244,13 @@ def _kernel(config: _Config) -> tuple[str, str]:
         check_path(kernel, where=config.at("kernel")) if kernel else "",
         check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
     )
+
+
+def _firmware(config: _Config) -> tuple[str, ...]:
+    """xl ignores most of them for other domains, and knows ``pvshim_path`` for PVH alone (parse_config_data in xl_parse.c)."""
+    keys = {"hvm": _FIRMWARE, "pvh": ("pvshim_path",)}.get(_type(config), ())
+    named = {key: config.string(key, "") for key in keys}
+    return tuple(check_path(path, where=config.at(key)) for key, path in named.items() if path.startswith("/"))
 
 
 def _bootloader(config: _Config) -> str:

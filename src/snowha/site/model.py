@@ -87,8 +87,15 @@ class Domain:
     """What takes kernel and ramdisk out of the domain's own disk (``pygrub``); empty when the server has them."""
     hardware: tuple[str, ...] = ()
     """Settings that take something from its server (``pci``, ``pool``): it cannot be live-migrated, nor become PVH."""
+    firmware: tuple[str, ...] = ()
+    """Files of its server with which it boots beside kernel and ramdisk (``firmware``, ``bios_path_override``, …)."""
     nomigrate: bool = False
     """Whether the config forbids that it is live-migrated or saved (``nomigrate``)."""
+
+    @property
+    def server_files(self) -> tuple[str, ...]:
+        """What each server must have to start it."""
+        return tuple(path for path in (self.kernel, self.ramdisk, *self.firmware) if path)
 
     @property
     def never_live(self) -> str:

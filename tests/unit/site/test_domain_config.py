@@ -411,3 +411,20 @@ def test_a_domain_that_must_not_be_migrated_is_not_migrated_live(value: str, nev
     """nomigrate is set for what does not survive it: its clock jumps, its licence is gone."""
     domain = parse(f"name = 'a'\nmemory = 1\nnomigrate = {value}\n", where="a.cfg", path="/sNow/etc/domains/a.cfg")
     assert bool(domain.never_live) == never
+
+
+@pytest.mark.parametrize(
+    ("lines", "files"),
+    [
+        ("type = 'hvm'\nfirmware = '/usr/share/OVMF/OVMF.fd'\n", ("/usr/share/OVMF/OVMF.fd",)),
+        ("type = 'hvm'\nbios = 'ovmf'\nbios_path_override = '/srv/fw/OVMF.fd'\n", ("/srv/fw/OVMF.fd",)),
+        ("builder = 'hvm'\nsmbios_firmware = '/srv/s'\nacpi_firmware = '/srv/a'\n", ("/srv/s", "/srv/a")),
+        ("type = 'pvh'\nkernel = '/k'\npvshim = 1\npvshim_path = '/srv/xen-shim'\n", ("/k", "/srv/xen-shim")),
+        ("type = 'hvm'\nfirmware = 'uefi'\n", ()),
+        ("kernel = '/k'\nramdisk = '/r'\nbios_path_override = '/x'\n", ("/k", "/r")),
+    ],
+)
+def test_firmware_that_is_a_file_of_the_server_is_needed_on_each(lines: str, files: tuple[str, ...]) -> None:
+    """A domain that boots with the file of one server did not start on the other one, when that was all that was left."""
+    config = f"name = 'a'\nmemory = 1\n{lines}"
+    assert parse(config, where="a.cfg", path="/sNow/etc/domains/a.cfg").server_files == files

@@ -38,8 +38,8 @@ _BOOTED = read_only_script(f'export LC_ALL=C\n{FUNCTION}booted "$@"\n')
 
 
 def files(site: Site) -> list[str]:
-    """Absolute paths of all domains' kernels and ramdisks, sorted."""
-    return sorted({path for domain in site.domains for path in (domain.kernel, domain.ramdisk) if path})
+    """Absolute paths of all domains' kernels, ramdisks and firmware, sorted."""
+    return sorted({path for domain in site.domains for path in domain.server_files})
 
 
 def missing(context: SiteContext, host: Host) -> str | None:
