@@ -139,6 +139,12 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "pool or a driver domain of that name, a shared folder. It cannot be live-migrated, and a PV domain does not become PVH.",
         "give every server the same, take the setting out of the config, or the domain out of ha.toml",
     ),
+    "cpus-missing": Entry(
+        "A domain bound to CPUs that a server does not have",
+        "stop",
+        "Xen refuses such a binding: the domain does not start there. CPUs are numbered from 0, in the whole machine.",
+        "name CPUs in its config that every server has, or remove cpus",
+    ),
     "no-room-after-loss": Entry(
         "Not enough memory when a server is lost",
         "warn",

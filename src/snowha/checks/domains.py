@@ -10,6 +10,7 @@ from snowha.cluster import placement
 from snowha.live import autostart
 from snowha.provision.servers import kernels
 from snowha.site import rules as site_rules
+from snowha.site.cpu_affinity import can_run
 from snowha.site.disk_spec import unmovable
 from snowha.site.image_names import check_images, image_paths
 from snowha.site.model import Site
@@ -29,6 +30,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _running(site, facts)
     yield from _saved(site, facts)
     yield from _hardware(site, facts)
+    yield from _affinity(site, facts)
     yield from _migration(site, facts)
     yield from _memory(site, facts)
     yield from _autostart(site, facts)
@@ -163,6 +165,15 @@ def _hardware(site: Site, facts: Facts) -> Iterator[Finding]:
         if domain.hardware:
             said = f"{domain.name} has something of the server that it is started on ({', '.join(domain.hardware)})"
             yield found("server-hardware", f"{facts.first.name}:{domain.config}", said)
+
+
+def _affinity(site: Site, facts: Facts) -> Iterator[Finding]:
+    for server in facts.answering:
+        count = server.xen.cpus if server.xen else 0 if server.under_xen else server.kernel_cpus
+        for domain in site.domains:
+            if count and (wrong := [cpus for cpus in domain.cpus if not can_run(cpus, count)]):
+                said = f"{domain.name} is bound to CPUs that {server.name} does not have: cpus is {wrong[0]}, and it has {count}"
+                yield found("cpus-missing", server.name, said, remedy=f"change cpus in {domain.config}")
 
 
 def _migration(site: Site, facts: Facts) -> Iterator[Finding]:

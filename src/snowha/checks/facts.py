@@ -118,6 +118,8 @@ class ServerFacts:
     """Domains that it is sending to another server just now (and the other words of those commands)."""
     memory_mib: int = 0
     """What the kernel has: all of the machine's memory where there is no Xen."""
+    kernel_cpus: int = 0
+    """The same of its CPUs."""
     uuid: str = ""
     """From the machine's DMI tables."""
     mounts: tuple[Mounted, ...] = ()

@@ -24,6 +24,7 @@ for file in /sys/fs/nfs/net/nfs_client/identifier /sys/module/nfs/parameters/nfs
 done
 end 0
 begin memory; read -r _ kib _ < /proc/meminfo && printf '%s' "$kib"; end $?
+take cpus getconf _NPROCESSORS_CONF
 [ ! -r /sys/class/dmi/id/product_uuid ] || take uuid cat /sys/class/dmi/id/product_uuid
 if [ -e /proc/xen/capabilities ]; then
     take xl-info timeout 20 xl info

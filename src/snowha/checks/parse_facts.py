@@ -35,6 +35,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         running=xl.parse_list(listed),
         migrating=frozenset(sections.get("migrating", "").split()),
         memory_mib=int(sections.get("memory", "0") or 0) >> 10,
+        kernel_cpus=int(found) if (found := sections.get("cpus", "").strip()).isdigit() else 0,
         uuid=sections.get("uuid", "").strip(),
         mounts=_mounts(sections.get("mounts", "")),
         nfs_client=_nfs_client(sections.get("nfs-client", "")),

@@ -118,6 +118,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         bootloader=_bootloader(config),
         hardware=_hardware(config),
         firmware=_firmware(config),
+        cpus=tuple(text for text in config.texts("cpus") if text),
         nomigrate=config.is_on("nomigrate"),
     )
 

@@ -89,6 +89,8 @@ class Domain:
     """Settings that take something from its server (``pci``, ``pool``): it cannot be live-migrated, nor become PVH."""
     firmware: tuple[str, ...] = ()
     """Files of its server with which it boots beside kernel and ramdisk (``firmware``, ``bios_path_override``, …)."""
+    cpus: tuple[str, ...] = ()
+    """The CPUs that all its vCPUs are bound to, or each of them (``cpus``); none where they are free."""
     nomigrate: bool = False
     """Whether the config forbids that it is live-migrated or saved (``nomigrate``)."""
 

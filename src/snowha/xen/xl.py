@@ -93,6 +93,8 @@ class Hypervisor:
     capabilities: frozenset[str]
     total_memory: int
     free_memory: int
+    cpus: int = 0
+    """0 where it is not said."""
 
     @property
     def migrates_pv(self) -> bool:
@@ -116,6 +118,7 @@ def parse_info(text: str) -> Hypervisor:
         frozenset(facts.get("virt_caps", "").split()),
         int(facts.get("total_memory", 0)),
         int(facts.get("free_memory", 0)),
+        int(facts.get("max_cpu_id", -1)) + 1 or int(facts.get("nr_cpus", 0)),
     )
 
 

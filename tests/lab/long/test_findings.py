@@ -71,7 +71,6 @@ ELSEWHERE = {
             "kernel-booted",
             "saved",
             "sector-size",
-            "server-hardware",
         ),
         "unit/checks/test_checks_evaluate.py",
     ),
@@ -251,6 +250,12 @@ def of_storage() -> list[Break]:
             "nfs01",
             "mkdir -p /export/sNow/domains/proxy01; echo kept > /export/sNow/domains/proxy01/proxy01-disk",
             "rm -r /export/sNow/domains/proxy01",
+        ),
+        Break(
+            "cpus-missing server-hardware",
+            "nfs01",
+            f"cd /export/sNow{CONFIGS}; cp -p proxy01.cfg /root/; printf \"cpus = '40-47'\\npool = 'other'\\n\" >> proxy01.cfg",
+            f"mv /root/proxy01.cfg /export/sNow{CONFIGS}/proxy01.cfg",
         ),
         Break(
             "undone-images",

@@ -97,7 +97,7 @@ def server(number: int) -> ServerFacts:
         packages={"corosync": "3.1.9-2", "pacemaker": "3.0.0-5"},
         units={"corosync.service": Unit("inactive", "disabled"), "pacemaker.service": Unit("inactive", "disabled")},
         under_xen=True,
-        xen=Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 2560, 1000),
+        xen=Hypervisor("4.20.5", frozenset({"pv", "pvh", "hap"}), 2560, 1000, 4),
         dom0_mib=1024,
         running=running("deploy01", "slurm01") if number == 1 else {},
         memory_mib=1024,

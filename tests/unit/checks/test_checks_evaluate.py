@@ -180,6 +180,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
         ),
         _path(healthy(), "snow01", "/srv/i.iso", PathFact("file", 7, 99)),
     ),
+    "cpus-missing": lambda: _twin(cpus=("0-3", "8-15")),
     "server-hardware": lambda: _twin(hardware=("pci",)),
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),

@@ -13,6 +13,8 @@ slurm01--incoming                            3    96     1     --p---       0.0
 """
 INFO = """\
 host                   : snow01
+nr_cpus                : 1
+max_cpu_id             : 0
 xen_version            : 4.20.5-pre
 virt_caps              : pv hvm hap gnttab-v1 gnttab-v2
 total_memory           : 2559
@@ -31,7 +33,7 @@ def test_debians_xen_migrates_pvh_and_not_pv() -> None:
     able = parse_info(INFO)
     assert able.migrates_pvh
     assert not able.migrates_pv
-    assert (able.total_memory, able.free_memory) == (2559, 961)
+    assert (able.total_memory, able.free_memory, able.cpus) == (2559, 961, 1)
 
 
 def test_a_crashed_domain_is_not_alive() -> None:
