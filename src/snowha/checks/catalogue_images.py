@@ -31,6 +31,12 @@ IMAGE_ENTRIES: dict[str, Entry] = {
         "They take room. The domains run from their volumes.",
         "remove them when nobody needs them any more",
     ),
+    "snow-conf-syntax": Entry(
+        "snow.conf is not what a shell can read to its end",
+        "stop",
+        "sNow! knows nothing of what stands behind the error. What is read from the file here could be something else.",
+        "correct the line; `bash -n` on the file says whether it is right",
+    ),
     "image-destination": Entry(
         "IMG_DST contradicts the domains' configs",
         "warn",

@@ -159,6 +159,8 @@ class ServerFacts:
     links: tuple[cluster.Link, ...] = ()
     """Corosync's, with what has become of them."""
     snow_conf: str | None = field(default=None, repr=False)
+    conf_error: str = ""
+    """What bash says of its syntax."""
     """Asked of the first server that answers only; holds passwords."""
     snow_env: str = ""
     """The variables that sNow! 2.0 sets at each login."""

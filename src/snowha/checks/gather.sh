@@ -66,6 +66,7 @@ if command -v crm_mon > /dev/null; then
     begin links; timeout 20 corosync-cfgtool -s 2> /dev/null; end $?
 fi
 [ -z "$conf" ] || show snow.conf "$conf"
+[ ! -r "$conf" ] || take conf-error bash -n -- "$conf"
 [ -z "$conf" ] || show snow-env /etc/profile.d/00-snow-env.sh
 begin rights
 for folder in "$configs" "$images"; do

@@ -70,6 +70,7 @@ def parse_server(name: str, sections: Mapping[str, str], clock: tuple[float, flo
         quorate=_quorate(sections.get("quorum", "")),
         links=cluster.parse_links(sections.get("links", "")),
         snow_conf=sections.get("snow.conf"),
+        conf_error=sections.get("conf-error", "").strip().partition("\n")[0],
         snow_env=sections.get("snow-env", ""),
         lan_address=_lan_address(sections.get("lan", "")),
         saved=saved_domains.parse(sections.get("saved", "")),

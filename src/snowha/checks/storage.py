@@ -41,6 +41,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
         yield found(
             "undone-images", f"{facts.first.name}:{where}", f"{len(facts.first.undone)} images take {size >> 20} MiB"
         )
+    yield from _syntax(site, facts)
     yield from _destination(site, facts)
 
 
@@ -279,6 +280,12 @@ def _sectors(site: Site, facts: Facts) -> Iterator[Finding]:
                     f"{domain.name}'s {disk.vdev} ({disk.target}) has partitions ({fact.table}) that count in sectors of "
                     f"{fact.sector} bytes, and its image would have sectors of 512",
                 )
+
+
+def _syntax(site: Site, facts: Facts) -> Iterator[Finding]:
+    """bash carries out what stands before the error, and nothing behind it."""
+    if facts.first.conf_error:
+        yield found("snow-conf-syntax", facts.first.name, facts.first.conf_error)
 
 
 def _destination(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -233,6 +233,12 @@ def of_storage() -> list[Break]:
         ),
         Break("image-destination", "nfs01", do, undo),
         Break(
+            "snow-conf-syntax",
+            "nfs01",
+            f"cp -p /export/sNow{CONF} /root/snow.conf; echo fi >> /export/sNow{CONF}",
+            f"mv /root/snow.conf /export/sNow{CONF}",
+        ),
+        Break(
             "unattended-upgrades",
             "snow02",
             "echo 'APT::Periodic::Unattended-Upgrade \"1\";' > /etc/apt/apt.conf.d/99zz; "

@@ -146,6 +146,9 @@ BREAKS: dict[str, Callable[[], Broken]] = {
         change(healthy(), "snow01", running=running("slurm01"), saved={"deploy01": "/var/lib/xen/save/deploy01"})
     ),
     "undone-images": lambda: _facts(change(healthy(), "snow01", undone=(("/sNow/domains/a/a-disk.undone", 1 << 20),))),
+    "snow-conf-syntax": lambda: _facts(
+        change(healthy(), "snow01", conf_error="/sNow/etc/snow.conf: line 3: syntax error")
+    ),
     "image-destination": lambda: _facts(change(healthy(), "snow01", snow_conf="IMG_DST='lvm=other_vg'\n")),
     "not-shared": lambda: _facts(change(healthy(), "snow01", folders=("/srv/images", "/sNow/etc/domains"))),
     "floating-ip-network": lambda: _site(floating_ip=FloatingIp("10.9.9.254", 24, "xsnow0")),

@@ -68,7 +68,7 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     running = f"/boot/vmlinuz-{platform.release()}"
     kernel.write_bytes(b"k" * 1234)
     conf = tmp_path / "snow.conf"
-    conf.write_text(f"A=1\n{B}x < os\nB=2")
+    conf.write_text(f"A=1\n{B}x < os\nfi\nB=2")
     (tmp_path / "images/deploy01").mkdir(parents=True)
     (tmp_path / "configs").symlink_to("/nowhere/else")
     (tmp_path / "images/deploy01/deploy01-disk").write_bytes(b"i" * 77)
@@ -90,6 +90,8 @@ def test_the_gathering_script_in_a_real_shell(tmp_path: Path) -> None:
     assert facts.names == {"localhost": "127.0.0.1", "no-such-name.invalid": ""}
     assert facts.tools == {"sh"}
     assert facts.snow_conf == conf.read_text()
+    assert facts.conf_error.startswith(f"{conf}: line 3: syntax error"), "bash reads no further than that"
+    assert facts.kernel_cpus > 0
     assert facts.booted == {running}
     assert facts.kernels == {str(kernel): hashlib.sha256(b"k" * 1234).hexdigest()}
     assert {path: (fact.kind, fact.size) for path, fact in facts.paths.items() if path != running} == {
