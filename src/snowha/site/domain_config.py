@@ -107,7 +107,10 @@ def parse(text: str, *, where: str, path: str) -> Domain:
     return Domain(
         name=name,
         config=check_path(path, where=where),
-        memory_mib=config.number("memory"),
+        # without memory it is maxmem (libxl_create.c, libxl__domain_build_info_setdefault)
+        memory_mib=config.number(
+            "maxmem" if "memory" not in config.settings and "maxmem" in config.settings else "memory"
+        ),
         vcpus=config.number("vcpus", "1"),
         type=_type(config),
         kernel=kernel,

@@ -428,3 +428,8 @@ def test_firmware_that_is_a_file_of_the_server_is_needed_on_each(lines: str, fil
     """A domain that boots with the file of one server did not start on the other one, when that was all that was left."""
     config = f"name = 'a'\nmemory = 1\n{lines}"
     assert parse(config, where="a.cfg", path="/sNow/etc/domains/a.cfg").server_files == files
+
+
+def test_a_domain_with_maxmem_alone_has_that() -> None:
+    assert parse("name = 'a'\nmaxmem = 256\n", where="a.cfg", path="/sNow/etc/domains/a.cfg").memory_mib == 256
+    assert parse("name = 'a'\nmaxmem = 256\nmemory = 128\n", where="a.cfg", path="/a.cfg").memory_mib == 128
