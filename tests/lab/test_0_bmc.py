@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -24,8 +26,18 @@ from snowha.site.model import FenceDevice, Server
 
 PASSWORD = 'Adm;n$#"7 x'
 ADDRESS = "127.0.0.77"
+ADDRESS_TO_LOSE = "10.0.0.77"
 PORT = 6230
 SLOW_S = 3.0
+SERVE = """
+import sys
+from pathlib import Path
+from snowha.lab.bmc import run
+from test_0_bmc import FilePower
+address, secret, power = sys.argv[1:]
+ready = lambda: print("ready", file=sys.stderr, flush=True)
+run(address, username="admin", secret=Path(secret), power=FilePower(Path(power)), ready=ready)
+"""
 GUID = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0")
 
 
@@ -171,6 +183,43 @@ def test_a_slow_bmc_is_waited_for_by_those_who_wait_and_switches_once(power: Fil
     ipmitool(secret, "power", "on", timeout_s=2)
     assert ipmitool(secret, "power", "status", timeout_s=2) == "Chassis Power is on"
     assert power.history.read_text().split() == ["on"]
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """A network namespace with ADDRESS_TO_LOSE."""
+    name = f"bmc-{os.getpid()}"
+    host = LocalHost()
+    host.run(["ip", "netns", "add", name])
+    try:
+        host.run(["ip", "-n", name, "link", "add", "mgmt", "type", "bridge"])
+        for words in (["link", "set", "lo", "up"], ["link", "set", "mgmt", "up"], _address("add")):
+            host.run(["ip", "-n", name, *words])
+        yield name
+    finally:
+        host.run(["ip", "netns", "delete", name])
+
+
+def _address(change: str) -> list[str]:
+    return ["address", change, f"{ADDRESS_TO_LOSE}/24", "dev", "mgmt"]
+
+
+def test_a_bmc_without_its_address_answers_when_it_has_it_again(namespace: str, secret: Path, tmp_path: Path) -> None:
+    """Its server could not be fenced for the rest of the lab's life, after the power of both had come back."""
+    inside = ["ip", "netns", "exec", namespace]
+    words = [sys.executable, "-c", SERVE, ADDRESS_TO_LOSE, str(secret), str(tmp_path / "power")]
+    asked = ["ipmitool", "-I", "lanplus", "-H", ADDRESS_TO_LOSE, "-U", "admin", "-f", str(secret), "power", "status"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    with subprocess.Popen([*inside, *words], stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "ready\n"
+            LocalHost().run(["ip", "-n", namespace, *_address("del")])
+            assert "it goes on when the address is back" in process.stderr.readline()
+            LocalHost().run(["ip", "-n", namespace, *_address("add")])
+            assert LocalHost().run([*inside, *asked], timeout=60).stdout.strip() == "Chassis Power is off"
+        finally:
+            process.kill()
 
 
 def test_a_wrong_password_switches_nothing(power: FilePower, secret: Path) -> None:

@@ -11,6 +11,7 @@ import logging
 import queue
 import socket
 import stat
+import sys
 import threading
 import time
 import uuid
@@ -28,6 +29,7 @@ from snowha.lab.bmc_faults import Fault
 PORT = 623
 OFF_INTERVAL_S = 1.0
 """How long a power cycle keeps the power off: at least 1 s (IPMI 2.0, 28.3)."""
+_LISTEN_S, _WITHOUT_ADDRESS_S = 5, 0.5
 ANSWER_WITHIN_S = 0.7
 """ipmitool repeats a request after 1 s: an answer comes before that, even if the power takes longer."""
 MAX_PASSWORD_BYTES = 20
@@ -272,7 +274,13 @@ def serve(
         ) from error
     if ready:
         ready()
-    bmc.listen()
+    while True:
+        try:
+            bmc.listen(_LISTEN_S)
+        except OSError as error:
+            # Without its address (bmc_faults.plug) it cannot send itself the packet by which one thread of pyghmi wakes another.
+            print(f"{address}: {error}; it goes on when the address is back", file=sys.stderr, flush=True)
+            time.sleep(_WITHOUT_ADDRESS_S)
 
 
 def run(
