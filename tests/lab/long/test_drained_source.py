@@ -30,6 +30,9 @@ BLOCKS, BLOCK = 64, 4096
 """As in drain_writer.c."""
 HELD_S = 15
 """Longer than from the suspend until the domain runs on the target, and shorter than the target waits for a lease (25 s)."""
+HOLDING_S = HELD_S - 2
+"""So long what is sent is held. The source tells the storage that it gives the lease away once its last write has arrived, which
+would be held as well: for longer than the target waits."""
 
 PLAIN = """\
 #!/bin/sh
@@ -56,7 +59,7 @@ echo armed
 xenstore-watch -n 2 /local/domain/$(xl domid {NAME})/control/shutdown > /dev/null
 tc filter add dev $dev parent 1: protocol ip prio 1 u32 match ip dst {NFS01.address}/32 flowid 1:4
 echo held
-sleep {HELD_S}
+sleep {HOLDING_S}
 tc filter del dev $dev parent 1:
 sleep {HELD_S + 2}
 tc -s qdisc show dev $dev
