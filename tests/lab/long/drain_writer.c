@@ -1,9 +1,11 @@
 /*
  * Init of a small domain that knows what its disk must hold: for each of some blocks the newest write that it was told is done.
  *
- * Each block is written (never flushed), read back a second later, and written anew, all at once and without waiting for each
- * other. A block that is read back older than what was done before is counted. Asynchronous I/O, since a process that waits in a
- * write keeps its kernel from suspending (kernel/power/process.c), and these writes are to be under way when it is suspended.
+ * Each block is written (never flushed), read back a second later, and written anew after another second, all at once and without
+ * waiting for each other: half of them are written in the second before the domain is suspended, in which nothing is answered. A
+ * block that is read back older than what was done before is counted. Asynchronous I/O, since a process that waits in a write
+ * keeps its kernel from suspending (kernel/power/process.c), and these writes are to be under way when it is suspended. The
+ * blocks are fewer than the 32 requests that fit into a block device's ring: the next one would wait as well.
  *
  * usage: drain_writer DEVICE. Behind the blocks it writes, each second, what it has counted: writes, reads, stale, errors.
  */
@@ -19,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCKS = 64, SIZE = 4096, COUNTS = BLOCKS };
-enum state { WAITS, WRITES, READS };
+enum { BLOCKS = 30, SIZE = 4096, COUNTS = BLOCKS };
+enum state { WAITS, WRITES, READS, HAS_READ };
 
 struct block {
     enum state state;
@@ -69,7 +71,7 @@ static void write_next(aio_context_t context, int disk, int number)
     ask(context, disk, number, WRITES);
 }
 
-static void ended(aio_context_t context, int disk, int number, int64_t result)
+static void ended(int number, int64_t result)
 {
     struct block *b = &blocks[number];
     enum state was = b->state;
@@ -92,7 +94,7 @@ static void ended(aio_context_t context, int disk, int number, int64_t result)
             counts[STALE]++;
             break;
         }
-    write_next(context, disk, number);
+    b->state = HAS_READ;
 }
 
 int main(int argc, char **argv)
@@ -121,15 +123,19 @@ int main(int argc, char **argv)
         struct timespec wait = {0, 20 * 1000 * 1000};
         long got = syscall(SYS_io_getevents, context, 1, BLOCKS + 1, events, &wait);
         for (long i = 0; i < got; i++)
-            ended(context, disk, (int)events[i].data, events[i].res);
-        for (int i = 0; i <= BLOCKS; i++)
-            if (blocks[i].state == WAITS && now() - blocks[i].since >= 1) {
-                if (i < BLOCKS) {
-                    ask(context, disk, i, READS);
-                } else {
-                    memcpy(blocks[i].data, counts, sizeof counts);
-                    ask(context, disk, i, WRITES);
-                }
+            ended((int)events[i].data, events[i].res);
+        for (int i = 0; i <= BLOCKS; i++) {
+            enum state state = blocks[i].state;
+            if (state == WRITES || state == READS || now() - blocks[i].since < 1)
+                continue;
+            if (i == COUNTS) {
+                memcpy(blocks[i].data, counts, sizeof counts);
+                ask(context, disk, i, WRITES);
+            } else if (state == HAS_READ) {
+                write_next(context, disk, i);
+            } else {
+                ask(context, disk, i, READS);
             }
+        }
     }
 }

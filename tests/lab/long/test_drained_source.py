@@ -26,7 +26,7 @@ from snowha.lab.layout import NFS01
 NAME = "drain01"
 FOLDER = f"/sNow/domains/{NAME}"
 EXPORTED = f"/export{FOLDER}"
-BLOCKS, BLOCK = 64, 4096
+BLOCKS, BLOCK = 30, 4096
 """As in drain_writer.c."""
 HELD_S = 15
 """Longer than from the suspend until the domain runs on the target, and shorter than the target waits for a lease (25 s)."""
@@ -49,17 +49,28 @@ remove) losetup --detach "$(xenstore-read "$XENBUS_PATH/node")" ;;
 esac
 """
 
+MOST_OF_MEMORY = 60 << 20
+"""Of the domain's 80 MiB, in bytes sent."""
+
 # Delayed and not dropped: what is dropped is sent again at a time that nobody chooses. The delay also holds what is sent again.
+# It begins a second before the domain is told to suspend, so that it has writes under way then: the helper that sends its memory
+# has to ask xl before it goes on, and xl is stopped meanwhile.
 _HOLD = f"""\
 set -e
 dev=$(ip route get {NFS01.address} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
 tc qdisc add dev $dev root handle 1: prio bands 4 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
 tc qdisc add dev $dev parent 1:4 handle 40: netem delay {HELD_S}s limit 100000
 echo armed
-xenstore-watch -n 2 /local/domain/$(xl domid {NAME})/control/shutdown > /dev/null
+until helper=$(pgrep -f '[l]ibxl-save-helper.* --save-domain'); do sleep 0.1; done
+xl=$(ps -o ppid= -p $helper)
+until [ $(sed -n 's/^wchar: //p' /proc/$helper/io) -gt {MOST_OF_MEMORY} ]; do sleep 0.1; done
+kill -STOP $xl
+until grep -q '^0 0x0 ' /proc/$helper/syscall; do sleep 0.1; done
 tc filter add dev $dev parent 1: protocol ip prio 1 u32 match ip dst {NFS01.address}/32 flowid 1:4
 echo held
-sleep {HOLDING_S}
+sleep 1
+kill -CONT $xl
+sleep {HOLDING_S - 1}
 tc filter del dev $dev parent 1:
 sleep {HELD_S + 2}
 tc -s qdisc show dev $dev
