@@ -19,7 +19,7 @@ __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "se
 _ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
 _EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
 _OF_SERVER = ("pci", "usbdev", "dtdev", "irqs", "iomem", "ioports", "p9", "vtpm", "gfx_passthru")
-"""Settings that hand a domain something of the server that it is started on, whatever they say (xl.cfg(5))."""
+"""Settings that hand a domain something of the server that it is started on, unless they are empty or 0 (xl.cfg(5))."""
 _SERVER_DEVICE = {"serial": ("/dev/",), "usbdevice": ("host:",)}
 """Settings that do so if what they say begins like this."""
 _FIRMWARE = ("firmware", "firmware_override", "bios_path_override", "smbios_firmware", "acpi_firmware")

@@ -52,7 +52,9 @@ def check_fence(fence: FenceDevice, *, at: At) -> None:
     }
     if not fence.is_ipmi and (key := next((key for key, is_set in of_ipmi.items() if is_set), "")):
         raise InputError(
-            f"{fence.agent} does not speak IPMI, and {key} is an option of that", where=at(key), remedy=f"remove {key}"
+            f"{fence.agent} does not speak IPMI, and {key} is an option of that",
+            where=at(key),
+            remedy=f"remove {key}; what {fence.agent} needs is written into options",
         )
     _check_options(fence, where=at("options"))
     # The value itself is never shown: it may be the password.
