@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
@@ -166,11 +167,12 @@ def answers_soon(asking: Host, address: str) -> bool:
 
 
 def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter: Reporter, *, timeout: float) -> None:
-    """Wait until the domain ``name`` answers ``asking`` on every address. Raises ProofError."""
+    """Wait until the domain ``name`` answers ``asking`` on every address, for ``timeout`` seconds in all. Raises ProofError."""
+    end = time.monotonic() + timeout
     for address in addresses:
         wait_for(
             partial(answers_soon, asking, address),
-            timeout=timeout,
+            timeout=max(1.0, end - time.monotonic()),
             what=f"{name} to answer on {address}",
             report=reporter.wait,
             where=asking.name,
