@@ -8,6 +8,7 @@ boot, and nothing outside FOLDER changes.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -78,6 +79,16 @@ def shared_object(name: str) -> Path | None:
 def shared_objects_path() -> str:
     """LD_LIBRARY_PATH for a process that loads an unpacked library."""
     return ":".join(map(str, _library_folders(TOOLS / "root")))
+
+
+def program_files(command: str) -> list[Path]:
+    """What it takes to run a command somewhere else: the program, installed or unpacked, and each library that it loads."""
+    found = shutil.which(command)
+    assert found is not None, command
+    program = _found(TOOLS / "root", command) if Path(found).parent == TOOLS / "bin" else Path(found)
+    environment = {**os.environ, "LD_LIBRARY_PATH": shared_objects_path()}
+    said = subprocess.run(["ldd", program], check=True, capture_output=True, text=True, env=environment).stdout
+    return [program, *(Path(path) for path in re.findall(r"=> (/\S+)", said))]
 
 
 def is_missing(name: str) -> bool:

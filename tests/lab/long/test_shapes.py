@@ -8,7 +8,6 @@ import hashlib
 import random
 import re
 import shlex
-import shutil
 import sys
 import time
 from importlib import import_module
@@ -132,12 +131,9 @@ def xfs(folder: Path) -> Path:
 def with_xfs_root() -> None:
     """The system of proxy01 in an XFS, made by a mkfs.xfs that this machine lends to the server."""
     machine.need("mkfs.xfs")
-    program = shutil.which("mkfs.xfs")
-    assert program is not None
-    libraries = re.findall(r"=> (/\S+)", LocalHost().run(["ldd", program]).stdout)
     on("snow01", "mkdir", "-p", "/root/xfsprogs", "/root/old")
-    for file in (program, *libraries, "/lib64/ld-linux-x86-64.so.2"):
-        send(Path(file), f"/root/xfsprogs/{Path(file).name}")
+    for file in (*machine.program_files("mkfs.xfs"), Path("/lib64/ld-linux-x86-64.so.2")):
+        send(file, f"/root/xfsprogs/{file.name}")
     on("snow01", "chmod", "755", "/root/xfsprogs/mkfs.xfs", "/root/xfsprogs/ld-linux-x86-64.so.2")
     volume = "/dev/snow_vg/proxy01-root"
     on("snow01", *["lvcreate", "--yes", "--wipesignatures", "y", "--size", "640M", "--name", "proxy01-root", "snow_vg"])
