@@ -355,6 +355,20 @@ def test_monitor_says_what_the_hypervisor_says(servers: Servers, state: str, cod
     assert agent(servers, "monitor").code == code
 
 
+@pytest.mark.parametrize("state", ["---sr-", "---sw-", "---sS-", "---s?-"])
+def test_a_domain_that_has_shut_down_for_any_reason_is_there_still(servers: Servers, state: str) -> None:
+    """xl writes each reason with another letter. A domain with on_watchdog="preserve" was not seen, and so could not be stopped:
+    Pacemaker fenced its server."""
+    servers.script(
+        "xl", f"case $1 in list) cat {servers.folder}/domains ;; destroy) sed -i '/ '$2' /d' {servers.folder}/domains ;; esac\n"
+    )
+    (servers.folder / "domains").write_text(xl_list(row("deploy01", state)) + "\n")
+    ended = agent(servers, "monitor")
+    assert ended.code == 1 and "deploy01 is ending" in ended.err, ended
+    assert agent(servers, "stop", timeout="20000").code == 0
+    assert "deploy01" not in (servers.folder / "domains").read_text()
+
+
 def test_monitor_says_not_running_only_when_the_hypervisor_answered(servers: Servers) -> None:
     servers.says("xl", xl_list(row("proxy01", "-b----")))
     assert agent(servers, "monitor").code == 7

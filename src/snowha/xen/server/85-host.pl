@@ -4,7 +4,8 @@ use strict;
 
 my $BACKENDS = '/sys/bus/xen-backend/devices';
 
-# Every domain: name, id, memory (MiB), state (xl's letters). Nothing, and why, if the hypervisor was not asked or did not answer.
+# Every domain: name, id, memory (MiB), state (xl's letters; of one that has shut down the fifth says why: "-rscwS" or "?", Xen
+# tools/xl/xl_info.c). Nothing, and why, if the hypervisor was not asked or did not answer.
 sub domains {
     my ($limit) = @_;
     my ($text, $code, $why) = Snow::Common::run($limit, 'xl', 'list');
@@ -13,7 +14,7 @@ sub domains {
     my @rows;
     for my $line (split /\n/, $text) {
         push @rows, { name => $1, id => $2, memory => $3, state => $4 }
-            if $line =~ /\A(\S.*?)\s+(\d+)\s+(\d+)\s+\d+\s+([-rbpscd]{6})\s+[\d.]+\s*\z/ && $2 ne '0';
+            if $line =~ /\A(\S.*?)\s+(\d+)\s+(\d+)\s+\d+\s+(\S{6})\s+[\d.]+\s*\z/ && $2 ne '0';
     }
     return (\@rows, undef);
 }
