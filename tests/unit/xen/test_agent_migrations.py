@@ -28,7 +28,7 @@ def xl(servers: Servers, migrate: str = "exit 1") -> None:
 echo "$*" >> called
 case $1 in
 list) cat domains ;;
-destroy) sed -i "/ $2 /d" domains ;;
+destroy | shutdown) sed -i "/ $2 /d" domains ;;
 migrate) {migrate} ;;
 esac
 """
@@ -132,3 +132,26 @@ def test_a_migration_under_way_is_listed_with_what_was_sent(servers: Servers) ->
     assert (under_way["domain"], under_way["target"], under_way["memory"]) == ("deploy01", "snow02", str(128 << 20))
     assert int(under_way["sent"]) > 0
     assert json.loads(servers.run("snow01", "list").out)["migrations"] == []
+
+
+@pytest.mark.parametrize("shown", ["webserver", "(null)"])
+def test_a_domain_that_has_lost_its_name_is_the_one_whose_disks_it_has(servers: Servers, shown: str) -> None:
+    """It was renamed by hand (xl rename), or xenstored was restarted and has lost all names. "Does not run" was said of it; then the
+    stop found its disks attached, failed, and its server was fenced."""
+    xl(servers)
+    domains(servers, row(shown, "-b----"))
+    disk_of(servers)
+    assert agent(servers, "monitor").code == 0
+    assert agent(servers, "start").code == 0
+    assert agent(servers, "stop", timeout="20000").code == 0
+    assert "shutdown 3" in called(servers)
+
+
+def test_what_has_the_disks_of_another_domain_is_that_one(servers: Servers) -> None:
+    """A row is this domain's by its name, or by the disks that were attached for it: not by the disks of one that is ending."""
+    xl(servers)
+    domains(servers, row("webserver", "-b----"))
+    assert agent(servers, "monitor").code == 7
+    disk_of(servers)
+    domains(servers, row("(null)", "--ps-d"))
+    assert agent(servers, "monitor").code == 7

@@ -61,15 +61,18 @@ sub _remember {
     return eval { Snow::Common::write_file($path, ($since // Snow::Common::now()) . " $why\n") };
 }
 
-# The domain and what a broken migration left of it: by role (here, incoming, away).
+# The domain and what a broken migration left of it: by role (here, incoming, away). One that was renamed, or whose name xenstore has
+# lost, is the one that has the disks which were attached for this domain (renamed, where another one has its name).
 sub _found {
     my ($rows) = @_;
     my %role = ($name => 'here', "$name--incoming" => 'incoming', "$name--migratedaway" => 'away');
+    my %has_disks = map { $_->{domain} eq $name ? ($_->{id} =~ s/-.*//r => 1) : () } Snow::Disk::all_noted();
     my %found;
     for my $row (@$rows) {
-        my $role = $role{ $row->{name} } or next;
+        my $role = $role{ $row->{name} } // ($has_disks{ $row->{id} } && $row->{state} !~ /d/ ? 'renamed' : next);
         $found{$role} = $row;
     }
+    $found{here} //= delete $found{renamed} if $found{renamed};
     return \%found;
 }
 
