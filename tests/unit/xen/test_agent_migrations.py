@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -155,3 +158,44 @@ def test_what_has_the_disks_of_another_domain_is_that_one(servers: Servers) -> N
     disk_of(servers)
     domains(servers, row("(null)", "--ps-d"))
     assert agent(servers, "monitor").code == 7
+
+
+@contextmanager
+def an_xl_that_stays(servers: Servers, does: str, *words: str, log: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A process called xl: what waits for a domain's end, and creates the next one if it rebooted."""
+    path = servers.folder / (log or "log")
+    with path.open("wb") as file:
+        argv = ["xl", "-c", f"{does}; sleep 60 & wait", *words]
+        with subprocess.Popen(argv, executable="/bin/bash", cwd=servers.folder, stdout=file) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+@pytest.mark.parametrize("log", ["", "xl-deploy01--incoming.log", "xl-deploy01.log.1"])
+def test_a_domain_that_reboots_while_it_is_stopped_is_stopped(servers: Servers, log: str) -> None:
+    """xl creates the next one two seconds after the last one has gone. Nothing is there between: the stop succeeded then, and the
+    domain ran on where Pacemaker had stopped it."""
+    xl(servers)
+    domains(servers)
+    comes = f"sleep 2; cat > domains <<'END'\n{xl_list(HERE)}\nEND\n"
+    words = () if log else ("create", f"{servers.folder}/deploy01.cfg")
+    with an_xl_that_stays(servers, comes, *words, log=log):
+        stopped = agent(servers, "stop", timeout="30000")
+        assert stopped.code == 0, stopped.err
+        assert "shutdown 3" in called(servers)
+        assert "deploy01" not in (servers.folder / "domains").read_text()
+
+
+def test_an_xl_that_creates_the_domain_for_ever_is_ended(servers: Servers) -> None:
+    """It was left behind by a start that was given up; of another domain's it is none."""
+    xl(servers)
+    domains(servers)
+    with (
+        an_xl_that_stays(servers, ":", "create", "/sNow/domains/other.cfg", log="xl-other.log") as other,
+        an_xl_that_stays(servers, ":", "create", f"{servers.folder}/deploy01.cfg") as one,
+    ):
+        assert agent(servers, "stop", timeout="10000").code == 0
+        assert one.wait(5) == -9
+        assert other.poll() is None

@@ -31,6 +31,21 @@ sub wait_until_gone {
     return;
 }
 
+# Processes of xl that create a domain, or wait for its end and then create the next one of a domain that rebooted (2 s after the last
+# one has gone): called with its config, or, as those are that it arrived by, known by the log that xl writes into (Xen tools/xl,
+# do_daemonize; libxl_create_logfile renames an older one).
+sub processes_of {
+    my ($name, $config) = @_;
+    my @found;
+    for my $pid (grep { /\A\d/ } Snow::Common::names('/proc')) {
+        my @words = split /\0/, Snow::Common::read_file("/proc/$pid/cmdline") // '';
+        next unless @words > 1 && $words[0] =~ m{(?:\A|/)xl\z};
+        my $log = readlink("/proc/$pid/fd/1") // '';
+        push @found, $pid if (grep { $_ eq $config } @words) || $log =~ m{/xl-\Q$name\E(?:--incoming)?\.log(?:\.\d+)?\z};
+    }
+    return @found;
+}
+
 # The files behind a block device: through device-mapper to what its loop devices have open.
 sub files_behind {
     my ($number) = @_;

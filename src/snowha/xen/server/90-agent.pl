@@ -97,15 +97,6 @@ sub _is_in_xenstore {
     return (grep { $_ eq $name } values %$domains) ? 1 : 0;
 }
 
-# xl creates the next one of a domain that rebooted from a process that is called as it was started.
-sub _is_rebooting {
-    for my $pid (grep { /\A\d/ } Snow::Common::names('/proc')) {
-        my @words = split /\0/, Snow::Common::read_file("/proc/$pid/cmdline") // '';
-        return 1 if @words > 2 && $words[0] =~ m{(?:\A|/)xl\z} && (grep { $_ eq $config } @words);
-    }
-    return 0;
-}
-
 sub _monitor {
     my ($is_probe) = @_;
     my ($ending, $away) = (0, 0);
@@ -140,7 +131,9 @@ sub _monitor {
                 return _fail($ERROR, "$name is ending for $ENDING_S s (state $state)") if $state;
                 return _fail($ERROR, 'a broken live migration has left ' . join ' and ', map { $_->{name} } values %$found);
             }
-        } elsif (!$is_probe && _is_rebooting() && ($away ||= $now) && $now - $away < $REBOOT_S && _left() > $LOOK_S) {
+        } elsif (!$is_probe && Snow::Host::processes_of($name, $config) && ($away ||= $now) && $now - $away < $REBOOT_S
+            && _left() > $LOOK_S)
+        {
             # looked at again
         } else {
             _remember();
@@ -202,7 +195,7 @@ sub _last_error {
 }
 
 sub _stop {
-    my $asked;
+    my (%asked, %ended, $patience);
     my $destroy_at = Snow::Common::uptime() + _left() * 2 / 3;
     while (1) {
         my ($rows, $why) = _look();
@@ -212,15 +205,22 @@ sub _stop {
             next;
         }
         my $found = _found($rows);
-        last unless %$found;
+        if (!%$found) {
+            # xl may be about to create it, and is ended if that takes long; one that was ended does nothing more
+            my @xl = grep { !$ended{$_} } Snow::Host::processes_of($name, $config) or last;
+            $patience //= Snow::Common::uptime() + ($REBOOT_S < _left() / 3 ? $REBOOT_S : _left() / 3);
+            $ended{$_} = kill 'KILL', $_ for Snow::Common::uptime() >= $patience ? @xl : ();
+            Snow::Common::pause(0.25);
+            next;
+        }
         return _fail($ERROR, join(' and ', map { "$_->{name} (state $_->{state})" } values %$found) . ' does not go away')
             if _left() <= 2;
         my $here = $found->{here};
         # a domain that runs is asked; one that is paused or crashed, and half of a migration, cannot hear it
         if ($here && $here->{state} !~ /[pscd]/ && Snow::Common::uptime() < $destroy_at) {
-            $asked ||= do { Snow::Common::run($LOOK_S, 'xl', 'shutdown', $here->{id}); 1 };
+            $asked{ $here->{id} } ||= do { Snow::Common::run($LOOK_S, 'xl', 'shutdown', $here->{id}); 1 };
             Snow::Host::wait_until_gone($here->{id}, 5);
-        } elsif ($here && $here->{state} =~ /[sd]/ && $asked && Snow::Common::uptime() < $destroy_at) {
+        } elsif ($here && $here->{state} =~ /[sd]/ && $asked{ $here->{id} } && Snow::Common::uptime() < $destroy_at) {
             Snow::Host::wait_until_gone($here->{id}, 2);
         } else {
             for my $row (values %$found) {
