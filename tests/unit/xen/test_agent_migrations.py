@@ -199,3 +199,26 @@ def test_an_xl_that_creates_the_domain_for_ever_is_ended(servers: Servers) -> No
         assert agent(servers, "stop", timeout="10000").code == 0
         assert one.wait(5) == -9
         assert other.poll() is None
+
+
+@pytest.mark.parametrize(("rows", "code"), [((row("web01", "-b----"),), 0), ((), 1)])
+def test_an_image_that_another_domain_has_ends_in_no_fencing(
+    servers: Servers, rows: tuple[str, ...], code: int
+) -> None:
+    """Two configs named one image: the second domain could not be started, its stop failed, and the server of the first was fenced,
+    and the next one. What nobody's domain has attached is still a reason."""
+    xl(servers)
+    domains(servers, *rows)
+    noted = disk_of(servers)
+    noted.write_text(noted.read_text().replace("domain=deploy01", "domain=web01"))
+    config = servers.folder / "deploy01.cfg"
+    config.write_text(f"name = 'deploy01'\ndisk = [ 'script=block-snow,vdev=xvda,target={servers.image}' ]\n")
+    stop = f"""
+    *Snow::Loop::all = sub {{ return {{ loop77 => '{servers.image}' }} }};
+    *Snow::Host::files_of_backends = sub {{ return {{ '{servers.image}' => 3 }} }};
+    @ENV{{qw(OCF_RESKEY_xmfile OCF_RESKEY_name OCF_RESKEY_CRM_meta_timeout)}} = ('{config}', 'deploy01', 8000);
+    exit Snow::Agent::main('stop');"""
+    stopped = servers.perl("snow01", stop)
+    assert stopped.code == code, stopped.err
+    assert noted.exists()
+    assert ("has " in stopped.err) is bool(code)

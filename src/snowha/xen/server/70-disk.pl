@@ -25,15 +25,19 @@ sub note {
     return Snow::Common::write_file(folder() . "/$disk->{id}", join "\n", @lines, '');
 }
 
-# Who on this server has an image attached: a domain of ours, or a loop device that somebody else made.
+# Who on this server has an image attached: a domain of ours, or a loop device that somebody else made. Of disks for which `but` is
+# true nothing is said.
 sub attached {
-    my ($image) = @_;
+    my ($image, $but) = @_;
+    my %passed_over;
     for my $disk (all_noted()) {
-        return $disk->{domain} if $disk->{image} eq $image && is_there($disk);
+        next unless $disk->{image} eq $image && is_there($disk);
+        return $disk->{domain} unless $but && $but->($disk);
+        $passed_over{ $disk->{loop} } = 1;
     }
     my $loops = Snow::Loop::all();
     for my $loop (sort keys %$loops) {
-        return "/dev/$loop" if $loops->{$loop} eq $image;
+        return "/dev/$loop" if $loops->{$loop} eq $image && !$passed_over{$loop};
     }
     return;
 }

@@ -195,10 +195,10 @@ sub _last_error {
 }
 
 sub _stop {
-    my (%asked, %ended, $patience);
+    my (%asked, %ended, $patience, $rows, $why);
     my $destroy_at = Snow::Common::uptime() + _left() * 2 / 3;
     while (1) {
-        my ($rows, $why) = _look();
+        ($rows, $why) = _look();
         if (!$rows) {
             return _fail($ERROR, "it cannot be told whether $name runs here, so it is not stopped: $why") if _left() <= 2;
             Snow::Common::pause(2);
@@ -229,11 +229,15 @@ sub _stop {
             }
         }
     }
-    return _give_back();
+    return _give_back($rows);
 }
 
-# The domain is gone. Its images must be attached on this server no more, by whatever made it so.
+# The domain is gone. Its images must be attached on this server no more, by whatever made it so, except another domain that is there
+# (`rows`), whose config names the image, too: that one has its lease, and no server can attach it.
 sub _give_back {
+    my ($rows) = @_;
+    my %is_there = map { $_->{id} => 1 } @$rows;
+    my $is_anothers = sub { return $_[0]{domain} ne $name && $is_there{ $_[0]{id} =~ s/-.*//r } };
     my $why = '';
     while (1) {
         $why = '';
@@ -246,10 +250,11 @@ sub _give_back {
             $why = $failed if defined $failed;
         }
         my $open = Snow::Host::files_of_backends();
+        my %anothers = map { $is_anothers->($_) ? ("$_->{image} $_->{id}" =~ s/-\d+\z//r => 1) : () } Snow::Disk::all_noted();
         for my $image (_images()) {
-            $why = "domain $open->{$image} of this server has $image attached" if defined $open->{$image};
-            my $by = Snow::Disk::attached($image) // next;
-            $why ||= "$image is attached on this server still, by $by";
+            my ($domid, $by) = ($open->{$image}, Snow::Disk::attached($image, $is_anothers));
+            $why = "domain $domid of this server has $image attached" if defined $domid && !$anothers{"$image $domid"};
+            $why ||= "$image is attached on this server still, by $by" if defined $by;
         }
         last if $why eq '' || _left() <= 2;
         Snow::Common::pause(1);
