@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import time
 from importlib import resources
@@ -417,6 +418,21 @@ def test_an_image_that_was_lent_to_a_bootloader_is_taken_back(servers: Servers) 
     ended = agent(servers, "stop", timeout="20000")
     assert ended.code == 0, ended.err
     assert [path.name for path in disks.iterdir()] == ["0-51728"]
+
+
+def test_a_server_that_can_note_nothing_is_not_fenced(servers: Servers) -> None:
+    """/run is full or read-only. The agent ended with errno, which means something else to Pacemaker (5 is "not installed", 7 "not
+    running"); and the stop that followed failed in the same way."""
+    shutil.rmtree(servers.folder / "run-snow01")
+    (servers.folder / "run-snow01").write_text("in the way")
+    servers.says("xl", xl_list(row("deploy01", "-b----")))
+    assert agent(servers, "monitor").code == 0
+    refused = agent(servers, "migrate_to")
+    assert refused.code == 1, refused
+    assert "ocf-exit-reason:cannot write" in refused.err
+    servers.says("xl", xl_list())
+    assert agent(servers, "monitor").code == 7
+    assert agent(servers, "stop").code == 0
 
 
 def test_half_a_migration_is_not_not_running(servers: Servers) -> None:

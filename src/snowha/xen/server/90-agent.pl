@@ -12,7 +12,13 @@ my $DECIDED_S = 30;    # for a target that was told to go: until its leases say 
 
 my ($name, $config, $end);
 
+# What nobody thought of is an error, too: the exit code that Perl would make of it, errno, can be any answer to Pacemaker.
 sub main {
+    my $code = eval { _act(@_) };
+    return $code // _fail($ERROR, $@);
+}
+
+sub _act {
     my ($action) = @_;
     if ($action eq 'meta-data') { print _metadata(); return $OK }
     if ($action !~ /\A(?:start|stop|monitor|status|migrate_to|migrate_from|validate-all)\z/) {
@@ -30,7 +36,7 @@ sub main {
     }
     my $seconds = ($ENV{OCF_RESKEY_CRM_meta_timeout} // 60_000) / 1000;
     $end = Snow::Common::uptime() + ($seconds > 40 ? $seconds - 15 : $seconds * 0.6);
-    Snow::Common::make_run(qw(disks errors migrate agent));
+    eval { Snow::Common::make_run(qw(disks errors migrate agent)) };    # what has to be noted there fails, and nothing else
     return _monitor(($ENV{OCF_RESKEY_CRM_meta_interval} // 0) == 0) if $action eq 'monitor' || $action eq 'status';
     return _validate() if $action eq 'validate-all';
     return __PACKAGE__->can("_$action")->();
