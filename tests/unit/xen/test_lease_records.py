@@ -330,6 +330,16 @@ def test_the_record_is_read_while_a_lost_server_has_its_lock(servers: Servers) -
         assert servers.record("snow02").state == "free"
 
 
+def test_a_record_that_the_storage_does_not_give_is_not_called_damaged(servers: Servers) -> None:
+    """After a server of NFS was replaced (ESTALE), or with a bad block, it was said to be no record, with the command that breaks the
+    lease: of an image that another server has."""
+    record_of(servers.image).unlink()
+    record_of(servers.image).mkdir()  # which can be opened, and not be read
+    read = "Snow::Record::_read(Snow::Record::_open_there($ARGV[0], 0), $ARGV[0])"
+    done = servers.perl("snow02", f"eval {{ {read} }}; print STDERR $@; exit 1;", str(servers.image))
+    assert done.err.endswith("deploy01-disk.lease cannot be read: Is a directory\n"), done.err
+
+
 def test_the_inode_in_the_record_is_its_own(servers: Servers) -> None:
     """It is linked to its name when it is whole: a record that was not this file would be refused by every server."""
     assert f"self={record_of(servers.image).stat().st_ino} ".encode() in record_of(servers.image).read_bytes()

@@ -169,7 +169,8 @@ sub _read {
     my $path = path($image);
     my $text = '';
     sysseek $file, 0, 0;
-    while (my $got = sysread $file, $text, 4096, length $text) { }
+    my $got = 1;
+    while ($got) { $got = sysread($file, $text, 4096, length $text) // die "$path cannot be read: $!\n" }
     my $record = newest($text);
     my @stat = stat $file;
     if (!$record) {
