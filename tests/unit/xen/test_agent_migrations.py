@@ -222,3 +222,15 @@ def test_an_image_that_another_domain_has_ends_in_no_fencing(
     assert stopped.code == code, stopped.err
     assert noted.exists()
     assert ("has " in stopped.err) is bool(code)
+
+
+def test_a_config_that_has_become_another_domains_is_not_started_from(servers: Servers) -> None:
+    """Its name was changed while the domain ran. The start made a domain that Pacemaker does not know, and took it for gone; the stop
+    that followed found its images attached, and the server was fenced."""
+    xl(servers)
+    domains(servers)
+    (servers.folder / "deploy01.cfg").write_text("name = 'web01'\ndisk = []\n")
+    started = agent(servers, "start")
+    assert started.code == 1
+    assert "deploy01.cfg is the config of web01 now, not of deploy01" in started.err
+    assert not [words for words in called(servers) if words.startswith("create")]

@@ -161,6 +161,7 @@ sub _start {
     }
     unlink "$Snow::Common::RUN/errors/$name";
     my ($read) = Snow::Host::config($config);
+    return _fail($ERROR, "$config is the config of $read->{name} now, not of $name") if $read && ($read->{name} // $name) ne $name;
     my @images = $read ? @{ $read->{images} } : ();
     if (@images) {
         my ($limit, $left) = (30 + 2 * @images, _left() - 5);
