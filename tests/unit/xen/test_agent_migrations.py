@@ -224,6 +224,30 @@ def test_an_image_that_another_domain_has_ends_in_no_fencing(
     assert ("has " in stopped.err) is bool(code)
 
 
+def test_a_domain_whose_disk_is_suspended_for_good_is_restarted(servers: Servers) -> None:
+    """The process that hands its lease over was killed in a migration, after it had suspended the disk, or before it had resumed it.
+    The domain was said to run, and waited for its disk for ever."""
+    xl(servers)
+    domains(servers, HERE)
+    noted = disk_of(servers)
+    noted.write_text(noted.read_text().replace("dm=", "dm=snow-3-51714"))
+
+    def answer(action: str, suspended: int, *, holder: bool = False) -> int:
+        act = f"""
+        *Snow::Mapper::is_suspended = sub {{ return {suspended} }};
+        {"*Snow::Disk::holder_lives = sub { return 1 };" if holder else ""}
+        @ENV{{qw(OCF_RESKEY_xmfile OCF_RESKEY_name)}} = ('{servers.folder}/deploy01.cfg', 'deploy01');
+        exit Snow::Agent::main('{action}');"""
+        ended = servers.perl("snow01", act)
+        assert ended.code == 0 or "is suspended, and the process that would resume it has ended" in ended.err
+        return ended.code
+
+    for action in ("monitor", "migrate_from"):
+        assert answer(action, 0) == 0
+        assert answer(action, 1, holder=True) == 0
+        assert answer(action, 1) == 1
+
+
 def test_a_config_that_has_become_another_domains_is_not_started_from(servers: Servers) -> None:
     """Its name was changed while the domain ran. The start made a domain that Pacemaker does not know, and took it for gone; the stop
     that followed found its images attached, and the server was fenced."""

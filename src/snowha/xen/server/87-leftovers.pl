@@ -23,6 +23,16 @@ sub has_lost {
     return 1;
 }
 
+# Of the domain with this id, that it has a disk which waits for ever: it is suspended, and the process that was to let it go has ended.
+sub stuck_disk {
+    my ($domid) = @_;
+    for my $disk (grep { $_->{id} =~ /\A\Q$domid\E-/ && $_->{mode} eq 'w' && $_->{dm} ne '' } Snow::Disk::all_noted()) {
+        next if Snow::Disk::holder_lives($disk) || !eval { Snow::Mapper::is_suspended($disk->{dm}) };
+        return "the disk on $disk->{image} is suspended, and the process that would resume it has ended";
+    }
+    return;
+}
+
 # Destroy those of the rows that have lost, and say so. True if there was one.
 sub end {
     my (@rows) = @_;

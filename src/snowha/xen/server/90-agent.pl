@@ -124,6 +124,8 @@ sub _monitor {
         my $found = _found($rows);
         my $state = $found->{here} ? $found->{here}{state} : '';
         if ($state && $state !~ /[scd]/) {
+            my $stuck = Snow::Leftovers::stuck_disk($found->{here}{id});
+            return _fail($ERROR, $stuck) if defined $stuck;
             _remember($state =~ /p/ ? "$name is paused" : undef);
             return $OK;
         }
@@ -333,7 +335,10 @@ sub _migrate_from {
         my ($rows, $why) = _look();
         if ($rows) {
             my $found = _found($rows);
-            return $OK if $found->{here} && $found->{here}{state} !~ /[scd]/;
+            if ($found->{here} && $found->{here}{state} !~ /[scd]/) {
+                my $stuck = Snow::Leftovers::stuck_disk($found->{here}{id});
+                return defined $stuck ? _fail($ERROR, $stuck) : $OK;
+            }
             $why = $found->{incoming} ? "$name has not arrived: $name--incoming is here" : "$name has not arrived";
             # xl on the source has ended: a domain of which there is nothing here does not come any more
             return _fail($ERROR, $why) if !%$found && Snow::Common::uptime() - $began > 5;
