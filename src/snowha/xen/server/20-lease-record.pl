@@ -181,7 +181,8 @@ sub _read {
     die "$path was replaced, by a backup perhaps: it does not say who has the image open now"
         . " - if it is attached on no server: snow-lease break $image\n"
         if !$how{broken} && ($record->{self} // '') ne $stat[1];
-    $record->{mtime} = $stat[9];
+    # a file that is put back with its old time (cp -p, rsync -a) was changed now all the same
+    $record->{changed} = $stat[9] > $stat[10] ? $stat[9] : $stat[10];
     return $record;
 }
 

@@ -16,6 +16,21 @@ sub is_known_to_be_over {
     return "$server.$boot" =~ /\A[A-Za-z0-9][A-Za-z0-9.-]*\z/ && -e "$Snow::Common::RUN/over/$server.$boot" ? 1 : 0;
 }
 
+# Whether a boot that is over was ended by a fence, as it is noted, after the record was changed.
+sub was_fenced_since {
+    my ($server, $boot, $record) = @_;
+    return 0 unless is_known_to_be_over($server, $boot);
+    my ($at) = (Snow::Common::read_file("$Snow::Common::RUN/over/$server.$boot") // '') =~ /\Afenced (\d+):/ or return 0;
+    return $at >= _claimed($server, $record) - $TOLERANCE ? 1 : 0;
+}
+
+# When a server had what the record says, at the latest, by the storage's clock. What a migration's target wrote last says nothing of
+# when its source had it, nor what a source wrote when it ended, of the target.
+sub _claimed {
+    my ($server, $record) = @_;
+    return $record->{claim} && ($record->{server} eq $server || $record->{server} eq '-') ? $record->{claim} : $record->{changed};
+}
+
 # Of several domains that are started at once, as when a server was lost, one asks Pacemaker.
 sub boot_is_over {
     my ($server, $boot, $record, $image) = @_;
@@ -29,11 +44,14 @@ sub boot_is_over {
     sysopen(my $turn, "$folder/.lock", O_RDWR | O_CREAT, 0600) or die "$folder/.lock: $!\n";
     flock $turn, LOCK_EX;
     return $said{$key} = 1 if -e $noted;
-    my $over = _fenced_since($server, $record, $image) || _has_booted($server, $boot);
-    Snow::Common::write_file($noted, "proven for $image at " . Snow::Common::now() . "\n") if $over;
-    return $said{$key} = $over;
+    my $fenced = _fenced_since($server, $record, $image);
+    my $over = $fenced || _has_booted($server, $boot);
+    my $how = $fenced ? "fenced $fenced" : 'booted';
+    Snow::Common::write_file($noted, "$how: proven for $image at " . Snow::Common::now() . "\n") if $over;
+    return $said{$key} = $over ? 1 : 0;
 }
 
+# When it was, by the storage's clock.
 sub _fenced_since {
     my ($server, $record, $image) = @_;
     # without --verbose it prints one event of those that succeeded, the oldest (seen with 3.0.0)
@@ -44,9 +62,7 @@ sub _fenced_since {
     my $age = time - $ended;
     my $now = Snow::Record::storage_time($image);
     return 0 if $age < 0 || !defined $now;
-    # what a migration's target wrote last says nothing of when its source had it
-    my $claimed = $server eq $record->{server} && $record->{claim} ? $record->{claim} : $record->{mtime};
-    return $now - $age >= $claimed - $TOLERANCE ? 1 : 0;
+    return $now - $age >= _claimed($server, $record) - $TOLERANCE ? $now - $age : 0;
 }
 
 # When a server's power was last cut, in seconds since 1970 by this server's clock (stonith_admin(8), --history). "on" cuts nothing.

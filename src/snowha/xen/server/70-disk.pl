@@ -89,6 +89,15 @@ sub is_locked {
     return $!{EWOULDBLOCK} ? 1 : undef;
 }
 
+# Whether an image that is locked, and whose holder is proven to be gone, is locked by that one still: a server that was fenced loses
+# its locks when its NFS lease ends. Else somebody has it of whom the record does not know, as one that was put back from a backup, or
+# that is a link's: then the lock is waited for.
+sub is_lock_left {
+    my ($image, $record) = @_;
+    return 0 if -l $image;
+    return scalar grep { Snow::Evidence::was_fenced_since($_->[0], $_->[1], $record) } Snow::Evidence::others($record, me());
+}
+
 # A disk of before the leases has no device-mapper device: its domain has the loop device itself.
 sub is_there {
     my ($disk) = @_;
@@ -145,11 +154,12 @@ sub lease {
                 $why .= ' - ' . Snow::Rules::remedy($image, $record) if $word eq 'refuse' && $why !~ /of this server/;
                 return ($word, $why) if $word eq 'wait' || $word eq 'refuse';
                 my $lock = Snow::Record::lock_image($file);
-                return ('wait', "it is locked, and its record says that nobody has it ($record->{state})")
-                    if $lock eq 'pending' && $word ne 'inherit';
+                my $says = $word eq 'inherit' ? Snow::Rules::holder($record) : "nobody has it ($record->{state})";
+                return ('wait', "it is locked, and its record says something else: $says")
+                    if $lock eq 'pending' && !($word eq 'inherit' && is_lock_left($image, $record));
                 my %claim = (kind => 'disk', lock => $lock, disk => $how{id}, domain => $how{domain});
                 if ($word eq 'tentative') {
-                    my $claimed = $record->{claim} || $record->{mtime};
+                    my $claimed = $record->{claim} || $record->{changed};
                     $write->(state => 'tentative', to => $me->{server}, toboot => $me->{boot}, disk => $how{id}, lock => $lock,
                         claim => $claimed);
                 } else {
@@ -211,7 +221,8 @@ sub release {
                 # without its source nobody has it any more
                 return $record->{server} eq '-' ? $write->(%free, server => '') : $write->(state => 'offered', disk => '');
             }
-            return $write->(server => '-', boot => '-') if $state eq 'tentative' && $is_source;
+            # when the target wrote its own, by which it is known whether it was fenced since
+            return $write->(server => '-', boot => '-', claim => $record->{changed}) if $state eq 'tentative' && $is_source;
             return $write->(%free) if $state eq 'offered' && $is_source;
             return $write->(%free) if $state eq 'held' && $is_source && $record->{disk} eq $disk->{id};
             return;

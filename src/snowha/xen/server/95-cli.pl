@@ -75,7 +75,8 @@ sub _take_one {
             die "$image: $why" . ($why =~ /of this server/ ? '' : ' - ' . Snow::Rules::remedy($image, $record)) . "\n"
                 if $word eq 'refuse';
             my $lock = Snow::Record::lock_image($file);
-            die "$image is locked by somebody, though its record says that nobody has it\n" if $lock eq 'pending' && $word ne 'inherit';
+            die "$image is locked by somebody, though its record says that nobody has it\n"
+                if $lock eq 'pending' && !($word eq 'inherit' && Snow::Disk::is_lock_left($image, $record));
             $write->(%$me, state => 'held', kind => 'copy', lock => $lock, domain => '', disk => $caller, to => '', toboot => '',
                 claim => '');
         }
@@ -255,7 +256,7 @@ sub _record_of {
     return _said($image, record => 'null') unless Snow::Record::exists($image);
     my $record = eval { Snow::Record::read_only($image) };
     return _said($image, error => Snow::Common::json($@ =~ s/\s+\z//r)) unless $record;
-    delete $record->{mtime};
+    delete $record->{changed};
     my $is_copy = $record->{state} eq 'held' && $record->{kind} eq 'copy';
     $record->{process} = defined Snow::Disk::copy_or_lock($record, $image) ? 'alive' : 'gone'
         if $is_copy && $record->{server} eq Snow::Common::server();
