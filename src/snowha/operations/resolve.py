@@ -105,6 +105,10 @@ def _of_domain(name: str, images: Sequence[str], servers: Sequence[str], seen: S
     living = [copy for copy in copies if copy.runs]
     if len(living) > 1:
         return Verdict(name, shown, f"it runs twice: shut one of them down now (xl shutdown {name})")
+    unknown = set(images) - {record.image for record in records if record.state != "unreadable"}
+    if unknown:
+        why = f"the lease of {' and '.join(sorted(unknown))} cannot be read now, so it is not known which copy has it"
+        return Verdict(name, shown, why)
     chosen = living or [copy for copy in copies if not copy.is_half and "p" in copy.state]
     holders = {(record.state, record.server) for record in records}
     if len(chosen) == 1 and holders == {("held", chosen[0].server)}:

@@ -87,6 +87,14 @@ def test_a_domain_that_runs_without_its_leases_is_left_to_a_person() -> None:
         assert verdict is not None and not verdict.actions
 
 
+@pytest.mark.parametrize("copies", [(SENT, WAITS), (SUSPENDED, COMES), (LIVES, COMES)])
+@pytest.mark.parametrize("records", [(), (lease("unreadable", ""),)])
+def test_nothing_is_done_while_the_leases_cannot_be_read(copies: tuple[Copy, ...], records: tuple[Lease, ...]) -> None:
+    """Storage that did not answer in that moment made a copy that has its leases one that nobody needs."""
+    (verdict,) = resolve.decide({"deploy01": [DEPLOY]}, SERVERS, Seen(copies, records))
+    assert not verdict.actions and "cannot be read" in verdict.why
+
+
 def test_leases_of_a_migration_of_which_no_end_is_left_are_freed() -> None:
     """Else its domain is started nowhere any more."""
     verdict = decide(record=lease("tentative", "snow01", "snow02"))
