@@ -331,8 +331,8 @@ def test_the_record_is_read_while_a_lost_server_has_its_lock(servers: Servers) -
 
 
 def test_a_record_that_the_storage_does_not_give_is_not_called_damaged(servers: Servers) -> None:
-    """After a server of NFS was replaced (ESTALE), or with a bad block, it was said to be no record, with the command that breaks the
-    lease: of an image that another server has."""
+    """After a server of NFS was replaced (ESTALE), or with a bad block, it was said to be no record, with the command that breaks
+    the lease: of an image that another server has."""
     record_of(servers.image).unlink()
     record_of(servers.image).mkdir()  # which can be opened, and not be read
     read = "Snow::Record::_read(Snow::Record::_open_there($ARGV[0], 0), $ARGV[0])"

@@ -27,8 +27,8 @@ LOST = "00000000-0000-0000-0000-000000000000"
 def test_a_server_that_is_gone_is_not_the_one_that_has_the_lock(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, proof: str
 ) -> None:
-    """A record came back from a backup in its old file's inode (ext4 reuses it at once), or belongs to a link to the image. It names a
-    server that is gone, and the image is open on another one: it was attached twice, with the lock as "pending"."""
+    """A record came back from a backup in its old file's inode (ext4 reuses it at once), or belongs to a link to the image. It
+    names a server that is gone, and the image is open on another one: it was attached twice, with the lock as "pending"."""
     monkeypatch.setitem(BOOT, "snow03", "44444444-4444-4444-4444-444444444444")
     image, record = servers.image, Path(f"{servers.image}.lease")
     with servers.taken("snow01", boot=LOST):
@@ -38,7 +38,8 @@ def test_a_server_that_is_gone_is_not_the_one_that_has_the_lock(
         if proof == "a link":
             image = servers.folder / "link"
             image.symlink_to(servers.image)
-            code = "Snow::Record::create($ARGV[0], state => 'held', server => 'snow01', boot => $ARGV[1], kind => 'disk'); exit 0;"
+            held = "state => 'held', server => 'snow01', boot => $ARGV[1], kind => 'disk'"
+            code = f"Snow::Record::create($ARGV[0], {held}); exit 0;"
             assert servers.perl("snow01", code, str(image), LOST).code == 0
             servers.says("stonith_admin", FENCED.format(action="off", target="snow01", status="success", when=stamp()))
         else:
@@ -58,8 +59,8 @@ def test_a_server_that_is_gone_is_not_the_one_that_has_the_lock(
 
 
 def test_a_target_that_was_fenced_is_gone_though_its_source_has_ended_since(servers: Servers) -> None:
-    """It lost its power with the lease half handed over. What the source wrote when it ended looked like a later claim of the target:
-    the domain could be started nowhere until that server had booted again."""
+    """It lost its power with the lease half handed over. What the source wrote when it ended looked like a later claim of the
+    target: the domain could be started nowhere until that server had booted again."""
     half = """
     my %half = (state => 'tentative', to => 'snow02', toboot => $ARGV[1], disk => '7-51714', lock => 'yes', claim => time - 80);
     Snow::Record::with($ARGV[0], 5, sub { $_[1]->(%{Snow::Disk::me()}, %half, domain => 'deploy01') });

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import time
 from importlib import resources
@@ -356,20 +355,6 @@ def test_monitor_says_what_the_hypervisor_says(servers: Servers, state: str, cod
     assert agent(servers, "monitor").code == code
 
 
-@pytest.mark.parametrize("state", ["---sr-", "---sw-", "---sS-", "---s?-"])
-def test_a_domain_that_has_shut_down_for_any_reason_is_there_still(servers: Servers, state: str) -> None:
-    """xl writes each reason with another letter. A domain with on_watchdog="preserve" was not seen, and so could not be stopped:
-    Pacemaker fenced its server."""
-    servers.script(
-        "xl", f"case $1 in list) cat {servers.folder}/domains ;; destroy) sed -i '/ '$2' /d' {servers.folder}/domains ;; esac\n"
-    )
-    (servers.folder / "domains").write_text(xl_list(row("deploy01", state)) + "\n")
-    ended = agent(servers, "monitor")
-    assert ended.code == 1 and "deploy01 is ending" in ended.err, ended
-    assert agent(servers, "stop", timeout="20000").code == 0
-    assert "deploy01" not in (servers.folder / "domains").read_text()
-
-
 def test_monitor_says_not_running_only_when_the_hypervisor_answered(servers: Servers) -> None:
     servers.says("xl", xl_list(row("proxy01", "-b----")))
     assert agent(servers, "monitor").code == 7
@@ -418,21 +403,6 @@ def test_an_image_that_was_lent_to_a_bootloader_is_taken_back(servers: Servers) 
     ended = agent(servers, "stop", timeout="20000")
     assert ended.code == 0, ended.err
     assert [path.name for path in disks.iterdir()] == ["0-51728"]
-
-
-def test_a_server_that_can_note_nothing_is_not_fenced(servers: Servers) -> None:
-    """/run is full or read-only. The agent ended with errno, which means something else to Pacemaker (5 is "not installed", 7 "not
-    running"); and the stop that followed failed in the same way."""
-    shutil.rmtree(servers.folder / "run-snow01")
-    (servers.folder / "run-snow01").write_text("in the way")
-    servers.says("xl", xl_list(row("deploy01", "-b----")))
-    assert agent(servers, "monitor").code == 0
-    refused = agent(servers, "migrate_to")
-    assert refused.code == 1, refused
-    assert "ocf-exit-reason:cannot write" in refused.err
-    servers.says("xl", xl_list())
-    assert agent(servers, "monitor").code == 7
-    assert agent(servers, "stop").code == 0
 
 
 def test_half_a_migration_is_not_not_running(servers: Servers) -> None:

@@ -207,6 +207,8 @@ sub _stop {
     my (%asked, %ended, $patience, $rows, $why);
     my $destroy_at = Snow::Common::uptime() + _left() * 2 / 3;
     while (1) {
+        # before it is asked what is there: one that creates it may end then
+        my @xl = grep { !$ended{$_} } Snow::Host::processes_of($name, $config);
         ($rows, $why) = _look();
         if (!$rows) {
             return _fail($ERROR, "it cannot be told whether $name runs here, so it is not stopped: $why") if _left() <= 2;
@@ -215,8 +217,8 @@ sub _stop {
         }
         my $found = _found($rows);
         if (!%$found) {
+            last unless @xl;
             # xl may be about to create it, and is ended if that takes long; one that was ended does nothing more
-            my @xl = grep { !$ended{$_} } Snow::Host::processes_of($name, $config) or last;
             $patience //= Snow::Common::uptime() + ($REBOOT_S < _left() / 3 ? $REBOOT_S : _left() / 3);
             $ended{$_} = kill 'KILL', $_ for Snow::Common::uptime() >= $patience ? @xl : ();
             Snow::Common::pause(0.25);
