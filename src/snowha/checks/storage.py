@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
@@ -239,7 +240,10 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
     if needed and first.space < needed + SPACE_RESERVE:
         missing = (needed + SPACE_RESERVE - first.space >> 20) + 1
         aside = sum(size for _, size in first.undone)
-        hint = f" (an earlier undo left {aside >> 20} MiB in *.undone files)" if aside else ""
+        all_of_them = f"{shlex.quote(site.paths.images)}/*/*.undone"
+        hint = (
+            f"; an undo has moved {aside >> 20} MiB aside, which no domain runs from: rm {all_of_them}" if aside else ""
+        )
         yield found(
             "space",
             f"{first.name}:{site.paths.images}",

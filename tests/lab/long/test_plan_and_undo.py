@@ -52,6 +52,10 @@ def test_there_and_back_and_there_again(cluster: Administrator) -> None:
         assert shell(host, "find /etc/snow-ha/fence /etc/corosync/authkey -type f 2>/dev/null || true") == ""
     assert cluster.snow("ha", "undo", "--yes").output.strip().endswith("nothing to undo")
 
+    # the storage has no room for both, and says what may go
+    refused = cluster.snow("ha", "apply", "--yes")
+    assert refused.code == 4 and refused.output.strip().endswith(": rm /sNow/domains/*/*.undone"), refused.output
+    shell("snow01", "rm /sNow/domains/*/*.undone")
     again = cluster.snow("ha", "apply", "--yes")
     assert again.code == 0, again.output
     assert cluster.status()["healthy"]

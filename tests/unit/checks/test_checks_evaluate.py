@@ -634,6 +634,13 @@ def test_what_a_run_has_copied_already_counts_as_room() -> None:
     assert "space" in codes(SITE, nothing), "a file of that length may take nothing"
 
 
+def test_what_an_undo_has_moved_aside_is_named_where_there_is_no_room() -> None:
+    """After `undo`, `apply` is refused on storage of the size that was enough before; what to remove would have to be guessed."""
+    facts = change(healthy(), "snow01", space=1 << 30, undone=((f"{IMAGE}.undone", 3 << 30),))
+    refused = next(one for one in evaluate.evaluate(SITE, facts) if one.code == "space")
+    assert refused.remedy.endswith("moved 3072 MiB aside, which no domain runs from: rm /sNow/domains/*/*.undone")
+
+
 def test_a_disk_in_a_format_of_its_own_counts_for_what_a_domain_sees_of_it() -> None:
     """There is room for its file and not for its image: it was found after the domain was shut down."""
     disk = parse_disk("format=qcow2,vdev=xvda2,target=/srv/d.qcow2")
