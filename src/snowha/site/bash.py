@@ -24,7 +24,6 @@ _SUBSCRIPT = re.compile(rf"\[((?:{_IN_BRACKETS}|[^\[\]\s\"'])+)\](\+?)=")
 _CHANGES = re.compile(r"\+\+|--|=")
 """In a subscript that is computed: what sets a variable."""
 _KEYWORD = re.compile(r"(?:if|while|until|for|select|case|then|do|else|elif|fi|done|esac|time|[!{}])(?=[\s;)&|]|\Z)")
-_HEREDOC = re.compile(r"<<(-?)[ \t]*(['\"]?)(\w+)\2")
 
 READONLY = "it is readonly"
 """Reason of what sets nothing, but keeps others from it: bash gives up where one tries."""
@@ -69,7 +68,6 @@ class _Scanner(Words):
         self.open: list[str] = []
         """Compound commands not yet closed: ``if``, ``{``, ``(``…"""
         self.conditional = False
-        self.heredocs: list[tuple[str, bool]] = []
         self.found: list[Assignment] = []
         self.associative: set[str] = set()
         """Arrays of ``declare -A``: ``(a 1 b 2)`` is pairs to them."""
@@ -141,9 +139,7 @@ class _Scanner(Words):
 
     def redirection(self) -> bool:
         """Take a redirection, which may stand anywhere between assignments (bash(1): REDIRECTION). False if there is none."""
-        if match := re.compile(rf"[0-9]*{_HEREDOC.pattern}").match(self.text, self.pos):
-            self.heredocs.append((match[3], match[1] == "-"))
-            self.pos = match.end()
+        if self.heredoc():
             return True
         match = _REDIRECTION.match(self.text, self.pos)
         if not match:
@@ -214,17 +210,15 @@ class _Scanner(Words):
             self.pos = words[0].end
             del self.heredocs[heredocs:]
             self.assignments(name)
-        elif name in ("source", ".") and rest:
-            self.add(
-                Assignment(
-                    ANYTHING, self.line(start), None, "source", start, rest[0], self.certain, f"{name} is not followed"
-                )
-            )
+        elif name in ("source", "."):
+            file = rest[0] if rest else Word(self.pos, self.pos, ())  # none: ``source <(…)``
+            reason = f"{name} is not followed"
+            self.add(Assignment(ANYTHING, self.line(start), None, "source", start, file, self.certain, reason))
         elif name == "eval" or (not name and not any("/" in piece.text for piece in words[0].pieces)):
             self.unknown([ANYTHING], "eval may set it" if name else "a command that a variable names may set it")
         elif name in _SETS_ITS_WORDS:
             self.sets_its_words(name, raw)
-        elif name == "trap" and re.search(r"\b(?:RETURN|DEBUG)\b", raw):
+        elif name == "trap" and re.search(r"\b(?:RETURN|DEBUG|ERR)\b", raw):
             self.is_trapped = True
         elif name in ("return", "exit", "exec") and not self.in_function and (name != "exec" or rest):
             self.ended = self.ended or self.certain
@@ -239,7 +233,8 @@ class _Scanner(Words):
             return
         if name == "unset" and re.match(r"unset\s+-f\b", raw):
             return
-        names = _NAMES.findall(raw)
+        # the name may follow the option directly: ``printf -vX``
+        names = _NAMES.findall(re.sub(rf"(\s{option})", r"\1 ", raw) if option else raw)
         if name == "unset":
             self.associative.difference_update(names)
         self.unknown([ANYTHING] if "$" in raw and name != "printf" and name != "let" else names, f"{name} may set it")
@@ -280,7 +275,9 @@ class _Scanner(Words):
                 batch.append(self.assignment(match, pairs="A" in options or match[1] in self.associative))
             elif declared_by and char not in "(<>":
                 # An option (-r) or a name that is only declared.
-                text = self.plain_text(self.word())
+                word = self.word()
+                text = self.plain_text(word)
+                self.unknown(_quoted_name(word), f"{declared_by} sets it, with its name in quotes")
                 # export has options of its own
                 options += text[1:] if text[:1] == "-" and declared_by != "export" else ""
                 declared_names += [text] if _NAMES.fullmatch(text) else []
@@ -344,9 +341,8 @@ class _Scanner(Words):
             char = self.peek()
             if not char or char in "\n;|()":
                 return words
-            if match := _HEREDOC.match(self.text, self.pos):
-                self.heredocs.append((match[3], match[1] == "-"))
-                self.pos = match.end()
+            if self.heredoc():
+                pass
             elif char in "<>" or self.peek(2) == "&>":
                 if (
                     words
@@ -366,17 +362,14 @@ class _Scanner(Words):
                     words.append(word)
                 redirected = False
 
-    def skip_heredocs(self) -> None:
-        for delimiter, tabs in self.heredocs:
-            while self.peek():
-                end = self.text.find("\n", self.pos)
-                end = end if end >= 0 else len(self.text)
-                line = self.text[self.pos : end]
-                self.pos = min(end + 1, len(self.text))
-                if (line.lstrip("\t") if tabs else line) == delimiter:
-                    break
-        self.heredocs.clear()
-
 
 def _unquote_subscript(raw: str) -> str:
     return raw[1:-1] if len(raw) >= 2 and raw[0] == raw[-1] and raw[0] in "'\"" else raw
+
+
+def _quoted_name(word: Word) -> list[str]:
+    """What ``export "X=1"`` sets; ANYTHING for ``export "$NAME=1"``, nothing for a word without ``=``."""
+    text = "".join(piece.text if piece.kind == "text" else "$" for piece in word.pieces)
+    name, equals, _ = text.partition("=")
+    name = name.removesuffix("+").partition("[")[0]
+    return [] if not equals else [ANYTHING] if "$" in name else [name] if _NAMES.fullmatch(name) else []

@@ -14,6 +14,7 @@ META = " \t\n;&|()<>"
 _SIMPLE = re.compile(rf"\$(?:({NAME})|\{{({NAME})(?:\[([0-9]+)\])?\}})")
 _DEFAULT = re.compile(rf"\$\{{({NAME}):?=")
 _OR_ELSE = re.compile(rf"\$\{{({NAME}):?-")
+_HEREDOC = re.compile(r"[0-9]*<<(-?)(?!<)[ \t]*")
 _ANSI_C = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -61,6 +62,8 @@ class Words:
         self.text = text
         self.where = where
         self.pos = 0
+        self.heredocs: list[tuple[str, bool]] = []
+        """What ends each here-document that begins behind this line, and whether tabs may stand in front of it."""
 
     def defaulted(self, name: str) -> None:
         """Told of ``${NAME:=…}``, which sets a variable."""
@@ -179,6 +182,8 @@ class Words:
     def skip_balanced(self, opening: str, closing: str) -> None:
         start = self.pos
         depth = 0
+        is_computed = opening != "(" or self.peek(2) == "(("
+        outer, self.heredocs = self.heredocs, []
         cases: list[int] = []
         """How deep each ``case`` stands that is open: the ``)`` of its patterns closes nothing."""
         while char := self.peek():
@@ -186,6 +191,12 @@ class Words:
                 self.pos += 1
             elif opening == "(" and char == "#" and self.text[self.pos - 1] in META:
                 self.skip_comment()
+                continue
+            elif not is_computed and char == "<" and self.heredoc():
+                continue
+            elif char == "\n" and self.heredocs:
+                self.pos += 1
+                self.skip_heredocs()
                 continue
             elif opening == "(" and char == "c" and self.begins_case(start):
                 cases.append(depth)
@@ -206,9 +217,33 @@ class Words:
                 depth -= 1
                 if depth == 0:
                     self.pos += 1
+                    self.heredocs = outer
                     return
             self.pos += 1
         self.fail(f"'${opening}' is never closed", start, f"close it with {closing!r}")
+
+    def heredoc(self) -> bool:
+        """Take ``<<WORD``, whose text begins behind this line (bash(1): Here Documents). False if there is none."""
+        match = _HEREDOC.match(self.text, self.pos)
+        if not match:
+            return False
+        self.pos = match.end()
+        word = self.word()
+        # nothing in the word is expanded, only its quotes are removed
+        delimiter = re.sub(r"\\(.)|['\"]", r"\1", self.text[word.start : word.end])
+        self.heredocs.append((delimiter, match[1] == "-"))
+        return True
+
+    def skip_heredocs(self) -> None:
+        for delimiter, tabs in self.heredocs:
+            while self.peek():
+                end = self.text.find("\n", self.pos)
+                end = end if end >= 0 else len(self.text)
+                line = self.text[self.pos : end]
+                self.pos = min(end + 1, len(self.text))
+                if (line.lstrip("\t") if tabs else line) == delimiter:
+                    break
+        self.heredocs.clear()
 
     def begins_case(self, start: int) -> bool:
         """Whether a ``case`` begins here as a command, behind ``start``."""

@@ -180,7 +180,9 @@ def parse(
     _refuse_windows(text, where=where)
 
     def follow(path: str) -> tuple[Assignment, ...] | None:
-        inner = read(path) if path.startswith("/") else None
+        # a file of the kernel (/dev/stdin) says something else to everybody who reads it
+        is_file = path.startswith("/") and not path.startswith(("/dev/", "/proc/"))
+        inner = read(path) if is_file else None
         return None if inner is None else scan(inner, where=path)
 
     assignments = scan(text, where=where)

@@ -315,6 +315,11 @@ COMMANDS = [
     "n=0\nX[n++]=a\nX[n++]=b\nY=$n\n", "X[Y++]=a\nX[Y++]=b\n", "Y=1\nX[Y]=a\nX[1]=b\n", "X[0x1]=a\nX[1]=b\n",
     "X[1+1]=a\nX[2]=b\n", "X[ 1 ]=a\nX[1]=b\n", "X[${#X[@]}]=a\nX[${#X[@]}]=b\n", "Y=2\nX=( [Y]=a b )\n",
     "X=( a )\nX+=( [0]+=b )\n", "declare -A X\nunset X\nX[Y++]=2\nX[Y++]=3\n",
+    "X=1\n: <<\\END\nX=2\nEND\nY=1\n", "X=1\n: <<'E N D'\nX=2\nE N D\nY=1\n", "X=1\n: <<\"END-1\"\nX=2\nEND-1\nY=1\n",
+    "X=1\n: <<E\"N\"D-1 # x\nX=2\nEND-1\nY=1\n", "X=1\n: <<END <<$END\nX=2\nEND\nX=3\n$END\nY=1\n",
+    "Y=$(cat <<END\nit's ) \"\nEND\n)\nX=1\n", "Y=\"$(cat <<-'END'\n(\tit's\n\tEND\n)\"\nX=1\n", "Y=$((1<<2))\nX=1\n",
+    "source <(echo X=2)\n", "source /dev/stdin <<END\nX=2\nEND\nY=1\n", "export \"X=2\"\n", "declare 'X'=2 \"Y=3\"\n",
+    "Y=X\nexport \"$Y=2\"\n", "export -- 'X=2'\n", "X=1\ntrap 'X=2' ERR\nfalse\n", "printf -vX 2\n",
 ]  # fmt: skip
 
 
@@ -378,6 +383,8 @@ def test_a_file_that_is_sourced_is_read_in_its_place(tmp_path: Path) -> None:
         ('Y=q\nX="${Y-$(date)}"\n', "q"),
         ("export X=1\nexport -n X\n", "1"),
         ("X=1\nY=$(case a in a) echo b;; esac)\n", "1"),
+        ("X=1\nY=$(cat <<END\nit's\nEND\n)\n", "1"),
+        ("X=1\n: <<\\END\nX=2\nEND\n", "1"),
     ],
 )
 def test_what_is_certain_is_read_whatever_else_the_shell_could_have_done(text: str, value: str) -> None:
