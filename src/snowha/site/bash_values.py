@@ -77,7 +77,7 @@ def evaluate(
             elif assignment.reason.startswith("declare"):
                 fixed.add(name)
         elif not assignment.certain:
-            is_array = was_array or isinstance(assignment.value, Array)
+            is_array = was_array or isinstance(assignment.value, Array) or assignment.subscript is not None
             values[name] = NotUnderstood(
                 "it is set only under a condition, or in a function", assignment.line, is_array=is_array
             )

@@ -320,6 +320,7 @@ COMMANDS = [
     "Y=$(cat <<END\nit's ) \"\nEND\n)\nX=1\n", "Y=\"$(cat <<-'END'\n(\tit's\n\tEND\n)\"\nX=1\n", "Y=$((1<<2))\nX=1\n",
     "source <(echo X=2)\n", "source /dev/stdin <<END\nX=2\nEND\nY=1\n", "export \"X=2\"\n", "declare 'X'=2 \"Y=3\"\n",
     "Y=X\nexport \"$Y=2\"\n", "export -- 'X=2'\n", "X=1\ntrap 'X=2' ERR\nfalse\n", "printf -vX 2\n",
+    "if true; then X[1]=a; fi\nX=b\n", "{ X[1]=a; }\nX=b\n",
 ]  # fmt: skip
 
 
