@@ -294,9 +294,9 @@ ENTRIES: dict[str, Entry] = {
         corosync_conf.STOP_REMEDY,
     ),
     "cib-foreign-resources": Entry(
-        "Pacemaker runs resources that snow-ha did not create",
+        "Pacemaker runs resources that snow-ha did not create, or fences by levels of devices that are gone",
         "stop",
-        "They would be removed, or conflict with those of snow-ha.",
+        "Resources would be removed, or conflict with those of snow-ha. With such a level no server is fenced.",
         "save it and take it out of the configuration",
     ),
     "cib-leftover-move": Entry(

@@ -39,7 +39,8 @@ _MISSING = object()
 
 
 def foreign(current: bytes) -> tuple[Finding, ...]:
-    """What stands in a cluster's CIB that is not ours. ``stop``: resources; ``merge`` refuses while they are there.
+    """What stands in a cluster's CIB that is not ours. ``stop``: resources, and levels of fencing; ``merge`` refuses while they
+    are there.
 
     ``warn``: what ``crm_resource --move`` left behind, which outweighs any preference.
     """
@@ -56,6 +57,24 @@ def foreign(current: bytes) -> tuple[Finding, ...]:
                 f"Pacemaker already runs what snow-ha did not set up: {names}",
                 "save it (cibadmin --query > FILE) and take it out (crm configure delete NAME); "
                 "a domain keeps running if its resource is unmanaged first (crm resource unmanage NAME)",
+            )
+        )
+    # of a server with levels Pacemaker asks the devices of these alone (fenced_remote.c), whatever ours say they fence
+    ours = {element.get("id") for element in configuration.iterfind("resources/*")}
+    levels = [
+        level
+        for level in configuration.iterfind("fencing-topology/fencing-level")
+        if not {name.strip() for name in level.get("devices", "").split(",")} <= ours
+    ]
+    if levels:
+        names = ", ".join(f"{level.get('id')} ({level.get('devices')})" for level in levels)
+        findings.append(
+            Finding(
+                "cib-foreign-resources",
+                "stop",
+                "the cluster's configuration (CIB)",
+                f"Pacemaker fences by levels of devices that are not there, and by nothing else: {names}",
+                "remove them: cibadmin --delete --scope=fencing-topology --xml-text='<fencing-level id=\"NAME\"/>' for each",
             )
         )
     for constraint in configuration.iterfind("constraints/*"):

@@ -267,6 +267,18 @@ def test_somebody_elses_resources_are_left_alone() -> None:
         cib.merge(foreign, composed(site()))
 
 
+def test_levels_of_fence_devices_that_are_gone_are_no_fencing() -> None:
+    """Pacemaker asks the devices of a server's levels alone: with those of an earlier setup left, no server would be fenced."""
+    level = '<fencing-topology><fencing-level id="l1" target="snow02" index="1" devices="{}"/></fencing-topology></configuration>'
+    old = OUR_CIB.decode().replace("</configuration>", level.format("ipmi-snow02, pdu")).encode()
+    (finding,) = cib.foreign(old)
+    assert finding.severity == "stop" and "l1 (ipmi-snow02, pdu)" in finding.message
+    with pytest.raises(SiteError, match="levels"):
+        cib.merge(old, composed(site()))
+    own = OUR_CIB.decode().replace("</configuration>", level.format("fence-snow02")).encode()
+    assert not cib.foreign(own) and b"fence-snow02" in cib.merge(own, composed(site()))
+
+
 def test_what_a_move_by_hand_left_is_found_and_kept() -> None:
     left = '<rsc_location id="cli-prefer-deploy01" rsc="deploy01" node="snow02" score="INFINITY"/></constraints>'
     changed = OUR_CIB.decode().replace("</constraints>", left).encode()
