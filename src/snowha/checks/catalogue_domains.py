@@ -136,7 +136,8 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "A domain with something of its server",
         "warn",
         "Another server can start it only if it has the same there: a device at the same address, set aside for domains, a CPU "
-        "pool or a driver domain of that name, a shared folder. It cannot be live-migrated, and a PV domain does not become PVH.",
+        "pool or a driver domain of that name, an address to listen on, a folder or file. Such a file is neither moved nor "
+        "guarded by a lease. It cannot be live-migrated, and a PV domain does not become PVH.",
         "give every server the same, take the setting out of the config, or the domain out of ha.toml",
     ),
     "cpus-missing": Entry(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
 from snowha.errors import InputError
+from snowha.site import server_devices
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
 from snowha.site.names import check_domain_name, check_ip, check_mac, check_path, check_vif_bridge, show
@@ -16,12 +17,7 @@ from snowha.site.xl_syntax import Atom, List, Setting, line_at, parse_settings, 
 
 __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "set_value"]
 
-_ROOT = re.compile(r"(?:root=)?/dev/([a-z0-9]+)(?:\s.*)?", re.DOTALL)
-_EXTRA_ROOT = re.compile(r"(?:^|\s)root=/dev/([a-z0-9]+)(?=\s|$)")
-_OF_SERVER = ("pci", "usbdev", "dtdev", "irqs", "iomem", "ioports", "p9", "vtpm", "gfx_passthru")
-"""Settings that hand a domain something of the server that it is started on, unless they are empty or 0 (xl.cfg(5))."""
-_SERVER_DEVICE = {"serial": ("/dev/",), "usbdevice": ("host:",)}
-"""Settings that do so if what they say begins like this."""
+_ROOT = re.compile(r"(?:^|\s)(?:root=)+(?:/dev/([a-z0-9]+)|\S*)(?=\s|$)")
 _FIRMWARE = ("firmware", "firmware_override", "bios_path_override", "smbios_firmware", "acpi_firmware")
 """Settings of an HVM domain that name a file, or a word that Xen knows the file of."""
 _C_SPACE = " \t\n\v\f\r"
@@ -119,7 +115,9 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         vifs=_vifs(config),
         root_vdev=_root_vdev(config),
         bootloader=_bootloader(config),
-        hardware=_hardware(config),
+        hardware=server_devices.hardware(
+            config.texts, config.says_something, _vifs(config), is_hvm=_type(config) == "hvm"
+        ),
         firmware=_firmware(config),
         cpus=tuple(text for text in config.texts("cpus") if text),
         nomigrate=config.is_on("nomigrate"),
@@ -311,18 +309,6 @@ def _vif(spec: str, *, where: str) -> Vif:
     return vif
 
 
-def _hardware(config: _Config) -> tuple[str, ...]:
-    found = [key for key in _OF_SERVER if config.says_something(key) and config.texts(key) != ("0",)]
-    found += [
-        key for key, begins in _SERVER_DEVICE.items() if any(text.startswith(begins) for text in config.texts(key))
-    ]
-    if config.string("pool", "") not in ("", "0", "Pool-0"):
-        found.append("pool")
-    if any(dict(vif.options).get("backend", "") not in ("", "0", "Domain-0") for vif in _vifs(config)):
-        found.append("vif backend")
-    return tuple(found)
-
-
 def _vifs(config: _Config) -> tuple[Vif, ...]:
     return tuple(_vif(spec, where=at) for spec, at in config.strings("vif"))
 
@@ -335,12 +321,12 @@ def _canonical_mac(mac: str) -> str:
 
 
 def _root_vdev(config: _Config) -> str:
-    if match := _ROOT.fullmatch(config.string("root", "")):
-        return match[1]
-    for key in ("extra", "cmdline"):
-        if match := _EXTRA_ROOT.search(config.string(key, "")):
-            return match[1]
-    return ""
+    """Of the command line that xl makes (parse_cmdline in xl_parse.c): ``root`` and ``extra``, or ``cmdline`` alone. The last
+    ``root=`` counts for the kernel."""
+    root, extra = config.string("root", ""), config.string("extra", "")
+    line = config.string("cmdline", "") if "cmdline" in config.settings else f"root={root} {extra}" if root else extra
+    found = _ROOT.findall(line)
+    return found[-1] if found else ""
 
 
 def _put(text: str, setting: Setting, value: str | int, *, key: str, where: str) -> str:

@@ -97,6 +97,22 @@ def test_the_root_device_is_found_in_the_command_line_too() -> None:
     assert read(text).root_vdev == "xvda2"
 
 
+@pytest.mark.parametrize(
+    ("lines", "root"),
+    [
+        ("root = '/dev/xvda1 ro'\nextra = 'quiet'\n", "xvda1"),
+        ("root = '/dev/xvda1'\nextra = 'root=/dev/xvda2'\n", "xvda2"),
+        ("root = '/dev/xvda1'\ncmdline = 'root=/dev/xvda2 ro'\n", "xvda2"),
+        ("extra = 'root=/dev/xvda1 root=UUID=1-2'\n", ""),
+        ("root = '/dev/nfs'\nextra = 'nfsroot=10.0.0.1:/r'\n", "nfs"),
+        ("root = 'UUID=1-2'\n", ""),
+    ],
+)
+def test_the_root_device_is_the_last_one_of_the_command_line_that_xl_makes(lines: str, root: str) -> None:
+    """`snow resize domain` enlarged the disk that a setting named which xl ignores."""
+    assert parse(f"name = 'a'\nmemory = 1\n{lines}", where="a.cfg", path="/a.cfg").root_vdev == root
+
+
 @pytest.mark.parametrize("key", ["name", "memory"])
 def test_a_config_without_what_a_domain_needs_says_what_is_missing(key: str) -> None:
     with pytest.raises(InputError, match=key):
@@ -395,6 +411,18 @@ def test_no_file_makes_the_reader_loop_or_crash(text: str) -> None:
         ("pool = 'fast'", ("pool",)),
         ("vif = [ 'bridge=br0,backend=net01' ]", ("vif backend",)),
         ("vif = [ 'bridge=br0,backend=Domain-0' ]", ()),
+        ("usbdevice = 'disk:/srv/a.img'", ("usbdevice",)),
+        ("device_model_override = '/srv/qemu'", ("device_model_override",)),
+        ("device_model_args_hvm = [ '-drive', 'file=/dev/vg/more,format=raw' ]", ("device_model_args_hvm",)),
+        ("device_model_args = [ '-cdrom', '/srv/a.iso' ]", ("device_model_args",)),
+        ("device_model_args = [ '-vga', 'cirrus' ]", ()),
+        ("type = 'hvm'\nvnclisten = '192.168.8.11'", ("vnclisten",)),
+        ("type = 'hvm'\nvnc = 0\nvnclisten = '192.168.8.11'", ()),
+        ("type = 'hvm'\nvnc = 1\nvnclisten = '0.0.0.0:3'", ()),
+        ("type = 'hvm'\nspice = 1\nspicehost = '192.168.8.11'", ("spicehost",)),
+        ("vnclisten = '192.168.8.11'", ()),
+        ("vfb = [ 'type=vnc, vnclisten=192.168.8.11,vncdisplay=2' ]", ("vnclisten",)),
+        ("vfb = [ 'vnc=1,vnclisten=127.0.0.1' ]", ()),
     ],
 )
 def test_what_it_takes_from_its_server_is_seen(line: str, found: tuple[str, ...]) -> None:
