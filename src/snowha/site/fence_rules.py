@@ -24,6 +24,7 @@ _KEYS = {"cipher": "cipher", "privlvl": "privilege", "ipport": "port", "lanplus"
 """Parameters of the IPMI agents for which there is a key."""
 _OUTLETS = ("switch", "plug", "port", "systems_uri")
 """Parameters that say which of a device's servers is meant. The IPMI agents ignore them."""
+_IPMI_PORT = 623
 _SECRETS = ("passw", "secret", "token", "key", "_kg", "community")
 """In the names of parameters that are secrets: the CIB would show them to all who may read it."""
 
@@ -81,11 +82,13 @@ def check_fence_user(user: str, *, where: str) -> None:
 
 
 def outlet(fence: FenceDevice) -> str:
-    """What two servers cannot share: the address, and the outlet where one device has several (``plug``)."""
-    names = () if fence.is_ipmi else _OUTLETS
-    return ", ".join(
-        [fence.address, *(f"{name} {fence.parameters[name]}" for name in names if name in fence.parameters)]
-    )
+    """What two servers cannot share: the address, with its port of IPMI where BMCs are behind one address, or with the outlet
+    where one device has several (``plug``)."""
+    if fence.is_ipmi:
+        return fence.address if fence.port in (None, _IPMI_PORT) else f"{fence.address}, port {fence.port}"
+    # ``port`` is the older name of ``plug`` (fence-agents lib/fencing.py, all_opt)
+    found = {name.replace("port", "plug"): value for name, value in fence.parameters.items() if name in _OUTLETS}
+    return ", ".join([fence.address, *(f"{name} {found[name]}" for name in _OUTLETS if name in found)])
 
 
 def _check_options(fence: FenceDevice, *, where: str) -> None:

@@ -220,6 +220,18 @@ def test_two_outlets_of_one_power_switch_fence_two_servers() -> None:
     assert [one.fence.parameters for one in servers if one.fence] == [{"plug": "3"}, {"plug": "4"}]
     with pytest.raises(InputError, match=r"two servers are fenced through 10\.0\.0\.9, plug 3"):
         parse(fenced_by(outlet("3"), outlet("3")), where="ha.toml")
+    with pytest.raises(InputError, match=r"two servers are fenced through 10\.0\.0\.9, plug 3"):
+        parse(fenced_by(outlet("3"), outlet("3").replace("plug", "port")), where="ha.toml")
+
+
+def test_bmcs_behind_one_address_have_ports_of_their_own() -> None:
+    """A management network behind one address, with a port for each BMC, was refused. 623 is the port of one that names none."""
+    ipmi = outlet("3").replace("fence_apc", "fence_ipmilan").replace('options = ["plug=3"]', "port = 6231")
+    assert len(parse(fenced_by(ipmi, ipmi.replace("6231", "6232")), where="ha.toml").servers) == 2
+    for one, other in (("6231", "6231"), ("623", "")):
+        fences = (ipmi.replace("6231", one), ipmi.replace(", port = 6231", other and f", port = {other}"))
+        with pytest.raises(InputError, match=r"two servers are fenced through 10\.0\.0\.9"):
+            parse(fenced_by(*fences), where="ha.toml")
 
 
 def test_a_bmc_has_no_outlets_and_one_chassis_may_have_several_systems() -> None:
