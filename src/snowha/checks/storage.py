@@ -16,7 +16,7 @@ from snowha.site.fstab import same_source
 from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain, Site
 from snowha.site.names import agreed, listed
-from snowha.site.rules import Finding
+from snowha.site.rules import Finding, image_key
 
 SPACE_RESERVE = 64 << 20
 """Bytes that must stay free on the shared file system after the copies."""
@@ -306,7 +306,8 @@ def _destination(site: Site, facts: Facts) -> Iterator[Finding]:
     others = sorted(
         domain.name
         for domain in site.domains
-        if not any(disk.target.startswith(f"/dev/{destination.value}/") for disk in domain.disks)
+        if domain.moved_disks
+        and not any(image_key(disk.target).startswith(f"/dev/{destination.value}/") for disk in domain.moved_disks)
     )
     if others:
         yield found(

@@ -120,11 +120,17 @@ def volume_of(found: Sequence[Volume], path: str) -> Volume | None:
 
 def refuse_in_use(host: Host, volume: Volume, there: Sequence[Volume], named: Collection[str]) -> None:
     """Raise SiteError if ``volume`` must not be removed: somebody has it open, it has snapshots among ``there``, or it is among
-    the paths that configs name (``named``)."""
-    if volume.is_open or volume.path in named or volume.dm_path in named:
+    the paths that configs name (``named``), by whatever name."""
+    if volume.is_open or image_key(volume.path) in map(image_key, named):
         raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy="look what has it open: lsblk")
     if any(other.origin == volume.name and other.vg == volume.vg for other in there):
         raise SiteError(f"{volume.full_name} has snapshots", where=host.name, remedy="remove them first: lvremove")
+    paths = sorted(filter(None, named))
+    if not paths:
+        return
+    own, *real = host.run(["readlink", "-m", "--", volume.path, *paths]).stdout.split("\n")
+    if same := [path for path, one in zip(paths, real, strict=False) if one == own]:
+        raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy=f"a config names it: {same[0]}")
 
 
 def free_bytes(host: Host, vg: str) -> int:

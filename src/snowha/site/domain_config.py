@@ -322,11 +322,11 @@ def _canonical_mac(mac: str) -> str:
 
 def _root_vdev(config: _Config) -> str:
     """Of the command line that xl makes (parse_cmdline in xl_parse.c): ``root`` and ``extra``, or ``cmdline`` alone. The last
-    ``root=`` counts for the kernel."""
+    ``root=`` counts for the kernel. Empty for what is no disk of xl's, such as /dev/nfs."""
     root, extra = config.string("root", ""), config.string("extra", "")
     line = config.string("cmdline", "") if "cmdline" in config.settings else f"root={root} {extra}" if root else extra
     found = _ROOT.findall(line)
-    return found[-1] if found else ""
+    return found[-1] if found and device_number(found[-1]) is not None else ""
 
 
 def _put(text: str, setting: Setting, value: str | int, *, key: str, where: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from check_sites import SITE, change, healthy, messages, mounts
 
 from snowha.checks.facts import Mounted
-from snowha.site.model import Mount, Paths
+from snowha.site.model import Disk, Mount, Paths
 
 
 def test_images_and_configs_must_be_where_every_server_has_them() -> None:
@@ -36,3 +36,11 @@ def test_images_and_configs_must_be_where_every_server_has_them() -> None:
     assert messages("not-shared", apart, change(there, "snow02", mounts=(*mounts(), share))) == []
     named = replace(apart, mounts=(*SITE.mounts, Mount("nfs02:/images", "/images", "nfs4", "hard")))
     assert messages("not-shared", named, there) == []
+
+
+def test_a_volume_by_its_other_name_is_in_the_group_of_img_dst() -> None:
+    """A site with /dev/mapper in its configs was told to correct what is right; a diskless domain has no place at all."""
+    deploy01, slurm01 = SITE.domains
+    other = Disk("", "/dev/mapper/snow_vg-deploy01--disk", "xvda2")
+    site = replace(SITE, domains=(replace(deploy01, disks=(other,)), replace(slurm01, disks=())))
+    assert messages("image-destination", site, healthy()) == []

@@ -199,7 +199,16 @@ def clock(now: int) -> list[Call]:
 
 
 def removed(*names: str) -> list[Call]:
-    return [Call(("lvremove", "--yes", f"snow_vg/{name}")) for name in names]
+    return [
+        *(resolved(f"/dev/snow_vg/{name}", "/dev/dm-1") for name in names),
+        *(Call(("lvremove", "--yes", f"snow_vg/{name}")) for name in names),
+    ]
+
+
+def resolved(volume: str, device: str) -> Call:
+    """Where the volume and the disks of the config really are."""
+    named = [f"/sNow/domains/deploy01/deploy01-{what}" for what in ("disk", "swap")]
+    return Call(("readlink", "-m", "--", volume, *named), stdout="".join(f"{path}\n" for path in (device, *named)))
 
 
 CLOSED = [volume("deploy01-disk", attributes="-wi-a-----"), volume("deploy01-swap", attributes="-wi-a-----")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from lvm_server import LvmServer
@@ -57,6 +58,25 @@ def test_nothing_but_a_snapshot_of_ours_is_ever_removed() -> None:
         with pytest.raises(ValueError, match="not made by snow-ha"):
             snapshots.remove(server, one)
     assert server.done == []
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "/dev/snow_vg//deploy01-disk",
+        "/dev/mapper/snow_vg-deploy01--disk",
+        "/dev/disk/by-id/dm-name-snow_vg-deploy01--disk",
+    ]
+    + ["/dev/dm-3", "/srv/volumes/deploy01"],
+)
+def test_a_volume_that_a_config_names_otherwise_is_not_removed(named: str) -> None:
+    """A domain that is off has nothing open: its volume was removed as the old one of another domain."""
+    server = LvmServer()
+    server.links |= dict.fromkeys(("/dev/snow_vg/deploy01-disk", "/srv/volumes/deploy01"), "/dev/dm-3")
+    found = [replace(one, attributes="-wi-a-----") for one in snapshots.volumes(server)]
+    with pytest.raises(SiteError, match="snow_vg/deploy01-disk is in use"):
+        snapshots.refuse_in_use(server, found[0], found, ["/dev/snow_vg/other", named])
+    snapshots.refuse_in_use(server, found[0], found, ["/dev/snow_vg/other", "/sNow/domains/deploy01/deploy01-disk"])
 
 
 def test_a_domain_that_runs_from_a_snapshot_is_copied_once_it_is_off() -> None:

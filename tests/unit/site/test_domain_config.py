@@ -104,7 +104,7 @@ def test_the_root_device_is_found_in_the_command_line_too() -> None:
         ("root = '/dev/xvda1'\nextra = 'root=/dev/xvda2'\n", "xvda2"),
         ("root = '/dev/xvda1'\ncmdline = 'root=/dev/xvda2 ro'\n", "xvda2"),
         ("extra = 'root=/dev/xvda1 root=UUID=1-2'\n", ""),
-        ("root = '/dev/nfs'\nextra = 'nfsroot=10.0.0.1:/r'\n", "nfs"),
+        ("root = '/dev/nfs'\nextra = 'nfsroot=10.0.0.1:/r'\n", ""),
         ("root = 'UUID=1-2'\n", ""),
     ],
 )

@@ -226,6 +226,8 @@ class SimulatedHost:
                 return 0, ""
             case ["readlink", "-f", "--", *paths]:
                 return 0, "".join(f"{self.links[path]}\n" for path in paths if path in self.links)
+            case ["readlink", "-m", "--", *paths]:
+                return 0, "".join(f"{self.links.get(path, path)}\n" for path in paths)
             case ["xl", "info"]:
                 return 0, INFO
             case ["xl", "list"]:
