@@ -219,16 +219,19 @@ def _counting(settings: tuple[Setting, ...], key: str) -> list[Setting]:
 
 
 def _type(config: _Config) -> DomainType:
-    kind = config.string("type", "")
-    if kind not in ("", "pv", "pvh", "hvm"):
-        config.fail("type", f"unknown type {show(kind)}", "write type = 'pv', 'pvh' or 'hvm'")
-    builder = config.string("builder", "")
-    if builder not in ("", "generic", "linux", "hvm"):
-        config.fail("builder", f"unknown builder {show(builder)}", "write type = 'pv', 'pvh' or 'hvm' instead")
-    built = {"": kind or "pv", "hvm": "hvm"}.get(builder, "pv")
-    if kind and kind != built:
-        config.fail("builder", f"builder = {builder!r} contradicts type = {kind!r}", "remove the line with builder")
-    return cast(DomainType, kind or built)
+    """xl takes the beginning of a word for it, and none at all for hvm, which nobody means (parse_config_data in xl_parse.c)."""
+    said: dict[str, str] = {}
+    for key, words in (("type", ("hvm", "pv", "pvh")), ("builder", ("hvm", "generic"))):
+        if key in config.settings:
+            text = config.string(key)
+            word = next((word for word in words if text and word.startswith(text)), None)
+            if word is None:
+                config.fail(key, f"unknown {key} {show(text)}", "write type = 'pv', 'pvh' or 'hvm', and no builder")
+            said[key] = word.replace("generic", "pv")
+    if len(set(said.values())) > 1:
+        message = f"builder = {config.string('builder')!r} contradicts type = {config.string('type')!r}"
+        config.fail("builder", message, "remove the line with builder")
+    return cast(DomainType, next(iter(said.values()), "pv"))
 
 
 def _kernel(config: _Config) -> tuple[str, str]:

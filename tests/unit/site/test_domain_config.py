@@ -81,6 +81,13 @@ def test_the_type_is_what_xl_would_build(line: str, kind: str) -> None:
     assert read(f"{CONFIG}{line}\n").type == kind
 
 
+@pytest.mark.parametrize("line", ["type=''", "builder=''", "builder='linux'", "type='PV'"])
+def test_a_type_that_xl_refuses_or_takes_for_hvm_is_refused(line: str) -> None:
+    """A domain whose type was left empty became HVM in xl and PV here."""
+    with pytest.raises(InputError, match=r"unknown (type|builder)"):
+        read(f"{CONFIG}{line}\n")
+
+
 def test_numbers_need_no_quotes_and_the_last_setting_counts() -> None:
     domain = read(CONFIG + 'memory = 256; vcpus=2\ndisk += ["/dev/vg/home,,xvda3"]\n')
     assert (domain.memory_mib, domain.vcpus, len(domain.disks)) == (256, 2, 3)
