@@ -74,6 +74,12 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "The domain cannot start there: discs are not moved.",
         "put it on the shared file system, or take it out of the config",
     ),
+    "vif-script": Entry(
+        "A server lacks the script of a domain's network card",
+        "warn",
+        "The domain cannot start there: xl waits for a script that Xen does not bring.",
+        "copy it there from the server that has it, with its mode",
+    ),
     "config-left-alone": Entry(
         "A config in the folder that cannot be used",
         "note",

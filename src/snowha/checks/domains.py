@@ -27,6 +27,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _one_volume_twice(site, facts)
     yield from _images_there(site, facts)
     yield from _kernels(site, facts)
+    yield from _vif_scripts(site, facts)
     yield from _running(site, facts)
     yield from _saved(site, facts)
     yield from _hardware(site, facts)
@@ -128,6 +129,18 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _alike(path: str, *servers: ServerFacts) -> bool:
     return len({(server.paths[path].size, server.kernels.get(path)) for server in servers}) == 1
+
+
+def _vif_scripts(site: Site, facts: Facts) -> Iterator[Finding]:
+    """A script of the site's own is not copied: it may be meant to be another one on each server."""
+    needed: dict[str, list[str]] = {}
+    for domain in site.domains:
+        for path in dict.fromkeys(vif.own_script for vif in domain.vifs if vif.own_script):
+            needed.setdefault(path, []).append(domain.name)
+    for path, names in needed.items():
+        for server in facts.answering:
+            if path not in server.paths:
+                yield found("vif-script", server.name, f"no {path}, which sets up a network card of {listed(names)}")
 
 
 def _running(site: Site, facts: Facts) -> Iterator[Finding]:

@@ -116,10 +116,12 @@ def asked_names(context: SiteContext) -> list[str]:
 
 
 def asked_paths(context: SiteContext) -> list[str]:
-    """Shared folders; kernels, ramdisks, volumes and images of all domains, also those that a run was in the middle of."""
+    """Shared folders; kernels, ramdisks, scripts, volumes and images of all domains, also those that a run was in the middle
+    of."""
     site = context.site
     found = [*(mount.target for mount in site.mounts), *kernels.files(site)]
     for domain in site.domains:
+        found += [vif.own_script for vif in domain.vifs if vif.own_script]
         for disk in domain.disks:
             found += [disk.target] if disk.target.startswith("/") else []
         for image in image_paths(domain, site.paths.images).values():

@@ -7,6 +7,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 DomainType = Literal["pv", "pvh", "hvm"]
+_SCRIPTS = "/etc/xen/scripts"
+_XEN_VIF_SCRIPTS = ("vif-bridge", "vif-nat", "vif-openvswitch", "vif-route")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class Vif:
     script: str = ""
     options: tuple[tuple[str, str], ...] = ()
     """Its other words with their values (``rate``, ``model``, ``backend``)."""
+
+    @property
+    def own_script(self) -> str:
+        """Path of its hotplug script where it is none of Xen's; empty where it is."""
+        if not self.script or self.script.removeprefix(f"{_SCRIPTS}/") in _XEN_VIF_SCRIPTS:
+            return ""
+        return self.script if self.script.startswith("/") else f"{_SCRIPTS}/{self.script}"
 
     @property
     def addresses(self) -> tuple[str, ...]:

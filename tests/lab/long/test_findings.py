@@ -71,6 +71,7 @@ ELSEWHERE = {
             "kernel-booted",
             "saved",
             "sector-size",
+            "vif-script",
         ),
         "unit/checks/test_checks_evaluate.py",
     ),

@@ -22,7 +22,7 @@ from snowha.health.catalogue import KINDS
 from snowha.live.autostart import Autostart, Entry
 from snowha.site import rules
 from snowha.site.disk_spec import parse_disk
-from snowha.site.model import Disk, Domain, FloatingIp, Site
+from snowha.site.model import Disk, Domain, FloatingIp, Site, Vif
 from snowha.xen.xl import Hypervisor
 
 Broken = tuple[Site, Facts]
@@ -182,6 +182,10 @@ BREAKS: dict[str, Callable[[], Broken]] = {
             SITE, domains=(replace(SITE.domains[0], disks=(parse_disk("/srv/i.iso,,hdc,cdrom"),)), SITE.domains[1])
         ),
         _path(healthy(), "snow01", "/srv/i.iso", PathFact("file", 7, 99)),
+    ),
+    "vif-script": lambda: (
+        replace(SITE, domains=(replace(SITE.domains[0], vifs=(Vif("xsnow0", script="vif-site"),)), SITE.domains[1])),
+        _path(healthy(), "snow01", "/etc/xen/scripts/vif-site", PathFact("file", 7, 99)),
     ),
     "cpus-missing": lambda: _twin(cpus=("0-3", "8-15")),
     "server-hardware": lambda: _twin(hardware=("pci",)),

@@ -468,3 +468,13 @@ def test_firmware_that_is_a_file_of_the_server_is_needed_on_each(lines: str, fil
 def test_a_domain_with_maxmem_alone_has_that() -> None:
     assert parse("name = 'a'\nmaxmem = 256\n", where="a.cfg", path="/sNow/etc/domains/a.cfg").memory_mib == 256
     assert parse("name = 'a'\nmaxmem = 256\nmemory = 128\n", where="a.cfg", path="/a.cfg").memory_mib == 128
+
+
+@pytest.mark.parametrize(
+    ("script", "own"),
+    [("", ""), ("vif-bridge", ""), ("/etc/xen/scripts/vif-route", ""), ("vif-site", "/etc/xen/scripts/vif-site")]
+    + [("/srv/vif-bridge", "/srv/vif-bridge")],
+)
+def test_a_script_of_a_network_card_that_xen_does_not_bring_is_known(script: str, own: str) -> None:
+    text = f"name = 'a'\nmemory = 1\nvif = [ 'bridge=br0{script and ',script=' + script}' ]\n"
+    assert parse(text, where="a.cfg", path="/a.cfg").vifs[0].own_script == own
