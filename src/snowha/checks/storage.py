@@ -87,7 +87,8 @@ def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
                 continue  # not-nfs says so of all that is there
             what = f"{mount.fstype} ({mount.source})" if mount else "no file system that is known"
             yield found("not-shared", where, f"paths.{name} is on {what} of {first.name} alone{leads}")
-        elif not any(_is_below(folder, one.target) for one in site.mounts):
+        # one of its own may be mounted below what ha.toml gives to every server
+        elif not any(one.target == mount.target for one in site.mounts):
             missing = [
                 server.name for server in facts.answering if server is not first and not _has(server, folder, mount)
             ]
@@ -98,10 +99,6 @@ def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
                     f"paths.{name} is on {mount.source}{leads}, which no [[mount]] of ha.toml gives to {listed(missing)}",
                     remedy=f"add a [[mount]] of {mount.source} on {mount.target} to ha.toml",
                 )
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _has(server: ServerFacts, folder: str, mount: Mounted) -> bool:

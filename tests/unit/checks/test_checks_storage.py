@@ -34,6 +34,13 @@ def test_images_and_configs_must_be_where_every_server_has_them() -> None:
         "snow01:/images/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
     ]
     assert messages("not-shared", apart, change(there, "snow02", mounts=(*mounts(), share))) == []
+    # and one that is mounted below /sNow
+    below = Mounted("nfs02:/images", "/sNow/domains", "nfs4", frozenset({"hard"}))
+    facts = change(healthy(), "snow01", mounts=(*mounts(), below))
+    assert messages("not-shared", SITE, facts) == [
+        "snow01:/sNow/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
+    ]
+    assert messages("not-shared", SITE, change(facts, "snow02", mounts=(*mounts(), below))) == []
     named = replace(apart, mounts=(*SITE.mounts, Mount("nfs02:/images", "/images", "nfs4", "hard")))
     assert messages("not-shared", named, there) == []
 
