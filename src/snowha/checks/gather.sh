@@ -11,6 +11,10 @@ end() { printf '\n%s > %s\n' "$b" "$1"; }
 take() { begin "$1"; shift; "$@" 2>&1; end $?; }
 show() { [ -r "$2" ] || return 0; begin "$1"; cat -- "$2"; end $?; }
 
+# an automounter mounts what is looked into; until then it is all that is mounted there
+for path in "$images" "$configs" "$@"; do
+    case $path in /*) [ ! -d "$path" ] || ls -d -- "$path/." > /dev/null 2>&1 ;; esac
+done
 take os cat /etc/os-release
 take mounts cat /proc/self/mounts
 take address ip -j address

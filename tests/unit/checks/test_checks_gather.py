@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import struct
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -157,6 +158,26 @@ def test_an_access_list_is_seen(tmp_path: Path) -> None:
     found = {one.path: one for one in permissions}
     assert found[str(tmp_path / "images")].has_acl and found[str(tmp_path / "images")].mode == 0o775
     assert not found[str(tmp_path)].has_acl
+
+
+def test_an_automounted_file_system_is_mounted_before_it_is_looked_for(tmp_path: Path) -> None:
+    """/sNow of a server where nobody had used it for a while was said to be another one than ha.toml names: a stop."""
+    shared, tools = tmp_path / "sNow", tmp_path / "tools"
+    shared.mkdir()
+    tools.mkdir()
+    # autofs(5) mounts for a path that goes on behind the folder, and says nothing else than its own before
+    programs = {
+        "ls": f'for last; do :; done\n[ "$last" != {shared}/. ] || : > {tmp_path}/mounted\n',
+        "cat": f"[ ! -e {tmp_path}/mounted ] || echo nfs01:/export {shared} nfs4 rw,hard 0 0\n",
+    }
+    for name, text in programs.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}")
+        (tools / name).chmod(0o755)
+    words = scripts.gather_argv(
+        B, snow_conf="", images="", configs="", names=["snow01"], tools=["ls"], kernels=[], paths=[str(shared)]
+    )
+    done = subprocess.run(words, capture_output=True, text=True, env={"PATH": f"{tools}:/usr/bin:/bin"}, check=True)
+    assert scripts.parse_sections(done.stdout, B, where="snow01")["mounts"].startswith(f"nfs01:/export {shared} ")
 
 
 @pytest.mark.needs("qemu-img")
