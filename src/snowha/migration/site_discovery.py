@@ -222,11 +222,10 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
     """/sNow and /home as they are mounted. Raises SiteError when /sNow is not on NFS: images there could not be shared."""
     found = []
     for target in SHARED:
-        words = ["findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target", target]
-        completed = host.run(words, check=False)
-        # the topmost: an automounter's own is below what it has mounted
-        mounted = json.loads(completed.stdout)["filesystems"] if completed.ok and completed.stdout else [{}]
-        entry = next((one for one in reversed(mounted) if one.get("fstype") != "autofs"), mounted[-1])
+        entry = _topmost(host, target)
+        if entry.get("fstype") == "autofs":
+            host.run(["ls", "-d", f"{target}/."], check=False, timeout=150)  # it is mounted when it is looked into
+            entry = _topmost(host, target)
         if entry.get("fstype") not in ("nfs", "nfs4"):
             if target == "/sNow":
                 raise SiteError(
@@ -238,6 +237,14 @@ def shared_mounts(host: Host) -> tuple[Mount, ...]:
         _check_mounted_itself(host, target, entry["source"], entry["target"])
         found.append(Mount(entry["source"], entry["target"], entry["fstype"], _fstab_options(host, entry["target"])))
     return tuple(found)
+
+
+def _topmost(host: Host, target: str) -> dict[str, str]:
+    """The file system that counts: an automounter's own is below what it has mounted. Empty if there is none."""
+    completed = host.run(["findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target", target], check=False)
+    mounted = json.loads(completed.stdout)["filesystems"] if completed.ok and completed.stdout else [{}]
+    found: dict[str, str] = next((one for one in reversed(mounted) if one.get("fstype") != "autofs"), mounted[-1])
+    return found
 
 
 def _check_mounted_itself(host: Host, wanted: str, source: str, target: str) -> None:

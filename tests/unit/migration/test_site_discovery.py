@@ -107,6 +107,25 @@ def test_of_an_automounted_folder_the_topmost_mount_counts(mounted: list[dict[st
         assert shared_mounts(host) == (Mount("nfs01:/export/sNow", "/sNow", "nfs4", "vers=4.2,hard"),)
 
 
+def test_what_nobody_has_looked_into_yet_is_mounted_before_it_is_left_out() -> None:
+    """/home, which was mounted when somebody logged in, was missing in ha.toml: a new server came without it."""
+    find = ("findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target")
+    home = {"source": "nfs01:/export/home", "fstype": "nfs4", "target": "/home"}
+    from recorded import read
+
+    idle = AUTOFS | {"source": "systemd-1", "target": "/home"}
+    calls = [
+        Call((*find, "/sNow"), json.dumps({"filesystems": [NFS]})),
+        read("/etc/fstab", "nfs01:/export/home /home nfs4 hard,x-systemd.automount 0 0\n"),
+        Call((*find, "/home"), json.dumps({"filesystems": [idle]})),
+        Call(("ls", "-d", "/home/."), "/home/.\n"),
+        Call((*find, "/home"), json.dumps({"filesystems": [idle, home]})),
+        read("/etc/fstab", "nfs01:/export/home /home nfs4 hard,x-systemd.automount 0 0\n"),
+    ]
+    with PlaybackHost("snow01", calls) as host:
+        assert shared_mounts(host)[1] == Mount("nfs01:/export/home", "/home", "nfs4", "hard,x-systemd.automount")
+
+
 @pytest.mark.parametrize(
     ("mounted", "said", "remedy"),
     [
