@@ -177,7 +177,7 @@ class Fence:
         Key(
             "The BMC: an IP address or a host name that every server knows.",
             refused="neither an IP address nor a host name; an address that another server's fence has, with the "
-            "same `plug` or `systems_uri`, or of an IPMI agent",
+            "same `plug` or `systems_uri`, or of IPMI with the same `port`",
         ),
     ]
     username: Annotated[str, Key("User on the BMC.", refused="an empty value, a character that does not print")]
