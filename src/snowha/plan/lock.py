@@ -13,6 +13,7 @@ later where they were.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -37,6 +38,8 @@ BEAT_S = 5.0
 """Seconds between two signs of life of the process that holds the lock: it ends when nobody reads them any more."""
 PATIENCE_S = 2 * BEAT_S + 20.0
 """Seconds to wait for a lock: a run that was killed has given it back by then, also on servers that are busy."""
+COMMAND_PATIENCE_S = 900.0
+"""Seconds to wait for commands of an earlier run: apt-get goes on when nobody listens any more, with a new kernel for minutes."""
 
 _TAKEN, _LOST, _BUSY = 75, 76, 77
 """Exit statuses instead of a lock: another owner has it; this run may not take it again; commands of an earlier run go on."""
@@ -51,7 +54,7 @@ Since = Literal["begin", "loss", "restart"]
 """When a lock may be taken: at the begin of a run; after the connection broke, if nobody had it since; or, if somebody ended it,
 only after the server was restarted."""
 
-# Parameters: the lock, seconds between two beats, owner, token, since (as above), seconds to wait for commands of an earlier run,
+# Parameters: the lock, seconds between two beats, owner, token, since (as above), beats to wait for commands of an earlier run,
 # how commands begin that are ended where an earlier run has left them. `[ ]` in a pattern does not match itself among the words
 # of this process.
 # A read that nobody answers is its sleep. Writing fails once whoever started the run is gone, and that ends it.
@@ -70,10 +73,15 @@ if [ "$5" = begin ]; then
     left=$(pgrep -d , -f "{guards.NAME}[ ]$1 [0-9a-f]* $7") && pkill -P "$left"
     exec 4>> "$1{guards.ACTING}"
     if ! flock --nonblock 4; then
-        echo "waits $6"
-        if ! flock --wait "$6" 4; then
-            left=$(pgrep -d , -f "{guards.NAME}[ ]$1 ") || left=0
-            echo "busy $(ps -o args= --ppid "$left" | grep -v -F {guards.NAME} | head -n 1)"
+        left=$(pgrep -d , -f "{guards.NAME}[ ]$1 ") || left=0
+        busy=$(ps -o args= --ppid "$left" | grep -v -F {guards.NAME} | head -n 1)
+        echo "waits $busy"
+        for ((beat = 0; beat < $6; beat++)); do
+            flock --wait "$2" 4 && break
+            echo || exit
+        done
+        if [ "$beat" = "$6" ]; then
+            echo "busy $busy"
             echo ended >> "$1"
             exit 77
         fi
@@ -98,7 +106,7 @@ class _Run:
     token: str
     copies: str
     beat_s: float
-    patience_s: float
+    command_patience_s: float
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -110,17 +118,19 @@ def site_lock(
     copies: str = "-",
     beat_s: float = BEAT_S,
     patience_s: float = PATIENCE_S,
+    command_patience_s: float = COMMAND_PATIENCE_S,
 ) -> Iterator[None]:
     """Be the only run on the servers of ``guard`` until the end of ``with``, or of this process, however it ends.
 
     A server that cannot be reached is left out, as long as another one can be, and locked when it answers. Waits for as long as a
-    run that was killed needs to release the lock, and tells ``say`` so. ``copies``: how commands begin that are ended where an
-    earlier run has left them. Raises SiteError, which names the owner if another run holds the lock, else what is under way.
+    run that was killed needs to release the lock, then for the commands that it has left, and tells ``say`` so. ``copies``: how
+    commands begin that are ended where an earlier run has left them. Raises SiteError, which names the owner if another run holds
+    the lock, else what is under way.
     """
     owner = (
         f"{current_user()} on {socket.gethostname()}, pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     )
-    run = _Run(guard, say, owner, secrets.token_hex(12), copies, beat_s, patience_s)
+    run = _Run(guard, say, owner, secrets.token_hex(12), copies, beat_s, command_patience_s)
     holds = {name: _ServerLock(host, run) for name, host in guard.hosts.items()}
     guard.taken(run.token)
 
@@ -214,7 +224,8 @@ class _ServerLock:
                 if run.over.is_set():  # the run ended just now, and knew only of the process before
                     self.release()
             elif word == "waits":
-                run.say(f"waiting up to {rest} s for what an earlier run still does on {server}")
+                patience = f"waiting up to {run.command_patience_s:g} s"
+                run.say(f"{patience} for what an earlier run still does on {server}: {rest or 'it is about to end'}")
             elif word in ("busy", "lost"):
                 said = rest
 
@@ -226,7 +237,7 @@ class _ServerLock:
             owner=run.owner,
             token=run.token,
             since=self._since,
-            patience_s=run.patience_s,
+            command_patience_s=run.command_patience_s,
             copies=run.copies,
         )
         try:
@@ -259,7 +270,7 @@ def holder_words(
     owner: str,
     token: str,
     since: Since,
-    patience_s: float,
+    command_patience_s: float,
     copies: str,
 ) -> list[str]:
     """The command that takes the lock ``path`` and holds it.
@@ -269,7 +280,7 @@ def holder_words(
     """
     given = [_name(path), path, f"{beat_s:g}", owner, token, since]
     lock = ["flock", "--wait", f"{wait_s:g}", "--conflict-exit-code", str(_TAKEN), path]
-    hold = [*lock, "bash", "-c", _HOLD, *given, f"{patience_s:g}", copies]
+    hold = [*lock, "bash", "-c", _HOLD, *given, str(math.ceil(command_patience_s / beat_s)), copies]
     return hold if since == "begin" else ["bash", "-c", f'{_MAY}exec "${{@:6}}"', *given, *hold]
 
 

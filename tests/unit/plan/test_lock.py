@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from snowha.errors import LostLockError, SiteError, UnreachableError
-from snowha.hosts.guard import guarded
+from snowha.hosts.guard import ACTING, guarded
 from snowha.hosts.guarded import Guard, GuardedHost
 from snowha.hosts.host import Completed, Host
 from snowha.hosts.local import LocalHost
@@ -154,7 +154,9 @@ def test_what_may_not_be_taken_again_is_not_locked_to_find_that_out(tmp_path: Pa
     """A command of the run that was just begun took that for its own lock, and changed a server that was an administrator's."""
     path = tmp_path / "lock"
     path.write_text(f"me\n{held_by}\n")
-    words = holder_words(str(path), wait_s=0, beat_s=1, owner="me", token="mine", since=since, patience_s=1, copies="-")
+    words = holder_words(
+        str(path), wait_s=0, beat_s=1, owner="me", token="mine", since=since, command_patience_s=1, copies="-"
+    )
     # somebody has it locked: whoever needs the lock to see that it is not his is told so by flock(1), with another status
     done = subprocess.run(["flock", path, *words], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 76
@@ -275,11 +277,13 @@ def test_a_run_waits_for_what_an_earlier_one_still_does(tmp_path: Path) -> None:
                 pytest.raises(
                     SiteError, match="a command of an earlier run still runs there: sh -c echo began"
                 ) as busy,
-                site_lock(Guard(servers(Named("snow01")), path=str(path)), said.append, beat_s=BEAT_S, patience_s=0.1),
+                site_lock(
+                    Guard(servers(Named("snow01")), path=str(path)), said.append, beat_s=BEAT_S, command_patience_s=0.1
+                ),
             ):
                 pytest.fail("it is still under way")
             assert "wait until it has ended" in busy.value.remedy
-            assert said[-1] == "waiting up to 0.1 s for what an earlier run still does on snow01"
+            assert said[-1] == f"waiting up to 0.1 s for what an earlier run still does on snow01: sh -c {script}"
             # the first run looks from time to time whether it may take it again, and holds it for as long as that takes
             wait_until(lambda: not held_now(str(path)), "it is still held")
             command.stdin.close()
@@ -287,6 +291,38 @@ def test_a_run_waits_for_what_an_earlier_one_still_does(tmp_path: Path) -> None:
                 assert command.stdout.readline() == "ended\n", "it was ended"
         with pytest.raises(LostLockError):
             host.run(["touch", str(tmp_path / "ran")])
+
+
+def test_a_run_that_is_killed_while_it_waits_for_an_earlier_ones_command_gives_the_lock_back(tmp_path: Path) -> None:
+    """The laptop is closed while apt-get goes on: nobody else could begin for a quarter of an hour."""
+    path = tmp_path / "lock"
+    words = holder_words(
+        str(path),
+        wait_s=0,
+        beat_s=BEAT_S,
+        owner="me",
+        token="mine",
+        since="begin",
+        command_patience_s=900,
+        copies="-",
+    )
+    with (
+        subprocess.Popen(
+            ["flock", f"{path}{ACTING}", "sh", "-c", "echo began; read line"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as command,
+        subprocess.Popen(words, stdout=subprocess.PIPE) as holder,
+    ):
+        assert command.stdin is not None and command.stdout is not None and holder.stdout is not None
+        assert command.stdout.readline() == b"began\n"
+        wait_until(
+            lambda: holder.stdout is not None and holder.stdout.readline().startswith(b"waits"), "it does not wait"
+        )
+        holder.stdout.close()
+        holder.wait(30)
+        assert not held_now(str(path))
+        command.stdin.close()
 
 
 def test_a_copy_that_an_earlier_run_left_is_ended(tmp_path: Path) -> None:
