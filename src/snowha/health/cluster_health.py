@@ -7,11 +7,11 @@ follows from it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snowha.cluster import cib
 from snowha.cluster.crm_mon import ClusterState, Link, Node, Resource
-from snowha.health import fence_attempts
+from snowha.health import fence_attempts, held_back
 from snowha.health.catalogue import KINDS, SEVERITIES
 from snowha.health.findings import CLUSTER, Finding, found
 from snowha.site.model import Site
@@ -67,6 +67,8 @@ def evaluate(wanted: Wanted, answers: Mapping[str, Answer], state: ClusterState 
         *(_missing(wanted, state) if state else ()),
         *(finding for name in wanted.domains for finding in _domain(name, answers, state)),
     ]
+    if state is not None:
+        findings = [held_back.explained(finding, state) for finding in findings]
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
@@ -295,6 +297,7 @@ def _domain(name: str, answers: Mapping[str, Answer], state: ClusterState | None
     elif believed:
         yield found("domain-differs", name, f"{name} runs on no server, and {has_it}")
     elif resource is None:
-        yield found("resource-stopped", name, f"{name} runs on no server", remedy="snow ha apply")
+        remedy = "snow ha apply" if state else KINDS["no-cluster"].remedy
+        yield replace(found("resource-stopped", name, f"{name} runs on no server", remedy=remedy), next="")
     elif not (resource.failed or resource.blocked or resource.orphaned):
         yield _stopped(resource)

@@ -10,6 +10,7 @@ from broken_clusters import (
     CASES,
     WHERE,
     Case,
+    Change,
     cluster,
     everything_unmanaged,
     failed,
@@ -17,8 +18,10 @@ from broken_clusters import (
     links,
     node,
     options,
+    removed,
     resource,
     stopped,
+    without_quorum,
 )
 from broken_definitions import CASES as DEFINITIONS
 from broken_leases import CASES as LEASES
@@ -261,3 +264,41 @@ def test_two_silent_servers_are_spoken_of_as_two() -> None:
     """`snow01 and snow02 does not answer` was what a user read."""
     said = {one.message for one in judged(Case(cluster()), **lost("snow01"), **lost("snow02"))}
     assert "whether deploy01 runs is not known: snow01 and snow02 do not answer" in said
+
+
+LOST = node("snow02", online="false", unclean="true")
+
+
+@pytest.mark.parametrize(
+    ("change", "unclean", "down"),
+    [
+        (options(maintenance_mode="true", stonith_enabled="false"), "nothing: Pacemaker is in maintenance-mode", ""),
+        (options(stonith_enabled="false"), "it is not fenced: fencing is switched off", "Pacemaker starts it"),
+        (options(stop_all_resources="true"), "Pacemaker fences it", "nothing: Pacemaker was told to stop everything"),
+        (without_quorum, "nothing: there is no quorum", ""),
+    ],
+)
+def test_nothing_is_said_to_come_that_the_cluster_holds_back(change: Change, unclean: str, down: str) -> None:
+    """While the cluster was disarmed, status said of a lost server that it is fenced and its domains started: wait."""
+    state = cluster(LOST, stopped("deploy01"), failed("slurm01", "snow01", "start", "x"), change)
+    found = {one.code: one for one in judged(Case(state, running={"snow01": ("slurm01",)}))}
+    assert found["server-unclean"].next.startswith(unclean)
+    assert found["resource-stopped"].next.startswith(down or unclean)
+    for code in ("server-unclean", "resource-stopped"):
+        is_held = found[code].next.startswith(("nothing", "it is not fenced"))
+        assert found[code].remedy.startswith("first what is said of the cluster") == is_held
+
+
+def test_what_to_do_in_front_of_a_lost_server_stays_also_while_fencing_is_off() -> None:
+    state = cluster(LOST, fenced("snow02", "failed 10:56:01"), options(stonith_enabled="false"))
+    (found,) = (one for one in judged(Case(state)) if one.code == "server-unclean")
+    assert "stonith_admin --confirm=snow02" in found.remedy
+
+
+def test_nobody_is_told_that_pacemaker_starts_what_it_does_not_have() -> None:
+    """After a power cut of everything, each domain said so, and to type `snow ha apply`."""
+    found = [one for one in judged(Case(None, running={"snow01": (), "snow02": ()})) if one.where in SITE.domains]
+    assert {one.next for one in found} == {""}
+    assert all("snow start site" in one.remedy for one in found)
+    lacking = judged(Case(cluster(removed("deploy01")), running={"snow01": ("slurm01",)}))
+    assert {one.code: one.next for one in lacking} == {"not-managed": "", "resource-stopped": ""}
