@@ -117,7 +117,7 @@ class SiteStatus:
     migrations: tuple[Migration, ...] = ()
     """Live migrations under way."""
     fenced_at: Mapping[str, str] = field(default_factory=dict)
-    """Server to when its fencing was proven last (UTC, ISO 8601). Not there: never."""
+    """Server to when its fencing was proven last (UTC, ISO 8601). Not there: never, as far as the servers that answer know."""
     losses: Mapping[str, str] = field(default_factory=dict)
     """Server to what its loss would be: ``survived``, ``no room`` on the others for all of its domains, or ``unknown``."""
 

@@ -139,7 +139,8 @@ _DOMAIN_HEAD = _plain("DOMAIN", "STATE", "SERVER", "PACEMAKER", "IMAGES HELD BY"
 def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
     links = " ".join(f"{link.number}:{'up' if link.connected else 'DOWN'}" for link in server.links) or "-"
     fence = status.fencing.get(server.name, "none")
-    proof = ago(status.fenced_at[server.name], now) if server.name in status.fenced_at else "never"
+    proven = status.fenced_at.get(server.name)
+    proof = ago(proven, now) if proven else "never"
     loss = status.losses.get(server.name, "unknown")
     free = f"{server.free_memory_mib} MiB" if server.free_memory_mib is not None else "-"
     return [
@@ -147,7 +148,7 @@ def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
         (server.cluster, _PLAIN if server.cluster == "online" else _RED),
         ({True: "yes", False: "NO", None: "-"}[server.quorate], _RED if server.quorate is False else _PLAIN),
         (links, _RED if "DOWN" in links else _PLAIN),
-        (f"{fence} ({proof})", _PLAIN if fence == "ready" else _RED),
+        (f"{fence} ({proof})" if fence != "unknown" else fence, _PLAIN if fence == "ready" else _RED),
         (server.xen or "-", _PLAIN),
         (free, _PLAIN),
         (loss if loss != "unknown" else "-", _YELLOW if loss == "no room" else _PLAIN),

@@ -213,3 +213,12 @@ def test_the_screen_is_left_as_it_was_but_for_the_last_word() -> None:
     text = stream.getvalue()
     assert text.startswith("\x1b[?1049h") and "\x1b[?1049l" in text
     assert text.partition("\x1b[?1049l")[2].replace("\n", " ").strip().endswith("snow02 could not be asked")
+
+
+def test_a_proof_that_nobody_could_be_asked_for_is_not_said_never_to_have_been() -> None:
+    """With every server silent, status said that no fencing was ever proven."""
+    servers = (ServerStatus("snow01", False, "unknown", trouble="it does not answer"),)
+    shown = "\n".join(lines(status(servers=servers, fencing={"snow01": "unknown"}, fenced_at={})))
+    assert "never" not in shown
+    asked = "\n".join(lines(status(fenced_at={})))
+    assert "ready (never)" in asked

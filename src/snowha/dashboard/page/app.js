@@ -177,6 +177,8 @@ function servers(list) {
   keyed(byId("servers"), list, (one) => one.name, () => row(columns), (tr, one) => {
     const down = one.links.some((link) => !link.up);
     const links = one.links.map((link) => `${link.number} ${link.up ? "up" : "DOWN"}`).join(", ");
+    // nobody could be asked for proofs either
+    const never = one.fencing === "unknown" ? "not known" : "never";
     const memory = one.free_mib === null ? "–" : `${gib(one.free_mib)}${one.total_mib ? ` of ${gib(one.total_mib)}` : ""} GiB`;
     fill(tr, [
       [one.name, one.reachable ? "" : "wrong", one.trouble],
@@ -184,7 +186,7 @@ function servers(list) {
       [one.quorate === null ? "–" : one.quorate ? "yes" : "no", one.quorate === false ? "wrong" : ""],
       [links || "–", down ? "wrong" : ""],
       [one.fencing, one.fencing === "ready" ? "" : "wrong"],
-      [one.proven ? `${ago(one.proven)} ago` : "never", one.proven ? "" : "doubt", one.proven ? `${utc(one.proven)} UTC` : ""],
+      [one.proven ? `${ago(one.proven)} ago` : never, one.proven ? "" : "doubt", one.proven ? `${utc(one.proven)} UTC` : ""],
       [one.domains === null ? "–" : String(one.domains), ""],
       [memory, ""],
       [one.loss === "unknown" ? "–" : one.loss, one.loss === "no room" ? "doubt" : ""],
