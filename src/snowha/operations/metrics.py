@@ -53,11 +53,13 @@ METRICS: dict[str, Metric] = {
     ),
     "snow_survives_loss": Metric(
         ("server",),
-        "1 if the others have memory for all domains of the server when it is lost, largest first into the emptiest.",
+        "1 if the others have memory for all domains of the server when it is lost, largest first into the emptiest. Only of and "
+        "with servers that Pacemaker uses: online, and not in standby or maintenance.",
     ),
     "snow_spare_after_loss_bytes": Metric(
         ("server",),
-        "Free memory of the others less what the server's domains need. Negative: some of them would stay down.",
+        "Free memory of the others less what the server's domains need. Negative: some of them would stay down. Of and with the "
+        "same servers.",
     ),
     "snow_proof_timestamp_seconds": Metric(
         ("proof",), "When it was proven on the real thing: `fence-SERVER`, `migration-DOMAIN`."
@@ -191,8 +193,9 @@ def _server(server: ServerStatus) -> Iterator[Sample]:
 
 
 def _losses(status: SiteStatus, domains: Sequence[Domain]) -> Iterator[Sample]:
-    """What would be if one of the servers that answer were lost now. Only domains that run count."""
-    free = {one.name: one.free_memory_mib for one in status.servers if one.free_memory_mib is not None}
+    """What would be if one of the servers that may run domains were lost now. Only domains that run count."""
+    usable = [one for one in status.servers if one.cluster == "online"]
+    free = {one.name: one.free_memory_mib for one in usable if one.free_memory_mib is not None}
     running = {one.name: one.servers[0] for one in status.domains if one.servers and one.servers[0] in free}
     known = [domain for domain in domains if domain.name in running]
     where = {domain.name: running[domain.name] for domain in known}

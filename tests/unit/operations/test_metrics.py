@@ -156,6 +156,19 @@ def test_whether_a_loss_is_survived(free: tuple[int, int], survives: int, spare:
     assert found['snow_survives_loss{server="snow02"}'] == 1
 
 
+@pytest.mark.parametrize("word", ["standby", "maintenance", "offline", "unclean"])
+def test_a_server_that_nothing_is_started_on_is_no_room_for_a_lost_one(word: str) -> None:
+    """With one server of two in standby, the metric said that the loss of the other one is survived."""
+    servers = (
+        ServerStatus("snow01", True, "online", "4.20", 900, True, LINKS),
+        ServerStatus("snow02", True, word, "4.20", 9000, True, LINKS),
+    )
+    found = values(status(servers=servers))
+    assert found['snow_survives_loss{server="snow01"}'] == 0
+    assert found['snow_spare_after_loss_bytes{server="snow01"}'] == -(517 + 259) << 20
+    assert 'snow_survives_loss{server="snow02"}' not in found
+
+
 def test_the_page_has_every_metric_and_is_what_the_code_says() -> None:
     """python -m snowha.operations.metrics > docs/metrics.md."""
     assert (TOP / "docs/metrics.md").read_text() == metrics.document()
