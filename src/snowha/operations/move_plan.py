@@ -149,7 +149,7 @@ def drain(state: PlacementState, server: str, *, restart: bool = False) -> MoveP
             remedy="shut down what can be spared, or free memory on another server",
         )
     _refuse(state, moves, restart=restart)
-    return _plan(state, moves, [one for one in state.hypervisors if one != server])
+    return _plan(state, moves, others)
 
 
 def after(state: PlacementState, moves: Iterable[Move]) -> PlacementState:

@@ -79,6 +79,16 @@ def test_of_three_servers_pairs_stay_apart_and_the_largest_goes_first() -> None:
     assert plan.together == ()
 
 
+def test_a_server_in_standby_is_no_room_when_another_is_lost_after_a_drain() -> None:
+    """The plan of the drain said that the loss of another server would be survived, by one on which nothing is started."""
+    seen = three()
+    nodes = (*seen.cluster.nodes[:2], replace(seen.cluster.nodes[2], standby=True))
+    running = {**seen.running, "snow01": {}, "snow03": {}}
+    seen = replace(seen, cluster=replace(seen.cluster, nodes=nodes), running=running)
+    plan = move_plan.drain(seen, "snow01")
+    assert [finding.where for finding in plan.after_loss] == ["snow02"]
+
+
 def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None:
     where = dict.fromkeys(("deploy01", "slurm01", "slurm02"), "snow01")
     made = state(
