@@ -17,17 +17,26 @@ _NAME = (
 _NOT_SECRET = re.compile(r".*(?:script|file|path)", re.IGNORECASE)
 """Names that have a path: ``password_script`` of a fence device."""
 _KEY = re.compile(_NAME, re.IGNORECASE)
-_QUOTED = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
-_BARE = r"""(?:[^\s,;<>"']|[,;](?=\S)(?![\w.-]+\s*[=:])|["'<>](?=\w))+"""
+_MORE = r"""(?:"[^"\n]*"|'[^'\n]*'|\w)*"""
+"""What a shell takes for the same word, behind a quote that ends."""
+_QUOTED = rf"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'){_MORE}"""
+_BARE = r"""(?:\\[ \t]|[^\s,;<>"']|[,;](?=\S)(?![\w.-]+\s*[=:])|["'<>](?=\w))+"""
 """A value without quotes. A comma ends it where another name follows; quotes and brackets where no letter does, as in XML."""
 _ASSIGNED = re.compile(
     rf"""(?P<name>['"]?\b{_NAME}['"]?)(?P<sign>\s*[=:]\s*)(?P<value>{_QUOTED}|{_BARE})""", re.IGNORECASE
 )
+_WHOLE = re.compile(
+    rf"""(?P<name>(?P<quote>['"])-{{0,2}}{_NAME})(?P<sign>=)(?P<value>[^'"\n]*(?P=quote){_MORE})""", re.IGNORECASE
+)
+"""As a shell quotes both: ``'PASSWORD=a b'``."""
 _TAG = re.compile(rf"""<[^<>]*\bname=(["'])(?P<name>{_NAME})\1[^<>]*>""", re.IGNORECASE)
 _VALUE = re.compile(r"""(\bvalue=)("[^"]*"|'[^']*')""")
 _ELEMENT = re.compile(rf"(<{_NAME}>)[^<>]+(?=</)", re.IGNORECASE)
-_OPTION = re.compile(rf"""(?<!\S)(--{_NAME})(\s+)("[^"]*"|'[^']*'|[^\s-]\S*)""", re.IGNORECASE)
-_WORD = r"""((?!["']?\*\*\*)(?:"[^"\n]*"|'[^'\n]*'|\S+))"""
+_OPTION = re.compile(
+    rf"""(?<!\S)(--{_NAME})(\s+)((?:"[^"]*"|'[^']*'){_MORE}|[^\s-](?:(?<=\\)[ \t]|\S)*)""", re.IGNORECASE
+)
+_WORD = rf"""((?!["']?\*\*\*|-[a-z][ \t]|--[a-z])(?:(?:"[^"\n]*"|'[^'\n]*'){_MORE}|(?:\\[ \t]|\S)+))"""
+"""Another option is none: ``-P`` of fence_ipmilan has no value."""
 _BEHIND = tuple(
     re.compile(before + _WORD, re.IGNORECASE | re.MULTILINE)
     for before in (
@@ -83,6 +92,7 @@ def without(text: str, known: Iterable[str]) -> str:
         count = 1
         while count:  # the command stands once before several of its options
             text, count = pattern.subn(lambda match: f"{match[1]}{_hidden(match[2])}", text)
+    text = _WHOLE.sub(_hide_whole, text)
     text = _ASSIGNED.sub(_hide_assigned, text)
     text = _TOLD.sub(rf"\g<1>{HIDDEN}", text)
     return _COROSYNC_KEY.sub(rf"\g<1>{HIDDEN}", text)
@@ -132,6 +142,12 @@ def _hide_assigned(match: re.Match[str]) -> str:
     if not _is_secret(match["name"], match["value"]):
         return match[0]
     return f"{match['name']}{match['sign']}{_hidden(match['value'])}"
+
+
+def _hide_whole(match: re.Match[str]) -> str:
+    if not _is_secret(match["name"][1:], match["value"].partition(match["quote"])[0]):
+        return match[0]
+    return f"{match['name']}={HIDDEN}{match['quote']}"
 
 
 def _hide_tag(match: re.Match[str]) -> str:

@@ -34,6 +34,15 @@ from snowha.operations import report_redaction
         ("<password>abc</password>", "<password>***</password>"),
         ("mount -o user=a,pass=abc,vers=3 //nfs01/a", "mount -o user=a,pass=***,vers=3 //nfs01/a"),
         ("sshpass -p abc ssh root@snow01", "sshpass -p *** ssh root@snow01"),
+        ("ipmitool -P 'a'\"'\"'b c' power", "ipmitool -P '***' power"),
+        ("ipmitool -P a\\ b power", "ipmitool -P *** power"),
+        ("fence_ipmilan -P -p abc -o status", "fence_ipmilan -P -p *** -o status"),
+        ("fence_ipmilan --password 'a'\"'\"'b' -o x", "fence_ipmilan --password '***' -o x"),
+        ("env 'IPMI_PASSWORD=a b' ipmitool", "env 'IPMI_PASSWORD=***' ipmitool"),
+        ("fence_x '--password=a'\"'\"'b c' -o x", "fence_x '--password=***' -o x"),
+        ("'--password-script=/etc/a b' x", "'--password-script=/etc/a b' x"),
+        ('PASSWORD="a b"c next', 'PASSWORD="***" next'),
+        ("PASSWORD=a\\ b next", "PASSWORD=*** next"),
         ("SSHPASS=abc sshpass -e ssh root@snow01", "SSHPASS=*** sshpass -e ssh root@snow01"),
         ("ipmitool -U a -P abc -k def user set password 2 ghi", "ipmitool -U a -P *** -k *** user set password 2 ***"),
         ("curl -u admin:abc http://snow01/", "curl -u *** http://snow01/"),
@@ -74,3 +83,8 @@ def test_every_text_below_a_name_of_a_secret_is_one_in_data_too() -> None:
 def test_a_long_line_is_read_in_time(text: str) -> None:
     """A report that takes minutes for one line of a log is ended by whoever waits for it: then there is none."""
     assert report_redaction.without(text, ["bmc's $ecret"]) == text
+
+
+def test_a_long_line_of_what_is_removed_is_read_in_time() -> None:
+    for text in ("'pass=" * 10_000, "pass='a'" * 10_000, "--password a\\ " * 10_000, "mysql -p 'a'" * 500):
+        assert "***" in report_redaction.without(text, ())
