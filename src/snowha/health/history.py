@@ -39,11 +39,11 @@ _OF_RESOURCE = frozenset(
 
 @dataclass(frozen=True)
 class History:
-    """Seconds since 1970. ``lost``: servers that are lost since; ``acted``: the last action on a resource; ``no_quorum``: since
-    when there is none, None if there is."""
+    """Seconds since 1970. ``lost``: servers that are lost since; ``down``: since when a resource does not run, or cannot be
+    stopped; ``no_quorum``: since when there is none, None if there is."""
 
     lost: Mapping[str, int] = field(default_factory=dict)
-    acted: Mapping[str, int] = field(default_factory=dict)
+    down: Mapping[str, int] = field(default_factory=dict)
     no_quorum: int | None = None
 
 
@@ -102,22 +102,35 @@ def _event(at: float, message: str) -> ClusterEvent | None:
 def read(texts: Iterable[str]) -> History:
     """What the journals of several servers say together."""
     said = sorted(
-        (int(match[1]), match[3]) for text in texts for line in text.splitlines() if (match := _LINE.match(line))
+        (float(match[1] + match[2]), match[3])
+        for text in texts
+        for line in text.splitlines()
+        if (match := _LINE.match(line))
     )
     lost: dict[str, int] = {}
-    acted: dict[str, int] = {}
+    down: dict[str, int] = {}
+    place: dict[str, str] = {}
     no_quorum: int | None = None
-    for when, message in said:
+    for at, message in said:
+        when = int(at)
         if match := _STATE.match(message):
             if match[2] == "lost":
                 lost.setdefault(match[1], when)  # several daemons on several servers say so
+                for resource in [name for name, server in place.items() if server == match[1]]:
+                    down.setdefault(resource, when)
             else:
                 lost.pop(match[1], None)
         elif match := _QUORUM.match(message):
             no_quorum = None if match[1] == "acquired" else no_quorum or when
         elif match := _RESULT.match(message):
-            acted[match[2]] = when
-    return History(lost, acted, no_quorum)
+            action, resource, server, result = match.groups()
+            if action in ("start", "migrate_from") and result.strip().lower() == "ok":
+                place[resource] = server
+                down.pop(resource, None)
+            elif action in ("start", "stop") and not (action == "stop" and place.get(resource, server) != server):
+                # each attempt to start it is written down: what counts is the first; what has migrated is stopped behind it
+                down.setdefault(resource, when)
+    return History(lost, down, no_quorum)
 
 
 def dated(findings: Iterable[Finding], history: History) -> tuple[Finding, ...]:
@@ -130,7 +143,7 @@ def _dated(finding: Finding, history: History) -> Finding:
     if finding.code in _OF_SERVER:
         since = history.lost.get(finding.where)
     elif finding.code in _OF_RESOURCE:
-        since = history.acted.get(finding.where)
+        since = history.down.get(finding.where)
     elif finding.code == "no-quorum":
         since = history.no_quorum
     if since is None:

@@ -31,7 +31,7 @@ def test_journals_that_come_backwards_are_read_as_they_happened() -> None:
     assert read(["".join(reversed((LOST + BACK).splitlines(keepends=True)))]).lost == {}
 
 
-def test_the_last_action_on_a_resource_and_the_loss_of_quorum() -> None:
+def test_a_stop_that_failed_and_the_loss_of_quorum() -> None:
     text = (
         line(1, "Result of start operation for deploy01 on snow01: ok")
         + line(5, "Result of stop operation for deploy01 on snow01: error (no such file)")
@@ -40,6 +40,37 @@ def test_the_last_action_on_a_resource_and_the_loss_of_quorum() -> None:
     )
     assert read([text]) == History({}, {"deploy01": BEGIN + 5}, BEGIN + 7)
     assert read([text, line(9, "Quorum acquired", "snow02")]).no_quorum is None
+
+
+def result(seconds: int, action: str, server: str, said: str = "ok") -> str:
+    return line(seconds, f"Result of {action} operation for deploy01 on {server}: {said}", server)
+
+
+def test_what_does_not_start_is_down_since_it_ended_and_not_since_the_last_attempt() -> None:
+    """A domain that was down all night was said to be so for two minutes: Pacemaker had just tried again."""
+    text = result(1, "start", "snow01") + result(5, "stop", "snow01", "OK")
+    text += "".join(result(second, "start", "snow02", "error (no room)") for second in (9, 200, 400))
+    assert read([text]).down == {"deploy01": BEGIN + 5}
+    assert read([text, result(500, "start", "snow02", "OK")]).down == {}
+
+
+def test_what_ran_on_a_server_is_down_since_that_was_lost() -> None:
+    """It was said to be down since its last start, days before."""
+    text = result(1, "start", "snow02") + LOST
+    assert read([text]).down == {"deploy01": BEGIN + 10}
+    assert read([text, result(40, "start", "snow01")]).down == {}
+
+
+def test_what_has_migrated_is_not_down_since_it_was_stopped_behind_it() -> None:
+    text = result(1, "start", "snow01") + result(20, "migrate_to", "snow01") + result(21, "migrate_from", "snow02")
+    text += result(22, "stop", "snow01")
+    assert read([text]).down == {}
+    assert read([text, result(30, "stop", "snow02", "error (hangs)")]).down == {"deploy01": BEGIN + 30}
+
+
+def test_a_stop_and_a_start_within_a_second_are_in_their_order() -> None:
+    stop, start = result(1, "stop", "snow01"), result(1, "start", "snow01").replace(".000123", ".700000")
+    assert read([start, stop]).down == {}
 
 
 def test_what_else_stands_in_a_journal_is_not_taken_for_it() -> None:
