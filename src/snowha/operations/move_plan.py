@@ -6,12 +6,13 @@ Nothing is planned that cannot be migrated live, unless it is said that domains 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from snowha.cluster import placement
 from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
+from snowha.health import cluster_health
 from snowha.site.model import Domain
 from snowha.site.rules import Finding
 from snowha.xen.xl import Hypervisor, Running
@@ -185,7 +186,9 @@ def rebalance(state: PlacementState) -> MovePlan:
     movable = {
         name
         for name, server in now.items()
-        if name in state.domains and all(refusal(unlimited, name, one) is None for one in servers if one != server)
+        if name in state.domains
+        and not cluster_health.held(state.cluster, [name])
+        and all(refusal(unlimited, name, one) is None for one in servers if one != server)
     }
     capacity = {
         server: state.capacity()[server]
@@ -234,7 +237,9 @@ def _packed(state: PlacementState, names: list[str], source: str, others: list[s
     return None
 
 
-def _refuse(state: PlacementState, moves: Iterable[Move], *, restart: bool) -> None:
+def _refuse(state: PlacementState, moves: Sequence[Move], *, restart: bool) -> None:
+    if moves and (held := cluster_health.held(state.cluster, [move.domain for move in moves])):
+        raise SiteError(held.message, remedy=held.remedy)
     unlimited = _with_unlimited_memory(state)
     reasons = {move.domain: refusal(unlimited, move.domain, move.target, restart=restart) for move in moves}
     said = [f"{name}: {reason}" for name, reason in reasons.items() if reason]

@@ -106,6 +106,9 @@ def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None
         ({"without_holder": frozenset({"slurm01"})}, "slurm01: the process that hands its lease over has died"),
         ({"cluster": cluster(removed("deploy01"))}, "deploy01: Pacemaker does not have it"),
         ({"cluster": cluster(resource("deploy01", pending="Migrating"))}, "deploy01: Pacemaker is busy with it"),
+        ({"cluster": cluster(resource("slurm01", blocked="true"))}, "slurm01 is blocked"),
+        ({"cluster": cluster(resource("slurm01", managed="false"))}, "slurm01 is not managed by Pacemaker"),
+        ({"cluster": cluster(options(maintenance_mode="true"))}, "Pacemaker is in maintenance-mode"),
         ({"cluster": cluster(node("snow02", standby="true"))}, "no other server can take"),
         ({"cluster": cluster(node("snow02", online="false"))}, "no other server can take"),
     ],
@@ -172,6 +175,14 @@ def test_what_others_have_on_a_server_is_not_counted_for_the_domains_of_a_lost_o
     )
     assert [one.where for one in move_plan.rebalance(with_other).after_loss] == ["snow01"]
     assert with_other.capacity()["snow02"] == 400 + 2 * SIZE + 256
+
+
+def test_what_pacemaker_leaves_alone_stays_where_it_is() -> None:
+    """The moves that came before it were done, and then it was refused."""
+    both = state({"slurm01": "snow01", "slurm02": "snow01"})
+    (move,) = move_plan.rebalance(both).moves
+    held = replace(both, cluster=cluster(resource(move.domain, blocked="true")))
+    assert move.domain not in [one.domain for one in move_plan.rebalance(held).moves]
 
 
 def test_what_cannot_be_moved_live_stays_where_it_is() -> None:
