@@ -27,14 +27,17 @@ FILES = (
 
 
 def end_state(host: str) -> list[str]:
-    """Files with mode, owner and content; what Pacemaker is configured to do; services and links."""
+    """Files with mode, owner and content; services and links. Of ha.toml not its first line, which says when it was edited; of
+    leases no content: it says by whom, since when and how often they were taken."""
     script = (
         f"cd /; find {FILES} -path /etc/corosync/authkey -prune -o -type f -exec stat -c '%n %a %U' {{}} + | sort; "
-        f"find {FILES} -path /etc/corosync/authkey -prune -o -type f -not -name authorized_keys -exec sha256sum {{}} + | sort; "
+        f"find {FILES} -path /etc/corosync/authkey -prune -o -type f -not -name authorized_keys "
+        "-not -path /etc/snow-ha/ha.toml -exec sha256sum {} + | sort; tail -n +2 /etc/snow-ha/ha.toml | sha256sum; "
         "find /etc/xen/auto /etc/systemd/system -type l -exec readlink {} + | sort; "
         "systemctl is-enabled corosync pacemaker; wc -l < /root/.ssh/authorized_keys; "
         "stat -c '%n %a %U' /etc/corosync/authkey; "
-        "find /sNow -type f -not -name '*disk' -not -name '*swap' -not -name '*.manifest' -exec sha256sum {} + | sort; "
+        "find /sNow -type f -not -name '*disk' -not -name '*swap' -not -name '*.manifest' -not -name '*.lease' "
+        "-exec sha256sum {} + | sort; "
         "find /sNow/domains -type f -exec stat -c '%n %a %U %s' {} + | sort"
     )
     return on(host, "sh", "-c", "'" + script.replace("'", "'\\''") + "'").splitlines()
