@@ -36,6 +36,7 @@ class Servers:
             "SNOW_SERVER": server,
             "SNOW_BOOT": boot or BOOT[server],
             "SNOW_RUN": str(self.folder / f"run-{server}"),
+            "SNOW_XEN_LOGS": str(self.folder),  # an xl of another test is not ended
         }
 
     def run(self, server: str, *words: str, boot: str = "", fds: tuple[int, ...] = (), name: str = "") -> Ended:

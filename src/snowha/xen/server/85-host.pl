@@ -3,6 +3,7 @@ package Snow::Host;
 use strict;
 
 my $BACKENDS = '/sys/bus/xen-backend/devices';
+my $LOGS = $ENV{SNOW_XEN_LOGS} // '';    # where xl's logs are looked for: anywhere, since /var/log may be a link
 
 # Every domain: name, id, memory (MiB), state (xl's letters; of one that has shut down the fifth says why: "-rscwS" or "?", Xen
 # tools/xl/xl_info.c). Nothing, and why, if the hypervisor was not asked or did not answer.
@@ -41,7 +42,7 @@ sub processes_of {
         my @words = split /\0/, Snow::Common::read_file("/proc/$pid/cmdline") // '';
         next unless @words > 1 && $words[0] =~ m{(?:\A|/)xl\z};
         my $log = readlink("/proc/$pid/fd/1") // '';
-        push @found, $pid if (grep { $_ eq $config } @words) || $log =~ m{/xl-\Q$name\E(?:--incoming)?\.log(?:\.\d+)?\z};
+        push @found, $pid if (grep { $_ eq $config } @words) || $log =~ m{\A\Q$LOGS\E(?:/.*)?/xl-\Q$name\E(?:--incoming)?\.log(?:\.\d+)?\z};
     }
     return @found;
 }
