@@ -8,9 +8,10 @@ import click
 
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.degraded_session import operating
-from snowha.cli.options import EVENTS, FILE
+from snowha.cli.options import EVENTS, FILE, offered_servers
 from snowha.errors import SiteError
 from snowha.live import connect, view
+from snowha.migration import arguments
 from snowha.operations import disarm as arming
 
 
@@ -32,15 +33,31 @@ def disarm(file: Path, yes: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--fence",
+    "fenced",
+    multiple=True,
+    metavar="SERVER",
+    shell_complete=offered_servers,
+    help="A server that was lost meanwhile: Pacemaker cuts its power, and starts what it ran elsewhere.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before power is cut.")
 @FILE
 @EVENTS
-def arm(file: Path, as_json: bool) -> None:
+def arm(file: Path, fenced: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """End `snow disarm`: resume recovery and fencing.
 
-    Refused while a server is missing, which would be fenced, and while a domain is not where Pacemaker has it, or runs twice.
-    Pacemaker checks first where everything runs.
+    Refused while a server is missing that --fence does not name, since it would be fenced, and while a domain is not where
+    Pacemaker has it, or runs twice. Pacemaker checks first where everything runs.
     """
-    with operating(connect.read(file)) as here:
-        view.raise_for_lost(here.site.lost)
+    ha = connect.read(file)
+    for server in fenced:
+        arguments.check_server(ha, server)
+    with operating(ha) as here:
+        view.raise_for_lost({name: error for name, error in here.site.lost.items() if name not in fenced})
+        names = " and ".join(dict.fromkeys(fenced))
+        if fenced and not yes and not ask(f"Cut the power of {names}, and start what ran there elsewhere?"):
+            raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
         context = here.site.context
-        here.carry_out([arming.arm(context.hosts, [server.name for server in context.site.servers])], as_json=as_json)
+        servers = [server.name for server in context.site.servers]
+        here.carry_out([arming.arm(context.hosts, servers, fenced)], as_json=as_json)

@@ -5,7 +5,7 @@ While it is disarmed nothing is started anywhere: a server that the others do no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,11 +15,12 @@ from snowha.errors import SiteError
 from snowha.health import cluster_health
 from snowha.health.findings import CLUSTER, Finding, found
 from snowha.hosts.host import Host
-from snowha.hosts.wait import wait_for
+from snowha.hosts.wait import NotYet, wait_for
 from snowha.live import cluster
 from snowha.plan.step import Reporter, Step
 
 _CODES = ("maintenance-mode", "fencing-disabled")
+_MEMBER = ("online", "standby", "maintenance")
 
 
 def since(host: Host) -> datetime | None:
@@ -48,34 +49,46 @@ def disarm(hosts: cluster.Hosts) -> Step:
     )
 
 
-def arm(hosts: cluster.Hosts, servers: Iterable[str]) -> Step:
-    """The step that ends it. ``servers``: those of the site, each of which must be in the cluster before."""
+def arm(hosts: cluster.Hosts, servers: Iterable[str], fenced: Collection[str] = ()) -> Step:
+    """The step that ends it. ``servers``: those of the site, each of which must be in the cluster before; or is it one of
+    ``fenced``, which must be out of it: Pacemaker fences them then, and starts what they ran elsewhere."""
     return Step(
         id="cluster.arm",
         title="Resume recovery and fencing",
         section="cluster",
         check=partial(_not_armed, hosts),
-        apply=partial(_arm, hosts, tuple(servers)),
+        apply=partial(_arm, hosts, tuple(servers), frozenset(fenced)),
     )
 
 
-def obstacle(state: ClusterState, servers: Iterable[str], places: Mapping[str, tuple[str, ...]]) -> str | None:
-    """Why it must not be armed now: a server would be fenced, or a domain started a second time. ``places``: of every domain
-    that any hypervisor runs. Pure."""
+def obstacle(
+    state: ClusterState,
+    servers: Iterable[str],
+    places: Mapping[str, tuple[str, ...]],
+    fenced: Collection[str] = (),
+) -> SiteError | None:
+    """Why it must not be armed now: a server would be fenced that is none of ``fenced``, or a domain started a second time.
+
+    ``places``: of every domain that any hypervisor runs; what those of ``fenced`` run ends. Pure.
+    """
     for server in servers:
         word = cluster_health.word(state.node(server))
-        if word not in ("online", "standby", "maintenance"):
-            return f"{server} is not in the cluster ({word}): it would be fenced"
+        if server in fenced and word in _MEMBER:
+            return _stays(f"{server} is in the cluster ({word}): nothing would fence it", f"leave out --fence {server}")
+        if server not in fenced and word not in _MEMBER:
+            remedy = f"bring it back, or, if it is lost: snow arm --fence {server}, which cuts its power"
+            return _stays(f"{server} is not in the cluster ({word}): it would be fenced", remedy)
     if not state.quorate:
-        return "there is no quorum: what runs would be stopped"
-    for name, where in places.items():
+        return _stays("there is no quorum: what runs would be stopped")
+    stay = {name: [server for server in where if server not in fenced] for name, where in places.items()}
+    for name, where in stay.items():
         if len(where) > 1:
-            return f"{name} runs on {' and '.join(where)} at once"
+            return _stays(f"{name} runs on {' and '.join(where)} at once")
     for resource in state.resources:
-        where = places.get(resource.id, ())
-        if resource.is_domain and set(resource.servers) != set(where):
-            has = " and ".join(resource.servers) or "no server"
-            return f"{resource.id} runs on {' and '.join(where) or 'no server'}, and Pacemaker has it on {has}"
+        where, has = stay.get(resource.id, []), [server for server in resource.servers if server not in fenced]
+        if resource.is_domain and set(has) != set(where):
+            said = " and ".join(has) or "no server"
+            return _stays(f"{resource.id} runs on {' and '.join(where) or 'no server'}, and Pacemaker has it on {said}")
     return None
 
 
@@ -108,7 +121,11 @@ def _not_armed(hosts: cluster.Hosts) -> str | None:
     return None
 
 
-def _arm(hosts: cluster.Hosts, servers: tuple[str, ...], reporter: Reporter) -> None:
+def _stays(reason: str, remedy: str = "put that right first; see `snow ha status`") -> SiteError:
+    return SiteError(f"the cluster stays disarmed: {reason}", remedy=remedy)
+
+
+def _arm(hosts: cluster.Hosts, servers: tuple[str, ...], fenced: frozenset[str], reporter: Reporter) -> None:
     host = cluster.any_member(hosts)
     sets = _sets(host)
     if not sets:
@@ -120,13 +137,37 @@ def _arm(hosts: cluster.Hosts, servers: tuple[str, ...], reporter: Reporter) -> 
     host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
     cluster.wait_until_idle(hosts, reporter)
     state = cluster.cluster_state(hosts)
-    hindered = obstacle(state, servers, cluster.domain_locations(hosts)) if state else "Pacemaker does not run"
+    hindered = (
+        obstacle(state, servers, cluster.domain_locations(hosts), fenced) if state else _stays("Pacemaker does not run")
+    )
     if hindered:
-        raise SiteError(f"the cluster stays disarmed: {hindered}", remedy="put that right first; see `snow ha status`")
+        raise hindered
     for name in sets:
         host.run(["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>'])
     _wait(lambda: _not_armed(hosts) is None, "recovery and fencing to be active", reporter)
+    if fenced:
+        _wait_until_fenced(hosts, fenced, reporter)
     cluster.wait_until_idle(hosts, reporter)
+
+
+def _wait_until_fenced(hosts: cluster.Hosts, fenced: frozenset[str], reporter: Reporter) -> None:
+    """Until Pacemaker holds none of ``fenced`` for unclean any more. It starts nothing of theirs before."""
+
+    def proven_off() -> bool | None:
+        state = cluster.cluster_state(hosts)
+        unclean = [name for name in sorted(fenced) if state and (node := state.node(name)) and node.unclean]
+        if state is None or unclean:
+            raise NotYet(f"{' and '.join(unclean)} is not fenced" if unclean else "Pacemaker does not run")
+        return True
+
+    wait_for(
+        proven_off,
+        timeout=300,
+        what=f"Pacemaker to fence {' and '.join(sorted(fenced))}",
+        interval=2,
+        report=reporter.wait,
+        remedy="recovery and fencing are active; `snow ha status` says why fencing fails and what to type",
+    )
 
 
 def _sets(host: Host) -> dict[str, datetime]:

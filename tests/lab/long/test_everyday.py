@@ -71,6 +71,36 @@ def test_a_disarmed_cluster_fences_nobody_and_starts_nothing(cluster: Administra
     assert at_once() == []
 
 
+def test_a_server_that_is_lost_while_disarmed_is_fenced_by_name(cluster: Administrator) -> None:
+    """It may run its domains still, out of sight: they are started elsewhere only after its power was cut."""
+    booted = on("snow02", "cat", "/proc/sys/kernel/random/boot_id")
+    there = {plan.name for plan in DOMAINS if running_on(plan.name) == ["snow02"]}
+    assert there
+    assert cluster.snow("disarm", "--yes").code == 0
+    for network in ("snow", "mgmt"):
+        lifecycle.cable("snow02", network, False)
+    wait_until(
+        lambda: 'online="false"' in on("snow01", "crm_mon", "-1", "--output-as=xml"),
+        timeout=120,
+        what="snow01 has lost sight of snow02",
+    )
+    refused = cluster.snow("arm")
+    assert refused.code != 0
+    assert not there & set(uuids("snow01"))
+    ended = cluster.snow("arm", "--fence", "snow02", "--yes")
+    assert ended.code == 0, ended.output
+    wait_until(lambda: there <= set(uuids("snow01")), timeout=300, what="snow01 runs what snow02 ran")
+    for network in ("snow", "mgmt"):
+        lifecycle.cable("snow02", network, True)
+    wait_until(
+        lambda: on("snow01", "crm_mon", "-1", "--output-as=xml").count('online="true"') == 2,
+        timeout=300,
+        what="snow02 is back in the cluster",
+    )
+    assert on("snow02", "cat", "/proc/sys/kernel/random/boot_id") != booted
+    assert at_once() == []
+
+
 def uuids(server: str) -> dict[str, str]:
     """Of the domains there: a live migration keeps it."""
     rows = [line.split() for line in on(server, "xl", "vm-list").splitlines()[1:]]

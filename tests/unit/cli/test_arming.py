@@ -44,6 +44,16 @@ def test_it_is_not_armed_while_a_server_would_be_fenced_or_a_domain_started_twic
     assert ended.exit_code == 4 and "snow01 is not in the cluster" in ended.output
     assert site.properties and site.told == [*at, "snow02: crm_resource --refresh"]
 
+    at = site.told[:]
+    assert code_of(site.run("arm", "--fence", "snow03", "--yes")) == 2
+    assert code_of(site.run("arm", "--fence", "snow01")) == 4 and site.told == at, "nobody was there to say yes"
+    for name, server in list(site.world.running.items()):
+        if server == "snow01":
+            del site.world.running[name]
+    ended = site.run("arm", "--fence", "snow01", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert not site.properties
+
 
 def test_what_somebody_else_has_set_is_left_alone(site: EverydaySite) -> None:
     site.changes.append(lambda root: root.find("summary/cluster_options").set("maintenance-mode", "true"))  # type: ignore[union-attr]

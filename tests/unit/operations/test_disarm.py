@@ -38,6 +38,23 @@ def test_what_would_fence_a_server_or_start_a_domain_twice_keeps_it_disarmed(
     assert said in str(disarm.obstacle(state, SERVERS, places))
 
 
+@pytest.mark.parametrize("where", [("snow01",), ("snow02",), SERVERS, ()])
+def test_a_server_that_was_lost_while_disarmed_may_be_fenced_by_name(where: tuple[str, ...]) -> None:
+    """Else its domains were never recovered, since every server had to be back. What it runs ends when it is fenced."""
+    state = cluster(node("snow02", online="false", unclean="true"))
+    found = disarm.obstacle(state, SERVERS, {**PLACES, "proxy01": where}, fenced={"snow02"})
+    assert (found is None) is ("snow01" not in where)
+    lost = {name: place for name, place in PLACES.items() if place == ("snow01",)}
+    assert disarm.obstacle(state, SERVERS, lost, fenced={"snow02"}) is None
+    refused = disarm.obstacle(state, SERVERS, PLACES)
+    assert refused is not None and "snow arm --fence snow02" in str(refused.remedy)
+
+
+def test_a_server_that_came_back_is_not_fenced() -> None:
+    refused = disarm.obstacle(cluster(), SERVERS, PLACES, fenced={"snow02"})
+    assert refused is not None and "snow02 is in the cluster" in str(refused)
+
+
 @pytest.mark.parametrize(
     ("minutes", "words"), [(0, "0 min"), (59, "59 min"), (125, "2 h 5 min"), (3 * 24 * 60 + 5, "3 days")]
 )
