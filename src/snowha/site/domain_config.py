@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
 from snowha.errors import InputError
-from snowha.site import server_devices
+from snowha.site import device_model, server_devices
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
 from snowha.site.names import check_domain_name, check_ip, check_mac, check_path, check_vif_bridge, show
@@ -100,6 +100,8 @@ def parse(text: str, *, where: str, path: str) -> Domain:
     config = _Config(text, where, _effective(parse_settings(text, where=where), where=where))
     name = check_domain_name(config.string("name"), where=config.at("name"))
     kernel, ramdisk = _kernel(config)
+    kind, disks, vifs = _type(config), _disks(config), _vifs(config)
+    is_hvm = kind == "hvm"
     return Domain(
         name=name,
         config=check_path(path, where=where),
@@ -108,19 +110,19 @@ def parse(text: str, *, where: str, path: str) -> Domain:
             "maxmem" if "memory" not in config.settings and "maxmem" in config.settings else "memory"
         ),
         vcpus=config.number("vcpus", "1"),
-        type=_type(config),
+        type=kind,
         kernel=kernel,
         ramdisk=ramdisk,
-        disks=_disks(config),
-        vifs=_vifs(config),
+        disks=disks,
+        vifs=vifs,
         root_vdev=_root_vdev(config),
         bootloader=_bootloader(config),
-        hardware=server_devices.hardware(
-            config.texts, config.says_something, _vifs(config), is_hvm=_type(config) == "hvm"
-        ),
+        hardware=server_devices.hardware(config.texts, config.says_something, vifs, is_hvm=is_hvm),
         firmware=_firmware(config),
         cpus=tuple(text for text in config.texts("cpus") if text),
         nomigrate=config.is_on("nomigrate"),
+        needs_qemu=device_model.needs_qemu(config.texts, disks, is_hvm=is_hvm),
+        needs_uefi=device_model.needs_uefi(config.texts, is_hvm=is_hvm),
     )
 
 

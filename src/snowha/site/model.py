@@ -102,6 +102,10 @@ class Domain:
     """The CPUs that all its vCPUs are bound to, or each of them (``cpus``); none where they are free."""
     nomigrate: bool = False
     """Whether the config forbids that it is live-migrated or saved (``nomigrate``)."""
+    needs_qemu: bool = False
+    """Whether QEMU serves something of it (all of an HVM domain, a frame buffer, a CD drive), beside the server's kernel."""
+    needs_uefi: bool = False
+    """Whether hvmloader boots it with OVMF, a file of the server that its config does not name."""
 
     @property
     def server_files(self) -> tuple[str, ...]:
