@@ -41,6 +41,20 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "give each an address of its own",
         error=InputError,
     ),
+    "duplicate-vifname": Entry(
+        "A vifname used twice",
+        "stop",
+        "A server has no two network interfaces of one name: of two such domains only one can be started on it.",
+        "give each network card a vifname of its own, or none",
+        error=InputError,
+    ),
+    "duplicate-uuid": Entry(
+        "A UUID used twice",
+        "warn",
+        "Xen and its tools tell domains by it: `xl vm-list` shows two as one, and what the one leaves behind in xenstore when it "
+        "ends is taken from the other.",
+        "remove the lines with uuid: Xen gives each domain one of its own",
+    ),
     "shared-disk": Entry(
         "A disk of two domains",
         "stop",

@@ -66,6 +66,8 @@ ELSEWHERE = {
         (
             "cd-elsewhere",
             "disk-unmovable",
+            "duplicate-uuid",
+            "duplicate-vifname",
             "holes",
             "image-name",
             "kernel-booted",

@@ -94,6 +94,10 @@ def _twin(**changes: object) -> Broken:
     return _site(domains=(deploy, replace(slurm, **changes)))  # type: ignore[arg-type]
 
 
+def _twins(**changes: object) -> Broken:
+    return _site(domains=tuple(replace(one, **changes) for one in SITE.domains))  # type: ignore[arg-type]
+
+
 STARTED = Autostart("/etc/xen/auto", "/etc/xen/auto", (), (Entry("/etc/xen/auto/slurm01", SITE.domains[1].config),))
 IMAGE = "/sNow/domains/deploy01/deploy01-disk"
 
@@ -170,6 +174,8 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "fence-tools": lambda: _facts(change(healthy(), "snow02", tools=frozenset({"fence_ipmilan"}))),
     "duplicate-name": lambda: _twin(name="deploy01"),
     "duplicate-mac": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], ip="192.168.8.77"),)),
+    "duplicate-vifname": lambda: _twins(vifs=(Vif("xsnow0", options=(("vifname", "web"),)),)),
+    "duplicate-uuid": lambda: _twins(uuid="6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4eff"),
     "duplicate-ip": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], mac="00:16:3e:99:99:99"),)),
     "shared-disk": lambda: _twin(disks=SITE.domains[0].disks),
     "image-name": lambda: _twin(disks=(Disk("", "/sNow/domains/deploy01/DEPLOY01-disk.partial", "xvda1"),)),
