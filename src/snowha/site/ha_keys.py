@@ -177,8 +177,8 @@ class Fence:
         str,
         Key(
             "The BMC: an IP address or a host name that every server knows.",
-            refused="neither an IP address nor a host name; a server itself; an address that another server's fence has, with the "
-            "same `plug` or `systems_uri`, or of IPMI with the same `port`",
+            refused="neither an IP address nor a host name; a server itself; an address that another server's fence has, with "
+            "the same `plug` or `systems_uri`, or of IPMI with the same `port`",
         ),
     ]
     username: Annotated[str, Key("User on the BMC.", refused="an empty value, a character that does not print")]
@@ -260,8 +260,8 @@ class Server:
             "This server's address on each network that Corosync uses. The same networks in the same order for every server. "
             "Two networks are advised: with one, one cable or switch that fails costs a server.",
             refused="a host name; another number of addresses than the other servers have; none, or more than 8; an address "
-            "that is written twice, or that no card has alone (`127.…`, multicast, `fe80::…`); IPv4 and IPv6 at the same place of "
-            "two servers",
+            "that is written twice, or that no card has alone (`127.…`, multicast, `fe80::…`); IPv4 and IPv6 at the same place "
+            "of two servers",
         ),
     ]
     fence: Annotated[
