@@ -10,6 +10,7 @@ from snowha.errors import InputError
 from snowha.site.address_rules import check_floating_ip, check_links, check_owners
 from snowha.site.definition import Definition
 from snowha.site.fence_rules import check_fence, outlet
+from snowha.site.fstab import comes_at_boot
 from snowha.site.model import WARM_FROM_MIB, Alerts, Domain, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     can_be_resource,
@@ -89,6 +90,12 @@ def check(ha: HaFile, *, at: At) -> HaFile:
         check_path(mount.target, where=at("mount", number, "target"))
         for key in ("source", "fstype", "options"):
             check_word(getattr(mount, key), where=at("mount", number, key), what=f"{key} of a mount")
+        if not comes_at_boot(mount.options.split(",")):
+            raise InputError(
+                f"nothing mounts {mount.target} after a server was booted: its options say noauto",
+                where=at("mount", number, "options"),
+                remedy="remove noauto, or add x-systemd.automount",
+            )
     _unique(
         [(mount.target.rstrip("/"), at("mount", number, "target")) for number, mount in enumerate(ha.mounts)],
         "two mounts are on {}",

@@ -283,7 +283,10 @@ class Mount:
     fstype: Annotated[str, Key("Type for mount(8): `nfs4`, `nfs`.", refused=_WORD_RULE)]
     options: Annotated[
         str,
-        Key("Options for mount(8), with commas. For NFS `hard` belongs in it, `soft` is a stop.", refused=_WORD_RULE),
+        Key(
+            "Options for mount(8), with commas. For NFS `hard` belongs in it, `soft` is a stop.",
+            refused=f"{_WORD_RULE}; `noauto` without `x-systemd.automount`",
+        ),
     ] = "defaults"
 
 

@@ -114,6 +114,7 @@ def line_of(text: str) -> int:
         ('["slurm01", "slurm02"]', '["slurm01"]', "two different domains"),
         ('domain_configs = "/sNow/etc/domains"', 'domain_configs = "etc"', "absolute"),
         ('target = "/home"', 'target = "/sNow/"', "two mounts"),
+        ('"rw,hard"', '"rw,hard,noauto"', "nothing mounts /sNow"),
         ('user = "root"', 'user = "-oProxyCommand=x"', "ssh user"),
         ('user = "root"', 'usr = "root"', "did you mean 'user'"),
         ("[ssh]", "[ssh", "not TOML"),
