@@ -160,6 +160,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "guarded by a lease. It cannot be live-migrated, and a PV domain does not become PVH.",
         "give every server the same, take the setting out of the config, or the domain out of ha.toml",
     ),
+    "on-poweroff": Entry(
+        "A domain that xl keeps or starts again when it has shut down",
+        "stop",
+        "A shutdown never ends: kept, it has its disks and its name, and cannot be started; started again, Pacemaker destroys it "
+        "while it boots, whenever it is to be stopped. Pacemaker itself starts a domain that was shut down from inside.",
+        "write on_poweroff = 'destroy' into its config, and start it anew: xl shutdown -w NAME, then xl create CONFIG",
+    ),
     "cpus-missing": Entry(
         "A domain bound to CPUs that a server does not have",
         "stop",

@@ -71,6 +71,7 @@ ELSEWHERE = {
             "holes",
             "image-name",
             "kernel-booted",
+            "on-poweroff",
             "saved",
             "sector-size",
             "vif-script",
