@@ -19,7 +19,7 @@ from snowha.site.names import listed, show
 from snowha.site.rules import Finding
 from snowha.xen import saved_domains, xl
 
-_GONE = ("", "destroy", "coredump-destroy")
+_GONE = ("destroy", "coredump-destroy")
 """Values of ``on_poweroff`` (xl.cfg(5)) after which a domain that has shut down is gone."""
 
 

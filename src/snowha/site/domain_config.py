@@ -121,7 +121,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         firmware=_firmware(config),
         cpus=tuple(text for text in config.texts("cpus") if text),
         nomigrate=config.is_on("nomigrate"),
-        on_poweroff="".join(config.texts("on_poweroff")[:1]),
+        on_poweroff=next(iter(config.texts("on_poweroff")), "destroy"),
         uuid="".join(config.texts("uuid")[:1]).lower(),
         needs_qemu=device_model.needs_qemu(config.texts, disks, is_hvm=is_hvm),
         needs_uefi=device_model.needs_uefi(config.texts, is_hvm=is_hvm),

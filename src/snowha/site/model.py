@@ -105,8 +105,8 @@ class Domain:
     """The CPUs that all its vCPUs are bound to, or each of them (``cpus``); none where they are free."""
     nomigrate: bool = False
     """Whether the config forbids that it is live-migrated or saved (``nomigrate``)."""
-    on_poweroff: str = ""
-    """What xl does when it has shut down (``on_poweroff``); empty for xl's own ``destroy``."""
+    on_poweroff: str = "destroy"
+    """What xl does when it has shut down."""
     uuid: str = ""
     """What its config gives it (``uuid``), in small letters; empty where each start makes another one."""
     needs_qemu: bool = False

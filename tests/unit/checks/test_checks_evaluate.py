@@ -714,7 +714,7 @@ def test_a_domain_that_is_called_as_another_resource_is_found_before_its_disks_a
     assert len(found) == 1 and "in the cluster" in found[0].message
 
 
-@pytest.mark.parametrize("action", ["", "destroy", "coredump-destroy"])
+@pytest.mark.parametrize("action", ["destroy", "coredump-destroy"])
 def test_a_domain_that_is_gone_when_it_has_shut_down_is_no_finding(action: str) -> None:
     site, facts = _twin(on_poweroff=action)
     assert not any(one.code == "on-poweroff" for one in evaluate.evaluate(site, facts))
