@@ -20,6 +20,7 @@ __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "se
 _ROOT = re.compile(r"(?:^|\s)(?:root=)+(?:/dev/([a-z0-9]+)|\S*)(?=\s|$)")
 _FIRMWARE = ("firmware", "firmware_override", "bios_path_override", "smbios_firmware", "acpi_firmware")
 """Settings of an HVM domain that name a file, or a word that Xen knows the file of."""
+_EXAMPLES = {"memory": "1024, in MiB", "maxmem": "1024, in MiB", "vcpus": "2"}
 _C_SPACE = " \t\n\v\f\r"
 """isspace(3)"""
 _SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}", re.ASCII)
@@ -57,9 +58,11 @@ class _Config:
         text = self.string(key, default)
         number = c_number(text.lstrip(_C_SPACE).removeprefix("+"))
         if number is None or not 0 < number < 10**9:
-            self.fail(key, f"{key} is not a number above 0: {show(text)}", f"write {key} = 128")
+            said = f"{key} is not a whole number from 1 to 999999999: {show(text)}"
+            self.fail(key, said, f"write {key} = {_EXAMPLES[key]}")
         if key in self.settings and self.settings[key].operator == "+=":
-            self.fail(key, f"{key} += is no way to write a number, and xl ignores it", f"write {key} = 128")
+            said = f"{key} += is no way to write a number, and xl ignores it"
+            self.fail(key, said, f"write {key} = {_EXAMPLES[key]}")
         return number
 
     def says_something(self, key: str) -> bool:

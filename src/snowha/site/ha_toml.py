@@ -25,6 +25,12 @@ _CONTROL = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"'
 
 def parse(text: str, *, where: str) -> HaFile:
     """Read and check an ``ha.toml``. What is wrong with its shape, or the first rule it breaks, is one InputError."""
+    if text.startswith("\ufeff"):
+        raise InputError(
+            "it begins with a byte order mark, which TOML does not have",
+            where=f"{where}:1",
+            remedy="save it as UTF-8 without one: sed -i '1s/^\\xef\\xbb\\xbf//' FILE",
+        )
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

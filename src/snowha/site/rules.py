@@ -57,9 +57,7 @@ def check_domains(
 ) -> tuple[Finding, ...]:
     """Two domains with one name, image, MAC or IP address, vifname or UUID. Each finding names all configs concerned."""
     own_names = [_Use(domain.name, f"domain {domain.name}", domain.config) for domain in domains]
-    macs = [
-        _Use(vif.mac, f"domain {domain.name}", domain.config) for domain in domains for vif in domain.vifs if vif.mac
-    ]
+    macs = [_Use(mac, f"domain {domain.name}", domain.config) for domain in domains for mac in _macs(domain)]
     ips = [_Use(address, f"domain {domain.name}", domain.config) for domain in domains for address in domain.addresses]
     cards = [_Use(name, f"domain {domain.name}", domain.config) for domain in domains for name in domain.vifnames]
     uuids = [_Use(domain.uuid, f"domain {domain.name}", domain.config) for domain in domains if domain.uuid]
@@ -140,6 +138,15 @@ def image_key(target: str) -> str:
         group, volume = (part.replace("--", "-") for part in match.groups())
         return f"/dev/{group}/{volume}"
     return path
+
+
+def _macs(domain: Domain) -> list[str]:
+    """Of its network cards. One on two bridges is seen once on either: bonded cards may be so."""
+    bridges: dict[str, list[str]] = {}
+    for vif in domain.vifs:
+        if vif.mac:
+            bridges.setdefault(vif.mac.lower(), []).append(vif.bridge)
+    return [mac for mac, found in bridges.items() for _ in range(len(found) - len(set(found)) + 1)]
 
 
 def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:

@@ -503,6 +503,14 @@ def test_a_domain_that_the_kernel_alone_serves_needs_none(more: str) -> None:
     assert not domain.needs_qemu and not domain.needs_uefi
 
 
+def test_a_number_that_cannot_be_is_told_with_its_bounds_and_an_example_of_its_own() -> None:
+    """`write vcpus = 128` is what an administrator would have done."""
+    for old, new, example in (("'128'", "'1099511627776'", "memory = 1024"), ("'1'", "'0'", "vcpus = 2")):
+        with pytest.raises(InputError, match="from 1 to 999999999") as caught:
+            read(CONFIG.replace(old, new, 1))
+        assert example in caught.value.remedy
+
+
 def test_an_hvm_domain_with_uefi_firmware_is_known() -> None:
     assert all(read(f"{CONFIG}type = 'hvm'\n{line}").needs_uefi for line in ("bios = 'ovmf'", "firmware = 'uefi'"))
     assert not any(read(f"{CONFIG}type = 'hvm'\n{line}").needs_uefi for line in ("bios = 'seabios'", ""))

@@ -118,6 +118,7 @@ def line_of(text: str) -> int:
         ('user = "root"', 'user = "-oProxyCommand=x"', "ssh user"),
         ('user = "root"', 'usr = "root"', "did you mean 'user'"),
         ("[ssh]", "[ssh", "not TOML"),
+        ("# What", "\ufeff# What", "byte order mark"),
         ("[[domain]]", "[[domian]]", "did you mean 'domain'"),
         ('"10.0.0.102"', '"10.0.0.101"', "fenced through"),
         ('"fence_ipmilan"', '"reboot"', "no fence agent"),

@@ -45,8 +45,11 @@ def test_a_sound_site_has_no_findings() -> None:
 
 def test_two_cards_of_one_domain_may_have_one_address() -> None:
     """They are bonded in the domain: the site could not be migrated."""
-    bonded = replace(ONE, vifs=tuple(Vif(bridge, ip="192.168.8.11/24") for bridge in ("xsnow0", "xsnow1")))
+    mac = "00:16:3e:00:00:09"
+    bonded = replace(ONE, vifs=tuple(Vif(bridge, mac, "192.168.8.11/24") for bridge in ("xsnow0", "xsnow1")))
     assert bonded.addresses == ("192.168.8.11",) and check_site(SITE, [bonded, TWO]) == ()
+    on_one = replace(ONE, vifs=(Vif("xsnow0", mac), Vif("xsnow1", mac.upper()), Vif("xsnow0", mac)))
+    assert [finding.code for finding in check_site(SITE, [on_one, TWO])] == ["duplicate-mac"]
 
 
 @pytest.mark.parametrize(
