@@ -49,6 +49,24 @@ def comes_at_boot(options: Collection[str]) -> bool:
     return "noauto" not in options or any(option.startswith("x-systemd.automount") for option in options)
 
 
+def gives_up(options: Collection[str]) -> str:
+    """The option with which the client gives up waiting for its server, and a guest gets an error (nfs(5)); empty if none is."""
+    words = ("soft", "softerr")
+    return next(
+        (
+            option
+            for option in sorted(options)
+            if option in words or (option.startswith("fatal_neterrors=") and option[16:] not in ("none", "default"))
+        ),
+        "",
+    )
+
+
+def locks_locally(options: Collection[str]) -> str:
+    """The option with which locks are seen by no other server (nfs(5)); empty if none is."""
+    return next(iter(sorted({"nolock", "local_lock=all", "local_lock=flock"}.intersection(options))), "")
+
+
 def _decoded(field: str) -> str:
     """``\\\\040`` is a blank (getmntent(3))."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
