@@ -41,6 +41,20 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "give each an address of its own",
         error=InputError,
     ),
+    "duplicate-vifname": Entry(
+        "A vifname used twice",
+        "stop",
+        "A server has no two network interfaces of one name: of two such domains only one can be started on it.",
+        "give each network card a vifname of its own, or none",
+        error=InputError,
+    ),
+    "duplicate-uuid": Entry(
+        "A UUID used twice",
+        "warn",
+        "Xen and its tools tell domains by it: `xl vm-list` shows two as one, and what the one leaves behind in xenstore when it "
+        "ends is taken from the other.",
+        "remove the lines with uuid: Xen gives each domain one of its own",
+    ),
     "shared-disk": Entry(
         "A disk of two domains",
         "stop",
@@ -145,6 +159,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "pool or a driver domain of that name, an address to listen on, a folder or file. Such a file is neither moved nor "
         "guarded by a lease. It cannot be live-migrated, and a PV domain does not become PVH.",
         "give every server the same, take the setting out of the config, or the domain out of ha.toml",
+    ),
+    "on-poweroff": Entry(
+        "A domain that xl keeps or starts again when it has shut down",
+        "stop",
+        "A shutdown never ends: kept, it has its disks and its name, and cannot be started; started again, Pacemaker destroys it "
+        "while it boots, whenever it is to be stopped. Pacemaker itself starts a domain that was shut down from inside.",
+        "write on_poweroff = 'destroy' into its config, and start it anew: xl shutdown -w NAME, then xl create CONFIG",
     ),
     "cpus-missing": Entry(
         "A domain bound to CPUs that a server does not have",

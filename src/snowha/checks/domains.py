@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from snowha.checks.catalogue import found
 from snowha.checks.facts import Facts, PathFact, ServerFacts, half_migrated
-from snowha.cluster import placement
+from snowha.cluster import cib, placement
+from snowha.errors import InputError
 from snowha.live import autostart
 from snowha.provision.servers import kernels
 from snowha.site import rules as site_rules
@@ -14,14 +15,18 @@ from snowha.site.cpu_affinity import can_run
 from snowha.site.disk_spec import unmovable
 from snowha.site.image_names import check_images, image_paths
 from snowha.site.model import Site
-from snowha.site.names import listed
+from snowha.site.names import listed, show
 from snowha.site.rules import Finding
 from snowha.xen import saved_domains, xl
+
+_GONE = ("destroy", "coredump-destroy")
+"""Values of ``on_poweroff`` (xl.cfg(5)) after which a domain that has shut down is gone."""
 
 
 def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     """Duplicates first: what two domains share is worse than what one lacks."""
     yield from site_rules.check_site(site, site.domains)
+    yield from _resource_names(site)
     yield from check_images(site.domains, site.paths.images)
     yield from _disks(site, facts)
     yield from _one_volume_twice(site, facts)
@@ -32,9 +37,18 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _saved(site, facts)
     yield from _hardware(site, facts)
     yield from _affinity(site, facts)
+    yield from _poweroff(site, facts)
     yield from _migration(site, facts)
     yield from _memory(site, facts)
     yield from _autostart(site, facts)
+
+
+def _resource_names(site: Site) -> Iterator[Finding]:
+    """Else it would be said when all its disks have been moved."""
+    try:
+        cib.check_names(site)
+    except InputError as error:
+        yield found("duplicate-name", error.where, error.message, remedy=error.remedy)
 
 
 def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -49,8 +63,20 @@ def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
                 yield found("disk-unmovable", where, f"{what} {reason[0]}", remedy=reason[1])
             if disk.target and disk.target not in first.paths:
                 yield found("missing-volume", where, f"{what} is {disk.target}, and that is not there")
+            elif disk.is_moved and (nothing := _nothing_to_copy(first.paths[disk.target])):
+                yield found(
+                    "missing-volume",
+                    where,
+                    f"{what} is {disk.target}, and that is {nothing}",
+                    remedy=f"correct the config: ls -lL {disk.target}",
+                )
             elif disk.is_cdrom and disk.target:
                 yield from _disc_elsewhere(facts, disk.target, domain.name)
+
+
+def _nothing_to_copy(there: PathFact) -> str:
+    """What a disk names that can be no disk; empty if it can."""
+    return "neither a volume nor a file" if there.kind == "other" else "" if there.size else "empty"
 
 
 def _disc_elsewhere(facts: Facts, disc: str, name: str) -> Iterator[Finding]:
@@ -187,6 +213,13 @@ def _affinity(site: Site, facts: Facts) -> Iterator[Finding]:
             if count and (wrong := [cpus for cpus in domain.cpus if not can_run(cpus, count)]):
                 said = f"{domain.name} is bound to CPUs that {server.name} does not have: cpus is {wrong[0]}, and it has {count}"
                 yield found("cpus-missing", server.name, said, remedy=f"change cpus in {domain.config}")
+
+
+def _poweroff(site: Site, facts: Facts) -> Iterator[Finding]:
+    for domain in site.domains:
+        if domain.on_poweroff not in _GONE:
+            said = f"{domain.name} is not gone when it has shut down: on_poweroff is {show(domain.on_poweroff)}"
+            yield found("on-poweroff", f"{facts.first.name}:{domain.config}", said)
 
 
 def _migration(site: Site, facts: Facts) -> Iterator[Finding]:

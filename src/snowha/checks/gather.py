@@ -25,6 +25,7 @@ from snowha.live import address_use
 from snowha.live.context import SiteContext
 from snowha.provision.servers import kernels
 from snowha.site.image_names import image_paths
+from snowha.site.names import is_ip
 from snowha.xen.leases import Lease, Leases
 
 HOLD_S = (3, 15)
@@ -110,9 +111,10 @@ def _unreachable(host: Host) -> ServerFacts | None:
 
 def asked_names(context: SiteContext) -> list[str]:
     """Names that must mean the same everywhere: the servers', and those of the storage."""
-    sources = [mount.source.rpartition(":")[0].strip("[]") for mount in context.site.mounts]
+    # there may be a colon in the path, too
+    sources = [mount.source.partition(":/")[0].strip("[]") for mount in context.site.mounts if ":/" in mount.source]
     names = [*(server.name for server in context.site.servers), *sources]
-    return [name for name in dict.fromkeys(names) if name and name[0].isalpha()]
+    return [name for name in dict.fromkeys(names) if name and name[0].isalpha() and not is_ip(name)]
 
 
 def asked_paths(context: SiteContext) -> list[str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from snowha.checks.catalogue import found
 from snowha.checks.facts import Facts, Mounted, ServerFacts
 from snowha.errors import InputError
 from snowha.health import image_space
-from snowha.site import snow_conf
+from snowha.site import fstab, snow_conf
 from snowha.site.disk_spec import CONVERTED
-from snowha.site.fstab import same_source
 from snowha.site.image_names import image_paths
 from snowha.site.model import Disk, Domain, Site
 from snowha.site.names import agreed, listed
@@ -103,26 +102,26 @@ def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _has(server: ServerFacts, folder: str, mount: Mounted) -> bool:
     there = server.mount_of(folder)
-    return there is not None and there.target == mount.target and same_source(there.source, mount.source)
+    return there is not None and there.target == mount.target and fstab.same_source(there.source, mount.source)
 
 
 def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
     for wanted in site.mounts:
-        if gives_up := _gives_up(wanted.options.split(",")):
+        if gives_up := fstab.gives_up(wanted.options.split(",")):
             yield found("mount-soft", "ha.toml", f"{wanted.target} is to be mounted with {gives_up}")
         reference: tuple[ServerFacts, Mounted] | None = None
         for server in facts.answering:
             here = server.mount_of(wanted.target)
             if here is None or here.target != wanted.target:
                 continue  # not mounted: the migration does it on a new server, and not-nfs is said of the first
-            if not same_source(here.source, wanted.source):
+            if not fstab.same_source(here.source, wanted.source):
                 yield found(
                     "mount-differs",
                     server.name,
                     f"{wanted.target} is {here.source} there, and ha.toml says {wanted.source}",
                 )
                 continue
-            if gives_up := _gives_up(here.options):
+            if gives_up := fstab.gives_up(here.options):
                 yield found("mount-soft", server.name, f"{wanted.target} is mounted with {gives_up}")
             if wanted.target == "/sNow" and wanted.target not in server.writable:
                 yield found("not-writable", server.name, f"root cannot write in {wanted.target}")
@@ -143,23 +142,10 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
             if wanted.target in server.paths
             and (here := server.mount_of(wanted.target)) is not None
             and here.target == wanted.target
-            and same_source(here.source, wanted.source)
+            and fstab.same_source(here.source, wanted.source)
         }
         if len(set(inodes.values())) > 1:
             yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")
-
-
-def _gives_up(options: Collection[str]) -> str:
-    """The option with which the client gives up waiting for its server, and a guest gets an error (nfs(5)); empty if none is."""
-    words = ("soft", "softerr")
-    return next(
-        (
-            option
-            for option in sorted(options)
-            if option in words or (option.startswith("fatal_neterrors=") and option[16:] not in ("none", "default"))
-        ),
-        "",
-    )
 
 
 def _compared(mount: Mounted) -> frozenset[str]:
@@ -190,10 +176,9 @@ def _lock_options(site: Site, facts: Facts) -> Iterator[Finding]:
             here = server.mount_of(wanted.target)
             if here is None or here.target != wanted.target or not here.is_nfs:
                 continue
-            local = sorted({"nolock", "local_lock=all", "local_lock=flock"} & here.options)
-            if local:
+            if local := fstab.locks_locally(here.options):
                 yield found(
-                    "locks", server.name, f"{wanted.target} is mounted with {local[0]}: its locks are seen there only"
+                    "locks", server.name, f"{wanted.target} is mounted with {local}: its locks are seen there only"
                 )
             elif (0, 0) < here.version < (4, 1):
                 version = here.version[0] if here.version[0] < 4 else "4.0"

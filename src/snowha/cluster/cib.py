@@ -21,7 +21,7 @@ from snowha.errors import InputError
 from snowha.site.model import Alerts, Domain, FloatingIp, Server, Site
 from snowha.site.names import can_be_resource
 
-__all__ = ["FLOATING_IP", "Options", "compose", "differs", "fence_id", "foreign", "merge"]
+__all__ = ["FLOATING_IP", "Options", "check_names", "compose", "differs", "fence_id", "foreign", "merge"]
 
 FLOATING_IP = "xsnow-vip"
 """Resource id of the floating IP, as in the guide."""
@@ -87,7 +87,7 @@ def compose(site: Site, placement: Mapping[str, str], *, options: Options) -> by
 
     Raises InputError for a server without a fence device, and a name that cannot be a resource's.
     """
-    _check_names(site)
+    check_names(site)
     resources = [
         *(
             _fence(server, first=number == 0, two=len(site.servers) == 2, options=options)
@@ -317,8 +317,8 @@ def _element(tag: str, attributes: Mapping[str, str], *children: etree._Element)
     return element
 
 
-def _check_names(site: Site) -> None:
-    """Resource ids are XML ids, and each is unique."""
+def check_names(site: Site) -> None:
+    """Resource ids are XML ids, and each is unique. Raises InputError for a domain that cannot be called so in a cluster."""
     taken = {
         FLOATING_IP: "the floating IP",
         "cib-bootstrap-options": "Pacemaker's own options",

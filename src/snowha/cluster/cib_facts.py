@@ -14,6 +14,8 @@ from snowha.errors import SiteError
 
 _YES = ("true", "1", "yes", "on", "y")
 """What Pacemaker takes for true (lib/common/strings.c, crm_str_to_boolean)."""
+_PLACES = ("start", "stop", "migrate_from", "migrate_to")
+"""Operations by which a resource comes to a server, or leaves it."""
 
 
 def _parse(text: bytes) -> etree._Element:
@@ -36,6 +38,24 @@ def live_migratable(cib: bytes) -> frozenset[str]:
         for pair in resource.iterfind("meta_attributes/nvpair")
         if pair.get("name") == "allow-migrate" and (pair.get("value") or "").lower() in _YES
     )
+
+
+def arrived_live(cib: bytes, resource: str, server: str) -> bool:
+    """Whether ``resource`` is on ``server`` by a live migration, and was not started there since.
+
+    Of each kind of operation the history on a server has the last one, and keeps migrations apart from starts and stops; call-id
+    counts them (lib/pacemaker/pcmk_sched_actions.c, pcmk__create_history_xml). Raises SiteError if ``cib`` is not XML.
+    """
+    done = [
+        (int(operation.get("call-id") or 0), operation.get("operation"))
+        for state in _parse(cib).iter("node_state")
+        if state.get("uname") == server
+        for history in state.iter("lrm_resource")
+        if history.get("id") == resource
+        for operation in history.iterfind("lrm_rsc_op")
+        if operation.get("rc-code") == "0" and operation.get("operation") in _PLACES
+    ]
+    return bool(done) and max(done)[1] == "migrate_from"
 
 
 def left_by_moves(cib: bytes) -> frozenset[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snowha.errors import SiteError
 from snowha.hosts.local import LocalHost
-from snowha.provision.packages import CONVERTER, server_packages
+from snowha.provision.packages import CONVERTER, EMULATOR, server_packages
 
 
 def apt_words(*, sources: Path, work: Path, status: Path) -> list[str]:
@@ -34,7 +34,7 @@ def write(repository: Path, *, trees: list[Path], release: str, sources: Path, w
         if number == 0:
             apt.run(["apt-get", *words, "update"], timeout=300)
         install = ["install", "--download-only", "--no-install-recommends", "-y"]
-        apt.run(["apt-get", *words, *install, *server_packages(release), CONVERTER], timeout=900)
+        apt.run(["apt-get", *words, *install, *server_packages(release), CONVERTER, EMULATOR], timeout=900)
     repack(work / "archives", repository)
     index(repository, ".")
 

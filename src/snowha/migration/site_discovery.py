@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from snowha.errors import InputError, SiteError
-from snowha.hosts.files import exists, read_text
+from snowha.hosts.files import exists
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.redaction import hide
 from snowha.live import address_use
 from snowha.live.context import read_domains_and_errors, read_snow_conf
 from snowha.live.roles import roles
+from snowha.migration.shared_mounts import shared_mounts
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
-from snowha.site import anti_affinity, fstab, ha_toml
+from snowha.site import anti_affinity, ha_toml
 from snowha.site.fence_rules import check_agent, check_fence_user
 from snowha.site.ha_file import HaFile
 from snowha.site.ipmi_type import IpmiType
-from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
+from snowha.site.model import IPMI_AGENTS, FenceDevice, FloatingIp, Paths, Server, Ssh
 from snowha.site.names import can_be_resource, check_address, check_server_name, is_ip, plain_path, show
 from snowha.site.snow_conf import SnowConf
 
@@ -30,7 +29,6 @@ SNOW_CONF = ("/sNow/etc/snow.conf", "/sNow/snow-tools/etc/snow.conf")
 """sNow! 2.0's place and 1.x's."""
 DOMAIN_CONFIGS = ("etc/domains", "srv/domains", "snow-tools/etc/domains")
 """Below /sNow: 2.0 as the guide says, 2.0 as its code reads, 1.x."""
-SHARED = ("/sNow", "/home")
 _TRIED = 8
 """Addresses that are tried for the floating IP, from the last of the network down."""
 
@@ -216,59 +214,6 @@ def _image_folder(conf: SnowConf) -> str:
     destination = conf.image_destination()
     folder = plain_path(destination.value) if destination.kind == "dir" else "/sNow"
     return "/sNow/domains" if folder == "/sNow" else folder
-
-
-def shared_mounts(host: Host) -> tuple[Mount, ...]:
-    """/sNow and /home as they are mounted. Raises SiteError when /sNow is not on NFS: images there could not be shared."""
-    found = []
-    for target in SHARED:
-        entry = _topmost(host, target)
-        if entry.get("fstype") == "autofs":
-            host.run(["ls", "-d", f"{target}/."], check=False, timeout=150)  # it is mounted when it is looked into
-            entry = _topmost(host, target)
-        if entry.get("fstype") not in ("nfs", "nfs4"):
-            if target == "/sNow":
-                raise SiteError(
-                    f"/sNow is not on NFS but on {entry.get('fstype', 'nothing')} ({entry.get('source', 'not mounted')})",
-                    where=host.name,
-                    remedy='put /sNow on a shared file system first (guide, "This guide assumes that")',
-                )
-            continue
-        _check_mounted_itself(host, target, entry["source"], entry["target"])
-        found.append(Mount(entry["source"], entry["target"], entry["fstype"], _fstab_options(host, entry["target"])))
-    return tuple(found)
-
-
-def _topmost(host: Host, target: str) -> dict[str, str]:
-    """The file system that counts: an automounter's own is below what it has mounted. Empty if there is none."""
-    completed = host.run(["findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target", target], check=False)
-    mounted = json.loads(completed.stdout)["filesystems"] if completed.ok and completed.stdout else [{}]
-    found: dict[str, str] = next((one for one in reversed(mounted) if one.get("fstype") != "autofs"), mounted[-1])
-    return found
-
-
-def _check_mounted_itself(host: Host, wanted: str, source: str, target: str) -> None:
-    """Raise SiteError for a folder that is here by a link or a bind mount: what the others' fstab gets mounts an export."""
-    part = re.fullmatch(r"(.+)\[(/.*)\]", source)
-    is_elsewhere = wanted != target and not wanted.startswith(f"{target.rstrip('/')}/")
-    if not part and not is_elsewhere:
-        return
-    raise SiteError(
-        f"{wanted} is a bind mount of the folder {part[2]} of {part[1]}"
-        if part
-        else f"{wanted} is a link into {target}, where {source} is mounted",
-        where=host.name,
-        remedy=f"mount {f'{part[1].rstrip(chr(47))}{part[2]}' if part else 'its export'} on {wanted} itself, by /etc/fstab, "
-        "then run this again",
-    )
-
-
-def _fstab_options(host: Host, target: str) -> str:
-    """For all servers: ``clientaddr`` is this one's own, and two clients with one are one to NFS 4.0, which takes the first one's
-    locks when the second comes (nfs(5))."""
-    entry = fstab.entry_of(read_text(host, "/etc/fstab") or "", target)
-    options = entry.options.split(",") if entry else ["vers=4.2", "hard", "_netdev"]
-    return ",".join(option for option in options if not option.startswith("clientaddr=")) or "defaults"
 
 
 def _common_links(name: str, links: Mapping[str, tuple[NetworkInterface, ...]]) -> tuple[str, ...]:

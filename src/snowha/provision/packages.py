@@ -8,7 +8,10 @@ another name today, and ``drbd-utils``, which nothing here uses: neither is aske
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from snowha.errors import SiteError
+from snowha.site.model import Domain
 
 _COMMON = (
     "xen-system-amd64",
@@ -26,6 +29,8 @@ _COMMON = (
 )
 CONVERTER = "qemu-utils"
 """What a server needs as well that has a disk which is converted (images/qemu_img.py)."""
+EMULATOR, UEFI = "qemu-system-xen", "ovmf"
+"""QEMU for Xen and UEFI firmware: xen-utils only recommends the one and suggests the other, and no such package is installed."""
 _FENCE_AGENTS = {"bookworm": "fence-agents", "trixie": "fence-agents-ipmilan"}
 
 
@@ -37,3 +42,10 @@ def server_packages(release: str) -> tuple[str, ...]:
             remedy=f"use one of: {', '.join(_FENCE_AGENTS)}",
         )
     return (*_COMMON, _FENCE_AGENTS[release])
+
+
+def domain_packages(domains: Iterable[Domain]) -> tuple[str, ...]:
+    """What each server needs as well, to start these domains."""
+    found = list(domains)
+    needed = {EMULATOR: any(one.needs_qemu for one in found), UEFI: any(one.needs_uefi for one in found)}
+    return tuple(name for name, is_needed in needed.items() if is_needed)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from snowha.cluster import cib, fencing
+from snowha.cluster import cib, cib_facts, fencing
 from snowha.errors import ProofError
 from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.host import Host
@@ -162,22 +162,30 @@ def _identities(context: SiteContext) -> dict[str, dict[str, str]]:
     return {name: xl.uuids(host) for name, host in context.hosts.items() if xl.hypervisor(host)}
 
 
+def _arrived_live(context: SiteContext, name: str, server: str) -> bool:
+    cib = cluster.any_member(context.hosts).run(["cibadmin", "--query"]).stdout.encode()
+    return cib_facts.arrived_live(cib, name, server)
+
+
 @contextmanager
 def proving_migrations(context: SiteContext, reporter: Reporter) -> Iterator[None]:
     """Write down which domains were live-migrated, and answered on their new server, while the block ran."""
-    before = {uuid: (server, name) for server, names in _identities(context).items() for name, uuid in names.items()}
-    addresses = {domain.name: domain.addresses for domain in context.site.domains}
+    before = {name: (server, uuid) for server, names in _identities(context).items() for name, uuid in names.items()}
+    domains = {domain.name: domain for domain in context.site.domains}
+    addresses = {name: domain.addresses for name, domain in domains.items()}
     # a domain that never answered a ping, behind its own firewall, is not expected to begin now
     answering = {
         name: [address for address in addresses.get(name, ()) if cluster.answers(context.hosts[server], address)]
-        for server, name in before.values()
+        for name, (server, _) in before.items()
     }
     yield
     for server, names in _identities(context).items():
         for name, uuid in names.items():
-            old_server, _ = before.get(uuid, (server, name))
-            if old_server == server or name not in {domain.name for domain in context.site.domains}:
+            old_server, old_uuid = before.get(name, (server, uuid))
+            if old_server == server or old_uuid != uuid or name not in domains:
                 continue
+            if domains[name].uuid and not _arrived_live(context, name, server):
+                continue  # its config gives it the same one when it is started anew
             reporter.fact(name, {"from": old_server, "to": server})
             cluster.wait_for_answers(context.hosts[old_server], name, answering.get(name, ()), reporter, timeout=60)
             _record(context, f"migration-{name}", _migration_facts(context, name), {"from": old_server, "to": server})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from snowha.errors import InputError
 from snowha.hosts.files import read_text, write_file
@@ -10,7 +12,9 @@ from snowha.live.context import SiteContext, parse_snow_conf
 from snowha.plan.step import Reporter, Step
 from snowha.site import snow_conf
 from snowha.site.bash_edit import set_array, set_scalar
+from snowha.site.snow_conf import ImageDestination
 
+T = TypeVar("T")
 GATEWAY_NETWORKS = ("NET_SNOW", "NET_COMP")
 """Whose gateway is the floating IP (guide, "Define floating IP for gateway")."""
 
@@ -34,16 +38,25 @@ def wanted(context: SiteContext, text: str) -> str:
     site = context.site
     where = f"{context.first.name}:{site.paths.snow_conf}"
     conf = parse_snow_conf(context.first, site.paths.snow_conf, text)
-    if tuple(conf.servers()) != tuple(server.name for server in site.servers):
-        text = set_array(text, "SNOW_NODES", [server.name for server in site.servers], where=where)
-    destination = conf.image_destination()
-    if (destination.kind, destination.value) != ("dir", site.paths.images) if destination else True:
+    names = tuple(server.name for server in site.servers)
+    if _read_or_none(conf.servers) != names:
+        text = set_array(text, "SNOW_NODES", names, where=where)
+    if _read_or_none(conf.image_destination) != ImageDestination("dir", site.paths.images):
         text = set_scalar(text, "IMG_DST", f"dir={site.paths.images}", where=where)
-    if site.floating_ip:
-        for network in conf.networks():
-            if network.key in GATEWAY_NETWORKS and network.gateway != site.floating_ip.address:
-                text = snow_conf.set_network_gateway(text, network.key, site.floating_ip.address, where=where)
+    for key in GATEWAY_NETWORKS:
+        # one that is no array is not used
+        is_network = key in conf and not isinstance(conf.values[key], str)
+        if site.floating_ip and is_network and conf.network(key).gateway != site.floating_ip.address:
+            text = snow_conf.set_network_gateway(text, key, site.floating_ip.address, where=where)
     return text
+
+
+def _read_or_none(read: Callable[[], T]) -> T | None:
+    """What is replaced may be missing, or something that nobody understands: then it is not what it must be."""
+    try:
+        return read()
+    except InputError:
+        return None
 
 
 def _read(context: SiteContext) -> str:

@@ -65,7 +65,7 @@ def set_array(text: str, name: str, values: Sequence[str], *, where: str = "snow
 def set_element(text: str, name: str, index: int, value: str, *, where: str = "snow.conf") -> str:
     """``text`` with element ``index`` of the array ``name`` set to ``value``, in the quoting style it had.
 
-    Raises InputError if there is no such element, or if the file builds the array from other variables.
+    Raises InputError if there is no such element, or the file cannot be edited so that the value counts.
     """
     assignments = _scan(text, name, where=where)
     before = evaluate(assignments).get(name)
@@ -90,11 +90,10 @@ def set_element(text: str, name: str, index: int, value: str, *, where: str = "s
         edited = text[: target.start] + quote(value, _style_of(raw)) + text[target.end :]
         counts = _value(edited, name, where=where) == before | {str(index): value}
         return _checked(edited, name, counts, where=where)
-    raise InputError(
-        f"{name} is put together in a way that cannot be edited safely",
-        where=where,
-        remedy=f"write {name} as one array with plain values",
-    )
+    # it is put together of other variables: a line at the end of the file says it just as well
+    edited = _append(text, f"{name}[{index}]={quote(value, 'single')}")
+    counts = _value(edited, name, where=where) == before | {str(index): value}
+    return _checked(edited, name, counts, where=where)
 
 
 def quote(value: str, style: Style) -> str:

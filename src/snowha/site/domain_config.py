@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
 from snowha.errors import InputError
-from snowha.site import server_devices
+from snowha.site import device_model, server_devices
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.model import Disk, Domain, DomainType, Vif
 from snowha.site.names import check_domain_name, check_ip, check_mac, check_path, check_vif_bridge, show
@@ -20,6 +20,7 @@ __all__ = ["parse", "parse_disk", "render_disk", "replace_disk", "set_list", "se
 _ROOT = re.compile(r"(?:^|\s)(?:root=)+(?:/dev/([a-z0-9]+)|\S*)(?=\s|$)")
 _FIRMWARE = ("firmware", "firmware_override", "bios_path_override", "smbios_firmware", "acpi_firmware")
 """Settings of an HVM domain that name a file, or a word that Xen knows the file of."""
+_EXAMPLES = {"memory": "1024, in MiB", "maxmem": "1024, in MiB", "vcpus": "2"}
 _C_SPACE = " \t\n\v\f\r"
 """isspace(3)"""
 _SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:-][0-9a-fA-F]{1,2}){5}", re.ASCII)
@@ -57,9 +58,11 @@ class _Config:
         text = self.string(key, default)
         number = c_number(text.lstrip(_C_SPACE).removeprefix("+"))
         if number is None or not 0 < number < 10**9:
-            self.fail(key, f"{key} is not a number above 0: {show(text)}", f"write {key} = 128")
+            said = f"{key} is not a whole number from 1 to 999999999: {show(text)}"
+            self.fail(key, said, f"write {key} = {_EXAMPLES[key]}")
         if key in self.settings and self.settings[key].operator == "+=":
-            self.fail(key, f"{key} += is no way to write a number, and xl ignores it", f"write {key} = 128")
+            said = f"{key} += is no way to write a number, and xl ignores it"
+            self.fail(key, said, f"write {key} = {_EXAMPLES[key]}")
         return number
 
     def says_something(self, key: str) -> bool:
@@ -100,6 +103,8 @@ def parse(text: str, *, where: str, path: str) -> Domain:
     config = _Config(text, where, _effective(parse_settings(text, where=where), where=where))
     name = check_domain_name(config.string("name"), where=config.at("name"))
     kernel, ramdisk = _kernel(config)
+    kind, disks, vifs = _type(config), _disks(config), _vifs(config)
+    is_hvm = kind == "hvm"
     return Domain(
         name=name,
         config=check_path(path, where=where),
@@ -108,19 +113,21 @@ def parse(text: str, *, where: str, path: str) -> Domain:
             "maxmem" if "memory" not in config.settings and "maxmem" in config.settings else "memory"
         ),
         vcpus=config.number("vcpus", "1"),
-        type=_type(config),
+        type=kind,
         kernel=kernel,
         ramdisk=ramdisk,
-        disks=_disks(config),
-        vifs=_vifs(config),
+        disks=disks,
+        vifs=vifs,
         root_vdev=_root_vdev(config),
         bootloader=_bootloader(config),
-        hardware=server_devices.hardware(
-            config.texts, config.says_something, _vifs(config), is_hvm=_type(config) == "hvm"
-        ),
+        hardware=server_devices.hardware(config.texts, config.says_something, vifs, is_hvm=is_hvm),
         firmware=_firmware(config),
         cpus=tuple(text for text in config.texts("cpus") if text),
         nomigrate=config.is_on("nomigrate"),
+        on_poweroff=next(iter(config.texts("on_poweroff")), "destroy"),
+        uuid="".join(config.texts("uuid")[:1]).lower(),
+        needs_qemu=device_model.needs_qemu(config.texts, disks, is_hvm=is_hvm),
+        needs_uefi=device_model.needs_uefi(config.texts, is_hvm=is_hvm),
     )
 
 

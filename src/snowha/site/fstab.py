@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 _NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
@@ -42,6 +42,29 @@ def entry_of(text: str, target: str) -> Entry | None:
 def same_source(one: str, other: str) -> bool:
     """Whether two sources are one export: the kernel shows a slash at its end as it was typed."""
     return one.rstrip("/") == other.rstrip("/")
+
+
+def comes_at_boot(options: Collection[str]) -> bool:
+    """Whether something mounts it after a boot: not what is ``noauto``, unless an automounter has it (systemd.mount(5))."""
+    return "noauto" not in options or any(option.startswith("x-systemd.automount") for option in options)
+
+
+def gives_up(options: Collection[str]) -> str:
+    """The option with which the client gives up waiting for its server, and a guest gets an error (nfs(5)); empty if none is."""
+    words = ("soft", "softerr")
+    return next(
+        (
+            option
+            for option in sorted(options)
+            if option in words or (option.startswith("fatal_neterrors=") and option[16:] not in ("none", "default"))
+        ),
+        "",
+    )
+
+
+def locks_locally(options: Collection[str]) -> str:
+    """The option with which locks are seen by no other server (nfs(5)); empty if none is."""
+    return next(iter(sorted({"nolock", "local_lock=all", "local_lock=flock"}.intersection(options))), "")
 
 
 def _decoded(field: str) -> str:

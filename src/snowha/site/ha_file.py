@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from snowha.errors import InputError
+from snowha.site.address_rules import check_floating_ip, check_links, check_owners
 from snowha.site.definition import Definition
 from snowha.site.fence_rules import check_fence, outlet
+from snowha.site.fstab import comes_at_boot
 from snowha.site.model import WARM_FROM_MIB, Alerts, Domain, FloatingIp, Mount, Paths, Server, Site, Ssh
 from snowha.site.names import (
     can_be_resource,
     check_address,
-    check_bridge,
     check_domain_name,
     check_ip,
     check_path,
     check_server_name,
     check_word,
+    comparable,
     did_you_mean,
     show,
 )
@@ -84,11 +85,17 @@ def check(ha: HaFile, *, at: At) -> HaFile:
     _check_alerts(ha.alerts, at=at)
     _check_servers(ha.servers, at=at)
     if ha.floating_ip:
-        _check_floating_ip(ha.floating_ip, ha.servers, at=at)
+        check_floating_ip(ha.floating_ip, ha.servers, at=at)
     for number, mount in enumerate(ha.mounts):
         check_path(mount.target, where=at("mount", number, "target"))
         for key in ("source", "fstype", "options"):
             check_word(getattr(mount, key), where=at("mount", number, key), what=f"{key} of a mount")
+        if not comes_at_boot(mount.options.split(",")):
+            raise InputError(
+                f"nothing mounts {mount.target} after a server was booted: its options say noauto",
+                where=at("mount", number, "options"),
+                remedy="remove noauto, or add x-systemd.automount",
+            )
     _unique(
         [(mount.target.rstrip("/"), at("mount", number, "target")) for number, mount in enumerate(ha.mounts)],
         "two mounts are on {}",
@@ -181,28 +188,11 @@ def _check_servers(servers: tuple[Server, ...], *, at: At) -> None:
     _unique([(s.address, at("server", n, "address")) for n, s in numbered], "two servers have the address {}")
     links = [(link, at("server", n, "links")) for n, s in numbered for link in s.links]
     _unique(links, "two links have the address {}")
+    check_links(servers, at=at)
+    check_owners(servers, at=at)
     # One BMC, or one outlet, for two servers: fencing one would cut the other.
     outlets = [(outlet(s.fence), at("server", n, "fence", "address")) for n, s in numbered if s.fence]
     _unique(outlets, "two servers are fenced through {}")
-
-
-def _check_floating_ip(floating_ip: FloatingIp, servers: tuple[Server, ...], *, at: At) -> None:
-    where = at("cluster", "floating_ip")
-    check_bridge(floating_ip.nic, where=at("cluster", "floating_nic"))
-    floating = ipaddress.ip_address(check_ip(floating_ip.address, where=where))
-    if not 1 <= floating_ip.prefixlen <= floating.max_prefixlen:
-        raise InputError(
-            f"a prefix length cannot be {floating_ip.prefixlen}",
-            where=where,
-            remedy='write it like "192.168.8.254/24"',
-        )
-    for server in servers:
-        if any(_same_address(floating_ip.address, own) for own in (server.address, *server.links)):
-            raise InputError(
-                f"the floating IP {floating_ip.address} is an address of server {server.name}",
-                where=where,
-                remedy="choose an address that no server has: it moves between them",
-            )
 
 
 def _check_domains(ha: HaFile, *, at: At) -> None:
@@ -238,18 +228,6 @@ def _check_domains(ha: HaFile, *, at: At) -> None:
             raise InputError(
                 "a group to keep apart needs two different domains", where=where, remedy="name each of them once"
             )
-
-
-def _same_address(one: str, other: str) -> bool:
-    return comparable(one) == comparable(other)
-
-
-def comparable(address: str) -> str:
-    """The same for two ways to write one address or name."""
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return address.lower()
 
 
 def _unique(things: Iterable[tuple[str, str]], message: str) -> None:

@@ -42,7 +42,8 @@ class Cluster:
         Key(
             "IPv4 address with its prefix length, as in `192.168.8.254/24`. It is always on one server, and moves when that "
             "server is lost. It becomes the gateway of `NET_SNOW` and `NET_COMP` in `snow.conf`. Empty: no floating IP.",
-            refused="no prefix length; an address of a server; a value here without `floating_nic`",
+            refused="no prefix length; an address of a server or of its BMC, one that no card can have (`127.…`, multicast); a "
+            "value here without `floating_nic`",
         ),
     ] = ""
     floating_nic: Annotated[
@@ -176,8 +177,8 @@ class Fence:
         str,
         Key(
             "The BMC: an IP address or a host name that every server knows.",
-            refused="neither an IP address nor a host name; an address that another server's fence has, with the "
-            "same `plug` or `systems_uri`, or of IPMI with the same `port`",
+            refused="neither an IP address nor a host name; a server itself; an address that another server's fence has, with "
+            "the same `plug` or `systems_uri`, or of IPMI with the same `port`",
         ),
     ]
     username: Annotated[str, Key("User on the BMC.", refused="an empty value, a character that does not print")]
@@ -250,7 +251,7 @@ class Server:
         str,
         Key(
             "Where ssh goes: IP address or host name.",
-            refused="neither an IP address nor a host name; an address that another server has",
+            refused="neither an IP address nor a host name; an address that another server has, or a link of it",
         ),
     ]
     links: Annotated[
@@ -259,7 +260,8 @@ class Server:
             "This server's address on each network that Corosync uses. The same networks in the same order for every server. "
             "Two networks are advised: with one, one cable or switch that fails costs a server.",
             refused="a host name; another number of addresses than the other servers have; none, or more than 8; an address "
-            "that is written twice",
+            "that is written twice, or that no card has alone (`127.…`, multicast, `fe80::…`); IPv4 and IPv6 at the same place "
+            "of two servers",
         ),
     ]
     fence: Annotated[
@@ -281,7 +283,10 @@ class Mount:
     fstype: Annotated[str, Key("Type for mount(8): `nfs4`, `nfs`.", refused=_WORD_RULE)]
     options: Annotated[
         str,
-        Key("Options for mount(8), with commas. For NFS `hard` belongs in it, `soft` is a stop.", refused=_WORD_RULE),
+        Key(
+            "Options for mount(8), with commas. For NFS `hard` belongs in it, `soft` is a stop.",
+            refused=f"{_WORD_RULE}; `noauto` without `x-systemd.automount`",
+        ),
     ] = "defaults"
 
 

@@ -12,9 +12,9 @@ from functools import cache
 
 from snowha.errors import InputError
 from snowha.site.ha_file import At, HaFile, check, compose
-from snowha.site.ha_keys import Cluster, File
+from snowha.site.ha_keys import Cluster, Fence, File
 from snowha.site.model import Alerts, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
-from snowha.site.names import did_you_mean, plain_path, show
+from snowha.site.names import did_you_mean, plain_address, plain_path, show
 from snowha.site.toml_tables import Problem, ShapeError, read
 
 __all__ = ["HaFile", "compose", "parse", "render"]
@@ -25,6 +25,12 @@ _CONTROL = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"'
 
 def parse(text: str, *, where: str) -> HaFile:
     """Read and check an ``ha.toml``. What is wrong with its shape, or the first rule it breaks, is one InputError."""
+    if text.startswith("\ufeff"):
+        raise InputError(
+            "it begins with a byte order mark, which TOML does not have",
+            where=f"{where}:1",
+            remedy="save it as UTF-8 without one: sed -i '1s/^\\xef\\xbb\\xbf//' FILE",
+        )
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -53,9 +59,9 @@ def _ha_file(file: File, at: At) -> HaFile:
         servers=tuple(
             Server(
                 name=server.name,
-                address=server.address,
-                links=server.links,
-                fence=FenceDevice(**vars(server.fence)) if server.fence else None,
+                address=plain_address(server.address),
+                links=tuple(map(plain_address, server.links)),
+                fence=_fence(server.fence) if server.fence else None,
             )
             for server in file.server
         ),
@@ -69,6 +75,10 @@ def _ha_file(file: File, at: At) -> HaFile:
         alerts=Alerts(**vars(file.alerts)),
         exporter=file.metrics.hacluster_exporter,
     )
+
+
+def _fence(fence: Fence) -> FenceDevice:
+    return FenceDevice(**vars(fence) | {"address": plain_address(fence.address)})
 
 
 def _plain(path: str) -> str:
@@ -92,7 +102,7 @@ def _floating_ip(cluster: Cluster, at: At) -> FloatingIp | None:
             where=at("cluster"),
             remedy='name the bridge that carries the floating IP: floating_nic = "xsnow0"',
         )
-    return FloatingIp(address, int(length), cluster.floating_nic)
+    return FloatingIp(plain_address(address), int(length), cluster.floating_nic)
 
 
 def _syntax_error(message: str, text: str, *, where: str) -> InputError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from posixpath import dirname, join
+from posixpath import basename, dirname, join
 
 from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Disk, Domain
@@ -18,6 +18,8 @@ from snowha.site.rules import Finding, image_key
 SUFFIXES = ("", ".partial", ".manifest", ".manifest.new", ".journal", ".journal.new", ".lease", ".undone")
 """What stands beside an image, or in its place, at one time or another (images/manifest.py, xen/server/20-lease-record.pl,
 migration/undo/images.py)."""
+_NAME_MAX = 255
+"""Bytes, of a file's name (limits.h)."""
 
 
 def image_paths(domain: Domain, images: str) -> dict[str, str]:
@@ -59,7 +61,9 @@ class _Claim:
 
 
 def check_images(domains: Iterable[Domain], images: str) -> tuple[Finding, ...]:
-    """Names of images that are another image's, or a disk's that somebody uses, over all domains of a site."""
+    """Names of images that are another image's, or a disk's that somebody uses, over all domains of a site; and those that leave
+    no room for what stands beside an image."""
+    domains = tuple(domains)
     claims: dict[str, dict[str, _Claim]] = {}
     for name, claim in _claims(domains, images):
         users = claims.setdefault(name, {})
@@ -71,7 +75,20 @@ def check_images(domains: Iterable[Domain], images: str) -> tuple[Finding, ...]:
         for users in claims.values()
         if len(users) > 1 and any(claim.is_image for claim in users.values())
     }
-    return tuple(map(_finding, found.values()))
+    return (*map(_finding, found.values()), *_too_long(domains, images))
+
+
+def _too_long(domains: Iterable[Domain], images: str) -> Iterator[Finding]:
+    for domain in domains:
+        for path in image_paths(domain, images).values():
+            if len(basename(path)) + max(map(len, SUFFIXES)) > _NAME_MAX:
+                yield Finding(
+                    code="image-name",
+                    severity="stop",
+                    where=domain.config,
+                    message=f"the name of the image {path} is so long that no file system takes what stands beside it",
+                    remedy="give the file behind the disk a shorter name, and correct the config that names it",
+                )
 
 
 def _finding(users: tuple[_Claim, ...]) -> Finding:

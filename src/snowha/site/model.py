@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from snowha.site.names import plain_address
+
 DomainType = Literal["pv", "pvh", "hvm"]
 _SCRIPTS = "/etc/xen/scripts"
 _XEN_VIF_SCRIPTS = ("vif-bridge", "vif-nat", "vif-openvswitch", "vif-route")
@@ -71,8 +73,9 @@ class Vif:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The domain's own addresses, without prefix lengths. 0.0.0.0 is how a vif says that its guest asks DHCP."""
-        words = (word.partition("/")[0] for word in self.ip.split())
+        """The domain's own addresses, without prefix lengths, each in one spelling. 0.0.0.0 is how a vif says that its guest asks
+        DHCP."""
+        words = (plain_address(word.partition("/")[0]) for word in self.ip.split())
         return tuple(dict.fromkeys(word for word in words if word not in ("0.0.0.0", "::")))
 
 
@@ -102,6 +105,14 @@ class Domain:
     """The CPUs that all its vCPUs are bound to, or each of them (``cpus``); none where they are free."""
     nomigrate: bool = False
     """Whether the config forbids that it is live-migrated or saved (``nomigrate``)."""
+    on_poweroff: str = "destroy"
+    """What xl does when it has shut down."""
+    uuid: str = ""
+    """What its config gives it (``uuid``), in small letters; empty where each start makes another one."""
+    needs_qemu: bool = False
+    """Whether QEMU serves something of it (all of an HVM domain, a frame buffer, a CD drive), beside the server's kernel."""
+    needs_uefi: bool = False
+    """Whether hvmloader boots it with OVMF, a file of the server that its config does not name."""
 
     @property
     def server_files(self) -> tuple[str, ...]:
@@ -114,6 +125,11 @@ class Domain:
         if self.hardware:
             return f"it has something of its server ({', '.join(self.hardware)})"
         return "its config says nomigrate" if self.nomigrate else ""
+
+    @property
+    def vifnames(self) -> tuple[str, ...]:
+        """Names that its network cards have on the server, where the config says them."""
+        return tuple(value for vif in self.vifs for word, value in vif.options if word == "vifname" and value)
 
     @property
     def moved_disks(self) -> tuple[Disk, ...]:

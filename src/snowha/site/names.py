@@ -150,6 +150,16 @@ def is_ip(address: str) -> bool:
     return "%" not in address
 
 
+def comparable(address: str) -> str:
+    """The same for two ways to write one address or name."""
+    return plain_address(address).lower()
+
+
+def plain_address(address: str) -> str:
+    """One spelling of an IP address, as the kernel shows it; anything else as it is."""
+    return str(ipaddress.ip_address(address)) if is_ip(address) else address
+
+
 def show(text: str) -> str:
     """``text`` for a message: escapes visible, long ones cut, so that no file can draw on the terminal."""
     shown = ascii(text)

@@ -19,9 +19,15 @@ from snowha.site.xl_syntax import Atom, List, Setting, parse_settings
 _OF_ONE = {
     **dict.fromkeys(("uuid", "pci", "usbdev", "dtdev", "irqs", "iomem", "ioports", "vtpm", "p9"), ".+"),
     "gfx_passthru": "(?!0$).+",
-    "usbdevice": "host:.*",
+    "usbdevice": "(host|disk):.*",
     "serial": r"(?!(?:pty|null|none|stdio|vc\b.*)$).+",
     "channel": r".*\bpath\s*=.*",
+    # a path may be a disk, which both would write
+    **dict.fromkeys(("device_model_args", "device_model_args_pv", "device_model_args_hvm"), "(.*[=,:])?/.*"),
+    # QEMU does not start where another one listens
+    **dict.fromkeys(("spiceport", "spicetls_port"), "(?!0$).+"),
+    "vncunused": "0",
+    "vfb": r".*\bvncunused\s*=\s*0\b.*",
 }
 """Settings (xl.cfg(5)), and what each says if it gives a domain what another one cannot have at the same time."""
 _OF_ONE_CARD = frozenset({"vifname"})

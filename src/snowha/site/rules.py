@@ -9,7 +9,7 @@ from typing import Literal
 
 from snowha.errors import InputError, SnowError
 from snowha.site.model import Disk, Domain, Site
-from snowha.site.names import listed, plain_path
+from snowha.site.names import comparable, listed, plain_path
 
 Severity = Literal["stop", "warn", "note"]
 
@@ -55,12 +55,12 @@ def check_site(site: Site, domains: Sequence[Domain]) -> tuple[Finding, ...]:
 def check_domains(
     domains: Sequence[Domain], *, addresses: Iterable[_Use] = (), names: Iterable[_Use] = ()
 ) -> tuple[Finding, ...]:
-    """Two domains with one name, image, MAC or IP address. Each finding names all configs concerned."""
+    """Two domains with one name, image, MAC or IP address, vifname or UUID. Each finding names all configs concerned."""
     own_names = [_Use(domain.name, f"domain {domain.name}", domain.config) for domain in domains]
-    macs = [
-        _Use(vif.mac, f"domain {domain.name}", domain.config) for domain in domains for vif in domain.vifs if vif.mac
-    ]
+    macs = [_Use(mac, f"domain {domain.name}", domain.config) for domain in domains for mac in _macs(domain)]
     ips = [_Use(address, f"domain {domain.name}", domain.config) for domain in domains for address in domain.addresses]
+    cards = [_Use(name, f"domain {domain.name}", domain.config) for domain in domains for name in domain.vifnames]
+    uuids = [_Use(domain.uuid, f"domain {domain.name}", domain.config) for domain in domains if domain.uuid]
     return (
         *_duplicates(
             [*names, *own_names],
@@ -78,8 +78,23 @@ def check_domains(
             "give each network card a MAC address of its own",
         ),
         *_duplicates(
+            cards,
+            str,
+            "duplicate-vifname",
+            "the vifname {thing} is used {count} times ({by})",
+            "give each network card a vifname of its own, or none",
+        ),
+        *_duplicates(
+            uuids,
+            str,
+            "duplicate-uuid",
+            "the uuid {thing} is used {count} times ({by})",
+            "remove the lines with uuid: Xen gives each domain one of its own",
+            severity="warn",
+        ),
+        *_duplicates(
             [*addresses, *ips],
-            str.lower,
+            comparable,
             "duplicate-ip",
             "the IP address {thing} is used {count} times ({by})",
             "give each an address of its own",
@@ -125,6 +140,15 @@ def image_key(target: str) -> str:
     return path
 
 
+def _macs(domain: Domain) -> list[str]:
+    """Of its network cards. One on two bridges is seen once on either: bonded cards may be so."""
+    bridges: dict[str, list[str]] = {}
+    for vif in domain.vifs:
+        if vif.mac:
+            bridges.setdefault(vif.mac.lower(), []).append(vif.bridge)
+    return [mac for mac, found in bridges.items() for _ in range(len(found) - len(set(found)) + 1)]
+
+
 def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
     uses = [(domain, disk) for domain in domains for disk in domain.disks if disk.target]
     # The same domain in two folders is a duplicate name already, said once.
@@ -149,7 +173,13 @@ def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
 
 
 def _duplicates(
-    uses: Iterable[_Use], key: Callable[[str], str], code: str, message: str, remedy: str
+    uses: Iterable[_Use],
+    key: Callable[[str], str],
+    code: str,
+    message: str,
+    remedy: str,
+    *,
+    severity: Severity = "stop",
 ) -> Iterable[Finding]:
     seen: dict[str, list[_Use]] = {}
     for use in uses:
@@ -158,7 +188,7 @@ def _duplicates(
         if len(users) > 1:
             yield Finding(
                 code=code,
-                severity="stop",
+                severity=severity,
                 where=", ".join(dict.fromkeys(use.where for use in users)),
                 message=message.format(
                     thing=users[0].thing, count=len(users), by=", ".join(dict.fromkeys(use.by for use in users))

@@ -27,7 +27,6 @@ __all__ = ["ImageDestination", "SnowConf", "parse", "set_array", "set_network_ga
 ENVIRONMENT = "/etc/profile.d/00-snow-env.sh"
 """Where sNow! 2.0 sets its folders, for every login."""
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
-_NETWORK = re.compile(r"NET_[A-Z0-9_]+")
 _GATEWAY = 1
 """Position of the gateway in ``NET_X=( bridge gateway first_ip 'a.b.c.' netmask suffix )``."""
 
@@ -83,11 +82,6 @@ class SnowConf:
         """An array with its subscripts (``CLUSTERS``, ``MOUNT_NFS``); empty if it is nowhere set."""
         value = self._get(name)
         return {} if value is None else {"0": value} if isinstance(value, str) else dict(value)
-
-    def networks(self) -> tuple[Network, ...]:
-        """Every ``NET_X`` array, in the order of the file. InputError if one cannot be read."""
-        keys = (key for key, value in self.values.items() if _NETWORK.fullmatch(key) and not isinstance(value, str))
-        return tuple(self.network(key) for key in keys)
 
     def network(self, key: str) -> Network:
         """One network, e.g. ``NET_SNOW``. InputError if it is missing or has not its five or six fields."""

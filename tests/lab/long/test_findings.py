@@ -66,9 +66,12 @@ ELSEWHERE = {
         (
             "cd-elsewhere",
             "disk-unmovable",
+            "duplicate-uuid",
+            "duplicate-vifname",
             "holes",
             "image-name",
             "kernel-booted",
+            "on-poweroff",
             "saved",
             "sector-size",
             "vif-script",

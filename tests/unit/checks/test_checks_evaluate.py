@@ -94,6 +94,10 @@ def _twin(**changes: object) -> Broken:
     return _site(domains=(deploy, replace(slurm, **changes)))  # type: ignore[arg-type]
 
 
+def _twins(**changes: object) -> Broken:
+    return _site(domains=tuple(replace(one, **changes) for one in SITE.domains))  # type: ignore[arg-type]
+
+
 STARTED = Autostart("/etc/xen/auto", "/etc/xen/auto", (), (Entry("/etc/xen/auto/slurm01", SITE.domains[1].config),))
 IMAGE = "/sNow/domains/deploy01/deploy01-disk"
 
@@ -170,6 +174,8 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     "fence-tools": lambda: _facts(change(healthy(), "snow02", tools=frozenset({"fence_ipmilan"}))),
     "duplicate-name": lambda: _twin(name="deploy01"),
     "duplicate-mac": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], ip="192.168.8.77"),)),
+    "duplicate-vifname": lambda: _twins(vifs=(Vif("xsnow0", options=(("vifname", "web"),)),)),
+    "duplicate-uuid": lambda: _twins(uuid="6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4eff"),
     "duplicate-ip": lambda: _twin(vifs=(replace(SITE.domains[0].vifs[0], mac="00:16:3e:99:99:99"),)),
     "shared-disk": lambda: _twin(disks=SITE.domains[0].disks),
     "image-name": lambda: _twin(disks=(Disk("", "/sNow/domains/deploy01/DEPLOY01-disk.partial", "xvda1"),)),
@@ -189,6 +195,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
     ),
     "cpus-missing": lambda: _twin(cpus=("0-3", "8-15")),
     "server-hardware": lambda: _twin(hardware=("pci",)),
+    "on-poweroff": lambda: _twin(on_poweroff="preserve"),
     "missing-volume": lambda: _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", None)),
     "missing-kernel": lambda: _facts(_path(healthy(), "snow01", "/boot/vmlinuz", None)),
     "kernel-differs": lambda: _facts(_path(healthy(), "snow02", "/boot/vmlinuz", PathFact("file", 7, 1))),
@@ -686,3 +693,28 @@ def test_a_kernel_of_the_same_size_is_another_one_all_the_same() -> None:
     assert [(one.code, one.where) for one in evaluate.evaluate(SITE, facts) if "kernel" in one.code] == [
         ("kernel-differs", "snow02")
     ]
+
+
+@pytest.mark.parametrize(
+    ("fact", "says"),
+    [(PathFact("other", 0, 5), "neither a volume nor a file"), (PathFact("file", 0, 5), "empty"), (None, "not there")],
+)
+def test_a_disk_that_is_no_disk_is_found_while_its_domain_runs(fact: PathFact | None, says: str) -> None:
+    """A folder or a terminal behind a disk: it was shut down, and the copy failed then."""
+    site, facts = _facts(_path(healthy(), "snow01", "/dev/snow_vg/slurm01-disk", fact))
+    (finding,) = [one for one in evaluate.evaluate(site, facts) if one.severity == "stop"]
+    assert finding.code == "missing-volume" and says in finding.message
+
+
+@pytest.mark.parametrize("name", ["xsnow-vip", "fence-snow01"])
+def test_a_domain_that_is_called_as_another_resource_is_found_before_its_disks_are_moved(name: str) -> None:
+    """The cluster was refused when every image had been copied."""
+    site, facts = _twin(name=name)
+    found = [one for one in evaluate.evaluate(site, facts) if one.code == "duplicate-name"]
+    assert len(found) == 1 and "in the cluster" in found[0].message
+
+
+@pytest.mark.parametrize("action", ["destroy", "coredump-destroy"])
+def test_a_domain_that_is_gone_when_it_has_shut_down_is_no_finding(action: str) -> None:
+    site, facts = _twin(on_poweroff=action)
+    assert not any(one.code == "on-poweroff" for one in evaluate.evaluate(site, facts))

@@ -9,6 +9,7 @@ import platform
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import broken_leases
@@ -18,6 +19,7 @@ from broken_clusters import RECORDED
 from check_sites import SITE, leased
 
 from snowha.checks import bmc, bmc_query, gather, scripts
+from snowha.checks.gather import asked_names
 from snowha.checks.parse_facts import parse_server
 from snowha.errors import CommandError, UnreachableError
 from snowha.hosts import file_scripts
@@ -25,6 +27,7 @@ from snowha.hosts.host import Completed, Host
 from snowha.hosts.local import LocalHost
 from snowha.live.autostart import Entry
 from snowha.live.context import SiteContext
+from snowha.site.model import Mount
 from snowha.xen.attachments import Attachments
 
 B = "snow-ha-0123"
@@ -420,3 +423,10 @@ def test_what_is_wrong_with_a_lease_is_looked_at_twice() -> None:
     assert found["snow02"] is None and records == ()
     assert found["snow01"] is not None and found["snow01"].attached == ()
     assert [list(words[2:]) for words in moving.words] == [[], [one.disks[0].target for one in site.domains]] * 2
+
+
+def test_of_an_export_the_servers_name_is_asked_and_neither_a_part_of_its_path_nor_an_address() -> None:
+    """A name that nobody can resolve is a stop."""
+    mounts = [Mount(source, "/sNow", "nfs4", "hard") for source in ("nfs01:/a:b", "[fd00::1]:/x", "nfs02:/", "x")]
+    context = SiteContext(replace(SITE, mounts=tuple(mounts)), {})
+    assert asked_names(context) == ["snow01", "snow02", "nfs01", "nfs02"]

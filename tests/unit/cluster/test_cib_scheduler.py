@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cluster_sites import composed, fresh_cib, options, site
 
-from snowha.cluster import cib, placement
+from snowha.cluster import cib, cib_facts, placement
 from snowha.site.model import Alerts
 
 pytestmark = pytest.mark.needs("crm_verify", "crm_simulate")
@@ -110,3 +110,17 @@ def test_a_migration_that_fails_is_followed_by_a_stop_on_both_servers_and_one_st
     after = re.findall(r"Resource action: deploy01 +(stop|start|migrate_\w+) on (\S+)", transition(running))
     assert sorted(after[:2]) == [("stop", "snow01"), ("stop", "snow02")]
     assert after[2:] == [("start", target)]
+
+
+def test_a_live_migration_is_told_from_a_restart_by_what_pacemaker_has_done(running: Path) -> None:
+    """A domain whose config gives it a UUID has the same one after either: a restart would count as proof of live migration."""
+    source = simulate(running)["deploy01"]
+    target = {"snow01": "snow02", "snow02": "snow01"}[source]
+    assert not any(cib_facts.arrived_live(running.read_bytes(), "deploy01", server) for server in (source, target))
+    move = f'<rsc_location id="cli-prefer-deploy01" rsc="deploy01" node="{target}" score="INFINITY"/>'
+    running.write_text(running.read_text().replace("<constraints>", f"<constraints>{move}", 1))
+    assert "migrate_from on " + target in transition(running)
+    assert cib_facts.arrived_live(running.read_bytes(), "deploy01", target)
+    assert not cib_facts.arrived_live(running.read_bytes(), "deploy01", source)
+    assert "start on " + target in transition(running, "--op-inject", f"deploy01_monitor_60000@{target}=7")
+    assert not cib_facts.arrived_live(running.read_bytes(), "deploy01", target)

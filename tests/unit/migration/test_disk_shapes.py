@@ -123,6 +123,20 @@ def test_only_a_server_with_such_a_disk_gets_what_converts_it() -> None:
         )
 
 
+def test_each_server_gets_qemu_and_firmware_where_a_domain_needs_them() -> None:
+    """Xen's packages only recommend them: a domain with a frame buffer, or an HVM one, would start on the first server alone."""
+    wanted = {"": (False, False), "vfb = [ 'type=vnc' ]\n": (True, False)}
+    wanted["type = 'hvm'\nbios = 'ovmf'\n"] = True, True
+    for more, (qemu, uefi) in wanted.items():
+        context, world, hosts = single_server(("deploy01",))
+        world.shared[DEPLOY] = (config("deploy01", 11) + more).encode(), 0o644
+        context = replace(context, site=replace(context.site, domains=read_domains(hosts[0], DOMAINS, ["deploy01"])))
+        packages = [step for step in servers.steps(context) if step.id.startswith("servers.packages.")]
+        assert len(packages) == 2
+        for step in packages:
+            assert ("qemu-system-xen" in str(step.check), "'ovmf'" in str(step.check)) == (qemu, uefi)
+
+
 def test_a_manifest_that_names_another_volume_ends_the_way_back() -> None:
     """The other volume's data would be written into this one."""
     context, world, _ = single_server(("deploy01",))

@@ -9,7 +9,8 @@ import pytest
 
 from snowha.errors import SiteError
 from snowha.hosts.playback import Call, PlaybackHost
-from snowha.migration.site_discovery import link_networks, shared_mounts
+from snowha.migration.shared_mounts import shared_mounts
+from snowha.migration.site_discovery import link_networks
 from snowha.provision.network_interfaces import NetworkInterface, network_interfaces
 from snowha.provision.servers import mounts
 from snowha.site import fstab
@@ -117,6 +118,7 @@ def test_what_nobody_has_looked_into_yet_is_mounted_before_it_is_left_out() -> N
     calls = [
         Call((*find, "/sNow"), json.dumps({"filesystems": [NFS]})),
         read("/etc/fstab", "nfs01:/export/home /home nfs4 hard,x-systemd.automount 0 0\n"),
+        Call(("findmnt", "--noheadings", "--raw", "--output", "OPTIONS", "--mountpoint", "/sNow"), "rw,vers=4.2\n"),
         Call((*find, "/home"), json.dumps({"filesystems": [idle]})),
         Call(("ls", "-d", "/home/."), "/home/.\n"),
         Call((*find, "/home"), json.dumps({"filesystems": [idle, home]})),
@@ -153,9 +155,42 @@ def test_what_is_at_sNow_by_a_bind_mount_or_a_link_is_said_with_the_way_out(
             shared_mounts(host)
         assert remedy in caught.value.remedy
         return
-    calls += [read("/etc/fstab", ""), Call((*find, "/home"), json.dumps(home))]
+    options = ("findmnt", "--noheadings", "--raw", "--output", "OPTIONS", "--mountpoint", mounted["target"])
+    calls += [read("/etc/fstab", ""), Call(options, "rw,vers=4.2\n"), Call((*find, "/home"), json.dumps(home))]
     with PlaybackHost("snow01", calls) as host:
         assert shared_mounts(host)[0].source == mounted["source"]
+
+
+@pytest.mark.parametrize(
+    ("fstab_text", "shown", "wanted"),
+    [
+        # of an automounter or a unit: another server would not get to storage that is reached by RDMA or with Kerberos
+        (
+            "",
+            "rw,relatime,vers=4.1,rsize=1048576,hard,proto=rdma,port=20049,sec=krb5p,clientaddr=10.0.0.1,addr=10.0.0.9",
+            "vers=4.1,proto=rdma,port=20049,sec=krb5p,hard,_netdev",
+        ),
+        ("", "rw,relatime,vers=4.2,hard,proto=tcp,timeo=600,sec=sys,clientaddr=10.0.0.1", "vers=4.2,hard,_netdev"),
+        ("", "", "vers=4.2,hard,_netdev"),
+        # mounted by a script here, by nobody there
+        ("nfs01:/export/sNow /sNow nfs4 noauto,hard,vers=4.2 0 0\n", None, "hard,vers=4.2"),
+        ("nfs01:/export/sNow /sNow nfs4 noauto 0 0\n", None, "defaults"),
+        ("nfs01:/export/sNow /sNow nfs4 noauto,x-systemd.automount 0 0\n", None, "noauto,x-systemd.automount"),
+    ],
+)
+def test_another_server_gets_to_the_storage_as_the_first_one_does(
+    fstab_text: str, shown: str | None, wanted: str
+) -> None:
+    """It came back from its boot without /sNow, and could start no domain."""
+    find = ("findmnt", "--json", "--output", "SOURCE,FSTYPE,TARGET", "--target")
+    home = {"filesystems": [{"source": "/dev/vda1", "fstype": "ext4", "target": "/"}]}
+    from recorded import read
+
+    words = ("findmnt", "--noheadings", "--raw", "--output", "OPTIONS", "--mountpoint", "/sNow")
+    calls = [Call((*find, "/sNow"), json.dumps({"filesystems": [NFS]})), read("/etc/fstab", fstab_text)]
+    calls += [] if shown is None else [Call(words, f"rw,relatime,fd=5\n{shown}\n")]
+    with PlaybackHost("snow01", [*calls, Call((*find, "/home"), json.dumps(home))]) as host:
+        assert shared_mounts(host)[0].options == wanted
 
 
 def test_what_only_the_automounter_has_is_mounted_by_looking_at_it() -> None:

@@ -176,6 +176,8 @@ def test_nothing_that_is_anybodys_is_taken(site: DomainSite) -> None:
         ended = site.run("add", "domain", "new01", "--size", "1")
         assert code_of(ended) == 4 and f"{path} is there already" in str(ended.exception) and site.told == []
         del place[path]
+    taken = site.run("add", "domain", "xsnow-vip", "--size", "1")
+    assert code_of(taken) == 2 and "the name of the floating IP" in str(taken.exception) and site.told == []
     site.config("broken01", b"name = 'broken01\n")
     assert "a config cannot be read" in refused()
 

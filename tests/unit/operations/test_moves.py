@@ -139,6 +139,27 @@ def test_a_domain_that_was_restarted_instead_is_no_success(site: EverydaySite, m
     assert ended.exit_code == 6 and "started anew on snow02" in ended.output
 
 
+@pytest.mark.parametrize(("last", "code"), [("start", 6), ("migrate_from", 0)])
+def test_a_domain_with_a_uuid_of_its_own_is_told_from_a_restarted_one_by_pacemaker(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch, last: str, code: int
+) -> None:
+    """Its config gives it the same UUID when it is started anew: a restart was taken for a live migration."""
+    config = "/sNow/etc/domains/deploy01.cfg"
+    text, mode = site.world.shared[config]
+    site.world.shared[config] = text + f"uuid = '{site.uuids['deploy01']}'\n".encode(), mode
+    rows = "".join(
+        f'<lrm_rsc_op operation="{operation}" rc-code="0" call-id="{number}"/>'
+        for number, operation in ((7, "stop"), (11, last), (9, "start"))
+    )
+    history = f'<lrm_resource id="deploy01">{rows}</lrm_resource>'
+    status = f'<status><node_state uname="snow02"><lrm>{history}</lrm></node_state></status></cib>'
+    before = site._cib
+    monkeypatch.setattr(site, "_cib", lambda: before().replace("</cib>", status))
+    ended = site.run("move", "deploy01")
+    assert ended.exit_code == code, ended.output
+    assert ("started anew on snow02" in ended.output) == (last == "start")
+
+
 def test_a_domain_that_answers_no_ping_has_arrived_as_well(site: EverydaySite) -> None:
     """A firewall in the domain made each live move fail two minutes after it had worked, and ended a drain."""
     site.deaf.add("deploy01")

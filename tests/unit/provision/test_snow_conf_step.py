@@ -12,6 +12,7 @@ from snowha.errors import InputError
 from snowha.live.context import SiteContext
 from snowha.plan.step import Step
 from snowha.provision import snow_conf_step
+from snowha.site import snow_conf
 from snowha.site.model import FloatingIp
 
 BEFORE = """\
@@ -92,3 +93,48 @@ def test_a_snow_conf_that_is_gone_is_not_made_anew() -> None:
         step.check()
     with pytest.raises(InputError, match=r"snow\.conf is gone"):
         step.apply(Listener())
+
+
+REPLACED = {
+    "no SNOW_NODES": ("SNOW_NODES=( snow01 )   # the first\n", ""),
+    "a name with dots": ("( snow01 )", "( snow01.example.org )"),
+    "computed": ("( snow01 )", '( "$(hostname -s)" )'),
+    "braces": ("( snow01 )", "( snow{01..01} )"),
+    "under a condition": ("HOST=", "[ -e /x ] && SNOW_NODES=( x )\nHOST="),
+    "no IMG_DST": ("IMG_DST='lvm=snow_vg'\n", ""),
+    "another IMG_DST": ("lvm=snow_vg", "zfs=tank"),
+    "a file that is not followed": ("HOST=", "SITE=/sNow/etc/site.conf; [ ! -e $SITE ] || . $SITE\nHOST="),
+}
+
+
+@pytest.mark.parametrize("shape", sorted(REPLACED))
+def test_what_is_replaced_need_not_be_understood(shape: str) -> None:
+    """The last step was refused, with all the rest done, for a value that it was to write anew."""
+    old, new = REPLACED[shape]
+    assert old in BEFORE
+    _, world, step = site(BEFORE.replace(old, new, 1), floating=None)
+    step.apply(Listener())
+    assert step.check() is None
+    conf = snow_conf.parse(world.shared[CONF][0].decode(), where="snow.conf")
+    assert conf.servers() == ("snow01", "snow02")
+    assert conf.image_destination().value == "/sNow/domains"
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["NET_TRUSTED=( 10.0.0.0/8 172.16.0.0/12 )\n", "declare -A NET_MTU=( [xsnow0]=9000 )\n", "NET_DMZ=( $(dmz) )\n"],
+)
+def test_arrays_that_are_called_like_networks_are_nobodys_business(more: str) -> None:
+    _, _, step = site(BEFORE + more)
+    step.apply(Listener())
+    assert step.check() is None
+
+
+def test_a_gateway_that_comes_from_a_variable_is_set_on_a_line_of_its_own() -> None:
+    """Whoever reads the address from the variable elsewhere still finds it."""
+    _, world, step = site(
+        BEFORE.replace("NET_COMP=( 'xsnow0' '192.168.8.1'", "GW=192.168.8.1\nNET_COMP=( 'xsnow0' $GW")
+    )
+    step.apply(Listener())
+    assert step.check() is None
+    assert world.shared[CONF][0].decode().endswith("HOST=$(hostname)\nNET_COMP[1]='192.168.8.254'\n")

@@ -478,3 +478,39 @@ def test_a_domain_with_maxmem_alone_has_that() -> None:
 def test_a_script_of_a_network_card_that_xen_does_not_bring_is_known(script: str, own: str) -> None:
     text = f"name = 'a'\nmemory = 1\nvif = [ 'bridge=br0{script and ',script=' + script}' ]\n"
     assert parse(text, where="a.cfg", path="/a.cfg").vifs[0].own_script == own
+
+
+SERVED_BY_QEMU = (
+    "type = 'hvm'\n",
+    "builder = 'hvm'\n",
+    "vfb = [ 'type=vnc,vncunused=1' ]\n",
+    "vnc = 1\n",
+    "type = 'pvh'\nchannel = [ 'connection=pty,name=org.qemu.guest_agent.0' ]\n",
+    "disk += [ ',hdc:cdrom,r' ]\n",
+    "disk += [ 'vdev=hdc,devtype=cdrom,target=/srv/debian.iso' ]\n",
+)
+
+
+@pytest.mark.parametrize("more", SERVED_BY_QEMU)
+def test_a_domain_that_needs_qemu_is_known(more: str) -> None:
+    """A new server gets none with Xen's packages: the domain could be started on the first server alone."""
+    assert read(CONFIG + more).needs_qemu
+
+
+@pytest.mark.parametrize("more", ["", "vnc = 0\n", "sdl = '0'\n", "vfb = [ ]\n", "type = 'pvh'\n"])
+def test_a_domain_that_the_kernel_alone_serves_needs_none(more: str) -> None:
+    domain = read(CONFIG + more)
+    assert not domain.needs_qemu and not domain.needs_uefi
+
+
+def test_a_number_that_cannot_be_is_told_with_its_bounds_and_an_example_of_its_own() -> None:
+    """`write vcpus = 128` is what an administrator would have done."""
+    for old, new, example in (("'128'", "'1099511627776'", "memory = 1024"), ("'1'", "'0'", "vcpus = 2")):
+        with pytest.raises(InputError, match="from 1 to 999999999") as caught:
+            read(CONFIG.replace(old, new, 1))
+        assert example in caught.value.remedy
+
+
+def test_an_hvm_domain_with_uefi_firmware_is_known() -> None:
+    assert all(read(f"{CONFIG}type = 'hvm'\n{line}").needs_uefi for line in ("bios = 'ovmf'", "firmware = 'uefi'"))
+    assert not any(read(f"{CONFIG}type = 'hvm'\n{line}").needs_uefi for line in ("bios = 'seabios'", ""))

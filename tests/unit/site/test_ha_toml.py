@@ -114,9 +114,11 @@ def line_of(text: str) -> int:
         ('["slurm01", "slurm02"]', '["slurm01"]', "two different domains"),
         ('domain_configs = "/sNow/etc/domains"', 'domain_configs = "etc"', "absolute"),
         ('target = "/home"', 'target = "/sNow/"', "two mounts"),
+        ('"rw,hard"', '"rw,hard,noauto"', "nothing mounts /sNow"),
         ('user = "root"', 'user = "-oProxyCommand=x"', "ssh user"),
         ('user = "root"', 'usr = "root"', "did you mean 'user'"),
         ("[ssh]", "[ssh", "not TOML"),
+        ("# What", "\ufeff# What", "byte order mark"),
         ("[[domain]]", "[[domian]]", "did you mean 'domain'"),
         ('"10.0.0.102"', '"10.0.0.101"', "fenced through"),
         ('"fence_ipmilan"', '"reboot"', "no fence agent"),
@@ -295,3 +297,40 @@ def test_many_domains_are_read_in_no_time(monkeypatch: pytest.MonkeyPatch) -> No
     text = TEXT + "".join(f'[[domain]]\nname = "d{number}"\n' for number in range(many))
     assert len(parse(text, where="ha.toml").domains) == len(HA.domains) + many
     assert compared < 3 * many
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        # fencing that asks the server itself never cuts the power of one that hangs
+        ('"10.0.0.101"', '"192.168.8.1"', "snow01 itself, and no BMC"),
+        ('"10.0.0.101"', '"10.0.0.2"', "snow02 itself, and no BMC"),
+        ('"10.0.0.101"', '"SNOW02"', "snow02 itself, and no BMC"),
+        # the BMC is not reached any more from the day on which a server has its address
+        ('"192.168.8.254/24"', '"10.0.0.101/24"', "an address of the BMC of snow01"),
+        ('"192.168.8.254/24"', '"224.0.0.1/24"', "cannot have the address"),
+        ('"192.168.8.254/24"', '"127.0.0.1/8"', "cannot have the address"),
+        # what is meant for snow02 is done on snow01
+        ('address = "192.168.8.2"', 'address = "10.0.0.1"', "a link of snow01, and the address of snow02"),
+        # corosync does not start: "Nodes for link 1 have different IP families"
+        ('"10.0.0.2"', '"fd00::2"', "not both IPv4 or both IPv6"),
+        ('"10.0.0.2"', '"127.0.0.1"', "cannot have the address"),
+        ('"10.0.0.2"', '"0.0.0.0"', "cannot have the address"),
+        ('"10.0.0.2"', '"::ffff:10.0.0.2"', "is the IPv4 address 10.0.0.2"),
+        ('"10.0.0.2"', '"fe80::2"', "which every card may have"),
+    ],
+)
+def test_addresses_that_cannot_be_or_are_anothers_are_refused_before_a_cluster_stands_on_them(
+    old: str, new: str, says: str
+) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        parse(TEXT.replace(old, new, 1), where="ha.toml")
+    assert caught.value.remedy and caught.value.where != "ha.toml"
+
+
+def test_an_address_is_one_however_it_is_written() -> None:
+    """A link would be on none of the server's cards, since the kernel writes it otherwise."""
+    text = TEXT.replace('"10.0.0.1"', '"FD00:0:0::1"').replace('"10.0.0.2"', '"fd00::0002"')
+    assert [server.links[1] for server in parse(text, where="ha.toml").servers] == ["fd00::1", "fd00::2"]
+    with pytest.raises(InputError, match="two links"):
+        parse(text.replace("fd00::0002", "fd00:0::1"), where="ha.toml")

@@ -91,3 +91,10 @@ def test_a_cd_is_no_image_and_two_volumes_that_differ_in_case_are_two() -> None:
     one = replace(domain("/dev/vg/x"), disks=(*domain("/dev/vg/x").disks, cd, Disk("", "", "hdd", options=("cdrom",))))
     assert image_paths(one, IMAGES) == {"xvda": "/sNow/domains/deploy01/x"}
     assert check_images([domain("/dev/vg/x"), domain("/dev/vg/X", name="other")], IMAGES) == ()
+
+
+def test_a_name_with_no_room_for_what_stands_beside_an_image_is_found() -> None:
+    """The copy failed when the domain was off."""
+    (finding,) = check_images([domain("/srv/" + "a" * 243)], IMAGES)
+    assert (finding.code, finding.severity) == ("image-name", "stop") and "so long" in finding.message
+    assert check_images([domain("/srv/" + "a" * 242)], IMAGES) == ()

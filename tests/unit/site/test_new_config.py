@@ -67,6 +67,14 @@ def test_a_config_without_disks_gets_them_at_its_end() -> None:
         ("serial = 'tcp::4444,server'", "two domains cannot share"),
         ("channel = [ 'connection=socket,path=/run/x,name=org.x' ]", "two domains cannot share"),
         ("gfx_passthru = 'igd'", "two domains cannot share"),
+        # both would write the disk
+        ("device_model_args = [ '-drive', 'file=/dev/snow_vg/more,if=scsi' ]", "two domains cannot share"),
+        ("device_model_args_hvm = [ '-hdd', '/srv/more.img' ]", "two domains cannot share"),
+        ("usbdevice = 'disk:/srv/stick.img'", "two domains cannot share"),
+        # and one of them would not start beside the other
+        ("spiceport = 6000", "two domains cannot share"),
+        ("vncunused = 0", "two domains cannot share"),
+        ("vfb = [ 'type=vnc,vncdisplay=1,vncunused=0' ]", "two domains cannot share"),
         ("extra = 'ip=192.168.8.11::192.168.8.1:255.255.255.0::eth0:off'", "extra names an address of deploy01"),
         ("vfb = [ 'x,mac=00:16:3E:08:00:0B' ]", "vfb names an address of deploy01"),
         ("disk += [ 'phy:/dev/snow_vg/more,xvdb,w' ]", "disk is not one list"),
@@ -90,6 +98,9 @@ def test_what_only_one_domain_can_have_is_not_taken_over(line: str, said: str) -
         "usbdevice = 'tablet'",
         "channel = [ 'connection=pty,name=org.qemu.guest_agent.0' ]",
         "gfx_passthru = 0",
+        "device_model_args = [ '-cpu', 'host' ]",
+        "vncunused = 1",
+        "vfb = [ 'type=vnc,vncunused=1' ]",
     ],
 )
 def test_what_each_domain_can_have_for_itself_is_taken_over(line: str) -> None:

@@ -45,8 +45,11 @@ def test_a_sound_site_has_no_findings() -> None:
 
 def test_two_cards_of_one_domain_may_have_one_address() -> None:
     """They are bonded in the domain: the site could not be migrated."""
-    bonded = replace(ONE, vifs=tuple(Vif(bridge, ip="192.168.8.11/24") for bridge in ("xsnow0", "xsnow1")))
+    mac = "00:16:3e:00:00:09"
+    bonded = replace(ONE, vifs=tuple(Vif(bridge, mac, "192.168.8.11/24") for bridge in ("xsnow0", "xsnow1")))
     assert bonded.addresses == ("192.168.8.11",) and check_site(SITE, [bonded, TWO]) == ()
+    on_one = replace(ONE, vifs=(Vif("xsnow0", mac), Vif("xsnow1", mac.upper()), Vif("xsnow0", mac)))
+    assert [finding.code for finding in check_site(SITE, [on_one, TWO])] == ["duplicate-mac"]
 
 
 @pytest.mark.parametrize(
@@ -57,10 +60,13 @@ def test_two_cards_of_one_domain_may_have_one_address() -> None:
         (replace(TWO, disks=(Disk("", "/dev/mapper/snow_vg-deploy01--disk", "xvda1"),)), "shared-disk"),
         (replace(TWO, vifs=(Vif("xsnow0", "00:16:3E:00:00:01", ""),)), "duplicate-mac"),
         (replace(TWO, vifs=(Vif("xsnow0", "", "192.168.8.99 192.168.8.11/24"),)), "duplicate-ip"),
+        (replace(TWO, vifs=(Vif("xsnow0", "", "FD00:0:0::11/64"),)), "duplicate-ip"),
+        (replace(TWO, vifs=(Vif("xsnow1", options=(("vifname", "web.0"),)),)), "duplicate-vifname"),
     ],
 )
 def test_what_two_domains_share_is_found_and_stops(second: Domain, code: str) -> None:
-    findings = check_domains([ONE, second])
+    cards = (*ONE.vifs, Vif("xsnow1", "", "fd00::11", options=(("vifname", "web.0"),)))
+    findings = check_domains([replace(ONE, vifs=cards), second])
     assert [finding.code for finding in findings] == [code]
     assert findings[0].where == f"{ONE.config}, {second.config}"
     assert findings[0].remedy
@@ -110,3 +116,11 @@ def test_a_volume_has_one_key_under_both_its_names() -> None:
     assert image_key("/dev/mapper/snow_vg-deploy01--disk") == image_key("/dev/snow_vg/deploy01-disk")
     assert image_key("/dev/mapper/my--vg-a") == "/dev/my-vg/a"
     assert image_key("/dev/disk/by-id/dm-name-my--vg-a") == "/dev/my-vg/a"
+
+
+def test_two_domains_of_one_uuid_are_said_and_no_stop() -> None:
+    """xl starts both: a site that works must not be refused."""
+    same = "6b1f0f7e-0e0a-4b55-9d3c-0a1b2c3d4eff"
+    (finding,) = check_domains([replace(ONE, uuid=same), replace(TWO, uuid=same)])
+    assert (finding.code, finding.severity) == ("duplicate-uuid", "warn")
+    assert check_domains([replace(ONE, uuid=same), TWO]) == ()

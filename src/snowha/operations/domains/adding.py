@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from posixpath import join
 
+from snowha.cluster import cib
 from snowha.errors import InputError, SiteError
 from snowha.hosts.files import absent, exists, make_dir, read_text, remove_file, stat, write_file
 from snowha.live.connect import HaToml
@@ -169,6 +170,7 @@ def refuse_taken(addition: Addition) -> None:
             remedy=left[0].remedy or "correct it, or move it out of the folder",
         )
     others = [one for one in found if not (resumed and one.config == domain.config)]
+    cib.check_names(addition.site.after.site)
     every = [*others, domain]
     findings = [*rules.check_site(site, every), *check_images(every, site.paths.images)]
     rules.raise_on_stop(finding for finding in findings if domain.config in finding.where.split(", "))

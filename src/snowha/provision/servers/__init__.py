@@ -8,7 +8,7 @@ from functools import partial
 
 from snowha.live.context import SiteContext
 from snowha.plan.step import Step
-from snowha.provision.packages import CONVERTER
+from snowha.provision.packages import CONVERTER, domain_packages
 from snowha.provision.servers import boot, exporter, host_names, kernels, logins, mounts, settings, software
 from snowha.site.disk_spec import CONVERTED
 from snowha.site.model import Server
@@ -43,7 +43,7 @@ def _server_steps(context: SiteContext, server: Server) -> list[Step]:
     new = server in context.new_servers
     # the first server has the disks
     converter = (CONVERTER,) if server is context.site.servers[0] and _has_converted(context) else ()
-    more = (*converter, *((exporter.PACKAGE,) if context.site.exporter else ()))
+    more = (*domain_packages(context.site.domains), *converter, *((exporter.PACKAGE,) if context.site.exporter else ()))
     found = []
     if new:
         found.append(

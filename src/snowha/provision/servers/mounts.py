@@ -9,7 +9,7 @@ from snowha.hosts.files import make_dir, read_text, write_file
 from snowha.hosts.host import Host
 from snowha.live.context import SiteContext
 from snowha.plan.step import Reporter
-from snowha.site.fstab import entry_of, same_source
+from snowha.site import fstab
 from snowha.site.model import Mount
 
 
@@ -31,37 +31,53 @@ def _topmost(host: Host, target: str) -> tuple[str, str] | None:
     )
 
 
+def _unfit(entry: fstab.Entry) -> str:
+    """The option of an entry that was there before with which a domain loses writes, or does not find its images after a boot."""
+    options = entry.options.split(",")
+    by_hand = "" if fstab.comes_at_boot(options) else "noauto"
+    return by_hand or fstab.gives_up(options) or fstab.locks_locally(options)
+
+
 def missing(context: SiteContext, host: Host) -> str | None:
     """Which shared file system ``host`` lacks, now or in its fstab; None if none."""
-    fstab = read_text(host, "/etc/fstab") or ""
+    text = read_text(host, "/etc/fstab") or ""
     for mount in context.site.mounts:
         source = mounted(host, mount)
         if source is None:
             return f"{mount.target} is not mounted"
-        if not same_source(source, mount.source):
+        if not fstab.same_source(source, mount.source):
             return f"{mount.target} is {source}, not {mount.source}"
-        if not entry_of(fstab, mount.target):
+        entry = fstab.entry_of(text, mount.target)
+        if not entry:
             return f"{mount.target} is not in /etc/fstab"
+        if wrong := _unfit(entry):
+            return f"{mount.target} has {wrong} in /etc/fstab"
     return None
 
 
 def mount(context: SiteContext, host: Host, reporter: Reporter) -> None:
-    fstab = read_text(host, "/etc/fstab") or ""
+    text = read_text(host, "/etc/fstab") or ""
     for mount in context.site.mounts:
         source = mounted(host, mount)
-        entry = entry_of(fstab, mount.target)
-        others = [one for one in (source, entry and entry.source) if one and not same_source(one, mount.source)]
+        entry = fstab.entry_of(text, mount.target)
+        others = [one for one in (source, entry and entry.source) if one and not fstab.same_source(one, mount.source)]
         if others:
             raise SiteError(
                 f"{mount.target} is already something else: {others[0]}",
                 where=host.name,
                 remedy=f"the other servers have {mount.source} there; unmount it and correct /etc/fstab",
             )
+        if entry and (wrong := _unfit(entry)):
+            raise SiteError(
+                f"{mount.target} has {wrong} in /etc/fstab",
+                where=host.name,
+                remedy=f"write {mount.options} there, as ha.toml says, or remove the line; unmount it if it is mounted",
+            )
         make_dir(host, mount.target)
         if not entry:
-            fstab += "" if not fstab or fstab.endswith("\n") else "\n"
-            fstab += f"{mount.source} {mount.target} {mount.fstype} {mount.options} 0 0\n"
-            write_file(host, "/etc/fstab", fstab)
+            text += "" if not text or text.endswith("\n") else "\n"
+            text += f"{mount.source} {mount.target} {mount.fstype} {mount.options} 0 0\n"
+            write_file(host, "/etc/fstab", text)
         if not source:
             reporter.say(f"mounting {mount.target} on {host.name}")
             host.run(["mount", mount.target], timeout=150)
