@@ -101,7 +101,11 @@ def lines_of(event: events.Event, left: list[str]) -> Iterator[Line]:
                 yield Line("‖", f"{event.title} (stopped)", "warn")
         case events.RunStopping():
             what = "waiting for running steps to come to a safe point" if event.running else "nothing is running"
-            yield Line("‖", f"stopping: {what}; Ctrl-C again leaves at once", "warn")
+            yield Line("‖", f"stopping: {what}; Ctrl-C again leaves", "warn")
+        case events.RunLeftovers():
+            what = ", ".join(event.leftovers)
+            again = f"removing {what}; Ctrl-C again leaves it behind"
+            yield Line("‖", again if event.waits else f"left behind: {what}", "warn")
         case events.RunEnded():
             yield from _summary(event, left)
 
