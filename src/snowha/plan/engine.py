@@ -13,11 +13,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import Empty, SimpleQueue
 
 from snowha.errors import LostLockError, ProofError, SiteError, SnowError
+from snowha.hosts.pool import Pool
 from snowha.plan import events
 from snowha.plan import outcome as outcomes
 from snowha.plan.events import names
@@ -73,7 +73,7 @@ def nothing_due(steps: Sequence[Step], journal: Journal) -> bool:
     tell first."""
     if any(step.proof is not None and journal.needs_proof(step.id) for step in steps):
         return False
-    with ThreadPoolExecutor(max_workers=_CHECKS) as pool:
+    with Pool(_CHECKS, name="check") as pool:
         try:
             return all(reason is None for reason in pool.map(lambda step: step.check(), steps))
         except SnowError:
