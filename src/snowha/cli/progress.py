@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from snowha.cli import verbosity
+from snowha.cli import terminal, verbosity
 from snowha.cli.asking import ask
 from snowha.cli.time_left import TimeLeft, about
 from snowha.errors import SnowError, explained
@@ -65,12 +65,11 @@ def _display(json: bool, out: TextIO) -> Display:
         from snowha.cli.quiet import QuietDisplay
 
         return QuietDisplay(out)
-    if verbosity.chosen.verbose or not out.isatty():
+    if verbosity.chosen.verbose or not terminal.is_live(out):
         return PlainDisplay(out)
     from rich.console import Console
 
-    console = Console(file=out, highlight=False)
-    return PlainDisplay(out) if console.is_dumb_terminal else LiveDisplay(console)
+    return LiveDisplay(Console(file=out, highlight=False, no_color=not terminal.has_colour(out)))
 
 
 @dataclass(frozen=True)
