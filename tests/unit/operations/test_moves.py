@@ -187,7 +187,8 @@ def test_a_drain_shows_its_plan_asks_and_ends_in_standby(site: EverydaySite) -> 
     assert rows[0]["event"] == "plan" and rows[-1]["event"] == "run-ended"
     assert [move["target"] for move in rows[0]["moves"]] == ["snow01"]
     assert site.world.running["deploy01"] == "snow01"
-    assert site.run("rebalance").output == "no move improves the balance\n"
+    (said,) = site.run("rebalance").output.splitlines()
+    assert said.startswith("no move improves the balance: none parts domains")
 
 
 def test_a_drain_that_fails_on_the_way_does_not_put_the_server_in_standby(
