@@ -30,8 +30,8 @@ def status(context: click.Context, file: Path, watch: bool, every: float, as_jso
 
     What is wrong comes first: since when, what happens by itself, and what to type. The hypervisors are asked, not only
     Pacemaker; a server that does not answer is reported, and its domains are unknown. For every server the age of the last
-    proof of its fencing is shown, and whether the others have the memory for its domains (ITS LOSS). For every domain the
-    server that has its images open is shown (snow-lease).
+    proof of its fencing is shown, and whether the others would have quorum and the memory for its domains (ITS LOSS). For every
+    domain the server that has its images open is shown (snow-lease).
 
     Exits with 4 if anything is wrong (WRONG), or nobody could be asked; with 0 if there is nothing but warnings (WARN) and
     notes (NOTE). With --watch the last refresh counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.

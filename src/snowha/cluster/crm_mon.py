@@ -174,6 +174,15 @@ class Quorum:
     flags: frozenset[str]
     """``2Node``, ``Quorate``, ``WaitForAll``, ``Qdevice``…"""
     members: tuple[Member, ...]
+    needed: int = 0
+    """Votes that it takes; 0 where it is not said."""
+
+    @property
+    def bears_a_loss(self) -> bool:
+        """Whether there is still quorum when one server more is lost. With the two flags votequorum(5) counts otherwise."""
+        if not self.needed or self.flags & {"LastManStanding", "AutoTieBreaker"}:
+            return self.quorate
+        return self.total_votes - 1 >= self.needed
 
 
 def parse_crm_mon(text: str | bytes) -> ClusterState:
@@ -248,6 +257,7 @@ def parse_quorum(text: str) -> Quorum:
         total_votes=_int(facts.get("Total votes")),
         flags=frozenset(facts.get("Flags", "").split()),
         members=tuple(Member(int(nodeid), int(votes), name) for nodeid, votes, name in rows if int(nodeid)),
+        needed=_int(facts.get("Quorum", "").partition(" ")[0]),
     )
 
 

@@ -329,9 +329,23 @@ def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str])
     return MovePlan(
         moves,
         {server: (mib, free[server]) for server, mib in state.free().items()},
-        placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
+        (
+            *_without_quorum(state, capacity),
+            *placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
+        ),
         placement.colocated(where, state.apart),
     )
+
+
+def _without_quorum(state: PlacementState, servers: Iterable[str]) -> tuple[Finding, ...]:
+    """One finding if there is no quorum when one server more is lost. Of two servers each has it alone (two_node)."""
+    online, every = sum(node.online for node in state.cluster.nodes), len(state.cluster.nodes)
+    if every < 3 or online - 1 > every // 2:
+        return ()
+    gone = ", ".join(node.name for node in state.cluster.nodes if not node.online)
+    message = f"{gone} is out of the cluster: without one more there is no quorum, and every domain is stopped"
+    remedy = f"bring {gone} back into the cluster"
+    return (Finding("no-quorum-after-loss", "warn", " or ".join(servers), message, remedy),)
 
 
 def _now(state: PlacementState) -> dict[str, str]:

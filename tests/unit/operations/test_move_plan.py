@@ -196,3 +196,14 @@ def test_moves_come_in_an_order_that_has_room() -> None:
     assert [move.domain for move in move_plan._ordered(made, moves)] == ["deploy01", "proxy01"]
     with pytest.raises(SiteError, match="no room"):
         move_plan._ordered(state(free={"snow01": 100, "snow02": 100}), moves)
+
+
+def test_of_three_servers_with_one_gone_no_other_loss_is_survived() -> None:
+    """There is memory for it, and the plan said so; but the one that is left has no quorum, and stops every domain."""
+    seen = three()
+    assert not any("quorum" in one.message for one in move_plan.rebalance(seen).after_loss)
+    nodes = (*seen.cluster.nodes[:2], replace(seen.cluster.nodes[2], online=False))
+    seen = replace(seen, cluster=replace(seen.cluster, nodes=nodes), running={**seen.running, "snow03": {}})
+    (found, *_) = move_plan.rebalance(seen).after_loss
+    assert found.where == "snow01 or snow02" and "snow03 is out of the cluster" in found.message
+    assert "would be survived" not in "\n".join(move_plan.lines(move_plan.rebalance(seen)))
