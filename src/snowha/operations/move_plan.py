@@ -14,6 +14,7 @@ from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
 from snowha.health import cluster_health
 from snowha.site.model import Domain
+from snowha.site.names import listed
 from snowha.site.rules import Finding
 from snowha.xen.xl import Hypervisor, Running
 
@@ -118,6 +119,9 @@ def refusal(state: PlacementState, name: str, target: str, *, restart: bool = Fa
         return "Pacemaker does not have it"
     if len(here) != 1:
         return f"it runs on {' and '.join(here)} at once" if here else "it runs nowhere"
+    if set(resource.servers) != set(here) and not resource.task:
+        # told to move it, Pacemaker would start it on the target while it runs here
+        return f"it runs on {here[0]}, and Pacemaker has it on {listed(resource.servers) or 'no server'}"
     if resource.task:
         return f"Pacemaker is busy with it: {resource.task.lower()}"
     if target not in state.usable():
@@ -158,16 +162,20 @@ def drain(state: PlacementState, server: str, *, restart: bool = False) -> MoveP
     return _plan(state, moves, others)
 
 
-def after(state: PlacementState, moves: Iterable[Move]) -> PlacementState:
+def after(state: PlacementState, moves: Sequence[Move]) -> PlacementState:
     """As it is once ``moves`` are done: for a plan of what comes then."""
     running = {server: dict(domains) for server, domains in state.running.items()}
     free = state.free()
+    targets = {move.domain: move.target for move in moves}
+    resources = tuple(
+        replace(one, servers=(targets[one.id],)) if one.id in targets else one for one in state.cluster.resources
+    )
     for move in moves:
         running[move.target][move.domain] = running[move.source].pop(move.domain)
         free[move.source] += move.mib
         free[move.target] -= move.mib
     hypervisors = {server: replace(one, free_memory=free[server]) for server, one in state.hypervisors.items()}
-    return replace(state, running=running, hypervisors=hypervisors)
+    return replace(state, running=running, hypervisors=hypervisors, cluster=replace(state.cluster, resources=resources))
 
 
 def with_back(state: PlacementState, servers: Collection[str]) -> PlacementState:
