@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from broken_clusters import node
 from everyday_site import EverydaySite
 from listener import Listener
 from view_site import code_of
@@ -238,3 +239,11 @@ def test_a_second_ctrl_c_during_a_move_leaves_no_constraint(
     assert ended.exit_code == 130, ended.output
     assert site.constraints == set() and site.told[-1] == CLEAR.format("deploy01")
     assert "removing the constraint of the move of deploy01 (it ends at" in ended.output
+
+
+def test_a_server_that_is_out_for_another_reason_is_not_said_to_be_back(site: EverydaySite) -> None:
+    """`snow undrain` of a server on which Pacemaker was stopped said that there is nothing to do."""
+    site.changes.append(node("snow02", online="false"))
+    ended = site.run("undrain", "snow02")
+    assert ended.exit_code == 4 and site.told == []
+    assert "snow02 is not in standby, and Pacemaker starts nothing there: it is offline" in ended.output
