@@ -9,6 +9,7 @@ from snowha.checks.catalogue_domains import DOMAIN_ENTRIES
 from snowha.checks.catalogue_images import IMAGE_ENTRIES
 from snowha.checks.entry import Entry
 from snowha.cluster import corosync_conf
+from snowha.cluster.cib_merge import TAKE_OUT
 from snowha.errors import InputError, UnreachableError
 from snowha.health.catalogue import KINDS
 from snowha.site.rules import Finding, Severity
@@ -297,7 +298,7 @@ ENTRIES: dict[str, Entry] = {
         "Pacemaker runs resources that snow-ha did not create, or fences by levels of devices that are gone",
         "stop",
         "Resources would be removed, or conflict with those of snow-ha. With such a level no server is fenced.",
-        "save it and take it out of the configuration",
+        TAKE_OUT,
     ),
     "cib-leftover-move": Entry(
         "A constraint left by a move by hand",

@@ -6,7 +6,6 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from snowha.hosts.current_waits import waiting_for
 from snowha.hosts.host import Host
 from snowha.hosts.local import LocalHost
 from snowha.hosts.parallel import each
+from snowha.hosts.pool import Pool
 from snowha.hosts.read_only import read_only_script
 from snowha.live import address_use
 from snowha.live.context import SiteContext
@@ -53,7 +53,7 @@ def gather_facts(context: SiteContext, passwords: Mapping[str, str], *, askers: 
     """
     hosts = context.hosts
     names = list(hosts)
-    with ThreadPoolExecutor(max(4, 4 * len(names)), thread_name_prefix="check") as pool:
+    with Pool(max(4, 4 * len(names)), name="check") as pool:
         # one connection first: each of the questions below would wait for a dead server by itself
         dead = {name: facts for name, facts in zip(names, pool.map(_unreachable, hosts.values()), strict=True) if facts}
         alive = [name for name in names if name not in dead]
@@ -249,7 +249,7 @@ def _locks(hosts: list[Host], path: str, hold_s: int) -> tuple[tuple[Locks, str]
         return ("unknown", "it takes two servers that answer"), False
     holder, other = hosts
     taken = threading.Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="lock") as pool:
+    with Pool(1, name="lock") as pool:
         asked = time.monotonic()
         holding = pool.submit(
             holder.run,

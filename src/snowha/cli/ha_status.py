@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from snowha.cli import options, verbosity, waiting
+from snowha.cli import options, terminal, verbosity, waiting
 from snowha.cli.options import FILE
 from snowha.errors import InputError
 from snowha.live import connect
@@ -31,8 +30,8 @@ def status(context: click.Context, file: Path, watch: bool, every: float, as_jso
 
     What is wrong comes first: since when, what happens by itself, and what to type. The hypervisors are asked, not only
     Pacemaker; a server that does not answer is reported, and its domains are unknown. For every server the age of the last
-    proof of its fencing is shown, and whether the others have the memory for its domains (ITS LOSS). For every domain the
-    server that has its images open is shown (snow-lease).
+    proof of its fencing is shown, and whether the others would have quorum and the memory for its domains (ITS LOSS). For every
+    domain the server that has its images open is shown (snow-lease).
 
     Exits with 4 if anything is wrong (WRONG), or nobody could be asked; with 0 if there is nothing but warnings (WARN) and
     notes (NOTE). With --watch the last refresh counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.
@@ -42,18 +41,25 @@ def status(context: click.Context, file: Path, watch: bool, every: float, as_jso
     if not watch:
         with waiting.shown():
             seen = _status(file)
-        click.echo(_data(seen, indent=2) if as_json else "\n".join(_lines(seen)))
+        if as_json:
+            click.echo(_data(seen, indent=2))
+        else:
+            _print(_lines(seen))
         sys.exit(0 if seen.healthy else 4)
     from snowha.cli import watching
 
-    if sys.stdout.isatty() and not as_json:
+    if terminal.is_live(sys.stdout) and not as_json:
         stream = verbosity.raw(sys.stdout)
-        sys.exit(watching.on_screen(lambda: _status(file), every, stream=stream, colour="NO_COLOR" not in os.environ))
-    sys.exit(
-        watching.as_lines(
-            lambda: _status(file), every, shown=_data if as_json else lambda one: "\n".join([*_lines(one), ""])
-        )
-    )
+        colour = terminal.has_colour(sys.stdout)
+        sys.exit(watching.on_screen(lambda: _status(file), every, stream=stream, colour=colour))
+
+    def show(seen: SiteStatus) -> None:
+        if as_json:
+            click.echo(_data(seen))
+        else:
+            _print([*_lines(seen), ""])
+
+    sys.exit(watching.as_lines(lambda: _status(file), every, show=show))
 
 
 def _status(file: Path) -> SiteStatus:
@@ -66,4 +72,8 @@ def _data(seen: SiteStatus, *, indent: int | None = None) -> str:
 
 def _lines(seen: SiteStatus) -> list[str]:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    return status_text.lines(seen, colour="NO_COLOR" not in os.environ, width=width)
+    return status_text.lines(seen, colour=terminal.has_colour(sys.stdout), width=width)
+
+
+def _print(lines: list[str]) -> None:
+    click.echo("\n".join(lines), color=terminal.has_colour(sys.stdout))

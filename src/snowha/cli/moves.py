@@ -111,16 +111,21 @@ def undrain(server: str, file: Path, as_json: bool) -> None:
 @YES
 @JSON
 def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Even out the servers' memory with the fewest moves.
+    """Even out the servers' memory with few moves.
 
-    Domains that must be apart are parted. The plan comes first, as with `snow drain`. What cannot be moved while it runs stays.
+    Domains that must be apart are parted, where that takes one move, or two that exchange domains. For memory alone no domains
+    are exchanged: a domain is moved if the fuller of the two servers gets emptier by a tenth of an even share. The plan comes
+    first, as with `snow drain`. What cannot be moved while it runs stays.
     """
     with operating(connect.read(file)) as here:
         mover = mover_of(here, timeout)
         with waiting.shown():
             plan = move_plan.rebalance(mover.placement_state())
         if not plan.moves:
-            click.echo(json.dumps({"event": "plan", **asdict(plan)}) if as_json else "no move improves the balance")
+            said = (
+                json.dumps({"event": "plan", **asdict(plan)}) if as_json else "\n".join(move_plan.nothing_to_gain(plan))
+            )
+            click.echo(said)
         elif _agreed(plan, "Carry out these moves?", dry_run=dry_run, yes=yes, as_json=as_json):
             here.carry_out(mover.all(plan.moves), as_json=as_json)
 

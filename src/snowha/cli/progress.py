@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from snowha.cli import verbosity
+from snowha.cli import terminal, verbosity
 from snowha.cli.asking import ask
 from snowha.cli.time_left import TimeLeft, about
 from snowha.errors import SnowError, explained
@@ -65,12 +65,11 @@ def _display(json: bool, out: TextIO) -> Display:
         from snowha.cli.quiet import QuietDisplay
 
         return QuietDisplay(out)
-    if verbosity.chosen.verbose or not out.isatty():
+    if verbosity.chosen.verbose or not terminal.is_live(out):
         return PlainDisplay(out)
     from rich.console import Console
 
-    console = Console(file=out, highlight=False)
-    return PlainDisplay(out) if console.is_dumb_terminal else LiveDisplay(console)
+    return LiveDisplay(Console(file=out, highlight=False, no_color=not terminal.has_colour(out)))
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,11 @@ def lines_of(event: events.Event, left: list[str]) -> Iterator[Line]:
                 yield Line("‖", f"{event.title} (stopped)", "warn")
         case events.RunStopping():
             what = "waiting for running steps to come to a safe point" if event.running else "nothing is running"
-            yield Line("‖", f"stopping: {what}; Ctrl-C again leaves at once", "warn")
+            yield Line("‖", f"stopping: {what}; Ctrl-C again leaves", "warn")
+        case events.RunLeftovers():
+            what = ", ".join(event.leftovers)
+            again = f"removing {what}; Ctrl-C again leaves it behind"
+            yield Line("‖", again if event.waits else f"left behind: {what}", "warn")
         case events.RunEnded():
             yield from _summary(event, left)
 

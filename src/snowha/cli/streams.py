@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Callable
@@ -9,8 +10,23 @@ from typing import Any, TextIO, cast
 
 from snowha.errors import InputError
 
+_ASCII = {"✓": "+", "✗": "x", "·": "-", "▸": ">", "‖": "|", "→": "->", "…": "...", "–": "-"}
+"""For what we write ourselves, where the terminal does not have it."""
 _NAMES = ("stdin", "stdout", "stderr")
 STDOUT, STDERR = "standard output", "standard error"
+
+
+_HANDLER = "snow-ascii"
+
+
+def _readable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """For codecs.register_error: our own signs in ASCII, any other character escaped."""
+    if isinstance(error, UnicodeEncodeError) and error.object[error.start] in _ASCII:
+        return _ASCII[error.object[error.start]], error.start + 1
+    return codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(_HANDLER, _readable)
 
 
 class Stream:
@@ -74,7 +90,7 @@ def standard() -> None:
         setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         # a character that a terminal does not have must not end a run
-        cast(Any, stream).reconfigure(errors="backslashreplace")
+        cast(Any, stream).reconfigure(errors=_HANDLER)
     sys.stdout, sys.stderr = cast(TextIO, Stream(sys.stdout, STDOUT)), cast(TextIO, Stream(sys.stderr, STDERR))
     if "stdout" in closed:
         raise InputError("standard output is closed", remedy="leave it open, or send it to a file or /dev/null")

@@ -126,7 +126,7 @@ def lab() -> None:
         "move": Verb("moves:move", "Move a domain to another server while it runs."),
         "drain": Verb("moves:drain", "Move everything off a server, and keep it off."),
         "undrain": Verb("moves:undrain", "Let a drained server run domains again."),
-        "rebalance": Verb("moves:rebalance", "Even out the servers' memory with the fewest moves."),
+        "rebalance": Verb("moves:rebalance", "Even out the servers' memory with few moves."),
         "add": Verb("tree:add", "Add a domain to the site."),
         "resize": Verb("tree:resize", "Give a domain another size."),
         "remove": Verb("tree:remove", "Remove a domain from the site."),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from snowha.cli import verbosity
+from snowha.cli import terminal, verbosity
 from snowha.hosts.current_waits import Wait, waits
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def shown() -> Iterator[Callable[[str], None]]:
     Nothing may be written meanwhile, but while it is ``paused``. With -q nothing is shown, nor with -v, which shows more.
     """
     global _line
-    if verbosity.chosen.quiet or verbosity.chosen.verbose or _line is not None or not sys.stderr.isatty():
+    if verbosity.chosen.quiet or verbosity.chosen.verbose or _line is not None or not terminal.is_live(sys.stderr):
         yield lambda text: None
         return
     _line = line = Line()
@@ -106,7 +106,7 @@ class Line:
 
         console: Console = Console(file=verbosity.raw(sys.stderr), highlight=False)  # nothing of it is for the log
         with self._lock:
-            if self._ended or console.is_dumb_terminal:
+            if self._ended:
                 return
             self._live = Live(
                 console=console,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -20,14 +22,14 @@ Look = Callable[[], SiteStatus]
 Pause = Callable[[float], None]
 
 
-def as_lines(look: Look, every: float, *, shown: Callable[[SiteStatus], str], pause: Pause = time.sleep) -> int:
+def as_lines(look: Look, every: float, *, show: Callable[[SiteStatus], None], pause: Pause = time.sleep) -> int:
     """One status after the other, until Ctrl-C; the exit code of the last one."""
     code = 0
     try:
         while True:
             seen = look()
             code = _code(seen)
-            click.echo(shown(seen))
+            show(seen)
             pause(every)
     except KeyboardInterrupt:
         return code
@@ -38,7 +40,10 @@ def on_screen(look: Look, every: float, *, stream: TextIO, colour: bool = True, 
     console = Console(file=stream, force_terminal=True, no_color=not colour, highlight=False)
     rename = stream.rename if isinstance(stream, Renamed) else str  # before it is cut to the width
     code, last = 0, "nothing was seen yet"
-    with Live(Text("asking the servers"), console=console, screen=True, auto_refresh=False) as live:
+    with (
+        _stopped_as_by_ctrl_c(),
+        Live(Text("asking the servers"), console=console, screen=True, auto_refresh=False) as live,
+    ):
         try:
             while True:
                 seen = look()
@@ -52,6 +57,19 @@ def on_screen(look: Look, every: float, *, stream: TextIO, colour: bool = True, 
             pass
     console.print(Text.from_ansi(last))
     return code
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP, too, leave the terminal as it was: without its cursor, whoever ends it would type blindly."""
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def page(seen: SiteStatus, width: int, height: int, *, colour: bool, every: float, now: float) -> list[str]:

@@ -36,6 +36,14 @@ configuration: kept as it is, and no difference."""
 _INFINITY = 1_000_000
 _OPTION_SECTIONS = {"crm_config": "property", "rsc_defaults": "resource default", "op_defaults": "operation default"}
 _MISSING = object()
+TAKE_OUT = (
+    "save it (cibadmin --query > FILE) and take it out. So that a domain keeps running, first: "
+    "crm_attribute --type=crm_config --name=stop-orphan-resources --update=false; then for each: crm resource unmanage NAME; "
+    "crm configure delete NAME; crm_resource --refresh --resource=NAME; and once crm_mon shows none of them: "
+    "crm_attribute --type=crm_config --name=stop-orphan-resources --delete"
+)
+"""How resources of somebody else's are taken out. Unmanaged alone does not do: that is deleted with the resource, and Pacemaker
+stops what runs and is not configured."""
 
 
 def foreign(current: bytes) -> tuple[Finding, ...]:
@@ -55,8 +63,7 @@ def foreign(current: bytes) -> tuple[Finding, ...]:
                 "stop",
                 "the cluster's configuration (CIB)",
                 f"Pacemaker already runs what snow-ha did not set up: {names}",
-                "save it (cibadmin --query > FILE) and take it out (crm configure delete NAME); "
-                "a domain keeps running if its resource is unmanaged first (crm resource unmanage NAME)",
+                TAKE_OUT,
             )
         )
     # of a server with levels Pacemaker asks the devices of these alone (fenced_remote.c), whatever ours say they fence

@@ -17,6 +17,8 @@ from snowha.errors import SiteError
 _YES = ("true", "1", "yes")
 _DOMAIN_AGENTS = (f"ocf:{':'.join(cib.DOMAIN_AGENT)}", "ocf:heartbeat:Xen")
 """Ours, and the one that a cluster has until ours takes over."""
+_OTHER_AGENTS = ("ocf:heartbeat:VirtualDomain",)
+"""Of resource-agents: it runs domains through libvirt. Its resources need not be called as their domains."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ class Resource:
     @property
     def is_domain(self) -> bool:
         return self.agent in _DOMAIN_AGENTS
+
+    @property
+    def is_own_domain(self) -> bool:
+        """Run by our own agent: a configuration of ours has it, or had it."""
+        return self.agent == _DOMAIN_AGENTS[0]
+
+    @property
+    def is_any_domain(self) -> bool:
+        """Run by any agent that runs domains of Xen, whoever has configured it."""
+        return self.is_domain or self.agent in _OTHER_AGENTS
 
     @property
     def is_off_on_purpose(self) -> bool:
@@ -162,6 +174,15 @@ class Quorum:
     flags: frozenset[str]
     """``2Node``, ``Quorate``, ``WaitForAll``, ``Qdevice``…"""
     members: tuple[Member, ...]
+    needed: int = 0
+    """Votes that it takes; 0 where it is not said."""
+
+    @property
+    def bears_a_loss(self) -> bool:
+        """Whether there is still quorum when one server more is lost. With the two flags votequorum(5) counts otherwise."""
+        if not self.needed or self.flags & {"LastManStanding", "AutoTieBreaker"}:
+            return self.quorate
+        return self.total_votes - 1 >= self.needed
 
 
 def parse_crm_mon(text: str | bytes) -> ClusterState:
@@ -236,6 +257,7 @@ def parse_quorum(text: str) -> Quorum:
         total_votes=_int(facts.get("Total votes")),
         flags=frozenset(facts.get("Flags", "").split()),
         members=tuple(Member(int(nodeid), int(votes), name) for nodeid, votes, name in rows if int(nodeid)),
+        needed=_int(facts.get("Quorum", "").partition(" ")[0]),
     )
 
 

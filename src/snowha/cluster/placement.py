@@ -5,7 +5,7 @@ hold everything when one server is lost. Memory in MiB throughout.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from snowha.errors import InputError
 from snowha.site.model import Domain
@@ -29,17 +29,20 @@ def spread(
     *,
     memory: Mapping[str, int] | None = None,
     current: Mapping[str, str] | None = None,
+    targets: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, str]:
     """Domain → server. The same input gives the same answer, whatever the order of ``domains``.
 
     ``apart``: groups of domains that must not share a server, if there are servers enough.
     ``memory``: what each server has for domains; without it all have alike.
     ``current``: where domains are now. Those stay, unless a pair is together, a server too full, or a move balances the
-    memory noticeably. Raises InputError without servers.
+    memory noticeably. ``targets``: where each may be moved to while it runs, one after the other; so none goes where there is
+    no room for it then. One that it does not have may go anywhere.
+    Raises InputError without servers.
     """
     if not servers:
         raise InputError("there is no server to place domains on", remedy="put at least one server online")
-    assignment = _Assignment(servers, apart, memory)
+    assignment = _Assignment(servers, apart, memory, targets or {}, runs=targets is not None)
     # Largest first: the small ones even out what the large ones leave uneven.
     ordered = sorted(domains, key=lambda domain: (-needed_mib(domain), domain.name))
     for domain in ordered:
@@ -107,8 +110,16 @@ class _Assignment:
     """Domains on servers, with what is needed to judge a move without counting everything again."""
 
     def __init__(
-        self, servers: Sequence[str], apart: Iterable[Iterable[str]], memory: Mapping[str, int] | None
+        self,
+        servers: Sequence[str],
+        apart: Iterable[Iterable[str]],
+        memory: Mapping[str, int] | None,
+        targets: Mapping[str, Collection[str]],
+        *,
+        runs: bool,
     ) -> None:
+        self.runs = runs
+        self.targets = targets
         self.limited = memory is not None
         self.room = {server: max(1, memory[server]) if memory else 1 for server in servers}
         self.load = dict.fromkeys(servers, 0)
@@ -159,6 +170,8 @@ class _Assignment:
         even = sum(self.load.values()) / sum(self.room.values())
         best: tuple[tuple[float, ...], tuple[tuple[str, str], ...]] | None = None
         for move in self._moves():
+            if not self._has_room(move):
+                continue
             conflicts, excess, fullest = self._change(move)
             balances = fullest < -_WORTH_A_MOVE * even and len(move) == 1
             if (conflicts, excess) > (0, 0) or ((conflicts, excess) == (0, 0) and not balances):
@@ -173,13 +186,30 @@ class _Assignment:
     def _moves(self) -> Iterable[tuple[tuple[str, str], ...]]:
         names = sorted(self.where)
         for name in names:
-            yield from (((name, server),) for server in self.room if server != self.where[name])
+            yield from (((name, server),) for server in self.room if self._may_go(name, server))
         # Exchanges are tried only to part a pair or to relieve a server that is too full, never for balance alone.
         troubled = [n for n in names if self._conflicts(n, self.where[n]) or self._excess_of(self.where[n])]
         for one in troubled:
             for other in names:
-                if self.where[one] != self.where[other]:
+                if self._may_go(one, self.where[other]) and self._may_go(other, self.where[one]):
                     yield ((one, self.where[other]), (other, self.where[one]))
+
+    def _may_go(self, name: str, server: str) -> bool:
+        return server != self.where[name] and server in self.targets.get(name, self.room)
+
+    def _has_room(self, move: tuple[tuple[str, str], ...]) -> bool:
+        """Whether it can be done at all with what runs: one after the other, in some order."""
+        if not (self.limited and self.runs):
+            return True
+        if len(move) == 1:
+            ((name, server),) = move
+            return self.load[server] + self.sizes[name] <= self.room[server]
+        (one, there), (other, here) = move
+        first = self.load[there] + self.sizes[one] <= self.room[there]
+        last = self.load[here] + self.sizes[other] <= self.room[here]
+        difference = self.sizes[one] - self.sizes[other]
+        fits = self.load[there] + difference <= self.room[there] and self.load[here] - difference <= self.room[here]
+        return fits and (first or last)
 
     def _change(self, move: tuple[tuple[str, str], ...]) -> tuple[int, int, float]:
         """How much conflicts, excess (MiB) and the fullest of the servers concerned (part of its room) change."""

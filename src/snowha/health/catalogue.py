@@ -158,6 +158,15 @@ KINDS: dict[str, Kind] = {
         "It is not started again when it or its server is lost.",
         "snow ha apply",
     ),
+    "domain-unlisted": Kind(
+        "Pacemaker has a domain that ha.toml does not name",
+        "yellow",
+        "snow-ha does not know it, and it is in no plan. The next `snow ha apply` takes it out of Pacemaker, which shuts it "
+        "down. If somebody else has configured it, `snow ha apply` is refused.",
+        'to keep it, write into ha.toml: [[domain]] and name = "{where}"; then: snow ha apply. Without that, `snow ha apply` has '
+        "Pacemaker shut it down",
+        settling="ignore",
+    ),
     "resource-unmanaged": Kind(
         "Pacemaker does not manage a resource",
         "red",

@@ -65,6 +65,7 @@ def evaluate(wanted: Wanted, answers: Mapping[str, Answer], state: ClusterState 
         *(_links(answers, state) if state else ()),
         *(_servers(wanted, answers, state) if state else ()),
         *(_missing(wanted, state) if state else ()),
+        *(_unlisted(wanted, state) if state else ()),
         *(finding for name in wanted.domains for finding in _domain(name, answers, state)),
     ]
     if state is not None:
@@ -270,6 +271,25 @@ def _missing(wanted: Wanted, state: ClusterState) -> Iterator[Finding]:
     for name in (*names, *wanted.domains):
         if state.resource(name) is None:
             yield found("not-managed", name, f"Pacemaker does not have {name}")
+
+
+def _unlisted(wanted: Wanted, state: ClusterState) -> Iterator[Finding]:
+    """Of one that runs and is configured no more it is said otherwise."""
+    for one in state.resources:
+        if not one.is_any_domain or one.orphaned or one.id in wanted.domains:
+            continue
+        name = one.id
+        message = (
+            f"Pacemaker has the domain {name} on {listed(one.servers) or 'no server'}, and ha.toml does not name it"
+        )
+        if one.is_own_domain:
+            yield found("domain-unlisted", name, message)
+            continue
+        remedy = (
+            "to have it taken over, take it out of Pacemaker as `snow ha check --explain cib-foreign-resources` says; write into "
+            "ha.toml: [[domain]] and its name; then: snow ha apply, which is refused until then"
+        )
+        yield found("domain-unlisted", name, f"{message} ({one.agent})", remedy=remedy)
 
 
 def _domain(name: str, answers: Mapping[str, Answer], state: ClusterState | None) -> Iterator[Finding]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
 from snowha.errors import LostLockError, SnowError
 from snowha.hosts.host import Host
+from snowha.hosts.pool import Pool
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Host)
@@ -24,7 +24,7 @@ def each(hosts: Sequence[H], function: Callable[[H], T], *, workers: int = 16) -
         return {}
     if len(hosts) == 1:
         return {hosts[0].name: function(hosts[0])}
-    pool = ThreadPoolExecutor(min(workers, len(hosts)), thread_name_prefix="host")
+    pool = Pool(min(workers, len(hosts)), name="host")
     try:
         # a thread of its own context: whoever asks on behalf of a step still does (see plan/command_log.py)
         futures = {host.name: pool.submit(copy_context().run, function, host) for host in hosts}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from snowha.cluster import crm_mon
@@ -15,6 +16,7 @@ from snowha.health.findings import Finding
 from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 from snowha.hosts.wait import NotYet, wait_for
+from snowha.plan import leftovers
 from snowha.plan.step import Reporter, Shielded
 from snowha.site.names import listed
 from snowha.xen import xl
@@ -23,6 +25,8 @@ POLL_INTERVAL_S = 5.0
 """Between two looks at a cluster that is moving domains: crm_mon takes from the same processors."""
 _CLEAR_S = 60.0
 """Seconds to try to remove the constraint of a move."""
+_LIFETIME_S = 30 * 60
+"""Of that constraint."""
 CRM_MON, FENCE_HISTORY = ("crm_mon", "-1", "--inactive", "--output-as=xml"), "--fence-history=2"
 
 _UNTIL_ANSWER = read_only_script('ping -n -c 5 -W 2 "$1" | grep -q -m 1 "bytes from"')
@@ -238,13 +242,13 @@ def move(
         state = cluster_state(hosts)
         return state is not None and all(servers_of(state, name) == (server,) for name, server in wanted.items())
 
-    try:
+    with _without_constraints(hosts, wanted, reporter):
         for resource, server in wanted.items():
             if found is not None and servers_of(found[1], resource) == (server,):
                 continue  # crm_resource takes that for an error; what an earlier move has left is removed below
             reporter.say(f"moving {resource} to {server}")
-            words = ["crm_resource", "--move", f"--resource={resource}", f"--node={server}", "--lifetime=PT30M"]
-            done = host.run(words, check=False)
+            words = ["crm_resource", "--move", f"--resource={resource}", f"--node={server}"]
+            done = host.run([*words, f"--lifetime=PT{_LIFETIME_S // 60}M"], check=False)
             if not done.ok:
                 raise CommandError(done.stderr.strip() or "crm_resource --move failed", where=host.name)
         wait_for(
@@ -255,8 +259,16 @@ def move(
             sparing=True,
             report=reporter.wait,
         )
-    finally:
-        _clear(hosts, wanted, reporter)
+
+
+@contextmanager
+def _without_constraints(hosts: Hosts, resources: Collection[str], reporter: Reporter) -> Iterator[None]:
+    """Remove what moves of ``resources`` leave, whatever happens. A second Ctrl-C waits for that."""
+    with leftovers.until_removed(f"the constraint of the move of {listed(list(resources))}", lifetime=_LIFETIME_S):
+        try:
+            yield
+        finally:
+            _clear(hosts, resources, reporter)
 
 
 def _clear(hosts: Hosts, resources: Iterable[str], reporter: Reporter) -> None:

@@ -58,12 +58,21 @@ class DomainState:
     def where(self) -> str:
         """In words, for a message."""
         if self.running:
-            return f"it runs on {' and '.join(self.running)}"
+            doing: dict[str, list[str]] = {}
+            for server, one in self.running.items():
+                doing.setdefault(self._doing(one), []).append(server)
+            return " and ".join(f"it {what} on {' and '.join(servers)}" for what, servers in doing.items())
         if self.silent:
             return "; ".join(
                 f"{server} does not say whether it runs there: {why}" for server, why in self.silent.items()
             )
         return "it is off"
+
+    def _doing(self, running: xl.Running) -> str:
+        """Half of one that migrates is paused, too: that is as it must be."""
+        if running.name != self.name:
+            return "is being migrated"
+        return "has crashed" if "c" in running.state else "is paused" if running.is_paused else "runs"
 
     def only_one(self) -> tuple[str, xl.Running]:
         """The one server that runs it. Raises UnreachableError where that is not known, SiteError for none or more than one."""

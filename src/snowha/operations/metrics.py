@@ -53,8 +53,8 @@ METRICS: dict[str, Metric] = {
     ),
     "snow_survives_loss": Metric(
         ("server",),
-        "1 if the others have memory for all domains of the server when it is lost, largest first into the emptiest. Only of and "
-        "with servers that Pacemaker uses: online, and not in standby or maintenance.",
+        "1 if the others have quorum when the server is lost, and memory for all its domains, largest first into the emptiest. "
+        "Only of and with servers that Pacemaker uses: online, and not in standby or maintenance.",
     ),
     "snow_spare_after_loss_bytes": Metric(
         ("server",),
@@ -205,7 +205,7 @@ def _losses(status: SiteStatus, domains: Sequence[Domain]) -> Iterator[Sample]:
     room = {server: free[server] + needed[server] for server in free}
     lost = {finding.where for finding in placement.fits_after_loss(known, where, room)}
     for server in free:
-        yield "snow_survives_loss", (server,), float(server not in lost)
+        yield "snow_survives_loss", (server,), float(server not in lost and status.losses.get(server) != "no quorum")
         others = sum(mib for name, mib in free.items() if name != server)
         yield "snow_spare_after_loss_bytes", (server,), float((others - needed[server]) * _MIB)
 

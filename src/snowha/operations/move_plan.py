@@ -14,8 +14,12 @@ from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
 from snowha.health import cluster_health
 from snowha.site.model import Domain
+from snowha.site.names import listed
 from snowha.site.rules import Finding
 from snowha.xen.xl import Hypervisor, Running
+
+_MOST_ORDERS = 20_000
+"""Sets of moves that are looked at for an order that has room: seconds, whatever the plan is like."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class MovePlan:
     """Servers whose loss could not be borne afterwards."""
     together: tuple[tuple[str, str, str], ...]
     """Domains that share a server then though they should not."""
+    stays: Mapping[str, str] = field(default_factory=dict)
+    """Of `snow rebalance`: domains that cannot be moved live to any server, with the reason."""
 
 
 def why_not_live(state: PlacementState, name: str, target: str) -> str | None:
@@ -113,6 +119,9 @@ def refusal(state: PlacementState, name: str, target: str, *, restart: bool = Fa
         return "Pacemaker does not have it"
     if len(here) != 1:
         return f"it runs on {' and '.join(here)} at once" if here else "it runs nowhere"
+    if set(resource.servers) != set(here) and not resource.task:
+        # told to move it, Pacemaker would start it on the target while it runs here
+        return f"it runs on {here[0]}, and Pacemaker has it on {listed(resource.servers) or 'no server'}"
     if resource.task:
         return f"Pacemaker is busy with it: {resource.task.lower()}"
     if target not in state.usable():
@@ -153,16 +162,20 @@ def drain(state: PlacementState, server: str, *, restart: bool = False) -> MoveP
     return _plan(state, moves, others)
 
 
-def after(state: PlacementState, moves: Iterable[Move]) -> PlacementState:
+def after(state: PlacementState, moves: Sequence[Move]) -> PlacementState:
     """As it is once ``moves`` are done: for a plan of what comes then."""
     running = {server: dict(domains) for server, domains in state.running.items()}
     free = state.free()
+    targets = {move.domain: move.target for move in moves}
+    resources = tuple(
+        replace(one, servers=(targets[one.id],)) if one.id in targets else one for one in state.cluster.resources
+    )
     for move in moves:
         running[move.target][move.domain] = running[move.source].pop(move.domain)
         free[move.source] += move.mib
         free[move.target] -= move.mib
     hypervisors = {server: replace(one, free_memory=free[server]) for server, one in state.hypervisors.items()}
-    return replace(state, running=running, hypervisors=hypervisors)
+    return replace(state, running=running, hypervisors=hypervisors, cluster=replace(state.cluster, resources=resources))
 
 
 def with_back(state: PlacementState, servers: Collection[str]) -> PlacementState:
@@ -177,33 +190,48 @@ def with_back(state: PlacementState, servers: Collection[str]) -> PlacementState
 
 
 def rebalance(state: PlacementState) -> MovePlan:
-    """The fewest moves that part what must be apart and even the memory out; without moves if none improves it.
+    """Few moves that part what must be apart and even the memory out; without moves if no move is worth it (placement.spread): by
+    itself, or as one of two that exchange domains to part a pair. What cannot be migrated live stays.
 
-    What cannot be migrated live stays. Raises SiteError if there is no order in which the moves fit.
+    Raises SiteError if Pacemaker was told to leave everything alone.
     """
-    servers, unlimited = state.usable(), _with_unlimited_memory(state)
-    now = {name: server for name, server in _now(state).items() if server in servers}
-    movable = {
-        name
-        for name, server in now.items()
-        if name in state.domains
-        and not cluster_health.held(state.cluster, [name])
-        and all(refusal(unlimited, name, one) is None for one in servers if one != server)
-    }
-    capacity = {
-        server: state.capacity()[server]
-        - sum(state.size(one) for one, at in now.items() if at == server and one not in movable)
-        for server in servers
-    }
+    servers = state.usable()
+    if (held := cluster_health.held(state.cluster, [])) is not None:
+        raise SiteError(held.message, remedy=held.remedy)
+    now = {name: server for name, server in _now(state).items() if server in servers and name in state.domains}
+    targets, stays = _targets(state, now, servers)
     wanted = placement.spread(
-        [state.domains[name] for name in sorted(movable)],
+        [state.domains[name] for name in sorted(now)],
         servers,
         state.apart,
-        memory=capacity,
-        current={name: now[name] for name in movable},
+        memory={server: state.capacity()[server] - _others(state, server, now) for server in servers},
+        current=now,
+        targets=targets,
     )
     moves = [Move(name, now[name], target, state.size(name)) for name, target in wanted.items() if target != now[name]]
-    return _plan(state, _ordered(state, moves), servers)
+    return replace(_plan(state, _ordered(state, moves), servers), stays=stays)
+
+
+def _others(state: PlacementState, server: str, now: Mapping[str, str]) -> int:
+    """MiB that domains have there which are not placed: they are none of the site's, or run on another server as well."""
+    return sum(state.size(name) for name in state.running.get(server, {}) if now.get(name) != server)
+
+
+def _targets(
+    state: PlacementState, where: Mapping[str, str], servers: Sequence[str]
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Where each may be migrated live; and why those may not that have no such server."""
+    unlimited = _with_unlimited_memory(state)
+    targets: dict[str, list[str]] = {}
+    stays: dict[str, str] = {}
+    for name, here in sorted(where.items()):
+        held = cluster_health.held(state.cluster, [name])
+        reasons = {server: refusal(unlimited, name, server) for server in servers if server != here}
+        able = [] if held else [server for server, reason in reasons.items() if reason is None]
+        targets[name] = [here, *able]  # a later move may make one of before needless
+        if held or (reasons and not able):
+            stays[name] = held.message if held else "; ".join(dict.fromkeys(filter(None, reasons.values())))
+    return targets, stays
 
 
 def lines(plan: MovePlan) -> list[str]:
@@ -212,12 +240,23 @@ def lines(plan: MovePlan) -> list[str]:
     text += [
         f"{server}: {before} MiB free now, {after} MiB afterwards" for server, (before, after) in plan.free.items()
     ]
+    text += [f"{name} stays where it is: {reason}" for name, reason in plan.stays.items()]
     text += [
         f"together afterwards, although they are to be kept apart: {one} and {other} on {at}"
         for one, other, at in plan.together
     ]
     text += [f"a loss that would not be survived afterwards: {one.where}: {one.message}" for one in plan.after_loss]
     return text if plan.after_loss else [*text, "the loss of another server would be survived"]
+
+
+def nothing_to_gain(plan: MovePlan) -> list[str]:
+    """What a plan without moves has found, for a person."""
+    return [
+        "no move improves the balance: none parts domains that must be apart, nor makes the fuller of two servers emptier by a "
+        "tenth of an even share",
+        *(f"{name} stays where it is: {reason}" for name, reason in plan.stays.items()),
+        *(f"together, although they are to be kept apart: {one} and {two} on {at}" for one, two, at in plan.together),
+    ]
 
 
 def _packed(state: PlacementState, names: list[str], source: str, others: list[str]) -> tuple[Move, ...] | None:
@@ -257,20 +296,33 @@ def _with_unlimited_memory(state: PlacementState) -> PlacementState:
 
 
 def _ordered(state: PlacementState, moves: Collection[Move]) -> tuple[Move, ...]:
-    """Such that each has room when it comes."""
-    free, left, ordered = state.free(), sorted(moves, key=lambda move: (-move.mib, move.domain)), []
-    while left:
-        move = next((one for one in left if free[one.target] >= one.mib), None)
-        if move is None:
-            raise SiteError(
-                f"there is no room to move {', '.join(one.domain for one in left)} one after the other",
-                remedy="shut one of them down, or free memory on a server",
-            )
-        free[move.target] -= move.mib
-        free[move.source] += move.mib
-        left.remove(move)
-        ordered.append(move)
-    return tuple(ordered)
+    """Such that each has room when it comes. Raises SiteError if there is no such order."""
+    wanted = sorted(moves, key=lambda move: (-move.mib, move.domain))
+    tried: set[frozenset[Move]] = set()
+    done: list[Move] = []
+
+    def finished(free: Mapping[str, int]) -> bool:
+        """What is free depends on which moves are done, and not on their order: each such set is tried once."""
+        if len(done) == len(wanted):
+            return True
+        if (known := frozenset(done)) in tried or len(tried) > _MOST_ORDERS:
+            return False
+        tried.add(known)
+        for move in wanted:
+            if move not in known and free[move.target] >= move.mib:
+                done.append(move)
+                after = {move.target: free[move.target] - move.mib, move.source: free[move.source] + move.mib}
+                if finished({**free, **after}):
+                    return True
+                done.pop()
+        return False
+
+    if not finished(state.free()):
+        raise SiteError(
+            f"there is no room to move {', '.join(move.domain for move in wanted)} one after the other",
+            remedy="shut one of them down, or free memory on a server",
+        )
+    return tuple(done)
 
 
 def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str]) -> MovePlan:
@@ -285,9 +337,23 @@ def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str])
     return MovePlan(
         moves,
         {server: (mib, free[server]) for server, mib in state.free().items()},
-        placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
+        (
+            *_without_quorum(state, capacity),
+            *placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
+        ),
         placement.colocated(where, state.apart),
     )
+
+
+def _without_quorum(state: PlacementState, servers: Iterable[str]) -> tuple[Finding, ...]:
+    """One finding if there is no quorum when one server more is lost. Of two servers each has it alone (two_node)."""
+    online, every = sum(node.online for node in state.cluster.nodes), len(state.cluster.nodes)
+    if every < 3 or online - 1 > every // 2:
+        return ()
+    gone = ", ".join(node.name for node in state.cluster.nodes if not node.online)
+    message = f"{gone} is out of the cluster: without one more there is no quorum, and every domain is stopped"
+    remedy = f"bring {gone} back into the cluster"
+    return (Finding("no-quorum-after-loss", "warn", " or ".join(servers), message, remedy),)
 
 
 def _now(state: PlacementState) -> dict[str, str]:

@@ -7,7 +7,7 @@ from functools import partial
 
 from snowha.cluster import cib_facts
 from snowha.errors import LostLockError, ProofError, SiteError, SnowError
-from snowha.health import leases
+from snowha.health import cluster_health, leases
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.wait import wait_for
@@ -165,8 +165,18 @@ class Mover:
         return f"{', '.join(left)} still there" if left else None
 
     def _not_usable(self, server: str) -> str | None:
+        """Raises SiteError for a server that is out for another reason: to end its standby would not change that."""
         state = cluster.cluster_state(self.hosts)
-        return "it is in standby" if state is None or cluster.is_standby(state, server) else None
+        if state is None or cluster.is_standby(state, server):
+            return "it is in standby"
+        node = state.node(server)
+        if node is None or not node.is_usable:
+            raise SiteError(
+                f"{server} is not in standby, and Pacemaker starts nothing there: it is {cluster_health.word(node)}",
+                where=server,
+                remedy="see `snow status`",
+            )
+        return None
 
     def _undrain(self, server: str, reporter: Reporter) -> None:
         cluster.set_standby(self.hosts, server, False)

@@ -13,11 +13,12 @@ from typing import Literal
 
 from snowha.cluster.crm_mon import ClusterState, Resource
 from snowha.errors import CommandError, ProofError, SiteError
+from snowha.health import cluster_health
 from snowha.hosts.host import Host
 from snowha.hosts.wait import NotYet, wait_for
 from snowha.live import cluster
 from snowha.operations.domain_state import DomainState, Servers, image_in_use, pacemaker_has, state_of
-from snowha.plan.step import Reporter, Step
+from snowha.plan.step import Reporter, Shielded, Step
 from snowha.site.model import Domain
 from snowha.xen import xl
 
@@ -32,6 +33,8 @@ _TITLES: dict[Verb, str] = {
     "destroy": "Cut the power of {name}",
 }
 _POLL_INTERVAL_S = 2.0
+_NOTHING_STARTS = ("no-quorum", "server-unclean")
+"""Findings for as long as which Pacemaker starts nothing, or not what a lost server may run."""
 
 
 def step(servers: Servers, domain: Domain, verb: Verb, *, timeout: float) -> Step:
@@ -80,18 +83,19 @@ def not_booted(servers: Servers, domain: Domain) -> str | None:
     _refuse_twice(state)
     if state.is_kept_off:
         return "Pacemaker keeps it off"
-    if not _is_alive(state):
+    if not _works(state):
         return state.where
     silent = _silent_address(servers, state, domain)
     return f"it does not answer on {silent}" if silent else None
 
 
 def not_off(servers: Servers, domain: Domain) -> str | None:
-    """What is missing for it to count as shut down: it is off, Pacemaker keeps it off, and its images are free."""
+    """What is missing for it to count as shut down: it is off, Pacemaker keeps it off, and its images are free. Raises SiteError
+    if Pacemaker does not say whether it would start it."""
     state = state_of(servers, domain.name)
     if not state.is_off:
         return state.where
-    if state.resource is not None and not state.is_kept_off:
+    if pacemaker_has(servers, state) and state.resource is not None and not state.is_kept_off:
         return "Pacemaker would start it"
     return image_in_use(servers, state, domain)
 
@@ -130,6 +134,11 @@ class _Work:
 
 
 def _boot(work: _Work) -> None:
+    _start(work)
+    _wait_booted(work)
+
+
+def _start(work: _Work) -> None:
     name, state = work.domain.name, work.state()
     _refuse_twice(state)
     if pacemaker_has(work.servers, state):
@@ -142,6 +151,14 @@ def _boot(work: _Work) -> None:
     elif not state.running:
         work.reporter.say(f"starting {name}")
         work.servers.start(work.domain)
+    elif _has_crashed(state):
+        raise SiteError(
+            f"{name} cannot be started: {state.where}", remedy=f"snow destroy {name}; then: snow boot {name}"
+        )
+
+
+def _wait_booted(work: _Work) -> None:
+    name = work.domain.name
     work.wait(lambda: _runs(work.state()), f"{name} to run", f"see why it is not started: snow show domain {name}")
     _wait_for_answers(work)
 
@@ -150,10 +167,18 @@ def _runs(state: DomainState) -> bool:
     """For waiting: raises NotYet with the reason, SiteError for what a person has to end."""
     _refuse_twice(state)
     cluster.refuse_if_held(state.cluster, [state.name], anywhere=True)
-    if _is_alive(state):
+    if _works(state):
         return True
-    failures = [one for one in state.cluster.failures if one.resource == state.name] if state.cluster else []
-    raise NotYet("; ".join(f"{one.task} on {one.server}: {one.reason}" for one in failures) or state.where)
+    raise NotYet("; ".join(_reasons(state)) or state.where)
+
+
+def _reasons(state: DomainState) -> list[str]:
+    """Why Pacemaker does not start it, as far as it says."""
+    if state.cluster is None or state.running:
+        return []
+    failures = [one for one in state.cluster.failures if one.resource == state.name]
+    waits = [one.message for one in cluster_health.of_cluster(state.cluster) if one.code in _NOTHING_STARTS]
+    return [*(f"{one.task} on {one.server}: {one.reason}" for one in failures), *waits]
 
 
 def _wait_for_answers(work: _Work) -> None:
@@ -216,12 +241,16 @@ def _reboot(work: _Work) -> None:
     """Through its own system, where it is: Pacemaker's agent knows a domain that reboots."""
     name, state = work.domain.name, work.state()
     server, before = _only_place(state)
+    if before.is_paused:
+        raise SiteError(
+            f"{name} cannot reboot: {state.where}", remedy=f"xl unpause {name} there, or: snow reset {name}"
+        )
     work.servers.hosts[server].run(["xl", "reboot", name], timeout=120)
 
     def again() -> bool:
         now = work.state()
         _refuse_twice(now)
-        if not _is_alive(now):
+        if not _works(now):
             raise NotYet(now.where)
         if {place: one.domid for place, one in now.running.items()} == {server: before.domid}:
             raise NotYet("it has not gone down yet")
@@ -233,14 +262,23 @@ def _reboot(work: _Work) -> None:
 
 def _reset(work: _Work) -> None:
     _only_place(work.state())
-    _destroy(work)
-    _boot(work.again())
+    # Ctrl-C in between would leave it off, and kept off, which nobody has asked for; and `snow reset` is refused then
+    shielded = _Work(work.servers, work.domain, Shielded(work.reporter), work.left)
+    try:
+        _destroy(shielded)
+        _start(shielded)
+    except ProofError as error:
+        error.remedy += f"; it is not started before: snow boot {work.domain.name}"
+        raise
+    _wait_booted(work.again())
 
 
 def _only_place(state: DomainState) -> tuple[str, xl.Running]:
     _refuse_twice(state)
     if not _is_alive(state):
         remedy = f"snow boot {state.name}" if state.is_off else "see `snow ha status`"
+        if _has_crashed(state):
+            remedy = f"snow destroy {state.name}; then: snow boot {state.name}"
         raise SiteError(f"{state.name} cannot be restarted: {state.where}", remedy=remedy)
     return next(iter(state.running.items()))
 
@@ -259,6 +297,16 @@ def _is_migrating(state: DomainState) -> bool:
 
 def _is_alive(state: DomainState) -> bool:
     return any(one.name == state.name and one.is_alive for one in state.running.values())
+
+
+def _works(state: DomainState) -> bool:
+    """It is alive, and not paused."""
+    return any(one.name == state.name and one.is_alive and not one.is_paused for one in state.running.values())
+
+
+def _has_crashed(state: DomainState) -> bool:
+    """And was kept for somebody to look at (on_crash=preserve)."""
+    return any(one.name == state.name and "c" in one.state for one in state.running.values())
 
 
 def _has_failed(cluster: ClusterState, name: str) -> bool:

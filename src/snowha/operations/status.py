@@ -119,7 +119,8 @@ class SiteStatus:
     fenced_at: Mapping[str, str] = field(default_factory=dict)
     """Server to when its fencing was proven last (UTC, ISO 8601). Not there: never, as far as the servers that answer know."""
     losses: Mapping[str, str] = field(default_factory=dict)
-    """Server to what its loss would be: ``survived``, ``no room`` on the others for all of its domains, or ``unknown``."""
+    """Server to what its loss would be: ``survived``, ``no quorum`` for those that are left, ``no room`` on them for all of its
+    domains, or ``unknown``."""
 
     storage: ImageStorage | None = None
     """None: no server that answers can say."""
@@ -152,6 +153,8 @@ class _Seen:
     state: parse.ClusterState | None = None
     leases: Leases | None = None
     attachments: Attachments = field(default_factory=Attachments)
+    bears_a_loss: bool | None = None
+    """There is quorum when one server more is lost. None where it has none, or Corosync does not run."""
     room: int = 0
     """MiB that its hypervisor has for domains in all."""
     journal: str = ""
@@ -171,12 +174,14 @@ def _query_server(host: Host, images: str) -> _Seen:
         listed = host.run(["xl", "list"], timeout=60).stdout if hypervisor else ""
         domains = xl.parse_list(listed)
         quorum = host.run(_QUORUM, check=False).stdout
+        votes = parse.parse_quorum(quorum) if "Quorum information" in quorum else None
         kept = _definition(host)
-        links = host.run(_LINKS, check=False).stdout if "Quorum information" in quorum else ""
+        links = host.run(_LINKS, check=False).stdout if votes else ""
         return _Seen(
             hypervisor=hypervisor,
             domains=domains,
-            quorate=parse.parse_quorum(quorum).quorate if links else None,
+            quorate=votes.quorate if votes and links else None,
+            bears_a_loss=votes.bears_a_loss if votes and votes.quorate else None,
             links=parse.parse_links(links) if links else (),
             state=cluster.state_from(host, fencing=True),
             leases=leases.ask(host, images),
@@ -323,6 +328,9 @@ def _losses(
     }
     found = placement.fits_after_loss(site.domains, where, rooms)
     unbearable = {finding.where for finding in found}
+    votes = [one.bears_a_loss for one in seen.values() if one.bears_a_loss is not None]
+    if votes and not any(votes):
+        return {name: "no quorum" if name in rooms else "unknown" for name in seen}, found
     word = {True: "no room", False: "survived"}
     return {name: word[name in unbearable] if name in rooms else "unknown" for name in seen}, found
 

@@ -151,7 +151,7 @@ def _server(server: ServerStatus, status: SiteStatus, now: float) -> list[Cell]:
         (f"{fence} ({proof})" if fence != "unknown" else fence, _PLAIN if fence == "ready" else _RED),
         (server.xen or "-", _PLAIN),
         (free, _PLAIN),
-        (loss if loss != "unknown" else "-", _YELLOW if loss == "no room" else _PLAIN),
+        (loss if loss != "unknown" else "-", _YELLOW if loss.startswith("no ") else _PLAIN),
     ]
 
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from snowha.errors import LostLockError, ProofError, SiteError, SnowError
+from snowha.hosts.pool import Pool
 from snowha.plan import events
+from snowha.plan import outcome as outcomes
 from snowha.plan.events import names
 from snowha.plan.journal import STEPS, Journal
+from snowha.plan.leftovers import Leaving
 from snowha.plan.outcome import Outcome
 from snowha.plan.remaining import Remaining
 from snowha.plan.reporter import StepReporter
@@ -45,9 +47,10 @@ def run(
     """Make every step so, ``workers`` at once, in an order that their ``needs`` allow.
 
     A step that fails stops those that need it, and no others. Ctrl-C (SIGINT, SIGTERM, SIGHUP): nothing new is started,
-    running steps end at their next safe point; a second one leaves at once. So it is, once the lock of the site is lost: the
-    first step that finds out fails, all others are left. ``confirm`` is asked in this thread; a SnowError that it raises is why
-    the step is not done. ``since``: when it began for whoever waits (time.monotonic), for the time that it took in all.
+    running steps end at their next safe point; a second one leaves at once, unless something would be left behind (leftovers.py).
+    So it is, once the lock of the site is lost: the first step that finds out fails, all others are left. ``confirm`` is asked in
+    this thread; a SnowError that it raises is why the step is not done.
+    ``since``: when it began for whoever waits (time.monotonic), for the time that it took in all.
     Raises ValueError for a plan that is none (see in_order) and SiteError if another run holds the journal.
     """
     ordered = in_order(steps)
@@ -70,7 +73,7 @@ def nothing_due(steps: Sequence[Step], journal: Journal) -> bool:
     tell first."""
     if any(step.proof is not None and journal.needs_proof(step.id) for step in steps):
         return False
-    with ThreadPoolExecutor(max_workers=_CHECKS) as pool:
+    with Pool(_CHECKS, name="check") as pool:
         try:
             return all(reason is None for reason in pool.map(lambda step: step.check(), steps))
         except SnowError:
@@ -111,6 +114,7 @@ class _Run:
         self.speaking = threading.Lock()
         self.remaining = Remaining(journal, workers)
         self.told_left: float | None = None
+        self.leaving = Leaving(self.emit)
 
     # -- the main thread
 
@@ -120,10 +124,12 @@ class _Run:
             while not self._finished():
                 self._schedule()
                 if not self._finished():
-                    self._take(self.queue.get())
+                    self._take(self._next())
         if self.stopping.is_set():
             self._leave()
-        outcome = self._outcome(time.monotonic() - begin)
+        outcome = outcomes.of(
+            self.tracks.values(), time.monotonic() - begin, cancelled=self.stopping.is_set() and not self.lost
+        )
         self.emit(
             events.RunEnded(
                 done=len(outcome.done),
@@ -138,12 +144,19 @@ class _Run:
         return outcome
 
     def _finished(self) -> bool:
-        """Looks still under way are of no interest once the run is stopped, nor is anything after a second Ctrl-C."""
+        """Looks still under way are of no interest once the run is stopped, nor after a second Ctrl-C all but leftovers."""
         if self.interrupts.count > 1:
-            return True
+            return self.leaving.is_over(self.interrupts.count, running=bool(self.running))
         if self.stopping.is_set():
             return not self.running
         return not self._in(State.WAITING, State.LOOKING, State.DUE, State.RUNNING)
+
+    def _next(self) -> CheckResult | End | None:
+        """What comes next; None after a while, once it has to be seen whether something would still be left behind."""
+        try:
+            return self.queue.get(timeout=self.leaving.look_after)
+        except Empty:
+            return None
 
     def _in(self, *states: State) -> list[StepState]:
         return [track for track in self.tracks.values() if track.state in states]
@@ -315,22 +328,6 @@ class _Run:
             if track.begun:  # only after a second Ctrl-C: nobody knows how far it got
                 self.journal.note(self.number, track.step.id, "cancelled", detail="abandoned")
             self.emit(events.StepLeft(**names(track.step), begun=track.begun))
-
-    def _outcome(self, seconds: float) -> Outcome:
-        def ids(state: State) -> tuple[str, ...]:
-            return tuple(track.step.id for track in self._in(state))
-
-        return Outcome(
-            done=ids(State.DONE),
-            skipped=ids(State.SKIPPED),
-            failed={track.step.id: track.error for track in self._in(State.FAILED) if track.error is not None},
-            blocked=ids(State.BLOCKED),
-            left=ids(State.LEFT),
-            cancelled=self.stopping.is_set() and not self.lost,
-            seconds=seconds,
-            timings={track.step.id: track.seconds for track in self.tracks.values() if track.begun},
-            facts={track.step.id: dict(track.facts) for track in self.tracks.values() if track.facts},
-        )
 
     # -- the other threads
 

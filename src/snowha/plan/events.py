@@ -36,6 +36,16 @@ class RunStopping(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunLeftovers(Event):
+    """A second Ctrl-C came while steps would have left something behind."""
+
+    leftovers: tuple[str, ...]
+    """What, each with when it ends by itself."""
+    waits: bool
+    """Until it is removed, or Ctrl-C is typed once more. False: the run ends, and it stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEvent(Event):
     step: str
     title: str

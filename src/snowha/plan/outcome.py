@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from snowha.errors import SnowError
 from snowha.plan.step import Fact
+from snowha.plan.step_state import State, StepState
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,23 @@ class Outcome:
         if first is None:
             return 0
         return first.exit_code if isinstance(first, SnowError) else 1
+
+
+def of(tracks: Iterable[StepState], seconds: float, *, cancelled: bool) -> Outcome:
+    """What came of steps that were carried out in ``seconds``, in the order given."""
+    found = list(tracks)
+
+    def ids(state: State) -> tuple[str, ...]:
+        return tuple(track.step.id for track in found if track.state is state)
+
+    return Outcome(
+        done=ids(State.DONE),
+        skipped=ids(State.SKIPPED),
+        failed={one.step.id: one.error for one in found if one.state is State.FAILED and one.error is not None},
+        blocked=ids(State.BLOCKED),
+        left=ids(State.LEFT),
+        cancelled=cancelled,
+        seconds=seconds,
+        timings={track.step.id: track.seconds for track in found if track.begun},
+        facts={track.step.id: dict(track.facts) for track in found if track.facts},
+    )

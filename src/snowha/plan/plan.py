@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from snowha.errors import SnowError
+from snowha.hosts.pool import Pool
 from snowha.plan.change import Change
 from snowha.plan.estimate import Estimate, LabTimes, of_downtime, of_step
 from snowha.plan.journal import Journal
@@ -49,7 +49,7 @@ def make(
     """
     ordered = in_order(steps)
     say(f"checking {len(ordered)} steps")
-    with ThreadPoolExecutor(_CHECKS, thread_name_prefix="check") as pool:
+    with Pool(_CHECKS, name="check") as pool:
         checks = {step.id: pool.submit(step.check) for step in ordered}
     due: set[str] = set()
     found = []

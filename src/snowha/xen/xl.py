@@ -53,6 +53,11 @@ class Running:
     def is_alive(self) -> bool:
         return not set(self.state) & set("scd")
 
+    @property
+    def is_paused(self) -> bool:
+        """Alive, and does nothing: by `xl pause`, or while it is made."""
+        return self.is_alive and "p" in self.state
+
 
 def parse_list(text: str) -> dict[str, Running]:
     """``xl list`` by name, without Domain-0."""

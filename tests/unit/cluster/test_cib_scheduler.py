@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from cluster_sites import composed, fresh_cib, options, site
+from lxml import etree
 
-from snowha.cluster import cib, cib_facts, placement
+from snowha.cluster import cib, cib_facts, cib_merge, placement
 from snowha.site.model import Alerts
 
 pytestmark = pytest.mark.needs("crm_verify", "crm_simulate")
@@ -124,3 +125,24 @@ def test_a_live_migration_is_told_from_a_restart_by_what_pacemaker_has_done(runn
     assert not cib_facts.arrived_live(running.read_bytes(), "deploy01", source)
     assert "start on " + target in transition(running, "--op-inject", f"deploy01_monitor_60000@{target}=7")
     assert not cib_facts.arrived_live(running.read_bytes(), "deploy01", target)
+
+
+@pytest.mark.parametrize(("orphans", "stops"), [("true", True), ("false", False)])
+def test_a_domain_keeps_running_that_is_taken_out_as_is_said(running: Path, orphans: str, stops: bool) -> None:
+    """`check` said that it is enough if its resource is unmanaged first: Pacemaker shut the domain down."""
+    name = site().domains[0].name
+    root = etree.fromstring(running.read_bytes())
+    properties, *_ = root.xpath("//crm_config/cluster_property_set")
+    etree.SubElement(properties, "nvpair", id="orphans", name="stop-orphan-resources", value=orphans)
+    meta, *_ = root.xpath(f"//primitive[@id='{name}']/meta_attributes")
+    etree.SubElement(meta, "nvpair", id="unmanaged", name="is-managed", value="false")
+    running.write_bytes(etree.tostring(root))
+    assert name in simulate(running)
+    root = etree.fromstring(running.read_bytes())
+    for found in root.xpath(f"//primitive[@id='{name}']|//constraints/*[@*='{name}']|//resource_ref[@id='{name}']"):
+        found.getparent().remove(found)
+    running.write_bytes(etree.tostring(root))
+    said = transition(running)
+    assert re.search(rf"{name}\s.*ORPHANED Started", said)
+    assert (re.search(rf"Resource action: {name} +stop on", said) is not None) is stops
+    assert "stop-orphan-resources --update=false" in cib_merge.TAKE_OUT

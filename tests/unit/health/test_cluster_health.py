@@ -11,6 +11,7 @@ from broken_clusters import (
     WHERE,
     Case,
     Change,
+    added,
     cluster,
     everything_unmanaged,
     failed,
@@ -302,3 +303,26 @@ def test_nobody_is_told_that_pacemaker_starts_what_it_does_not_have() -> None:
     assert all("snow start site" in one.remedy for one in found)
     lacking = judged(Case(cluster(removed("deploy01")), running={"snow01": ("slurm01",)}))
     assert {one.code: one.next for one in lacking} == {"not-managed": "", "resource-stopped": ""}
+
+
+def test_a_domain_that_pacemaker_has_and_ha_toml_does_not_name_is_said() -> None:
+    """`snow list domains` showed it and `snow status` did not: "all is well", and the next apply shut it down."""
+    (own,) = judged(CASES["domain-unlisted"])
+    assert own.message == "Pacemaker has the domain web01 on snow02, and ha.toml does not name it"
+    assert 'name = "web01"; then: snow ha apply' in own.remedy
+
+
+@pytest.mark.parametrize("agent", ["ocf:heartbeat:Xen", "ocf:heartbeat:VirtualDomain", "ocf::heartbeat:Xen"])
+def test_a_domain_that_somebody_else_has_configured_is_said_with_how_it_is_taken_over(agent: str) -> None:
+    """`snow ha apply` refuses to touch a cluster with resources of somebody else's: what it says has to come before that."""
+    (other,) = judged(Case(cluster(added("web01", agent))))
+    assert (other.code, other.severity) == ("domain-unlisted", "yellow")
+    assert f"({agent.replace('::', ':')})" in other.message
+    assert other.remedy.index("--explain cib-foreign-resources") < other.remedy.index("snow ha apply")
+
+
+def test_what_is_no_domain_or_is_said_otherwise_is_not_said_twice() -> None:
+    assert judged(Case(cluster(added("db01", "ocf:heartbeat:Filesystem")))) == ()
+    assert list(codes(judged(Case(cluster(added("web01", "ocf:snow-ha:domain", orphaned="true")))))) == [
+        "resource-orphaned"
+    ]

@@ -8,10 +8,11 @@ import tarfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simulated
-from broken_clusters import WHERE
+from broken_clusters import RECORDED, WHERE
 from simulated import DOMAINS, SECRET, SimulatedHost
 from view_site import NAMES, OTHER, Server, Site, code_of
 
@@ -378,6 +379,26 @@ def test_what_a_loss_would_be_is_told_before_it_happens(site: Site, monkeypatch:
     site.lose("snow02")
     data = json.loads(site.snow("status", "--json").output)
     assert data["losses"] == {"snow01": "unknown", "snow02": "unknown"}
+
+
+def test_a_loss_that_leaves_no_quorum_is_not_said_to_be_survived(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three servers one was out: the loss of another was said to be survived. There was the memory; all domains stop."""
+    run = Server.run
+
+    def told(self: Server, argv: Sequence[str], **more: Any) -> Completed:
+        if list(argv) == ["corosync-quorumtool", "-s"]:
+            return Completed(tuple(argv), 0, said, "")
+        return run(self, argv, **more)
+
+    monkeypatch.setattr(Server, "run", told)
+    said = (RECORDED / "corosync-quorumtool-s.trixie.txt").read_text()
+    assert json.loads(site.snow("status", "--json").output)["losses"]["snow01"] == "survived"
+    said = (
+        said.replace("votes:   2", "votes:   3")
+        .replace("Quorum:           1", "Quorum:           2")
+        .replace("2Node ", "")
+    )
+    assert json.loads(site.snow("status", "--json").output)["losses"] == dict.fromkeys(WHERE, "no quorum")
 
 
 def test_how_often_is_refused_where_it_is_looked_at_once(site: Site) -> None:

@@ -42,6 +42,11 @@ def state(
         live=frozenset(where),
         apart=APART,
     )
+    resources = tuple(
+        replace(one, servers=(where[one.id],)) if one.id in where and one.servers else one
+        for one in made.cluster.resources
+    )
+    made = replace(made, cluster=replace(made.cluster, resources=resources))
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -196,3 +201,30 @@ def test_moves_come_in_an_order_that_has_room() -> None:
     assert [move.domain for move in move_plan._ordered(made, moves)] == ["deploy01", "proxy01"]
     with pytest.raises(SiteError, match="no room"):
         move_plan._ordered(state(free={"snow01": 100, "snow02": 100}), moves)
+
+
+def test_of_three_servers_with_one_gone_no_other_loss_is_survived() -> None:
+    """There is memory for it, and the plan said so; but the one that is left has no quorum, and stops every domain."""
+    seen = three()
+    assert not any("quorum" in one.message for one in move_plan.rebalance(seen).after_loss)
+    nodes = (*seen.cluster.nodes[:2], replace(seen.cluster.nodes[2], online=False))
+    seen = replace(seen, cluster=replace(seen.cluster, nodes=nodes), running={**seen.running, "snow03": {}})
+    (found, *_) = move_plan.rebalance(seen).after_loss
+    assert found.where == "snow01 or snow02" and "snow03 is out of the cluster" in found.message
+    assert "would be survived" not in "\n".join(move_plan.lines(move_plan.rebalance(seen)))
+
+
+def test_a_domain_that_pacemaker_has_elsewhere_is_not_moved() -> None:
+    """Told to move it, Pacemaker starts it on the target while it runs where it is: its lease alone stood against that."""
+    for there in ("snow02", "nowhere"):
+        seen = state(cluster=cluster(resource("deploy01", there)))
+        said = move_plan.refusal(seen, "deploy01", "snow02")
+        assert said is not None and said.startswith("it runs on snow01, and Pacemaker has it on ")
+        with pytest.raises(SiteError, match="it runs on snow01, and Pacemaker has it on"):
+            move_plan.drain(seen, "snow01")
+
+
+def test_a_second_plan_begins_where_the_first_one_ends() -> None:
+    first = move_plan.drain(three(), "snow01")
+    then = move_plan.after(three(), first.moves)
+    assert [move.target for move in move_plan.drain(then, "snow02").moves] == ["snow01", "snow01"]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from broken_clusters import node
 from everyday_site import EverydaySite
 from listener import Listener
 from view_site import code_of
 
+from snowha.cli import progress
+from snowha.cli.progress import Line
 from snowha.errors import CommandError, SiteError, SnowError
 from snowha.hosts.host import Completed, Host
 from snowha.hosts.wait import NotYet
 from snowha.live import cluster
+from snowha.plan.events import Event, RunLeftovers
 
 MOVE = "snow02: crm_resource --move --resource={} --node={} --lifetime=PT30M"
 CLEAR = "snow02: crm_resource --clear --resource={}"
@@ -201,7 +209,8 @@ def test_a_drain_shows_its_plan_asks_and_ends_in_standby(site: EverydaySite) -> 
     assert rows[0]["event"] == "plan" and rows[-1]["event"] == "run-ended"
     assert [move["target"] for move in rows[0]["moves"]] == ["snow01"]
     assert site.world.running["deploy01"] == "snow01"
-    assert site.run("rebalance").output == "no move improves the balance\n"
+    (said,) = site.run("rebalance").output.splitlines()
+    assert said.startswith("no move improves the balance: none parts domains")
 
 
 def test_a_drain_that_fails_on_the_way_does_not_put_the_server_in_standby(
@@ -223,3 +232,39 @@ def test_a_server_that_is_lost_is_not_drained(site: EverydaySite) -> None:
     site.lose("snow02")
     assert code_of(site.run("drain", "snow02", "--yes")) == 3
     assert site.told == []
+
+
+def test_a_second_ctrl_c_during_a_move_leaves_no_constraint(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pacemaker started the domain on no other server for 30 minutes, also when that one was lost."""
+    answer, told = site.answer, threading.Event()
+    leftovers_told = progress.lines_of
+
+    def stopping(server: str, words: list[str]) -> str | int | Completed | None:
+        if words[:2] in (["crm_resource", "--move"], ["crm_resource", "--clear"]):
+            os.kill(os.getpid(), signal.SIGINT)
+        if words[:2] == ["crm_resource", "--clear"]:
+            assert told.wait(10)
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    def telling(event: Event, left: list[str]) -> Iterator[Line]:
+        if isinstance(event, RunLeftovers):
+            told.set()
+        return leftovers_told(event, left)
+
+    monkeypatch.setattr(progress, "lines_of", telling)
+    monkeypatch.setattr(site, "answer", stopping)
+    ended = site.run("move", "deploy01")
+    assert ended.exit_code == 130, ended.output
+    assert site.constraints == set() and site.told[-1] == CLEAR.format("deploy01")
+    assert "removing the constraint of the move of deploy01 (it ends at" in ended.output
+
+
+def test_a_server_that_is_out_for_another_reason_is_not_said_to_be_back(site: EverydaySite) -> None:
+    """`snow undrain` of a server on which Pacemaker was stopped said that there is nothing to do."""
+    site.changes.append(node("snow02", online="false"))
+    ended = site.run("undrain", "snow02")
+    assert ended.exit_code == 4 and site.told == []
+    assert "snow02 is not in standby, and Pacemaker starts nothing there: it is offline" in ended.output

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
-from broken_clusters import failed, options, removed, resource
+from broken_clusters import failed, options, removed, resource, without_quorum
 from everyday_site import EverydaySite
+from simulated import World
 from view_site import code_of
 
 from snowha.errors import InputError, UnreachableError
+from snowha.hosts.host import Completed
+from snowha.plan import engine
 from snowha.plan.journal import Journal
 from snowha.xen import server_program
 
@@ -175,3 +181,64 @@ def test_the_console_is_opened_where_the_domain_runs(site: EverydaySite, monkeyp
     assert executed == [["snow02", "xl", "console", "proxy01"]]
     site.run("shutdown", "proxy01")
     assert code_of(site.run("console", "proxy01")) == 4
+
+
+def test_what_pacemaker_may_start_is_not_said_to_be_shut_down(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Pacemaker comes up it says nothing: the domain was "up to date", and Pacemaker started it a moment later."""
+    del site.world.running["deploy01"]
+    monkeypatch.setattr(World, "crm_mon", lambda world: "")
+    ended = site.run("shutdown", "deploy01")
+    assert ended.exit_code == 4 and "Pacemaker does not say whether it has deploy01" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("--p---", "it is paused on snow01"), ("----c-", "it has crashed on snow01")]
+)
+def test_a_domain_that_does_nothing_is_not_booted(site: EverydaySite, state: str, said: str) -> None:
+    """Without an address that could be asked a paused domain counted as booted; of one that had crashed it said that it runs."""
+    site.config("deploy01", b"name = 'deploy01'\nmemory = 256\n")
+    site.states["deploy01"] = state
+    ended = site.run("boot", "deploy01", "--timeout", "1")
+    assert ended.exit_code == 6 and said in ended.output
+    ended = site.run("reboot", "deploy01", "--timeout", "1")
+    assert ended.exit_code == 4 and said in ended.output and site.told == []
+
+
+def test_without_pacemaker_a_domain_that_has_crashed_is_said_with_what_ends_it(site: EverydaySite) -> None:
+    """It was waited for ten minutes, with the words that it runs."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    site.states["deploy01"] = "----c-"
+    ended = site.run("boot", "deploy01")
+    assert ended.exit_code == 4 and "snow destroy deploy01; then: snow boot deploy01" in ended.output
+
+
+def test_why_nothing_is_started_is_said_while_it_is_waited_for(site: EverydaySite) -> None:
+    """Without quorum nothing is started, and ten minutes long it said that the domain is off."""
+    site.run("shutdown", "deploy01")
+    site.world.running.pop("deploy01", None)
+    site.starts = False
+    site.changes.append(without_quorum)
+    ended = site.run("boot", "deploy01", "--timeout", "1")
+    assert ended.exit_code == 6 and "there is no quorum: Pacemaker starts nothing" in ended.output
+
+
+def test_ctrl_c_during_a_reset_leaves_no_domain_off(site: EverydaySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stayed off, and kept off; and the same command again was refused, since it is off."""
+    answer = site.answer
+
+    def stopping(server: str, words: list[str]) -> str | int | Completed | None:
+        if words[:2] == ["xl", "destroy"]:
+            os.kill(os.getpid(), signal.SIGINT)
+            stopped.wait(10)
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    stopped, stop = threading.Event(), engine._Run._stop
+    monkeypatch.setattr(engine._Run, "_stop", lambda run: (stop(run), stopped.set())[0])
+    monkeypatch.setattr(site, "answer", stopping)
+    ended = site.run("reset", "deploy01", "--yes")
+    assert ended.exit_code == 130, ended.output
+    assert site.told[-1] == START.format("deploy01") and site.world.running["deploy01"]

@@ -201,9 +201,9 @@ class Clock:
 
 def test_in_a_pipe_one_status_follows_the_other_and_the_last_one_counts(capsys: pytest.CaptureFixture[str]) -> None:
     seen = iter([status(RED), status(RED), status()])
-    assert as_lines(lambda: next(seen), 5, shown=lambda one: lines(one)[0], pause=Clock(3)) == 0
+    assert as_lines(lambda: next(seen), 5, show=lambda one: print(lines(one)[0]), pause=Clock(3)) == 0
     assert capsys.readouterr().out.splitlines()[2] == "all is well"
-    assert as_lines(lambda: status(RED), 5, shown=lambda one: lines(one)[0], pause=Clock(1)) == 4
+    assert as_lines(lambda: status(RED), 5, show=lambda one: print(lines(one)[0]), pause=Clock(1)) == 4
 
 
 def test_the_screen_is_left_as_it_was_but_for_the_last_word() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -14,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snowha.errors import LostLockError, ProofError, SiteError, UnreachableError
-from snowha.plan import events
+from snowha.errors import LostLockError, ProofError, SiteError, SnowError, UnreachableError
+from snowha.plan import events, leftovers
 from snowha.plan.engine import nothing_due, run
 from snowha.plan.journal import PROGRESS, STEPS, Journal
 from snowha.plan.outcome import Outcome
@@ -562,3 +563,72 @@ def test_of_two_steps_that_are_refused_one_says_so(world: World) -> None:
     outcome = world.run(world.step("a", apply=refused), world.step("b", apply=refused), world.step("c"), workers=2)
     assert len(outcome.failed) == 1 and outcome.exit_code == 4
     assert len(world.of(events.StepFailed)) == 1
+
+
+class Leaving:
+    """A step that leaves something behind for ``time`` seconds after it was stopped, and whoever types Ctrl-C."""
+
+    def __init__(self, world: World, *, types: int) -> None:
+        self.world, self.types = world, types
+        self.release, self.removed = threading.Event(), threading.Event()
+        self.error: SnowError | None = None
+
+    def apply(self, reporter: Reporter) -> None:
+        with leftovers.until_removed("the constraint of the move of deploy01", lifetime=1800):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert self.release.wait(PATIENCE)
+            self.removed.set()
+            if self.error is not None:
+                raise self.error
+
+    def monitor(self, event: events.Event) -> None:
+        self.world.events.append(event)
+        if isinstance(event, events.RunStopping) and self.types > 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        if isinstance(event, events.RunLeftovers) and event.waits:
+            if self.types > 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                self.release.set()
+
+    def run(self) -> Outcome:
+        steps = [self.world.step("a", apply=self.apply)]
+        return run(steps, monitor=self.monitor, journal=self.world.journal, confirm=self.world.confirm)
+
+    @property
+    def told(self) -> list[tuple[bool, tuple[str, ...]]]:
+        return [(one.waits, one.leftovers) for one in self.world.events if isinstance(one, events.RunLeftovers)]
+
+
+def test_a_second_ctrl_c_waits_for_what_would_be_left_behind(world: World) -> None:
+    """The constraint of a move stayed for 30 minutes: Pacemaker started the domain nowhere else meanwhile."""
+    leaving = Leaving(world, types=2)
+    outcome = leaving.run()
+    assert leaving.removed.is_set() and outcome.exit_code == 130 and leftovers.pending() == ()
+    ((waits, (what,)),) = leaving.told
+    assert waits and re.fullmatch(r"the constraint of the move of deploy01 \(it ends at \d\d:\d\d\)", what)
+
+
+def test_what_could_not_be_removed_is_said_although_the_run_was_left(world: World) -> None:
+    leaving = Leaving(world, types=2)
+    leaving.error = SiteError("the constraint is not removed", remedy="crm_resource --clear")
+    assert [str(error) for error in leaving.run().failed.values()] == [str(leaving.error)]
+
+
+def test_a_third_ctrl_c_leaves_at_once_and_says_what_stays(world: World) -> None:
+    leaving = Leaving(world, types=3)
+    begin = time.monotonic()
+    outcome = leaving.run()
+    assert time.monotonic() - begin < PATIENCE / 2 and not leaving.removed.is_set()
+    leaving.release.set()
+    assert (outcome.left, outcome.exit_code) == (("a",), 130)
+    assert [waits for waits, _ in leaving.told] == [True, False]
+
+
+def test_a_second_ctrl_c_does_not_wait_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs would hold the terminal."""
+    monkeypatch.setattr(leftovers, "PATIENCE_S", 0.0)
+    leaving = Leaving(world, types=3)
+    assert leaving.run().left == ("a",) and not leaving.removed.is_set()
+    leaving.release.set()
+    assert leaving.told[-1][0] is False

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +69,21 @@ def removed(name: str) -> Change:
         found = root.find(f"resources/resource[@id='{name}']")
         assert found is not None
         found.getparent().remove(found)  # type: ignore[union-attr]
+
+    return change
+
+
+def added(name: str, agent: str, *on: str, **attributes: str) -> Change:
+    """A resource that somebody else has configured: as deploy01 but for these."""
+
+    def change(root: etree._Element) -> None:
+        like = root.find("resources/resource[@id='deploy01']")
+        assert like is not None
+        made = deepcopy(like)
+        like.addnext(made)
+        made.set("id", name)
+        made.set("resource_agent", agent)
+        resource(name, *(on or ("snow01",)), **attributes)(root)
 
     return change
 
@@ -151,6 +167,7 @@ CASES: dict[str, Case] = {
     "fence-device": Case(cluster(stopped("fence-snow01"))),
     "fencing-failed": Case(cluster(fenced("snow02", "failed 10:12:01"))),
     "not-managed": Case(cluster(removed("slurm01"))),
+    "domain-unlisted": Case(cluster(added("web01", "ocf:snow-ha:domain", "snow02"))),
     "resource-unmanaged": Case(cluster(resource("deploy01", managed="false"))),
     "resource-blocked": Case(cluster(resource("deploy01", blocked="true", failed="true"))),
     "resource-failed": Case(

@@ -55,6 +55,10 @@ class EverydaySite(Site):
         """What is other than when all is well, in crm_mon's words."""
         self.deaf: set[str] = set()
         """Domains that answer no ping."""
+        self.states: dict[str, str] = {}
+        """What xl says of domains that are neither running nor blocked."""
+        self.starts = True
+        """Pacemaker starts what is to run."""
         self.turns = 0
         self.standby: set[str] = set()
         self.constraints: set[str] = set()
@@ -124,7 +128,7 @@ class EverydaySite(Site):
                 return ""
             case ["xl", "list"]:
                 here = [one for one, where in running.items() if where == server]
-                rows = "".join(f"{one} {self.domids[one]} 256 1 -b---- 1.0\n" for one in here)
+                rows = "".join(f"{one} {self.domids[one]} 256 1 {self.states.get(one, '-b----')} 1.0\n" for one in here)
                 return f"Name ID Mem VCPUs State Time(s)\nDomain-0 0 1024 1 r----- 9.9\n{rows}"
             case ["crm_resource", "--move", _, node, _]:
                 self.constraints.add(name)
@@ -136,8 +140,9 @@ class EverydaySite(Site):
                 running.pop(name, None)
             case ["crm_resource", *_] if "--delete-parameter=target-role" in words:
                 del self.target_roles[name]
-                running[name] = "snow01"
-                self.domids[name] += 1
+                if self.starts:
+                    running[name] = "snow01"
+                    self.domids[name] += 1
             case ["crm_resource", "--cleanup", _] | ["crm_resource", "--refresh"]:
                 pass
             case ["cibadmin", "--create", "--scope=crm_config", xml]:

@@ -189,7 +189,7 @@ function servers(list) {
       [one.proven ? `${ago(one.proven)} ago` : never, one.proven ? "" : "doubt", one.proven ? `${utc(one.proven)} UTC` : ""],
       [one.domains === null ? "–" : String(one.domains), ""],
       [memory, ""],
-      [one.loss === "unknown" ? "–" : one.loss, one.loss === "no room" ? "doubt" : ""],
+      [one.loss === "unknown" ? "–" : one.loss, one.loss.startsWith("no ") ? "doubt" : ""],
       [one.xen || "–", "dim"],
     ]);
   });

@@ -7,10 +7,10 @@ mounts, host names, bridges and kernels, and Xen on them. Nothing of it changes 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
+from snowha.hosts.pool import Pool
 from snowha.live import definition, services
 from snowha.live.context import SiteContext
 from snowha.migration.steps import all_steps, carried_out
@@ -185,6 +185,6 @@ def _all(context: SiteContext, left: set[str]) -> list[Undo]:
 
 def titles(undo_steps: Sequence[Step]) -> list[str]:
     """For a person to read before it begins: only what there is to do."""
-    with ThreadPoolExecutor(8, thread_name_prefix="check") as pool:
+    with Pool(8, name="check") as pool:
         reasons = list(pool.map(lambda step: step.check(), undo_steps))
     return [f"{step.title} ({reason})" for step, reason in zip(undo_steps, reasons, strict=True) if reason is not None]
