@@ -40,6 +40,7 @@ INSTALLED = {
 ALSO_INSTALLED = {"gcc": ("libc6-dev",)}
 UNPACKED = {
     "corosync": "corosync",
+    "crm_resource": "pacemaker-cli-utils",
     "crm_simulate": "pacemaker-cli-utils",
     "crm_verify": "pacemaker-cli-utils",
     "ifquery": "ifupdown",

@@ -67,6 +67,16 @@ def left_by_moves(cib: bytes) -> frozenset[str]:
     )
 
 
+def left_by_interrupted_moves(cib: bytes) -> frozenset[str]:
+    """Of these, resources with a constraint that ends at a time, as ours do (``crm_resource --move --lifetime``). What an
+    administrator has tied to a server for good is not among them."""
+    return frozenset(
+        str(constraint.get("rsc"))
+        for constraint in _parse(cib).iterfind(".//constraints/rsc_location")
+        if (constraint.get("id") or "").startswith("cli-") and constraint.find(".//date_expression") is not None
+    )
+
+
 def disarmed_since(cib: bytes) -> dict[str, datetime]:
     """The sets of ``cib_overrides.disarming``, by id; empty if it is armed, or somebody else has set maintenance-mode."""
     return _sets_since(cib, DISARMED)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from snowha.cluster import crm_mon
+from snowha.cluster import cib_facts, crm_mon
 from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import CommandError, LostLockError, SiteError, SnowError, UnreachableError
 from snowha.health import cluster_health
@@ -269,6 +269,31 @@ def _without_constraints(hosts: Hosts, resources: Collection[str], reporter: Rep
             yield
         finally:
             _clear(hosts, resources, reporter)
+
+
+def interrupted_move(hosts: Hosts, domains: Iterable[str]) -> str | None:
+    """What a move has left that was killed: one of ``domains`` on its way, or a constraint. None if nothing."""
+    found = _asked(hosts)
+    if found is None:
+        return None
+    host, state = found
+    where = domain_locations(hosts)
+    for name in domains:
+        if name in where and state.resource(name) and set(where[name]) != set(servers_of(state, name)):
+            has = listed(servers_of(state, name)) or "no server"
+            return f"{name} is on its way: it runs on {listed(where[name])}, and Pacemaker has it on {has}"
+    left = sorted(_left_by_moves(host))
+    return f"an interrupted move has left a constraint on {listed(left)}" if left else None
+
+
+def finish_moves(hosts: Hosts, reporter: Reporter) -> None:
+    """Wait for the moves that were begun, then remove their constraints: without one a domain on its way would go back."""
+    wait_until_idle(hosts, reporter, timeout=900)
+    _clear(hosts, sorted(_left_by_moves(any_member(hosts))), reporter)
+
+
+def _left_by_moves(host: Host) -> frozenset[str]:
+    return cib_facts.left_by_interrupted_moves(host.run(["cibadmin", "--query"]).stdout.encode())
 
 
 def _clear(hosts: Hosts, resources: Iterable[str], reporter: Reporter) -> None:

@@ -49,10 +49,13 @@ def misplaced(context: SiteContext) -> dict[str, str]:
 
 def _missing(context: SiteContext) -> str | None:
     wrong = misplaced(context)
-    return None if not wrong else ", ".join(f"{name} belongs on {server}" for name, server in wrong.items())
+    if wrong:
+        return ", ".join(f"{name} belongs on {server}" for name, server in wrong.items())
+    return cluster.interrupted_move(context.hosts, [domain.name for domain in context.site.domains])
 
 
 def _spread(context: SiteContext, reporter: Reporter) -> None:
     with proving_migrations(context, reporter):
         cluster.move(context.hosts, misplaced(context), reporter)
+    cluster.finish_moves(context.hosts, reporter)
     cluster.wait_until_settled(context.hosts, reporter)

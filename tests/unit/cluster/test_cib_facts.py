@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -51,6 +52,20 @@ def test_what_a_move_has_left() -> None:
     assert section is not None
     etree.SubElement(section, "rsc_location", {"id": "cli-prefer-deploy01", "rsc": "deploy01", "node": "snow02"})
     assert cib_facts.left_by_moves(etree.tostring(root)) == {"deploy01"}
+
+
+@pytest.mark.needs("crm_resource")
+@pytest.mark.parametrize(("lifetime", "left"), [("--lifetime=PT30M", {"slurm02"}), ("--force", set())])
+def test_what_an_interrupted_move_has_left_is_told_from_what_an_administrator_wants(
+    tmp_path: Path, lifetime: str, left: set[str]
+) -> None:
+    """As crm_resource itself writes it. A domain would be tied to one server for half an hour, also if that is lost."""
+    file = tmp_path / "cib.xml"
+    file.write_bytes(etree.tostring(committed()))
+    words = ["crm_resource", "--move", "--resource=slurm02", "--node=snow02", lifetime, "--force"]
+    subprocess.run(words, env={**os.environ, "CIB_file": str(file)}, check=True, capture_output=True)
+    assert cib_facts.left_by_moves(file.read_bytes()) == {"slurm02"}
+    assert cib_facts.left_by_interrupted_moves(file.read_bytes()) == left
 
 
 def test_the_time_is_in_what_disarms() -> None:
