@@ -65,6 +65,12 @@ def check_floating_ip(floating_ip: FloatingIp, servers: Sequence[Server], *, at:
             remedy='write it like "192.168.8.254/24"',
         )
     _check_host(floating_ip.address, "a floating IP", where=where)
+    if floating.version != 4:
+        raise InputError(
+            f"{floating_ip.address} is an IPv6 address, and the floating IP is the gateway of sNow!'s networks, which are IPv4",
+            where=where,
+            remedy='write an IPv4 address, such as "192.168.8.254/24", or remove floating_ip and floating_nic',
+        )
     for server in servers:
         taken = {comparable(one): "server" for one in (server.address, *server.links)}
         if server.fence:

@@ -42,8 +42,8 @@ class Cluster:
         Key(
             "IPv4 address with its prefix length, as in `192.168.8.254/24`. It is always on one server, and moves when that "
             "server is lost. It becomes the gateway of `NET_SNOW` and `NET_COMP` in `snow.conf`. Empty: no floating IP.",
-            refused="no prefix length; an address of a server or of its BMC, one that no card can have (`127.…`, multicast); a "
-            "value here without `floating_nic`",
+            refused="no prefix length; an address of a server or of its BMC, one that no card can have (`127.…`, multicast); "
+            "an IPv6 address; a value here without `floating_nic`",
         ),
     ] = ""
     floating_nic: Annotated[

@@ -310,6 +310,8 @@ def test_many_domains_are_read_in_no_time(monkeypatch: pytest.MonkeyPatch) -> No
         ('"192.168.8.254/24"', '"10.0.0.101/24"', "an address of the BMC of snow01"),
         ('"192.168.8.254/24"', '"224.0.0.1/24"', "cannot have the address"),
         ('"192.168.8.254/24"', '"127.0.0.1/8"', "cannot have the address"),
+        # its proof asks for an IPv4 address, and so failed with all the rest done
+        ('"192.168.8.254/24"', '"fd00::fe/64"', "is an IPv6 address"),
         # what is meant for snow02 is done on snow01
         ('address = "192.168.8.2"', 'address = "10.0.0.1"', "a link of snow01, and the address of snow02"),
         # corosync does not start: "Nodes for link 1 have different IP families"
