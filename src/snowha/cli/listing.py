@@ -12,7 +12,7 @@ import click
 from snowha.cli import waiting
 from snowha.cli.failure import after_the_answer
 from snowha.cli.options import FILE, offered_domains
-from snowha.errors import SiteError, SnowError
+from snowha.errors import SiteError, SnowError, UnreachableError
 from snowha.live import connect, roles, view
 from snowha.live.view import View
 from snowha.operations import domain_list, domain_text, guest_systems, status
@@ -32,8 +32,8 @@ def domains(file: Path, as_json: bool) -> None:
     The header and columns are sNow!'s own. The hypervisors are asked. A domain that runs on two servers has two rows. What
     a server that does not answer may run is `unknown`, never `off`. Roles are those of active-domains.conf.
 
-    Exits, after it has shown everything, with 4 if a domain runs twice; else with 3 if a server does not answer; else with 2 if a
-    domain's config cannot be read.
+    Exits, after it has shown everything, with 4 if a domain runs twice; else with 3 if a server does not answer, or does not say
+    what runs there; else with 2 if a domain's config cannot be read.
     """
     with waiting.shown():
         site, seen = _observe(connect.read(file))
@@ -53,7 +53,7 @@ def domains(file: Path, as_json: bool) -> None:
 def servers(file: Path, as_json: bool) -> None:
     """List servers: their state, memory in MiB, and domains.
 
-    Exits with 3, after it has shown everything, if a server does not answer.
+    Exits with 3, after it has shown everything, if a server does not answer, or does not say what runs there.
     """
     with waiting.shown():
         site, seen = _observe(connect.read(file))
@@ -71,7 +71,7 @@ def servers(file: Path, as_json: bool) -> None:
             rows.append((server.name, server.cluster, server.xen or "-", *memory, names or "-"))
         click.echo("\n".join(aligned(rows)))
     with after_the_answer():
-        view.raise_for_lost(site.lost)
+        view.raise_for_lost({**_without_answer(seen), **site.lost})
 
 
 @click.command("domain")
@@ -122,4 +122,14 @@ def _raise_for(site: View, seen: SiteStatus) -> None:
         if twice:
             said = "; ".join(f"{one.name} runs on {' and '.join(one.servers)} at once" for one in twice)
             raise SiteError(said, remedy="shut one of them down now: xl shutdown NAME there, and check its file system")
+        view.raise_for_lost({**_without_answer(seen), **site.lost})
         site.raise_for_missing()
+
+
+def _without_answer(seen: SiteStatus) -> dict[str, UnreachableError]:
+    """Servers that ssh reaches, and that do not say what runs there: it is not known either."""
+    return {
+        one.name: UnreachableError(one.trouble, where=one.name, remedy="see `snow status`")
+        for one in seen.servers
+        if one.trouble
+    }

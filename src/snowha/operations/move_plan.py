@@ -18,6 +18,7 @@ from snowha.site.names import listed
 from snowha.site.rules import Finding
 from snowha.xen.xl import Hypervisor, Running
 
+_NO_QUORUM = "there is no quorum: Pacemaker moves nothing"
 _MOST_ORDERS = 20_000
 """Sets of moves that are looked at for an order that has room: seconds, whatever the plan is like."""
 
@@ -117,6 +118,8 @@ def refusal(state: PlacementState, name: str, target: str, *, restart: bool = Fa
     here, resource = state.places(name), state.cluster.resource(name)
     if resource is None:
         return "Pacemaker does not have it"
+    if not state.cluster.quorate:
+        return _NO_QUORUM
     if len(here) != 1:
         return f"it runs on {' and '.join(here)} at once" if here else "it runs nowhere"
     if set(resource.servers) != set(here) and not resource.task:
@@ -145,6 +148,7 @@ def best_target(state: PlacementState, name: str) -> str:
 
 def drain(state: PlacementState, server: str, *, restart: bool = False) -> MovePlan:
     """Everything off ``server``. Raises SiteError, before anything is moved, with all that forbids it."""
+    _require_quorum(state)
     others = [one for one in state.usable() if one != server]
     if not others:
         raise SiteError(f"no other server can take what {server} runs", remedy="see `snow list servers`")
@@ -196,6 +200,7 @@ def rebalance(state: PlacementState) -> MovePlan:
     Raises SiteError if Pacemaker was told to leave everything alone.
     """
     servers = state.usable()
+    _require_quorum(state)
     if (held := cluster_health.held(state.cluster, [])) is not None:
         raise SiteError(held.message, remedy=held.remedy)
     now = {name: server for name, server in _now(state).items() if server in servers and name in state.domains}
@@ -210,6 +215,11 @@ def rebalance(state: PlacementState) -> MovePlan:
     )
     moves = [Move(name, now[name], target, state.size(name)) for name, target in wanted.items() if target != now[name]]
     return replace(_plan(state, _ordered(state, moves), servers), stays=stays)
+
+
+def _require_quorum(state: PlacementState) -> None:
+    if not state.cluster.quorate:
+        raise SiteError(_NO_QUORUM, remedy="bring the servers back that are missing: snow status")
 
 
 def _others(state: PlacementState, server: str, now: Mapping[str, str]) -> int:

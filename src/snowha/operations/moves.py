@@ -110,13 +110,14 @@ class Mover:
 
     def _move(self, name: str, target: str, reporter: Reporter) -> None:
         placement = self.placement_state()
-        if target not in placement.places(name):
-            reason = refusal(placement, name, target, restart=self.restart)
-            if reason:
-                raise SiteError(
-                    f"{name} is not moved to {target}: {reason}",
-                    remedy="see `snow list servers`; where it may be restarted instead: --restart",
-                )
+        reason = refusal(placement, name, target, restart=self.restart) if placement.places(name) != (target,) else None
+        if placement.cluster.resource(name) is None:
+            reason = "Pacemaker does not have it"
+        if reason:
+            raise SiteError(
+                f"{name} is not moved to {target}: {reason}",
+                remedy="see `snow list servers`; where it may be restarted instead: --restart",
+            )
         before = self._identity(name)
         sources = [self.hosts[server] for server in placement.places(name) if server != target]
         domain = self.domains.get(name)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal
 
 from snowha.cluster.crm_mon import ClusterState, Resource
-from snowha.errors import CommandError, ProofError, SiteError
+from snowha.errors import CommandError, LostLockError, ProofError, SiteError, SnowError
 from snowha.health import cluster_health
 from snowha.hosts.host import Host
 from snowha.hosts.wait import NotYet, wait_for
@@ -261,16 +261,36 @@ def _reboot(work: _Work) -> None:
 
 
 def _reset(work: _Work) -> None:
-    _only_place(work.state())
+    name, state = work.domain.name, work.state()
+    _only_place(state)
+    if state.silent:
+        said = "; ".join(f"{server} does not say whether it runs there: {why}" for server, why in state.silent.items())
+        remedy = "bring back every server that does not answer, or see it fenced: it would stay off until then"
+        raise SiteError(f"{name} is not reset: {said}", remedy=remedy)
     # Ctrl-C in between would leave it off, and kept off, which nobody has asked for; and `snow reset` is refused then
     shielded = _Work(work.servers, work.domain, Shielded(work.reporter), work.left)
     try:
         _destroy(shielded)
         _start(shielded)
-    except ProofError as error:
-        error.remedy += f"; it is not started before: snow boot {work.domain.name}"
+    except LostLockError:
+        raise
+    except SnowError as error:
+        if not state.is_kept_off:
+            _let_run_again(work, error)
         raise
     _wait_booted(work.again())
+
+
+def _let_run_again(work: _Work, error: SnowError) -> None:
+    """After a reset that failed half way: Pacemaker starts the domain as soon as it can, also when its server is lost."""
+    words = ["crm_resource", f"--resource={work.domain.name}", "--meta", "--delete-parameter=target-role"]
+    try:
+        if work.state().is_kept_off:
+            cluster.any_member(work.servers.hosts).run(words)
+    except LostLockError:
+        raise
+    except SnowError:
+        error.remedy = f"{error.remedy}; Pacemaker keeps it off until: snow boot {work.domain.name}".removeprefix("; ")
 
 
 def _only_place(state: DomainState) -> tuple[str, xl.Running]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from simulated import CONF
 from view_site import NAMES, OTHER, Site, code_of
 
 from snowha.cli.tree import snow
+from snowha.errors import CommandError
 from snowha.operations import guest_systems
 
 
@@ -51,6 +53,21 @@ def test_what_a_lost_server_may_run_is_unknown_and_the_exit_code_says_so(site: S
     assert {rows[name]["hardware"] for name in WHERE["snow02"]} == {"unknown"}
     servers = {row["name"]: row["domains"] for row in json.loads(run("list", "servers", "--json").output)}
     assert servers == {lost: None, OTHER[lost]: sorted(WHERE["snow01"])}
+
+
+def test_what_a_server_does_not_say_is_unknown_and_the_exit_code_says_so(site: Site) -> None:
+    """xl failed on a server that ssh reaches: the rows said `unknown`, and the exit code that all is known."""
+
+    def failing(host: str, argv: Sequence[str]) -> str | None:
+        if host == "snow02" and list(argv) == ["xl", "list"]:
+            raise CommandError("xl list: cannot open libxl handle", where=host)
+        return None
+
+    site.world.fail = failing
+    ended = run("list", "domains", "--json")
+    assert code_of(ended) == 3 and "cannot open libxl handle" in str(ended.exception)
+    assert "unknown" in {row["hardware"] for row in json.loads(ended.output)}
+    assert code_of(run("list", "servers")) == 3
 
 
 def test_a_domain_that_runs_twice_has_two_rows_and_is_an_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broken_clusters import node
+from broken_clusters import node, removed, without_quorum
 from everyday_site import EverydaySite
 from listener import Listener
 from view_site import code_of
@@ -268,3 +268,23 @@ def test_a_server_that_is_out_for_another_reason_is_not_said_to_be_back(site: Ev
     ended = site.run("undrain", "snow02")
     assert ended.exit_code == 4 and site.told == []
     assert "snow02 is not in standby, and Pacemaker starts nothing there: it is offline" in ended.output
+
+
+def test_a_domain_that_runs_twice_or_that_pacemaker_lacks_is_not_waited_for(site: EverydaySite) -> None:
+    """Told to move it to a server where it runs already, it was waited for half an hour."""
+    site.changes.append(removed("deploy01"))
+    ended = site.run("move", "deploy01", "snow01", "--timeout", "1")
+    assert ended.exit_code == 4 and site.told == [] and "Pacemaker does not have it" in ended.output
+    site.changes.clear()
+    site.more["snow02"] = "deploy01 9 256 1 -b---- 1.0\n"
+    ended = site.run("move", "deploy01", "snow01", "--timeout", "1")
+    assert ended.exit_code == 4 and site.told == [] and "it runs on snow01 and snow02 at once" in ended.output
+
+
+@pytest.mark.parametrize("words", [("move", "deploy01"), ("drain", "snow01", "--yes"), ("rebalance",)])
+def test_nothing_is_moved_without_quorum(site: EverydaySite, words: tuple[str, ...]) -> None:
+    """Pacemaker does nothing then: each move was waited for half an hour."""
+    site.changes.append(without_quorum)
+    ended = site.run(*words)
+    assert code_of(ended) == 4 and site.told == []
+    assert "there is no quorum: Pacemaker moves nothing" in ended.output + str(ended.exception)

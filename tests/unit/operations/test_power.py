@@ -242,3 +242,29 @@ def test_ctrl_c_during_a_reset_leaves_no_domain_off(site: EverydaySite, monkeypa
     ended = site.run("reset", "deploy01", "--yes")
     assert ended.exit_code == 130, ended.output
     assert site.told[-1] == START.format("deploy01") and site.world.running["deploy01"]
+
+
+def test_nothing_is_reset_that_could_not_be_started_again(site: EverydaySite) -> None:
+    """While another server was lost it was destroyed, kept off, and not started: nobody could say that it is off."""
+    site.lose("snow02")
+    ended = site.run("reset", "deploy01", "--yes", "--timeout", "1")
+    assert ended.exit_code == 4 and site.told == []
+    assert "deploy01 is not reset: snow02 does not say whether it runs there" in ended.output
+
+
+def test_a_reset_that_fails_half_way_does_not_keep_the_domain_off(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server was lost in between: Pacemaker was told to keep the domain off, and started it nowhere."""
+    answer = site.answer
+
+    def failing(server: str, words: list[str]) -> str | int | Completed | None:
+        if words[:2] == ["xl", "destroy"]:
+            raise UnreachableError("it does not answer any more", where=server)
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    monkeypatch.setattr(site, "answer", failing)
+    ended = site.run("reset", "deploy01", "--yes")
+    assert ended.exit_code == 3 and "it does not answer any more" in ended.output
+    assert site.told == [STOP.format("deploy01"), START.format("deploy01")]

@@ -57,6 +57,8 @@ class EverydaySite(Site):
         """Domains that answer no ping."""
         self.states: dict[str, str] = {}
         """What xl says of domains that are neither running nor blocked."""
+        self.more: dict[str, str] = {}
+        """Rows of `xl list` that a server has besides."""
         self.starts = True
         """Pacemaker starts what is to run."""
         self.turns = 0
@@ -129,6 +131,7 @@ class EverydaySite(Site):
             case ["xl", "list"]:
                 here = [one for one, where in running.items() if where == server]
                 rows = "".join(f"{one} {self.domids[one]} 256 1 {self.states.get(one, '-b----')} 1.0\n" for one in here)
+                rows += self.more.get(server, "")
                 return f"Name ID Mem VCPUs State Time(s)\nDomain-0 0 1024 1 r----- 9.9\n{rows}"
             case ["crm_resource", "--move", _, node, _]:
                 self.constraints.add(name)
