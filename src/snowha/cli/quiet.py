@@ -9,7 +9,7 @@ from typing import TextIO, cast
 from snowha.cli.progress import Display, Line, PlainDisplay, lines_of
 from snowha.plan import events
 
-_RESULTS = (events.StepFailed, events.StepBlocked, events.StepLeft, events.RunEnded)
+_RESULTS = (events.StepFailed, events.StepBlocked, events.StepLeft, events.RunLeftovers, events.RunEnded)
 
 
 class QuietDisplay(PlainDisplay):

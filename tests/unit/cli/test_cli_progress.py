@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from snowha.cli.progress import JsonDisplay, LiveDisplay, PlainDisplay, amount, display, duration
+from snowha.cli.quiet import QuietDisplay
 from snowha.errors import SiteError
 from snowha.plan import events
 from snowha.plan.events import Names
@@ -122,6 +123,20 @@ def test_a_finished_site_and_a_stopped_run_are_said() -> None:
     text = out.getvalue()
     for expected in ("T0 (stopped)", "left: T4", "left: 2 more", "the same command again carries on"):
         assert expected in text
+
+
+@pytest.mark.parametrize("kind", [PlainDisplay, QuietDisplay])
+def test_what_a_second_ctrl_c_waits_for_is_said_also_with_q(kind: type[PlainDisplay]) -> None:
+    """Up to 90 s without a word: it would be killed, and the constraint stay."""
+    out = io.StringIO()
+    show = kind(out)
+    what = ("the constraint of the move of deploy01 (it ends at 14:32)",)
+    show(events.RunLeftovers(leftovers=what, waits=True))
+    show(events.RunLeftovers(leftovers=what, waits=False))
+    first, last = out.getvalue().splitlines()
+    assert first.endswith(f"removing {what[0]}; Ctrl-C again leaves it behind") and last.endswith(
+        f"left behind: {what[0]}"
+    )
 
 
 def test_many_threads_may_speak_at_once() -> None:
