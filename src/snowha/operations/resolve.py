@@ -219,7 +219,22 @@ def evaluate(
     if not left:
         return ()
     migrating = frozenset(_migrating([hosts[name] for name in answering], [verdict.domain for verdict in left]))
+    if any(verdict.domain not in migrating for verdict in left):
+        # one that ended after the copies were looked at looks like a broken one
+        copies = _looked_at_again([hosts[name] for name in answering], copies)
     return decide(by_domain, answering, Seen(copies, records, attached, silent, migrating))
+
+
+def _looked_at_again(hosts: Sequence[Host], before: Sequence[Copy]) -> tuple[Copy, ...]:
+    """What the servers have by now; of one that does not say it what it had ``before``."""
+
+    def one(host: Host) -> tuple[Copy, ...]:
+        try:
+            return copies_of(host.name, xl.running(host))
+        except SnowError:
+            return tuple(copy for copy in before if copy.server == host.name)
+
+    return tuple(copy for copies in each(list(hosts), one).values() for copy in copies)
 
 
 def _migrating(hosts: Sequence[Host], domains: Sequence[str]) -> Iterator[str]:

@@ -219,6 +219,22 @@ def test_what_is_under_way_is_left_alone(process: str) -> None:
     assert hosts["snow02"].told == hosts["snow01"].told == []
 
 
+def test_a_migration_that_ends_while_the_servers_are_asked_has_left_nothing() -> None:
+    """`snow status` was red for a migration that went well, and named a domain to destroy that was just gone."""
+
+    class Ends(Host):
+        def _list(self) -> str:
+            said = super()._list()
+            self.rows = {}
+            return said
+
+    hosts = {
+        "snow01": Host("snow01", {5: "deploy01 -b----"}),
+        "snow02": Ends("snow02", {7: "deploy01--migratedaway ---ss-"}),
+    }
+    assert resolve.verdicts_of(SITE, hosts) == ((), {})
+
+
 def test_another_domains_migration_is_not_this_ones() -> None:
     ((found,), _) = resolve.verdicts_of(SITE, servers("812 xl migrate proxy01 snow02"))
     assert found.actions
