@@ -167,7 +167,7 @@ def move_back(context: SiteContext, name: str, reporter: Reporter) -> None:
     state = cluster.cluster_state(context.hosts)
     if state is not None and state.resource(name) is not None:
         raise SiteError(
-            f"Pacemaker has {name}", where=host.name, remedy="snow ha undo takes it out first, without --to"
+            f"Pacemaker has {name}", where=host.name, remedy="take it out first: snow ha undo, without --to"
         )
     return_check.check(host, name, [(disk.target, volume.target) for disk, volume in plan.volumes])
     return_check.check_converter(host, name, [volume for _, volume in plan.volumes])
