@@ -212,7 +212,7 @@ def rules(root: Section, site: Site, *, where: str = "/etc/corosync/corosync.con
                 "warn",
                 where,
                 "the servers see each other over one link: one failed cable, card or switch isolates a server",
-                "name an address in a second network in the `links` of every [[server]] of ha.toml",
+                "add an address in a second network to `links` of every [[server]] in ha.toml",
             )
         )
     named = {node.name or _host_name(node) for node in found.nodes} - {""}

@@ -208,7 +208,7 @@ KINDS: dict[str, Kind] = {
     "runs-twice": Kind(
         "A domain runs on two servers",
         "red",
-        "Both write one image. Every minute makes it worse.",
+        "Both write to one image. Every minute makes the damage worse.",
         "shut one of them down now: xl shutdown {where}, and check its file system",
     ),
     "domain-differs": Kind(
@@ -356,7 +356,7 @@ KINDS: dict[str, Kind] = {
         "A broken live migration has leftovers",
         "red",
         "Copies of the domain, or leases that are half handed over, keep it from being started, or hold memory.",
-        "see what is left and what would be done: snow ha resolve",
+        "see the leftovers and what would be done: snow ha resolve",
         settling="ignore",
     ),
     "domain-paused": Kind(

@@ -205,7 +205,7 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
             yield found(
                 "lease-unexplained",
                 row.image,
-                f"{row.image} is leased to {record.server}, which is no server of this site",
+                f"{row.image} is leased to {record.server}, which is not a server of this site",
             )
         elif answer is not None and record.server not in row.attached:
             booted = "" if answer.boot == record.boot else " before it booted the last time"

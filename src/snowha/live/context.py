@@ -113,7 +113,7 @@ def parse_snow_conf(host: Host, path: str, text: str) -> SnowConf:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A config in the folder that cannot be used, and why."""
+    """A config in the folder cannot be used, and why."""
 
     error: InputError
     names: frozenset[str]
@@ -185,4 +185,4 @@ def release_of(host: Host) -> str:
     for line in text.splitlines():
         if line.startswith("VERSION_CODENAME="):
             return line.partition("=")[2].strip('"')
-    raise SiteError("not a Debian with a code name in /etc/os-release", where=host.name, remedy="use Debian 12 or 13")
+    raise SiteError("/etc/os-release does not name a Debian release", where=host.name, remedy="use Debian 12 or 13")

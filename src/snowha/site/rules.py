@@ -75,14 +75,14 @@ def check_domains(
             str.lower,
             "duplicate-mac",
             "the MAC address {thing} is used {count} times ({by})",
-            "give each network card a MAC address of its own",
+            "give each virtual network interface its own MAC address",
         ),
         *_duplicates(
             [*addresses, *ips],
             str.lower,
             "duplicate-ip",
             "the IP address {thing} is used {count} times ({by})",
-            "give each an address of its own",
+            "give each its own address",
         ),
     )
 
@@ -144,7 +144,7 @@ def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
             severity="stop",
             where=", ".join(configs),
             message=f"{target} is a disk of {listed(names)}: two writers destroy a file system",
-            remedy="give each domain a disk of its own",
+            remedy="give each domain its own disk",
         )
 
 

@@ -126,7 +126,7 @@ def test_a_second_writer_without_a_lease_is_told_as_both() -> None:
     ("some", "severity", "says"),
     [
         (case(Lease(DEPLOY, "free")), "red", "its record says that nobody has it"),
-        (case(held(DEPLOY, "snow01", server="snow09")), "red", "leased to snow09, which is no server of this site"),
+        (case(held(DEPLOY, "snow01", server="snow09")), "red", "leased to snow09, which is not a server of this site"),
         (case(snow01=server("snow01")), "red", "is leased to snow01, which has not attached it"),
         (
             case(held(DEPLOY, "snow01", boot="0ld"), snow01=server("snow01")),
