@@ -37,8 +37,8 @@ _WITH_PATH = _WITHOUT_PATH | {
 }
 """What it says of a file that it names."""
 _REMEDIES = {
-    errno.ENOSPC: "make room there, and run it again",
-    errno.EDQUOT: "make room there, and run it again",
+    errno.ENOSPC: "free some space there, and run it again",
+    errno.EDQUOT: "free some space there, and run it again",
     errno.EROFS: "name a place that can be written",
     errno.EACCES: "run it as a user who may, or name another place",
     errno.EPERM: "run it as a user who may, or name another place",

@@ -175,4 +175,4 @@ main()
     )
     ended = subprocess.run(words, cwd=unchanged.folder, check=False, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 4, ended.stderr
-    assert "would end itself with" in ended.stderr and place in ended.stderr
+    assert "would be ended by" in ended.stderr and place in ended.stderr

@@ -107,8 +107,8 @@ def _of_document(text: str) -> Iterator[tuple[str, bool]]:
         for match in _TYPED.finditer(block):
             yield match[1], True
     for span in _SPAN.findall(_BLOCK.sub("", text)):
-        if match := _TYPED.match(span):
-            yield match[1], False
+        if named := _TYPED.match(span):
+            yield named[1], False
 
 
 def _strings(path: Path) -> Iterator[str]:

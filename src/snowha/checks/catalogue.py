@@ -290,7 +290,7 @@ ENTRIES: dict[str, Entry] = {
         "A corosync.conf that snow-ha did not write",
         "stop",
         "snow-ha does not overwrite it.",
-        "if that cluster is not in use any more, move the file out of the way; else correct ha.toml",
+        "if that cluster is no longer in use, move the file away; otherwise correct ha.toml",
     ),
     "corosync-running": Entry(
         "Corosync runs with another configuration",

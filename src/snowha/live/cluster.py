@@ -97,7 +97,9 @@ def any_member(hosts: Hosts, *, but: str = "") -> Host:
     """A server on which Pacemaker runs, other than ``but``. Raises SiteError if there is none."""
     found = _asked(hosts, but=but)
     if found is None:
-        raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
+        raise SiteError(
+            "Pacemaker runs on no server", remedy="run `systemctl start pacemaker` on one, or `snow ha apply`"
+        )
     return found[0]
 
 

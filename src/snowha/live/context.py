@@ -93,7 +93,7 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
     text = read_text(host, path)
     if text is None:
         raise InputError(
-            f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again"
+            f"the config of {name} is gone", where=where, remedy="was the domain removed? Run `snow ha init` again"
         )
     return text, domain_config.parse(text, where=where, path=path)
 

@@ -90,14 +90,14 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
             )
     for server, answer in answers.items():
         for lease in _left(answer):
-            reporter.say(f"freeing {lease.image}, which a copy that has ended on {server} has left leased")
+            reporter.say(f"releasing the lease of {lease.image}, which a copy that has ended on {server} has left")
             hosts[server].run([server_program.PATH, "give", lease.image])
     for image, servers in attached.items():
         if servers and image in _without_lease(answers[servers[0]], wanted):
             reporter.say(f"leasing {image} to {servers[0]}, where it is attached")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif servers and records[image].state == "none":
-            reporter.say(f"writing the record of {image}, which {servers[0]} has attached, anew, since it is lost")
+            reporter.say(f"writing a new record of {image}, which {servers[0]} has attached, since the old one is lost")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")

@@ -32,7 +32,9 @@ def explained(findings: Iterable[Finding], since: datetime | None, now: datetime
     if since is None:
         return tuple(findings)
     lasts = _duration(((now or datetime.now(UTC)) - since).total_seconds())
-    message = f"the cluster is disarmed since {since:%Y-%m-%d %H:%M} UTC ({lasts}): nothing is recovered or fenced"
+    message = (
+        f"the cluster has been disarmed since {since:%Y-%m-%d %H:%M} UTC ({lasts}): nothing is recovered or fenced"
+    )
     rest = (finding for finding in findings if finding.code not in _CODES)
     return (found("maintenance-mode", CLUSTER, message, remedy="when the work is done: snow arm"), *rest)
 
@@ -75,7 +77,7 @@ def obstacle(state: ClusterState, servers: Iterable[str], places: Mapping[str, t
         where = places.get(resource.id, ())
         if resource.is_domain and set(resource.servers) != set(where):
             has = " and ".join(resource.servers) or "no server"
-            return f"{resource.id} runs on {' and '.join(where) or 'no server'}, and Pacemaker has it on {has}"
+            return f"{resource.id} runs on {' and '.join(where) or 'no server'}, but Pacemaker has it on {has}"
     return None
 
 
@@ -116,13 +118,13 @@ def _arm(hosts: cluster.Hosts, servers: tuple[str, ...], reporter: Reporter) -> 
             "it was not `snow disarm` that set maintenance-mode or switched fencing off",
             remedy="see `snow ha status` for what to type",
         )
-    reporter.say("having Pacemaker check where everything runs")
+    reporter.say("letting Pacemaker check where everything runs")
     host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
     cluster.wait_until_idle(hosts, reporter)
     state = cluster.cluster_state(hosts)
     hindered = obstacle(state, servers, cluster.domain_locations(hosts)) if state else "Pacemaker does not run"
     if hindered:
-        raise SiteError(f"the cluster stays disarmed: {hindered}", remedy="put that right first; see `snow ha status`")
+        raise SiteError(f"the cluster stays disarmed: {hindered}", remedy="correct that first; see `snow ha status`")
     for name in sets:
         host.run(["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>'])
     _wait(lambda: _not_armed(hosts) is None, "recovery and fencing to be active", reporter)
@@ -140,7 +142,7 @@ def _wait(condition: Callable[[], bool], what: str, reporter: Reporter) -> None:
         what=what,
         interval=2,
         report=reporter.wait,
-        remedy="another setting may outweigh it: crm_attribute --type=crm_config --name=maintenance-mode --query",
+        remedy="another setting may override it: crm_attribute --type=crm_config --name=maintenance-mode --query",
     )
 
 

@@ -115,7 +115,7 @@ class Mover:
             if reason:
                 raise SiteError(
                     f"{name} is not moved to {target}: {reason}",
-                    remedy="see `snow list servers`; where it may be restarted instead: --restart",
+                    remedy="see `snow list servers`; to restart it there instead: --restart",
                 )
         before = self._identity(name)
         sources = [self.hosts[server] for server in placement.places(name) if server != target]
@@ -129,7 +129,7 @@ class Mover:
         cluster.wait_for_answers(asking, name, answering, reporter, timeout=120)
         if self._identity(name) != before and not self.restart:
             raise ProofError(
-                f"{name} was started anew on {target} instead of being migrated live",
+                f"{name} was restarted on {target} instead of being live-migrated",
                 where=target,
                 remedy=f"see why: snow show domain {name}",
             )
@@ -148,7 +148,7 @@ class Mover:
         if believed != (target,):
             return f"Pacemaker has it on {' and '.join(believed) or 'no server'}"
         cib = cluster.any_member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
-        return "a constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
+        return "the constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
 
     def _not_drained(self, server: str) -> str | None:
         state = cluster.cluster_state(self.hosts)

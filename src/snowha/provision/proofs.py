@@ -154,7 +154,7 @@ def _prove_migrations(context: SiteContext, reporter: Reporter) -> None:
             cluster.move(context.hosts, {name: target}, reporter)
         reason = _unproven(context, f"migration-{name}", _migration_facts(context, name))
         if reason:
-            raise ProofError(f"{name} was started anew on {target} instead of being live-migrated", where=target)
+            raise ProofError(f"{name} was restarted on {target} instead of being live-migrated", where=target)
 
 
 def _identities(context: SiteContext) -> dict[str, dict[str, str]]:
@@ -213,7 +213,7 @@ def _prove_floating_ip(context: SiteContext, reporter: Reporter) -> None:
             what=f"{floating.address} to be on {target} and answer {other.name}",
             report=reporter.wait,
             where=other.name,
-            remedy="look at the bridge there",
+            remedy="check the bridge there",
         )
     _record(context, "floating-ip", _floating_facts(context), {"moved": [home, away, home]})
 
@@ -288,7 +288,7 @@ def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:
     wait_for(
         lambda: power_status(other, server) == "off",
         timeout=60,
-        what=f"the BMC to say that {server.name} is off",
+        what=f"the BMC to report that {server.name} is off",
         report=reporter.wait,
         unreachable_is_not_yet=True,
     )

@@ -99,8 +99,8 @@ def raise_on_stop(
     data = [asdict(finding) for finding in stops]
     if not others:
         raise kind(first)(first.message, where=first.where, remedy=first.remedy, findings=data)
-    text = "\n".join([f"{len(stops)} findings forbid going on", *lines(stops)])
-    raise kind(first)(text, remedy="correct these; `snow ha check` looks again", findings=data)
+    text = "\n".join([f"{len(stops)} findings prevent this run", *lines(stops)])
+    raise kind(first)(text, remedy="correct these; `snow ha check` checks again", findings=data)
 
 
 def lines(findings: Iterable[Finding]) -> list[str]:
@@ -143,7 +143,7 @@ def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
             code="shared-disk",
             severity="stop",
             where=", ".join(configs),
-            message=f"{target} is a disk of {listed(names)}: two writers destroy a file system",
+            message=f"{target} is a disk of {listed(names)}: two writers destroy the file system",
             remedy="give each domain its own disk",
         )
 

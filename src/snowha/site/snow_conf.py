@@ -195,7 +195,7 @@ def _refuse_windows(text: str, *, where: str) -> None:
     if "\r\n" in text:
         line = text[: text.index("\r\n")].count("\n") + 1
         raise InputError(
-            "the line ends as on Windows (CR LF), and the shell takes the CR into its value",
+            "the line ends as on Windows (CR LF), and the shell makes the CR part of the value",
             where=f"{where}:{line}",
             remedy="convert the file: dos2unix",
         )

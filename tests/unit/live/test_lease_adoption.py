@@ -85,7 +85,7 @@ def test_a_record_that_is_lost_is_written_anew_where_the_image_is_attached() -> 
     listener = Listener()
     lease_adoption.adopt(context, listener)
     assert lease_adoption.missing(context) is None
-    assert listener.said == [f"writing the record of {DISK}, which snow01 has attached, anew, since it is lost"]
+    assert listener.said == [f"writing a new record of {DISK}, which snow01 has attached, since the old one is lost"]
 
 
 def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:
@@ -98,7 +98,7 @@ def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:
     listener = Listener()
     lease_adoption.adopt(context, listener)
     assert lease_adoption.missing(context) is None and world.leases.left == {}
-    assert listener.said == [f"freeing {DISK}, which a copy that has ended on snow02 has left leased"]
+    assert listener.said == [f"releasing the lease of {DISK}, which a copy that has ended on snow02 has left"]
 
 
 @pytest.mark.parametrize("twice", [DISK, SWAP])

@@ -255,7 +255,7 @@ def _refuse_in_use(context: SiteContext, name: str, images: tuple[str, ...]) -> 
                 raise SiteError(
                     f"{name} runs from {image}, though its config names its volume",
                     where=server,
-                    remedy=f"put the config that names the image back ({KEPT}{context.site.domain(name).config}), then run "
+                    remedy=f"restore the config that names the image ({KEPT}{context.site.domain(name).config}), then run "
                     "this again: what it wrote is only in the image",
                 )
 
