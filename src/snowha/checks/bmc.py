@@ -82,8 +82,8 @@ def _identity(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:
         yield found(
             "bmc-identity-unknown",
             server.name,
-            f"the BMC {fence.address} answers, and whose it is cannot be told (GUID {seen.guid or 'none'}, "
-            f"the server's is {here.uuid or 'not known'})",
+            f"the BMC {fence.address} answers, but it is unknown which server it belongs to (GUID {seen.guid or 'none'}, "
+            f"the server's is {here.uuid or 'unknown'})",
         )
 
 

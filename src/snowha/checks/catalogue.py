@@ -25,7 +25,7 @@ _OF_STATUS = {
 HEALTH = {code: entry for code, entry in _OF_STATUS.items() if code not in _SAID_ALREADY}
 """What `snow ha status` says of a running cluster (health/findings.py), and `snow ha check` with it."""
 
-_NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
+_NO_NETWORK = "check cable, switch, address and firewall on both sides; ping must succeed"
 
 ENTRIES: dict[str, Entry] = {
     # servers
@@ -300,7 +300,7 @@ ENTRIES: dict[str, Entry] = {
         corosync_conf.STOP_REMEDY,
     ),
     "cib-foreign-resources": Entry(
-        "Pacemaker runs resources that snow-ha did not create, or fences by levels of devices that are gone",
+        "Pacemaker runs resources that snow-ha did not create, or fences by levels whose devices do not exist",
         "stop",
         "Resources would be removed, or conflict with those of snow-ha. With such a level no server can be fenced.",
         "save them and remove them from the configuration",

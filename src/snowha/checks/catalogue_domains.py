@@ -128,7 +128,7 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "A domain has crashed or cannot be removed",
         "warn",
         "The hypervisor still has it, but it does not run.",
-        "look at it: xl console NAME, then xl destroy NAME",
+        "check it: xl console NAME, then: xl destroy NAME",
     ),
     "no-live-migration": Entry(
         "A domain that cannot be live-migrated",

@@ -68,7 +68,7 @@ def report_(file: Path, output: Path | None, days: int) -> None:
     name = f"snow-ha-report-{ha.content.name}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
     target = Path(f"{name}.tar.gz") if output is None else output
     if os.path.lexists(target):
-        raise InputError("the file exists already", where=str(target), remedy="name another: --output FILE")
+        raise InputError("the file exists already", where=str(target), remedy="use another file: --output FILE")
     user_file.check_target(target)
     with waiting.shown() as doing:
         doing("asking the servers")

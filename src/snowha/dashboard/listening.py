@@ -136,7 +136,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(kind):
-        raise InputError("this file is not a socket; it is not changed", where=str(path), remedy="name another file")
+        raise InputError("this file is not a socket; it is not changed", where=str(path), remedy="use another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

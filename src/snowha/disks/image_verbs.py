@@ -134,7 +134,7 @@ def restore(context: SiteContext, name: str, reporter: Reporter) -> None:
     for one in mine:
         if not one.size or not one.volume:
             raise SiteError(
-                f"the source volume of {one.path} is not known" if one.size else f"{one.path} does not exist",
+                f"the source volume of {one.path} is unknown" if one.size else f"{one.path} does not exist",
                 where=host.name,
                 remedy="only images that snow-ha has copied can be copied back",
             )

@@ -169,7 +169,7 @@ KINDS: dict[str, Kind] = {
         "A resource is blocked",
         "red",
         "Most likely a stop has failed. Pacemaker does nothing with it until an administrator has corrected it.",
-        "check whether it really runs (xl list), end what is left of it, then: crm_resource --cleanup --resource={where}",
+        "check whether it really runs (xl list), end its remains, then: crm_resource --cleanup --resource={where}",
         settling="refuse",
     ),
     "resource-failed": Kind(
@@ -236,7 +236,7 @@ KINDS: dict[str, Kind] = {
         "An image is attached on two servers",
         "red",
         "Both can write to it.",
-        "see which server runs the domain (xl list), and end what is left on the other: snow-lease list",
+        "check which server runs the domain (xl list), and detach the image on the other: snow-lease list",
         settling="ignore",
     ),
     "image-without-lease": Kind(

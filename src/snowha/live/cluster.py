@@ -178,7 +178,7 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
             what=f"{name} to answer on {address}",
             report=reporter.wait,
             where=asking.name,
-            remedy=f"look at its console: xl console {name}",
+            remedy=f"check its console: xl console {name}",
         )
 
 

@@ -42,7 +42,7 @@ def missing(context: SiteContext) -> str | None:
         return f"{left[0].image} is leased to {left[0].server} for a copy that has ended"
     first = answers[context.first.name]
     none = [lease.image for lease in first.records if lease.state == "none"] if first else []
-    return f"{none[0]} has no record of who has it open" if none else None
+    return f"{none[0]} has no lease record" if none else None
 
 
 def _without_lease(answer: Leases, wanted: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ def may_start(context: Servers, name: str, config: str, wait: Callable[[str], No
                 return False
             raise SiteError(hindered.reason, remedy=f"once it is certain that it runs nowhere: xl create {config}")
         what = (
-            "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
+            "which was asked to shut down, to end or to continue" if hindered.is_there else f"since {hindered.reason}"
         )
         wait(f"waiting for {name}, {what}")
         time.sleep(_POLL_INTERVAL)

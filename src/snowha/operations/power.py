@@ -209,7 +209,7 @@ def _wait_off(work: _Work) -> None:
         return True
 
     name = work.domain.name
-    work.wait(off, f"{name} to be off and its images free", f"look at its console: snow console {name}")
+    work.wait(off, f"{name} to be off and its images free", f"check its console: snow console {name}")
 
 
 def _reboot(work: _Work) -> None:
@@ -227,7 +227,7 @@ def _reboot(work: _Work) -> None:
             raise NotYet("it has not shut down yet")
         return True
 
-    work.wait(again, f"{name} to be restarted", f"look at its console: snow console {name}")
+    work.wait(again, f"{name} to be restarted", f"check its console: snow console {name}")
     _wait_for_answers(work)
 
 

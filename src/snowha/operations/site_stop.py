@@ -125,5 +125,5 @@ def _wait(context: SiteContext, reporter: Reporter, domains: int) -> None:
         interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
-        remedy="`snow list domains` shows which runs; look at its console: snow console DOMAIN. Then run this again",
+        remedy="`snow list domains` shows which runs; check its console: snow console DOMAIN. Then run this again",
     )

@@ -148,7 +148,7 @@ def _prove_migrations(context: SiteContext, reporter: Reporter) -> None:
             continue
         before = cluster.domain_locations(context.hosts).get(name, ())
         if len(before) != 1:
-            raise ProofError(f"{name} runs on {listed(before) or 'no server'}", remedy="look at `snow ha status`")
+            raise ProofError(f"{name} runs on {listed(before) or 'no server'}", remedy="see `snow ha status`")
         target = next(server for server in context.hosts if server not in before)
         with proving_migrations(context, reporter):
             cluster.move(context.hosts, {name: target}, reporter)
@@ -193,7 +193,7 @@ def _holder(context: SiteContext) -> str | None:
     words = ["ip", "-o", "-4", "address", "show", "dev", floating.nic, "to", f"{floating.address}/32"]
     holders = [name for name, host in context.hosts.items() if host.run(words, check=False).stdout.strip()]
     if len(holders) > 1:
-        raise ProofError(f"{floating.address} is on {listed(holders)}", remedy="look at `snow ha status`")
+        raise ProofError(f"{floating.address} is on {listed(holders)}", remedy="see `snow ha status`")
     return holders[0] if holders else None
 
 
@@ -202,7 +202,7 @@ def _prove_floating_ip(context: SiteContext, reporter: Reporter) -> None:
     assert floating is not None
     home = _holder(context)
     if home is None:
-        raise ProofError(f"no server has {floating.address}", remedy="look at `snow ha status`")
+        raise ProofError(f"no server has {floating.address}", remedy="see `snow ha status`")
     away = next(server for server in context.hosts if server != home)
     for target in (away, home):
         cluster.move(context.hosts, {cib.FLOATING_IP: target}, reporter)

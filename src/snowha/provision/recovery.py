@@ -67,7 +67,7 @@ def wait_for_servers(
             what=f"{server.name} to answer again",
             interval=3,
             where=server.name,
-            remedy="look at its console and its power",
+            remedy="check its console and its power",
         )
 
 

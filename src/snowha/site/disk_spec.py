@@ -155,7 +155,7 @@ class _Reader:
         elif _UNKNOWN_PREFIX.match(self.rest):
             self.fail(f"unknown prefix {show(word.partition(':')[0])}:")
         elif "=" in word:
-            self.fail(f"bad syntax at {show(word)}: a path with a '=' can only stand behind target=")
+            self.fail(f"bad syntax at {show(word)}: a path with a '=' must come after target=")
         else:
             self.positional(word)
         self.rest = following

@@ -37,7 +37,7 @@ _LATER = (
     ("`[[apart]]`", "changes Pacemaker's configuration, and moves domains where a group is together"),
     (
         "`agent`, `address`, `username` of a fence, and what the device needs beside them",
-        "changes the fence device, and proves it anew: it asks, drains the server and cuts its power",
+        "changes the fence device, and proves it again: it asks, drains the server and cuts its power",
     ),
     ("the password in the file of `secret`", "brings it to the servers"),
     ("a new `[[mount]]`", "mounts it on every server but the first, and writes it into `/etc/fstab` there"),

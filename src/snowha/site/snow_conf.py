@@ -154,9 +154,9 @@ class SnowConf:
         value = self.values.get(name, self.values.get(ANYTHING))
         if isinstance(value, NotUnderstood):
             raise InputError(
-                f"the value of {name} is not known without running the file: {value.reason}",
+                f"the value of {name} cannot be known without running the file: {value.reason}",
                 where=f"{self.where}:{value.line}",
-                remedy=f"write the value of {name} out, on a line behind that one",
+                remedy=f"add a line with the plain value of {name} after that one",
             )
         return value
 

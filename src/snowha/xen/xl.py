@@ -167,7 +167,7 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
         gone,
         timeout=max(60.0, timeout - (time.monotonic() - began)),
         interval=0.5,
-        what=f"{name}, which has halted, to be gone",
+        what=f"{name}, which has halted, to be removed",
         error=SiteError,
         where=host.name,
         remedy=f"check /var/log/xen/xl-{name}.log: xl should have removed it (on_poweroff in its config)",

@@ -118,7 +118,7 @@ def test_an_image_that_is_not_there_does_not_differ() -> None:
     """A script would take a typing mistake, or a copy that was never made, for a storage that loses data."""
     with Host("snow01", look(there=False, config=BEFORE)) as host, pytest.raises(SiteError) as caught:
         image_verbs.verify(ground_on(host), "deploy01", Listener())
-    assert f"{IMAGES['xvda2']} does not exist" in caught.value.message
+    assert f"{IMAGES['xvda2']} is not there" in caught.value.message
     assert "snow images copy deploy01" in caught.value.remedy
     calls = look(config=BEFORE)
     calls[3] = read(f"{IMAGES['xvda2']}.manifest", None)

@@ -174,7 +174,7 @@ def test_where_nobody_knows_the_domain_stays_off_and_that_is_said(clock: Clock) 
     assert world.log == [] and clock.now >= starting.PATIENCE_S
     assert "deploy01 may be off" in str(error) and "snow02 cannot tell whether it runs deploy01" in str(error)
     assert f"once it is certain that it runs nowhere: xl create {DEPLOY}" in str(error)
-    assert "waiting for deploy01, since snow02 does not say" in listener.said[0]
+    assert "waiting for deploy01, since snow02 cannot tell" in listener.said[0]
 
 
 def test_a_run_that_lost_its_lock_asks_and_starts_nothing() -> None:

@@ -165,7 +165,7 @@ def _remove_images(removal: Removal, reporter: Reporter) -> None:
 
 
 def _config_left(removal: Removal) -> str | None:
-    return "it is there" if exists(removal.context.first, removal.domain.config) else None
+    return "it still exists" if exists(removal.context.first, removal.domain.config) else None
 
 
 def _remove_config(removal: Removal, reporter: Reporter) -> None:
