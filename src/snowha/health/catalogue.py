@@ -236,7 +236,7 @@ KINDS: dict[str, Kind] = {
         "An image is attached on two servers",
         "red",
         "Both can write to it.",
-        "check which server runs the domain (xl list), and detach the image on the other: snow-lease list",
+        "check which server runs the domain (xl list), and end what uses the image on the other: snow-lease list",
         settling="ignore",
     ),
     "image-without-lease": Kind(
