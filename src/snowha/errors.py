@@ -37,12 +37,12 @@ _WITH_PATH = _WITHOUT_PATH | {
 }
 """What it says of a file that it names."""
 _REMEDIES = {
-    errno.ENOSPC: "make room there, and run it again",
-    errno.EDQUOT: "make room there, and run it again",
+    errno.ENOSPC: "free some space there, and run it again",
+    errno.EDQUOT: "free some space there, and run it again",
     errno.EROFS: "name a place that can be written",
     errno.EACCES: "run it as a user who may, or name another place",
     errno.EPERM: "run it as a user who may, or name another place",
-    errno.ENOTDIR: "correct the path: what stands before the last / in it is a file, not a folder",
+    errno.ENOTDIR: "correct the path: the part before its last / is a file, not a folder",
     errno.ELOOP: "correct the links there: they form a loop (ls -l shows where each leads)",
     errno.ENAMETOOLONG: "name it with fewer characters: most file systems take 255",
     errno.EISDIR: "name a file, not a folder",

@@ -154,7 +154,7 @@ def test_a_floating_ip_that_the_storage_server_has_is_refused(unchanged: Adminis
     unchanged.ha_toml.write_text(text.replace(f'"{layout.FLOATING_IP}/24"', f'"{layout.NFS01.address}/24"'))
     ended = unchanged.snow("ha", "apply", "--yes")
     assert ended.code == 4
-    assert re.search(rf"{layout.NFS01.address} is in use by [0-9a-f:]{{17}}, which is no server", ended.output)
+    assert re.search(rf"{layout.NFS01.address} is in use by [0-9a-f:]{{17}}, which is not a server", ended.output)
 
 
 @pytest.mark.parametrize("place", ["snow01", "deploy01"])
@@ -175,4 +175,4 @@ main()
     )
     ended = subprocess.run(words, cwd=unchanged.folder, check=False, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 4, ended.stderr
-    assert "would end itself with" in ended.stderr and place in ended.stderr
+    assert "would be ended by" in ended.stderr and place in ended.stderr

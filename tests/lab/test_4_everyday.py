@@ -98,7 +98,7 @@ def test_a_disarmed_cluster_says_so_and_is_armed_again(cluster: Administrator) -
     """Forgotten after work on the network, nothing would be recovered any more."""
     assert cluster.snow("disarm", "--yes").code == 0
     said = cluster.snow("status")
-    assert said.code == 4 and "the cluster is disarmed since" in said.output and "snow arm" in said.output
+    assert said.code == 4 and "the cluster has been disarmed since" in said.output and "snow arm" in said.output
     ended = cluster.snow("arm")
     assert ended.code == 0, ended.output
     assert cluster.snow("status").code == 0

@@ -49,6 +49,28 @@ def test_the_architecture_names_files_that_are_there() -> None:
     assert [name for name in found if not any((place / name).exists() for place in places)] == []
 
 
+def test_every_file_of_the_sources_that_a_document_names_is_there() -> None:
+    """Who reports a bug, or sets up an alert rule, would look for a file that was renamed."""
+    said = [
+        (document.name, name)
+        for document in DOCUMENTS
+        for name in re.findall(r"`((?:\.ci|bench|debian|docs|share|src|tests)/[\w./-]+)`", document.read_text())
+    ]
+    assert len(said) > 40
+    assert [(page, name) for page, name in said if not (ROOT / name).exists()] == []
+
+
+def test_every_unit_that_a_document_names_is_one() -> None:
+    """`systemctl` would answer an administrator that there is no such unit."""
+    sources = [path for folder in ("src", "debian") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    known = " ".join([path.name for path in sources] + [path.read_text() for path in sources if path.suffix == ".py"])
+    said = {
+        unit for page in DOCUMENTS for unit in re.findall(r"\b(snow-[\w-]+\.(?:service|timer))\b", page.read_text())
+    }
+    assert len(said) > 2
+    assert sorted(unit for unit in said if unit not in known) == []
+
+
 def test_times_to_plan_by_are_times_that_were_measured() -> None:
     """Users would be told of a downtime that nobody has seen. performance.md names the machine of each figure."""
     measured = (ROOT / "docs" / "performance.md").read_text()

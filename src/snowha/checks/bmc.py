@@ -31,20 +31,20 @@ def _fence(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:
     seen = facts.bmcs.get(server.name)
     here = facts.server(server.name)
     if seen is None or seen.power == "unasked":
-        yield found("bmc-unasked", server.name, f"the BMC {fence.address} was not asked")
+        yield found("bmc-unasked", server.name, f"the BMC {fence.address} was not queried")
         return
     if seen.power == "refused":
         yield found(
             "bmc-refused",
             server.name,
-            f"the BMC {fence.address} refuses user {fence.username} or does not answer: {seen.said}",
+            f"the BMC {fence.address} rejects user {fence.username} or does not answer: {seen.said}",
             remedy=f"check address, user and the password in {fence.secret}",
         )
         return
     if not here.answers:
         return
     if seen.power == "off":
-        yield found("bmc-off", server.name, f"the BMC {fence.address} says {seen.said!r}, but {server.name} answers")
+        yield found("bmc-off", server.name, f"the BMC {fence.address} reports {seen.said!r}, but {server.name} answers")
         return
     yield from _identity(site, server, facts)
 
@@ -58,7 +58,7 @@ def _identity(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:
             yield found(
                 "bmc-other-server",
                 server.name,
-                f"the BMC {fence.address} says that it is the BMC of {other.name} (GUID {seen.guid})",
+                f"the BMC {fence.address} reports the GUID of {other.name} ({seen.guid})",
             )
             return
     if here.lan_address and here.lan_address != fence.address:
@@ -69,21 +69,21 @@ def _identity(site: Site, server: Server, facts: Facts) -> Iterator[Finding]:
             yield found(
                 "bmc-other-server",
                 server.name,
-                f"its own BMC has the address {here.lan_address}, which ha.toml gives to {owner}",
+                f"its own BMC has the address {here.lan_address}, which ha.toml assigns to {owner}",
             )
         else:
             yield found(
                 "bmc-address",
                 server.name,
-                f"its own BMC has the address {here.lan_address}, and ha.toml says {fence.address}",
+                f"its own BMC has the address {here.lan_address}, but ha.toml has {fence.address}",
             )
         return
     if not here.lan_address and not same_machine(seen.guid, here.uuid):
         yield found(
             "bmc-identity-unknown",
             server.name,
-            f"the BMC {fence.address} answers, and whose it is cannot be told (GUID {seen.guid or 'none'}, "
-            f"the server's is {here.uuid or 'not known'})",
+            f"the BMC {fence.address} answers, but it is unknown which server it belongs to (GUID {seen.guid or 'none'}, "
+            f"the server's is {here.uuid or 'unknown'})",
         )
 
 

@@ -26,14 +26,14 @@ _OF_STATUS = {
 HEALTH = {code: entry for code, entry in _OF_STATUS.items() if code not in _SAID_ALREADY}
 """What `snow ha status` says of a running cluster (health/findings.py), and `snow ha check` with it."""
 
-_NO_NETWORK = "look at cable, switch, address and firewall on both sides; ping must pass"
+_NO_NETWORK = "check cable, switch, address and firewall on both sides; ping must succeed"
 
 ENTRIES: dict[str, Entry] = {
     # servers
     "own-machine": Entry(
         "snow runs on a server or in a domain of this site",
         "stop",
-        "A step that restarts, fences or moves what snow runs on would end the run in the middle, with nobody there to switch a "
+        "A step that restarts, fences or moves what snow runs on would end the run halfway, with nothing left to switch a "
         "server on again. `snow ha apply` refuses these steps from there. It is a note where none of them is due.",
         "run snow on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; or name other "
         "steps: --until or --only",
@@ -46,22 +46,23 @@ ENTRIES: dict[str, Entry] = {
         error=UnreachableError,
     ),
     "release": Entry(
-        "An untested system",
+        "An untested operating system",
         "stop",
-        "Packages have other names, and versions behave differently.",
+        "Packages have different names there, and other versions behave differently.",
         "use Debian 12 or 13",
     ),
     "release-differs": Entry(
         "Servers with different releases of Debian",
         "warn",
-        "Xen migrates domains from an older to a newer version only, and a cluster of mixed versions is meant for the "
+        "Xen migrates domains from an older to a newer version only, and mixed versions in a cluster are supported only for the "
         "time of an upgrade.",
         "bring all servers to one release",
     ),
     "version-differs": Entry(
         "Servers with different versions of a package",
         "warn",
-        "Mixed versions of Corosync and Pacemaker are meant for the time of an upgrade. Xen migrates a domain to the same "
+        "Mixed versions of Corosync and Pacemaker are supported only for the time of an upgrade. Xen migrates a "
+        "domain to the same "
         "or a newer version, and not back.",
         "bring all servers to the same version: apt update && apt full-upgrade",
     ),
@@ -69,7 +70,7 @@ ENTRIES: dict[str, Entry] = {
         "Clocks that differ by more than a second",
         "warn",
         "Logs of different servers cannot be compared, and files on the shared file system get times in the future.",
-        "let all servers use one time source (chrony or systemd-timesyncd)",
+        "synchronise all servers with one time source (chrony or systemd-timesyncd)",
     ),
     "name-unknown": Entry(
         "A name that a server cannot resolve",
@@ -78,16 +79,16 @@ ENTRIES: dict[str, Entry] = {
         "add it to /etc/hosts or the DNS, the same on all servers",
     ),
     "name-differs": Entry(
-        "A name that means another machine",
+        "A name that resolves to another machine",
         "stop",
-        "A domain would be migrated to, or a mount come from, the wrong machine.",
+        "A domain would be migrated to the wrong machine, or a file system mounted from it.",
         "correct /etc/hosts or the DNS, the same on all servers",
     ),
     "root-ssh": Entry(
         "Root cannot log in from one server to another",
         "warn",
         "Live migration goes over ssh, without anybody there to answer a question.",
-        "snow ha check --fix pins the host keys and exchanges the servers' keys",
+        "`snow ha check --fix` pins the host keys and exchanges the servers' keys",
         fix="servers.ssh",
     ),
     "xendomains-save": Entry(
@@ -114,9 +115,10 @@ ENTRIES: dict[str, Entry] = {
     ),
     # storage
     "writable-by-others": Entry(
-        "Configs or images that others than root can write",
+        "Configs or images that users other than root can write",
         "stop",
-        "A domain's config names scripts and files that root uses on every server: who can write it is root there. Who can "
+        "A domain's config names scripts and files that root uses on every server: whoever can write it is root "
+        "there. Whoever can "
         "write a folder can replace what is in it.",
         "chown root:root PATH; chmod go-w PATH",
     ),
@@ -129,27 +131,28 @@ ENTRIES: dict[str, Entry] = {
     "not-shared": Entry(
         "Images or configs that only one server has",
         "stop",
-        "A domain could be started on no other server. Links are followed: one may lead out of the shared file system.",
-        "name a folder on the shared file system in [paths] of ha.toml, and put there what is in this one",
+        "A domain could be started on no other server. Symbolic links are followed: one may point outside the shared "
+        "file system.",
+        "move the files to a folder on the shared file system, and name that in [paths] of ha.toml",
     ),
     "mount-differs": Entry(
-        "A shared file system that is another one on another server",
+        "A mount point with different file systems on different servers",
         "stop",
-        "A domain would be started from another image than the one that it ran from.",
+        "A domain would be started from a different image than the one it ran from.",
         "mount the same export on every server, and correct /etc/fstab",
     ),
     "mount-options": Entry(
-        "A shared file system mounted with other options",
+        "A shared file system mounted with different options",
         "warn",
-        "Version, locking and time limits decide what a domain sees when the storage is slow or another server is lost.",
-        "give it the same options in every server's /etc/fstab",
+        "NFS version, locking and timeouts decide what happens to a domain when the storage is slow or another server is lost.",
+        "give it the same options in /etc/fstab on every server",
     ),
     "mount-soft": Entry(
         "A shared file system mounted soft",
         "stop",
-        "When the storage is slow, a soft mount gives an I/O error instead of waiting: the domain's file system is damaged "
+        "When the storage is slow, a soft mount returns an I/O error instead of waiting: the domain's file system is damaged "
         "or read-only.",
-        "mount it with the option hard",
+        "mount it with the option `hard`",
     ),
     "not-writable": Entry(
         "Root cannot write on the shared file system",
@@ -160,26 +163,27 @@ ENTRIES: dict[str, Entry] = {
     "locks": Entry(
         "Locks do not work on the shared file system",
         "stop",
-        "A lock that one server holds must keep the other out; programs that rely on it would both write.",
-        "mount it without nolock and local_lock, and look whether the NFS server's lock service runs",
+        "A lock that one server holds must exclude the others; without it, programs that rely on locks would write "
+        "at the same time.",
+        "mount it without nolock and local_lock, and check whether the lock service of the NFS server runs",
     ),
     "nfs-version": Entry(
         "A shared file system mounted with NFS before 4.1",
         "warn",
-        "With NFS 3 the lock of a server that was lost stays until that server has booted again, and no write is refused for "
-        "want of a lock: what keeps two servers apart is the record of a lease, and Pacemaker's word. With NFS 4.0 a server "
-        "that was lost may hold delegations, for which others wait up to 90 s.",
+        "With NFS 3 the lock of a lost server stays until that server has booted again, and no write is refused for "
+        "want of a lock: only the record of the lease and Pacemaker's fencing history protect the image. With NFS 4.0 a server "
+        "that was lost may hold delegations, for which the others wait up to 90 s.",
         "mount it with vers=4.1 or vers=4.2",
     ),
     "nfs-client-id": Entry(
         "Two servers with one NFS client id",
         "stop",
-        "The storage takes them for one server that has booted: it drops locks and open files of the first when the second "
+        "The storage takes them for one server that has rebooted: it drops locks and open files of the first when the second "
         "comes.",
         "give each server a host name of its own, or an id (`options nfs nfs4_unique_id=ID` in /etc/modprobe.d), then reboot it",
     ),
     "locks-unknown": Entry(
-        "It is not known whether locks work",
+        "It is unknown whether locks work",
         "note",
         "One server locks snow.conf for 3 seconds and the other one tries it meanwhile; this time the two did not overlap.",
         "run it again",
@@ -193,40 +197,40 @@ ENTRIES: dict[str, Entry] = {
         _NO_NETWORK,
     ),
     "link-mtu": Entry(
-        "A link does not carry packets as large as its card sends",
+        "A link does not carry packets of its interface's MTU",
         "warn",
-        "Small packets pass and large ones are lost: the cluster fails at its first large message.",
-        "give all cards and switch ports of that network one MTU",
+        "Small packets arrive and large ones are lost: the cluster fails at its first large message.",
+        "set the same MTU on all interfaces and switch ports of that network",
     ),
     "link-address": Entry(
-        "An address of a link is on no card of its server",
+        "No interface of the server has the address of its link",
         "stop",
         "Corosync binds to it, and does not start without it.",
         "correct `links` in ha.toml, or the server's network",
     ),
     "link-unknown": Entry(
-        "It is not known whether a link carries traffic",
+        "It is unknown whether a link carries traffic",
         "note",
-        "There is no ping on that server yet.",
+        "The program ping is not installed on that server yet.",
         "apt install iputils-ping, or let `snow ha apply` install it",
     ),
     "floating-ip-network": Entry(
-        "A floating IP that is not of its bridge's network",
+        "A floating IP outside its bridge's network",
         "stop",
-        "Nobody on that network would reach it, or the server that has it would send answers another way.",
+        "No machine on that network could reach it, or the server that has it would send its answers through another interface.",
         "correct floating_ip and floating_nic in ha.toml: an address of the bridge's network, with its prefix length",
     ),
     "floating-ip-taken": Entry(
-        "A floating IP that somebody has",
+        "A floating IP that is in use",
         "stop",
-        "Two machines with one address take each other's traffic: every domain and node would lose its gateway now and then.",
-        "name a free address as floating_ip in ha.toml, or give the machine that has it another one",
+        "Two machines with one address receive each other's traffic: domains and nodes would lose their gateway intermittently.",
+        "set floating_ip in ha.toml to a free address, or give the machine that has it another one",
     ),
     "one-link": Entry(
         "Only one link",
         "warn",
-        "One failed cable, card or switch isolates a server.",
-        "name an address in a second network in the `links` of every [[server]] of ha.toml",
+        "One failed cable, interface or switch isolates a server.",
+        "add an address in a second network to `links` of every [[server]] in ha.toml",
     ),
     # fencing
     "no-fence": Entry(
@@ -237,7 +241,7 @@ ENTRIES: dict[str, Entry] = {
         error=InputError,
     ),
     "bmc-refused": Entry(
-        "A BMC refuses the login or does not answer",
+        "A BMC rejects the login or does not answer",
         "stop",
         "A server that cannot be fenced keeps its domains from being started elsewhere.",
         "check address, user and password of its fence device",
@@ -250,7 +254,7 @@ ENTRIES: dict[str, Entry] = {
         "correct `address` of its fence in ha.toml",
     ),
     "bmc-other-server": Entry(
-        "A BMC that is another server's",
+        "A BMC that belongs to another server",
         "stop",
         "Fencing would cut the power of the server that runs everything at that moment.",
         "exchange the addresses of the fence devices in ha.toml",
@@ -258,23 +262,25 @@ ENTRIES: dict[str, Entry] = {
     "bmc-address": Entry(
         "A server's own BMC has another address",
         "warn",
-        "What the server says of its BMC, in-band, is not what ha.toml says. A BMC can have more than one address.",
+        "The address that the server reads from its own BMC (in-band) differs from ha.toml. A BMC can have more than "
+        "one address.",
         "compare `ipmitool lan print` on the server with `address` of its fence in ha.toml",
     ),
     "bmc-identity-unknown": Entry(
-        "It is not known which server a BMC belongs to",
+        "It is unknown which server a BMC belongs to",
         "note",
-        "It tells no GUID that is a server's, and the server cannot ask it in-band. Only the proof of fencing can tell.",
+        "It reports no GUID of a server, and the server cannot query it in-band. Only the proof of fencing can show it.",
         "compare the address with the label on the machine before you let its power be cut",
     ),
     "bmc-unasked": Entry(
-        "A BMC could not be asked",
+        "A BMC could not be queried",
         "note",
-        "There is no ipmitool here nor on the first server yet. It is asked when the packages are there.",
+        "ipmitool is installed neither on this machine nor on the first server yet. The BMC is queried when the "
+        "packages are installed.",
         "apt install ipmitool",
     ),
     "fence-tools": Entry(
-        "Fence tools are missing",
+        "Fencing tools are missing",
         "warn",
         "The server cannot fence another one. fence-agents only recommends ipmitool.",
         "let `snow ha apply` install them, or apt install ipmitool fence-agents",
@@ -284,33 +290,33 @@ ENTRIES: dict[str, Entry] = {
     "corosync-foreign": Entry(
         "A corosync.conf that snow-ha did not write",
         "stop",
-        "It is never overwritten without being asked.",
-        "if that cluster is not in use any more, move the file out of the way; else correct ha.toml",
+        "snow-ha does not overwrite it.",
+        "if that cluster is no longer in use, move the file away; otherwise correct ha.toml",
     ),
     "corosync-running": Entry(
         "Corosync runs with another configuration",
         "stop",
-        "A configuration is not changed under a running cluster. Where Pacemaker is stopped, it stops its domains first, unless "
+        "The configuration of a running cluster is not changed. When Pacemaker is stopped, it stops its domains first, unless "
         "it is in maintenance-mode.",
         corosync_conf.STOP_REMEDY,
     ),
     "cib-foreign-resources": Entry(
-        "Pacemaker runs resources that snow-ha did not create, or fences by levels of devices that are gone",
+        "Pacemaker runs resources that snow-ha did not create, or fences by levels whose devices do not exist",
         "stop",
-        "Resources would be removed, or conflict with those of snow-ha. With such a level no server is fenced.",
+        "Resources would be removed, or conflict with those of snow-ha. With such a level no server can be fenced.",
         TAKE_OUT,
     ),
     "cib-leftover-move": Entry(
-        "A constraint left by a move by hand",
+        "A constraint left by a manual move",
         "warn",
-        "It outweighs every preference: the domain falls back to that server, or never goes there.",
+        "It outweighs every preference: the domain always returns to that server, or never runs there.",
         "crm_resource --clear --resource NAME",
     ),
     "cib-unreadable": Entry(
         "The cluster's configuration cannot be read",
         "stop",
-        "What is not understood is not overwritten.",
-        "look at it: cibadmin --query",
+        "snow-ha does not overwrite what it cannot read.",
+        "see what it contains: cibadmin --query",
     ),
     **HEALTH,
 }

@@ -9,12 +9,12 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
     "config-unreadable": Entry(
         "A domain's config cannot be read",
         "stop",
-        "Of this domain it is not known what it needs, and it cannot be started again.",
+        "It is unknown what this domain needs, and it cannot be started again.",
         "correct the file, or move it out of the folder",
         error=InputError,
     ),
     "config-missing": Entry(
-        "A domain of ha.toml has no config",
+        "A domain in ha.toml has no config",
         "stop",
         "It cannot be started again.",
         "put its config into the folder, or remove its [[domain]] in ha.toml",
@@ -23,22 +23,22 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
     "duplicate-name": Entry(
         "Two domains with one name",
         "stop",
-        "One of them would be taken for the other.",
+        "One would be mistaken for the other.",
         "rename all but one, or move the config that is not used out of the folder",
         error=InputError,
     ),
     "duplicate-mac": Entry(
         "A MAC address used twice",
         "stop",
-        "Two domains take each other's traffic.",
-        "give each network card a MAC address of its own",
+        "The two domains receive each other's traffic.",
+        "give each virtual network interface its own MAC address",
         error=InputError,
     ),
     "duplicate-ip": Entry(
         "An IP address used twice",
         "stop",
-        "Two machines take each other's traffic.",
-        "give each an address of its own",
+        "The two machines receive each other's traffic.",
+        "give each its own address",
         error=InputError,
     ),
     "duplicate-vifname": Entry(
@@ -56,24 +56,24 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "remove the lines with uuid: Xen gives each domain one of its own",
     ),
     "shared-disk": Entry(
-        "A disk of two domains",
+        "One disk used by two domains",
         "stop",
-        "Two writers destroy a file system.",
-        "give each domain a disk of its own",
+        "Two writers destroy the file system.",
+        "give each domain its own disk",
         error=InputError,
     ),
     "image-name": Entry(
         "Two images under one name",
         "stop",
-        "One would be written over the other, and the way back would write it into both volumes.",
+        "One would overwrite the other, and an undo would write it into both volumes.",
         "rename one of the volumes or files, and correct the config that names it",
         error=InputError,
     ),
     "image-there": Entry(
-        "Another file is where an image is to be",
+        "Another file is in the place of an image",
         "stop",
         "It was not copied by snow-ha, and would be replaced.",
-        "look what it is, and move it away: mv FILE FILE.before",
+        "check what it is, and move it away: mv FILE FILE.before",
     ),
     "disk-unmovable": Entry(
         "A disk that cannot become an image as it is",
@@ -85,42 +85,42 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
     "cd-elsewhere": Entry(
         "A disc in a CD drive that a server does not have",
         "warn",
-        "The domain cannot start there: discs are not moved.",
-        "put it on the shared file system, or take it out of the config",
+        "The domain cannot start there: discs are not copied.",
+        "put it on the shared file system, or remove it from the config",
     ),
     "vif-script": Entry(
-        "A server lacks the script of a domain's network card",
+        "A server lacks the script of a domain's network interface",
         "warn",
-        "The domain cannot start there: xl waits for a script that Xen does not bring.",
+        "The domain cannot start there: xl waits for a script that is not part of Xen.",
         "copy it there from the server that has it, with its mode",
     ),
     "config-left-alone": Entry(
-        "A config in the folder that cannot be used",
+        "A config in the folder cannot be used",
         "note",
-        "ha.toml does not name its domain, so nothing is done with it; what its disks are is not known.",
+        "ha.toml does not name its domain, so nothing is done with it; its disks are unknown.",
         "correct it, or move it out of the folder",
     ),
     "missing-volume": Entry(
-        "A domain's disk is not there",
+        "A domain's disk does not exist",
         "stop",
         "The domain cannot be copied, and cannot start.",
         "make the volume available (lvs, vgchange -ay) or correct the config",
     ),
     "missing-kernel": Entry(
-        "A domain's kernel or ramdisk is not there",
+        "A domain's kernel or ramdisk does not exist",
         "stop",
         "The domain cannot start again once it is shut down.",
         "put the file there, or correct the config",
     ),
     "kernel-differs": Entry(
-        "A domain's kernel is missing or another one on a server",
+        "A domain's kernel is missing or different on a server",
         "warn",
-        "The domain cannot start there, or starts with another kernel.",
-        "snow ha check --fix copies it from the first server",
+        "The domain cannot start there, or starts with a different kernel.",
+        "`snow ha check --fix` copies it from the first server",
         fix="servers.kernels.{server}",
     ),
     "kernel-booted": Entry(
-        "A domain's kernel is called as what a server is booted from",
+        "A domain's kernel has the name of a file that a server boots from",
         "stop",
         "A server's ramdisk is its own, and GRUB boots the newest kernel in /boot, with modules or without: a server that got "
         "another one's would not come back. So it is not copied, and the domain cannot start there.",
@@ -129,36 +129,36 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
     "runs-twice": Entry(
         "A domain runs on two servers",
         "stop",
-        "Both write one image. Every minute makes it worse.",
+        "Both write to one image. Every minute makes the damage worse.",
         "shut one of them down now: xl shutdown NAME, and check its file system",
     ),
     "half-migrated": Entry(
         "A leftover of a broken migration",
         "stop",
         "NAME--incoming and NAME--migratedaway are what a broken migration leaves. Resuming the wrong one loses data.",
-        "see what is left and what would be done: snow ha resolve",
+        "see the leftovers and what would be done: snow ha resolve",
     ),
     "crashed": Entry(
-        "A domain has crashed or does not end",
+        "A domain has crashed or cannot be removed",
         "warn",
-        "The hypervisor still has it, in a state in which it does nothing.",
-        "look at it: xl console NAME, then xl destroy NAME",
+        "The hypervisor still has it, but it does not run.",
+        "check it: xl console NAME, then: xl destroy NAME",
     ),
     "no-live-migration": Entry(
         "A domain that cannot be live-migrated",
         "note",
-        "The hypervisor cannot move this kind of domain while it runs, or its config forbids it. It is restarted on the other "
+        "The hypervisor cannot migrate this type of domain while it runs, or its config forbids it. It is restarted on the other "
         "server instead.",
         "a PV domain becomes PVH during the migration if its kernel can; nomigrate can be taken out of its config; else nothing "
         "can be done on this Xen",
     ),
     "server-hardware": Entry(
-        "A domain with something of its server",
+        "A domain that depends on its server",
         "warn",
-        "Another server can start it only if it has the same there: a device at the same address, set aside for domains, a CPU "
+        "Another server can start it only if it has the same resource: a device at the same address, reserved for domains, a CPU "
         "pool or a driver domain of that name, an address to listen on, a folder or file. Such a file is neither moved nor "
         "guarded by a lease. It cannot be live-migrated, and a PV domain does not become PVH.",
-        "give every server the same, take the setting out of the config, or the domain out of ha.toml",
+        "give every server the same, or remove the setting from the config, or the domain from ha.toml",
     ),
     "on-poweroff": Entry(
         "A domain that xl keeps or starts again when it has shut down",
@@ -168,9 +168,9 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "write on_poweroff = 'destroy' into its config, and start it anew: xl shutdown -w NAME, then xl create CONFIG",
     ),
     "cpus-missing": Entry(
-        "A domain bound to CPUs that a server does not have",
+        "A domain is bound to CPUs that a server does not have",
         "stop",
-        "Xen refuses such a binding: the domain does not start there. CPUs are numbered from 0, in the whole machine.",
+        "Xen refuses such a binding: the domain does not start there. CPUs are numbered from 0 across the whole machine.",
         "name CPUs in its config that every server has, or remove cpus",
     ),
     "no-room-after-loss": Entry(
@@ -180,9 +180,9 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "give the domains less memory or the servers more, or add a server",
     ),
     "autostart": Entry(
-        "A domain of Pacemaker's starts at boot as well",
+        "A domain that Pacemaker manages also starts at boot",
         "warn",
-        "A server that comes back would start it beside the one that runs elsewhere.",
+        "A server that boots would start it a second time while it runs elsewhere.",
         "remove it from the folder of xendomains, /etc/xen/auto",
         fix="pacemaker.autostart",
     ),

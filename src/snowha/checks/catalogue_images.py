@@ -8,11 +8,11 @@ IMAGE_ENTRIES: dict[str, Entry] = {
     "space": Entry(
         "Not enough room for the images",
         "stop",
-        "Images are counted in full: a later write into a hole must not find the file system full.",
+        "Images are counted in full, so that a later write into a hole does not find the file system full.",
         "free some space there",
     ),
     "sector-size": Entry(
-        "A partitioned disk with sectors of another size than an image has",
+        "A partitioned disk whose sector size differs from that of an image",
         "stop",
         "A partition table counts in sectors of its disk. Where these are of 4096 bytes, a domain finds no partitions in an "
         "image, whose sectors are of 512.",
@@ -20,27 +20,27 @@ IMAGE_ENTRIES: dict[str, Entry] = {
         "in its config",
     ),
     "saved": Entry(
-        "A domain that is saved",
+        "A saved domain",
         "stop",
-        "Its memory lies in a file (xl save). Restored after its disks were moved, it would overwrite them with old data.",
-        "xl restore FILE; or, if what it had in memory is not needed, move the file away",
+        "Its memory is in a file (xl save). Restored after its disks were copied, it would overwrite them with old data.",
+        "xl restore FILE; or, if its saved memory is not needed, move the file away",
     ),
     "undone-images": Entry(
         "Images that an undo has moved aside",
         "note",
-        "They take room. The domains run from their volumes.",
-        "remove them when nobody needs them any more",
+        "They occupy space. The domains run from their volumes.",
+        "remove them when they are no longer needed",
     ),
     "snow-conf-syntax": Entry(
-        "snow.conf is not what a shell can read to its end",
+        "A shell cannot read snow.conf to its end",
         "stop",
-        "sNow! knows nothing of what stands behind the error. What is read from the file here could be something else.",
-        "correct the line; `bash -n` on the file says whether it is right",
+        "sNow! does not read what follows the error. What snow-ha reads from the file could differ from it.",
+        "correct the line; `bash -n FILE` checks it",
     ),
     "image-destination": Entry(
         "IMG_DST contradicts the domains' configs",
         "warn",
-        "sNow! would deploy the next domain in another place than those that are there.",
+        "sNow! would deploy the next domain in another place than the existing ones.",
         "correct IMG_DST in snow.conf, or the configs",
     ),
 }

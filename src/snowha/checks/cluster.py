@@ -76,13 +76,13 @@ def _corosync(site: Site, server: ServerFacts) -> Iterator[Finding]:
     if is_packaged(root):
         return
     if server.is_active("corosync.service"):
-        yield found("corosync-running", where, "corosync runs with another configuration than ha.toml asks for")
+        yield found("corosync-running", where, "corosync runs with a configuration that differs from ha.toml")
     elif not is_ours(text):
         names = [node.name or ", ".join(node.addresses) for node in corosync_conf.facts(root).nodes]
         yield found(
             "corosync-foreign",
             where,
-            f"snow-ha did not make it: a cluster of {', '.join(names) or 'servers that it does not name'}",
+            f"snow-ha did not write it: it is for a cluster of {', '.join(names) or 'servers that are not named in it'}",
         )
 
 

@@ -62,12 +62,12 @@ def _disks(site: Site, facts: Facts) -> Iterator[Finding]:
             if reason := unmovable(disk):
                 yield found("disk-unmovable", where, f"{what} {reason[0]}", remedy=reason[1])
             if disk.target and disk.target not in first.paths:
-                yield found("missing-volume", where, f"{what} is {disk.target}, and that is not there")
+                yield found("missing-volume", where, f"{what} is {disk.target}, which does not exist")
             elif disk.is_moved and (nothing := _nothing_to_copy(first.paths[disk.target])):
                 yield found(
                     "missing-volume",
                     where,
-                    f"{what} is {disk.target}, and that is {nothing}",
+                    f"{what} is {disk.target}, which is {nothing}",
                     remedy=f"correct the config: ls -lL {disk.target}",
                 )
             elif disk.is_cdrom and disk.target:
@@ -83,7 +83,9 @@ def _disc_elsewhere(facts: Facts, disc: str, name: str) -> Iterator[Finding]:
     """A disc in a CD drive is not moved."""
     for server in facts.answering:
         if disc not in server.paths:
-            yield found("cd-elsewhere", server.name, f"no {disc}, which is in {name}'s CD drive on {facts.first.name}")
+            yield found(
+                "cd-elsewhere", server.name, f"{disc} is missing, which is in {name}'s CD drive on {facts.first.name}"
+            )
 
 
 def _one_volume_twice(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -114,9 +116,9 @@ def _images_there(site: Site, facts: Facts) -> Iterator[Finding]:
             yield found(
                 "image-there",
                 f"{facts.first.name}:{image}",
-                f"it is there, and is {domain.name}'s {disk.vdev} itself ({disk.target}), by another name"
+                f"it exists, and is {domain.name}'s {disk.vdev} itself ({disk.target}), by another name"
                 if itself
-                else f"it is there, and is to be {domain.name}'s {disk.vdev}",
+                else f"it exists already, and is the place of the image of {domain.name}'s {disk.vdev}",
                 remedy=f"leave it there, and write {image} for {disk.target} in {domain.config}" if itself else "",
             )
 
@@ -135,16 +137,16 @@ def _kernels(site: Site, facts: Facts) -> Iterator[Finding]:
             needed.setdefault(path, []).append(domain.name)
     for path, names in needed.items():
         if path not in first.paths:
-            yield found("missing-kernel", first.name, f"no {path}, needed by {', '.join(names)}")
+            yield found("missing-kernel", first.name, f"{path} is missing; needed by {', '.join(names)}")
             continue
         for server in facts.answering:
             if path in server.paths and _alike(path, server, first):
                 continue
             if path in server.booted:
-                said = f"it is booted from what is called {path} there, or would be, and {first.name} has another one"
+                said = f"its own boot files have the name {path}, and {first.name} has a different file there"
                 yield found("kernel-booted", server.name, said, remedy=kernels.remedy(path, first.name))
                 continue
-            what = "is another one than on" if path in server.paths else "is not there, but on"
+            what = "is not the same file as on" if path in server.paths else "does not exist, but it does on"
             yield found(
                 "kernel-differs",
                 server.name,
@@ -166,7 +168,11 @@ def _vif_scripts(site: Site, facts: Facts) -> Iterator[Finding]:
     for path, names in needed.items():
         for server in facts.answering:
             if path not in server.paths:
-                yield found("vif-script", server.name, f"no {path}, which sets up a network card of {listed(names)}")
+                yield found(
+                    "vif-script",
+                    server.name,
+                    f"{path} is missing, which sets up a network interface of {listed(names)}",
+                )
 
 
 def _running(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -177,12 +183,14 @@ def _running(site: Site, facts: Facts) -> Iterator[Finding]:
             if name.endswith((xl.INCOMING, xl.AWAY)):
                 if (server.name, name) in broken:
                     yield found(
-                        "half-migrated", server.name, f"{name} is there, and no migration of it is under way: it broke"
+                        "half-migrated",
+                        server.name,
+                        f"{name} exists, and no migration of it is under way: one has failed",
                     )
             elif domain.is_alive:
                 alive.setdefault(name, []).append(server.name)
             elif set(domain.state) & set("cd"):
-                state = "has crashed" if "c" in domain.state else "is dying and does not end"
+                state = "has crashed" if "c" in domain.state else "is dying and does not go away"
                 yield found("crashed", server.name, f"{name} {state}")
     for name, servers in alive.items():
         if len(servers) > 1:
@@ -202,7 +210,7 @@ def _saved(site: Site, facts: Facts) -> Iterator[Finding]:
 def _hardware(site: Site, facts: Facts) -> Iterator[Finding]:
     for domain in site.domains:
         if domain.hardware:
-            said = f"{domain.name} has something of the server that it is started on ({', '.join(domain.hardware)})"
+            said = f"{domain.name} depends on the server that it is started on ({', '.join(domain.hardware)})"
             yield found("server-hardware", f"{facts.first.name}:{domain.config}", said)
 
 

@@ -73,7 +73,7 @@ def document() -> str:
         "anything, and makes `snow ha check` exit with 4. A **warn** should be corrected soon, a **note** is information.",
         "`snow ha check --fix` carries out the remedies that are safe, and looks again.",
         "",
-        "This page is made from the code (`src/snowha/checks/catalogue.py`).",
+        "This page is generated from the code (`src/snowha/checks/catalogue.py`).",
         "",
         "| code | severity | `--fix` |",
         "|---|---|---|",

@@ -169,8 +169,8 @@ def _gather(context: SiteContext, host: Host, conf: str) -> ServerFacts:
         # the script waits for the storage as any command there would
         return ServerFacts(
             host.name,
-            trouble=f"it answers, but not in time: {error.message.splitlines()[0]}",
-            remedy="look whether the shared file systems answer there: ls /sNow",
+            trouble=f"it answers, but timed out: {error.message.splitlines()[0]}",
+            remedy="check whether the shared file systems answer there: ls /sNow",
         )
     return parse_server(host.name, sections, clock[0] if clock else None)
 
@@ -246,7 +246,7 @@ def locks(hosts: list[Host], path: str, *, hold_s: Sequence[int] = HOLD_S) -> tu
 def _locks(hosts: list[Host], path: str, hold_s: int) -> tuple[tuple[Locks, str], bool]:
     """The same, asked once; and whether the answer came too late."""
     if len(hosts) < 2:
-        return ("unknown", "it takes two servers that answer"), False
+        return ("unknown", "the test needs two servers that answer"), False
     holder, other = hosts
     taken = threading.Event()
     with Pool(1, name="lock") as pool:

@@ -21,14 +21,14 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
 
 def _links(site: Site, facts: Facts) -> Iterator[Finding]:
     if site.servers and len(site.servers[0].links) < 2:
-        yield found("one-link", "ha.toml", "the servers see each other over one link only")
+        yield found("one-link", "ha.toml", "the servers are connected by one link only")
     answering = {server.name for server in facts.answering}
     for server in site.servers:
         if server.name not in answering:
             continue
         for address in server.links:
             if facts.server(server.name).addresses and address not in facts.server(server.name).addresses:
-                yield found("link-address", server.name, f"{address} is on none of its cards")
+                yield found("link-address", server.name, f"none of its network interfaces has {address}")
     owner = {address: (server.name, number) for server in site.servers for number, address in enumerate(server.links)}
     for ping in facts.pings:
         name, number = owner.get(ping.address, ("", 0))
@@ -36,13 +36,11 @@ def _links(site: Site, facts: Facts) -> Iterator[Finding]:
             continue  # said already, and better
         what = f"link {number} from {ping.by} to {name} ({ping.address})"
         if ping.small is None:
-            yield found("link-unknown", ping.by, f"{what} was not tried")
+            yield found("link-unknown", ping.by, f"{what} was not tested")
         elif not ping.small:
             yield found("link-down", ping.by, f"{what} does not carry traffic")
         elif ping.large is False:
-            yield found(
-                "link-mtu", ping.by, f"{what}: packets of {ping.mtu} bytes, as {ping.device} sends them, get lost"
-            )
+            yield found("link-mtu", ping.by, f"{what}: packets of {ping.mtu} bytes, the MTU of {ping.device}, are lost")
 
 
 def _floating_ip(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -60,10 +58,12 @@ def _floating_ip(site: Site, facts: Facts) -> Iterator[Finding]:
         own = [one for one in own if one.version == wanted.version]
         if own and wanted.network not in [one.network for one in own]:
             here = listed(sorted({str(one.network) for one in own}))
-            yield found("floating-ip-network", server.name, f"{wanted} is not of {here}, where {floating.nic} is")
+            yield found("floating-ip-network", server.name, f"{wanted} is not in {here}, the network of {floating.nic}")
         elif server is facts.first and not own and any(card.prefixlen for card in server.addresses.values()):
             yield found(
-                "floating-ip-network", server.name, f"{floating.nic} has no address there to be on a network with"
+                "floating-ip-network",
+                server.name,
+                f"{floating.nic} has no IPv{wanted.version} address there, so its network is unknown",
             )
     if (
         wanted.version == 4
@@ -90,4 +90,4 @@ def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
     if heard:
         # one that is not on the bridge's network yet asks over a router
         who = listed(sorted(set(heard.values()) - {address_use.SOMEBODY} or {address_use.SOMEBODY}))
-        yield found("floating-ip-taken", ", ".join(heard), f"{address} is in use by {who}, which is no server")
+        yield found("floating-ip-taken", ", ".join(heard), f"{address} is in use by {who}, which is not a server")

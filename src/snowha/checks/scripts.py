@@ -52,7 +52,7 @@ def connectivity_argv(boundary: str, *, servers: Sequence[str], addresses: Seque
 def parse_sections(text: str, boundary: str, *, where: str) -> dict[str, str]:
     """Section → content, byte for byte. Raises CommandError if the answer did not arrive to its end."""
     if f"\n{boundary} end" not in text:
-        raise CommandError("what the server answered did not arrive to its end", where=where, remedy="run this again")
+        raise CommandError("the server's answer arrived incomplete", where=where, remedy="run this again")
     found = {}
     for part in text.split(f"\n{boundary} < ")[1:]:
         name, _, rest = part.partition("\n")

@@ -69,8 +69,8 @@ def _release(server: ServerFacts) -> Iterator[Finding]:
     try:
         server_packages(server.release)
     except SiteError as error:
-        named = f"Debian {server.release}" if server.release else "not a Debian with a code name in /etc/os-release"
-        message = f"{named} was not tested with this program" if server.release else named
+        named = f"Debian {server.release}" if server.release else "/etc/os-release does not name a Debian release"
+        message = f"{named} was not tested with snow-ha" if server.release else named
         yield found("release", server.name, message, remedy=error.remedy)
 
 
@@ -89,7 +89,7 @@ def _differences(facts: Facts) -> Iterator[Finding]:
         yield found(
             "version-differs",
             ", ".join(hypervisors),
-            f"Xen is {_table(hypervisors)}: domains can be migrated from {oldest} to {newest}, and not back",
+            f"Xen is {_table(hypervisors)}: domains can be migrated from {oldest} to {newest}, but not back",
         )
 
 
@@ -124,7 +124,9 @@ def _names(site: Site, facts: Facts) -> Iterator[Finding]:
             if not address:
                 yield found("name-unknown", server.name, f"it cannot resolve {name}")
             elif name in own and address not in own[name] and facts.server(name).answers:
-                yield found("name-differs", server.name, f"{name} is {address} there, and {name} has no such address")
+                yield found(
+                    "name-differs", server.name, f"{name} resolves to {address} there, which {name} does not have"
+                )
             elif name not in own:
                 storage.setdefault(name, {})[server.name] = address
     for name, seen in storage.items():

@@ -54,7 +54,7 @@ def _permissions(site: Site, facts: Facts) -> Iterator[Finding]:
                 yield found(
                     "writable-by-others",
                     f"{server.name}:{one.path}",
-                    f"mode {one.mode:o}, {one.owner}:{one.group}: others than root can write it",
+                    f"mode {one.mode:o}, {one.owner}:{one.group}: users other than root can write to it",
                 )
 
 
@@ -66,7 +66,7 @@ def _not_nfs(facts: Facts) -> Iterator[Finding]:
     mount = first.mount_of("/sNow")
     if mount is None or not mount.is_nfs:
         what = f"on {mount.fstype} ({mount.source})" if mount else "on nothing (not mounted)"
-        yield found("not-nfs", first.name, f"/sNow is not on NFS but {what}")
+        yield found("not-nfs", first.name, f"/sNow is not on NFS, but {what}")
 
 
 def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
         if mount is None or not mount.is_nfs:
             if mount is not None and mount == first.mount_of("/sNow"):
                 continue  # not-nfs says so of all that is there
-            what = f"{mount.fstype} ({mount.source})" if mount else "no file system that is known"
+            what = f"{mount.fstype} ({mount.source})" if mount else "an unknown file system"
             yield found("not-shared", where, f"paths.{name} is on {what} of {first.name} alone{leads}")
         # one of its own may be mounted below what ha.toml gives to every server
         elif not any(one.target == mount.target for one in site.mounts):
@@ -95,7 +95,8 @@ def _not_shared(site: Site, facts: Facts) -> Iterator[Finding]:
                 yield found(
                     "not-shared",
                     where,
-                    f"paths.{name} is on {mount.source}{leads}, which no [[mount]] of ha.toml gives to {listed(missing)}",
+                    f"paths.{name} is on {mount.source}{leads}, which is not mounted on {listed(missing)} and has no "
+                    "[[mount]] in ha.toml",
                     remedy=f"add a [[mount]] of {mount.source} on {mount.target} to ha.toml",
                 )
 
@@ -145,7 +146,7 @@ def _mounts(site: Site, facts: Facts) -> Iterator[Finding]:
             and fstab.same_source(here.source, wanted.source)
         }
         if len(set(inodes.values())) > 1:
-            yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all of them")
+            yield found("mount-differs", ", ".join(inodes), f"{wanted.target} is not the same folder on all servers")
 
 
 def _compared(mount: Mounted) -> frozenset[str]:
@@ -178,7 +179,7 @@ def _lock_options(site: Site, facts: Facts) -> Iterator[Finding]:
                 continue
             if local := fstab.locks_locally(here.options):
                 yield found(
-                    "locks", server.name, f"{wanted.target} is mounted with {local}: its locks are seen there only"
+                    "locks", server.name, f"{wanted.target} is mounted with {local}: its locks are visible only there"
                 )
             elif (0, 0) < here.version < (4, 1):
                 version = here.version[0] if here.version[0] < 4 else "4.0"
@@ -223,13 +224,11 @@ def _space(site: Site, facts: Facts) -> Iterator[Finding]:
         missing = (needed + SPACE_RESERVE - first.space >> 20) + 1
         aside = sum(size for _, size in first.undone)
         all_of_them = f"{shlex.quote(site.paths.images)}/*/*.undone"
-        hint = (
-            f"; an undo has moved {aside >> 20} MiB aside, which no domain runs from: rm {all_of_them}" if aside else ""
-        )
+        hint = f"; an undo has moved {aside >> 20} MiB aside, which no domain uses: rm {all_of_them}" if aside else ""
         yield found(
             "space",
             f"{first.name}:{site.paths.images}",
-            f"the images need {needed >> 20} MiB and {first.space >> 20} MiB are free",
+            f"the images need {needed >> 20} MiB, and {first.space >> 20} MiB are free",
             remedy=f"free {missing} MiB there{hint}",
         )
 
@@ -264,7 +263,7 @@ def _sectors(site: Site, facts: Facts) -> Iterator[Finding]:
                     "sector-size",
                     f"{facts.first.name}:{domain.config}",
                     f"{domain.name}'s {disk.vdev} ({disk.target}) has partitions ({fact.table}) that count in sectors of "
-                    f"{fact.sector} bytes, and its image would have sectors of 512",
+                    f"{fact.sector} bytes, but its image would have sectors of 512",
                 )
 
 

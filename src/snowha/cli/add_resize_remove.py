@@ -42,21 +42,25 @@ _VCPUS = click.option("--vcpus", type=Amount("vCPUs", "2", whole=True), metavar=
 @click.argument("name", metavar="NAME")
 @FILE
 @click.option(
-    "--copy-of", type=NAME, metavar="DOMAIN", shell_complete=offered_domains, help="Copy this one, which is off."
+    "--copy-of",
+    type=NAME,
+    metavar="DOMAIN",
+    shell_complete=offered_domains,
+    help="Copy this domain, which must be off.",
 )
-@click.option("--image", type=NAME, metavar="PATH", help="Copy this raw image or volume, as the first server has it.")
-@_amount("--size", "MiB", "4096", "Make an empty disk.")
+@click.option("--image", type=NAME, metavar="PATH", help="Copy this raw image or volume: a path on the first server.")
+@_amount("--size", "MiB", "4096", "Create an empty disk of this size.")
 @click.option(
     "--like",
     type=NAME,
     metavar="DOMAIN",
     shell_complete=offered_domains,
-    help="Whose config to follow with --image and --size. Default: the first domain of ha.toml.",
+    help="Domain whose config is copied with --image and --size. Default: the first domain of ha.toml.",
 )
 @_MEMORY
 @_VCPUS
-@click.option("--ip", type=NAME, metavar="ADDRESS", help="In place of the address that sNow! gives it.")
-@click.option("--mac", type=NAME, metavar="ADDRESS", help="In place of the MAC address that sNow! gives it.")
+@click.option("--ip", type=NAME, metavar="ADDRESS", help="IP address, instead of the one that sNow! assigns.")
+@click.option("--mac", type=NAME, metavar="ADDRESS", help="MAC address, instead of the one that sNow! assigns.")
 @click.option(
     "--role", default="minimal", show_default=True, metavar="ROLE[,ROLE]", help="Its roles in active-domains.conf."
 )
@@ -79,12 +83,12 @@ def add(
 ) -> None:
     """Add a domain: a copy of another, from an image, or empty.
 
-    Its config is that of another domain with its own name, disks and addresses. These follow sNow!'s rules: the row in
+    Its config is that of another domain with its own name, disks and addresses. The addresses follow sNow!'s rules: the row in
     domains.conf, else the number of its line in active-domains.conf. Pacemaker manages it at once. It is off until `snow boot`:
-    its system may still have another one's host name and address.
+    its system may still have the host name and address of another.
 
-    Nothing is overwritten: names, paths and addresses are looked for over the whole site first. A run that was interrupted is
-    gone on with by the same command. Before `snow ha apply` its disks are logical volumes, where IMG_DST is lvm=. Every server
+    Nothing is overwritten: names, paths and addresses are looked for over the whole site first. After an interruption, the
+    same command continues. Before `snow ha apply` its disks are logical volumes, where IMG_DST is lvm=. Every server
     must answer.
     """
     wanted = request.Request(
@@ -113,7 +117,7 @@ def add(
 @click.command("domain")
 @click.argument("name", metavar="DOMAIN", shell_complete=offered_domains)
 @FILE
-@click.option("--images", "with_images", is_flag=True, help="Remove its images, too: there is no way back.")
+@click.option("--images", "with_images", is_flag=True, help="Remove its images, too. This cannot be undone.")
 @_DRY
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_JSON
@@ -138,7 +142,7 @@ def remove(name: str, file: Path, with_images: bool, dry_run: bool, yes: bool, a
             return
         question = f"Remove {name}{' and its images, for good' if plan.images else ''}?"
         if not yes and not ask(question):
-            raise SiteError("nothing was removed, since the answer was no", remedy=f"say yes; {ANSWERS}")
+            raise SiteError("nothing was removed, since the answer was no", remedy=ANSWERS)
         _carry_out(here, removing.steps(plan), list, as_json=as_json)
 
 
@@ -147,9 +151,9 @@ def remove(name: str, file: Path, with_images: bool, dry_run: bool, yes: bool, a
 @FILE
 @_MEMORY
 @_VCPUS
-@_amount("--disk", "MiB", "8192", "Let its disk grow to this.")
+@_amount("--disk", "MiB", "8192", "Enlarge its disk to this size.")
 @click.option(
-    "--vdev", type=NAME, metavar="VDEV", help="Which disk, as xvda1. Default: the one with its root file system."
+    "--vdev", type=NAME, metavar="VDEV", help="The disk, such as xvda1. Default: the one with the root file system."
 )
 @_DRY
 @_JSON
@@ -171,9 +175,9 @@ def resize(
     """
     ha = connect.read(file)
     if memory is None and vcpus is None and disk is None:
-        raise InputError("no size is named", remedy="say --memory MIB, --vcpus COUNT or --disk MIB")
+        raise InputError("no new size is given", remedy="give --memory MIB, --vcpus COUNT or --disk MIB")
     if vdev is not None and disk is None:
-        raise InputError("--vdev is about a disk", remedy="say to which size it is to grow: --disk MIB")
+        raise InputError("--vdev needs --disk", remedy="give the new size of the disk: --disk MIB")
     arguments.check_domain(ha, name)
     with _session(ha) as here:
         with waiting.shown():

@@ -22,13 +22,13 @@ from snowha.operations import disarm as arming
 def disarm(file: Path, yes: bool, as_json: bool) -> None:
     """Suspend recovery and fencing, for work on the network.
 
-    Domains go on running. Nothing is started, stopped or moved until `snow arm`, also when a server is lost; nobody is fenced.
-    `snow status` says so, with how long, and exits with 4.
+    Domains continue to run. Nothing is started, stopped or moved until `snow arm`, also when a server is lost, and no server is
+    fenced. `snow status` shows this, with its duration, and exits with 4.
     """
     with operating(connect.read(file)) as here:
         view.raise_for_lost(here.site.lost)
         if not yes and not ask("Until `snow arm` nothing that fails is recovered. Disarm the cluster?"):
-            raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+            raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
         here.carry_out([arming.disarm(here.site.context.hosts)], as_json=as_json)
 
 
@@ -57,7 +57,7 @@ def arm(file: Path, fenced: tuple[str, ...], yes: bool, as_json: bool) -> None:
         view.raise_for_lost({name: error for name, error in here.site.lost.items() if name not in fenced})
         names = " and ".join(dict.fromkeys(fenced))
         if fenced and not yes and not ask(f"Cut the power of {names}, and start what ran there elsewhere?"):
-            raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+            raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
         context = here.site.context
         servers = [server.name for server in context.site.servers]
         here.carry_out([arming.arm(context.hosts, servers, fenced)], as_json=as_json)

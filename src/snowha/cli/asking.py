@@ -8,7 +8,7 @@ import click
 
 from snowha.errors import SiteError
 
-ANSWERS = "--yes answers for you"
+ANSWERS = "answer yes, or use --yes"
 
 
 def ask(question: str) -> bool:
@@ -27,4 +27,7 @@ def ask(question: str) -> bool:
 
 def nobody(question: str) -> SiteError:
     """The error for a question that could not be asked."""
-    return SiteError(f"nobody could be asked: {question}", remedy=f"start it on a terminal, or {ANSWERS}")
+    return SiteError(
+        f"there is no terminal to ask on: {question}",
+        remedy="run it on a terminal, or use --yes",
+    )

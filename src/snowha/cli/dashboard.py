@@ -37,7 +37,7 @@ _BEAT_S = 1.0
     "--listen",
     type=NAME,
     metavar="ADDRESS[:PORT]",
-    help="Serve there. Default: 127.0.0.1:8620. Any other machine's way to it needs --token-file, --certificate and --key.",
+    help="Serve there. Default: 127.0.0.1:8620. Serving other machines needs --token-file, --certificate and --key.",
 )
 @click.option("--socket", "path", type=FILE_NAME, metavar="FILE", help="Serve on a Unix socket, for a reverse proxy.")
 @click.option("--socket-group", type=NAME, metavar="GROUP", help="Let this group connect to the socket, too.")
@@ -45,19 +45,19 @@ _BEAT_S = 1.0
     "--token-file",
     type=FILE_NAME,
     metavar="FILE",
-    help="Answer only who has the token in FILE (mode 0600): the password of any name.",
+    help="Require the token in FILE (mode 0600): browsers send it as the password, with any user name.",
 )
-@click.option("--certificate", type=FILE_NAME, metavar="FILE", help="TLS: the certificate with its chain, in PEM.")
-@click.option("--key", type=FILE_NAME, metavar="FILE", help="TLS: its key, in PEM, mode 0600.")
+@click.option("--certificate", type=FILE_NAME, metavar="FILE", help="TLS certificate with its chain, in PEM.")
+@click.option("--key", type=FILE_NAME, metavar="FILE", help="TLS key, in PEM, mode 0600.")
 @click.option(
     "--name",
     "names",
     type=NAME,
     multiple=True,
     metavar="NAME",
-    help="Answer who asks for the machine by this name, too. Can be given several times.",
+    help="Also serve requests for this host name; repeatable.",
 )
-@options.every("The time between two readings of the site.")
+@options.every("Time between two queries of the site.")
 @click.pass_context
 def dashboard(
     context: click.Context,
@@ -147,11 +147,13 @@ class _Chosen:
 
     def __post_init__(self) -> None:
         if self.path is not None and (self.listen is not None or self.certificate is not None):
-            raise click.UsageError("--socket excludes --listen and --certificate: the reverse proxy has both")
+            raise click.UsageError(
+                "--socket cannot be combined with --listen and --certificate: the reverse proxy has both"
+            )
         if self.group and self.path is None:
             raise click.UsageError("--socket-group is for --socket")
         if (self.certificate is None) != (self.key is None):
-            raise click.UsageError("--certificate and --key are given both, or neither of them")
+            raise click.UsageError("--certificate and --key must be given together")
         if self.path is None and not self._address.is_loopback and not (self.token_file and self.certificate):
             raise InputError(
                 f"{self._address.host} can be reached by other machines",

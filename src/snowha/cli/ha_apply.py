@@ -45,7 +45,7 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
             type=NAME,
             metavar="STEP",
             shell_complete=offered_steps,
-            help="This step or section alone; what it needs must be done.",
+            help="Only this step or section; what it needs must be done.",
         ),
         click.option(
             "--until",
@@ -75,7 +75,7 @@ def _chosen(
     metavar="FILE",
     help="Write the plan to this file, for `snow ha apply --plan`.",
 )
-@click.option("--short", is_flag=True, help="Only which steps, without what each would change.")
+@click.option("--short", is_flag=True, help="Only the steps, without their changes.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as data.")
 def plan(
     file: Path,
@@ -131,7 +131,7 @@ def plan(
     "plan_file",
     type=FILE_NAME,
     metavar="FILE",
-    help="Do what this plan says, if the site is as it was.",
+    help="Carry out this plan, unless the site has changed.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a server's power is cut to prove its fencing.")
 @EVENTS
@@ -147,15 +147,13 @@ def apply(
     """Carry out the migration, or what is left of it.
 
     Every step checks before it acts and again after. Run it again at any time: what is done is left alone,
-    what was interrupted is carried on. Ctrl-C ends it at the next safe point.
+    what was interrupted is continued. Ctrl-C ends it at the next safe point.
     """
     until, only = until or "", only or ""
     saved = saved_plans.read(plan_file) if plan_file is not None else None
     if saved is not None:
         if until or only or domains:
-            raise InputError(
-                "a saved plan says itself which steps it is about", remedy="leave --until, --only, --domain out"
-            )
+            raise InputError("a saved plan names its own steps", remedy="remove --until, --only and --domain")
         until, only, domains = saved.until, saved.only, saved.domains
     ha = connect.read(file)
     arguments.check_selection(ha, until=until, only=only, domains=domains)

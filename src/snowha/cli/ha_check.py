@@ -35,7 +35,7 @@ from snowha.site.rules import Finding
     type=NAME,
     metavar="CODE",
     shell_complete=lambda context, parameter, typed: [one for one in explained.codes() if one.startswith(typed)],
-    help="Only tell what a finding means, why it matters, and what to do; `--explain all` lists the codes.",
+    help="Only explain what a finding means, why it matters, and what to do; `--explain all` lists the codes.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="The findings as data; with --fix, events as JSON lines before them."
@@ -47,7 +47,9 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     docs/checks.md explains them all, --explain one of them. Exits with 4 if something forbids `snow ha apply`.
     """
     if code is not None and fix:
-        raise InputError("--explain and --fix exclude each other", remedy="leave one out: --explain asks no server")
+        raise InputError(
+            "--explain and --fix cannot be combined", remedy="remove one of them: --explain asks no server"
+        )
     if code is not None:
         _explain(code, as_json=as_json)
         return

@@ -25,9 +25,9 @@ from snowha.site.model import Ssh
     default=Path("ha.toml"),
     show_default=True,
     metavar="FILE",
-    help="What is written.",
+    help="The file to write.",
 )
-@click.option("--ssh-config", type=FILE_NAME, metavar="FILE", help="OpenSSH configuration to reach the servers with.")
+@click.option("--ssh-config", type=FILE_NAME, metavar="FILE", help="OpenSSH configuration for the servers.")
 @click.option("--force", is_flag=True, help="Replace an existing file (the old one is kept beside it).")
 @click.option(
     "--bmc",
@@ -42,7 +42,7 @@ from snowha.site.model import Ssh
     "--bmc-password-file",
     type=FILE_NAME,
     metavar="FILE",
-    help="Holds the BMCs' password, mode 0600. Default: IPMI_PASSWORD of snow.conf; else it is asked for.",
+    help="File with the BMCs' password, mode 0600. Default: IPMI_PASSWORD of snow.conf; otherwise it is asked for.",
 )
 def init(
     servers: tuple[str, ...],
@@ -75,7 +75,7 @@ def init(
     click.echo("Read it, correct it, then: snow ha check")
 
 
-_NO_PASSWORD_FILE = "write the BMCs' password into the first line of a file of mode 0600, and name that file"
+_NO_PASSWORD_FILE = "write the BMCs' password into the first line of a file of mode 0600, and give its path"
 
 
 def _addresses(bmcs: tuple[str, ...]) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _addresses(bmcs: tuple[str, ...]) -> dict[str, str]:
         server, equals, address = (part.strip() for part in word.partition("="))
         if not equals or server in found:
             raise InputError(
-                f"cannot be {word!r}" if not equals else f"{server} is named twice",
+                f"cannot be {word!r}" if not equals else f"{server} is given twice",
                 where="--bmc",
                 remedy="write --bmc SERVER=ADDRESS once for each server, for example --bmc snow01=10.0.0.101",
             )
@@ -96,7 +96,7 @@ def _ask_password() -> str:
     """Typed, and not shown. Never an argument: everybody on this machine could read it there."""
     if not is_terminal():
         raise InputError(
-            "the BMCs' password is neither in snow.conf nor was it given, and there is no terminal to ask on",
+            "the BMCs' password is not in snow.conf and was not given, and there is no terminal to ask on",
             remedy="put it into a file of mode 0600: --bmc-password-file FILE",
         )
     with waiting.paused():

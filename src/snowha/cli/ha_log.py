@@ -31,9 +31,9 @@ _SHOWN = ("done", "failed", "blocked", "cancelled", "proved")
     "number",
     type=Amount("the number of a run", "3", whole=True),
     metavar="N",
-    help="This run only (its number); by default all.",
+    help="Only the run with this number. Default: all.",
 )
-@click.option("--commands", is_flag=True, help="With every command that may have changed something on a server.")
+@click.option("--commands", is_flag=True, help="Also show every command that may have changed something on a server.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data, commands included.")
 @click.pass_context
 def log(context: click.Context, file: Path, number: int | None, commands: bool, as_json: bool) -> None:
@@ -84,7 +84,7 @@ def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> I
     if found is None:
         view.raise_for_lost(lost)
         what = "no server of this site has a journal" if path.exists() else "there is no journal, here or on a server"
-        raise InputError(what, where=str(file if path.exists() else path), remedy="`snow ha apply` writes it")
+        raise InputError(what, where=str(file if path.exists() else path), remedy="the first `snow ha apply` writes it")
     with mirror.opened(path, found) as (journal, server):
         if server:
             say(f"showing the journal from {server}")
@@ -93,7 +93,7 @@ def newest(file: Path, lost: dict[str, UnreachableError], *, of_site: bool) -> I
 
 def lines(run: Run, entries: tuple[Entry, ...], commands: tuple[Done, ...]) -> Iterator[str]:
     """One run for a terminal: each step with its time and, below it, its commands."""
-    yield f"run {run.id}: {run.who} on {run.origin}, {run.started} to {run.ended or '?'}, {run.outcome or 'going on'}"
+    yield f"run {run.id}: {run.who} on {run.origin}, {run.started} to {run.ended or '?'}, {run.outcome or 'not ended'}"
     skipped = sum(entry.what == "skipped" for entry in entries)
     for entry in entries:
         if entry.what == "started":
@@ -113,7 +113,7 @@ def _command(done: Done) -> str:
     status = (
         ""
         if done.status == 0
-        else " (how it ended is not known)"
+        else " (its result is unknown)"
         if done.status is None
         else f" (exit status {done.status})"
     )

@@ -28,7 +28,7 @@ from snowha.plan.journal import Run
     "-o",
     type=FILE_NAME,
     metavar="FILE",
-    help="Write FILE (mode 0644), whole or not at all; by default they are printed.",
+    help="Write to FILE (mode 0644), atomically. Default: standard output.",
 )
 def metrics_(file: Path, output: Path | None) -> None:
     """Print the state of the site as metrics for Prometheus.

@@ -32,10 +32,10 @@ A report of snow-ha {version} about the cluster {name}, made at {when} UTC.
 ha.toml, check.json, status.json   what the cluster shall be, what is wrong with it, and how it is
 journal.jsonl                      what was done to it, one run per line
 domains/                           the domains' configs
-servers/NAME/                      what each server says of itself; its logs of {days} days
+servers/NAME/                      what each server reports of itself; its logs of {days} days
 
-Passwords and keys are replaced by ***: those that are known, and what stands where one stands. Names and addresses of your site
-are in it. Read it before you give it to somebody.
+Passwords and keys are replaced by ***: those that are known, and whatever is in the place of one. Names and addresses of
+your site are in it. Read it before you give it to somebody.
 {lacks}"""
 
 
@@ -46,7 +46,7 @@ are in it. Read it before you give it to somebody.
     "-o",
     type=FILE_NAME,
     metavar="FILE",
-    help="The archive; by default snow-ha-report-NAME-TIME.tar.gz in this folder.",
+    help="The archive. Default: snow-ha-report-NAME-TIME.tar.gz in this folder.",
 )
 @click.option(
     "--days",
@@ -54,7 +54,7 @@ are in it. Read it before you give it to somebody.
     default=_DAYS,
     show_default=True,
     metavar="N",
-    help="Of the servers' logs.",
+    help="Days of the servers' logs to include.",
 )
 def report_(file: Path, output: Path | None, days: int) -> None:
     """Write one archive for a support case, without secrets.
@@ -68,7 +68,7 @@ def report_(file: Path, output: Path | None, days: int) -> None:
     name = f"snow-ha-report-{ha.content.name}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
     target = Path(f"{name}.tar.gz") if output is None else output
     if os.path.lexists(target):
-        raise InputError("there is a file of this name", where=str(target), remedy="name another: --output FILE")
+        raise InputError("the file exists already", where=str(target), remedy="use another file: --output FILE")
     user_file.check_target(target)
     with waiting.shown() as doing:
         doing("asking the servers")
@@ -107,7 +107,7 @@ def _passwords(site: view.View, file: Path) -> tuple[dict[str, str], list[str]]:
     try:
         return connect.passwords(site.context, file, all_fenced=False), []
     except InputError as error:
-        return {}, [f"what check says of the BMCs ({error.where}: {error.message})"]
+        return {}, [f"what check reports of the BMCs ({error.where}: {error.message})"]
 
 
 def _status(site: view.View) -> running.SiteStatus:

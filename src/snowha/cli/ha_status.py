@@ -22,7 +22,7 @@ from snowha.operations.status import SiteStatus
 @click.command()
 @FILE
 @click.option("--watch", is_flag=True, help="Refresh it on a live screen, until Ctrl-C.")
-@options.every("With --watch: the time between two refreshes.")
+@options.every("With --watch: time between two refreshes.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data; with --watch, one line per refresh.")
 @click.pass_context
 def status(context: click.Context, file: Path, watch: bool, every: float, as_json: bool) -> None:
@@ -33,11 +33,11 @@ def status(context: click.Context, file: Path, watch: bool, every: float, as_jso
     proof of its fencing is shown, and whether the others would have quorum and the memory for its domains (ITS LOSS). For every
     domain the server that has its images open is shown (snow-lease).
 
-    Exits with 4 if anything is wrong (WRONG), or nobody could be asked; with 0 if there is nothing but warnings (WARN) and
+    Exits with 4 if anything is wrong (WRONG), or no server could be asked; with 0 if there is nothing but warnings (WARN) and
     notes (NOTE). With --watch the last refresh counts; Ctrl-C ends it. In a pipe, --watch prints one status after another.
     """
     if not watch and context.get_parameter_source("every") is ParameterSource.COMMANDLINE:
-        raise InputError("--every is about --watch", remedy="say --watch as well, or leave it out")
+        raise InputError("--every needs --watch", remedy="add --watch, or remove --every")
     if not watch:
         with waiting.shown():
             seen = _status(file)

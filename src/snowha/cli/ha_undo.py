@@ -28,7 +28,7 @@ from snowha.plan import events
     type=NAME,
     metavar="STEP",
     shell_complete=offered_steps,
-    help="Back to what the site was after this step or section.",
+    help="Restore the state of the site after this step or section.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @EVENTS
@@ -54,7 +54,7 @@ def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
             for title in due:
                 say(title)
             if not ask("Undo this?"):
-                raise SiteError("nothing was undone, since the answer was no", remedy=f"say yes; {ANSWERS}")
+                raise SiteError("nothing was undone, since the answer was no", remedy=ANSWERS)
         outcome = carry_out(here, steps, yes=True, as_json=as_json)
     sys.exit(outcome.exit_code)
 

@@ -62,7 +62,7 @@ def list_(file: Path, as_json: bool) -> None:
 @click.command()
 @_DOMAIN
 @FILE
-@click.option("--cold", "is_cold", is_flag=True, help="Shut it down first, and copy then.")
+@click.option("--cold", "is_cold", is_flag=True, help="Shut it down before copying.")
 @click.option(
     "--max-away",
     type=Amount("seconds", "30"),
@@ -73,13 +73,13 @@ def list_(file: Path, as_json: bool) -> None:
     "--snapshot-size",
     type=Amount("MiB", "1024", whole=True),
     metavar="MIB",
-    help="Room for what is written meanwhile. Default: a fifth of each volume, at least 256.",
+    help="Space for what is written meanwhile. Default: a fifth of each volume, at least 256.",
 )
 @click.option(
     "--rate",
     type=Amount("MiB per second", "100"),
     metavar="MIB/S",
-    help="Read no faster than this while the domain runs.",
+    help="Limit reading to this rate while the domain runs.",
 )
 @EVENTS
 def copy(
@@ -94,14 +94,14 @@ def copy(
     """Copy DOMAIN from its volumes to images while it runs.
 
     It is only shut down for the final copy; the downtime that this will take is shown before. The volumes stay. If anything
-    fails until then, it goes on as before; if anything fails later, it is started from its volumes. Snapshots are removed in
+    fails until then, it continues as before; if anything fails later, it is started from its volumes. Snapshots are removed in
     any case; what a killed run left, the next one removes. A domain that is off is copied as it is, and stays off, unless an
     earlier run had left it down. One that is saved (`xl save`) is refused.
 
     A snapshot that fills up is enlarged while its volume group has room; then the copy is given up.
     """
     if is_cold and max_away is not None:
-        raise InputError("--max-away is about copying while the domain runs", remedy="leave out --cold")
+        raise InputError("--max-away applies only to copies while the domain runs", remedy="remove --cold")
     wish = warm.CopyOptions(max_away, snapshot_size << 20 if snapshot_size else None, rate, cold=is_cold)
     with _session(file, domain, starts_left_down=True) as here:
         step = Step(
@@ -152,7 +152,7 @@ def restore(domain: str, file: Path, as_json: bool, yes: bool) -> None:
 @_DOMAIN
 @FILE
 @EVENTS
-@click.option("--now", is_flag=True, help="Even if it has not run from its images for a day.")
+@click.option("--now", is_flag=True, help="Even if its images were verified less than a day ago.")
 @click.option("--yes", is_flag=True, help="Do not ask before the volumes are removed.")
 def discard(domain: str, file: Path, as_json: bool, now: bool, yes: bool) -> None:
     """Remove the volumes that DOMAIN ran from before.

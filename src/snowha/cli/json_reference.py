@@ -128,7 +128,7 @@ _MORE_SHAPES: tuple[type, ...] = (
 _HEAD = """\
 # JSON
 
-What `--json` prints, for scripts. This page is made from the code (`src/snowha/cli/json_reference.py`). Later versions may
+What `--json` prints, for scripts. This page is generated from the code (`src/snowha/cli/json_reference.py`). Later versions may
 add fields: ignore what you do not know.
 
 - Standard output has JSON only. What is said besides (a server that is left out, a warning) is on standard error.

@@ -184,21 +184,21 @@ def cable(host: str, network_name: str, state: str) -> None:
 def bmc(host: str, fault: bmc_faults.Fault) -> None:
     """Give a server's BMC a fault, or remove it.
 
-    hang: it answers nothing. slow: it answers what is asked of the power after 20 s. says-off and says-on: what it says of
-    the power, whatever is so. dead: it has no power, and neither has its server. restore makes all of them ok.
+    hang: it does not answer. slow: it answers power queries after 20 s. says-off and says-on: it always reports this power
+    state. dead: it has no power, and neither has its server. ok removes a fault, and restore removes all of them.
     """
     lifecycle.bmc(host, fault)
 
 
 @click.command(cls=LabVerb)
-@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="As of up.")
+@click.option("--release", default="trixie", show_default=True, type=click.Choice(rootfs.RELEASES), help="As for up.")
 @click.option(
     "--folder",
     type=FOLDER_NAME,
     metavar="FOLDER",
     default=Path("build/demo"),
     show_default=True,
-    help="For the report, ha.toml and the journal.",
+    help="Folder for the report, ha.toml and the journal.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a lab that is up is reset.")
 def demo(release: str, folder: Path, yes: bool) -> None:
@@ -213,9 +213,9 @@ def demo(release: str, folder: Path, yes: bool) -> None:
     if (
         lifecycle.is_running()
         and not yes
-        and not ask("The lab is up. Reset it for the demo? Its present state is lost.")
+        and not ask("The lab is up. Reset it for the demo? Its current state is lost.")
     ):
-        raise SiteError("the lab was not reset, since the answer was no", remedy=f"say yes; {ANSWERS}")
+        raise SiteError("the lab was not reset, since the answer was no", remedy=ANSWERS)
     from snowha.lab import demo as story  # all of the product, which no other verb here needs
 
     sys.exit(story.run(release, folder.resolve(), _say))

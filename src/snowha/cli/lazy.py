@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
                 raise
             name = error.option_name
             raise click.UsageError(
-                f"No such option {name!r} here. A verb's own options stand behind it: {ctx.command_path} VERB {name}",
+                f"No such option {name!r} here. Options of a verb come after it: {ctx.command_path} VERB {name}",
                 ctx,
             ) from error
 
@@ -80,7 +80,7 @@ class LazyGroup(click.Group):
             from snowha.cli import snows_command  # what it needs is not what a right word waits for
 
             snows_command.hand_on_unknown([*_groups(ctx), *args])
-            ctx.fail(f"there is no {name!r} here. {self._hint(ctx, name)}")
+            ctx.fail(f"there is no command {name!r} here. {self._hint(ctx, name)}")
         return super().resolve_command(ctx, args)
 
     def _hint(self, ctx: click.Context, name: str) -> str:
@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
             from snowha.cli.snows_command import PLACES
 
             first, second = PLACES
-            told.append(f"sNow!'s own command has it: {first}, of 2.0 {second}.")
+            told.append(f"sNow!'s own command has it: {first}, or {second} of 2.0.")
         return " ".join(told) or f"There {'are' if len(self.verbs) > 1 else 'is'} {', '.join(self.verbs)}."
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

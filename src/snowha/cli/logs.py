@@ -57,7 +57,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         error = sys.exc_info()[1]
         streams.forget(self.stream)
         if self._what and isinstance(error, OSError):
-            click.echo(f"{self._what}: it ends here: {error.strerror}", file=raw(sys.stderr))
+            click.echo(f"{self._what}: no longer written: {error.strerror}", file=raw(sys.stderr))
 
 
 def commands_to(stream: TextIO) -> None:
@@ -108,7 +108,9 @@ def _check_is_log(path: Path) -> None:
         begin = file.read(4096).split(b"\n", 1)[0]
     if begin and not re.search(rb"Z snow \S+, pid \d+, user \d+: ", begin):
         raise InputError(
-            "this is not a log of snow, and is left alone", where=str(path), remedy="name another file: --log-file FILE"
+            "this file is not a log of snow; it is not changed",
+            where=str(path),
+            remedy="name another file: --log-file FILE",
         )
 
 

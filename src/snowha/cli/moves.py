@@ -22,9 +22,11 @@ from snowha.operations.moves import Mover
 from snowha.site import domain_names
 
 JSON = click.option("--json", "as_json", is_flag=True, help="The plan, then events, as JSON lines.")
-YES = click.option("--yes", is_flag=True, help="Do not ask whether the plan is to be carried out.")
+YES = click.option("--yes", is_flag=True, help="Do not ask before the plan is carried out.")
 DRY = click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
-RESTART = click.option("--restart", is_flag=True, help="Shut down and boot there what cannot be moved while it runs.")
+RESTART = click.option(
+    "--restart", is_flag=True, help="Restart on the other server what cannot be moved while it runs."
+)
 TIMEOUT = click.option(
     "--timeout",
     type=Amount("seconds", "1800"),
@@ -33,7 +35,7 @@ TIMEOUT = click.option(
     metavar="SECONDS",
     help="Give up on a move after this.",
 )
-_NAME_ONE = "name one; `snow drain` empties a server"
+_NAME_ONE = "move one domain at a time; `snow drain` empties a server"
 _SERVER = click.argument("server", metavar="SERVER", shell_complete=offered_servers)
 
 
@@ -113,9 +115,9 @@ def undrain(server: str, file: Path, as_json: bool) -> None:
 def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Even out the servers' memory with few moves.
 
-    Domains that must be apart are parted, where that takes one move, or two that exchange domains. For memory alone no domains
-    are exchanged: a domain is moved if the fuller of the two servers gets emptier by a tenth of an even share. The plan comes
-    first, as with `snow drain`. What cannot be moved while it runs stays.
+    Domains that must be apart are separated, where that takes one move, or two that exchange domains. For memory alone no domains
+    are exchanged: a domain is moved if the fuller of the two servers gets emptier by a tenth of an even share. The plan is shown
+    first, as by `snow drain`. What cannot be moved while it runs stays.
     """
     with operating(connect.read(file)) as here:
         mover = mover_of(here, timeout)
@@ -153,5 +155,5 @@ def _agreed(plan: MovePlan, question: str, *, dry_run: bool, yes: bool, as_json:
     if dry_run:
         return False
     if not yes and not ask(question):
-        raise SiteError("nothing was moved, since the answer was no", remedy=f"say yes; {ANSWERS}")
+        raise SiteError("nothing was moved, since the answer was no", remedy=ANSWERS)
     return True

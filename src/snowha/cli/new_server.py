@@ -39,7 +39,7 @@ def init(servers: tuple[str, ...], file: Path, dry_run: bool, yes: bool, as_json
     if len(servers) > 1:
         raise InputError(
             "one new server at a time",
-            remedy=f"snow init {servers[-1]}; `snow ha init {' '.join(servers)}` is what writes ha.toml",
+            remedy=f"snow init {servers[-1]}; to write ha.toml: `snow ha init {' '.join(servers)}`",
         )
     ha = connect.read(file)
     name = new_server.chosen(ha, *servers)
@@ -59,7 +59,7 @@ def init(servers: tuple[str, ...], file: Path, dry_run: bool, yes: bool, as_json
         with waiting.shown():
             own_machine.refuse(here.context.hosts, steps)
         if not yes and not ask("Do you want to proceed?"):
-            raise SiteError(f"nothing was done to {name}, since the answer was no", remedy=f"say yes; {ANSWERS}")
+            raise SiteError(f"nothing was done to {name}, since the answer was no", remedy=ANSWERS)
         outcome = carry_out(here, steps, yes=True, as_json=as_json)
     if outcome.ok:
         say(f"{name} is set up. The cluster is next: snow ha plan, then snow ha apply")

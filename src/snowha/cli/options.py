@@ -85,7 +85,7 @@ SSH_CONFIG = click.option(
     is_eager=True,
     expose_value=False,
     callback=_keep,
-    help="OpenSSH configuration to reach the servers with, in place of the one in ha.toml.",
+    help="OpenSSH configuration for the servers, instead of the one in ha.toml.",
 )
 
 
@@ -101,7 +101,7 @@ def _file(context: click.Context, parameter: click.Parameter, value: Path | None
 
     connect.chosen.ssh_config = str(config.absolute()) if config is not None else ""
     if value is not None and "site" in named:
-        raise click.UsageError("--file and --site exclude each other: each names an ha.toml")
+        raise click.UsageError("--file and --site cannot be combined: each names an ha.toml")
     return value or here
 
 
@@ -124,7 +124,7 @@ _FILE = click.option(
     type=FILE_NAME,
     metavar="FILE",
     callback=_file,
-    help="What the cluster shall be. Default: ha.toml in this folder, else /etc/snow-ha/ha.toml.",
+    help="Description of the cluster. Default: ha.toml in this folder, else /etc/snow-ha/ha.toml.",
 )
 
 
@@ -166,4 +166,6 @@ def journal_path() -> Path:
     try:
         return Path.home() / ".local/state/snow-ha/journal.sqlite"
     except RuntimeError:  # neither HOME nor an entry in passwd(5)
-        raise InputError("no home folder to keep the journal in", remedy="name a file: SNOW_JOURNAL=FILE") from None
+        raise InputError(
+            "there is no home folder for the journal", remedy="set the path of a file: SNOW_JOURNAL=FILE"
+        ) from None

@@ -102,7 +102,7 @@ def reset(names: tuple[str, ...], file: Path, timeout: float, as_json: bool, yes
 @_verb
 @_YES
 def destroy(names: tuple[str, ...], file: Path, timeout: float, as_json: bool, yes: bool) -> None:
-    """Cut the power of domains, which stay off.
+    """Cut the power of domains, which then stay off.
 
     What a domain has not written yet is lost: `snow shutdown` asks it first. Its images and config stay as they are.
     """
@@ -120,7 +120,7 @@ def _carry_out(
         if verb in _QUESTIONS and not yes:
             question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
             if not ask(question):
-                raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+                raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
         steps = [power.step(here.servers, domain, verb, timeout=timeout) for domain in chosen]
         here.carry_out(steps, as_json=as_json)
 

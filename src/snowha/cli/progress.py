@@ -99,8 +99,8 @@ def lines_of(event: events.Event, left: list[str]) -> Iterator[Line]:
             if event.begun:
                 yield Line("‖", f"{event.title} (stopped)", "warn")
         case events.RunStopping():
-            what = "waiting for running steps to come to a safe point" if event.running else "nothing is running"
-            yield Line("‖", f"stopping: {what}; Ctrl-C again leaves", "warn")
+            what = "waiting until the running steps reach a safe point" if event.running else "nothing is running"
+            yield Line("‖", f"stopping: {what}; a second Ctrl-C leaves", "warn")
         case events.RunLeftovers():
             what = ", ".join(event.leftovers)
             again = f"removing {what}; Ctrl-C again leaves it behind"
@@ -123,11 +123,11 @@ def _summary(event: events.RunEnded, left: list[str]) -> Iterator[Line]:
     else:
         yield Line("✓", f"{text}  {took}", "good")
     for title in left[:5]:
-        yield Line(" ", f"left: {title}")
+        yield Line(" ", f"not done: {title}")
     if len(left) > 5:
-        yield Line(" ", f"left: {len(left) - 5} more")
+        yield Line(" ", f"not done: {len(left) - 5} more")
     if event.cancelled:
-        yield Line(" ", "the same command again carries on from here")
+        yield Line(" ", "run the same command again to continue")
 
 
 def error_text(error: BaseException) -> str:

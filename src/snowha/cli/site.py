@@ -54,7 +54,7 @@ def stop(file: Path, timeout: float, yes: bool, as_json: bool) -> None:
         here.site.raise_for_missing()  # a domain whose config cannot be read has images that nobody would look at
         names = ", ".join(here.site.names())
         if not yes and not ask(f"Until `snow start site` nothing runs. Shut down {names} and the cluster?"):
-            raise SiteError("nothing was done, since the answer was no", remedy=f"say yes; {ANSWERS}")
+            raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
         with waiting.shown():
             steps = site_stop.steps(here.site.context, here.servers, here.site.configs, timeout=timeout)
         here.carry_out(steps, as_json=as_json)
@@ -68,7 +68,7 @@ def start(file: Path, as_json: bool) -> None:
 
     Servers that are off get power through their BMCs: asked from a server that answers, else from this machine. Then, each after
     the one before: the shared storage on every server, Corosync with quorum, Pacemaker with every server, the BMCs, the domains.
-    What is so already is left alone. It says what it waits for, and can be run again.
+    What is up already is left alone. It says what it waits for, and can be run again.
     """
     with _starting(file) as session:
         steps = site_start.steps(session.context, _reset_by(session.context))

@@ -67,14 +67,14 @@ def find() -> SnowsCommand | None:
 
 def hand_on(command: SnowsCommand, words: Sequence[str]) -> NoReturn:
     """Become sNow!'s command with ``words``. Raises MachineError if it cannot be executed."""
-    verbosity.say(f"handed on to sNow!'s own command: {shlex.join([command.path, *words])}")
+    verbosity.say(f"passed on to sNow!'s own command: {shlex.join([command.path, *words])}")
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         os.execv(command.path, [command.path, *words])
     except OSError as error:
         raise MachineError(
-            error.strerror or "it cannot be executed", where=command.path, remedy="see to sNow!'s command"
+            error.strerror or "it cannot be executed", where=command.path, remedy="check sNow!'s command"
         ) from error
 
 
@@ -104,10 +104,10 @@ def hand_on_nodes(verb: str, names: Sequence[str], domains: Collection[str]) -> 
         return
     mixed = next((word for word in rest if word == domain_names.ALL or word in domains), None)
     if mixed is not None:
-        raise InputError(f"{first} is of compute nodes, and {mixed} of domains", remedy="write one command for each")
+        raise InputError(f"{first} names compute nodes, and {mixed} domains", remedy="use one command for each")
     if given := _options_given():
         raise InputError(
-            f"{first} is of compute nodes, and sNow!'s own command has no {given[0]}", remedy="leave it out"
+            f"{first} names compute nodes, and sNow!'s own command has no option {given[0]}", remedy="leave it out"
         )
     hand_on(command, [verb, *names])
 

@@ -93,7 +93,7 @@ def standard() -> None:
         cast(Any, stream).reconfigure(errors=_HANDLER)
     sys.stdout, sys.stderr = cast(TextIO, Stream(sys.stdout, STDOUT)), cast(TextIO, Stream(sys.stderr, STDERR))
     if "stdout" in closed:
-        raise InputError("standard output is closed", remedy="leave it open, or send it to a file or /dev/null")
+        raise InputError("standard output is closed", remedy="leave it open, or redirect it to a file or /dev/null")
 
 
 def rename_with(rename: Callable[[str], str]) -> None:

@@ -61,7 +61,7 @@ def ha() -> None:
 
 @click.group(cls=LazyGroup, verbs=IMAGES)
 def images() -> None:
-    """Domains' disks as images on the shared storage."""
+    """Manage domains' disks as images on the shared storage."""
 
 
 @click.group("list", cls=LazyGroup, verbs=LIST)
@@ -101,7 +101,7 @@ def stop() -> None:
 
 @click.group(cls=LazyGroup, verbs=LAB)
 def lab() -> None:
-    """A whole sNow! site on this machine, to try things on and to break.
+    """Emulate a whole sNow! site on this machine, for experiments.
 
     Xen servers, storage, BMCs and domains, emulated and real. Needs root. Nothing in it can reach, or be reached from, any
     network.
@@ -121,7 +121,7 @@ def lab() -> None:
         "poweroff": Verb("power:poweroff", "Do the same as `snow shutdown`, under sNow!'s other name."),
         "reboot": Verb("power:reboot", "Reboot domains, and wait until each answers."),
         "reset": Verb("power:reset", "Cut the power of domains, and boot them."),
-        "destroy": Verb("power:destroy", "Cut the power of domains, which stay off."),
+        "destroy": Verb("power:destroy", "Cut the power of domains, which then stay off."),
         "console": Verb("power:console", "Open a domain's console, on the server that runs it."),
         "move": Verb("moves:move", "Move a domain to another server while it runs."),
         "drain": Verb("moves:drain", "Move everything off a server, and keep it off."),
@@ -136,8 +136,8 @@ def lab() -> None:
         "arm": Verb("arming:arm", "End `snow disarm`: resume recovery and fencing."),
         "stop": Verb("tree:stop", "Shut everything down, in the right order."),
         "start": Verb("tree:start", "Start everything, in the right order."),
-        "images": Verb("tree:images", "Domains' disks as images on the shared storage."),
-        "lab": Verb("tree:lab", "A whole sNow! site on this machine, to try things on and to break."),
+        "images": Verb("tree:images", "Manage domains' disks as images on the shared storage."),
+        "lab": Verb("tree:lab", "Emulate a whole sNow! site on this machine, for experiments."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -34,7 +34,7 @@ from snowha.provision.servers import debian_release
     shell_complete=lambda context, parameter, typed: [
         one for one in debian_release.NEXT.values() if one.startswith(typed)
     ],
-    help="Take them to this release of Debian, the next one (trixie after bookworm).",
+    help="Upgrade to this release of Debian, which must be the next one (trixie after bookworm).",
 )
 @FILE
 @TIMEOUT
@@ -61,7 +61,7 @@ def upgrade(
     ha = connect.read(file)
     if release is not None and release not in debian_release.NEXT.values():
         known = ", ".join(debian_release.NEXT.values())
-        raise InputError(f"no release to upgrade to: {release}", where="--release", remedy=f"use one of: {known}")
+        raise InputError(f"not a release to upgrade to: {release}", where="--release", remedy=f"use one of: {known}")
     for name in servers:
         arguments.check_server(ha, name)
     with operating(ha) as here:
@@ -82,7 +82,7 @@ def upgrade(
         if dry_run or not due:
             return
         if not yes and not ask(f"Upgrade and reboot {', '.join(due)}, one after the other?"):
-            raise SiteError("nothing was upgraded, since the answer was no", remedy=f"say yes; {ANSWERS}")
+            raise SiteError("nothing was upgraded, since the answer was no", remedy=ANSWERS)
         here.carry_out(upgrade_steps.steps(context, mover, plans), as_json=as_json)
 
 

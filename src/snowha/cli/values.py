@@ -23,9 +23,7 @@ class FileName(click.ParamType):  # type: ignore[type-arg]  # generic in newer v
         if not text:
             raise InputError("no file is named", where=_option(param), remedy=f"name one: {_option(param)} FILE")
         if text.endswith("/") or text.rpartition("/")[2] in (".", ".."):
-            raise InputError(
-                "this is the name of a folder", where=f"{_option(param)} {text}", remedy="name a file in it"
-            )
+            raise InputError("this is a folder", where=f"{_option(param)} {text}", remedy="name a file in it")
         return Path(text)
 
 

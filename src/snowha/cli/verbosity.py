@@ -37,14 +37,14 @@ def options(*, hidden: bool = False) -> list[click.Option]:
         return click.Option(names, expose_value=False, hidden=hidden, callback=_take, **more)
 
     return [
-        option("-v", "--verbose", is_flag=True, help="Show each command on a server as it begins."),
-        option("-q", "--quiet", is_flag=True, help="Only errors and results, no progress."),
+        option("-v", "--verbose", is_flag=True, help="Show each command on a server when it starts."),
+        option("-q", "--quiet", is_flag=True, help="Show only errors and results, no progress."),
         option(
             "--log-file",
             type=FILE_NAME,
             multiple=True,  # of several a single option has the last one, and says nothing of the others
             metavar="FILE",
-            help="Add everything to FILE, with each command and its time.",
+            help="Append everything to FILE, with each command and its time.",
         ),
     ]
 
@@ -54,7 +54,7 @@ def with_output_options(command: click.Command) -> click.Command:
     taken = {name for parameter in command.params for name in parameter.opts}
     if not command.context_settings.get("ignore_unknown_options"):
         command.params += [option for option in options(hidden=True) if not taken & set(option.opts)]
-        command.epilog = command.epilog or "-v, -q and --log-file FILE can stand here, too: see `snow --help`."
+        command.epilog = command.epilog or "-v, -q and --log-file FILE can also be used here: see `snow --help`."
     return command
 
 
@@ -68,11 +68,11 @@ def _take(context: click.Context, parameter: click.Parameter, value: Any) -> Non
     if value in (None, False, ()):
         return
     if name == "log_file" and (name in asked or len(value) > 1):
-        raise InputError("a log file is named twice", where="--log-file", remedy="name one")
+        raise InputError("the log file is given twice", where="--log-file", remedy="give one")
     again = name in asked
     asked.add(name)
     if {"verbose", "quiet"} <= asked:
-        raise click.UsageError("-v and -q exclude each other")
+        raise click.UsageError("-v and -q cannot be combined")
     if again:
         return
     if name == "quiet":

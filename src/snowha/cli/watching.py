@@ -39,7 +39,7 @@ def on_screen(look: Look, every: float, *, stream: TextIO, colour: bool = True, 
     """The newest status on the whole of a terminal, until Ctrl-C. What it said last stays below, in one line."""
     console = Console(file=stream, force_terminal=True, no_color=not colour, highlight=False)
     rename = stream.rename if isinstance(stream, Renamed) else str  # before it is cut to the width
-    code, last = 0, "nothing was seen yet"
+    code, last = 0, "nothing is known yet"
     with (
         _stopped_as_by_ctrl_c(),
         Live(Text("asking the servers"), console=console, screen=True, auto_refresh=False) as live,

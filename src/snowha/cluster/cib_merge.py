@@ -62,7 +62,7 @@ def foreign(current: bytes) -> tuple[Finding, ...]:
                 "cib-foreign-resources",
                 "stop",
                 "the cluster's configuration (CIB)",
-                f"Pacemaker already runs what snow-ha did not set up: {names}",
+                f"Pacemaker already runs resources that snow-ha did not create: {names}",
                 TAKE_OUT,
             )
         )
@@ -80,7 +80,7 @@ def foreign(current: bytes) -> tuple[Finding, ...]:
                 "cib-foreign-resources",
                 "stop",
                 "the cluster's configuration (CIB)",
-                f"Pacemaker fences by levels of devices that are not there, and by nothing else: {names}",
+                f"Pacemaker fences only by levels whose devices do not exist: {names}",
                 "remove them: cibadmin --delete --scope=fencing-topology --xml-text='<fencing-level id=\"NAME\"/>' for each",
             )
         )
@@ -92,7 +92,7 @@ def foreign(current: bytes) -> tuple[Finding, ...]:
                     "cib-leftover-move",
                     "warn",
                     "the cluster's configuration (CIB)",
-                    f"the constraint {name} is left from a move by hand: it ties {constraint.get('rsc')} to a server, "
+                    f"the constraint {name} was left by a manual move: it ties {constraint.get('rsc')} to a server, "
                     "or bans it from one",
                     f"crm_resource --clear --resource {constraint.get('rsc')}",
                 )
@@ -117,19 +117,19 @@ def differs(current: bytes, wanted: bytes) -> tuple[str, ...]:
         if name in theirs:
             lines += _resource_lines(name, theirs[name], element)
         else:
-            lines.append(f"{name}: not there, wanted {_kind(element)}")
+            lines.append(f"{name}: missing, wanted {_kind(element)}")
     lines += [
-        f"{name}: there, not wanted any more"
+        f"{name}: present, no longer wanted"
         for name, element in theirs.items()
         if name not in mine and element.get("description") == MARK
     ]
     wishes, found = _constraints(then), _constraints(now)
     for name, attributes in wishes.items():
         if name not in found:
-            lines.append(f"{name}: not there, wanted {_sentence(attributes)}")
+            lines.append(f"{name}: missing, wanted {_sentence(attributes)}")
         elif found[name] != attributes:
             lines.append(f"{name}: {_sentence(found[name])}, wanted {_sentence(attributes)}")
-    lines += [f"{name}: there, not wanted any more" for name in found if name not in wishes]
+    lines += [f"{name}: present, no longer wanted" for name in found if name not in wishes]
     lines += _line("alerts", _alerts(now) or _MISSING, _alerts(then) or _MISSING)
     return tuple(lines)
 

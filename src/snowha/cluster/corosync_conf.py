@@ -99,7 +99,7 @@ def parse(text: str, where: str = "/etc/corosync/corosync.conf") -> Section:
         elif ":" in line:
             key, _, value = line.partition(":")
             if not key.strip():
-                raise _syntax("there is no key in front of ':'", line, here)
+                raise _syntax("there is no key before ':'", line, here)
             stack[-1].settings.append((key.strip(), value.strip()))
         else:
             raise _syntax("neither a section nor `key: value`", line, here)
@@ -211,8 +211,8 @@ def rules(root: Section, site: Site, *, where: str = "/etc/corosync/corosync.con
                 "corosync-one-link",
                 "warn",
                 where,
-                "the servers see each other over one link: one failed cable, card or switch isolates a server",
-                "name an address in a second network in the `links` of every [[server]] of ha.toml",
+                "the servers are connected by one link: one failed cable, interface or switch isolates a server",
+                "add an address in a second network to `links` of every [[server]] in ha.toml",
             )
         )
     named = {node.name or _host_name(node) for node in found.nodes} - {""}
@@ -224,7 +224,7 @@ def rules(root: Section, site: Site, *, where: str = "/etc/corosync/corosync.con
                 "stop",
                 where,
                 f"it is the configuration of {', '.join(sorted(named))}, the servers are {', '.join(sorted(servers))}",
-                "if that cluster is not in use any more, move the file out of the way; else correct ha.toml",
+                "if that cluster is no longer in use, move the file away; otherwise correct ha.toml",
             )
         )
     if len(found.nodes) == 2 and not found.two_node:

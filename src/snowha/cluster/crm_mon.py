@@ -243,7 +243,7 @@ def parse_quorum(text: str) -> Quorum:
     facts = dict(re.findall(r"^([A-Z][A-Za-z ]+?):[ \t]*(.*?)[ \t]*$", text, re.MULTILINE))
     if "Quorate" not in facts:
         raise SiteError(
-            "corosync-quorumtool did not say whether there is quorum",
+            "corosync-quorumtool did not report whether there is quorum",
             remedy="is Corosync running there? systemctl status corosync",
         )
     _, _, membership = text.partition("Membership information")

@@ -125,7 +125,7 @@ def render_password_script(password: str, *, agent: str = "fence_ipmilan") -> st
     if wrong:
         raise InputError(
             f"this password of a fence device cannot be used: {wrong}",
-            remedy="set another one in the BMC, and write it into its secret file",
+            remedy="set another one in the BMC, and write it into the file that `secret` names",
         )
     return _script(password)
 
@@ -154,7 +154,7 @@ def device_of(server: Server) -> FenceDevice:
         raise InputError(
             f"{server.name} has no fence device",
             where="ha.toml",
-            remedy="add `fence = {…}` to its [[server]]: without one, two servers can end up writing one image",
+            remedy="add `fence = {…}` to its [[server]]: without one, two servers can write to one image",
         )
     return server.fence
 
@@ -163,7 +163,7 @@ def _unusable(password: str, longest: int | None) -> str | None:
     if not password:
         return "it is empty"
     if not password.isprintable():
-        return "it holds a line break or another character that does not print"
+        return "it contains a line break or another unprintable character"
     # The agents' library strips what the script printed (check_input: .rstrip()).
     if password != password.rstrip():
         return "it ends in a space"

@@ -41,7 +41,7 @@ def spread(
     Raises InputError without servers.
     """
     if not servers:
-        raise InputError("there is no server to place domains on", remedy="put at least one server online")
+        raise InputError("there is no server to place domains on", remedy="bring at least one server online")
     assignment = _Assignment(servers, apart, memory, targets or {}, runs=targets is not None)
     # Largest first: the small ones even out what the large ones leave uneven.
     ordered = sorted(domains, key=lambda domain: (-needed_mib(domain), domain.name))
@@ -87,7 +87,7 @@ def fits_after_loss(
                     "no-room-after-loss",
                     "warn",
                     lost,
-                    f"when it is lost the others have no room for {', '.join(sorted(homeless))} ({missing} MiB)",
+                    f"if it is lost, the others have not enough memory for {', '.join(sorted(homeless))} ({missing} MiB)",
                     "give the domains less memory or the servers more, or add a server",
                 )
             )

@@ -46,15 +46,15 @@ def refused(method: str, path: str, headers: Mapping[str, str], rules: Rules, *,
     host = host_of(headers.get("host", ""))
     if rules.hosts and host not in rules.hosts:
         # else a page of somebody whose name leads to 127.0.0.1 could read this one (DNS rebinding)
-        return Refusal(421, "this address is not served here: name it with --name")
+        return Refusal(421, "this address is not served here: add it with --name")
     if rules.token and not hmac.compare_digest(token_of(headers.get("authorization", "")), rules.token.encode()):
         challenge = (
             "www-authenticate",
             'Basic realm="snow dashboard: any name, the token as password", charset="UTF-8"',
         )
-        return Refusal(401, "the token is needed, as the password of any name", (challenge,))
+        return Refusal(401, "the token is required: any user name, the token as the password", (challenge,))
     if path != "/" and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return Refusal(403, "another site asks for it")
+        return Refusal(403, "the request comes from another site")
     return None
 
 

@@ -55,7 +55,7 @@ def address(text: str, where: str) -> Address:
         return Address(str(ip_address(host)), int(port))
     except ValueError:
         raise InputError(
-            f"{text!r} is no address to listen on",
+            f"{text!r} is not an address to listen on",
             where=where,
             remedy="write an IP address of this machine, with or without a port: 127.0.0.1:8620, [::1]:8620",
         ) from None
@@ -77,11 +77,11 @@ def on_address(chosen: Address, where: str) -> socket.socket:
     except OSError as error:
         listening.close()
         raise InputError(
-            f"{chosen} cannot be listened on: {error.strerror}",
+            f"cannot listen on {chosen}: {error.strerror}",
             where=where,
-            remedy="is a dashboard running there already? Else name another port; port 0 takes one that is free"
+            remedy="is a dashboard running already? Otherwise use another port; port 0 takes a free one"
             if error.errno == errno.EADDRINUSE
-            else "name an address of this machine, and a port above 1023",
+            else "use an address of this machine, and a port above 1023",
         ) from error
     return listening
 
@@ -117,9 +117,9 @@ def on_path(path: Path, group: str) -> Iterator[socket.socket]:
             raise
     except OSError as error:
         raise InputError(
-            f"no socket can be made here: {error.strerror or error}",
+            f"the socket cannot be created: {error.strerror or error}",
             where=str(path),
-            remedy="name a file in a folder that this user can write, with at most 107 characters",
+            remedy="use a path in a folder that this user can write, of at most 107 characters",
         ) from explained(error)
     try:
         yield listening
@@ -136,14 +136,14 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(kind):
-        raise InputError("this is no socket, and is left alone", where=str(path), remedy="name another file")
+        raise InputError("this file is not a socket; it is not changed", where=str(path), remedy="use another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
             return
-    raise InputError("another process listens there", where=str(path), remedy="end it, or name another file")
+    raise InputError("another process listens there", where=str(path), remedy="end it, or use another file")
 
 
 def _let_in(path: Path, owner: int, group: str) -> None:
@@ -151,9 +151,9 @@ def _let_in(path: Path, owner: int, group: str) -> None:
         os.chown(path, -1, owner)
     except PermissionError as error:
         raise InputError(
-            f"this user is not of the group {group!r}",
+            f"this user is not in the group {group!r}",
             where="--socket-group",
-            remedy="name a group of this user, or run this as root",
+            remedy="use a group of this user, or run this as root",
         ) from error
     path.chmod(0o660)
 
@@ -163,7 +163,7 @@ def _group(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise InputError(
-            f"there is no group {name!r}", where="--socket-group", remedy="name that of the reverse proxy: www-data"
+            f"there is no group {name!r}", where="--socket-group", remedy="use that of the reverse proxy: www-data"
         ) from None
 
 
@@ -189,5 +189,5 @@ def check_tls(certificate: Path, key: Path) -> None:
         raise InputError(
             f"the certificate or its key cannot be used: {getattr(error, 'reason', None) or error}",
             where=f"{certificate}, {key}",
-            remedy="name both in PEM, the key without a password, that belong together",
+            remedy="give a certificate and its key in PEM, the key without a password",
         ) from error

@@ -114,7 +114,7 @@ class Watcher:
             trouble = str(known)
         else:  # a bug; and no reason to show nothing any more
             traceback.print_exception(error, file=sys.stderr)
-            trouble = f"snow-ha has a bug: {error!r}. The traceback is where `snow dashboard` was started."
+            trouble = f"snow-ha has a bug: {error!r}. The traceback is on the terminal of `snow dashboard`."
         before = self._parts[READING]
         assert isinstance(before, dict)
         since = before["trouble_since"] or time.time()

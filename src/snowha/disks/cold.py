@@ -63,7 +63,7 @@ def move(context: SiteContext, name: str, tried: cutover.Tried, reporter: Report
             [engine_driver.into_image(disk, targets[disk.vdev], *every[disk.vdev]) for disk in disks],
             shut_down,
             reporter=reporter,
-            remedy="it runs from its volume as before; correct this and run again, the copy resumes",
+            remedy="it runs from its volume as before; correct this and run it again: the copy resumes",
         )
         for disk, event in zip(disks, done, strict=True):
             reporter.fact(disk.name, {**engine_driver.facts(event), "image": targets[disk.vdev]})

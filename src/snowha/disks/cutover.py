@@ -43,7 +43,7 @@ def missing(context: SiteContext, name: str) -> str | None:
             return f"{disk.vdev} is {disk.target}"
     gone = absent(context.first, list(images.values()))
     if gone:
-        return f"the image {gone[0]} is not there"
+        return f"the image {gone[0]} does not exist"
     if is_pacemakers(context, name) or runs_on(context, name) or not left_down.is_noted(context.first, name):
         return None
     return f"{name} was left down by an earlier run"
@@ -56,7 +56,7 @@ def check_xl_reads(host: Host, name: str, path: str, now: str, then: str) -> Non
     """
     xl.check_reads(host, name, now, what=path)
     if then != now:
-        xl.check_reads(host, name, then, what=f"what {path} is to become")
+        xl.check_reads(host, name, then, what=f"the new {path}")
 
 
 def refuse_saved(host: Host, name: str) -> None:
@@ -128,7 +128,7 @@ def start_from_image(context: SiteContext, name: str, path: str, texts: tuple[st
         raise SiteError(
             f"{name} is not started from its image: {reason}",
             where=host.name,
-            remedy="look what started it: `snow ha status`",
+            remedy="find out what started it: `snow ha status`",
         )
     write_file(host, path, texts[0])
     if not is_here:
@@ -189,7 +189,7 @@ def restart_on_failure(
             if starting.may_start(
                 context, name, config, steady.wait, patience=0.0 if away.since is None else starting.PATIENCE_S
             ):
-                steady.say(f"starting {name} again from what its config names")
+                steady.say(f"starting {name} again from the disks in its config")
                 xl.create(context.first, config, timeout=300)
             if away.since is not None:
                 left_down.forget(context.first, name)
@@ -219,7 +219,7 @@ def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Repor
         )
         return "pv"
     if domain.hardware:
-        why = f"it stays PV: it has something of its server ({', '.join(domain.hardware)}), which PVH cannot have"
+        why = f"it stays PV: it depends on its server ({', '.join(domain.hardware)}), which PVH does not support"
         reporter.say(f"{domain.name}: {why}")
         reporter.fact("no_live_migration", why)
         return "pv"
@@ -231,7 +231,7 @@ def type_for_migration(host: Host, domain: Domain, tried: Tried, reporter: Repor
         return "pv"
     key = (domain.kernel, domain.ramdisk)
     if key not in tried:
-        reporter.say(f"trying whether {domain.name}'s kernel boots as PVH")
+        reporter.say(f"testing whether {domain.name}'s kernel boots as PVH")
         tried[key] = xl.boots_as_pvh(host, domain)
     reason = tried[key]
     if reason:

@@ -120,7 +120,9 @@ def run_when_off(
             host.run(["touch", str(event.get("target", word))])
             given = time.monotonic()
         elif event.get("event") == "waiting" and given and time.monotonic() - given > _HEARS_WITHIN:
-            raise CommandError("the image engine does not hear that the domain is off", where=host.name, remedy=remedy)
+            raise CommandError(
+                "the image engine does not notice that the domain is off", where=host.name, remedy=remedy
+            )
         if on_event:
             on_event(event)
 

@@ -42,5 +42,5 @@ def forget(host: Host, files: Iterable[str], reporter: Reporter) -> None:
     if left and server_program.missing(host):
         server_program.install(host)
     for file in left:
-        reporter.say(f"removing the record of who has {file} open: nothing takes a lease of it any more")
+        reporter.say(f"removing the lease record of {file}: nothing uses its lease any more")
         host.run([server_program.PATH, "forget", file])

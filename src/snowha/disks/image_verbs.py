@@ -106,7 +106,7 @@ def verify(context: SiteContext, name: str, reporter: Reporter) -> None:
         raise SiteError(
             "; ".join(f"{one.path} is {one.state}" for one in lacking) + ": there is nothing to compare",
             where=context.first.name,
-            remedy=f"`snow images list` shows all; `snow images copy {name}` makes what is missing from the volumes",
+            remedy=f"`snow images list` shows all; `snow images copy {name}` copies the missing ones from the volumes",
         )
     used = next((one for one in mine if one.verified and one.written and one.size), None)
     if used:
@@ -134,22 +134,22 @@ def restore(context: SiteContext, name: str, reporter: Reporter) -> None:
     for one in mine:
         if not one.size or not one.volume:
             raise SiteError(
-                f"the source volume of {one.path} is not known" if one.size else f"{one.path} is not there",
+                f"the source volume of {one.path} is unknown" if one.size else f"{one.path} does not exist",
                 where=host.name,
-                remedy="only images that were copied by this program can be brought back",
+                remedy="only images that snow-ha has copied can be copied back",
             )
         volume = snapshots.volume_of(there, one.volume)
         if volume is None or volume.size < one.size:
             raise SiteError(
                 f"the volume {one.volume} is {'gone' if volume is None else 'too small'}",
                 where=host.name,
-                remedy=f"make it: lvcreate --size {one.size}b --name NAME VG, with the name it had",
+                remedy=f"create it: lvcreate --size {one.size}b --name NAME VG, with the name it had",
             )
         if any(image_key(other.volume) == image_key(one.volume) for other in mine if other is not one):
             raise SiteError(
                 f"two images of {name} were copied from {one.volume}",
                 where=host.name,
-                remedy="bring back by hand the one that is right: images.pyz copy IMAGE VOLUME",
+                remedy="copy the right one back by hand: images.pyz copy IMAGE VOLUME",
             )
     path = context.site.domain(name).config
     text = kept_config(host, name, path, {one.vdev: one.volume for one in mine})
@@ -175,7 +175,7 @@ def kept_config(host: Host, name: str, path: str, volumes: Mapping[str, str]) ->
     raise InputError(
         f"no earlier config of {name} is kept that names its volumes",
         where=f"{host.name}:{KEPT}{path}",
-        remedy="put one there: a file that names them, whatever it is called",
+        remedy="put a config that names them there, under any name",
     )
 
 
@@ -201,12 +201,12 @@ def discard(context: SiteContext, name: str, reporter: Reporter, *, now: bool = 
         raise SiteError(
             f"its images were verified {age // 3600} h ago, not a day yet",
             where=host.name,
-            remedy="wait, or say --now: after that there is no way back to the volumes",
+            remedy="wait, or use --now: after that there is no way back to the volumes",
         )
     domains, left = read_domains_and_errors(host, context.site.paths.domain_configs)
     if left:
         raise SiteError(
-            f"a config cannot be read, so it is not known which volumes its domain has: {left[0].message}",
+            f"a config cannot be read, so the volumes of its domain are unknown: {left[0].message}",
             where=left[0].where,
             remedy=left[0].remedy or "correct it, or move it out of the folder",
         )
@@ -249,9 +249,7 @@ def _must_be_off(context: SiteContext, name: str, reporter: Reporter) -> None:
         if where:
             raise SiteError(f"{name} runs on {listed(where)}", remedy="shut it down first")
         if seen.unknown:
-            raise SiteError(
-                seen.unanswered, remedy="see that every server answers: its images can be open on each of them"
-            )
+            raise SiteError(seen.unanswered, remedy="make every server answer: any of them can have its images open")
         return not seen.running
 
     # `xl shutdown -w` is back before the domain's disks are taken off
@@ -260,7 +258,7 @@ def _must_be_off(context: SiteContext, name: str, reporter: Reporter) -> None:
     if hindered is None:
         return
     if not hindered.is_there:
-        raise SiteError(hindered.reason, remedy="see that it answers: systemctl status pacemaker")
+        raise SiteError(hindered.reason, remedy="make it answer: systemctl status pacemaker")
     words = ["crm_resource", f"--resource={name}", "--meta", "--get-parameter=target-role"]
     role = cluster.any_member(context.hosts).run(words, check=False, timeout=60).stdout.strip()
     if role != "Stopped":

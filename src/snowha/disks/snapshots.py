@@ -98,7 +98,7 @@ def parse_lvs(text: str) -> tuple[Volume, ...]:
             for row in rows
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise CommandError(f"lvs answers something that is not understood: {error!r}") from error
+        raise CommandError(f"the output of lvs cannot be parsed: {error!r}") from error
 
 
 def volumes(host: Host) -> tuple[Volume, ...]:
@@ -122,7 +122,7 @@ def refuse_in_use(host: Host, volume: Volume, there: Sequence[Volume], named: Co
     """Raise SiteError if ``volume`` must not be removed: somebody has it open, it has snapshots among ``there``, or it is among
     the paths that configs name (``named``), by whatever name."""
     if volume.is_open or image_key(volume.path) in map(image_key, named):
-        raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy="look what has it open: lsblk")
+        raise SiteError(f"{volume.full_name} is in use", where=host.name, remedy="check what has it open: lsblk")
     if any(other.origin == volume.name and other.vg == volume.vg for other in there):
         raise SiteError(f"{volume.full_name} has snapshots", where=host.name, remedy="remove them first: lvremove")
     paths = sorted(filter(None, named))
@@ -139,7 +139,7 @@ def free_bytes(host: Host, vg: str) -> int:
     try:
         return int(json.loads(text)["report"][0]["vg"][0]["vg_free"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise CommandError(f"vgs answers something that is not understood: {error!r}", where=host.name) from error
+        raise CommandError(f"the output of vgs cannot be parsed: {error!r}", where=host.name) from error
 
 
 def remove_left(host: Host, found: Sequence[Volume]) -> list[str]:
@@ -163,9 +163,9 @@ def check_room(host: Host, wanted: Sequence[tuple[Volume, int]]) -> None:
         free = free_bytes(host, vg)
         if needed > free:
             raise SiteError(
-                f"volume group {vg} has {free >> 20} MiB left, the snapshots need {needed >> 20} MiB",
+                f"volume group {vg} has {free >> 20} MiB free, but the snapshots need {needed >> 20} MiB",
                 where=host.name,
-                remedy=f"make room in {vg}, or let it be copied while it is off: `snow images copy --cold`, or for "
+                remedy=f"free some space in {vg}, or copy the domain while it is off: `snow images copy --cold`, or for "
                 "`snow ha apply` a larger warm_from_mib in ha.toml",
             )
 
@@ -177,7 +177,7 @@ def create(host: Host, volume: Volume, number: int, size: int) -> Volume:
     host.run(["lvcreate", "--yes", *words], timeout=300)
     made = next((one for one in volumes(host) if one.vg == volume.vg and one.name == name), None)
     if made is None:
-        raise CommandError(f"snapshot {volume.vg}/{name} was made and is not there", where=host.name)
+        raise CommandError(f"snapshot {volume.vg}/{name} was created, but does not exist", where=host.name)
     return made
 
 
@@ -198,7 +198,7 @@ def remove(host: Host, snapshot: Volume) -> None:
         wait_for(gone, timeout=_PATIENCE, what=f"snapshot {snapshot.full_name} to be removed", error=CommandError)
     except CommandError as error:
         raise CommandError(
-            f"{error.message}: {said}", where=host.name, remedy=f"look what has it open: lsof {snapshot.path}"
+            f"{error.message}: {said}", where=host.name, remedy=f"check what has it open: lsof {snapshot.path}"
         ) from None
 
 

@@ -157,7 +157,7 @@ def _first_round(
             words,
             reporter=reporter,
             on_event=monitor,
-            remedy="the domain runs as before; correct this and run again, the copy restarts from a new snapshot",
+            remedy="the domain runs as before; correct this and run it again: the copy restarts from a new snapshot",
         )
         monitor.check()
         copied += int(event["copied"])
@@ -306,7 +306,7 @@ def _cut_over(
         left = max(1.0, wish.max_away - away.seconds - wish.own / 2)
         if int(event["bytes"]) > left * rate:
             raise SiteError(
-                f"{int(event['bytes']) >> 20} MiB are left to be copied, too much for {wish.max_away:g} s",
+                f"{int(event['bytes']) >> 20} MiB are left to copy, too much for {wish.max_away:g} s",
                 where=host.name,
                 remedy="it runs from its volumes as before; allow more with --max-away, or run it again when it writes less",
             )
@@ -355,4 +355,4 @@ def _remove_all(host: Host, domain: Domain, steady: Shielded) -> None:
     except LostLockError:
         raise  # it says all: that they are left is no news for whoever goes on
     except SnowError as error:
-        steady.say(f"snapshots could not be removed, the next run will: {error}")
+        steady.say(f"snapshots could not be removed; the next run removes them: {error}")

@@ -140,7 +140,7 @@ def _node(node: Node, state: ClusterState) -> Iterator[Finding]:
         yield found("server-unclean", name, f"{name} is lost and not fenced yet{attempts}", remedy=remedy)
         return
     if attempts.failed:
-        yield found("fencing-failed", name, f"{name} was not fenced when it was to be{attempts}")
+        yield found("fencing-failed", name, f"{name} could not be fenced{attempts}")
     match word(node):
         case "offline":
             yield found("server-out", name, f"{name} is out of the cluster")
@@ -171,7 +171,7 @@ def _device(device: Resource, state: ClusterState) -> Iterator[Finding]:
 def _resource(resource: Resource, state: ClusterState, but: Collection[str]) -> Iterator[Finding]:
     name, where = resource.id, listed(resource.servers) or "no server"
     if resource.orphaned:
-        yield found("resource-orphaned", name, f"{name} runs on {where} and is not configured any more")
+        yield found("resource-orphaned", name, f"{name} runs on {where}, but is no longer configured")
         return
     if resource.blocked:
         yield found(
@@ -312,7 +312,7 @@ def _domain(name: str, answers: Mapping[str, Answer], state: ClusterState | None
         yield _off_on_purpose(name)
     elif silent and not set(believed) - set(silent):
         doing = f", and Pacemaker says: {resource.task.lower()}" if resource and resource.task else ""
-        message = f"whether {name} runs is not known: {agreed(silent, 'does', 'do')} not answer{doing}"
+        message = f"it is unknown whether {name} runs: {agreed(silent, 'does', 'do')} not answer{doing}"
         yield found("domain-unknown", name, message)
     elif believed:
         yield found("domain-differs", name, f"{name} runs on no server, and {has_it}")

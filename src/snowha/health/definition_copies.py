@@ -21,12 +21,10 @@ def evaluate(kept: Mapping[str, str | None], given: Definition) -> Iterator[Find
         return
     if len(bodies) > 1 or len(there) < len(kept) or not all(map(_is_whole, there.values())):
         said = "; ".join(f"{server} {_said(text)}" for server, text in kept.items())
-        yield found("definition-differs", CLUSTER, f"the servers do not keep the same ha.toml: {said}")
+        yield found("definition-differs", CLUSTER, f"the servers keep different versions of ha.toml: {said}")
     elif given.text and definition.body(given.text) not in bodies:
         server, text = next(iter(there.items()))
-        message = (
-            f"this ha.toml is not the one that the servers keep: it is {_said(given.text)}; {server} {_said(text)}"
-        )
+        message = f"this ha.toml differs from the one that the servers keep: it is {_said(given.text)}; {server} {_said(text)}"
         yield found("definition-other", server, message)
 
 

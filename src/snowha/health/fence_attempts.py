@@ -9,8 +9,8 @@ from datetime import datetime
 from snowha.cluster.crm_mon import ClusterState
 
 CONFIRM = (
-    "look at {server} itself. Only if it has no power (its plugs pulled, its lights off), on another server: "
-    "stonith_admin --confirm={server}. Its domains are then started elsewhere; if it runs, two servers write one image"
+    "go to {server} and check it. Only if it has no power (plugs pulled, lights off), on another server: "
+    "stonith_admin --confirm={server}. Its domains are then started elsewhere; if it runs, two servers write to one image"
 )
 """What ends the waiting where no fence device can, and what must be true before."""
 
@@ -34,7 +34,7 @@ class Attempts:
         ago = f", {_duration(self.seconds)} ago" if self.seconds is not None else ""
         when = f"at {self.since}{ago}" if self.failed == 1 else f"{self.failed} times, first at {self.since}{ago}"
         why = f" ({self.reason})" if self.reason else ""
-        return f": fencing it has failed {when}{why}{'; it is being tried again' if self.is_pending else ''}"
+        return f": fencing it has failed {when}{why}{'; another attempt is under way' if self.is_pending else ''}"
 
 
 def of(state: ClusterState, server: str) -> Attempts:

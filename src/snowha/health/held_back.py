@@ -24,7 +24,7 @@ def explained(finding: Finding, state: ClusterState) -> Finding:
         return finding
     result = "it is not fenced" if because == _UNFENCED else "nothing"
     if finding.code in _WAITED_FOR and finding.remedy == KINDS[finding.code].remedy.format(where=finding.where):
-        finding = replace(finding, remedy=f"first what is said of the cluster: {because}")
+        finding = replace(finding, remedy=f"first correct the state of the cluster: {because}")
     return replace(finding, next=f"{result}: {because}")
 
 

@@ -46,7 +46,7 @@ def _config(site: Site, domain: Domain, where: str) -> Iterator[Finding]:
 
 
 def _by(disk: Disk) -> str:
-    return f"by the script {script_of(disk.script)}" if disk.script else "by what Xen takes where no script is named"
+    return f"by the script {script_of(disk.script)}" if disk.script else "by the script that Xen uses by default"
 
 
 def _is_image(site: Site, target: str) -> bool:

@@ -128,7 +128,7 @@ def evaluate(
     """What is wrong with the leases. ``answers``: of every server, None for one that could not be asked or has no leases."""
     for name, answer in answers.items():
         if answer is not None and answer.trouble:
-            remedy = "`snow ha apply` installs it anew"
+            remedy = "`snow ha apply` installs it again"
             yield found("lease-unreadable", name, f"{name}: {answer.trouble}", remedy=remedy)
         elif answer is not None:
             yield from _notes(name, answer)
@@ -174,7 +174,7 @@ def _attached(row: ImageStatus, here: Sequence[tuple[str, Attached]]) -> Iterato
             message = f"the process that hands over the lease of {row.image} on {server} has died"
             yield found("lease-holder-gone", row.image, message)
         elif not one.holder_lives:
-            message = f"{row.image} was handed over to {row.holder}, and is attached on {server} still, cut off"
+            message = f"{row.image} was handed over to {row.holder}, and is still attached on {server}, cut off"
             yield found("image-frozen", row.image, message)
         if one.is_frozen:
             yield found("image-frozen", row.image, f"{row.image} is suspended on {server}: writes to it wait")
@@ -190,12 +190,12 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
     if record.state == "unreadable":
         yield found("lease-unreadable", row.image, record.trouble or f"the record of {row.image} cannot be read")
     elif record.state == "none":
-        yield found("lease-unreadable", row.image, f"{row.image} has no record of who has it open")
+        yield found("lease-unreadable", row.image, f"{row.image} has no lease record")
     elif record.state == "free" and row.attached:
         yield found(
             "lease-unexplained",
             row.image,
-            f"{row.image} is attached on {row.attached[0]}, and its record says that nobody has it",
+            f"{row.image} is attached on {row.attached[0]}, but its record says that no server has it",
         )
     elif record.is_copy:
         yield from _copy(row, record, answers)
@@ -205,7 +205,7 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
             yield found(
                 "lease-unexplained",
                 row.image,
-                f"{row.image} is leased to {record.server}, which is no server of this site",
+                f"{row.image} is leased to {record.server}, which is not a server of this site",
             )
         elif answer is not None and record.server not in row.attached:
             booted = "" if answer.boot == record.boot else " before it booted the last time"
@@ -232,7 +232,7 @@ def _record(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None
             yield found(
                 "lease-lock-lost",
                 row.image,
-                f"{row.image} is attached on {record.server} with a lock that the storage does not have",
+                f"{row.image} is attached on {record.server} with a lock that the storage does not know",
             )
 
 
@@ -241,7 +241,7 @@ def _copy(row: ImageStatus, record: Lease, answers: Mapping[str, Leases | None])
     answer = answers.get(record.server)
     said = f"{row.image} is leased to {record.server} for a copy"
     if record.server not in answers:
-        message = f"{said}, and that is no server of this site"
+        message = f"{said}, which is not a server of this site"
         yield found("lease-unexplained", row.image, message)
     elif record.is_left or (answer is not None and answer.boot != record.boot):
         remedy = f"on {record.server}: snow-lease give {row.image}"

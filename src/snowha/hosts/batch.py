@@ -35,7 +35,7 @@ def run_all(
     errors = whole.stderr.split(f"\n{mark}\n")
     if len(output) != 2 * len(commands) + 1 or len(errors) < len(commands):
         raise CommandError(
-            f"{len(commands)} commands were asked for and {len(output) // 2} answered",
+            f"{len(commands)} commands were run, but {len(output) // 2} results arrived",
             where=host.name,
             remedy="run this again",
         )

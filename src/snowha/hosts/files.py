@@ -122,7 +122,7 @@ def read_file(host: Host, path: str, *, timeout: float = 60.0) -> bytes | None:
     try:
         return base64.b64decode(completed.stdout, validate=True)
     except binascii.Error as error:
-        raise CommandError(f"cannot read {path}: it did not arrive whole ({error})", where=host.name) from error
+        raise CommandError(f"cannot read {path}: it arrived incomplete ({error})", where=host.name) from error
 
 
 def read_folder(host: Host, folder: str, suffix: str, *, timeout: float = 60.0) -> dict[str, bytes]:
@@ -228,14 +228,14 @@ def _keeping(keep: bool, kept: str) -> tuple[str, str]:
 
 def _owner(owner: str | None) -> str:
     if owner is not None and (not owner or owner.startswith(("-", ":")) or not owner.isprintable() or " " in owner):
-        raise InputError(f"not an owner: {owner!r}", remedy="user or user:group")
+        raise InputError(f"invalid owner: {owner!r}", remedy="use user or user:group")
     return owner or ""
 
 
 def _checked(path: str) -> str:
     if not path.startswith("/") or ".." in path.split("/") or any(ord(sign) < 32 or ord(sign) == 127 for sign in path):
         raise InputError(
-            f"not a usable path: {path!r}", remedy="an absolute path without '..' and without control characters"
+            f"invalid path: {path!r}", remedy="use an absolute path without '..' and without control characters"
         )
     return path
 

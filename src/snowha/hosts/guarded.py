@@ -79,7 +79,7 @@ class Guard:
                 f"this run lost the lock on {server}{f' to {to}' if to else ': it was ended there'}; "
                 "it changes nothing more on any server",
                 where=server,
-                remedy="see the present state with `snow ha status`, then run it again",
+                remedy="see the current state with `snow ha status`, then run it again",
             )
             error.command = tuple(argv)
             raise error

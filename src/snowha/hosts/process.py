@@ -182,7 +182,7 @@ def failed(host: str, completed: Completed) -> CommandError:
 
 def too_slow(host: str, argv: Sequence[str], timeout: float, ended: Ended) -> CommandError:
     said = _last_lines(ended.stderr.decode(errors="replace")) or _last_lines(ended.stdout.decode(errors="replace"))
-    message = f"not finished after {timeout:g} s, ended: {shlex.join(argv)}"
+    message = f"timed out after {timeout:g} s, ended: {shlex.join(argv)}"
     return CommandError(f"{message}\n{said}" if said else message, where=host)
 
 

@@ -73,9 +73,9 @@ def runtime_folder() -> Path:
                 folder.chmod(0o700)
             return folder
     raise SiteError(
-        "this folder for ssh's control sockets belongs to somebody else",
+        "this folder for ssh's control sockets belongs to another user",
         where=str(candidates[-1]),
-        remedy="look at who made it, remove it, and start again",
+        remedy="check who made it, remove it, and run this again",
     )
 
 
@@ -127,7 +127,7 @@ class SshHost(BaseHost):
             raise ConnectionLostError(
                 f"it stopped answering while this ran: {shlex.join(given(words))}",
                 where=self._where,
-                remedy="look at the server's console and power; what the command did must be looked up",
+                remedy="check the server's console and power, and what the command did",
             )
         stdout, stderr = ended.stdout.decode(errors="replace"), _without_mux_note(ended.stderr.decode(errors="replace"))
         if ended.returncode == 255:
@@ -218,7 +218,7 @@ class SshHost(BaseHost):
             raise UnreachableError(
                 f"no connection within {CONNECT_TIMEOUT * 3} s",
                 where=self._where,
-                remedy=f"try by hand: ssh -v {self._address}",
+                remedy=f"try: ssh -v {self._address}",
             )
         if ended.returncode != 0:
             raise explain(
@@ -262,7 +262,7 @@ def _check_config(config: str) -> None:
     """``none`` and /dev/null are ssh's words for no configuration (ssh(1), -F)."""
     if config in ("", "none", os.devnull):
         return
-    remedy = "name a file in the form of ssh_config(5): with --ssh-config, or as config below [ssh] in ha.toml"
+    remedy = "give a file in the format of ssh_config(5): with --ssh-config, or as config below [ssh] in ha.toml"
     try:
         user_file.check_regular(Path(config), what="the ssh configuration", remedy=remedy)
     except OSError as error:
@@ -272,7 +272,7 @@ def _check_config(config: str) -> None:
 
 
 def _no_client(where: str) -> UnreachableError:
-    return UnreachableError("there is no ssh on this machine", where=where, remedy="apt install openssh-client")
+    return UnreachableError("ssh is not installed on this machine", where=where, remedy="apt install openssh-client")
 
 
 def _without(mark: str, on_line: Callable[[str], None] | None) -> Callable[[str], None] | None:

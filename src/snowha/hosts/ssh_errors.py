@@ -29,17 +29,17 @@ _TROUBLES = (
     _Known(
         ("remote host identification has changed",),
         "its host key has changed",
-        "if the server was installed anew: ssh-keygen -R {address}, then compare and accept its key with: {by_hand}; "
-        "if not, somebody else answers at this address",
+        "if the server was reinstalled: ssh-keygen -R {address}, then compare and accept its key with: {by_hand}; "
+        "if not, another machine answers at this address",
     ),
     _Known(
         ("host key verification failed", "host key is known for"),
-        "its host key is not known here",
-        "connect once by hand, compare the key and accept it: {by_hand}",
+        "its host key is unknown here",
+        "connect once, compare the key and accept it: {by_hand}",
     ),
     _Known(
         ("permission denied", "too many authentication failures"),
-        "it refuses the login",
+        "it rejects the login",
         "it must accept your key without a password: ssh-copy-id {login}, then try: {by_hand}",
     ),
     _Known(
@@ -59,7 +59,7 @@ _TROUBLES = (
     ),
     _Known(
         ("connection refused",),
-        "nothing listens for ssh there",
+        "no ssh server listens there",
         "is it still booting? Is sshd installed and running, on the port that ssh uses?",
     ),
     _Known(
@@ -70,7 +70,7 @@ _TROUBLES = (
     _Known(
         ("kex_exchange_identification", "connection closed by", "connection reset by", "banner exchange"),
         "it closed the connection before the login",
-        "it may be booting, or refuse this machine (MaxStartups, hosts.deny, fail2ban); try: {by_hand}",
+        "it may be booting, or reject this machine (MaxStartups, hosts.deny, fail2ban); try: {by_hand}",
     ),
 )
 
@@ -92,10 +92,10 @@ def explain(stderr: str, *, address: str, where: str, ssh: Ssh, running: Sequenc
         return ConnectionLostError(
             f"{message}\n    {_last_line(said)}" if said else message,
             where=where,
-            remedy="what the command did must be looked up; running again is safe once the server answers",
+            remedy="check what the command did; running it again is safe once the server answers",
         )
     return UnreachableError(
-        _last_line(said) or "ssh failed and gave no reason", where=where, remedy=f"try by hand: {by_hand}"
+        _last_line(said) or "ssh failed without a reason", where=where, remedy=f"try by hand: {by_hand}"
     )
 
 

@@ -37,5 +37,5 @@ def given(host: str, argv: Sequence[str], input: str | bytes) -> Iterator[Given]
     try:
         yield command
     finally:
-        ended = "no end seen" if command.status is None else f"exit status {command.status}"
+        ended = "no end recorded" if command.status is None else f"exit status {command.status}"
         COMMANDS.debug("%s: %s after %.2f s: %s", host, ended, time.monotonic() - begin, text)

@@ -64,7 +64,7 @@ def read_bytes(path: Path, *, what: str = "", remedy: str = "", private: bool = 
         ) from error
     if len(content) > limit:
         raise InputError(
-            _about(what, f"it is larger than {limit >> 20} MiB"), where=where, remedy="name the file that is meant"
+            _about(what, f"it is larger than {limit >> 20} MiB"), where=where, remedy="name the right file"
         )
     return content
 
@@ -95,22 +95,22 @@ def check_private_folder(folder: Path) -> None:
         raise _refused(folder, error, "this folder of passwords cannot be read") from error
     if not stat.S_ISDIR(mode):
         raise InputError(
-            "this is a file, and a folder of passwords is expected here",
+            "this is a file, but a folder of passwords is expected here",
             where=str(folder),
             remedy=f"move it away, make the folder (mkdir -m 700 {folder}), and put the password into a file in it",
         )
     facts = folder.stat()
     if facts.st_uid not in trusted_owners():
         raise InputError(
-            "this folder of passwords belongs to somebody else",
+            "this folder of passwords belongs to another user",
             where=str(folder),
-            remedy=f"look at what is in it, then: chown {os.geteuid()} {folder}",
+            remedy=f"check its content, then: chown {os.geteuid()} {folder}",
         )
     if stat.S_IMODE(facts.st_mode) & 0o022:
         raise InputError(
             f"others can write into this folder of passwords (mode {stat.S_IMODE(facts.st_mode):04o})",
             where=str(folder),
-            remedy=f"look at what is in it, then: chmod 700 {folder}",
+            remedy=f"check its content, then: chmod 700 {folder}",
         )
 
 
@@ -220,7 +220,7 @@ def _free(path: Path) -> Path:
 def _check_private(path: Path, facts: os.stat_result, what: str) -> None:
     what = what or "this file"
     if facts.st_uid not in trusted_owners():
-        raise InputError(f"{what} belongs to somebody else", where=str(path), remedy="write it anew")
+        raise InputError(f"{what} belongs to another user", where=str(path), remedy="write it again")
     if stat.S_IMODE(facts.st_mode) & 0o077:
         raise InputError(f"others can read {what}", where=str(path), remedy=f"chmod 600 {path}")
 

@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("target", help="a file (TARGET.manifest is written beside it), or a block device")
     verb.add_argument("--every-block", action="store_true", help="do not rely on a file system's bitmaps")
     verb.add_argument(
-        "--replace", action="store_true", help="even if TARGET was written since it was copied: what is in it is lost"
+        "--replace", action="store_true", help="even if TARGET was written since it was copied: its content is lost"
     )
     verb.add_argument(
         "--manifest", default="", metavar="FILE", help="write the manifest there (none for a block device else)"
@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         "convert",
         parents=[common, leasing],
-        help="make an image of a quiet disk in another format, or such a disk of an image",
+        help="convert a quiet disk of another format to an image, or an image back to such a disk",
     )
     verb.add_argument("source", help="a file that nobody writes to")
     verb.add_argument("target", help="a file; if it is an image, TARGET.manifest is written beside it")
@@ -201,14 +201,14 @@ def _parser() -> argparse.ArgumentParser:
     formats.add_argument("--to", dest="into", choices=sorted(DRIVERS), default="", help="of TARGET, which is replaced")
     verb.add_argument("--replace", action="store_true", help="even if the image TARGET was written since it was made")
     verb.add_argument(
-        "--preview", action="store_true", help="only say how much there is to do, or why it cannot be done"
+        "--preview", action="store_true", help="only report how much there is to do, or why it is impossible"
     )
     verb.set_defaults(run=_convert)
 
     verb = verbs.add_parser(
         "incremental",
         parents=[common, leasing],
-        help="bring the image of a snapshot up to the state of its origin, and read that back",
+        help="update the image of a snapshot to the state of its origin, and read that back",
     )
     verb.add_argument("source", help="the snapshot's origin, quiet; with --point a later snapshot of it")
     verb.add_argument("store", help="the snapshot's exception store: its -cow device")
@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=_map)
 
     verb = verbs.add_parser(
-        "wait", parents=[common], help="wait until somebody makes FILE.PID (this process), and remove it"
+        "wait", parents=[common], help="wait until FILE.PID exists (PID: this process), and remove it"
     )
     verb.add_argument("file", metavar="FILE")
     verb.set_defaults(run=_wait)

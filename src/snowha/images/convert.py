@@ -39,9 +39,7 @@ def preview(source: str, target: str, kind: str) -> dict[str, Any]:
         length = qemu_img.length_of(source, kind, in_use=True) if kind else Path(source).stat().st_size
         _check_room(target, length)
     except OSError as error:
-        raise SourceError(
-            f"cannot be read: {error.strerror}", where=source, remedy="look whether it is there"
-        ) from None
+        raise SourceError(f"cannot be read: {error.strerror}", where=source, remedy="check whether it exists") from None
     return _plan(source, target, kind or "raw", length)
 
 
@@ -107,7 +105,7 @@ def from_image(source: str, target: str, kind: str, report: Report) -> dict[str,
                 raise TargetError(
                     f"it would have {found} bytes, and the image has {length}",
                     where=target,
-                    remedy="bring the image back by hand, or let the domain run from it as a raw file",
+                    remedy="copy the image back by hand, or let the domain run from it as a raw file",
                 )
             with open_target(partial, create=True) as disk:
                 disk.sync()
@@ -151,7 +149,7 @@ def _alone(source: str, target: str, length: int) -> Iterator[Journal]:
         journal = Journal(path, header)
     except OSError as error:
         raise TargetError(
-            f"cannot be written: {error.strerror}", where=path, remedy="look at the folder and its rights"
+            f"cannot be written: {error.strerror}", where=path, remedy="check the folder and its permissions"
         ) from None
     with contextlib.closing(journal):
         yield journal

@@ -51,11 +51,11 @@ def _counters(device: Path, path: str) -> str:
         raise SourceError(
             f"the kernel does not say what is written to it ({device}: {error})",
             where=path,
-            remedy="see that /sys is mounted; without it nobody can tell whether it was written while it was copied",
+            remedy="mount /sys; without it a write during the copy could not be detected",
         ) from None
     if not is_counting:
         raise SourceError(
-            "the kernel does not count what is written to it, so nobody can tell whether it was written while it was copied",
+            "the kernel does not count what is written to it, so a write during the copy could not be detected",
             where=path,
             remedy=f"echo 1 > {queue}/iostats, then run this again",
         )

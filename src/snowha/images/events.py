@@ -27,7 +27,7 @@ def line(text: str) -> None:
     except BrokenPipeError:
         # what is left in its buffer would be written again, and fail again, when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Interrupted("the reader of the events has gone", remedy="run it again: it resumes") from None
+        raise Interrupted("no process reads the events any more", remedy="run it again: it resumes") from None
 
 
 def as_text(event: dict[str, Any]) -> None:

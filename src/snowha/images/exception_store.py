@@ -61,7 +61,7 @@ def changes(read: Read, length: int, origin: int) -> Changes:
             raise NoDelta(f"chunk {old} is said to be kept at {new}, where no chunk can be")
         twice = _mark(old_marks, old // unit) and unit == 1
         if twice or (new < MOST_UNITS and _mark(new_marks, new)):
-            raise NoDelta(f"chunk {old}, kept at {new}, is there twice")
+            raise NoDelta(f"chunk {old}, kept at {new}, appears twice")
         count += 1
     spans = ((start * unit * chunk, min(origin, end * unit * chunk)) for start, end in _marked(old_marks))
     return Changes(chunk, count, tuple(merge(spans)))

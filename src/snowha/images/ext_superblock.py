@@ -145,7 +145,7 @@ def parse_super(raw: bytes, length: int, *, unclean: bool = False) -> Super:
     """
     (magic, state) = struct.unpack_from("<HH", raw, 0x38)
     if magic != MAGIC:
-        raise NotTrusted("no file system that is known here")
+        raise NotTrusted("an unknown file system here")
     _inodes, blocks, _, free, free_inodes = struct.unpack_from("<5I", raw, 0)
     first_data_block, log_block, log_cluster, per_group, clusters_per_group, inodes_per_group = struct.unpack_from(
         "<6I", raw, 0x14

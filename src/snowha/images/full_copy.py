@@ -279,7 +279,7 @@ def _is_changed(source: Storage, path: str, plan: CopyPlan, options: Options) ->
 
 
 def _unreadable(path: str, error: OSError) -> SourceError:
-    return SourceError(f"cannot be read: {error.strerror}", where=path, remedy="look at dmesg: the disk may be failing")
+    return SourceError(f"cannot be read: {error.strerror}", where=path, remedy="check dmesg: the disk may be failing")
 
 
 def _plan_event(path: str, plan: CopyPlan) -> dict[str, Any]:

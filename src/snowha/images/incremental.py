@@ -248,7 +248,7 @@ def _take(target_path: str, record: Manifest, base: str) -> Journal:
                 raise TargetError(
                     "it was written since it was copied",
                     where=target_path,
-                    remedy="a domain may run from it: look, and copy the snapshot to another name",
+                    remedy="a domain may run from it: check, and copy the snapshot to another name",
                 )
             journal = Journal(saved, _header(base))
             image.replace(partial)
@@ -258,9 +258,9 @@ def _take(target_path: str, record: Manifest, base: str) -> Journal:
             return Journal(saved, _header(base))
     except OSError as error:
         raise TargetError(
-            f"cannot be written: {error.strerror}", where=target_path, remedy="look at the folder and its rights"
+            f"cannot be written: {error.strerror}", where=target_path, remedy="check the folder and its permissions"
         ) from None
-    raise TargetError("there is no image to bring up to date", where=target_path, remedy="copy the snapshot first")
+    raise TargetError("there is no image to update", where=target_path, remedy="copy the snapshot first")
 
 
 def _as_it_is_now(record: Manifest, delta: Delta) -> Manifest:
@@ -297,5 +297,5 @@ def _sealed(source: Storage, path: str) -> str:
         return change_stamp(source)
     except OSError as error:
         raise SourceError(
-            f"cannot be read: {error.strerror}", where=path, remedy="look at dmesg: the disk may be failing"
+            f"cannot be read: {error.strerror}", where=path, remedy="check dmesg: the disk may be failing"
         ) from None

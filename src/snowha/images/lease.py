@@ -65,7 +65,9 @@ def _open(image: str) -> list[int]:
         for descriptor in found:
             os.close(descriptor)
         raise TargetError(
-            f"cannot be opened for its lease: {error.strerror}", where=image, remedy="look at the folder's rights"
+            f"cannot be opened for its lease: {error.strerror}",
+            where=image,
+            remedy="check the permissions of its folder",
         ) from None
 
 
@@ -100,7 +102,7 @@ def _run(words: Sequence[str], descriptors: Sequence[int] = ()) -> None:
     if done.returncode:
         said = done.stderr.strip().removeprefix("snow-lease: ")
         raise BusyError(
-            said or f"{words[0]} ended with {done.returncode}", remedy="see who has it: snow-lease list IMAGE"
+            said or f"{words[0]} ended with {done.returncode}", remedy="see which server has it: snow-lease list IMAGE"
         )
 
 

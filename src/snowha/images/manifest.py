@@ -115,12 +115,10 @@ def read(path: str) -> Manifest:
         raise UsageError(
             f"the manifest cannot be read: {error.strerror}",
             where=path,
-            remedy="only an image copied by this program has one",
+            remedy="only an image that snow-ha has copied has one",
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"not a manifest that can be used: {error}", where=path, remedy="copy the image again"
-        ) from None
+        raise UsageError(f"not a usable manifest: {error}", where=path, remedy="copy the image again") from None
     return manifest
 
 

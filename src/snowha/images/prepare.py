@@ -26,7 +26,7 @@ def is_block(path: str) -> bool:
         return False
     except OSError as error:
         raise TargetError(
-            f"cannot be looked at: {error.strerror}", where=path, remedy="look whether its folder is mounted"
+            f"cannot be looked at: {error.strerror}", where=path, remedy="check whether its folder is mounted"
         ) from None
     if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
         raise TargetError(
@@ -48,9 +48,9 @@ def check_replace(path: str, *, replace: bool) -> None:
         if record.image_mtime_ns == found.st_mtime_ns and record.length == found.st_size:
             return
     raise TargetError(
-        "it exists, and was written since it was copied here (or never was copied here)",
+        "it exists, and was written since it was copied here (or was never copied here)",
         where=path,
-        remedy="move it away, or give --replace if what is in it is not needed",
+        remedy="move it away, or use --replace if its content is not needed",
     )
 
 
@@ -68,7 +68,7 @@ def open_journal(source_path: str, target_path: str, plan: CopyPlan) -> Journal:
         return Journal(path, header)
     except OSError as error:
         raise TargetError(
-            f"cannot be written: {error.strerror}", where=path, remedy="look at the folder and its rights"
+            f"cannot be written: {error.strerror}", where=path, remedy="check the folder and its permissions"
         ) from None
 
 
@@ -118,9 +118,9 @@ def _check_holds_swap(job: Job) -> None:
         return
     why = f" ({found.reason})" if found.reason else ""
     raise TargetError(
-        f"it is to become an empty swap space, and holds something else: {found.method}{why}",
+        f"it is to become an empty swap space, but holds something else: {found.method}{why}",
         where=job.target_name,
-        remedy="look at it (blkid -p, wipefs -n); if nothing of it is needed, wipefs -a it and clear it (blkdiscard -z)",
+        remedy="check it (blkid -p, wipefs -n); if its content is not needed: wipefs -a, then blkdiscard -z",
     )
 
 

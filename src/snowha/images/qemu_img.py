@@ -67,7 +67,7 @@ def length_of(path: str, kind: str, *, in_use: bool = False) -> int:
             raise SourceError(
                 f"{reason}, so it is not converted",
                 where=path,
-                remedy=f"look at it: {PROGRAM} info {path}; {_WHOLE[kind]} makes one whole disk of it, with its domain off",
+                remedy=f"check it: {PROGRAM} info {path}; {_WHOLE[kind]} makes one whole disk of it, with its domain off",
             )
     return int(info["virtual-size"])
 
@@ -121,10 +121,10 @@ def compare(first: str, kind: str, raw: str, progress: Callable[[float], None]) 
         raise VerifyError(
             "after it was converted, the two differ: " + _first_line(done),
             where=raw,
-            remedy="do not trust this storage: look at its logs, and run this again",
+            remedy="do not trust this storage: check its logs, and run this again",
         )
     if done.returncode:
-        raise _failed(done, first, "it cannot be compared with what it was converted into")
+        raise _failed(done, first, "it cannot be compared with the converted disk")
 
 
 def _info(path: str, kind: str, *, in_use: bool) -> dict[str, Any]:
@@ -192,5 +192,7 @@ def _failed(done: subprocess.CompletedProcess[str], path: str, message: str, *, 
         f"{PROGRAM}: "
     )
     if "lock" in said and "Failed to get" in said:
-        return BusyError("somebody has it open: " + said, where=path, remedy="shut its domain down, and run this again")
-    return SourceError(f"{message}: {said}", where=path, remedy=remedy or f"look at it: {PROGRAM} info {path}")
+        return BusyError(
+            "a process has it open: " + said, where=path, remedy="shut its domain down, and run this again"
+        )
+    return SourceError(f"{message}: {said}", where=path, remedy=remedy or f"check it: {PROGRAM} info {path}")

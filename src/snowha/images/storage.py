@@ -280,5 +280,5 @@ def open_target(path: str, *, create: bool) -> Storage:
         raise TargetError(
             f"cannot be written: {error.strerror}",
             where=path,
-            remedy="look at the folder's rights and whether it is mounted",
+            remedy="check the permissions of its folder, and whether it is mounted",
         ) from None

@@ -191,7 +191,7 @@ def read_source(source: Reader, buffer: memoryview, at: int, size: int, name: st
             f"cannot be read at byte {spelled}: {error.strerror}",
             where=name,
             ranges=bad,
-            remedy="the disk under it is failing or gone: look at dmesg; nothing was called done",
+            remedy="the disk is failing or gone: check dmesg; the copy is not complete",
         ) from None
 
 
@@ -221,5 +221,5 @@ def write_error(error: OSError, name: str, where: Range) -> TargetError | SpaceE
         f"cannot be written at byte {where[0]}: {error.strerror}",
         where=name,
         ranges=[where],
-        remedy="look whether the storage is there, then run this again: it resumes",
+        remedy="check whether the storage is available, then run this again: it resumes",
     )

@@ -78,7 +78,7 @@ def not_zero(target: Storage, path: str, entries: Entries, length: int) -> list[
         return check_zeros(target, intersect(between, target.data_ranges()))
     except OSError as error:
         raise VerifyError(
-            f"cannot be read back: {error.strerror}", where=path, remedy="look at the storage's logs"
+            f"cannot be read back: {error.strerror}", where=path, remedy="check the storage's logs"
         ) from None
 
 
@@ -91,7 +91,7 @@ def raise_on_difference(differing: list[Range], path: str) -> None:
             f"{len(bad)} ranges ({total(bad)} bytes) differ from what was copied: byte {spelled}",
             where=path,
             ranges=bad,
-            remedy="if it was not used since it was copied, do not trust this storage: look at its logs, and copy again",
+            remedy="if it was not used since it was copied, do not trust this storage: check its logs, and copy again",
         )
 
 

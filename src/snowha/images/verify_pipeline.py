@@ -261,7 +261,7 @@ def read_target(target: Storage, buffer: memoryview, at: int, size: int, name: s
             f"{at}+{size} cannot be read back: {error.strerror}",
             where=name,
             ranges=[(at, at + size)],
-            remedy="the storage is not to be trusted with this image: look at its logs",
+            remedy="do not trust this storage with the image: check its logs",
         ) from None
 
 

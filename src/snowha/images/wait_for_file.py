@@ -41,7 +41,7 @@ def _check_folder(path: str) -> None:
     """A folder that is not there would be waited for without an end: nobody can make the file."""
     folder = Path(path).parent
     if not folder.is_dir():
-        raise TargetError("there is no such folder", where=str(folder), remedy="name a file in a folder that is there")
+        raise TargetError("there is no such folder", where=str(folder), remedy="give a file in an existing folder")
 
 
 def _remove(path: str) -> bool:

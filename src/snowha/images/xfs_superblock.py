@@ -93,4 +93,4 @@ def _check_features(raw: bytes) -> None:
     for number, (name, known) in enumerate(_KNOWN.items()):
         unknown = int.from_bytes(raw[208 + 4 * number : 212 + 4 * number], "big") & ~known
         if unknown:
-            raise NotTrusted(f"XFS with {name} features {unknown:#x}, which are not known here")
+            raise NotTrusted(f"XFS with {name} features {unknown:#x}, which are unknown here")

@@ -28,7 +28,9 @@ def read_password(file: Path, *, remedy: str) -> str:
     text = user_file.read(file, what="a BMC's password", remedy=remedy, private=True)
     password = text.split("\n", 1)[0].removesuffix("\r")
     if not password:
-        raise InputError("no password in it", where=str(file), remedy="write the BMC's password into its first line")
+        raise InputError(
+            "it contains no password", where=str(file), remedy="write the BMC's password into its first line"
+        )
     return hide(password)
 
 
@@ -42,5 +44,5 @@ def kept_password(hosts: Iterable[Host], server: Server) -> str:
     raise InputError(
         f"no server has the password of the BMC of {server.name}",
         where=fencing.password_script_path(server),
-        remedy="name the ha.toml that has its file beside it: --file FILE",
+        remedy="use the ha.toml that has its file beside it: --file FILE",
     )

@@ -101,7 +101,9 @@ def any_member(hosts: Hosts, *, but: str = "") -> Host:
     """A server on which Pacemaker runs, other than ``but``. Raises SiteError if there is none."""
     found = _asked(hosts, but=but)
     if found is None:
-        raise SiteError("Pacemaker runs on no server", remedy="systemctl start pacemaker on one, or `snow ha apply`")
+        raise SiteError(
+            "Pacemaker runs on no server", remedy="run `systemctl start pacemaker` on one, or `snow ha apply`"
+        )
     return found[0]
 
 
@@ -180,7 +182,7 @@ def wait_for_answers(asking: Host, name: str, addresses: Iterable[str], reporter
             what=f"{name} to answer on {address}",
             report=reporter.wait,
             where=asking.name,
-            remedy=f"look at its console: xl console {name}",
+            remedy=f"check its console: xl console {name}",
         )
 
 

@@ -35,7 +35,7 @@ from snowha.site.rules import Finding
 _AS_OVER_SSH = {"LC_ALL": "C", "LANG": "C"}
 """What a command over ssh runs with, and so one on this machine."""
 _NO_FILE = (
-    "`snow ha init SERVER SERVER…` writes it, --file names another, --site SERVER uses the one that a server keeps"
+    "`snow ha init SERVER SERVER…` writes it; --file names another; --site SERVER uses the one that a server keeps"
 )
 
 
@@ -212,7 +212,7 @@ def passwords(site: SiteContext | Connections, file: Path, *, all_fenced: bool =
             raise InputError(
                 f"{server.name} has no fence device",
                 where=str(file),
-                remedy="add `fence = {…}` to its [[server]]: without one, two servers can end up writing one image",
+                remedy="add `fence = {…}` to its [[server]]: without one, two servers can write to one image",
             )
         is_here = not site.definition.is_sites or os.path.lexists(base / server.fence.secret)
         if not is_here:

@@ -93,7 +93,7 @@ def read_config(host: Host, name: str, path: str) -> tuple[str, Domain]:
     text = read_text(host, path)
     if text is None:
         raise InputError(
-            f"the config of {name} is gone", where=where, remedy="was the domain removed? `snow ha init` again"
+            f"the config of {name} is gone", where=where, remedy="was the domain removed? Run `snow ha init` again"
         )
     return text, domain_config.parse(text, where=where, path=path)
 
@@ -113,7 +113,7 @@ def parse_snow_conf(host: Host, path: str, text: str) -> SnowConf:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A config in the folder that cannot be used, and why."""
+    """A config in the folder cannot be used, and why."""
 
     error: InputError
     names: frozenset[str]
@@ -185,4 +185,4 @@ def release_of(host: Host) -> str:
     for line in text.splitlines():
         if line.startswith("VERSION_CODENAME="):
             return line.partition("=")[2].strip('"')
-    raise SiteError("not a Debian with a code name in /etc/os-release", where=host.name, remedy="use Debian 12 or 13")
+    raise SiteError("/etc/os-release does not name a Debian release", where=host.name, remedy="use Debian 12 or 13")

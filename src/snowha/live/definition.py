@@ -44,10 +44,10 @@ def missing(context: SiteContext) -> str | None:
         copy = None if text is None else definition.read(text)
         if copy is None:
             return (
-                f"{definition.PATH} is not there" if text is None else f"{definition.PATH} was not written by snow-ha"
+                f"{definition.PATH} does not exist" if text is None else f"{definition.PATH} was not written by snow-ha"
             )
         if copy.body != wanted:
-            return f"{definition.PATH} says something else"
+            return f"{definition.PATH} differs"
         return None if copy.is_whole else f"{definition.PATH} was edited there"
 
     return context.first_missing(wrong)
@@ -77,13 +77,13 @@ def refuse_older(host: Host, text: str, where: str) -> None:
         raise SiteError(
             f"{host.name} keeps a newer one, edited {theirs.edited}; this one was edited {mine.edited}",
             where=where,
-            remedy=f"use the newer one: --site {host.name}",
+            remedy=f"to use the newer one: --site {host.name}",
         )
 
 
 def kept(context: SiteContext) -> str | None:
     """What there is for an undo to take back."""
-    return context.first_missing(lambda host: f"{definition.PATH} is there" if exists(host, definition.PATH) else None)
+    return context.first_missing(lambda host: f"{definition.PATH} exists" if exists(host, definition.PATH) else None)
 
 
 def remove(context: SiteContext, reporter: Reporter) -> None:
@@ -98,9 +98,9 @@ def fetch(server: str, ssh_config: str) -> Path:
     text = read_text(host, definition.PATH)
     if text is None:
         raise InputError(
-            "this server does not keep the ha.toml of a site",
+            "this server does not keep an ha.toml",
             where=where,
-            remedy="name the file that you have: --file FILE; `snow ha apply` with it brings it to the servers",
+            remedy="use the file that you have: --file FILE; `snow ha apply` with it copies it to the servers",
         )
     ha_toml.parse(text, where=where)
     folder = runtime_folder() / f"site-{server}"

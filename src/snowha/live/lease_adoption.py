@@ -42,7 +42,7 @@ def missing(context: SiteContext) -> str | None:
         return f"{left[0].image} is leased to {left[0].server} for a copy that has ended"
     first = answers[context.first.name]
     none = [lease.image for lease in first.records if lease.state == "none"] if first else []
-    return f"{none[0]} has no record of who has it open" if none else None
+    return f"{none[0]} has no lease record" if none else None
 
 
 def _without_lease(answer: Leases, wanted: Sequence[str]) -> list[str]:
@@ -90,14 +90,14 @@ def record(hosts: Mapping[str, Host], wanted: Sequence[str], reporter: Reporter,
             )
     for server, answer in answers.items():
         for lease in _left(answer):
-            reporter.say(f"freeing {lease.image}, which a copy that has ended on {server} has left leased")
+            reporter.say(f"releasing the lease of {lease.image}, which a copy that has ended on {server} has left")
             hosts[server].run([server_program.PATH, "give", lease.image])
     for image, servers in attached.items():
         if servers and image in _without_lease(answers[servers[0]], wanted):
             reporter.say(f"leasing {image} to {servers[0]}, where it is attached")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif servers and records[image].state == "none":
-            reporter.say(f"writing the record of {image}, which {servers[0]} has attached, anew, since it is lost")
+            reporter.say(f"writing a new record of {image}, which {servers[0]} has attached, since the old one is lost")
             hosts[servers[0]].run([server_program.PATH, "adopt", image])
         elif answers and not servers and records[image].state == "none":
             reporter.say(f"writing the first record of {image}, which is attached nowhere")

@@ -55,7 +55,7 @@ class DomainLocation:
     @property
     def unanswered(self) -> str:
         return "; ".join(
-            f"{server} does not say whether it runs {self.name}: {why}" for server, why in self.unknown.items()
+            f"{server} cannot tell whether it runs {self.name}: {why}" for server, why in self.unknown.items()
         )
 
 
@@ -97,9 +97,9 @@ def may_start(context: Servers, name: str, config: str, wait: Callable[[str], No
         if time.monotonic() - began >= patience:
             if hindered.is_there:
                 return False
-            raise SiteError(hindered.reason, remedy=f"when it is certain that it runs nowhere: xl create {config}")
+            raise SiteError(hindered.reason, remedy=f"once it is certain that it runs nowhere: xl create {config}")
         what = (
-            "which was asked to shut down, to be gone or to stay" if hindered.is_there else f"since {hindered.reason}"
+            "which was asked to shut down, to end or to continue" if hindered.is_there else f"since {hindered.reason}"
         )
         wait(f"waiting for {name}, {what}")
         time.sleep(_POLL_INTERVAL)
@@ -113,7 +113,7 @@ def start(context: Servers, name: str, config: str, domain: Domain) -> None:
         raise SiteError(
             f"{name} is not started: {hindered.reason}",
             where=context.first.name,
-            remedy="look where it runs: `snow ha status`, and `xl list` on every server",
+            remedy="check where it runs: `snow ha status`, and `xl list` on every server",
         )
     xl.create(context.first, config, timeout=300)
 
@@ -127,7 +127,7 @@ def refuse_unless_here(context: Servers, name: str) -> None:
         raise SiteError(
             f"{hindered.reason}, so it cannot be moved from LVM here",
             where=first,
-            remedy="take it out of the cluster's configuration first, or correct its config by hand",
+            remedy="remove it from the cluster's configuration first, or correct its config by hand",
         )
     seen = locate(context, name)
     elsewhere = [server for server in seen.running if server != first]
@@ -135,7 +135,7 @@ def refuse_unless_here(context: Servers, name: str) -> None:
         raise SiteError(f"{name} runs on {listed(elsewhere)}", where=first, remedy=f"migrate it to {first} first")
     unanswered = seen.unanswered or (hindered.reason if hindered else "")
     if unanswered:
-        raise SiteError(unanswered, remedy="see that every server answers: an image can be opened by each of them")
+        raise SiteError(unanswered, remedy="make every server answer: any of them can have an image open")
 
 
 def locate(context: Servers, name: str, servers: Sequence[Host] = ()) -> DomainLocation:
@@ -172,7 +172,7 @@ def pacemakers(context: Servers, name: str) -> Obstacle | None:
         return Obstacle(f"Pacemaker has {name}", is_there=True)
     unanswered = [server for server, answer in answers.items() if answer]
     if unanswered:
-        return Obstacle(f"Pacemaker on {listed(unanswered)} does not say whether it has {name}", is_there=False)
+        return Obstacle(f"Pacemaker on {listed(unanswered)} does not report whether it has {name}", is_there=False)
     return None
 
 

@@ -143,7 +143,7 @@ def _ask(hosts: Mapping[str, Host], question: Callable[[Host], T]) -> dict[str, 
             return question(host)
         except ConnectionLostError as error:
             # a connection of before, to a server that has lost its power: what was just asked of it helps nobody
-            remedy = f"is it switched on? Look at its console, and try: ssh root@{host.name}"
+            remedy = f"is it switched on? Check its console, and try: ssh root@{host.name}"
             return UnreachableError("it does not answer any more", where=error.where, remedy=remedy)
         except SnowError as error:
             return error
@@ -160,7 +160,7 @@ def _without_lost(
 
 def _nowhere(ha: HaFile, asked: Mapping[str, object]) -> Finding:
     said = [
-        f"{name}: {answer.message.splitlines()[0] if isinstance(answer, SnowError) else 'no config is there'}"
+        f"{name}: {answer.message.splitlines()[0] if isinstance(answer, SnowError) else 'there is no config'}"
         for name, answer in asked.items()
     ]
     return Finding(
@@ -168,7 +168,7 @@ def _nowhere(ha: HaFile, asked: Mapping[str, object]) -> Finding:
         "stop",
         ha.paths.domain_configs,
         f"no server has the domains' configs ({'; '.join(said)})",
-        f"look on a server that answers whether it is mounted: findmnt -T {ha.paths.domain_configs}",
+        f"check on a server that answers whether it is mounted: findmnt -T {ha.paths.domain_configs}",
     )
 
 
@@ -188,7 +188,7 @@ def _missing(ha: HaFile, configs: Sequence[Domain], unusable: Sequence[Unusable]
             "config-missing",
             "stop",
             file,
-            f"there is no config of domain {name}{did_you_mean(name, names)}",
+            f"domain {name} has no config{did_you_mean(name, names)}",
             f"put its config into {ha.paths.domain_configs}, or remove its [[domain]] here",
         )
         for name in ha.domains

@@ -36,7 +36,7 @@ def check_domain(ha: HaToml, name: str) -> None:
         raise InputError(
             f"there is no domain {show(name)}{did_you_mean(name, known)}",
             where=str(ha.path),
-            remedy=there_are(known) if known else "this file has no [[domain]]: add one, or `snow ha init`",
+            remedy=there_are(known) if known else "this file has no [[domain]]: add one, or run `snow ha init`",
         )
 
 

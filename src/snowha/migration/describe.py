@@ -23,7 +23,7 @@ def descriptions(context: SiteContext) -> Mapping[str, Callable[[], Change]]:
         "pacemaker.cib": partial(_cib, context),
         "placement.spread": partial(_spread, context),
         "proofs.migration": lambda: Change(
-            notes=("each domain that was not live-migrated by then is moved to another server",), complete=False
+            notes=("each domain that was not live-migrated before is moved to another server",), complete=False
         ),
     }
     if site.floating_ip:
@@ -59,7 +59,7 @@ def _cib(context: SiteContext) -> Change:
             break
     notes = []
     if current is _NO_CIB:
-        notes.append("whether a domain can be live-migrated is asked of every hypervisor again by then")
+        notes.append("every hypervisor is then asked again whether a domain can be live-migrated")
     command = HostCommand(
         context.first.name, "cibadmin --replace --scope=configuration --xml-file=/var/lib/snow-ha/cib.xml"
     )
@@ -85,5 +85,5 @@ def _fence(name: str) -> Change:
 def _kernels(context: SiteContext, name: str) -> Change:
     """By name alone: reading them all takes as long as copying them."""
     paths = kernels.files(context.site)
-    about = f"copied from {context.first.name} if it is not the same"
+    about = f"copied from {context.first.name} if it differs"
     return Change(files=tuple(FileChange(name, path, about=about) for path in paths))

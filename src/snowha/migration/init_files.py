@@ -34,22 +34,24 @@ def target(output: Path, *, replace: bool) -> Target:
     try:
         file = Path(os.path.realpath(output))
     except FileNotFoundError:
-        raise InputError("this folder was removed", where=str(output), remedy="go to one that is there") from None
+        raise InputError(
+            "the current folder was removed", where=str(output), remedy="change to an existing folder"
+        ) from None
     folder = file.parent
     if not folder.is_dir():
-        raise InputError("there is no such folder", where=str(folder), remedy="make it, or name another file with -o")
+        raise InputError(
+            "there is no such folder", where=str(folder), remedy="create it, or choose another file with -o"
+        )
     if not _NAME.fullmatch(file.stem):
         raise InputError(
-            "the folder of the password is named after this file, and cannot be with this name",
+            "the password's folder is named after this file, which is impossible with this name",
             where=str(output),
             remedy="use at most 200 letters, digits, '.', '_' and '-', for example ha.toml",
         )
     if os.path.lexists(file):
         user_file.check_regular(file)
         if not replace:
-            raise InputError(
-                "it exists already", where=str(output), remedy="edit it, or say --force to have it written anew"
-            )
+            raise InputError("it exists already", where=str(output), remedy="edit it, or use --force to replace it")
     found = Target(file, folder / f"{file.stem}.secrets" / "ipmi")
     _check_secret(found)
     user_file.check_target(file)
@@ -60,9 +62,9 @@ def _check_secret(to: Target) -> None:
     folder = to.secret.parent
     if folder == to.file or (os.path.lexists(folder) and not folder.is_dir()):
         raise InputError(
-            "it is in the way: the BMCs' password goes into a folder of this name",
+            "it is in the way: the BMCs' password is written into a folder of this name",
             where=str(folder),
-            remedy="move it, or name another file with -o",
+            remedy="move it away, or choose another file with -o",
         )
     if not folder.is_dir():
         return
@@ -104,7 +106,7 @@ def write(to: Target, text: str, secret: str, *, said: bool) -> Iterator[str]:
 
 def _notes(to: Target, before: Path | None, earlier: Path | None, *, kept: bool) -> Iterator[str]:
     if kept:
-        yield f"BMC password: {to.secret} stays as it is. The one in snow.conf is another: for that, remove this file first"
+        yield f"BMC password: {to.secret} is not changed. snow.conf has another one: to use that, remove this file first"
     else:
         yield f"BMC password: {to.secret} (mode 0600)"
     if earlier is not None:

@@ -26,7 +26,7 @@ DMI_UUID, DMI_VENDOR = Path("/sys/class/dmi/id/product_uuid"), Path("/sys/class/
 
 _ELSEWHERE = (
     "run it on a machine that is neither a server nor a domain of this site, with root's ssh to the servers; "
-    "or leave these steps to such a machine, and name others here (of `snow ha apply`: --until or --only)"
+    "or run these steps there, and select other ones here (for `snow ha apply`: --until or --only)"
 )
 
 
@@ -93,7 +93,7 @@ def findings(hosts: Mapping[str, Host], steps: Sequence[Step]) -> tuple[Finding,
     ended = _ended(own, steps)
     if ended:
         return (found("own-machine", where, _would_end(own, ended), remedy=_ELSEWHERE),)
-    message = f"snow runs {listed(own.values())}: what restarts, fences or moves that is refused from here"
+    message = f"snow runs {listed(own.values())}: steps that restart, fence or move it are refused from here"
     return (found("own-machine", where, message, severity="note"),)
 
 
@@ -104,7 +104,7 @@ def _ended(own: Mapping[str, str], steps: Sequence[Step]) -> list[Step]:
 
 def _would_end(own: Mapping[str, str], ended: Sequence[Step]) -> str:
     text = "\n  ".join(f"{step.id}: {step.title}" for step in ended)
-    return f"snow runs {listed(own.values())}, and would end itself with:\n  {text}"
+    return f"snow runs {listed(own.values())}, and would be ended by:\n  {text}"
 
 
 def _is_due(step: Step) -> bool:

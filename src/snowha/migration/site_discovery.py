@@ -59,27 +59,27 @@ def check_words(words: Sequence[str], bmc: Bmc) -> None:
     """Whether ``words`` can be servers: names, host names with dots, or addresses. Raises InputError. Nobody is asked."""
     where = "the servers named"
     if len(words) < 2:
-        raise InputError("fewer than two servers named", remedy="for example: snow ha init snow01 snow02")
+        raise InputError("fewer than two servers given", remedy="for example: snow ha init snow01 snow02")
     for word in words:
         check_address(word, where=where)
     twice = next((word for number, word in enumerate(words) if word.lower() in map(str.lower, words[:number])), None)
     if twice is not None:
         raise InputError(
-            f"{twice} is named twice", where=where, remedy="name each server once, the single server first"
+            f"{twice} is given twice", where=where, remedy="give each server once, the single server first"
         )
     servers: dict[str, str] = {}
     for word, address in bmc.addresses.items():
         if word not in words:
-            raise InputError(f"no server {show(word)} is named", where="--bmc", remedy=f"there are {', '.join(words)}")
+            raise InputError(f"server {show(word)} is not given", where="--bmc", remedy=f"there are {', '.join(words)}")
         check_address(address, where=f"--bmc {word}")
         other = servers.setdefault(address.lower(), word)
         if other != word or address in words:
             raise InputError(
-                f"{address} is named for {other} and {word}"
+                f"{address} is given for {other} and {word}"
                 if other != word
                 else f"{address} is a server, not its BMC",
                 where="--bmc",
-                remedy="give each server's own BMC: fencing one server would cut the power of the other",
+                remedy="give each server its own BMC: fencing one server would cut the power of the other",
             )
     check_agent(bmc.agent, where="--bmc-agent")
     if bmc.user is not None:
@@ -100,21 +100,22 @@ def discover(
     conf_path = next((path for path in SNOW_CONF if exists(first, path)), None)
     if conf_path is None:
         raise SiteError(
-            f"no snow.conf: neither {' nor '.join(SNOW_CONF)}", where=first.name, remedy="name the single server first"
+            f"no snow.conf: no {' and no '.join(SNOW_CONF)}", where=first.name, remedy="give the single server first"
         )
     notes.append(f"snow.conf: {conf_path}")
     conf = read_snow_conf(first, conf_path)
     folder, *others = _domain_folders(first)
     notes.append(f"domain configs: {folder}")
     notes += [
-        f"not used: {other}, which has domain configs, too: write it as domain_configs if it is meant"
+        f"not used: {other}, which also has domain configs: set domain_configs to it if it is the right one"
         for other in others
     ]
     domains, left = read_domains_and_errors(first, folder)
     notes += [f"not used: {error.where}: {error.message}" for error in left]
     names_of_domains = [domain.name for domain in domains if can_be_resource(domain.name)]
     notes += [
-        f"not used: {domain.config}: Pacemaker cannot run a domain called {domain.name}: rename it, it begins with no letter"
+        f"not used: {domain.config}: Pacemaker cannot run a domain called {domain.name}: its name must begin "
+        "with a letter"
         for domain in domains
         if not can_be_resource(domain.name)
     ]
@@ -169,7 +170,7 @@ def rendered(ha: HaFile) -> str:
         ha_toml.parse(text, where="ha.toml")
     except InputError as error:
         raise SiteError(
-            f"no cluster can be made of what was found, and nothing is written: {error.message}", remedy=error.remedy
+            f"what was found cannot become a cluster, and nothing is written: {error.message}", remedy=error.remedy
         ) from error
     return text
 
@@ -184,9 +185,9 @@ def _names(words: Sequence[str], hosts: Mapping[str, Host]) -> dict[str, str]:
         same = [other for other in words[:number] if own[other] == own[word]]
         if same:
             raise InputError(
-                f"{same[0]} and {word} are one server, or two that are called the same: {own[word]}",
+                f"{same[0]} and {word} are one server, or two with the same name: {own[word]}",
                 where="the servers named",
-                remedy="name each server once; a cluster needs servers with names of their own (hostnamectl)",
+                remedy="give each server once; servers of a cluster must have different names (hostnamectl)",
             )
     return {
         word: check_server_name(own[word], where=f"the name that {word} has (uname -n)")
@@ -206,7 +207,7 @@ def _domain_folders(host: Host) -> list[str]:
             found.setdefault(real or path, path)
     if not found:
         tried = ", ".join(paths)
-        raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="name the single server first")
+        raise SiteError(f"no domain configs: looked in {tried}", where=host.name, remedy="give the single server first")
     return [*found.values()]
 
 
@@ -293,16 +294,16 @@ def _floating_ip(
         if not who:
             notes.append(f"floating IP: {gateway}, the gateway of NET_SNOW today")
             return FloatingIp(gateway, subnet.prefixlen, network.bridge)
-        notes.append(f"the gateway of NET_SNOW today, {gateway}, is another machine's ({who})")
+        notes.append(f"the gateway of NET_SNOW today, {gateway}, belongs to another machine ({who})")
     last = [str(subnet.broadcast_address - 1 - back) for back in range(min(_TRIED, max(0, subnet.num_addresses - 2)))]
     address = next((one for one in last if one not in taken and not used_by(one)), None)
     if address is None:
         raise SiteError(
             f"no free address for the floating IP among the last {len(last)} of {subnet}",
             where=name,
-            remedy="free one of them; another can be written as floating_ip into ha.toml afterwards",
+            remedy="free one of them; floating_ip in ha.toml can be changed afterwards",
         )
-    notes.append(f"floating IP: {address}, which is not in use: change it in ha.toml if it is meant for a machine")
+    notes.append(f"floating IP: {address}, which is not in use: change it in ha.toml if it is reserved for a machine")
     return FloatingIp(address, subnet.prefixlen, network.bridge)
 
 
@@ -312,7 +313,7 @@ def _bmc_user(conf: SnowConf) -> str:
         raise InputError(
             "IPMI_USER is not set",
             where=conf.where,
-            remedy="name the user of the BMCs: --bmc-user NAME, or set it there",
+            remedy="give the user of the BMCs: --bmc-user NAME, or set it there",
         )
     return user
 
@@ -322,9 +323,9 @@ def _secret(conf: SnowConf, bmc: Bmc, ask: Callable[[], str]) -> str:
     secret = hide(bmc.password or conf.scalar("IPMI_PASSWORD", "") or ask())
     if not secret.isprintable():
         raise InputError(
-            "the BMCs' password has a character that cannot be typed",
+            "the BMCs' password has a control character",
             where="" if bmc.password else conf.at("IPMI_PASSWORD"),
-            remedy="give the BMCs another one",
+            remedy="set another password in the BMCs",
         )
     return secret
 
@@ -335,9 +336,9 @@ def _bmc_address(host: Host, word: str, name: str, conf: SnowConf) -> str:
     answer = host.run(["getent", "ahostsv4", f"{name}{suffix}"], check=False).stdout.split()
     if not answer:
         raise SiteError(
-            f"{name}{suffix} is no known name, so the BMC of {name} is not known",
+            f"{name}{suffix} cannot be resolved, so the BMC of {name} is unknown",
             where=host.name,
-            remedy=f"name it: --bmc {word}=ADDRESS, or add {name}{suffix} to /etc/hosts or the DNS: without a fence device "
+            remedy=f"give it: --bmc {word}=ADDRESS, or add {name}{suffix} to /etc/hosts or the DNS: without a fence device "
             "nothing is made highly available",
         )
     return answer[0]

@@ -33,7 +33,9 @@ def explained(findings: Iterable[Finding], since: datetime | None, now: datetime
     if since is None:
         return tuple(findings)
     lasts = _duration(((now or datetime.now(UTC)) - since).total_seconds())
-    message = f"the cluster is disarmed since {since:%Y-%m-%d %H:%M} UTC ({lasts}): nothing is recovered or fenced"
+    message = (
+        f"the cluster has been disarmed since {since:%Y-%m-%d %H:%M} UTC ({lasts}): nothing is recovered or fenced"
+    )
     rest = (finding for finding in findings if finding.code not in _CODES)
     return (found("maintenance-mode", CLUSTER, message, remedy="when the work is done: snow arm"), *rest)
 
@@ -88,7 +90,7 @@ def obstacle(
         where, has = stay.get(resource.id, []), [server for server in resource.servers if server not in fenced]
         if resource.is_domain and set(has) != set(where):
             said = " and ".join(has) or "no server"
-            return _stays(f"{resource.id} runs on {' and '.join(where) or 'no server'}, and Pacemaker has it on {said}")
+            return _stays(f"{resource.id} runs on {' and '.join(where) or 'no server'}, but Pacemaker has it on {said}")
     return None
 
 
@@ -121,7 +123,7 @@ def _not_armed(hosts: cluster.Hosts) -> str | None:
     return None
 
 
-def _stays(reason: str, remedy: str = "put that right first; see `snow ha status`") -> SiteError:
+def _stays(reason: str, remedy: str = "correct that first; see `snow ha status`") -> SiteError:
     return SiteError(f"the cluster stays disarmed: {reason}", remedy=remedy)
 
 
@@ -133,7 +135,7 @@ def _arm(hosts: cluster.Hosts, servers: tuple[str, ...], fenced: frozenset[str],
             "it was not `snow disarm` that set maintenance-mode or switched fencing off",
             remedy="see `snow ha status` for what to type",
         )
-    reporter.say("having Pacemaker check where everything runs")
+    reporter.say("letting Pacemaker check where everything runs")
     host.run(["crm_resource", "--refresh"], timeout=120)  # in maintenance-mode it looks, and does no more
     cluster.wait_until_idle(hosts, reporter)
     state = cluster.cluster_state(hosts)
@@ -181,7 +183,7 @@ def _wait(condition: Callable[[], bool], what: str, reporter: Reporter) -> None:
         what=what,
         interval=2,
         report=reporter.wait,
-        remedy="another setting may outweigh it: crm_attribute --type=crm_config --name=maintenance-mode --query",
+        remedy="another setting may override it: crm_attribute --type=crm_config --name=maintenance-mode --query",
     )
 
 

@@ -64,7 +64,7 @@ class DomainState:
             return " and ".join(f"it {what} on {' and '.join(servers)}" for what, servers in doing.items())
         if self.silent:
             return "; ".join(
-                f"{server} does not say whether it runs there: {why}" for server, why in self.silent.items()
+                f"{server} cannot tell whether it runs there: {why}" for server, why in self.silent.items()
             )
         return "it is off"
 
@@ -82,7 +82,9 @@ class DomainState:
         if self.running:
             raise SiteError(said, remedy=f"shut one of them down now: xl shutdown {self.name} there")
         if self.silent:
-            raise UnreachableError(said, remedy="bring back every server that does not answer, or see it fenced")
+            raise UnreachableError(
+                said, remedy="bring back every server that does not answer, or wait until it is fenced"
+            )
         raise SiteError(said, remedy=f"snow boot {self.name}")
 
 
@@ -124,9 +126,9 @@ def pacemaker_has(servers: Servers, state: DomainState) -> bool:
     for server, host in servers.hosts.items():
         if server not in state.silent and cluster.is_active(host, "pacemaker"):
             raise SiteError(
-                f"Pacemaker does not say whether it has {state.name}",
+                f"Pacemaker does not report whether it has {state.name}",
                 where=server,
-                remedy="wait a minute and run it again; then look there: systemctl status pacemaker",
+                remedy="wait a minute and run it again; if it persists: systemctl status pacemaker",
             )
     return False
 
@@ -145,11 +147,11 @@ def images_in_use(hosts: cluster.Hosts, domains: Iterable[Domain]) -> str | None
     answers: dict[str, Leases | None] = each(list(hosts.values()), _ask)
     for row in leases.status(images, answers, leases.records(hosts, answers, images)):
         if row.attached:
-            return f"{row.image} is attached on {' and '.join(row.attached)} still"
+            return f"{row.image} is still attached on {' and '.join(row.attached)}"
         if row.holder and answers.get(row.holder) is not None:
-            return f"{row.image} is leased to {row.holder} still"
+            return f"{row.image} is still leased to {row.holder}"
         if row.state in ("unknown", "unreadable"):
-            return f"whether {row.image} is free is not known: its record cannot be read"
+            return f"it is unknown whether {row.image} is free: its record cannot be read"
     return None
 
 

@@ -21,7 +21,7 @@ def refuse_too_large(capacity: Mapping[str, int], domain: Domain) -> None:
     if placement.needed_mib(domain) > most:
         raise SiteError(
             f"{domain.name} needs {placement.needed_mib(domain)} MiB, and no server has more than {most} MiB for domains",
-            remedy="give it less: --memory",
+            remedy="give it less memory: --memory",
         )
 
 
@@ -44,4 +44,4 @@ def lines(state: PlacementState, domain: Domain, server: str) -> list[str]:
     lost = placement.fits_after_loss([domains[name] for name in where], where, capacity)
     if not lost:
         return ["the loss of another server would be survived"]
-    return [f"not survived then: {one.where}: {one.message}" for one in lost]
+    return [f"a loss that would not be survived: {one.where}: {one.message}" for one in lost]

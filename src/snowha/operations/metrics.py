@@ -288,7 +288,7 @@ same.
 Alert rules are in `share/prometheus/snow-alerts.yml`, a dashboard for Grafana in `share/grafana/snow.json`. The package has both
 below `/usr/share/snow-ha`.
 
-All are gauges. This page is made from the code (`src/snowha/operations/metrics.py`).
+All are gauges. This page is generated from the code (`src/snowha/operations/metrics.py`).
 """
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def why_not_live(state: PlacementState, name: str, target: str) -> str | None:
         if domain is not None and domain.never_live:
             return domain.never_live
         if domain is not None and domain.type == "pv" and source is not None and not source.migrates_pv:
-            return f"it is a PV domain, and Xen on {here[0]} is built without shadow paging, which that needs"
+            return f"it is a PV domain, and Xen on {here[0]} is built without shadow paging, which migration needs"
         return "Pacemaker does not migrate it live (allow-migrate is not set)"
     if name in state.without_holder:
         return "the process that hands its lease over has died"
@@ -109,7 +109,7 @@ def why_not_live(state: PlacementState, name: str, target: str) -> str | None:
         _version(state.hypervisors[server].version) for server in (*here[:1], target) if server in state.hypervisors
     ]
     if len(versions) == 2 and versions[1] < versions[0]:
-        return f"Xen on {target} is older than on {here[0]}, and does not take what that one sends"
+        return f"Xen on {target} is older than on {here[0]}, and cannot receive a domain from it"
     return None
 
 
@@ -128,10 +128,10 @@ def refusal(state: PlacementState, name: str, target: str, *, restart: bool = Fa
     if resource.task:
         return f"Pacemaker is busy with it: {resource.task.lower()}"
     if target not in state.usable():
-        return f"{target} is not a server on which Pacemaker starts anything now"
+        return f"{target} is not a server on which Pacemaker starts domains now"
     size, free = state.size(name), state.free()[target]
     if target not in here and size > free:
-        return f"it takes {size} MiB, and {target} has {free} MiB free"
+        return f"it needs {size} MiB, and {target} has {free} MiB free"
     return None if restart else why_not_live(state, name, target)
 
 
@@ -151,16 +151,16 @@ def drain(state: PlacementState, server: str, *, restart: bool = False) -> MoveP
     _require_quorum(state)
     others = [one for one in state.usable() if one != server]
     if not others:
-        raise SiteError(f"no other server can take what {server} runs", remedy="see `snow list servers`")
+        raise SiteError(f"no other server can run the domains of {server}", remedy="see `snow list servers`")
     names = sorted(state.running.get(server, {}), key=lambda name: (-state.size(name), name))
     moves = _packed(state, names, server, others)
     if moves is None:
         room = ", ".join(f"{one} has {state.free()[one]} MiB free" for one in others)
         needed = ", ".join(f"{name} {state.size(name)}" for name in names)
         raise SiteError(
-            f"it does not fit: {needed} MiB have to leave {server}, and {room}",
+            f"there is not enough memory: {needed} MiB must leave {server}, and {room}",
             where=server,
-            remedy="shut down what can be spared, or free memory on another server",
+            remedy="shut down domains that are not needed, or free memory on another server",
         )
     _refuse(state, moves, restart=restart)
     return _plan(state, moves, others)
@@ -252,8 +252,7 @@ def lines(plan: MovePlan) -> list[str]:
     ]
     text += [f"{name} stays where it is: {reason}" for name, reason in plan.stays.items()]
     text += [
-        f"together afterwards, although they are to be kept apart: {one} and {other} on {at}"
-        for one, other, at in plan.together
+        f"together afterwards, against anti-affinity: {one} and {other} on {at}" for one, other, at in plan.together
     ]
     text += [f"a loss that would not be survived afterwards: {one.where}: {one.message}" for one in plan.after_loss]
     return text if plan.after_loss else [*text, "the loss of another server would be survived"]
@@ -295,7 +294,7 @@ def _refuse(state: PlacementState, moves: Sequence[Move], *, restart: bool) -> N
     if said:
         raise SiteError(
             f"not everything can be moved: {'; '.join(said)}",
-            remedy="shut these down first (snow shutdown), or let them be restarted: --restart",
+            remedy="shut these down first (snow shutdown), or restart them on another server: --restart",
         )
 
 

@@ -116,7 +116,7 @@ class Mover:
         if reason:
             raise SiteError(
                 f"{name} is not moved to {target}: {reason}",
-                remedy="see `snow list servers`; where it may be restarted instead: --restart",
+                remedy="see `snow list servers`; to restart it there instead: --restart",
             )
         before = self._identity(name)
         sources = [self.hosts[server] for server in placement.places(name) if server != target]
@@ -130,7 +130,7 @@ class Mover:
         cluster.wait_for_answers(asking, name, answering, reporter, timeout=120)
         if not self.restart and not (self._identity(name) == before and self._arrived_live(name, target)):
             raise ProofError(
-                f"{name} was started anew on {target} instead of being migrated live",
+                f"{name} was restarted on {target} instead of being live-migrated",
                 where=target,
                 remedy=f"see why: snow show domain {name}",
             )
@@ -156,7 +156,7 @@ class Mover:
         if believed != (target,):
             return f"Pacemaker has it on {' and '.join(believed) or 'no server'}"
         cib = cluster.any_member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
-        return "a constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
+        return "the constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
 
     def _not_drained(self, server: str) -> str | None:
         state = cluster.cluster_state(self.hosts)

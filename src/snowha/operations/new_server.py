@@ -73,7 +73,7 @@ def chosen(ha: HaToml, word: str | None = None) -> str:
         word = next((server.name for server in ha.content.servers if own.is_here(server.name, server.links)), None)
     if word is None:
         raise InputError(
-            "this machine is no server of the site, so the new one must be named",
+            "this machine is not a server of the site, so give the name of the new one",
             where=str(ha.path),
             remedy=f"snow init SERVER: {there or add}",
         )
@@ -81,13 +81,13 @@ def chosen(ha: HaToml, word: str | None = None) -> str:
         raise InputError(
             f"{word} is the first server, which has the domains and is set up already",
             where=str(ha.path),
-            remedy=f"name the new one: {there or add}",
+            remedy=f"give the name of the new one: {there or add}",
         )
     if word not in names:
         if word == "force":
             raise InputError(
-                "`snow init force` is sNow!'s, and writes anew what all servers share: nothing here does that",
-                remedy=f"name the new server: {there or add}",
+                "`snow init force` belongs to sNow!, and rewrites what all servers share: snow-ha never does that",
+                remedy=f"give the name of the new server: {there or add}",
             )
         raise InputError(
             f"there is no server {show(word)}{did_you_mean(word, names)}",
@@ -110,7 +110,7 @@ def refuse(context: SiteContext, server: str) -> None:
         raise SiteError(
             f"domains run there: {listed(sorted(running))}",
             where=server,
-            remedy="it is no new server: `snow ha apply` makes up for what is missing on one of the site",
+            remedy="it is not a new server: `snow ha apply` adds what is missing on a server of the site",
         )
     for mount in context.site.mounts:
         if not any(_is_below(path, mount.target) for path in (context.site.paths.snow_conf, context.site.paths.images)):
@@ -119,7 +119,7 @@ def refuse(context: SiteContext, server: str) -> None:
             raise SiteError(
                 f"{mount.target} is not mounted from {mount.source}, and has files of its own, which would be hidden",
                 where=server,
-                remedy=f"look at them; if none is needed: mv {mount.target} {mount.target}.local, then run this again",
+                remedy=f"check them; if none is needed: mv {mount.target} {mount.target}.local, then run this again",
             )
 
 

@@ -186,7 +186,7 @@ def _wait_for_answers(work: _Work) -> None:
     addresses = work.domain.addresses
     asking = _asking(work.servers, state)
     if not addresses:
-        work.reporter.say(f"{work.domain.name} runs; its config names no address that could be asked")
+        work.reporter.say(f"{work.domain.name} runs; its config has no address to ping")
     elif asking is not None:
         cluster.wait_for_answers(asking, work.domain.name, addresses, work.reporter, timeout=work.left)
 
@@ -234,7 +234,7 @@ def _wait_off(work: _Work) -> None:
         return True
 
     name = work.domain.name
-    work.wait(off, f"{name} to be off and its images free", f"look at its console: snow console {name}")
+    work.wait(off, f"{name} to be off and its images free", f"check its console: snow console {name}")
 
 
 def _reboot(work: _Work) -> None:
@@ -253,10 +253,10 @@ def _reboot(work: _Work) -> None:
         if not _works(now):
             raise NotYet(now.where)
         if {place: one.domid for place, one in now.running.items()} == {server: before.domid}:
-            raise NotYet("it has not gone down yet")
+            raise NotYet("it has not shut down yet")
         return True
 
-    work.wait(again, f"{name} to be started anew", f"look at its console: snow console {name}")
+    work.wait(again, f"{name} to be restarted", f"check its console: snow console {name}")
     _wait_for_answers(work)
 
 
@@ -350,5 +350,5 @@ def _is_out(servers: Servers, state: DomainState, server: str) -> bool:
 def _silent_address(servers: Servers, state: DomainState, domain: Domain) -> str | None:
     asking = _asking(servers, state)
     if asking is None:
-        raise ProofError(f"no server could ask whether {domain.name} answers")
+        raise ProofError(f"no server could ping {domain.name}")
     return next((address for address in domain.addresses if not cluster.answers_soon(asking, address)), None)

@@ -98,26 +98,26 @@ def _of_domain(name: str, images: Sequence[str], servers: Sequence[str], seen: S
         return None
     shown = (*map(str, copies), *map(_told, records))
     if name in seen.migrating:
-        return Verdict(name, shown, "it is being migrated or saved: wait for the end of that", is_under_way=True)
+        return Verdict(name, shown, "it is being migrated or saved: wait until that ends", is_under_way=True)
     if seen.silent:
-        why = f"{' and '.join(seen.silent)} does not answer, and may have it: bring it back, or see it fenced"
+        why = f"{' and '.join(seen.silent)} does not answer, and may have it: bring it back, or wait until it is fenced"
         return Verdict(name, shown, why)
     living = [copy for copy in copies if copy.runs]
     if len(living) > 1:
         return Verdict(name, shown, f"it runs twice: shut one of them down now (xl shutdown {name})")
     unknown = set(images) - {record.image for record in records if record.state != "unreadable"}
     if unknown:
-        why = f"the lease of {' and '.join(sorted(unknown))} cannot be read now, so it is not known which copy has it"
+        why = f"the lease of {' and '.join(sorted(unknown))} cannot be read now, so it is unknown which copy has it"
         return Verdict(name, shown, why)
     chosen = living or [copy for copy in copies if not copy.is_half and "p" in copy.state]
     holders = {(record.state, record.server) for record in records}
     if len(chosen) == 1 and holders == {("held", chosen[0].server)}:
         return _one_lives(name, chosen[0], copies, shown)
     if living:
-        why = f"it runs on {living[0].server}, and no lease says that it is to: look at snow-lease list on each server"
+        why = f"it runs on {living[0].server}, but no lease names that server: compare snow-lease list on each server"
         return Verdict(name, shown, why)
     if copies:
-        why = "nothing of it runs. What it had in its memory only is lost, as in a power loss; Pacemaker starts it from its disks"
+        why = "no copy of it runs. What was only in its memory is lost, as in a power loss; Pacemaker starts it from its disks"
         return Verdict(name, shown, why, tuple(map(_destroy, copies)))
     return _nobody(name, open_records, servers, shown, seen)
 
@@ -128,13 +128,13 @@ def _one_lives(name: str, chosen: Copy, copies: Sequence[Copy], shown: tuple[str
     if not chosen.runs:
         words = ("xl", "unpause", str(chosen.domid))
         actions.append(Action(chosen.server, words, f"resume {name} on {chosen.server}"))
-    return Verdict(name, shown, f"it has its leases on {chosen.server}: its other parts are leftovers", tuple(actions))
+    return Verdict(name, shown, f"it has its leases on {chosen.server}: its other copies are leftovers", tuple(actions))
 
 
 def _nobody(name: str, records: Sequence[Lease], servers: Sequence[str], shown: tuple[str, ...], seen: Seen) -> Verdict:
     """Leases of a migration neither end of which is there any more."""
     if any((seen.attached or {}).get(record.image) for record in records):
-        return Verdict(name, shown, "its images are attached without a domain: look at snow-lease list on each server")
+        return Verdict(name, shown, "its images are attached without a domain: compare snow-lease list on each server")
     actions = tuple(
         Action(servers[0], (server_program.PATH, "break", record.image, "--yes"), f"free the lease of {record.image}")
         for record in records
@@ -177,7 +177,7 @@ def verdicts_of(site: Site, hosts: Mapping[str, Host]) -> tuple[tuple[Verdict, .
         except UnreachableError as error:
             return error
         except SnowError as error:
-            said = f"it does not say what runs there: {error.message}"
+            said = f"it cannot tell what runs there: {error.message}"
             return UnreachableError(said, where=error.where or host.name, remedy=error.remedy)
 
     asked = each(list(hosts.values()), one)
@@ -271,5 +271,5 @@ def must_be_the_same(shown: Sequence[Verdict], now: Sequence[Verdict]) -> None:
     """Raise SiteError if what is left is not what somebody has seen and said yes to."""
     if list(shown) != list(now):
         raise SiteError(
-            "what is left has changed while you looked at it: nothing was done", remedy="look again: snow ha resolve"
+            "the leftovers have changed since they were shown: nothing was done", remedy="check again: snow ha resolve"
         )

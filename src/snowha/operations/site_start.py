@@ -105,7 +105,7 @@ def power_on_from_here(
     for server in servers:
         try:
             if _ask_from_here(here, server, passwords.get(server.name, ""), "status") == "on":
-                say(f"{server.name} has power, and does not answer yet")
+                say(f"{server.name} has power, but does not answer yet")
             else:
                 say(f"{server.name} is off: giving it power")
                 _ask_from_here(here, server, passwords.get(server.name, ""), "on")
@@ -121,7 +121,7 @@ def power_on_from_here(
         interval=5,
         report=wait,
         error=UnreachableError,
-        remedy="look at their consoles, and at the network between this machine and them",
+        remedy="check their consoles, and the network between this machine and them",
     )
 
 
@@ -129,12 +129,12 @@ def _ask_from_here(here: Host, server: Server, password: str, action: Literal["s
     agent = fencing.device_of(server).agent
     by_hand = f"switch {server.name} on by hand, then run this again"
     if not password:
-        raise UnreachableError("no server answers, and this machine has no password of a BMC", remedy=by_hand)
+        raise UnreachableError("no server answers, and this machine has no BMC password", remedy=by_hand)
     asked = fencing.probe_input(server, password, action)
     completed = here.run([agent], input=asked, check=False, timeout=120)
     if completed.returncode in (126, 127):
         raise UnreachableError(
-            f"no server answers, and this machine has no {agent} to ask a BMC with",
+            f"no server answers, and this machine has no {agent} to query a BMC",
             remedy=f"{by_hand}; or install it here (apt install ipmitool, and fence-agents-ipmilan or fence-agents)",
         )
     if action == "on" and completed.ok:
@@ -171,7 +171,7 @@ def _power(context: SiteContext, hosts: Mapping[str, ResettableHost], reporter: 
         what="every server to answer",
         interval=5,
         report=reporter.wait,
-        remedy='look at its console and its power. One that is gone for good: docs/everyday.md, "A power cut of everything"',
+        remedy='check its console and its power. If it is gone for good: docs/everyday.md, "A power cut of everything"',
     )
     for host in context.hosts.values():
         wait_for_xen(host, reporter)
@@ -182,7 +182,7 @@ def _power_on(asking: list[Host], server: Server, reporter: Reporter) -> None:
     for host in asking:
         try:
             power = power_status(host, server)
-            reporter.say(f"{server.name} is {power}, says its BMC")
+            reporter.say(f"{server.name} is {power}, according to its BMC")
             if power == "off":
                 words = fencing.probe_argv(server, fencing.password_script_path(server), action="on")
                 host.run(words, check=False, timeout=120)  # it is waited for in any case, and then said
@@ -229,7 +229,7 @@ def _mount(context: SiteContext, hosts: Mapping[str, ResettableHost], reporter: 
         what="the shared storage",
         interval=5,
         report=reporter.wait,
-        remedy="look at the storage server, and whether it exports to this server. Then run this again",
+        remedy="check the storage server, and whether it exports to this server. Then run this again",
     )
 
 
@@ -267,7 +267,7 @@ def _silent_bmc(context: SiteContext) -> str | None:
             power = power_status(asking, server)
         except UnreachableError as error:
             return f"{error.where}: {error.message.splitlines()[0]}"
-        return None if power == "on" else f"the BMC says that {server.name} is {power}, and it answers"
+        return None if power == "on" else f"the BMC reports {server.name} as {power}, but it answers"
 
     return next((text for server in context.site.servers if (text := wrong(server))), None)
 
@@ -285,7 +285,7 @@ def _wait_for_bmcs(context: SiteContext, reporter: Reporter) -> None:
         what="every BMC to answer",
         interval=10,
         report=reporter.wait,
-        remedy="until it answers its server cannot be fenced, and nothing of it is started elsewhere: see to the BMC",
+        remedy="until it answers, its server cannot be fenced, and its domains are not started elsewhere: repair the BMC",
     )
 
 
@@ -311,10 +311,10 @@ def _start_domains(context: SiteContext, reporter: Reporter) -> None:
         wait_for(
             lambda: (state := cluster.cluster_state(context.hosts)) is not None and not state.stops_everything,
             timeout=60,
-            what="Pacemaker to start things again",
+            what="Pacemaker to be allowed to start resources",
             interval=2,
             report=reporter.wait,
-            remedy="another setting may outweigh it: crm_attribute --type=crm_config --name=stop-all-resources --query",
+            remedy="another setting may override it: crm_attribute --type=crm_config --name=stop-all-resources --query",
         )
     cluster.wait_until_settled(context.hosts, reporter, timeout=_DOMAINS_S)
     state = cluster.cluster_state(context.hosts)

@@ -112,7 +112,7 @@ def _wait(context: SiteContext, reporter: Reporter, domains: int) -> None:
         state = cluster.cluster_state(context.hosts)
         blocked = [one.id for one in state.resources if one.blocked] if state else []
         if blocked:
-            raise SiteError(f"Pacemaker can do nothing with {', '.join(blocked)}", remedy="see `snow ha status`")
+            raise SiteError(f"Pacemaker cannot stop {', '.join(blocked)}", remedy="see `snow ha status`")
         missing = _not_down(context)
         if missing:
             raise NotYet(missing)
@@ -125,5 +125,5 @@ def _wait(context: SiteContext, reporter: Reporter, domains: int) -> None:
         interval=cluster.POLL_INTERVAL_S,
         sparing=True,
         report=reporter.wait,
-        remedy="`snow list domains` shows which runs; look at its console: snow console DOMAIN. Then run this again",
+        remedy="`snow list domains` shows which runs; check its console: snow console DOMAIN. Then run this again",
     )

@@ -90,7 +90,7 @@ def _kernel_owner(domains: Sequence[Domain], source: Host, target: Host) -> tupl
     if there is None or here is None:
         raise ProofError("Xen does not answer", where=target.name if here is None else source.name, remedy="xl info")
     if not (there.migrates_pvh and here.migrates_pvh):
-        return None, "these processors cannot migrate a PVH domain"
+        return None, "Xen cannot migrate a PVH domain between these servers"
     able = [domain for domain in domains if domain.type == "pvh" and domain.kernel and domain.ramdisk]
     domain = min(able, key=lambda domain: domain.memory_mib, default=None)
     if domain is None:

@@ -86,9 +86,7 @@ def plan(
     seen = mover.placement_state()
     drained = [name for name in due if begun[name] is None and cluster.is_standby(seen.cluster, name)]
     if drained:
-        raise SiteError(
-            f"{drained[0]} is in standby", where=drained[0], remedy="if it is to be used again: snow undrain"
-        )
+        raise SiteError(f"{drained[0]} is in standby", where=drained[0], remedy="to use it again: snow undrain")
     # one that an earlier run has taken out is back by the time that the next one is drained
     state = move_plan.with_back(seen, [name for name in due if begun[name] is not None])
     found = []
@@ -111,7 +109,7 @@ def _release(name: str, note: Note | None, wanted: str) -> str:
         raise SiteError(
             f"an upgrade of it to {note.release or 'newer packages of its own release'} has begun",
             where=name,
-            remedy=f"continue that first: snow upgrade {name}",
+            remedy=f"finish that first: snow upgrade {name}",
         )
     return wanted if note is None else note.release
 

@@ -135,7 +135,7 @@ class _Upgrade:
         left = self._domains_left()
         if left:
             raise SiteError(
-                f"{', '.join(left)} run there", where=self.name, remedy="something started them: see snow ha log"
+                f"{', '.join(left)} run there", where=self.name, remedy="something started them: see `snow ha log`"
             )
         reporter.say(f"rebooting {self.name}")
         self.host.run(["systemctl", "stop", "pacemaker", "corosync"], timeout=300)
@@ -180,7 +180,7 @@ class _Upgrade:
             power = pacemaker.power_status(next(iter(self.others.values())), self.server)
         except UnreachableError as error:
             return error.message.splitlines()[0]
-        return None if power == "on" else f"its BMC says that it is {power}"
+        return None if power == "on" else f"its BMC reports it as {power}"
 
     def untried(self) -> str | None:
         """A trial leaves nothing that could be looked up: it is made in each run that gets here."""

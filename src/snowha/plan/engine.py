@@ -246,7 +246,7 @@ class _Run:
 
     def _asked(self, question: str) -> SnowError | None:
         """None for a yes; else why the step is not done."""
-        no = SiteError("not done, since the answer was no", remedy="say yes, or give --yes")
+        no = SiteError("not done, since the answer was no", remedy="answer yes, or use --yes")
         try:
             with self.interrupts.raised():
                 return None if self.confirm(question) else no

@@ -125,7 +125,7 @@ def _unusable(path: Path, reason: str) -> InputError:
     return InputError(
         f"the journal cannot be used: {reason}",
         where=str(path),
-        remedy="correct or move what is there, or name another file: SNOW_JOURNAL=FILE",
+        remedy="correct it or move it away, or use another file: SNOW_JOURNAL=FILE",
     )
 
 
@@ -149,7 +149,7 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             raise _unusable(path, getattr(error, "strerror", "") or str(error)) from error
         if version > _VERSION:
-            raise InputError("the journal is from a newer snow-ha", where=str(path), remedy="update snow-ha here")
+            raise InputError("the journal is from a newer snow-ha", where=str(path), remedy="upgrade snow-ha here")
 
     def close(self) -> None:
         with self._lock:
@@ -360,7 +360,7 @@ class Journal:
             raise MachineError(
                 f"the journal cannot be used: {error}",
                 where=str(self.path),
-                remedy="make room or correct it; run it again",
+                remedy="free some space or correct the cause, then run this again",
             ) from error
 
 

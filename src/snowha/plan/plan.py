@@ -58,13 +58,13 @@ def make(
         error = checks[step.id].exception()
         if error is not None and not waits:
             raise error
-        reason = checks[step.id].result() if error is None else f"not known before {agreed(waits, 'is', 'are')} done"
+        reason = checks[step.id].result() if error is None else f"unknown before {agreed(waits, 'is', 'are')} done"
         if reason is None and step.proof is not None and journal is not None and journal.needs_proof(step.id):
             reason = "carried out earlier; its proof is still missing"
         planned = Planned(step.id, step.title, step.section, reason or "", asks=step.asks or "")
         if reason:
             due.add(step.id)
-            say(f"working out what {step.id} would change")
+            say(f"determining what {step.id} would change")
             planned = replace(
                 planned,
                 change=_change(step, dry_run),

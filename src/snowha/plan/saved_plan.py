@@ -76,7 +76,7 @@ def write(
         raise InputError(
             f"the plan cannot be written: {error.strerror}",
             where=str(path),
-            remedy=remedy_of(error) or "name another file with --save",
+            remedy=remedy_of(error) or "choose another file with --save",
         ) from error
 
 
@@ -90,9 +90,9 @@ def check_target(path: Path) -> None:
         _data(path)
     except InputError:
         raise InputError(
-            "this file is there already, and is no saved plan: it is left alone",
+            "this file exists already, and is not a saved plan; it is not changed",
             where=str(path),
-            remedy="name another file with --save, for example ha.plan",
+            remedy="choose another file with --save, for example ha.plan",
         ) from None
 
 
@@ -123,13 +123,13 @@ def read(path: Path) -> Saved:
 
 def _data(path: Path) -> dict[str, Any]:
     """What is in a file that a plan was saved to, of any version. Raises InputError."""
-    content = user_file.read_bytes(path, what="a saved plan", remedy=f"{_MAKE} makes one", limit=_LIMIT)
+    content = user_file.read_bytes(path, what="a saved plan", remedy=f"make one with {_MAKE}", limit=_LIMIT)
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError("this file is not a saved plan", where=str(path), remedy=f"{_MAKE} makes one")
+        raise InputError("this file is not a saved plan", where=str(path), remedy=f"make one with {_MAKE}")
     return data
 
 
@@ -143,7 +143,7 @@ def compare(saved: Saved, plan: Sequence[Planned], inputs: Mapping[str, str]) ->
             continue
         step = name.removeprefix("step ")
         if name not in now:
-            found.append(f"{name} is not there any more")
+            found.append(f"{name} no longer exists")
         elif name not in saved.seen:
             found.append(f"{name} is new")
         elif not name.startswith("step "):
@@ -152,7 +152,7 @@ def compare(saved: Saved, plan: Sequence[Planned], inputs: Mapping[str, str]) ->
             was, is_now = saved.reasons.get(step, ""), reasons[step]
             found.append(f"{step}: {was or 'nothing was missing'}; now: {is_now or 'nothing is missing'}")
         else:
-            found.append(f"{step}: it would change something else than the plan says")
+            found.append(f"{step}: its changes differ from those in the plan")
     return tuple(found)
 
 
@@ -165,5 +165,5 @@ def refuse(saved: Saved, differences: Sequence[str], where: str) -> None:
     raise SiteError(
         f"the site has changed since this plan was made ({saved.made}):\n  {text}{more}",
         where=where,
-        remedy="look at it, and make a new plan: snow ha plan --save FILE",
+        remedy="check the differences, and make a new plan: snow ha plan --save FILE",
     )

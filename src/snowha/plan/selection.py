@@ -24,7 +24,7 @@ def named(steps: Sequence[Step], name: str, *, option: str) -> tuple[str, ...]:
     if found:
         return found
     close = get_close_matches(name, dict.fromkeys((*ids, *sections)), n=3, cutoff=0.4)
-    hint = f"did you mean {listed(close, 'or')}?" if close else f"name a section ({', '.join(sections)}) or a step."
+    hint = f"did you mean {listed(close, 'or')}?" if close else f"give a section ({', '.join(sections)}) or a step."
     raise InputError(f"there is no step {show(name)}", where=option, remedy=f"{hint} `snow ha plan --short` shows all")
 
 
@@ -66,7 +66,7 @@ def select(
 ) -> list[Step]:
     """The steps of a run, by the words of its command line. Raises InputError for words that contradict each other."""
     if sum(map(bool, (until_step, only_step, domains))) > 1:
-        raise InputError("--until, --only and --domain exclude each other", remedy="give one of them")
+        raise InputError("--until, --only and --domain cannot be combined", remedy="give one of them")
     if until_step:
         return until(steps, until_step)
     if only_step:
@@ -96,6 +96,6 @@ class _Refused:
 
     def __call__(self, reporter: Reporter) -> None:
         raise SiteError(
-            f"a required step is not done and not selected: {self._step.id}",
+            f"a required step is neither done nor selected: {self._step.id}",
             remedy=f"snow ha apply --until {self._step.id}",
         )

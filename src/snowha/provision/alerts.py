@@ -25,7 +25,7 @@ def steps(context: SiteContext) -> list[Step]:
     return [
         Step(
             id=STEP,
-            title="Check that every server can tell whom `[alerts]` names",
+            title="Check that every server can alert the recipients of `[alerts]`",
             section="pacemaker",
             check=partial(_missing, context),
             apply=partial(_refuse, context),
@@ -49,7 +49,7 @@ def _unable(context: SiteContext, host: Host) -> str | None:
 
 def _described(context: SiteContext) -> Change:
     told = " and ".join(context.site.alerts.recipients)
-    return Change(notes=(f"nothing is changed: every server is asked whether it can tell {told}",))
+    return Change(notes=(f"nothing is changed: every server is asked whether it can alert {told}",))
 
 
 def _refuse(context: SiteContext, reporter: Reporter) -> None:

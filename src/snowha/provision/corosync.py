@@ -54,7 +54,7 @@ def steps(context: SiteContext) -> list[Step]:
 def _key_missing(context: SiteContext) -> str | None:
     keys = context.on_all(lambda host: read_file(host, KEY))
     if None in keys.values() or len(set(keys.values())) > 1:
-        return "the servers do not have one key"
+        return "the servers have different keys"
 
     def open_to_others(host: Host) -> str | None:
         facts = stat(host, KEY)
@@ -81,7 +81,7 @@ def _write_conf(context: SiteContext, reporter: Reporter) -> None:
     running = context.on_all(lambda host: host.run(["systemctl", "is-active", "--quiet", "corosync"], check=False).ok)
     if any(running.values()):
         raise SiteError(
-            "corosync runs with another configuration",
+            "corosync runs with a different configuration",
             where=", ".join(name for name, runs in running.items() if runs),
             remedy=corosync_conf.STOP_REMEDY,
         )

@@ -166,7 +166,7 @@ class _Edit:
         if not any(self.card in one.names for one in everything if one.head.keyword in _AT_BOOT):
             self.refuse(f"nothing there brings {self.card} up at boot (auto), so nothing would bring {self.bridge} up")
         if any(line.words for before, _ in parsed.values() for line in _lines(before)):
-            self.refuse("it begins with an option that belongs to no interface, for which ifupdown refuses the file")
+            self.refuse("it begins with an option that belongs to no interface, so ifupdown refuses the file")
         self.kept = [line.raw for one in own for line in one.options if self.stays(line)]
         return {path: before + "".join(map(self.written, stanzas)) for path, (before, stanzas) in parsed.items()}
 
@@ -174,53 +174,51 @@ class _Edit:
         """Refuse what says something of the card that is not understood."""
         kind, words = stanza.head.keyword, stanza.head.words
         if kind not in ("iface", "mapping", "template") and stanza.options:
-            self.refuse(
-                f"{' '.join(stanza.options[0].words)!r} belongs to no interface, for which ifupdown refuses the file"
-            )
+            self.refuse(f"{' '.join(stanza.options[0].words)!r} belongs to no interface, so ifupdown refuses the file")
         if kind in ("source", "source-directory"):
             return
         for name in words[1:]:
             if kind == "mapping" and name != self.card and fnmatchcase(self.card, name):
-                self.refuse(f"{' '.join(words)!r} means {self.card}, too")
+                self.refuse(f"{' '.join(words)!r} also applies to {self.card}")
             if name.startswith("/") and ("=" in name or fnmatchcase(self.card, name.strip("/").partition("/")[0])):
-                self.refuse(f"{' '.join(words)!r} may mean {self.card}, too")
+                self.refuse(f"{' '.join(words)!r} may also apply to {self.card}")
         if kind != "iface":
             named = self.card in [part for word in words[1:] for part in word.split("=")]
             if named and kind not in _AT_BOOT:
-                self.refuse(f"{' '.join(words)!r} is not understood for a card that is put into a bridge")
+                self.refuse(f"{' '.join(words)!r} is not supported for an interface in a bridge")
             return
         if "inherits" in words and self.card in (*words[words.index("inherits") + 1 :], words[1]):
-            self.refuse(f"{' '.join(words)!r} takes over what another stanza says")
+            self.refuse(f"{' '.join(words)!r} inherits another stanza")
         if self.is_own(stanza) or self.is_alias(stanza):
             self.check_own(stanza)
             return
         for line in stanza.options:
             if line.keyword in (*_PORTS, *_SLAVES) and self.card in line.words[1:]:
-                self.refuse(f"{self.card} is part of {stanza.names[0]} already")
+                self.refuse(f"{self.card} is already part of {stanza.names[0]}")
             if line.keyword in _PORTS and {"all", "regex"} & set(line.words[1:]):
                 self.refuse(f"{' '.join(line.words)!r} of {stanza.names[0]} may take {self.card}, too")
             if not self.mentions(line, own=False) or line.keyword in _BELOW:
                 continue
             if line.keyword not in _COMMANDS:
-                self.refuse(f"it is not known what {' '.join(line.words)!r} of {stanza.names[0]} means for a bridge")
+                self.refuse(f"it is unknown what {' '.join(line.words)!r} of {stanza.names[0]} means for a bridge")
             self.moved(line)
 
     def check_own(self, stanza: _Stanza) -> None:
         family, method = (*stanza.head.words[2:4], "", "")[:2]
         if method not in _METHODS.get(family, ()):
-            self.refuse(f"{' '.join(stanza.head.words)!r} is no static address")
+            self.refuse(f"{' '.join(stanza.head.words)!r} is not a static address")
         if self.is_alias(stanza) and len(self.alias(stanza.names[0])) > _LONGEST_NAME:
-            self.refuse(f"{self.alias(stanza.names[0])} is longer than a name of an interface can be")
+            self.refuse(f"{self.alias(stanza.names[0])} is too long for the name of an interface")
         for line in stanza.options:
             if line.keyword in _MASTER:
-                self.refuse(f"{self.card} is part of {' '.join(line.words[1:])} already")
+                self.refuse(f"{self.card} is already part of {' '.join(line.words[1:])}")
             if line.keyword.startswith("bridge"):
                 self.refuse(f"{self.card} is a bridge itself ({' '.join(line.words)})")
             if line.keyword in _COMMANDS:
                 if not self.stays(line):
                     self.moved(line)
             elif line.keyword not in _ADDRESS and not self.stays(line):
-                self.refuse(f"it is not known what {line.keyword!r} of {self.card} means for a bridge")
+                self.refuse(f"it is unknown what {line.keyword!r} of {self.card} means for a bridge")
 
     def is_own(self, stanza: _Stanza) -> bool:
         return stanza.names == [self.card]
@@ -255,7 +253,7 @@ class _Edit:
         left = _Line(rest, rest.split())
         kinds = {_kind(words) for words in _commands(line)}
         if not kinds or not kinds <= {"address", "nothing"} or self.mentions(left, own=True):
-            self.refuse(f"it is not known what {' '.join(line.words)!r} means once {self.card} is in a bridge")
+            self.refuse(f"it is unknown what {' '.join(line.words)!r} means once {self.card} is in a bridge")
         return changed
 
     def written(self, stanza: _Stanza) -> str:

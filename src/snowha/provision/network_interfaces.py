@@ -82,9 +82,9 @@ def network_of(bridge: str, pattern: Sequence[NetworkInterface], *, where: str) 
         if card.name == bridge:
             return card.address.network
     raise SiteError(
-        f"the bridge {bridge} has no address there, so it is not known which network it is on",
+        f"the bridge {bridge} has no address there, so its network is unknown",
         where=where,
-        remedy=f"make {bridge} on the new servers by hand, then run this again",
+        remedy=f"create {bridge} on the new servers by hand, then run this again",
     )
 
 

@@ -52,7 +52,7 @@ def steps(context: SiteContext, passwords: Mapping[str, str]) -> list[Step]:
         ),
         Step(
             id="pacemaker.autostart",
-            title="Take the domains out of /etc/xen/auto: only Pacemaker starts them",
+            title="Remove the domains from /etc/xen/auto: only Pacemaker starts them",
             section="pacemaker",
             check=partial(autostart.missing, context),
             apply=partial(_remove_autostart, context),
@@ -115,7 +115,7 @@ def _prepare_fencing(context: SiteContext, passwords: Mapping[str, str], reporte
             power = power_status(host, server)
             if power != "on":
                 raise ProofError(
-                    f"the BMC says {server.name} is {power}, but it answers",
+                    f"the BMC reports {server.name} as {power}, but it answers",
                     where=host.name,
                     remedy="it is another machine's BMC: correct `address` of its fence in ha.toml",
                 )
@@ -317,7 +317,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
         raise SiteError(f"crm_verify refuses the configuration:\n{checked.stderr.strip()}", where=f"{host.name}:{path}")
     taking_over = cib_merge.changes_agent(current, wanted)
     if taking_over:
-        reporter.say(f"leaving {', '.join(taking_over)} alone while the resource agent is replaced")
+        reporter.say(f"keeping Pacemaker from acting on {', '.join(taking_over)} while the resource agent is replaced")
         merged = cib_merge.suspended(merged)
         write_file(host, path, merged, mode=0o600, keep=False)
     reporter.say("committing the configuration")
@@ -345,7 +345,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
             now = adopted[server].get(name)
             if name in planned(context) and (now is None or now.domid != seen.domid):
                 raise ProofError(
-                    f"{name} was not adopted but moved or started again",
+                    f"{name} was not adopted, but moved or restarted",
                     where=server,
                     remedy="see its history: crm_mon -1 --inactive",
                 )

@@ -38,7 +38,7 @@ def server_packages(release: str) -> tuple[str, ...]:
     """Package names for a Debian ``release``, by its code name. Raises SiteError for a release nobody has tried."""
     if release not in _FENCE_AGENTS:
         raise SiteError(
-            f"Debian {release} was not tested with this program",
+            f"Debian {release} was not tested with snow-ha",
             remedy=f"use one of: {', '.join(_FENCE_AGENTS)}",
         )
     return (*_COMMON, _FENCE_AGENTS[release])

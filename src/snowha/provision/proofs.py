@@ -148,13 +148,13 @@ def _prove_migrations(context: SiteContext, reporter: Reporter) -> None:
             continue
         before = cluster.domain_locations(context.hosts).get(name, ())
         if len(before) != 1:
-            raise ProofError(f"{name} runs on {listed(before) or 'no server'}", remedy="look at `snow ha status`")
+            raise ProofError(f"{name} runs on {listed(before) or 'no server'}", remedy="see `snow ha status`")
         target = next(server for server in context.hosts if server not in before)
         with proving_migrations(context, reporter):
             cluster.move(context.hosts, {name: target}, reporter)
         reason = _unproven(context, f"migration-{name}", _migration_facts(context, name))
         if reason:
-            raise ProofError(f"{name} was started anew on {target} instead of being live-migrated", where=target)
+            raise ProofError(f"{name} was restarted on {target} instead of being live-migrated", where=target)
 
 
 def _identities(context: SiteContext) -> dict[str, dict[str, str]]:
@@ -201,7 +201,7 @@ def _holder(context: SiteContext) -> str | None:
     words = ["ip", "-o", "-4", "address", "show", "dev", floating.nic, "to", f"{floating.address}/32"]
     holders = [name for name, host in context.hosts.items() if host.run(words, check=False).stdout.strip()]
     if len(holders) > 1:
-        raise ProofError(f"{floating.address} is on {listed(holders)}", remedy="look at `snow ha status`")
+        raise ProofError(f"{floating.address} is on {listed(holders)}", remedy="see `snow ha status`")
     return holders[0] if holders else None
 
 
@@ -210,7 +210,7 @@ def _prove_floating_ip(context: SiteContext, reporter: Reporter) -> None:
     assert floating is not None
     home = _holder(context)
     if home is None:
-        raise ProofError(f"no server has {floating.address}", remedy="look at `snow ha status`")
+        raise ProofError(f"no server has {floating.address}", remedy="see `snow ha status`")
     away = next(server for server in context.hosts if server != home)
     for target in (away, home):
         cluster.move(context.hosts, {cib.FLOATING_IP: target}, reporter)
@@ -221,7 +221,7 @@ def _prove_floating_ip(context: SiteContext, reporter: Reporter) -> None:
             what=f"{floating.address} to be on {target} and answer {other.name}",
             report=reporter.wait,
             where=other.name,
-            remedy="look at the bridge there",
+            remedy="check the bridge there",
         )
     _record(context, "floating-ip", _floating_facts(context), {"moved": [home, away, home]})
 
@@ -296,7 +296,7 @@ def _wait_off(other: Host, server: Server, reporter: Reporter) -> None:
     wait_for(
         lambda: power_status(other, server) == "off",
         timeout=60,
-        what=f"the BMC to say that {server.name} is off",
+        what=f"the BMC to report that {server.name} is off",
         report=reporter.wait,
         unreachable_is_not_yet=True,
     )

@@ -49,11 +49,11 @@ def wait_for_servers(
         host = hosts[server.name]
         others = [hosts[other.name] for other in servers if other.name != server.name and answers(hosts[other.name])]
         if kind == FENCING and others and _is_being_fenced(others[0], server.name):
-            say(f"waiting for the end of the fencing of {server.name}, which the last run had asked for")
+            say(f"waiting for the end of the fencing of {server.name}, which the last run had requested")
             wait_for(
                 lambda others=others, server=server: not _is_being_fenced(others[0], server.name),  # type: ignore[misc]
                 timeout=300,
-                what=f"the end of the fencing of {server.name}, which the last run had asked for",
+                what=f"the end of the fencing of {server.name}, which the last run had requested",
                 interval=2,
             )
         if answers(host):
@@ -67,7 +67,7 @@ def wait_for_servers(
             what=f"{server.name} to answer again",
             interval=3,
             where=server.name,
-            remedy="look at its console and its power",
+            remedy="check its console and its power",
         )
 
 

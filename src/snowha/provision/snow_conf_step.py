@@ -70,7 +70,9 @@ def _read(context: SiteContext) -> str:
 
 def _missing(context: SiteContext) -> str | None:
     text = _read(context)
-    return None if wanted(context, text) == text else "SNOW_NODES, IMG_DST or a gateway is still the single server's"
+    return (
+        None if wanted(context, text) == text else "SNOW_NODES, IMG_DST or a gateway is still that of the single server"
+    )
 
 
 def _write(context: SiteContext, reporter: Reporter) -> None:

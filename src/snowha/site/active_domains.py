@@ -36,11 +36,11 @@ def parse(text: str, *, where: str) -> tuple[ActiveDomain, ...]:
         for role in roles:
             if not _ROLE.fullmatch(role):
                 raise InputError(
-                    f"{show(role)} is no role", where=at, remedy="write the name of a script in etc/role.d"
+                    f"{show(role)} is not a role", where=at, remedy="write the name of a script in etc/role.d"
                 )
         if name.lower() in found:
             raise InputError(
-                f"{name} is already on line {found[name.lower()].line}", where=at, remedy="comment one of the two out"
+                f"{name} is already on line {found[name.lower()].line}", where=at, remedy="comment out one of the two"
             )
         found[name.lower()] = ActiveDomain(name, roles, number)
     return tuple(found.values())

@@ -188,7 +188,7 @@ def _first(value: Value | None) -> str | None:
 def _checked(text: str, name: str, counts: bool, *, where: str) -> str:
     if not counts:
         raise InputError(
-            f"{name} cannot be changed safely: the way this file sets it is not understood",
+            f"{name} cannot be changed safely: this file sets it in a way that snow-ha does not understand",
             where=where,
             remedy=f"set {name} by hand, with one plain assignment",
         )

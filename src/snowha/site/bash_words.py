@@ -115,7 +115,7 @@ class Words:
         char = self.peek()
         previous = self.text[self.pos - 1 : self.pos]
         if char == "~" and (first or previous == ":"):
-            pieces.append(Piece("opaque", "'~' stands for somebody's home", quoted=False))
+            pieces.append(Piece("opaque", "'~' stands for a home folder", quoted=False))
         elif split and char in "*?[":
             pieces.append(Piece("opaque", "it is a file name pattern", quoted=False))
         elif split and char == "{":
@@ -207,7 +207,7 @@ class Words:
             elif char == "'":
                 self.pos = self.text.find("'", self.pos + 1)
                 if self.pos < 0:
-                    self.fail("a quote (') behind this point is never closed", start, "close it")
+                    self.fail("a quote (') after this point is never closed", start, "close it")
             elif char == '"':
                 self.double_quoted()
                 continue

@@ -88,16 +88,16 @@ def unmovable(disk: Disk) -> tuple[str, str] | None:
         return None
     by_hand = "take the domain out of ha.toml, or change its config by hand first"
     if disk.format in CONVERTED and disk.target.startswith("/dev/"):
-        return f"is in the format {disk.format} on a device, of which no image is made", by_hand
+        return f"is in the format {disk.format} on a device, which cannot be copied to an image", by_hand
     if disk.format not in CONVERTED | {"raw"}:
         raw = f"{disk.target.removesuffix(f'.{disk.format}')}.raw"
         return (
-            f"is in the format {disk.format}, which is not copied: the image must hold what the domain sees",
+            f"is in the format {disk.format}, which cannot be copied: an image must hold what the domain sees",
             f"shut the domain down, `qemu-img convert -p -f {disk.format} -O raw {disk.target} {raw}`, write format=raw and "
             f"target={raw} in its config, start it, then run this again",
         )
     if disk.script not in (None, OUR_SCRIPT, *_XEN_SCRIPTS):
-        return f"is attached by the script {disk.script}: what is behind its target is not known", by_hand
+        return f"is attached by the script {disk.script}: its storage is unknown", by_hand
     if disk.backend_domain not in ("", "0", "Domain-0"):
         return f"is served by the domain {disk.backend_domain}, not by the server", by_hand
     if disk.backend == "standalone" or disk.specification == "virtio":
@@ -155,7 +155,7 @@ class _Reader:
         elif _UNKNOWN_PREFIX.match(self.rest):
             self.fail(f"unknown prefix {show(word.partition(':')[0])}:")
         elif "=" in word:
-            self.fail(f"bad syntax at {show(word)}: a path with a '=' can only stand behind target=")
+            self.fail(f"bad syntax at {show(word)}: a path with a '=' must come after target=")
         else:
             self.positional(word)
         self.rest = following
@@ -222,7 +222,7 @@ class _Reader:
             return False
         self.set("vdev", device)
         if kind not in ("cdrom", "disk"):
-            self.fail(f"unknown type {show(kind)} of a device")
+            self.fail(f"unknown device type {show(kind)}")
         self.is_cdrom = kind == "cdrom"
         return True
 
@@ -248,7 +248,7 @@ class _Reader:
     def result(self) -> Disk:
         target, vdev = self.named.get("target", ""), self.named.get("vdev", "")
         if device_number(vdev) is None:
-            self.fail(f"{show(vdev)} is no device name" if vdev else "it names no device (vdev)")
+            self.fail(f"{show(vdev)} is not a device name" if vdev else "it has no device (vdev)")
         image_format = self.named.get("format", "raw")
         script = self.named.get("script") or None
         # libxl looks in /etc/xen/scripts for a script without a path
@@ -275,9 +275,9 @@ class _Reader:
     def check_target(self, target: str, image_format: str, script: str | None) -> None:
         """Raise InputError for what libxl cannot open, or what is no file or device that could be copied."""
         if not target:
-            self.fail("it names no target")
+            self.fail("it has no target")
         if image_format == "empty":
-            self.fail("it is empty, and only a CD drive can be")
+            self.fail("it is empty, which only a CD drive can be")
         if target.startswith("/"):
             check_path(target, where=self.where)
             return
@@ -285,12 +285,12 @@ class _Reader:
         if script is not None or (colon and "/" not in kind):
             what = f"script {script}" if script else f"target {show(kind)}:"
             self.fail(
-                f"its {what} names storage that is no volume or file of this server, so it cannot be copied",
+                f"its {what} names storage that is not a volume or file of this server, so it cannot be copied",
                 "take the domain out of ha.toml, or copy the disk to a logical volume or a file by hand first",
             )
         self.fail(
             f"its target {show(target)} does not begin with '/', and xl does not look for it in /dev",
-            f"write /dev/{target}" if re.fullmatch(r"[A-Za-z0-9._/+-]+", target) else "write the path from / on",
+            f"write /dev/{target}" if re.fullmatch(r"[A-Za-z0-9._/+-]+", target) else "write the path starting with /",
         )
 
 

@@ -61,7 +61,7 @@ class _Config:
             said = f"{key} is not a whole number from 1 to 999999999: {show(text)}"
             self.fail(key, said, f"write {key} = {_EXAMPLES[key]}")
         if key in self.settings and self.settings[key].operator == "+=":
-            said = f"{key} += is no way to write a number, and xl ignores it"
+            said = f"{key} += cannot be used for a number: xl ignores it"
             self.fail(key, said, f"write {key} = {_EXAMPLES[key]}")
         return number
 
@@ -149,7 +149,7 @@ def replace_disk(text: str, old_spec: str, new_spec: str, *, where: str = "domai
         if any(item.text == new_spec for item in items):
             return text
         raise InputError(
-            f"the domain has no disk {show(old_spec)}", where=where, remedy="read the config again: it has been changed"
+            f"the domain has no disk {show(old_spec)}", where=where, remedy="the config was changed; run this again"
         )
     return text[: old.start] + quoted(new_spec, old.quote or "'") + text[old.end :]
 
@@ -189,7 +189,7 @@ def set_list(text: str, key: str, values: Sequence[str], *, where: str = "domain
     setting = counting[-1]
     if len(counting) > 1 or not isinstance(setting.value, List):
         raise InputError(
-            f"{key} is not one list", where=f"{where}:{setting.line}", remedy=f"write {key} once: {key} = [ '…' ]"
+            f"{key} is not a single list", where=f"{where}:{setting.line}", remedy=f"write {key} once: {key} = [ '…' ]"
         )
     return text[: setting.value.start] + new + text[setting.value.end :]
 
@@ -271,7 +271,7 @@ def _bootloader(config: _Config) -> str:
     # libxl looks for it in its own folder; the field writes it with the path that Xen had once
     if name.rpartition("/")[2] not in ("", "pygrub"):
         config.fail(
-            "bootloader", f"the bootloader {show(name)} is not known", "use pygrub, or name the domain's kernel"
+            "bootloader", f"the bootloader {show(name)} is not supported", "use pygrub, or name the domain's kernel"
         )
     return name.rpartition("/")[2]
 
@@ -285,7 +285,7 @@ def _disks(config: _Config) -> tuple[Disk, ...]:
             raise InputError(
                 f"two disks are {disk.vdev}" + (f" ({found[number].vdev})" if found[number].vdev != disk.vdev else ""),
                 where=at,
-                remedy="give each disk a device of its own",
+                remedy="give each disk its own device",
             )
         found[number] = disk
     return tuple(found.values())
@@ -300,13 +300,18 @@ def _vif(spec: str, *, where: str) -> Vif:
             raise InputError(
                 f"xl ignores {show(part.strip())} of a vif",
                 where=where,
-                remedy="write it like mac=00:16:3e:00:00:01,bridge=xenbr0 (xl-network-configuration(5)), no blanks around '='",
+                remedy=(
+                    "write it like mac=00:16:3e:00:00:01,bridge=xenbr0 (xl-network-configuration(5)), without "
+                    "spaces around '='"
+                ),
             )
         if word is not None:
             found[word[1]] = word[2].strip()
     mac, bridge, script = found.get("mac", ""), found.get("bridge", ""), found.get("script", "")
     if script and not _VIF_SCRIPT.fullmatch(script):
-        raise InputError(f"no name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts")
+        raise InputError(
+            f"not the name of a script: {show(script)}", where=where, remedy="name a file in /etc/xen/scripts"
+        )
     vif = Vif(
         bridge=check_vif_bridge(bridge, where=where) if bridge else "",
         mac=check_mac(_canonical_mac(mac), where=where) if mac else "",

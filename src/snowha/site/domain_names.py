@@ -29,10 +29,12 @@ def meant(words: Sequence[str], known: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for word in words for name in (known if word == ALL else _expanded(word))))
 
 
-def check_one(word: str, known: Sequence[str], *, remedy: str = "name one; `snow list domains` shows all") -> None:
+def check_one(
+    word: str, known: Sequence[str], *, remedy: str = "give one domain; `snow list domains` shows all"
+) -> None:
     """Raise InputError if ``word`` is no range, or means several domains."""
     if len(meant([word], known)) > 1:
-        raise InputError(f"{word} is more than one domain", remedy=remedy)
+        raise InputError(f"{word} stands for more than one domain", remedy=remedy)
 
 
 def chosen(words: Sequence[str], known: Sequence[str], *, also: str = "") -> tuple[str, ...]:
@@ -43,13 +45,13 @@ def chosen(words: Sequence[str], known: Sequence[str], *, also: str = "") -> tup
     """
     found = meant(words, known)
     if not found:
-        raise InputError("this site has no domain", remedy=f"see `snow list domains`{also}")
+        raise InputError("this site has no domains", remedy=f"see `snow list domains`{also}")
     unknown = [name for name in found if name not in known]
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise InputError(
             f"there is no domain {', '.join(map(show, unknown[:_SHOWN]))}{more}{did_you_mean(unknown[0], known)}",
-            remedy=f"{there_are(known)}; compute nodes are the business of sNow!'s own command{also}",
+            remedy=f"{there_are(known)}; compute nodes are managed by sNow!'s own command{also}",
         )
     return found
 

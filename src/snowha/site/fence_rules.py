@@ -38,7 +38,7 @@ def check_fence(fence: FenceDevice, *, at: At) -> None:
     check_fence_user(fence.username, where=at("username"))
     if fence.privilege not in ("", *PRIVILEGES):
         raise InputError(
-            f"{show(fence.privilege)} is no privilege level of IPMI",
+            f"{show(fence.privilege)} is not a privilege level of IPMI",
             where=at("privilege"),
             remedy=f"write one of {', '.join(PRIVILEGES)}",
         )
@@ -53,9 +53,9 @@ def check_fence(fence: FenceDevice, *, at: At) -> None:
     }
     if not fence.is_ipmi and (key := next((key for key, is_set in of_ipmi.items() if is_set), "")):
         raise InputError(
-            f"{fence.agent} does not speak IPMI, and {key} is an option of that",
+            f"{fence.agent} does not use IPMI, and {key} is an option for IPMI",
             where=at(key),
-            remedy=f"remove {key}; what {fence.agent} needs is written into options",
+            remedy=f"remove {key}; write what {fence.agent} needs into options",
         )
     _check_options(fence, where=at("options"))
     # The value itself is never shown: it may be the password.
@@ -71,14 +71,20 @@ def check_agent(agent: str, *, where: str) -> None:
     """Raise InputError unless ``agent`` can be a fence agent."""
     if not _AGENT.fullmatch(agent):
         raise InputError(
-            f"{show(agent)} is no fence agent", where=where, remedy="write the name of an agent such as fence_ipmilan"
+            f"{show(agent)} is not a fence agent",
+            where=where,
+            remedy="write the name of an agent such as fence_ipmilan",
         )
 
 
 def check_fence_user(user: str, *, where: str) -> None:
     """Raise InputError unless ``user`` can be a user of a fence device."""
     if not user or not user.isprintable():
-        raise InputError("the username of a fence device is empty or not printable", where=where, remedy="write it out")
+        raise InputError(
+            "the username of a fence device is empty or has unprintable characters",
+            where=where,
+            remedy="write the name of a user on the BMC",
+        )
 
 
 def outlet(fence: FenceDevice) -> str:
@@ -99,25 +105,25 @@ def _check_options(fence: FenceDevice, *, where: str) -> None:
         # a switch is given as 1, and that is an outlet
         if match is None or option in _OUTLETS:
             raise InputError(
-                "an option of a fence device is a parameter of its agent, with a value or without",
+                "an option of a fence device must be a parameter of its agent, with or without a value",
                 where=where,
                 remedy='write it like "ssl_insecure" or "plug=3"; the agent names its parameters: '
                 f"{fence.agent} -o metadata",
             )
         name = match[1]
         if fence.is_ipmi and name in _KEYS:
-            raise InputError(
-                f"{name} has a key of its own", where=where, remedy=f"write {_KEYS[name]} = … beside secret"
-            )
+            raise InputError(f"{name} has its own key", where=where, remedy=f"write {_KEYS[name]} = … beside secret")
         if name in _OURS or name.startswith("pcmk_"):
             raise InputError(
-                f"{name} is set by the cluster's configuration, and not here", where=where, remedy=f"remove {name}"
+                f"{name} is set by the cluster's configuration and cannot be set here",
+                where=where,
+                remedy=f"remove {name}",
             )
         if any(word in name for word in _SECRETS):
             raise InputError(
                 f"{name} is a secret, which the cluster's configuration would show",
                 where=where,
-                remedy=f"remove {name}: the password in the file of secret is the only one that is kept apart",
+                remedy=f"remove {name}: only the password in the file that `secret` names is kept out of that configuration",
             )
         if name in seen:
             raise InputError(f"{name} is given twice", where=where, remedy="give it once")

@@ -64,7 +64,7 @@ def _proven(text: str, wanted: HaFile, what: str, *, where: str) -> str:
     except InputError:
         pass
     raise InputError(
-        f"{what} cannot be written: the file is not laid out as `snow ha init` writes it",
+        f"{what} cannot be written: the file is not structured as `snow ha init` writes it",
         where=where,
         remedy="write each domain as [[domain]] with its name on a line of its own, then run this again",
     )

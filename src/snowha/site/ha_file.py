@@ -63,7 +63,7 @@ def check(ha: HaFile, *, at: At) -> HaFile:
     """``ha`` if it keeps every rule, else InputError with the line and the remedy."""
     if not _CLUSTER_NAME.fullmatch(ha.name):
         raise InputError(
-            f"a cluster cannot be called {show(ha.name)}",
+            f"a cluster cannot have the name {show(ha.name)}",
             where=at("cluster", "name"),
             remedy="use 1 to 15 letters, digits, '-' or '_'",
         )
@@ -71,13 +71,13 @@ def check(ha: HaFile, *, at: At) -> HaFile:
         raise InputError(
             f"token_ms cannot be {_shown(ha.token_ms)}",
             where=at("cluster", "token_ms"),
-            remedy="write milliseconds between 1000 and 300000; 6000 is good",
+            remedy="write milliseconds from 1000 to 300000; the default is 6000",
         )
     if not 0 <= ha.warm_from_mib <= _MOST_MIB:
         raise InputError(
             f"warm_from_mib cannot be {_shown(ha.warm_from_mib)}",
             where=at("images", "warm_from_mib"),
-            remedy=f"write MiB; 0 copies every domain while it runs, {WARM_FROM_MIB} is good",
+            remedy=f"write MiB; 0 copies every domain while it runs; the default is {WARM_FROM_MIB}",
         )
     for key in ("snow_conf", "domain_configs", "images"):
         check_path(getattr(ha.paths, key), where=at("paths", key))
@@ -98,7 +98,7 @@ def check(ha: HaFile, *, at: At) -> HaFile:
             )
     _unique(
         [(mount.target.rstrip("/"), at("mount", number, "target")) for number, mount in enumerate(ha.mounts)],
-        "two mounts are on {}",
+        "two mounts have the target {}",
     )
     _check_domains(ha, at=at)
     return ha
@@ -113,7 +113,7 @@ def compose(ha: HaFile, domains: Iterable[Domain], *, where: str = "ha.toml") ->
     for domain in domains:
         if domain.name in found and domain.name in ha.domains:
             raise InputError(
-                f"two configs are of a domain called {domain.name}",
+                f"two configs are for a domain called {domain.name}",
                 where=f"{found[domain.name].config}, {domain.config}",
                 remedy="rename one of them, or move it out of the folder",
             )
@@ -121,7 +121,7 @@ def compose(ha: HaFile, domains: Iterable[Domain], *, where: str = "ha.toml") ->
     for name in ha.domains:
         if name not in found:
             raise InputError(
-                f"there is no config of domain {name}{did_you_mean(name, found)}",
+                f"domain {name} has no config{did_you_mean(name, found)}",
                 where=where,
                 remedy=f"put its config into {ha.paths.domain_configs}, or remove its [[domain]] here",
             )
@@ -147,14 +147,14 @@ def _check_ssh(ssh: Ssh, *, at: At) -> None:
         raise InputError(
             f"{show(ssh.config)} cannot be the path of an ssh configuration",
             where=at("ssh", "config"),
-            remedy="write the path of a file in the form of ssh_config(5)",
+            remedy="write the path of a file in the format of ssh_config(5)",
         )
 
 
 def _check_alerts(alerts: Alerts, *, at: At) -> None:
     if alerts.mail and not (len(alerts.mail) <= _MAX_MAIL and _MAIL.fullmatch(alerts.mail)):
         raise InputError(
-            f"{show(alerts.mail)} is no mail address",
+            f"{show(alerts.mail)} is not a mail address",
             where=at("alerts", "mail"),
             remedy="write one address, such as admins@example.org, or a user of the servers, such as root",
         )
@@ -226,7 +226,7 @@ def _check_domains(ha: HaFile, *, at: At) -> None:
                 )
         if len(set(group)) < 2 or len(set(group)) != len(group):
             raise InputError(
-                "a group to keep apart needs two different domains", where=where, remedy="name each of them once"
+                "an anti-affinity group needs two different domains", where=where, remedy="list each domain once"
             )
 
 
@@ -235,10 +235,10 @@ def _unique(things: Iterable[tuple[str, str]], message: str) -> None:
     for thing, where in things:
         key = comparable(thing)
         if key in seen:
-            raise InputError(message.format(thing), where=where, remedy="give each one of its own")
+            raise InputError(message.format(thing), where=where, remedy="give each its own")
         seen.add(key)
 
 
 def _shown(number: int) -> str:
     """``number``, or its size where it has more digits than anybody reads (and than Python writes, at 4300)."""
-    return str(number) if abs(number) < 10**20 else "a number of more than 20 digits"
+    return str(number) if abs(number) < 10**20 else "a number with more than 20 digits"

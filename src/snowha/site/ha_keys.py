@@ -57,7 +57,7 @@ class Cluster:
     token_ms: Annotated[
         int,
         Key(
-            "Milliseconds of silence after which Corosync takes a server for lost. It is fenced then. Smaller is faster; too "
+            "Milliseconds of silence after which Corosync considers a server lost. Then it is fenced. Smaller is faster; too "
             "small, and a server that is only busy is fenced.",
             refused="less than 1000, more than 300000",
         ),
@@ -72,7 +72,7 @@ class Paths:
     domain_configs: Annotated[
         str,
         Key(
-            "Folder of the domains' Xen configs (`*.cfg`). It must be the same folder on all servers, so it lies on shared "
+            "Folder of the domains' Xen configs (`*.cfg`). It must be the same folder on all servers, so it is on shared "
             "storage.",
             refused=_PATH_RULE,
         ),
@@ -111,7 +111,7 @@ class Alerts:
     mail: Annotated[
         str,
         Key(
-            "Address that a mail is sent to, or a user of the servers. Every server must be able to send mail "
+            "Mail address, or a user of the servers. Every server must be able to send mail "
             "(`/usr/sbin/sendmail`). Empty: no mail.",
             refused="more than one address; a space, a leading `-`; more than 254 characters",
         ),
@@ -146,7 +146,7 @@ class Ssh:
     user: Annotated[
         str,
         Key(
-            "Who logs in. This must be root, or an account with all of root's rights: `sudo` is not used.",
+            "User to log in as: root, or an account with all of root's rights. `sudo` is not used.",
             refused=_WORD_RULE,
         ),
     ] = "root"
@@ -250,7 +250,7 @@ class Server:
     address: Annotated[
         str,
         Key(
-            "Where ssh goes: IP address or host name.",
+            "Address for ssh: IP address or host name.",
             refused="neither an IP address nor a host name; an address that another server has, or a link of it",
         ),
     ]
@@ -258,7 +258,7 @@ class Server:
         tuple[str, ...],
         Key(
             "This server's address on each network that Corosync uses. The same networks in the same order for every server. "
-            "Two networks are advised: with one, one cable or switch that fails costs a server.",
+            "Two networks are recommended: with one, a failed cable or switch takes down a server.",
             refused="a host name; another number of addresses than the other servers have; none, or more than 8; an address "
             "that is written twice, or that no card has alone (`127.…`, multicast, `fe80::…`); IPv4 and IPv6 at the same place "
             "of two servers",
@@ -267,7 +267,7 @@ class Server:
     fence: Annotated[
         Fence | None,
         Key(
-            "How its power is cut. It can be left out for `snow ha check`, which then says so; `snow ha apply` and "
+            "How its power is cut. It can be left out for `snow ha check`, which then reports it; `snow ha apply` and "
             "`snow ha plan` refuse a server without it.",
             refused="see below",
         ),
@@ -284,7 +284,7 @@ class Mount:
     options: Annotated[
         str,
         Key(
-            "Options for mount(8), with commas. For NFS `hard` belongs in it, `soft` is a stop.",
+            "Options for mount(8), with commas. For NFS use `hard`; `soft` is a stop.",
             refused=f"{_WORD_RULE}; `noauto` without `x-systemd.automount`",
         ),
     ] = "defaults"
@@ -292,7 +292,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain that the cluster runs. One that is not named in the file is left alone."""
+    """A domain that the cluster runs. A domain that is not named in the file is left alone."""
 
     name: Annotated[
         str,
@@ -307,7 +307,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Apart:
-    """Domains that stand in for each other, and so are kept on different servers as long as there are enough servers."""
+    """Domains that replace each other, and are therefore kept on different servers as long as there are enough servers."""
 
     domains: Annotated[
         tuple[str, ...],

@@ -11,21 +11,21 @@ from snowha.site.toml_tables import Declared, declared
 _HEAD = """\
 # ha.toml
 
-`ha.toml` says what the cluster shall be. `snow ha init` writes it from what it finds, you read and correct it, and all
-other verbs read it. None of them changes it. It is looked for in the folder that you are in, then in `/etc/snow-ha/` of this
-machine, where every server keeps it; `--file FILE` names another, `--site SERVER` the one that a server keeps: see
-[how-to.md](how-to.md#work-from-any-server). It is TOML 1.0 in UTF-8.
+`ha.toml` describes the cluster. `snow ha init` writes it from what it finds, you read and correct it, and all other verbs
+read it. Only `snow add domain` and `snow remove domain` change it. It is looked for in the folder that you are in, then in
+`/etc/snow-ha/` of this machine, where every server keeps it; `--file FILE` names another, `--site SERVER` the one that a
+server keeps: see [how-to.md](how-to.md#work-from-any-server). It is TOML 1.0 in UTF-8.
 
-- What is not known here is refused: a key that is mistyped is an error, with the name that was probably meant.
-- Strings stand in quotes, numbers do not. `"6000"` is not a number.
-- No password stands in the file. `secret` names a file (mode 0600) that holds one.
+- Unknown keys are refused: a mistyped key is an error, which suggests the name that was probably meant.
+- Strings are quoted, numbers are not. `"6000"` is not a number.
+- The file contains no password. `secret` names a file (mode 0600) that holds one.
 - `[name]` stands in the file once, `[[name]]` once for each server, mount, domain or group.
 - The order of `[[server]]` has a meaning: the first one is the single server of today.
 
-What is wrong is said with file, line and remedy, before any server is asked. What the file says of the world, `snow ha check`
+Errors are reported with file, line and remedy, before any server is asked. What the file says of the servers, `snow ha check`
 compares with the servers: see [checks.md](checks.md). A whole file with comments is [ha.toml.sample](ha.toml.sample).
 
-This page is made from the code (`src/snowha/site/ha_keys.py`).
+This page is generated from the code (`src/snowha/site/ha_keys.py`).
 """
 
 _LATER = (
@@ -37,22 +37,22 @@ _LATER = (
     ("`[[apart]]`", "changes Pacemaker's configuration, and moves domains where a group is together"),
     (
         "`agent`, `address`, `username` of a fence, and what the device needs beside them",
-        "changes the fence device, and proves it anew: it asks, drains the server and cuts its power",
+        "changes the fence device, and proves it again: it asks, drains the server and cuts its power",
     ),
     ("the password in the file of `secret`", "brings it to the servers"),
     ("a new `[[mount]]`", "mounts it on every server but the first, and writes it into `/etc/fstab` there"),
     ("a new `[[domain]]`", "copies it from its volumes, and hands it to Pacemaker"),
     (
         "a `[[domain]]` less",
-        "takes it out of Pacemaker's configuration. **Pacemaker then shuts the domain down** (its property "
+        "removes it from Pacemaker's configuration. **Pacemaker then shuts the domain down** (its property "
         "`stop-orphan-resources`). Its images and its config stay",
     ),
     ("`[alerts]`", "changes Pacemaker's configuration: the next event is told there"),
     (
         "`[metrics]`",
-        "`true`: installs and starts the exporter on every server; `false` again: nothing, it goes on running",
+        "`true`: installs and starts the exporter on every server; `false` again: nothing, it continues to run",
     ),
-    ("`warm_from_mib`", "nothing by itself: it counts for domains that are still to be copied"),
+    ("`warm_from_mib`", "nothing by itself: it applies to domains that are still to be copied"),
     (
         "`name` of the cluster, `token_ms`, `links`, a server more or less",
         "refuses, while Corosync runs with the old configuration ([corosync-running](checks.md#corosync-running)). Stopping "

@@ -37,8 +37,8 @@ def parse(text: str, *, where: str) -> HaFile:
         raise _syntax_error(str(error), text, where=where) from None
     except (ValueError, RecursionError) as error:
         # what int() refuses, and what tomllib and Python have no room for: nothing that this file can mean
-        problem = "brackets too deep" if isinstance(error, RecursionError) else "a number with too many digits"
-        raise InputError(f"not TOML that can be read: {problem}", where=where, remedy="correct it") from None
+        problem = "brackets nested too deep" if isinstance(error, RecursionError) else "a number with too many digits"
+        raise InputError(f"invalid TOML: {problem}", where=where, remedy="correct it") from None
     at = _locator(text, where)
     try:
         file = read(File, data)
@@ -100,7 +100,7 @@ def _floating_ip(cluster: Cluster, at: At) -> FloatingIp | None:
         raise InputError(
             "floating_nic is missing",
             where=at("cluster"),
-            remedy='name the bridge that carries the floating IP: floating_nic = "xsnow0"',
+            remedy='add the bridge that carries the floating IP: floating_nic = "xsnow0"',
         )
     return FloatingIp(plain_address(address), int(length), cluster.floating_nic)
 
@@ -110,21 +110,23 @@ def _syntax_error(message: str, text: str, *, where: str) -> InputError:
     line = int(match[2]) if match else text.count("\n") + 1
     problem = match[1] if match else message.removesuffix(" (at end of document)")
     return InputError(
-        f"not TOML: {problem}", where=f"{where}:{line}", remedy='correct this line (key = "value", [table], [[list]])'
+        f"invalid TOML: {problem}",
+        where=f"{where}:{line}",
+        remedy='correct this line (key = "value", [table], [[list]])',
     )
 
 
 def _shape_error(error: ShapeError, at: At) -> InputError:
     said: list[str] = []
     forms = dict.fromkeys(_written(problem) for problem in error.problems if problem.form)
-    remedy = f"write {', '.join(forms)}" if forms else "ha.toml.sample in the documentation shows how it is written"
+    remedy = f"write {', '.join(forms)}" if forms else "docs/ha.toml.sample shows how it is written"
     for problem in error.problems:
         key = str(problem.at[-1])
         shown = ".".join(str(part + 1) if isinstance(part, int) else part for part in problem.at)
         if not problem.known:
             said.append(f"{shown} {problem.says}")
         elif _PASSWORD.search(key):
-            said.append(f"{shown}: no password may stand in this file")
+            said.append(f"{shown}: a password must not be in this file")
             remedy = 'put it into a file of mode 0600 and name that file with secret = "secrets/…"'
         else:
             said.append(f"unknown key {show(shown)[1:-1]}{did_you_mean(key, problem.known)}")
@@ -173,8 +175,8 @@ def _locator(text: str, where: str) -> At:
 
 
 def _lines(ha: HaFile) -> Iterator[str]:
-    yield "# What the cluster shall be. `snow ha apply` makes the servers so; it never changes this file."
-    yield "# No password stands here: `secret` names a file (mode 0600) that holds one. docs/ha-toml.md explains every key."
+    yield "# The description of the cluster. `snow ha apply` carries it out; it never changes this file."
+    yield "# This file contains no password: `secret` names a file (mode 0600) with it. docs/ha-toml.md explains every key."
     yield ""
     yield "[cluster]"
     yield f"name = {_string(ha.name)}"
@@ -182,7 +184,7 @@ def _lines(ha: HaFile) -> Iterator[str]:
         yield "# The gateway of the domains and nodes, with its prefix length, and the bridge that carries it:"
         yield f"floating_ip = {_string(f'{ha.floating_ip.address}/{ha.floating_ip.prefixlen}')}"
         yield f"floating_nic = {_string(ha.floating_ip.nic)}"
-    yield "# Milliseconds of silence after which a server counts as lost, and is fenced:"
+    yield "# Milliseconds of silence after which a server is considered lost, and is fenced:"
     yield f"token_ms = {ha.token_ms}"
     yield ""
     yield "# Where things are, on the servers. The images must be on storage that all of them share."
@@ -191,8 +193,8 @@ def _lines(ha: HaFile) -> Iterator[str]:
     yield f"domain_configs = {_string(ha.paths.domain_configs)}"
     yield f"images = {_string(ha.paths.images)}"
     yield ""
-    yield "# A domain with more than this on logical volumes is copied while it runs, and away only for what it wrote meanwhile."
-    yield "# That takes a fifth of the volume in its volume group, for a snapshot. Smaller ones are copied while they are off."
+    yield "# A domain with more than this on logical volumes is copied while it runs, and is down only for the final copy."
+    yield "# The snapshot needs a fifth of the volume in its volume group. Smaller domains are copied while they are off."
     yield "[images]"
     yield f"warm_from_mib = {ha.warm_from_mib}"
     yield ""
@@ -226,20 +228,20 @@ def _lines(ha: HaFile) -> Iterator[str]:
             yield f"fence = {{ {inline} }}"
         yield ""
     if ha.mounts:
-        yield "# File systems that every server must have, mounted alike."
+        yield "# File systems that every server must have, with the same mounts."
     for mount in ha.mounts:
         yield "[[mount]]"
         for key in ("source", "target", "fstype", "options"):
             yield f"{key} = {_string(getattr(mount, key))}"
         yield ""
     if ha.domains:
-        yield "# The domains that the cluster runs. One that is not named here is left alone."
+        yield "# The domains that the cluster runs. A domain that is not named here is left alone."
     for name in ha.domains:
         yield "[[domain]]"
         yield f"name = {_string(name)}"
         yield ""
     if ha.apart:
-        yield "# Domains that stand in for each other, and so are kept on different servers."
+        yield "# Domains that replace each other, and are therefore kept on different servers."
     for group in ha.apart:
         yield "[[apart]]"
         yield f"domains = {_strings(group)}"

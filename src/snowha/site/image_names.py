@@ -97,7 +97,7 @@ def _finding(users: tuple[_Claim, ...]) -> Finding:
         code="image-name",
         severity="stop",
         where=", ".join(dict.fromkeys(claim.domain.config for claim in users)),
-        message=f"the images of {' and '.join(named)} would have one name, or stand where the other is",
+        message=f"the images of {' and '.join(named)} would have the same name, or overwrite each other",
         remedy="rename one of the volumes (lvrename) or files, and correct the config that names it",
     )
 

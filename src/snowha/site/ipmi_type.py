@@ -27,7 +27,7 @@ def parse(text: str, *, where: str) -> IpmiType:
     kind, *rest = text.split() or ["lanplus"]
     if kind not in ("lanplus", "lan"):
         raise InputError(
-            f"IPMI_TYPE is {show(kind)}: a BMC is asked over the network, with lanplus or lan",
+            f"IPMI_TYPE is {show(kind)}, but a BMC is queried over the network: lanplus or lan",
             where=where,
             remedy="write IPMI_TYPE=lanplus, or give each [[server]] of ha.toml the fence agent of its BMC",
         )
@@ -37,9 +37,9 @@ def parse(text: str, *, where: str) -> IpmiType:
     if left or not all(number.isdecimal() for number in numbers):
         # no more of it than the option: a password or a key may follow
         raise InputError(
-            f"IPMI_TYPE has {show(left[0][:2]) if left else 'a -C or -p without a number'}, which is not known here",
+            f"IPMI_TYPE has {show(left[0][:2]) if left else 'a -C or -p without a number'}, which snow-ha does not know",
             where=where,
-            remedy="leave the kind alone there, with -C, -L and -p; what else the BMC needs is set in the BMC",
+            remedy="keep only lanplus or lan, and -C, -L and -p; configure everything else in the BMC",
         )
     cipher, port = (int(options[key]) if key in options else None for key in "Cp")
     return IpmiType(kind == "lanplus", cipher, options.get("L", "").lower(), port)

@@ -33,19 +33,19 @@ def check_domain_name(name: str, *, where: str) -> str:
     """
     if len(name) > 63 or not _DOMAIN_NAME.fullmatch(name):
         raise InputError(
-            f"a domain cannot be called {show(name)}",
+            f"a domain cannot have the name {show(name)}",
             where=where,
             remedy="use letters, digits, '-', '.' and '_' only, at most 63 characters, and a letter or digit at either end",
         )
     if name.isdigit():
         raise InputError(
-            f"a domain cannot be called {name!r}: xl would take it for the number of another domain",
+            f"a domain cannot have the name {name!r}: xl would read it as the number of a domain",
             where=where,
             remedy="give it a name with a letter in it",
         )
     if name.lower() == "domain-0" or name.endswith(_MIGRATION_SUFFIXES):
         raise InputError(
-            f"a domain cannot be called {name!r}: Xen uses this name itself", where=where, remedy="rename the domain"
+            f"a domain cannot have the name {name!r}: Xen uses it itself", where=where, remedy="rename the domain"
         )
     return name
 
@@ -67,12 +67,12 @@ def check_path(path: str, *, where: str) -> str:
     in which images are kept.
     """
     if not path.startswith("/"):
-        raise InputError(f"not an absolute path: {show(path)}", where=where, remedy="write the path from / on")
+        raise InputError(f"not an absolute path: {show(path)}", where=where, remedy="write the path starting with /")
     if ".." in path.split("/"):
-        raise InputError(f"path with '..' in it: {show(path)}", where=where, remedy="write the path without '..'")
+        raise InputError(f"path with '..': {show(path)}", where=where, remedy="write the path without '..'")
     if not _PATH.fullmatch(path):
         raise InputError(
-            f"path with a character that cannot be used: {show(path)}",
+            f"path with an unsupported character: {show(path)}",
             where=where,
             remedy="use letters, digits and / . _ - + : @ % = ~ only, no spaces, commas or quotes",
         )
@@ -112,7 +112,7 @@ def check_bridge(name: str, *, where: str) -> str:
     """``name`` if a network interface may be called so (at most 15 characters, netdevice(7)), else InputError."""
     if name in (".", "..") or name.startswith("-") or not _BRIDGE.fullmatch(name):
         raise InputError(
-            f"not a name of a network interface: {show(name)}", where=where, remedy="write a name such as xsnow0"
+            f"not the name of a network interface: {show(name)}", where=where, remedy="write a name such as xsnow0"
         )
     return name
 
@@ -194,7 +194,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def _check_hostname(name: str, what: str, *, where: str) -> str:
     if not _is_label(name):
         raise InputError(
-            f"a {what} cannot be called {show(name)}",
+            f"a {what} cannot have the name {show(name)}",
             where=where,
             remedy="use letters, digits and '-' only, at most 63 characters, and no '-' at either end",
         )

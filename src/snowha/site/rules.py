@@ -75,7 +75,7 @@ def check_domains(
             str.lower,
             "duplicate-mac",
             "the MAC address {thing} is used {count} times ({by})",
-            "give each network card a MAC address of its own",
+            "give each virtual network interface its own MAC address",
         ),
         *_duplicates(
             cards,
@@ -97,7 +97,7 @@ def check_domains(
             comparable,
             "duplicate-ip",
             "the IP address {thing} is used {count} times ({by})",
-            "give each an address of its own",
+            "give each its own address",
         ),
     )
 
@@ -114,8 +114,8 @@ def raise_on_stop(
     data = [asdict(finding) for finding in stops]
     if not others:
         raise kind(first)(first.message, where=first.where, remedy=first.remedy, findings=data)
-    text = "\n".join([f"{len(stops)} findings forbid going on", *lines(stops)])
-    raise kind(first)(text, remedy="correct these; `snow ha check` looks again", findings=data)
+    text = "\n".join([f"{len(stops)} findings prevent this run", *lines(stops)])
+    raise kind(first)(text, remedy="correct these; `snow ha check` checks again", findings=data)
 
 
 def lines(findings: Iterable[Finding]) -> list[str]:
@@ -167,8 +167,8 @@ def _shared_disks(domains: Sequence[Domain]) -> Iterable[Finding]:
             code="shared-disk",
             severity="stop",
             where=", ".join(configs),
-            message=f"{target} is a disk of {listed(names)}: two writers destroy a file system",
-            remedy="give each domain a disk of its own",
+            message=f"{target} is a disk of {listed(names)}: two writers destroy the file system",
+            remedy="give each domain its own disk",
         )
 
 

@@ -57,7 +57,7 @@ def by_number(number: int, conf: SnowConf) -> tuple[Vif, ...]:
             raise InputError(
                 f"sNow! has MAC addresses for {_LAST} entries of active-domains.conf, and this is number {number}",
                 where=where,
-                remedy="remove entries that are not used, or name addresses: --ip and --mac",
+                remedy="remove unused entries, or give addresses: --ip and --mac",
             )
         ip = check_ip(f"{network.prefix}{number}", where=where)
         found.append(Vif(check_bridge(network.bridge, where=where), _mac(number, card), ip))

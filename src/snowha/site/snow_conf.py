@@ -148,9 +148,9 @@ class SnowConf:
         value = self.values.get(name, self.values.get(ANYTHING))
         if isinstance(value, NotUnderstood):
             raise InputError(
-                f"the value of {name} is not known without running the file: {value.reason}",
+                f"the value of {name} cannot be known without running the file: {value.reason}",
                 where=f"{self.where}:{value.line}",
-                remedy=f"write the value of {name} out, on a line behind that one",
+                remedy=f"add a line with the plain value of {name} after that one",
             )
         return value
 
@@ -189,7 +189,7 @@ def _refuse_windows(text: str, *, where: str) -> None:
     if "\r\n" in text:
         line = text[: text.index("\r\n")].count("\n") + 1
         raise InputError(
-            "the line ends as on Windows (CR LF), and the shell takes the CR into its value",
+            "the line ends as on Windows (CR LF), and the shell makes the CR part of the value",
             where=f"{where}:{line}",
             remedy="convert the file: dos2unix",
         )

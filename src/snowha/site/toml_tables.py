@@ -93,7 +93,7 @@ def _values(table: type, data: Mapping[str, object], at: Location, problems: lis
             values[name] = _value(key.kind, data[name], (*at, name), problems)
         elif key.is_required:
             problems.append(Problem((*at, name), "is missing", form=_form(key.kind)))
-    problems.extend(Problem((*at, name), "is not known", tuple(keys)) for name in data if name not in keys)
+    problems.extend(Problem((*at, name), "is unknown", tuple(keys)) for name in data if name not in keys)
     return values
 
 

@@ -59,7 +59,7 @@ def parse_settings(text: str, *, where: str) -> tuple[Setting, ...]:
     """Every setting, in the order of the file. What xl could not parse is an InputError with its line."""
     if "\0" in text:
         raise InputError(
-            "there is a NUL in it", where=f"{where}:{line_at(text, text.index(chr(0)))}", remedy="remove it"
+            "it contains a NUL character", where=f"{where}:{line_at(text, text.index(chr(0)))}", remedy="remove it"
         )
     return tuple(_Parser(text, where).run())
 
@@ -93,7 +93,7 @@ class _Parser:
         if char == "\r":
             message, remedy = "the line ends as on Windows (CR LF), which xl refuses", "convert the file: dos2unix"
         elif char in ("\f", "\v", "\ufeff", "\xa0"):
-            message, remedy = f"{show(char)} is no space to xl", "remove this character"
+            message, remedy = f"{show(char)} is not a space to xl", "remove this character"
         self.fail(message, self.pos, remedy)
 
     def peek(self) -> str:
@@ -114,20 +114,20 @@ class _Parser:
         start = self.pos
         key = _KEY.match(self.text, start)
         if not key:
-            remedy = "write key = value, as in xl.cfg(5); xl's keys have small letters"
-            self.fail_at_word(f"{self.rest()} is no setting", remedy)
+            remedy = "write key = value, as in xl.cfg(5); keys of xl are lower-case"
+            self.fail_at_word(f"{self.rest()} is not a setting", remedy)
         self.pos = key.end()
         self.skip(newlines=False)
         operator_start = self.pos
         operator = "+=" if self.text.startswith("+=", self.pos) else "="
         if not self.text.startswith(operator, self.pos):
-            self.fail(f"no '=' behind {show(key[0])}", start, "write key = value, as in xl.cfg(5)")
+            self.fail(f"no '=' after {show(key[0])}", start, "write key = value, as in xl.cfg(5)")
         self.pos += len(operator)
         self.skip(newlines=False)
         value = self.value()
         self.skip(newlines=False)
         if self.peek() not in ("", "\n", ";"):
-            self.fail_at_word(f"{self.rest()} behind the value of {key[0]}", "end the line behind the value")
+            self.fail_at_word(f"{self.rest()} after the value of {key[0]}", "end the line after the value")
         return Setting(key[0], line_at(self.text, start), start, operator_start, operator, value)
 
     def value(self, depth: int = 0) -> Atom | List:
@@ -135,7 +135,7 @@ class _Parser:
         char = self.peek()
         if char == "[":
             if depth == _DEEPEST:
-                self.fail(f"more than {_DEEPEST} lists in one another", start, "write the value as in xl.cfg(5)")
+                self.fail(f"lists are nested more than {_DEEPEST} deep", start, "write the value as in xl.cfg(5)")
             return self.list(depth + 1)
         if char in _STRING:
             match = _STRING[char].match(self.text, start)
@@ -145,7 +145,7 @@ class _Parser:
             return Atom(start, self.pos, _ESCAPE.sub(partial(self.escaped, start), match[1]), char)
         match = _NUMBER.match(self.text, start)
         if not match:
-            self.fail_at_word(f"{self.rest()} is no value", "write a number, a quoted string or a list")
+            self.fail_at_word(f"{self.rest()} is not a value", "write a number, a quoted string or a list")
         self.pos = match.end()
         return Atom(start, self.pos, match[0], "")
 
@@ -171,7 +171,7 @@ class _Parser:
         code = match[1]
         if code not in _ESCAPED:
             # xl refuses \\x, and drops what \\0 to \\7 begin
-            self.fail(f"{show(match[0])} in a string is not what xl knows", start, "write \\\\ for a backslash")
+            self.fail(f"{show(match[0])} in a string is unknown to xl", start, "write \\\\ for a backslash")
         return _ESCAPED[code]
 
     def skip(self, *, newlines: bool) -> None:

@@ -23,7 +23,7 @@ def text() -> str:
 def missing(host: Host) -> str | None:
     """What is wrong with the program on ``host``, None if nothing is."""
     if read_text(host, PATH) != text():
-        return f"{PATH} is not there or differs"
+        return f"{PATH} is missing or differs"
     facts = stat(host, PATH)
     return None if facts is not None and facts.mode & 0o005 == 0o005 else f"{PATH} cannot be executed by hacluster"
 

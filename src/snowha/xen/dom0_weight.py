@@ -35,7 +35,7 @@ WantedBy=multi-user.target
 def missing(host: Host) -> str | None:
     """What is wrong with the unit on ``host``, None if nothing is."""
     if read_text(host, PATH) != TEXT:
-        return f"{PATH} is not there or differs"
+        return f"{PATH} is missing or differs"
     return None if host.run(["test", "-L", _WANTED], check=False).ok else f"{UNIT} is not enabled"
 
 

@@ -53,14 +53,12 @@ def nfs_text(of_package: str) -> str | None:
 def missing(host: Host, images: str) -> str | None:
     """What is wrong with the rules on ``host``, None if nothing is."""
     if read_text(host, PATH) != text(images):
-        return f"{PATH} is not there or differs"
+        return f"{PATH} is missing or differs"
     wanted, there = _nfs(host)
     if wanted == there:
         return None
     return (
-        f"{NFS_PATH} is not there or differs"
-        if wanted
-        else f"{NFS_PATH} replaces rules of nfs-common that have changed"
+        f"{NFS_PATH} is missing or differs" if wanted else f"{NFS_PATH} replaces rules of nfs-common that have changed"
     )
 
 

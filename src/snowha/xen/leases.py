@@ -81,7 +81,7 @@ class Migration:
     def how_far(self) -> str:
         """For a person who waits for its end."""
         sent, memory, rate = (f"{size / 2**20:.0f} MiB" for size in (self.sent, self.memory, self.rate))
-        return f"{sent} sent of {memory} memory, {rate}/s, round {self.round} of 6 or later"
+        return f"{sent} sent of {memory} memory, {rate}/s, at least round {self.round} of 6"
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,9 @@ def _answer(host: Host, done: Completed) -> Leases:
         return parse(done.stdout)
     except (ValueError, KeyError, TypeError) as error:
         raise CommandError(
-            f"{server_program.PATH} list says nothing that can be read: {done.stderr.strip() or error}",
+            f"{server_program.PATH} list: its output cannot be parsed: {done.stderr.strip() or error}",
             where=host.name,
-            remedy="`snow ha apply` installs it anew",
+            remedy="`snow ha apply` installs it again",
         ) from error
 
 

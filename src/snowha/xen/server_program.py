@@ -45,9 +45,9 @@ def _compiled_later(name: str, part: str) -> str:
 def missing(host: Host) -> str | None:
     """What is wrong with the program on ``host``, None if nothing is."""
     if read_text(host, PATH) != text():
-        return f"{PATH} is not there or differs"
+        return f"{PATH} is missing or differs"
     if read_text(host, NAME) != f"{host.name}\n":
-        return f"{NAME} is not there or has another name"
+        return f"{NAME} is missing or has another name"
     facts = stat(host, PATH)
     if facts is None or not facts.mode & 0o100:
         return f"{PATH} cannot be executed"

@@ -145,7 +145,7 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
         return
     if callable(report):
         report(f"waiting for {name} to shut down")
-    remedy = f"look at its console (xl console {name}) and at /var/log/xen/xl-{name}.log"
+    remedy = f"check its console (xl console {name}) and /var/log/xen/xl-{name}.log"
     began = time.monotonic()
     said = failure = ""
     try:
@@ -165,17 +165,17 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
     def gone() -> bool:
         text = host.run(["sh", "-c", UNTIL_GONE, "sh", f"/local/domain/{found.domid}"], timeout=120).stdout
         if name in parse_list(text) and parse_list(text)[name].domid != found.domid:
-            raise SiteError(f"{name} was started again while it was shut down", where=host.name, remedy=remedy)
+            raise SiteError(f"{name} was started again during its shutdown", where=host.name, remedy=remedy)
         return not re.search(rf"^\S+\s+{found.domid}\s", text, re.MULTILINE)
 
     wait_for(
         gone,
         timeout=max(60.0, timeout - (time.monotonic() - began)),
         interval=0.5,
-        what=f"{name}, which has halted, to be gone",
+        what=f"{name}, which has halted, to be removed",
         error=SiteError,
         where=host.name,
-        remedy=f"look at /var/log/xen/xl-{name}.log: xl was to remove it (on_poweroff in its config)",
+        remedy=f"check /var/log/xen/xl-{name}.log: xl should have removed it (on_poweroff in its config)",
     )
 
 
@@ -196,7 +196,7 @@ def check_reads(host: Host, name: str, text: str, *, what: str) -> None:
         raise SiteError(
             f"xl cannot read {what}: {said}",
             where=host.name,
-            remedy=f"correct the config of {name}, then run this again; the domain was left as it is",
+            remedy=f"correct the config of {name}, then run this again; the domain was not changed",
         )
 
 
@@ -231,9 +231,9 @@ def boots_as_pvh(host: Host, domain: Domain) -> str | None:
         if re.search(r"xc_dom|ELF|[Pp][Vv][Hh]|kernel image", said):
             return said.splitlines()[-1]
         raise CommandError(
-            f"a domain to try {domain.kernel} as PVH cannot be created: {said}",
+            f"a domain to test {domain.kernel} as PVH cannot be created: {said}",
             where=host.name,
-            remedy="free some memory, or look at /var/log/xen; then run this again",
+            remedy="free some memory, or check /var/log/xen; then run this again",
         )
     finally:
         host.run(["xl", "destroy", name], check=False, timeout=60)

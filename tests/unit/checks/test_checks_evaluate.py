@@ -434,7 +434,7 @@ def test_two_exports_of_one_name_are_told_apart() -> None:
     """The name of the storage means another machine there: a domain would be started from another image."""
     facts = _path(healthy(), "snow02", "/sNow", PathFact("other", 0, 4711))
     messages = [f.message for f in evaluate.evaluate(SITE, facts) if f.code == "mount-differs"]
-    assert messages == ["/sNow is not the same folder on all of them"]
+    assert messages == ["/sNow is not the same folder on all servers"]
     with_slash = [replace(one, source=f"{one.source}/") if one.is_nfs else one for one in mounts()]
     assert evaluate.evaluate(SITE, change(healthy(), "snow02", mounts=tuple(with_slash))) == ()
     not_mounted = change(facts, "snow02", mounts=mounts()[:1])
@@ -649,7 +649,7 @@ def test_what_an_undo_has_moved_aside_is_named_where_there_is_no_room() -> None:
     """After `undo`, `apply` is refused on storage of the size that was enough before; what to remove would have to be guessed."""
     facts = change(healthy(), "snow01", space=1 << 30, undone=((f"{IMAGE}.undone", 3 << 30),))
     refused = next(one for one in evaluate.evaluate(SITE, facts) if one.code == "space")
-    assert refused.remedy.endswith("moved 3072 MiB aside, which no domain runs from: rm /sNow/domains/*/*.undone")
+    assert refused.remedy.endswith("moved 3072 MiB aside, which no domain uses: rm /sNow/domains/*/*.undone")
 
 
 def test_a_disk_in_a_format_of_its_own_counts_for_what_a_domain_sees_of_it() -> None:
@@ -697,7 +697,11 @@ def test_a_kernel_of_the_same_size_is_another_one_all_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("fact", "says"),
-    [(PathFact("other", 0, 5), "neither a volume nor a file"), (PathFact("file", 0, 5), "empty"), (None, "not there")],
+    [
+        (PathFact("other", 0, 5), "neither a volume nor a file"),
+        (PathFact("file", 0, 5), "empty"),
+        (None, "does not exist"),
+    ],
 )
 def test_a_disk_that_is_no_disk_is_found_while_its_domain_runs(fact: PathFact | None, says: str) -> None:
     """A folder or a terminal behind a disk: it was shut down, and the copy failed then."""

@@ -205,7 +205,7 @@ def test_what_a_domain_sees_of_a_disk_in_a_format_of_its_own(tmp_path: Path) -> 
 
 def test_an_answer_that_broke_off_is_an_error() -> None:
     """Half an answer would read as a server on which half of everything is missing."""
-    with pytest.raises(CommandError, match="did not arrive to its end"):
+    with pytest.raises(CommandError, match="arrived incomplete"):
         scripts.parse_sections(f"\n{B} < os\nx\n{B} > 0\n", B, where="snow01")
 
 

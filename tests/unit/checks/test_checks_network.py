@@ -15,16 +15,26 @@ from snowha.site.model import FloatingIp, Vif
     ("address", "length", "nic", "said"),
     [
         ("192.168.8.254", 24, "xsnow0", []),
-        ("192.168.8.254", 16, "xsnow0", ["snow01: 192.168.8.254/16 is not of 192.168.8.0/24, where xsnow0 is"] * 2),
-        ("192.168.9.254", 24, "xsnow0", ["snow01: 192.168.9.254/24 is not of 192.168.8.0/24, where xsnow0 is"] * 2),
-        ("192.168.8.254", 24, "xsnow9", ["snow01: xsnow9 has no address there to be on a network with"]),
+        (
+            "192.168.8.254",
+            16,
+            "xsnow0",
+            ["snow01: 192.168.8.254/16 is not in 192.168.8.0/24, the network of xsnow0"] * 2,
+        ),
+        (
+            "192.168.9.254",
+            24,
+            "xsnow0",
+            ["snow01: 192.168.9.254/24 is not in 192.168.8.0/24, the network of xsnow0"] * 2,
+        ),
+        ("192.168.8.254", 24, "xsnow9", ["snow01: xsnow9 has no IPv4 address there, so its network is unknown"]),
         (
             "192.168.8.255",
             24,
             "xsnow0",
             ["ha.toml: 192.168.8.255/24 is the address of the network itself, or its broadcast"],
         ),
-        ("fd00::1", 64, "xsnow0", ["snow01: xsnow0 has no address there to be on a network with"]),
+        ("fd00::1", 64, "xsnow0", ["snow01: xsnow0 has no IPv6 address there, so its network is unknown"]),
     ],
 )
 def test_the_floating_ip_is_of_its_bridges_network(address: str, length: int, nic: str, said: list[str]) -> None:
@@ -41,7 +51,7 @@ def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -
     """The router would have been talked over, or the cluster been told that its own address is taken."""
     heard = replace(healthy(), floating={"snow01": "52:54:00:00:00:01", "snow02": "52:54:00:00:00:01"})
     assert messages("floating-ip-taken", SITE, heard) == [
-        "snow01, snow02: 192.168.8.254 is in use by 52:54:00:00:00:01, which is no server"
+        "snow01, snow02: 192.168.8.254 is in use by 52:54:00:00:00:01, which is not a server"
     ]
     holding = {**server(2).addresses, "192.168.8.254": InterfaceFact("xsnow0", 1500, 24)}
     over_a_router = replace(heard, floating={"snow01": "52:54:00:00:00:01", "snow02": "somebody"})

@@ -31,14 +31,14 @@ def test_images_and_configs_must_be_where_every_server_has_them() -> None:
     apart = replace(SITE, paths=replace(SITE.paths, images="/images/domains"))
     there = change(healthy(), "snow01", folders=("/images/domains", "/sNow/etc/domains"), mounts=(*mounts(), share))
     assert messages("not-shared", apart, there) == [
-        "snow01:/images/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
+        "snow01:/images/domains: paths.images is on nfs02:/images, which is not mounted on snow02 and has no [[mount]] in ha.toml"
     ]
     assert messages("not-shared", apart, change(there, "snow02", mounts=(*mounts(), share))) == []
     # and one that is mounted below /sNow
     below = Mounted("nfs02:/images", "/sNow/domains", "nfs4", frozenset({"hard"}))
     facts = change(healthy(), "snow01", mounts=(*mounts(), below))
     assert messages("not-shared", SITE, facts) == [
-        "snow01:/sNow/domains: paths.images is on nfs02:/images, which no [[mount]] of ha.toml gives to snow02"
+        "snow01:/sNow/domains: paths.images is on nfs02:/images, which is not mounted on snow02 and has no [[mount]] in ha.toml"
     ]
     assert messages("not-shared", SITE, change(facts, "snow02", mounts=(*mounts(), below))) == []
     named = replace(apart, mounts=(*SITE.mounts, Mount("nfs02:/images", "/images", "nfs4", "hard")))

@@ -25,7 +25,7 @@ def test_it_is_disarmed_in_one_commit_and_armed_in_one(site: EverydaySite) -> No
 
     status = site.run("status", "--json")
     (finding,) = [one for one in json.loads(status.output)["findings"] if one["code"] == "maintenance-mode"]
-    assert status.exit_code == 4 and "the cluster is disarmed since" in finding["message"]
+    assert status.exit_code == 4 and "the cluster has been disarmed since" in finding["message"]
     assert "snow arm" in finding["remedy"]
     refused = site.run("shutdown", "deploy01")
     assert refused.exit_code == 4 and len(site.told) == 1

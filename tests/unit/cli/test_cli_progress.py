@@ -77,7 +77,7 @@ def test_json_lines() -> None:
         show(event)
     kinds = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
     assert kinds[:3] == ["run-started", "step-started", "step-said"]
-    with pytest.raises(SiteError, match="nobody could be asked: Cut the power"):
+    with pytest.raises(SiteError, match="there is no terminal to ask on: Cut the power"):
         show.confirm("Cut the power?")
 
 
@@ -121,7 +121,7 @@ def test_a_finished_site_and_a_stopped_run_are_said() -> None:
         show(events.StepLeft(step=str(number), title=f"T{number}", section="images", begun=number == 0))
     show(events.RunEnded(done=0, skipped=0, failed=0, blocked=0, left=7, cancelled=True, seconds=3))
     text = out.getvalue()
-    for expected in ("T0 (stopped)", "left: T4", "left: 2 more", "the same command again carries on"):
+    for expected in ("T0 (stopped)", "not done: T4", "not done: 2 more", "run the same command again"):
         assert expected in text
 
 

@@ -129,15 +129,15 @@ def test_a_verb_of_the_lab_says_what_it_lacks_before_it_does_anything(monkeypatc
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("ha chekc", "there is no 'chekc' here. Did you mean `snow ha check`?"),
+        ("ha chekc", "there is no command 'chekc' here. Did you mean `snow ha check`?"),
         ("ha STATUS", "`snow ha status`"),
         ("check", "`snow ha check`"),
         ("ha copy deploy01", "`snow images copy`"),
         ("image list", "`snow images`"),
         ("ha zzzz", "There are init, check, plan"),
         ("ha check --jsn", "--json"),
-        ("-f ha.toml status", "options stand behind it: snow VERB -f"),
-        ("--jsn status", "options stand behind it"),
+        ("-f ha.toml status", "Options of a verb come after it: snow VERB -f"),
+        ("--jsn status", "Options of a verb come after it"),
         ("--verbos status", "--verbose"),
         ("list nodes", "sNow!'s own command has it: /sNow/snow-tools/sbin/snow"),
         ("deploy ldap01", "sNow!'s own command has it"),

@@ -130,15 +130,15 @@ main.main()
     ("line", "said"),
     [
         ("--log-file nowhere/log ha check", "nowhere/log: the log cannot be written"),
-        ("--log-file . ha check", "the name of a folder"),
+        ("--log-file . ha check", "this is a folder"),
         ("--log-file fifo ha check", "it is a FIFO"),
         ("--log-file= ha check", "no file is named"),
-        ("-v -q ha check", "exclude each other"),
-        ("ha check -v -q", "exclude each other"),
-        ("-q ha check -v", "exclude each other"),
-        ("--log-file a ha check --log-file b", "named twice"),
-        ("--log-file a --log-file b ha check", "named twice"),
-        ("ha check --log-file a --log-file b", "named twice"),
+        ("-v -q ha check", "cannot be combined"),
+        ("ha check -v -q", "cannot be combined"),
+        ("-q ha check -v", "cannot be combined"),
+        ("--log-file a ha check --log-file b", "given twice"),
+        ("--log-file a --log-file b ha check", "given twice"),
+        ("ha check --log-file a --log-file b", "given twice"),
     ],
 )
 def test_options_that_cannot_be_followed_are_said_first(tmp_path: Path, line: str, said: str) -> None:
@@ -187,7 +187,7 @@ def test_a_log_that_cannot_be_written_on_does_not_end_the_run(
         logging.getLogger("snowha").setLevel(logging.DEBUG)
         assert LocalHost().run(["echo", "x"]).stdout == "x\n"
         LocalHost().run(["true"])
-    assert capsys.readouterr().err == "log: it ends here: No space left on device\n"
+    assert capsys.readouterr().err == "log: no longer written: No space left on device\n"
 
 
 def run_of() -> list[events.Event]:

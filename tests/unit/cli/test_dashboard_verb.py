@@ -30,7 +30,7 @@ def test_other_machines_get_in_only_with_a_token_over_tls(address: str, given: t
 @pytest.mark.parametrize("address", ["snow01", "127.0.0.1:x", "127.0.0.1:65536", "[::1", "1.2.3", ":80"])
 def test_what_is_no_address_is_said_so(address: str) -> None:
     found = error("--listen", address)
-    assert isinstance(found, InputError) and "is no address to listen on" in found.message
+    assert isinstance(found, InputError) and "is not an address to listen on" in found.message
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_without_ha_toml_or_with_a_port_that_is_taken_nothing_is_served(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(InputError, match="cannot be listened on") as refused:
+        with pytest.raises(InputError, match="cannot listen on") as refused:
             listening.on_address(listening.Address("127.0.0.1", listening.port_of(taken)), "--listen")
-        assert "port 0 takes one that is free" in refused.value.remedy
+        assert "port 0 takes a free one" in refused.value.remedy

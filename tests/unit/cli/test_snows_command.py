@@ -83,7 +83,7 @@ def test_it_gets_the_words_as_they_were_typed(line: str, handed_on: list[list[st
     found = run(line)
     assert isinstance(found.exception, HandedOn), found.output
     assert handed_on == [line.split()]
-    assert "handed on to sNow!'s own command" in found.output
+    assert "passed on to sNow!'s own command" in found.output
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_domain_or_a_name_that_is_nobodys_is_not_handed_on(line: str, handed_o
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("boot n01 deploy01", "n01 is of compute nodes, and deploy01 of domains"),
-        ("boot n01 domains", "n01 is of compute nodes, and domains of domains"),
-        ("destroy n01 --yes", "sNow!'s own command has no --yes"),
-        ("boot n01 --timeout 600", "sNow!'s own command has no --timeout"),
+        ("boot n01 deploy01", "n01 names compute nodes, and deploy01 domains"),
+        ("boot n01 domains", "n01 names compute nodes, and domains domains"),
+        ("destroy n01 --yes", "sNow!'s own command has no option --yes"),
+        ("boot n01 --timeout 600", "sNow!'s own command has no option --timeout"),
     ],
 )
 def test_what_it_would_take_for_something_else_is_refused(line: str, said: str, handed_on: list[list[str]]) -> None:
@@ -172,7 +172,7 @@ def test_it_is_executed_in_place_of_this_one(tmp_path: Path) -> None:
     words = [sys.executable, "-c", script, "list", "nodes", "a b", "--x"]
     ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert (ended.stdout, ended.returncode) == ("list|nodes|a b|--x|", 7)
-    assert ended.stderr == f"handed on to sNow!'s own command: {own} list nodes 'a b' --x\n"
+    assert ended.stderr == f"passed on to sNow!'s own command: {own} list nodes 'a b' --x\n"
 
 
 def test_the_installation_looks_for_it_where_it_is() -> None:

@@ -204,7 +204,7 @@ def test_remarks_in_a_configuration_are_no_resources_and_stay() -> None:
 
 def test_an_empty_cluster_differs_in_everything() -> None:
     lines = cib.differs(fresh_cib(site()), composed(site()))
-    assert "deploy01: not there, wanted ocf:snow-ha:domain" in lines
+    assert "deploy01: missing, wanted ocf:snow-ha:domain" in lines
     assert "property stonith-enabled: not set, wanted true" in lines
 
 
@@ -254,7 +254,7 @@ def test_a_property_of_ours_set_elsewhere_does_not_win() -> None:
 
 def test_a_domain_that_left_the_site_is_told_and_taken_out() -> None:
     smaller = site(names=("deploy01", "proxy01"))
-    assert "slurm01: there, not wanted any more" in cib.differs(OUR_CIB, composed(smaller))
+    assert "slurm01: present, no longer wanted" in cib.differs(OUR_CIB, composed(smaller))
     assert b"slurm01" not in cib.merge(OUR_CIB, composed(smaller))
 
 

@@ -282,7 +282,7 @@ def test_a_socket_is_for_its_user_alone_and_nothing_else_is_removed(tmp_path: Pa
     with listening.on_path(path, ""):  # a process that was killed has left it
         assert path.is_socket()
     path.write_text("mine")
-    with pytest.raises(InputError, match="this is no socket"), listening.on_path(path, ""):
+    with pytest.raises(InputError, match="this file is not a socket"), listening.on_path(path, ""):
         pass
     assert path.read_text() == "mine"
     with pytest.raises(InputError, match="there is no group"), listening.on_path(tmp_path / "x", "no-such-group"):
@@ -299,7 +299,7 @@ def test_a_group_that_the_user_is_not_of_is_said_so_and_nothing_is_left(
 
     monkeypatch.setattr(os, "chown", refuse)
     path = tmp_path / "dashboard.sock"
-    with pytest.raises(InputError, match="not of the group") as refused, listening.on_path(path, "root"):
+    with pytest.raises(InputError, match="not in the group") as refused, listening.on_path(path, "root"):
         pass
     assert refused.value.where == "--socket-group" and not path.exists()
 

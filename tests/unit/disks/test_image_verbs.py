@@ -175,7 +175,7 @@ def test_a_domain_that_has_shut_down_is_waited_for_until_its_disks_are_free() ->
     ("calls", "says"),
     [
         (places("deploy01"), "deploy01 runs on snow01"),
-        ([*places(), *no_cluster(), *look(there=False), lvs()], "is not there"),
+        ([*places(), *no_cluster(), *look(there=False), lvs()], "does not exist"),
         ([*places(), *no_cluster(), *look(gone="deploy01-disk"), lvs(but="deploy01-disk")], "deploy01-disk is gone"),
     ],
 )

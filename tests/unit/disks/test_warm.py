@@ -95,7 +95,7 @@ def test_a_config_that_xl_does_not_read_ends_it_before_anything_else(which: str)
     server.xl_refuses = BEFORE if which == "old" else AFTER
     error, _ = refused(server)
     assert "xl cannot read" in error.message and "config:7: config parsing error" in error.message
-    assert ("is to become" in error.message) is (which == "new") and CONFIG in error.message
+    assert ("the new /" in error.message) is (which == "new") and CONFIG in error.message
     assert server.done == []
 
 
@@ -160,7 +160,7 @@ def test_a_domain_that_ends_after_it_was_given_up_is_started_again() -> None:
     server.shutdown, server.ends_after = TOO_SLOW, 2
     error, heard = refused(server)
     assert "did not shut down" in error.message
-    assert "starting deploy01 again from what its config names" in heard.said
+    assert "starting deploy01 again from the disks in its config" in heard.said
     assert server.is_running and not server.is_noted
     assert "copy what is left" not in server.done
 
@@ -186,5 +186,5 @@ def test_what_a_killed_run_left_is_removed_first() -> None:
 def test_no_room_for_a_snapshot_is_said_before_one_is_made() -> None:
     server = LvmServer(room=100 * MIB)
     error, _ = refused(server)
-    assert isinstance(error, SiteError) and "has 100 MiB left, the snapshots need 256 MiB" in error.message
+    assert isinstance(error, SiteError) and "has 100 MiB free, but the snapshots need 256 MiB" in error.message
     assert server.done == []

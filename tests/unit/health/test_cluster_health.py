@@ -126,7 +126,7 @@ def test_a_fence_that_goes_on_failing_is_told_with_how_long_and_what_to_type() -
     found = unclean("pending", "failed 10:56:01", "failed 10:50:35", "success 09:00:00", "failed 08:00:00")
     assert found.message == (
         "snow02 is lost and not fenced yet: fencing it has failed 2 times, first at 2026-11-24 10:50:35Z, 7 min ago "
-        "(Fence agent did not complete in time); it is being tried again"
+        "(Fence agent did not complete in time); another attempt is under way"
     )
     assert "stonith_admin --confirm=snow02" in found.remedy
     assert "Only if it has no power" in found.remedy
@@ -264,7 +264,7 @@ def test_only_what_is_moved_must_not_be_left_alone() -> None:
 def test_two_silent_servers_are_spoken_of_as_two() -> None:
     """`snow01 and snow02 does not answer` was what a user read."""
     said = {one.message for one in judged(Case(cluster()), **lost("snow01"), **lost("snow02"))}
-    assert "whether deploy01 runs is not known: snow01 and snow02 do not answer" in said
+    assert "it is unknown whether deploy01 runs: snow01 and snow02 do not answer" in said
 
 
 LOST = node("snow02", online="false", unclean="true")
@@ -287,7 +287,7 @@ def test_nothing_is_said_to_come_that_the_cluster_holds_back(change: Change, unc
     assert found["resource-stopped"].next.startswith(down or unclean)
     for code in ("server-unclean", "resource-stopped"):
         is_held = found[code].next.startswith(("nothing", "it is not fenced"))
-        assert found[code].remedy.startswith("first what is said of the cluster") == is_held
+        assert found[code].remedy.startswith("first correct the state of the cluster") == is_held
 
 
 def test_what_to_do_in_front_of_a_lost_server_stays_also_while_fencing_is_off() -> None:

@@ -65,7 +65,7 @@ def test_a_migration_under_way_is_told_with_what_was_sent() -> None:
     (finding,) = judged(CASES["domain-migrating"])
     assert finding.message == (
         "deploy01 is being migrated from snow01 to snow02 for 21 s: "
-        "200 MiB sent of 128 MiB memory, 9 MiB/s, round 2 of 6 or later"
+        "200 MiB sent of 128 MiB memory, 9 MiB/s, at least round 2 of 6"
     )
 
 
@@ -125,8 +125,8 @@ def test_a_second_writer_without_a_lease_is_told_as_both() -> None:
 @pytest.mark.parametrize(
     ("some", "severity", "says"),
     [
-        (case(Lease(DEPLOY, "free")), "red", "its record says that nobody has it"),
-        (case(held(DEPLOY, "snow01", server="snow09")), "red", "leased to snow09, which is no server of this site"),
+        (case(Lease(DEPLOY, "free")), "red", "its record says that no server has it"),
+        (case(held(DEPLOY, "snow01", server="snow09")), "red", "leased to snow09, which is not a server of this site"),
         (case(snow01=server("snow01")), "red", "is leased to snow01, which has not attached it"),
         (
             case(held(DEPLOY, "snow01", boot="0ld"), snow01=server("snow01")),
@@ -176,7 +176,7 @@ def test_an_image_without_a_record_is_told() -> None:
     """Nothing attaches it anew, and the domain could not be started after its next stop."""
     (finding,) = judged(case(Lease(SLURM, "none")))
     assert (finding.code, finding.where) == ("lease-unreadable", SLURM)
-    assert "no record" in finding.message
+    assert "no lease record" in finding.message
 
 
 def test_a_server_that_cannot_be_asked_makes_no_finding() -> None:
@@ -189,7 +189,7 @@ def test_a_server_that_cannot_be_asked_makes_no_finding() -> None:
 
 def test_a_program_that_fails_is_told_once_and_nothing_is_made_of_it() -> None:
     """Its leases would all be unexplained, or the whole server be called unreachable."""
-    broken = Leases("snow01", "", trouble="snow-lease list says nothing that can be read: perl: not found")
+    broken = Leases("snow01", "", trouble="snow-lease list: its output cannot be parsed: perl: not found")
     (finding,) = judged(case(snow01=broken))
     assert (finding.code, finding.severity, finding.where) == ("lease-unreadable", "red", "snow01")
     assert "perl: not found" in finding.message

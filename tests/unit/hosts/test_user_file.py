@@ -149,9 +149,9 @@ def test_a_password_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     path = secret(tmp_path)
     owner = os.geteuid()
     monkeypatch.setattr(user_file, "trusted_owners", lambda: {owner + 1})
-    with pytest.raises(InputError, match="belongs to somebody else"):
+    with pytest.raises(InputError, match="belongs to another user"):
         read_secret("s/ipmi", base=tmp_path)
-    with pytest.raises(InputError, match="belongs to somebody else"):
+    with pytest.raises(InputError, match="belongs to another user"):
         user_file.check_private_folder(path.parent)
     monkeypatch.undo()
     monkeypatch.setenv("SUDO_UID", "1234")

@@ -259,7 +259,7 @@ def test_another_copy_that_was_killed_is_not_touched(site: Site, tmp_path: Path)
     (tmp_path / "image").rename(tmp_path / "image.partial")
     (tmp_path / "image.journal").write_bytes(b"somebody else's\n")
     site.see_changes()
-    with pytest.raises(TargetError, match="no image to bring up to date"):
+    with pytest.raises(TargetError, match="no image to update"):
         site.last()
     assert (tmp_path / "image.journal").read_bytes() == b"somebody else's\n"
 

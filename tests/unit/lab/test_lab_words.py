@@ -81,7 +81,9 @@ def test_a_demo_does_not_reset_a_lab_unasked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(demo, "run", lambda release, folder, say: ran.append(folder))
     monkeypatch.setattr(network, "processes", lambda: [1234])
     ended = lab("demo")
-    assert isinstance(ended.exception, SiteError) and "nobody could be asked: The lab is up." in str(ended.exception)
+    assert isinstance(ended.exception, SiteError) and "there is no terminal to ask on: The lab is up." in str(
+        ended.exception
+    )
     assert "--yes" in ended.exception.remedy and not ran
 
     monkeypatch.setattr("snowha.cli.lab.ask", lambda question: False)

@@ -81,7 +81,7 @@ def step_of(context: SiteContext) -> Step:
 def test_every_server_gets_the_file_as_it_is_and_has_it_then(site: Site) -> None:
     """The comments of whoever wrote it would be gone, and each server would have to be given it by hand."""
     step = step_of(site.loaded())
-    assert "is not there" in (step.check() or "")
+    assert "does not exist" in (step.check() or "")
     step.apply(Listener())
     assert step.check() is None
     first, second = site.kept()
@@ -95,7 +95,7 @@ def test_a_copy_that_says_something_else_is_replaced_and_kept(site: Site, change
     site.keep(copies.copy_of(site.text, EDITED))
     site.keep(copies.copy_of(site.text, EDITED) + change, "snow02")
     step = step_of(site.loaded())
-    assert step.check() == f"snow02: {copies.PATH} says something else"
+    assert step.check() == f"snow02: {copies.PATH} differs"
     step.apply(Listener())
     assert step.check() is None
     assert site.hosts["snow02"].kept[copies.PATH]
@@ -235,7 +235,7 @@ def test_a_workstation_names_a_server(site: Site, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(definition, "SshHost", host)
     monkeypatch.setattr(definition, "runtime_folder", lambda: site.file.parent)
-    with pytest.raises(InputError, match="does not keep the"):
+    with pytest.raises(InputError, match="does not keep an"):
         asked("--site", "snow01.example")
     site.keep(copies.copy_of(site.text, EDITED))
     file, config = asked("--site", "snow01.example", "--ssh-config", "/etc/my-ssh").split()
@@ -244,7 +244,7 @@ def test_a_workstation_names_a_server(site: Site, monkeypatch: pytest.MonkeyPatc
     assert ha.definition.is_sites and ha.ssh.config == "/etc/my-ssh" and ha.definition.text == site.kept()[0]
     assert asked("-f", "x") == "x"  # nothing of the last command line is left
     ended = CliRunner().invoke(shown, ["--site", "snow01", "-f", "x"])
-    assert ended.exit_code == 2 and "exclude each other" in ended.output
+    assert ended.exit_code == 2 and "cannot be combined" in ended.output
 
 
 def test_site_can_stand_before_the_verb() -> None:

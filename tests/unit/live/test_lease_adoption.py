@@ -69,7 +69,7 @@ def test_an_image_that_is_attached_nowhere_gets_its_first_record() -> None:
     world.leases.bare = {(DISK, "snow01")}
     world.leases.records = {DISK}
     world.leases.adopted = {DISK}
-    assert lease_adoption.missing(context) == f"{SWAP} has no record of who has it open"
+    assert lease_adoption.missing(context) == f"{SWAP} has no lease record"
     lease_adoption.adopt(context, Listener())
     assert lease_adoption.missing(context) is None
     assert world.leases.records == {DISK, SWAP} and world.leases.adopted == {DISK}
@@ -81,11 +81,11 @@ def test_a_record_that_is_lost_is_written_anew_where_the_image_is_attached() -> 
     world.leases.bare = set()
     world.leases.opened = {"deploy01": (DISK, SWAP)}
     world.leases.records = {SWAP}
-    assert lease_adoption.missing(context) == f"{DISK} has no record of who has it open"
+    assert lease_adoption.missing(context) == f"{DISK} has no lease record"
     listener = Listener()
     lease_adoption.adopt(context, listener)
     assert lease_adoption.missing(context) is None
-    assert listener.said == [f"writing the record of {DISK}, which snow01 has attached, anew, since it is lost"]
+    assert listener.said == [f"writing a new record of {DISK}, which snow01 has attached, since the old one is lost"]
 
 
 def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:
@@ -98,7 +98,7 @@ def test_a_record_that_a_killed_copy_has_left_is_freed_on_its_server() -> None:
     listener = Listener()
     lease_adoption.adopt(context, listener)
     assert lease_adoption.missing(context) is None and world.leases.left == {}
-    assert listener.said == [f"freeing {DISK}, which a copy that has ended on snow02 has left leased"]
+    assert listener.said == [f"releasing the lease of {DISK}, which a copy that has ended on snow02 has left"]
 
 
 @pytest.mark.parametrize("twice", [DISK, SWAP])

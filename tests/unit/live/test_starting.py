@@ -98,7 +98,7 @@ def test_an_image_is_started_from_only_if_no_server_and_not_pacemaker_may_have_i
     del world.running["deploy01"]
     for fail, why in ((away("snow02"), "it does not answer"), (without_xl("snow02"), "exit status 1 from: xl list")):
         world.fail = fail
-        assert reason(context, domain) == f"unknown: snow02 does not say whether it runs deploy01: {why}"
+        assert reason(context, domain) == f"unknown: snow02 cannot tell whether it runs deploy01: {why}"
     world.fail = lambda host, argv: None
     world.active = {("snow02", "pacemaker")}
     world.resources = {"deploy01": None}
@@ -106,7 +106,7 @@ def test_an_image_is_started_from_only_if_no_server_and_not_pacemaker_may_have_i
     world.resources = {"slurm01": None}
     assert reason(context, domain) == ""
     world.fail = lambda host, argv: "not connected" if argv[0] == "crm_mon" else None
-    assert reason(context, domain) == "unknown: Pacemaker on snow02 does not say whether it has deploy01"
+    assert reason(context, domain) == "unknown: Pacemaker on snow02 does not report whether it has deploy01"
 
 
 def test_a_server_that_this_run_restarts_is_not_waited_for() -> None:
@@ -131,7 +131,7 @@ def test_for_a_volume_its_own_server_is_asked_and_nobody_else() -> None:
     world.fail = away("snow02")
     assert reason(context, domain) == ""
     world.fail = without_xl("snow01")
-    assert reason(context, domain).startswith("unknown: snow01 does not say")
+    assert reason(context, domain).startswith("unknown: snow01 cannot tell")
     world.fail = lambda host, argv: None
     world.running["deploy01"] = "snow01"
     assert reason(context, domain) == "there: deploy01 runs on snow01"
@@ -172,9 +172,9 @@ def test_where_nobody_knows_the_domain_stays_off_and_that_is_said(clock: Clock) 
     world.fail = away("snow02")
     error, listener = given_up(context)
     assert world.log == [] and clock.now >= starting.PATIENCE_S
-    assert "deploy01 may be off" in str(error) and "snow02 does not say whether it runs deploy01" in str(error)
-    assert f"when it is certain that it runs nowhere: xl create {DEPLOY}" in str(error)
-    assert "waiting for deploy01, since snow02 does not say" in listener.said[0]
+    assert "deploy01 may be off" in str(error) and "snow02 cannot tell whether it runs deploy01" in str(error)
+    assert f"once it is certain that it runs nowhere: xl create {DEPLOY}" in str(error)
+    assert "waiting for deploy01, since snow02 cannot tell" in listener.said[0]
 
 
 def test_a_run_that_lost_its_lock_asks_and_starts_nothing() -> None:
@@ -220,7 +220,7 @@ def test_a_domain_is_not_shut_down_if_it_could_not_be_started_from_its_image() -
     """It would be copied, and then be down with a verified image."""
     context, world, _ = single_server(("deploy01",))
     world.fail = away("snow02")
-    with pytest.raises(SiteError, match="snow02 does not say whether it runs deploy01: it does not answer"):
+    with pytest.raises(SiteError, match="snow02 cannot tell whether it runs deploy01: it does not answer"):
         cold.move(context, "deploy01", {}, Listener())
     assert world.log == [] and world.running == {"deploy01": "snow01"}
     with context.restarting("snow02"):
@@ -238,7 +238,7 @@ def test_a_server_that_is_lost_while_a_domain_is_copied_sends_it_back_to_its_vol
     """It would stay down for as long as the other server is, though its own disks are there."""
     context, world, hosts, _ = off(images=True)
     world.fail = away("snow02")
-    with pytest.raises(CommandError, match="does not start from its image: snow02 does not say") as caught:
+    with pytest.raises(CommandError, match="does not start from its image: snow02 cannot tell") as caught:
         from_image(context)
     assert "runs from its volumes" in caught.value.remedy
     assert hosts[0].text(DEPLOY) == config("deploy01", 11) and world.running == {"deploy01": "snow01"}
@@ -268,7 +268,7 @@ def test_what_an_earlier_run_left_down_on_its_image_is_not_started_where_nobody_
     left_down.bring_back(context, said.append)
     assert world.log == [] and clock.now >= starting.PATIENCE_S
     assert "deploy01, which an earlier run had left down, is not started yet" in said[-1]
-    assert "snow02 does not say whether it runs deploy01" in said[-1]
+    assert "snow02 cannot tell whether it runs deploy01" in said[-1]
     assert left_down.is_noted(context.first, "deploy01"), "the next run would take it for off on purpose"
     world.fail = lambda host, argv: None
     left_down.bring_back(context, said.append)

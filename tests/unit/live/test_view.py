@@ -164,7 +164,7 @@ def test_no_server_at_all_is_shown_too(site: Site) -> None:
     assert ended.output.startswith("NOT known: none of snow01, snow02 could be asked; ")
     assert "snow01: no route to host" in ended.output and "snow02: no route to host" in ended.output
     for name in NAMES:
-        assert f"whether {name} runs is not known" in ended.output
+        assert f"it is unknown whether {name} runs" in ended.output
     assert "floating IP 192.168.8.254: unknown" in ended.output
     assert "not managed" not in ended.output and "on no server" not in ended.output
     assert code_of(site.snow("list")) == 3 and code_of(site.snow("log")) == 3
@@ -255,7 +255,7 @@ def test_storage_that_no_server_has_hides_no_domain(site: Site) -> None:
         site.config(name, None)
     data = json.loads(site.snow("status", "--json").output)
     assert [one["code"] for one in data["findings"]] == ["config-unreadable"]
-    assert "snow01: no config is there; snow02: no config is there" in data["findings"][0]["message"]
+    assert "snow01: there is no config; snow02: there is no config" in data["findings"][0]["message"]
     assert {row["name"]: row["state"] for row in data["domains"]} == dict.fromkeys(NAMES, "running")
 
 
@@ -287,7 +287,7 @@ def test_a_report_is_the_readers_alone_and_has_no_password(site: Site, tmp_path:
         or "there is no journal" in read["journal.jsonl"]
     )
     again = site.snow("report", "--output", "case.tar.gz")
-    assert code_of(again) == 2 and "there is a file of this name" in str(again.exception)
+    assert code_of(again) == 2 and "the file exists already" in str(again.exception)
 
 
 def test_a_report_is_written_though_a_server_is_lost(site: Site, tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_a_loss_that_leaves_no_quorum_is_not_said_to_be_survived(site: Site, mon
 def test_how_often_is_refused_where_it_is_looked_at_once(site: Site) -> None:
     """`snow status --every 10` showed one status and ended, with an exit code that says that all is well."""
     ended = site.snow("status", "--every", "10")
-    assert isinstance(ended.exception, InputError) and "--every is about --watch" in ended.exception.message
+    assert isinstance(ended.exception, InputError) and "--every needs --watch" in ended.exception.message
 
 
 def test_a_loss_is_not_survived_on_memory_that_domains_left_alone_have(site: Site) -> None:

@@ -128,7 +128,7 @@ def test_up_to_the_images_then_the_log_then_back(cli: CommandLine) -> None:
 
     refused = cli.snow("undo")
     assert isinstance(refused.exception, SnowError) and refused.exception.exit_code == 4
-    assert "nobody could be asked" in str(refused.exception) and "--yes" in refused.exception.remedy
+    assert "there is no terminal to ask on" in str(refused.exception) and "--yes" in refused.exception.remedy
     assert "Move deploy01 back" in refused.output
     assert b"block-snow" in cli.world.shared[f"{DOMAINS}/deploy01.cfg"][0]
     undone = cli.snow("undo", "--yes")

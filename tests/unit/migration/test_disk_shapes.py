@@ -107,7 +107,7 @@ def test_without_qemu_img_there_is_no_way_back_and_that_is_said_while_the_domain
     cold.move(context, "deploy01", {}, Listener())
     hosts[0].programs -= {"qemu-img"}
     world.log.clear()
-    with pytest.raises(SiteError, match="no qemu-img"):
+    with pytest.raises(SiteError, match="qemu-img, which"):
         undo_images.move_back(context, "deploy01", Listener())
     assert world.log == [] and world.running == {"deploy01": "snow01"}
 

@@ -117,27 +117,27 @@ def test_what_is_written_is_what_is_read(site: Site) -> None:
     ("words", "said"),
     [
         (["snow01"], "fewer than two"),
-        (["snow01", "snow01"], "named twice"),
-        (["snow01", "SNOW01"], "named twice"),
+        (["snow01", "snow01"], "given twice"),
+        (["snow01", "SNOW01"], "given twice"),
         (["snow01", "a;reboot"], "neither an IP address nor a host name"),
         (["snow01", "192.168.8.300"], "neither an IP address nor a host name"),
-        (["snow01", "snow02", "--bmc", "snow03=10.0.0.1"], "no server 'snow03' is named"),
+        (["snow01", "snow02", "--bmc", "snow03=10.0.0.1"], "server 'snow03' is not given"),
         (["snow01", "snow02", "--bmc", "10.0.0.1"], "--bmc SERVER=ADDRESS"),
         (["snow01", "snow02", "--bmc", "snow01=;"], "--bmc snow01: neither an IP"),
-        (["snow01", "snow02", "--bmc", "snow01=1.2.3.4", "--bmc", "snow01=1.2.3.5"], "named twice"),
+        (["snow01", "snow02", "--bmc", "snow01=1.2.3.4", "--bmc", "snow01=1.2.3.5"], "given twice"),
         (["snow01", "snow02", "-o", "nowhere/ha.toml"], "no such folder"),
-        (["snow01", "snow02", "-o", "new/"], "the name of a folder"),
+        (["snow01", "snow02", "-o", "new/"], "this is a folder"),
         (["snow01", "snow02", "-o", ""], "no file is named"),
         (["snow01", "snow02", "-o", "h" * 300], "at most 200 letters"),
         (["snow01", "snow02", "-o", f"{'h' * 190}.{'t' * 100}"], "File name too long"),
         (["snow01", "snow02", "-o", "/proc/ha.toml"], "nothing can be written"),
         (["snow01", "snow02", "-o", "/sys/ha.toml"], "nothing can be written"),
         (["snow01", "snow02", "--bmc-user", ""], "--bmc-user: the username"),
-        (["snow01", "snow02", "--bmc-agent", "foo"], "--bmc-agent: 'foo' is no fence agent"),
-        (["snow01", "snow02", "--bmc-agent", ""], "--bmc-agent: '' is no fence agent"),
-        (["snow01", "snow02", "--bmc", "snow01=1.2.3.4", "--bmc", "snow02=1.2.3.4"], "named for snow01 and snow02"),
+        (["snow01", "snow02", "--bmc-agent", "foo"], "--bmc-agent: 'foo' is not a fence agent"),
+        (["snow01", "snow02", "--bmc-agent", ""], "--bmc-agent: '' is not a fence agent"),
+        (["snow01", "snow02", "--bmc", "snow01=1.2.3.4", "--bmc", "snow02=1.2.3.4"], "given for snow01 and snow02"),
         (["snow01", "snow02", "--bmc", "snow01=snow02"], "is a server, not its BMC"),
-        (["snow01", "snow02", "--ssh-config", "."], "the name of a folder"),
+        (["snow01", "snow02", "--ssh-config", "."], "this is a folder"),
         (["snow01", "snow02", "--bmc-password-file", "nowhere"], "write the BMCs' password into the first line"),
         (["snow01", "snow02", "-o", "/proc/self/ha.toml"], "nothing can be written"),
         (["snow01", "snow02", "-o", "folder", "--force"], "it is a folder"),
@@ -259,7 +259,7 @@ def test_a_password_that_was_corrected_by_hand_stays(site: Site) -> None:
     secret = site.folder / "ha.secrets/ipmi"
     secret.write_text("corrected\n")
     again = site.init("snow01", "snow02", "--force")
-    assert again.exit_code == 0 and "stays as it is" in again.output
+    assert again.exit_code == 0 and "is not changed" in again.output
     assert secret.read_text() == "corrected\n"
 
     (site.folder / "pw").write_text("given\n")
@@ -319,7 +319,7 @@ def test_a_floating_ip_that_somebody_has_is_not_proposed(site: Site) -> None:
     site.conf(f"{conf}IPMI_USER=admin\nNET_MGMT=( 'xmgmt0' '' '' '10.0.0.' '255.255.255.0' '-mgmt' )\n")
     site.world.answering = {"192.168.8.100": "52:54:00:00:00:01", "192.168.8.254": "somebody"}
     ended = site.init("snow01", "snow02")
-    assert "192.168.8.100, is another machine's (52:54:00:00:00:01)" in ended.output
+    assert "192.168.8.100, belongs to another machine (52:54:00:00:00:01)" in ended.output
     found = site.written().floating_ip
     assert found is not None and found.address == "192.168.8.253"
     # one of the servers has it: the cluster is there already
@@ -349,7 +349,7 @@ def test_folders_that_have_configs_as_well_are_said(site: Site) -> None:
     """A site that went from sNow! 1.x to 2.0 has two: the domains of one were left out without a word."""
     ended = site.init("snow01", "snow02")
     assert "domain configs: /sNow/etc/domains\n" in ended.output
-    assert "not used: /sNow/snow-tools/etc/domains, which has domain configs, too" in ended.output
+    assert "not used: /sNow/snow-tools/etc/domains, which also has domain configs" in ended.output
 
 
 def test_what_one_domain_or_line_is_called_does_not_end_it(site: Site) -> None:
@@ -359,11 +359,11 @@ def test_what_one_domain_or_line_is_called_does_not_end_it(site: Site) -> None:
     ended = site.init("snow01", "snow02")
     assert ended.exit_code == 0, ended.output
     assert "3com.cfg: Pacemaker cannot run a domain called 3com" in ended.output
-    assert "active-domains.conf:2: a domain cannot be called 'web*'" in ended.output
+    assert "active-domains.conf:2: a domain cannot have the name 'web*'" in ended.output
     assert site.written().domains == ("deploy01", "slurm01")
 
 
 def test_a_password_of_two_lines_is_refused(site: Site) -> None:
     """Only its first would be read."""
     site.conf(SNOW_CONF.replace(f"IPMI_PASSWORD='{SECRET}'", "IPMI_PASSWORD='a\nb'") + "IPMI_USER=admin\n")
-    assert "cannot be typed" in site.refused("snow01", "snow02")
+    assert "control character" in site.refused("snow01", "snow02")

@@ -81,7 +81,7 @@ def test_a_check_says_where_it_runs_before_an_apply_refuses(site: Site, monkeypa
     monkeypatch.setattr(own_machine, "here", lambda: Machine("boot of snow02", ""))
     severity, where, message = found(site)
     assert (severity, where) == ("stop", "snow02")
-    assert "snow runs on snow02, and would end itself with:" in message and "proofs.fence.snow02" in message
+    assert "snow runs on snow02, and would be ended by:" in message and "proofs.fence.snow02" in message
     assert site.snow("check").exit_code == 4
     site.lose("snow01")
     assert found(site)[:2] == ("stop", "snow02"), "a server that is lost hides nothing"
@@ -176,7 +176,7 @@ def test_no_verb_of_every_day_ends_the_domain_that_it_runs_in(everyday: Everyday
     """`snow shutdown domains` ended with its own domain, and nobody knew which others it had still shut down."""
     ended = everyday.run(*words)
     assert isinstance(ended.exception, SiteError), ended.output
-    assert "snow runs in deploy01, a domain of snow01, and would end itself" in ended.exception.message
+    assert "snow runs in deploy01, a domain of snow01, and would be ended by" in ended.exception.message
     assert everyday.told == []
 
 

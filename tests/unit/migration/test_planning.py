@@ -71,7 +71,7 @@ def test_a_plan_tells_of_reboots_and_of_what_the_cluster_will_be() -> None:
     assert by_id["proofs.fence.snow02"].change.reboots == ("snow02",)
     assert by_id["proofs.fence.snow02"].asks
     assert any("stonith-enabled" in line for line in by_id["pacemaker.cib"].change.cib)
-    assert any(line.startswith("deploy01: not there") for line in by_id["pacemaker.cib"].change.cib)
+    assert any(line.startswith("deploy01: missing") for line in by_id["pacemaker.cib"].change.cib)
     (fstab,) = by_id["servers.mounts.snow02"].change.files
     assert "+nfs01:/export/sNow /sNow nfs4 vers=4.2,hard,_netdev 0 0" in fstab.diff
     assert (fstab.host, fstab.path) == ("snow02", "/etc/fstab")
@@ -141,7 +141,7 @@ def test_a_saved_plan_is_refused_when_the_site_has_moved_on(file: Path) -> None:
     world.shared[f"{DOMAINS}/deploy01.cfg"] = (content + b"# new\n", mode)
     found = differences(plan, context, file)
     assert f"{DOMAINS}/deploy01.cfg has changed" in found
-    assert "images.deploy01: it would change something else than the plan says" in found
+    assert "images.deploy01: its changes differ from those in the plan" in found
     with pytest.raises(SiteError, match="has changed since") as caught:
         saved_plan.refuse(plan, found, "plan.json")
     assert caught.value.exit_code == 4

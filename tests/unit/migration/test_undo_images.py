@@ -66,8 +66,8 @@ def one_image_of_two_domains(world: World) -> None:
 
 
 BREAKS = {
-    r"the volume \S+ is not there": gone,
-    r"the image \S+ of deploy01 is not there": image_gone,
+    r"the volume \S+ does not exist": gone,
+    r"the image \S+ of deploy01 does not exist": image_gone,
     "names what its images were copied from": from_elsewhere,
     "is the image of two disks": one_image_twice,
     r"is the image of two disks \(of deploy01 and slurm01\)": one_image_of_two_domains,
@@ -141,7 +141,7 @@ def test_a_file_that_a_domain_ran_from_is_a_way_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("missing/disk.img", "the folder .* is not there"),
+        ("missing/disk.img", "the folder .* does not exist"),
         ("folder", "is a directory"),
         ("/dev/no-such-vg/disk", "the volume"),
     ],

@@ -351,7 +351,7 @@ def test_a_domain_goes_back_into_the_file_that_it_ran_from() -> None:
     assert ("snow01", f"copy /sNow/domains/deploy01/deploy01.img {file}") in world.log
     assert world.running == {"deploy01": "snow01"} and world.shared[DEPLOY][0] == text.encode()
     assert world.leases.records == set()
-    assert any(f"removing the record of who has {file} open" in said for said in listener.said)
+    assert any(f"removing the lease record of {file}" in said for said in listener.said)
 
 
 def test_an_image_that_is_written_is_not_moved_aside_whatever_the_config_says() -> None:

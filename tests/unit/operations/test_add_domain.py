@@ -63,7 +63,7 @@ def test_a_copy_of_a_domain_is_one_of_the_sites_at_once(site: DomainSite) -> Non
     assert "change both before `snow boot new01`" in ended.output
     with Journal(Path("here/journal.sqlite")) as journal:
         assert ("add.cib.new01", "done") in {(entry.step, entry.what) for entry in journal.entries()}
-    assert "not survived then" in ended.output or "would be survived" in ended.output
+    assert "would not be survived" in ended.output or "would be survived" in ended.output
 
 
 def test_a_dry_run_changes_nothing(site: DomainSite) -> None:
@@ -104,7 +104,7 @@ def test_an_image_is_copied_and_only_if_it_is_a_raw_one(site: DomainSite) -> Non
         "`snow images discard new01` would remove the template"
     )
     ended = site.run("add", "domain", "new02", "--image", image("deploy01"))
-    assert code_of(ended) == 4 and "say --copy-of deploy01" in str(ended.exception)
+    assert code_of(ended) == 4 and "use --copy-of deploy01" in str(ended.exception)
     assert code_of(site.run("add", "domain", "new02", "--image", "/sNow/none.img")) == 4
 
 
@@ -122,24 +122,24 @@ def test_one_that_runs_is_not_copied(site: DomainSite) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["new01"], "no disk is named"),
+        (["new01"], "no source of its disk is given"),
         (["new01", "--size", "1", "--copy-of", "deploy01"], "more than one source"),
         (["new01", "--size", "0"], "it cannot be '0'"),
         (["new01", "--size", "inf"], "whole number"),
-        (["a;reboot", "--size", "1"], "cannot be called"),
+        (["a;reboot", "--size", "1"], "cannot have the name"),
         (["1new", "--size", "1"], "begin its name with a letter"),
-        (["domains", "--size", "1"], "the word for every domain"),
-        (["Deploy01", "--size", "1"], "there is a domain deploy01 already"),
-        (["snow02", "--size", "1"], "there is a server snow02 already"),
+        (["domains", "--size", "1"], "stands for every domain"),
+        (["Deploy01", "--size", "1"], "there is already a domain called deploy01"),
+        (["snow02", "--size", "1"], "there is already a server called snow02"),
         (["new01", "--copy-of", "deploy0"], "there is no domain 'deploy0' (did you mean 'deploy01'?)"),
         (["new01", "--size", "1", "--like", "x"], "there is no domain 'x'"),
-        (["new01", "--copy-of", "deploy01", "--like", "slurm01"], "--like is the config of a copy already"),
+        (["new01", "--copy-of", "deploy01", "--like", "slurm01"], "--like cannot be combined with --copy-of"),
         (["new01", "--image", "template.img"], "not an absolute path"),
         (["new01", "--image", "/a/../b"], "path with '..'"),
         (["new01", "--size", "1", "--ip", "192.168.8"], "not an IP address"),
         (["new01", "--size", "1", "--mac", "1"], "not a MAC address"),
         (["new01", "--size", "1", "--role", "a b"], "is no role"),
-        (["new01", "--size", "1", "--role", ""], "several with commas: --role minimal,monitor"),
+        (["new01", "--size", "1", "--role", ""], "separated by commas: --role minimal,monitor"),
         (["new01", "--size", "1", "--ip", ""], "nothing is named"),
     ],
 )
@@ -168,13 +168,13 @@ def test_nothing_that_is_anybodys_is_taken(site: DomainSite) -> None:
     assert "52:54:00:00:00:01 answers for it" in refused()
     world.answering.clear()
     site.names["192.168.8.7"] = "knl-07.lab.example"
-    assert "snow01 knows it as knl-07" in refused()
+    assert "snow01 resolves it to knl-07" in refused()
     site.names["192.168.8.7"] = "new01"
     for path in (f"{IMAGES}/new01/new01-disk", f"{IMAGES}/new01/new01-disk.manifest", f"{DOMAINS}/new01.cfg"):
         place = world.shared if path.endswith(".cfg") else world.disks
         place[path] = (b"memory = 1\nname = 'other01'\n", 0o644) if path.endswith(".cfg") else b"mine"  # type: ignore[assignment]
         ended = site.run("add", "domain", "new01", "--size", "1")
-        assert code_of(ended) == 4 and f"{path} is there already" in str(ended.exception) and site.told == []
+        assert code_of(ended) == 4 and f"{path} exists already" in str(ended.exception) and site.told == []
         del place[path]
     taken = site.run("add", "domain", "xsnow-vip", "--size", "1")
     assert code_of(taken) == 2 and "the name of the floating IP" in str(taken.exception) and site.told == []
@@ -188,7 +188,7 @@ def test_the_table_of_snow_counts_and_gets_the_new_row(site: DomainSite) -> None
     row = f"    other01\t    role   {cards} \n"
     site.world.shared[TABLE] = (row.encode(), 0o644)
     ended = site.run("add", "domain", "new01", "--size", "1")
-    assert code_of(ended) == 4 and "domains.conf gives it to other01" in str(ended.exception)
+    assert code_of(ended) == 4 and "domains.conf assigns it to other01" in str(ended.exception)
     ended = site.run(
         "add", "domain", "new01", "--size", "1", "--ip", "192.168.8.77", "--mac", "76:fd:31:9e:77:01", "--role", "login"
     )

@@ -28,8 +28,8 @@ def test_a_cluster_that_is_whole_may_be_armed() -> None:
         (cluster(node("snow02", online="false", unclean="true")), PLACES, "snow02 is not in the cluster (unclean)"),
         (cluster(without_quorum), PLACES, "there is no quorum"),
         (cluster(), {**PLACES, "deploy01": SERVERS}, "deploy01 runs on snow01 and snow02 at once"),
-        (cluster(), {**PLACES, "deploy01": ("snow02",)}, "deploy01 runs on snow02, and Pacemaker has it on snow01"),
-        (cluster(resource("deploy01", "nowhere")), PLACES, "and Pacemaker has it on no server"),
+        (cluster(), {**PLACES, "deploy01": ("snow02",)}, "deploy01 runs on snow02, but Pacemaker has it on snow01"),
+        (cluster(resource("deploy01", "nowhere")), PLACES, "but Pacemaker has it on no server"),
     ],
 )
 def test_what_would_fence_a_server_or_start_a_domain_twice_keeps_it_disarmed(

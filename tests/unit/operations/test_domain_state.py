@@ -25,7 +25,7 @@ def test_a_server_that_does_not_answer_may_run_it() -> None:
     """`console` said "snow boot deploy01", with exit code 4, while the servers did not answer."""
     error = refused({}, {"snow01": "it does not answer"})
     assert isinstance(error, UnreachableError)
-    assert "snow01 does not say" in error.message and "snow boot" not in error.remedy
+    assert "snow01 cannot tell" in error.message and "snow boot" not in error.remedy
 
 
 def test_of_two_one_is_to_be_shut_down() -> None:

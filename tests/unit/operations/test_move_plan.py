@@ -67,7 +67,7 @@ def test_what_does_not_fit_is_refused_with_its_arithmetic() -> None:
     """Half of the domains were away when it was found out, and the rest stood in between."""
     with pytest.raises(SiteError) as caught:
         move_plan.drain(state(free={"snow01": 900, "snow02": 2 * SIZE - 1}), "snow01")
-    assert "deploy01 259, slurm01 259 MiB have to leave snow01, and snow02 has 517 MiB free" in str(caught.value)
+    assert "deploy01 259, slurm01 259 MiB must leave snow01, and snow02 has 517 MiB free" in str(caught.value)
     assert move_plan.drain(state(free={"snow01": 900, "snow02": 2 * SIZE}), "snow01").moves
 
 
@@ -114,8 +114,8 @@ def test_a_packing_is_found_where_the_emptiest_server_first_finds_none() -> None
         ({"cluster": cluster(resource("slurm01", blocked="true"))}, "slurm01 is blocked"),
         ({"cluster": cluster(resource("slurm01", managed="false"))}, "slurm01 is not managed by Pacemaker"),
         ({"cluster": cluster(options(maintenance_mode="true"))}, "Pacemaker is in maintenance-mode"),
-        ({"cluster": cluster(node("snow02", standby="true"))}, "no other server can take"),
-        ({"cluster": cluster(node("snow02", online="false"))}, "no other server can take"),
+        ({"cluster": cluster(node("snow02", standby="true"))}, "no other server can run"),
+        ({"cluster": cluster(node("snow02", online="false"))}, "no other server can run"),
     ],
 )
 def test_what_cannot_be_moved_live_is_refused_before_the_first_move(changed: dict[str, object], said: str) -> None:

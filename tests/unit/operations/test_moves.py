@@ -74,7 +74,7 @@ def test_while_it_is_migrated_it_is_said_how_far_that_is(site: EverydaySite, mon
     monkeypatch.setattr(site, "answer", noting)
     ended = site.run("move", "deploy01", "--json")
     assert ended.exit_code == 0, ended.output
-    said = "(deploy01 not there yet: 700 MiB sent of 512 MiB memory, 100 MiB/s, round 2 of 6 or later)"
+    said = "(deploy01 not there yet: 700 MiB sent of 512 MiB memory, 100 MiB/s, at least round 2 of 6)"
     texts = [json.loads(line).get("text", "") for line in ended.output.splitlines()]
     assert f"waiting for deploy01 to run on snow02 {said}" in texts
     assert "waiting for deploy01 to run on snow02 (deploy01 not there yet)" in texts
@@ -92,7 +92,7 @@ def test_the_constraint_is_removed_although_pacemaker_was_away_meanwhile(
     site: EverydaySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was left behind, with a message that named it nowhere, where Pacemaker was restarted at the end of a move."""
-    trouble: list[SnowError] = [CommandError("not finished after 60 s"), SiteError("Pacemaker runs on no server")]
+    trouble: list[SnowError] = [CommandError("timed out after 60 s"), SiteError("Pacemaker runs on no server")]
     any_member = cluster.any_member
 
     def troubled(hosts: dict[str, Host], **options: str) -> Host:
@@ -144,7 +144,7 @@ def test_a_domain_that_was_restarted_instead_is_no_success(site: EverydaySite, m
 
     monkeypatch.setattr(cluster, "move", restarted)
     ended = site.run("move", "deploy01")
-    assert ended.exit_code == 6 and "started anew on snow02" in ended.output
+    assert ended.exit_code == 6 and "restarted on snow02" in ended.output
 
 
 @pytest.mark.parametrize(("last", "code"), [("start", 6), ("migrate_from", 0)])
@@ -165,7 +165,7 @@ def test_a_domain_with_a_uuid_of_its_own_is_told_from_a_restarted_one_by_pacemak
     monkeypatch.setattr(site, "_cib", lambda: before().replace("</cib>", status))
     ended = site.run("move", "deploy01")
     assert ended.exit_code == code, ended.output
-    assert ("started anew on snow02" in ended.output) == (last == "start")
+    assert ("was restarted on snow02" in ended.output) == (last == "start")
 
 
 def test_a_domain_that_answers_no_ping_has_arrived_as_well(site: EverydaySite) -> None:

@@ -78,7 +78,7 @@ def test_it_is_not_shut_down_before_its_images_are_free(site: EverydaySite) -> N
     site.world.leases.records.add(image)
     site.world.leases.bare.add((image, "snow01"))
     ended = site.run("shutdown", "deploy01", "--timeout", "1")
-    assert ended.exit_code == 6 and f"{image} is attached on snow01 still" in ended.output
+    assert ended.exit_code == 6 and f"{image} is still attached on snow01" in ended.output
     site.world.leases.bare.clear()
     assert site.run("shutdown", "deploy01").exit_code == 0
 
@@ -88,7 +88,7 @@ def test_what_a_silent_server_may_run_is_not_off(site: EverydaySite) -> None:
     site.lose("snow02")
     ended = site.run("shutdown", "proxy01", "--timeout", "1")
     assert ended.exit_code == 6
-    assert "snow02 does not say whether it runs there" in ended.output
+    assert "snow02 cannot tell whether it runs there" in ended.output
     assert "continuing without snow02" in ended.output
 
 
@@ -190,7 +190,7 @@ def test_what_pacemaker_may_start_is_not_said_to_be_shut_down(
     del site.world.running["deploy01"]
     monkeypatch.setattr(World, "crm_mon", lambda world: "")
     ended = site.run("shutdown", "deploy01")
-    assert ended.exit_code == 4 and "Pacemaker does not say whether it has deploy01" in ended.output
+    assert ended.exit_code == 4 and "Pacemaker does not report whether it has deploy01" in ended.output
 
 
 @pytest.mark.parametrize(

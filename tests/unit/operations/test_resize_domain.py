@@ -46,11 +46,11 @@ def test_a_disk_grows_and_its_content_stays(site: DomainSite) -> None:
 def test_a_disk_never_shrinks_and_never_changes_under_a_domain(site: DomainSite) -> None:
     """What is behind its new end would be lost; a running domain's device would have another size than the domain knows."""
     ended = site.run("resize", "domain", "proxy01", "--disk", "3")
-    assert code_of(ended) == 4 and "while it is off" in str(ended.exception)
+    assert code_of(ended) == 4 and "only while the domain is off" in str(ended.exception)
     site.run("shutdown", "proxy01")
     site.told.clear()
     ended = site.run("resize", "domain", "proxy01", "--disk", "1")
-    assert code_of(ended) == 4 and "not made smaller" in str(ended.exception)
+    assert code_of(ended) == 4 and "cannot be made smaller" in str(ended.exception)
     site.free = MIB - 1
     ended = site.run("resize", "domain", "proxy01", "--disk", "3")
     assert code_of(ended) == 4 and "1 MiB are needed" in str(ended.exception)
@@ -89,8 +89,8 @@ def test_on_a_single_server_a_volume_grows(site: DomainSite) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["proxy01"], "no size is named"),
-        (["proxy01", "--vdev", "xvda1", "--memory", "1"], "--vdev is about a disk"),
+        (["proxy01"], "no new size is given"),
+        (["proxy01", "--vdev", "xvda1", "--memory", "1"], "--vdev needs --disk"),
         (["proxy0", "--memory", "1"], "did you mean 'proxy01'"),
         (["domains", "--memory", "1"], "there is no domain 'domains'"),
         (["proxy01", "--memory", "-1"], "it cannot be '-1'"),

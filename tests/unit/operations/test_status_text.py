@@ -51,7 +51,7 @@ def test_what_is_wrong_comes_before_the_tables_with_what_to_type() -> None:
     assert text[:4] == [
         "NOT well: 1 wrong, 1 to look at, 1 worth knowing; snow02 could not be asked",
         "WRONG  snow02 is out of the cluster",
-        "       → look why it was lost (journalctl on snow02), then: snow ha apply",
+        "       → find out why it was lost (journalctl on snow02), then: snow ha apply",
         "WARN   monitor of deploy01 has failed",
     ]
     assert text.index("") < next(number for number, line in enumerate(text) if line.startswith("SERVER"))
@@ -135,7 +135,7 @@ def test_since_when_what_happens_and_what_to_type_in_this_order() -> None:
         "WRONG  snow02 is out of the cluster",
         "       since 2023-11-14 22:09:10 UTC (4 min)",
         "       by itself: it joins within seconds",
-        "       → look why it was lost (journalctl on snow02), then: snow ha apply",
+        "       → find out why it was lost (journalctl on snow02), then: snow ha apply",
     ]
 
 
@@ -167,7 +167,7 @@ def test_a_command_to_paste_is_in_one_line_where_there_is_no_screen_to_fit() -> 
 def test_two_hundred_domains_of_one_server_do_not_hide_what_else_is_wrong() -> None:
     """Each of them took two lines, and the fence that fails stood below them."""
     many = [
-        findings.found("domain-unknown", f"node{n:03}", f"whether node{n:03} runs is not known") for n in range(200)
+        findings.found("domain-unknown", f"node{n:03}", f"it is unknown whether node{n:03} runs") for n in range(200)
     ]
     text = lines(status(*many, YELLOW))
     assert len([line for line in text if line.startswith("WRONG")]) == 4

@@ -68,7 +68,7 @@ def test_what_differs_is_copied_unless_the_server_is_booted_from_it(
 
     monkeypatch.setattr(kernels, "booted_from", booted_from)
     if is_booted:
-        with pytest.raises(SiteError, match="is booted from what is called /boot/initrd") as caught:
+        with pytest.raises(SiteError, match="boots from a file called /boot/initrd") as caught:
             kernels.copy(context, second, Listener())
         assert "/boot/domain-initrd.img-6" in caught.value.remedy
     else:

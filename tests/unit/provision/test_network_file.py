@@ -91,7 +91,7 @@ def test_a_source_directory_is_read_as_ifupdown_does() -> None:
 @pytest.mark.parametrize("line", ["source /etc/*/x", "source $HOME/x", "source `x`", "source-directory /etc/net*"])
 def test_what_cannot_be_followed_is_refused(line: str) -> None:
     """The card may be configured just there."""
-    with pytest.raises(SiteError, match="cannot be followed"):
+    with pytest.raises(SiteError, match="cannot be determined"):
         bridged(Server({PATH: f"{line}\n{STOCK}"}))
 
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_followed_is_refused(line: str) -> None:
         ({"/etc/netplan/50-cloud-init.yaml": "network: {}\n"}, "inactive\nactive\n", "netplan"),
         ({}, "active\ninactive\n", "NetworkManager"),
         ({}, "inactive\nactive\n", "systemd-networkd"),
-        ({}, "inactive\ninactive\n", "something else"),
+        ({}, "inactive\ninactive\n", "something other"),
     ],
 )
 def test_who_else_configures_the_card_is_named_with_the_way(there: dict[str, str], active: str, who: str) -> None:

@@ -42,7 +42,7 @@ def test_a_range_may_stand_within_a_dotted_name() -> None:
 
 def test_all_of_none_is_an_error() -> None:
     """A script would go on as if everything were shut down."""
-    with pytest.raises(InputError, match="this site has no domain"):
+    with pytest.raises(InputError, match="this site has no domains"):
         chosen(["domains"], ())
 
 

@@ -77,7 +77,7 @@ def test_a_config_without_disks_gets_them_at_its_end() -> None:
         ("vfb = [ 'type=vnc,vncdisplay=1,vncunused=0' ]", "two domains cannot share"),
         ("extra = 'ip=192.168.8.11::192.168.8.1:255.255.255.0::eth0:off'", "extra names an address of deploy01"),
         ("vfb = [ 'x,mac=00:16:3E:08:00:0B' ]", "vfb names an address of deploy01"),
-        ("disk += [ 'phy:/dev/snow_vg/more,xvdb,w' ]", "disk is not one list"),
+        ("disk += [ 'phy:/dev/snow_vg/more,xvdb,w' ]", "disk is not a single list"),
         ("vif = [ 'bridge=xsnow0,vifname=deploy' ]", "vif with vifname, which two domains cannot share"),
     ],
 )

@@ -105,9 +105,9 @@ def test_one_error_names_every_reason_to_stop_with_its_own_remedy() -> None:
     with pytest.raises(InputError) as caught:
         raise_on_stop(check_domains([ONE, twin]))
     assert str(caught.value).splitlines() == [
-        "2 findings forbid going on",
+        "2 findings prevent this run",
         *lines(caught_findings := check_domains([ONE, twin])),
-        "  → correct these; `snow ha check` looks again",
+        "  → correct these; `snow ha check` checks again",
     ]
     assert [finding["code"] for finding in caught.value.findings] == [one.code for one in caught_findings]
 

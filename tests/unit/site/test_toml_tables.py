@@ -50,7 +50,7 @@ def test_every_mistake_is_named_with_its_place(text: str, message: str, line: st
         (f"{CLUSTER}{PATHS}[[apart]]\ndomains = 'a'", 'write domains = ["…", …]'),
         (f"{CLUSTER}{PATHS}[[apart]]\ndomains = ['a', 1]", 'write domains = ["…", …]'),
         (f"{CLUSTER}{PATHS}[[domain]]\n[[domain]]", 'write name = "…"'),
-        (f"cluster = 1\n{PATHS}", "ha.toml.sample in the documentation shows how it is written"),
+        (f"cluster = 1\n{PATHS}", "docs/ha.toml.sample shows how it is written"),
     ],
 )
 def test_how_it_is_written_is_said(text: str, remedy: str) -> None:

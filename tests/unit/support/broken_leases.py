@@ -59,7 +59,7 @@ CASES: dict[str, Case] = {
     "image-twice": case(snow02=server("snow02", attached(PROXY), attached(DEPLOY))),
     "image-without-lease": case(Lease(DEPLOY, "held", "snow01"), snow01=server("snow01", BARE)),
     "lease-unexplained": case(snow01=server("snow01")),
-    "lease-unreadable": case(Lease(SLURM, "unreadable", trouble=f"{SLURM}.lease was replaced, by a backup perhaps")),
+    "lease-unreadable": case(Lease(SLURM, "unreadable", trouble=f"{SLURM}.lease was replaced, perhaps from a backup")),
     "lease-adopted": case(
         held(DEPLOY, "snow01", kind="adopted"), snow01=server("snow01", attached(DEPLOY, device="loop3"))
     ),

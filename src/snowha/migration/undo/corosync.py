@@ -32,7 +32,7 @@ def restore_conf(context: SiteContext, reporter: Reporter) -> None:
 
 
 def key_left(context: SiteContext) -> str | None:
-    return context.first_missing(lambda host: f"{KEY} is there" if exists(host, KEY) else None)
+    return context.first_missing(lambda host: f"{KEY} exists" if exists(host, KEY) else None)
 
 
 def remove_key(context: SiteContext, reporter: Reporter) -> None:

@@ -167,7 +167,7 @@ def move_back(context: SiteContext, name: str, reporter: Reporter) -> None:
     state = cluster.cluster_state(context.hosts)
     if state is not None and state.resource(name) is not None:
         raise SiteError(
-            f"Pacemaker has {name}", where=host.name, remedy="snow ha undo takes it out first, without --to"
+            f"Pacemaker has {name}", where=host.name, remedy="take it out first: snow ha undo, without --to"
         )
     return_check.check(host, name, [(disk.target, volume.target) for disk, volume in plan.volumes])
     return_check.check_converter(host, name, [volume for _, volume in plan.volumes])
@@ -255,7 +255,7 @@ def _refuse_in_use(context: SiteContext, name: str, images: tuple[str, ...]) -> 
                 raise SiteError(
                     f"{name} runs from {image}, though its config names its volume",
                     where=server,
-                    remedy=f"put the config that names the image back ({KEPT}{context.site.domain(name).config}), then run "
+                    remedy=f"restore the config that names the image ({KEPT}{context.site.domain(name).config}), then run "
                     "this again: what it wrote is only in the image",
                 )
 

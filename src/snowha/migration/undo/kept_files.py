@@ -38,7 +38,7 @@ def _newest(versions: list[Kept], is_ours: Callable[[str], bool]) -> str | None:
     return None
 
 
-def not_kept(path: str, where: str, *, otherwise: str = "put the file back from your backup") -> SiteError:
+def not_kept(path: str, where: str, *, otherwise: str = "restore the file from your backup") -> SiteError:
     """The error for a file of which no earlier version is there. ``otherwise``: what to do if there is none anywhere."""
     return SiteError(
         f"no earlier version of {path} was kept",
@@ -50,9 +50,9 @@ def not_kept(path: str, where: str, *, otherwise: str = "put the file back from 
 def changed_since(path: str, where: str) -> SiteError:
     """The error for a file that somebody has changed after us."""
     return SiteError(
-        f"{path} was changed by somebody else since, so it is not simply put back",
+        f"{path} was changed by somebody else since, so it is not restored",
         where=where,
-        remedy=f"compare it with the newest version in {KEPT}{path}, and put back by hand what you want back",
+        remedy=f"compare it with the newest version in {KEPT}{path}, and restore by hand what you need",
     )
 
 

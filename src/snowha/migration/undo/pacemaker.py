@@ -120,7 +120,7 @@ def _answering_state(context: SiteContext, reporter: Reporter) -> ClusterState |
         what="Pacemaker to answer",
         interval=2,
         report=reporter.wait,
-        remedy="it runs but does not say what it has: systemctl status pacemaker",
+        remedy="it runs, but does not report its resources: systemctl status pacemaker",
     )
 
 
@@ -148,7 +148,7 @@ def remove_configuration(context: SiteContext, reporter: Reporter, *, again: boo
     if state is not None and state.resources:
         member = cluster.any_member(hosts)
         if state.resource(cib.FLOATING_IP) is not None:
-            reporter.say("taking the floating IP off")
+            reporter.say("stopping the floating IP")
             words = ["crm_resource", f"--resource={cib.FLOATING_IP}", "--meta", "--set-parameter=target-role"]
             member.run([*words, "--parameter-value=Stopped"])
             wait_for(
@@ -199,7 +199,7 @@ def autostart_missing(context: SiteContext) -> str | None:
 def restore_autostart(context: SiteContext, reporter: Reporter) -> None:
     for host in context.hosts.values():
         for path, what in autostart.lost(host, context).items():
-            reporter.say(f"{host.name}: {path} again")
+            reporter.say(f"{host.name}: restoring {path}")
             autostart.restore(host, path, what)
 
 

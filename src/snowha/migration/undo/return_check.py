@@ -27,15 +27,17 @@ def check(host: Host, name: str, pairs: Pairs) -> None:
         facts = stat(host, image)
         if facts is None:
             raise SiteError(
-                f"the image {image} of {name} is not there",
+                f"the image {image} of {name} does not exist",
                 where=host.name,
-                remedy="look whether its storage is mounted; else put the config that names the volumes back by hand",
+                remedy="check whether its storage is mounted; otherwise restore the config that names the volumes by hand",
             )
         size = _size(host, image, facts)
         there = stat(host, source)
         if there is None and source.startswith("/dev/"):
             raise SiteError(
-                f"the volume {source} is not there", where=host.name, remedy="lvs, vgchange -ay; it is copied into"
+                f"the volume {source} does not exist",
+                where=host.name,
+                remedy="make it available: vgchange -ay",
             )
         if there is not None and there.kind == "block special file":
             _check_fits(host, image, size, source, _size(host, source, there))
@@ -43,7 +45,7 @@ def check(host: Host, name: str, pairs: Pairs) -> None:
             raise SiteError(
                 f"{source} is a {there.kind}, and {name} ran from it as a disk",
                 where=host.name,
-                remedy="look what has become of it; it is copied into",
+                remedy="find out what happened to it: the image is copied into it",
             )
         else:
             folder = str(PurePosixPath(source).parent)
@@ -61,7 +63,7 @@ def check_converter(host: Host, name: str, disks: Iterable[Disk]) -> None:
     kinds = sorted({disk.format for disk in disks} & CONVERTED)
     if kinds and not host.run(["sh", "-c", _CONVERTER], check=False).ok:
         raise SiteError(
-            f"{name} ran from a disk in the format {kinds[0]}, and there is no qemu-img to make one of its image",
+            f"{name} ran from a disk in the format {kinds[0]}, and qemu-img, which converts its image back, is not installed",
             where=host.name,
             remedy=f"apt-get install --no-install-recommends {CONVERTER}",
         )
@@ -70,7 +72,7 @@ def check_converter(host: Host, name: str, disks: Iterable[Disk]) -> None:
 def check_shared(where: str, pairs: Mapping[str, Pairs]) -> None:
     """Raise SiteError for a volume that two images belong into, and for an image of two disks: one would be written over the
     other."""
-    for number, what in ((0, "is the image of"), (1, "is what would be written for")):
+    for number, what in ((0, "is the image of"), (1, "would be written for")):
         seen: dict[str, str] = {}
         for name, mine in pairs.items():
             for pair in mine:
@@ -107,9 +109,9 @@ def _check_room(host: Host, name: str, folder: str, size: int) -> None:
     done = host.run(["stat", "-f", "-c", "%a %S", folder], check=False, timeout=60)
     if not done.ok:
         raise SiteError(
-            f"the folder {folder} is not there, and {name} ran from a file in it",
+            f"the folder {folder} does not exist, and {name} ran from a file in it",
             where=host.name,
-            remedy="mount it, or make it; the image is copied into it",
+            remedy="mount or create it: the image is copied into it",
         )
     blocks, unit = map(int, done.stdout.split())
     if blocks * unit < size:

@@ -92,9 +92,9 @@ _OURS = (
 def settings_left(host: Host) -> str | None:
     for path in (*_OURS, dom0_weight.PATH):
         if exists(host, path):
-            return f"{path} is there"
+            return f"{path} exists"
     for path in image_devices.installed(host):
-        return f"{path} is there"
+        return f"{path} exists"
     return "XENDOMAINS_SAVE is empty" if _xendomains_before(host) is not None else None
 
 

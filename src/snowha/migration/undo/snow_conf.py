@@ -29,5 +29,5 @@ def restore(context: SiteContext, reporter: Reporter) -> None:
         raise not_kept(path, context.first.name)
     if snow_conf_step.wanted(context, original) != read_text(context.first, path):
         raise changed_since(path, context.first.name)
-    reporter.say(f"putting {path} back")
+    reporter.say(f"restoring {path}")
     write_file(context.first, path, original)

@@ -83,7 +83,7 @@ def plan(context: SiteContext, ha: HaToml, request: Request) -> Addition:
     member = membership.change(ha, context, after, (*site.domains, domain), groups)
     addition = Addition(request, pattern, domain, text, new, found, member)
     member.refuse_unapplied()
-    xl.check_reads(context.first, name, text, what=f"what {config} is to be")
+    xl.check_reads(context.first, name, text, what=f"the planned {config}")
     refuse_taken(addition)
     return addition
 
@@ -165,7 +165,7 @@ def refuse_taken(addition: Addition) -> None:
     found, left = read_domains_and_errors(host, site.paths.domain_configs)
     if left:
         raise SiteError(
-            f"a config cannot be read, so it is not known what its domain has: {left[0].message}",
+            f"a config cannot be read, so the resources of its domain are unknown: {left[0].message}",
             where=left[0].where,
             remedy=left[0].remedy or "correct it, or move it out of the folder",
         )
@@ -183,9 +183,9 @@ def refuse_taken(addition: Addition) -> None:
         there = next((path for path in wanted if path not in gone), None)
         if there is not None:
             raise SiteError(
-                f"{there} is there already, and nothing is overwritten",
+                f"{there} exists already, and nothing is overwritten",
                 where=host.name,
-                remedy="look whose it is; move it away, or choose another name",
+                remedy="check what it belongs to; move it away, or choose another name",
             )
     addresses.refuse_used(context, domain.name, addition.addresses)
     if addition.request.copy_of:
@@ -223,9 +223,7 @@ def _disks(context: SiteContext, request: Request, pattern: Domain, *, in_cluste
         found.append(NewDisk(_placed(context, name, disk, unique, in_cluster=in_cluster), source, size))
     empty = next((one for one in found if not one.size), None)
     if empty is not None:
-        raise InputError(
-            "it is empty", where=empty.source, remedy="name an image with something in it, or a size: --size"
-        )
+        raise InputError("it is empty", where=empty.source, remedy="give an image that is not empty, or a size: --size")
     return tuple(found)
 
 
@@ -242,7 +240,7 @@ def _placed(context: SiteContext, name: str, disk: Disk, called: str, *, in_clus
     destination = read_snow_conf(host, path).image_destination()
     if destination.kind != "lvm":
         raise SiteError(
-            f"before `snow ha apply` a domain is added to a volume group, and IMG_DST is {destination.kind}=",
+            f"before `snow ha apply` a domain is added to a volume group, but IMG_DST is {destination.kind}=",
             where=f"{host.name}:{path}",
             remedy="finish the migration first: snow ha apply",
         )
@@ -255,7 +253,7 @@ def _refuse_used_image(context: SiteContext, image: str) -> None:
     for domain in read_domains_and_errors(context.first, context.site.paths.domain_configs)[0]:
         if any(rules.image_key(disk.target) == rules.image_key(image) for disk in domain.disks if disk.target):
             raise SiteError(
-                f"{image} is a disk of {domain.name}", remedy=f"say --copy-of {domain.name}, while that is off"
+                f"{image} is a disk of {domain.name}", remedy=f"use --copy-of {domain.name} while that domain is off"
             )
     disks.size_of(context.first, image)
     disks.refuse_other_formats(context.first, image)
@@ -269,7 +267,7 @@ def _refuse_unless_off(addition: Addition) -> None:
     if reason:
         raise SiteError(
             f"{addition.pattern.name} cannot be copied: {reason}",
-            remedy=f"snow shutdown {addition.pattern.name}; it can be booted again when the copy is made",
+            remedy=f"snow shutdown {addition.pattern.name}; boot it again when the copy is complete",
         )
 
 
@@ -289,7 +287,9 @@ def _config_missing(addition: Addition) -> str | None:
 def _write_config(addition: Addition, reporter: Reporter) -> None:
     host, path = addition.context.first, addition.domain.config
     if exists(host, path):
-        raise SiteError(f"{path} is there meanwhile", where=host.name, remedy="look what made it, then run this again")
+        raise SiteError(
+            f"{path} was created meanwhile", where=host.name, remedy="find out what created it, then run this again"
+        )
     facts = stat(host, addition.pattern.config)
     mode, owner = (facts.mode, f"{facts.owner}:{facts.group}") if facts else (0o644, "root:root")
     write_file(host, path, addition.text, mode=mode, owner=owner)
@@ -305,7 +305,7 @@ def _names_missing(addition: Addition) -> str | None:
 def _write_names(addition: Addition, reporter: Reporter) -> None:
     again = addresses.of(addition.context, addition.request)
     if again.vifs != addition.addresses.vifs:
-        raise SiteError("sNow!'s files were changed meanwhile: its number is another one", remedy="run this again")
+        raise SiteError("sNow!'s files were changed meanwhile: its number has changed", remedy="run this again")
     for change in again.files:
         reporter.say(f"writing {change.path}")
         write_file(addition.context.first, change.path, change.text)

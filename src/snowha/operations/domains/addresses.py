@@ -53,7 +53,7 @@ def of(context: SiteContext, request: Request) -> Addresses:
             raise InputError(
                 f"there is no {listing}, so sNow! has no addresses for {request.name}",
                 where=host.name,
-                remedy="name them: --ip and --mac",
+                remedy="give them: --ip and --mac",
             )
         vifs = snow_addresses.by_number(place.number, conf)
     first = replace(vifs[0], ip=request.ip or vifs[0].ip, mac=request.mac or vifs[0].mac)
@@ -79,12 +79,12 @@ def refuse_used(context: SiteContext, name: str, found: Addresses) -> None:
         for address in (vif.ip, vif.mac):
             owner = found.used.get(address.lower())
             if owner:
-                raise _taken(address, f"domains.conf gives it to {owner}")
+                raise _taken(address, f"domains.conf assigns it to {owner}")
         for host in context.hosts.values():
             words = host.run(["getent", "hosts", vif.ip], check=False).stdout.split()[1:]
             names = [word.partition(".")[0] for word in words]
             if names and name not in names:
-                raise _taken(vif.ip, f"{host.name} knows it as {names[0]}")
+                raise _taken(vif.ip, f"{host.name} resolves it to {names[0]}")
         answers = (address_use.holder(host, vif.ip, vif.bridge) for host in context.hosts.values())
         who = next(filter(None, answers), "")
         if who:
@@ -97,4 +97,4 @@ def lines(vifs: Iterable[Vif]) -> list[str]:
 
 
 def _taken(address: str, why: str) -> SiteError:
-    return SiteError(f"the address {address} is in use: {why}", remedy="name one that is free: --ip, --mac")
+    return SiteError(f"the address {address} is in use: {why}", remedy="give a free one: --ip, --mac")

@@ -89,11 +89,13 @@ def size_of(host: Host, path: str) -> int:
     """Of a file or device. Raises SiteError if it is not there, or neither."""
     facts = stat(host, path)
     if facts is None:
-        raise SiteError("there is no such file or volume", where=f"{host.name}:{path}", remedy="name one that is there")
+        raise SiteError(
+            "there is no such file or volume", where=f"{host.name}:{path}", remedy="give an existing file or volume"
+        )
     if facts.kind == "block special file":
         return int(host.run(["blockdev", "--getsize64", path]).stdout)
     if not facts.kind.startswith("regular"):
-        raise SiteError(f"it is a {facts.kind}", where=f"{host.name}:{path}", remedy="name a raw image or a volume")
+        raise SiteError(f"it is a {facts.kind}", where=f"{host.name}:{path}", remedy="give a raw image or a volume")
     return facts.size
 
 
@@ -104,12 +106,12 @@ def refuse_other_formats(host: Host, path: str) -> None:
         raise SiteError(
             "it is empty, or cannot be read",
             where=f"{host.name}:{path}",
-            remedy=f"try it there: dd if={path} of=/dev/null bs=4096 count=1 iflag=direct",
+            remedy=f"try on that server: dd if={path} of=/dev/null bs=4096 count=1 iflag=direct",
         )
     kind = next((kind for magic, kind in _NOT_RAW.items() if first.startswith(magic)), "")
     if kind:
         raise SiteError(
-            f"it is {kind}, and not a raw image",
+            f"it is {kind}, not a raw image",
             where=f"{host.name}:{path}",
             remedy="unpack or convert it first: qemu-img convert -O raw FILE NEW",
         )
@@ -134,7 +136,7 @@ def refuse_no_room(host: Host, place: str, needed: int) -> None:
         raise SiteError(
             f"{_mib(needed)} MiB are needed, {free >> 20} MiB are free",
             where=f"{host.name}:{place}",
-            remedy="make room there",
+            remedy="free some space there",
         )
 
 
@@ -143,14 +145,14 @@ def missing(host: Host, disks: Sequence[NewDisk]) -> str | None:
     targets = [one.target for one in disks]
     gone = absent(host, targets)
     if gone:
-        return f"{gone[0]} is not there"
+        return f"{gone[0]} does not exist"
     images = [target for target in targets if not is_volume(target)]
     answer = leases.ask(host, images) if images else None
     if images and answer is None:
         return f"{server_program.PATH} is not there"
     bare = [lease.image for lease in answer.records if lease.state == "none"] if answer else []
     if bare:
-        return f"{bare[0]} has no record of who has it open"
+        return f"{bare[0]} has no lease record"
     kept = [_manifest(one) for one in disks if one.source and not is_volume(one.target)]
     gone = absent(host, kept)
     left = [path for path in kept if path not in gone]

@@ -47,7 +47,7 @@ class Membership:
         due = pacemaker.differences(self.before)
         if due and pacemaker.differences(self.after):
             raise SiteError(
-                f"the cluster's configuration is not what {self.ha.path} says: {due[0]}",
+                f"the cluster's configuration differs from {self.ha.path}: {due[0]}",
                 remedy="run `snow ha apply` first",
             )
         reason = definition.missing(self.before)
@@ -107,7 +107,7 @@ class Membership:
         return next(iter(pacemaker.differences(self.after)), None)
 
     def _file_missing(self) -> str | None:
-        return None if user_file.read(self.ha.path) == self.text else f"{self.ha.path} does not say so yet"
+        return None if user_file.read(self.ha.path) == self.text else f"{self.ha.path} does not have the change yet"
 
     def _write_file(self, reporter: Reporter) -> None:
         path = Path(os.path.realpath(self.ha.path))
@@ -143,7 +143,7 @@ def is_cluster(context: SiteContext) -> bool:
     for name, host in context.hosts.items():
         if cluster.is_active(host, "pacemaker"):
             raise SiteError(
-                "Pacemaker does not say what it has",
+                "Pacemaker does not report its resources",
                 where=name,
                 remedy="wait a minute and run it again: systemctl status pacemaker",
             )

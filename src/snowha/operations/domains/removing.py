@@ -126,7 +126,7 @@ def _named_by_others(removal: Removal) -> list[str]:
     found, left = read_domains_and_errors(context.first, context.site.paths.domain_configs)
     if left:
         raise SiteError(
-            f"a config cannot be read, so it is not known which images its domain has: {left[0].message}",
+            f"a config cannot be read, so the images of its domain are unknown: {left[0].message}",
             where=left[0].where,
             remedy=left[0].remedy or "correct it, or move it out of the folder",
         )
@@ -136,7 +136,7 @@ def _named_by_others(removal: Removal) -> list[str]:
     mine = {image_key(image) for image in removal.images}
     shared = next(((name, target) for name, target in others if image_key(target) in mine), None)
     if shared is not None:
-        raise SiteError(f"{shared[1]} is a disk of {shared[0]} too", remedy="leave out --images")
+        raise SiteError(f"{shared[1]} is also a disk of {shared[0]}", remedy="remove --images")
     return [target for _, target in others]
 
 
@@ -154,7 +154,7 @@ def _remove_autostart(removal: Removal, reporter: Reporter) -> None:
 
 def _images_left(removal: Removal) -> str | None:
     gone = absent(removal.context.first, removal.images)
-    return next((f"{image} is there" for image in removal.images if image not in gone), None)
+    return next((f"{image} exists" for image in removal.images if image not in gone), None)
 
 
 def _remove_images(removal: Removal, reporter: Reporter) -> None:
@@ -165,7 +165,7 @@ def _remove_images(removal: Removal, reporter: Reporter) -> None:
 
 
 def _config_left(removal: Removal) -> str | None:
-    return "it is there" if exists(removal.context.first, removal.domain.config) else None
+    return "it still exists" if exists(removal.context.first, removal.domain.config) else None
 
 
 def _remove_config(removal: Removal, reporter: Reporter) -> None:

@@ -42,7 +42,7 @@ def check(request: Request, ha: HaToml) -> None:
     name, known = request.name, ha.content.domains
     check_domain_name(name, where="the new domain")
     if name == ALL:
-        raise InputError(f"`{ALL}` is the word for every domain", where="the new domain", remedy="choose another name")
+        raise InputError(f"`{ALL}` stands for every domain", where="the new domain", remedy="choose another name")
     if not can_be_resource(name):
         raise InputError(
             f"Pacemaker cannot run a domain called {name}",
@@ -52,24 +52,23 @@ def check(request: Request, ha: HaToml) -> None:
     taken = next((one for one in (*known, *(s.name for s in ha.content.servers)) if one.lower() == name.lower()), None)
     if taken is not None:
         raise InputError(
-            f"there is a {'domain' if taken in known else 'server'} {taken} already",
+            f"there is already a {'domain' if taken in known else 'server'} called {taken}",
             where=str(ha.path),
-            remedy="choose another name"
-            + ("; `snow ha apply` finishes what a run that was interrupted has left" if taken in known else ""),
+            remedy="choose another name" + ("; `snow ha apply` finishes an interrupted run" if taken in known else ""),
         )
     sources = [request.copy_of != "", request.image != "", request.size_mib is not None]
     if sum(sources) != 1:
         raise InputError(
-            "no disk is named" if not any(sources) else "more than one source of its disk is named",
-            remedy="say one of --copy-of DOMAIN, --image FILE, --size MIB",
+            "no source of its disk is given" if not any(sources) else "more than one source of its disk is given",
+            remedy="give one of --copy-of DOMAIN, --image PATH, --size MIB",
         )
     if request.copy_of and request.like:
-        raise InputError("--like is the config of a copy already", remedy="leave out --like")
+        raise InputError("--like cannot be combined with --copy-of", remedy="remove --like")
     if request.pattern:
         arguments.check_domain(ha, request.pattern)
     elif not known:
         raise InputError(
-            "there is no domain whose config could be followed", where=str(ha.path), remedy="write its config by hand"
+            "there is no domain whose config could be copied", where=str(ha.path), remedy="write its config by hand"
         )
     if request.image:
         check_path(request.image, where="--image")
@@ -78,5 +77,5 @@ def check(request: Request, ha: HaToml) -> None:
     if request.mac:
         check_mac(request.mac, where="--mac")
     if not _ROLE.fullmatch(request.role):
-        remedy = "name scripts of etc/role.d, several with commas: --role minimal,monitor"
+        remedy = "give names of scripts in etc/role.d, separated by commas: --role minimal,monitor"
         raise InputError(f"{show(request.role)} is no role", where="--role", remedy=remedy)

@@ -62,7 +62,7 @@ def plan(context: SiteContext, ha: HaToml, name: str, request: SizeRequest) -> R
     member = membership.change(ha, context, copies.body(context.definition.text), domains, context.site.apart)
     found = Resize(before, domain, text, disk, size, member)
     member.refuse_unapplied()
-    xl.check_reads(context.first, name, text, what=f"what {before.config} is to be")
+    xl.check_reads(context.first, name, text, what=f"the planned {before.config}")
     if disk is not None:
         _refuse_disk(found, disk)
     return found
@@ -96,11 +96,11 @@ def next_steps(found: Resize) -> list[str]:
     """What is left for a person."""
     text, name = [], found.domain.name
     if found.domain != found.before:
-        text.append(f"the new size counts from the next start on: snow shutdown {name}, then snow boot {name}")
+        text.append(f"the new size takes effect at the next start: snow shutdown {name}, then snow boot {name}")
     if found.disk is not None:
         device = f"/dev/{found.disk.vdev}"
         text.append(
-            f"the file system on {device} has its old size: after `snow boot {name}`, in the domain: resize2fs {device} "
+            f"the file system on {device} keeps its old size: after `snow boot {name}`, in the domain: resize2fs {device} "
             "(ext), or xfs_growfs on where it is mounted (XFS)"
         )
     return text
@@ -140,12 +140,8 @@ def _disk(domain: Domain, vdev: str) -> Disk:
     wanted = vdev or domain.root_vdev or (grows[0].vdev if len(grows) == 1 else "")
     disk = next((one for one in grows if one.vdev == wanted), None)
     if disk is None:
-        what = (
-            f"{domain.name} has no disk {show(wanted)} that is written"
-            if wanted
-            else f"{domain.name} has several disks"
-        )
-        raise InputError(what, where=domain.config, remedy=f"name one: --vdev {'|'.join(one.vdev for one in grows)}")
+        what = f"{domain.name} has no writable disk {show(wanted)}" if wanted else f"{domain.name} has several disks"
+        raise InputError(what, where=domain.config, remedy=f"give one: --vdev {'|'.join(one.vdev for one in grows)}")
     if reason := unmovable(disk):
         raise SiteError(f"{domain.name}'s {disk.vdev} {reason[0]}", where=domain.config, remedy=reason[1])
     return disk
@@ -157,15 +153,15 @@ def _refuse_disk(found: Resize, disk: Disk) -> None:
     size = disks.size_of(host, disk.target)
     if found.size < size:
         raise SiteError(
-            f"{disk.target} has {size >> 20} MiB, and a disk is not made smaller: what is in it would be lost",
+            f"{disk.target} has {size >> 20} MiB, and a disk cannot be made smaller: its content would be lost",
             where=host.name,
-            remedy=f"make a smaller domain (snow add domain), and copy its files from {name}",
+            remedy=f"add a smaller domain (snow add domain), and copy the files of {name} to it",
         )
     servers = domain_state.Servers(found.context.hosts, lambda domain: None)
     reason = power.not_off(servers, found.before)
     if reason:
         raise SiteError(
-            f"the disk of {name} is enlarged while it is off: {reason}",
+            f"the disk of {name} can be enlarged only while the domain is off: {reason}",
             remedy=f"snow shutdown {name}, then run this again",
         )
     place = dirname(disk.target)

@@ -107,7 +107,9 @@ def _grub_lines(settings: Mapping[str, str]) -> str:
 def bring_up(context: SiteContext, server: Server, reporter: Reporter) -> None:
     host = context.hosts[server.name]
     if differs := _defaults_differ(context, host):
-        raise SiteError(differs, where=host.name, remedy=f"make vif.default.* in {xl_conf.PATH} alike on all servers")
+        raise SiteError(
+            differs, where=host.name, remedy=f"set vif.default.* in {xl_conf.PATH} to the same values on all servers"
+        )
     on_trial = _make_bridges(context, host) or network_guard.is_on_trial(host)
     settings = xen_settings(context.first)
     if settings and xen_settings(host) != settings:
@@ -135,9 +137,9 @@ def _make_bridges(context: SiteContext, host: Host) -> bool:
         if bridge in switches:
             if bridge not in present:
                 raise SiteError(
-                    f"{bridge} is a switch of Open vSwitch, which is not made here",
+                    f"{bridge} is an Open vSwitch bridge, which snow-ha does not create",
                     where=host.name,
-                    remedy=f"make {bridge} there as on {context.first.name} (ovs-vsctl), then run this again",
+                    remedy=f"create {bridge} there as on {context.first.name} (ovs-vsctl), then run this again",
                 )
             continue
         network = network_of(bridge, theirs, where=context.first.name)
@@ -146,9 +148,11 @@ def _make_bridges(context: SiteContext, host: Host) -> bool:
             continue
         if card is None or bridge in present:
             raise SiteError(
-                f"{bridge} is there already, on another network" if bridge in present else f"no card is on {network}",
+                f"{bridge} exists already, on another network"
+                if bridge in present
+                else f"no network interface is on {network}",
                 where=host.name,
-                remedy=f"give the server an address of {network}, on {bridge} or on the card that belongs into it",
+                remedy=f"give the server an address of {network}, on {bridge} or on the interface that belongs to it",
             )
         files = network_file.bridged(host, files or network_file.with_its_sources(host), card, bridge)
         peers += [str(one.address.ip) for one in theirs if one.name == bridge]
@@ -176,10 +180,10 @@ def _trusted(host: Host, reporter: Reporter) -> None:
     if network_guard.gave_up(host):
         network_guard.forget(host)
         raise SiteError(
-            "with its new network configuration it did not reach the first server, so it has put its old one back",
+            "with its new network configuration it did not reach the first server, so it has restored its old one",
             where=host.name,
-            remedy="make the bridge by hand (bridge-utils-interfaces(5)), reboot the server to see that it comes back, then run "
-            "this again",
+            remedy="create the bridge by hand (bridge-utils-interfaces(5)), reboot the server to see that it comes back, "
+            "then run this again",
         )
 
 
@@ -192,7 +196,7 @@ def wait_for_xen(host: Host, reporter: Reporter) -> None:
         interval=3,
         report=reporter.wait,
         where=host.name,
-        remedy="see which entry its GRUB boots",
+        remedy="check which entry its GRUB boots",
     )
 
 

@@ -75,9 +75,7 @@ def check_next(current: str, wanted: str) -> None:
     """Raises SiteError if servers cannot be taken from ``current`` to ``wanted`` in one step."""
     if NEXT.get(current) != wanted:
         after = NEXT.get(current)
-        remedy = (
-            f"--release {after}" if after else "leave out --release: it is the newest release that this program knows"
-        )
+        remedy = f"--release {after}" if after else "remove --release: it is the newest release that snow-ha supports"
         raise SiteError(f"Debian {current} cannot be upgraded to {wanted} in one step", remedy=remedy)
 
 
@@ -178,7 +176,7 @@ def simulate(host: Host, new: str, reporter: Reporter) -> Change:
         raise SiteError(
             "apt's preferences pin packages, and can keep them from the new release",
             where=f"{host.name}:{_APT}/preferences",
-            remedy="see /etc/apt/preferences and preferences.d, and move them away",
+            remedy="check /etc/apt/preferences and preferences.d, and move them away",
         )
     # apt fetches as a user of its own, which has to get there; what is secret in a sources file is for root alone
     for folder in (
@@ -230,7 +228,7 @@ def _check_updated(host: Host, updated: Completed, new: str) -> None:
     raise SiteError(
         f"the package lists of {new} cannot be read: {reason}",
         where=host.name,
-        remedy="make room, or correct what it is about, on this server; then run this again",
+        remedy="free some space, or correct the cause, on this server; then run this again",
     )
 
 
@@ -255,7 +253,7 @@ def _check_complete(host: Host, change: Change, new: str) -> None:
         rf"^Inst base-files (?:\[\S+\] )?\({_VERSION[new]}[.\s]", change.text, re.MULTILINE
     ):
         raise SiteError(
-            f"only a part of {new} would be installed: base-files, which makes a server {new}, is not among it",
+            f"only a part of {new} would be installed: base-files, which defines the release, is not included",
             where=host.name,
             remedy=f"name the release by its code name, {_before(new)}, also where {_APT}/sources.list and sources.list.d name "
             "Debian's main repository; remove APT::Default-Release",
@@ -296,7 +294,7 @@ def missing(host: Host, new: str) -> str | None:
         return f"{named[0]} does not name {new}"
     completed = host.run(["sh", "-c", _SIMULATE, "sh", *NO_RECOMMENDS], check=False, timeout=300)
     if not completed.ok:
-        return "apt-get cannot say what is left"
+        return "apt-get cannot tell what is left"
     change = parse_change(completed.stdout)
     left = len(set(change.added) | set(change.removed))
     return f"{left} packages are to be upgraded" if left else software.missing(host)

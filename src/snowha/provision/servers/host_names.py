@@ -25,7 +25,7 @@ def missing(context: SiteContext, host: Host) -> str | None:
     lacking = _lacking(context, host)
     if names := lacking[HOSTS]:
         return f"{HOSTS} lacks {names[0].split()[1]}" + (f" and {len(names) - 1} more" if names[1:] else "")
-    return f"{KNOWN_HOSTS} lacks host keys of sNow!'s" if lacking[KNOWN_HOSTS] else None
+    return f"{KNOWN_HOSTS} lacks host keys of sNow!" if lacking[KNOWN_HOSTS] else None
 
 
 def add(context: SiteContext, host: Host, reporter: Reporter) -> None:

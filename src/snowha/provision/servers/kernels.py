@@ -62,7 +62,7 @@ def copy(context: SiteContext, host: Host, reporter: Reporter) -> None:
             differing.append(path)
     if booted := booted_from(host, differing):
         raise SiteError(
-            f"{host.name} is booted from what is called {booted[0]} there, or would be: it is not replaced by that of "
+            f"{host.name} boots from a file called {booted[0]} there: it is not replaced by that of "
             f"{context.first.name}",
             where=host.name,
             remedy=remedy(booted[0], context.first.name),

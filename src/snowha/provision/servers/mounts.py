@@ -63,7 +63,7 @@ def mount(context: SiteContext, host: Host, reporter: Reporter) -> None:
         others = [one for one in (source, entry and entry.source) if one and not fstab.same_source(one, mount.source)]
         if others:
             raise SiteError(
-                f"{mount.target} is already something else: {others[0]}",
+                f"{mount.target} is already in use: {others[0]}",
                 where=host.name,
                 remedy=f"the other servers have {mount.source} there; unmount it and correct /etc/fstab",
             )

@@ -18,10 +18,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._*?-]+", re.ASCII)
 _DIRECTORY_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 """What run-parts(8) takes, and so ``source-directory`` (interfaces(5))."""
 _OTHERS = {
-    "netplan": ("netplan", "put the bridge into a file of /etc/netplan (bridges:), netplan try"),
+    "netplan": ("netplan", "add the bridge to a file in /etc/netplan (bridges:), then netplan try"),
     "NetworkManager": (
         "NetworkManager",
-        "make the bridge with nmcli connection add type bridge, and the card its port",
+        "create the bridge with nmcli connection add type bridge, and make the interface its port",
     ),
     "systemd-networkd": (
         "systemd-networkd",
@@ -47,9 +47,9 @@ def _sourced(host: Host, path: str, keyword: str, pattern: str) -> list[str]:
     folder, name = (where.rstrip("/"), "*") if keyword == "source-directory" else (dirname(where), basename(where))
     if not _PLAIN.fullmatch(where) or set("*?") & set(folder):
         raise SiteError(
-            f"it cannot be followed what {keyword} {pattern} names",
+            f"the files that {keyword} {pattern} names cannot be determined",
             where=f"{host.name}:{path}",
-            remedy="write the path of a folder with * for the files in it, or make the bridge by hand",
+            remedy="write the path of a folder with * for the files in it, or create the bridge by hand",
         )
     names = sorted(read_folder(host, folder, ""))
     if keyword == "source-directory":
@@ -61,7 +61,7 @@ def bridged(host: Host, before: Mapping[str, str], card: NetworkInterface, bridg
     """The files ``before``, of ``with_its_sources``, with ``bridge`` in the place of ``card``, as ifquery(8)
     has read them.
 
-    Raises SiteError where something else than ifupdown has the card, or for what is not understood
+    Raises SiteError where something other than ifupdown has the card, or for what is not understood
     (provision/interfaces_file.py).
     """
     if card.name not in interfaces(before):
@@ -80,7 +80,7 @@ def _not_ifupdown(host: Host, card: NetworkInterface, bridge: str) -> SiteError:
     else:
         name = next((one for one, state in active.items() if state == "active"), "")
     who, way = _OTHERS.get(
-        name, ("something else than ifupdown", "make the bridge in the way that it is configured there")
+        name, ("something other than ifupdown", "create the bridge with the tool that configures the network there")
     )
     return SiteError(
         f"{card.name} is configured by {who}, whose files are not changed here",
@@ -100,7 +100,7 @@ def _read_back(
     said = _asked(host, after, bridge)
     address = str(card.address.ip)
     if said is None or f"address: {address}" not in said or f"bridge_ports: {card.name}" not in said:
-        raise _refused(host, f"ifquery does not find {address} on {bridge} in what would be written")
+        raise _refused(host, f"ifquery does not find {address} on {bridge} in the new configuration")
     for name in interfaces(before):
         if name == card.name or name.startswith(f"{card.name}:") or name == bridge:
             continue
@@ -125,5 +125,5 @@ def _refused(host: Host, message: str) -> SiteError:
     return SiteError(
         message,
         where=f"{host.name}:{PATH}",
-        remedy="apt-get install ifupdown where it is missing; else make the bridge by hand, then run this again",
+        remedy="apt-get install ifupdown where it is missing; otherwise create the bridge by hand, then run this again",
     )

@@ -35,7 +35,7 @@ def saved_by_xendomains(text: str) -> str:
     try:
         folder = snow_conf.parse(text, where=XENDOMAINS).scalar(_SAVE, "not set")
     except InputError as error:
-        return f"it is not known what {_SAVE} is: {error.message}"
+        return f"the value of {_SAVE} is unknown: {error.message}"
     if not folder:
         return ""
     shown = "not set, which means a default folder" if folder == "not set" else show(folder)

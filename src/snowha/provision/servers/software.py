@@ -73,7 +73,7 @@ def upgrade(host: Host, words: Sequence[str], reporter: Reporter) -> None:
 def refresh(host: Host, reporter: Reporter) -> None:
     """Finish what an installation that was killed has begun, and read the package lists."""
     if host.run(["dpkg", "--audit"]).stdout.strip():
-        reporter.say(f"{host.name} finishes what was begun")
+        reporter.say(f"{host.name} completes interrupted installations")
         when_free(host, [*QUIETLY, "dpkg", "--configure", "-a"], reporter)
     reporter.say(f"{host.name} reads its package lists")
     when_free(host, [*APT, "update"], reporter)

@@ -178,7 +178,7 @@ sub _read {
             unless $how{broken};
         $record = { gen => 0, state => 'free', server => '?' };
     }
-    die "$path was replaced, by a backup perhaps: it does not say who has the image open now"
+    die "$path was replaced, perhaps from a backup: it cannot tell which server has the image open"
         . " - if it is attached on no server: snow-lease break $image\n"
         if !$how{broken} && ($record->{self} // '') ne $stat[1];
     # a file that is put back with its old time (cp -p, rsync -a) was changed now all the same

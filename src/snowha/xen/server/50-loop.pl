@@ -29,12 +29,12 @@ sub configure {
             my $direct = Snow::Common::read_file("/sys/block/loop$number/loop/dio") // '';
             die "no direct I/O on $name: the file system does not offer it\n" if $direct ne '1';
             my $only = Snow::Common::read_file("/sys/block/loop$number/ro") // '';
-            die "$name can only be read, and its disk is to be written\n" if $writable && $only ne '0';
+            die "$name can only be read, but its disk is writable\n" if $writable && $only ne '0';
             return ($device, "loop$number");
         }
         die "LOOP_CONFIGURE of $name: $!\n" unless $! == $EBUSY;    # somebody else was faster: the next free one
     }
-    die "no loop device stays free\n";
+    die "no loop device is free: other processes took each one that was\n";
 }
 
 # Every loop device of this server with the file behind it: name => path.

@@ -239,7 +239,7 @@ sub detach {
     until (_take_away($disk)) {
         if (Snow::Common::uptime() >= $end) {
             Snow::Mapper::remove($disk->{dm}, 1) if $disk->{dm} ne '';
-            die "$disk->{image} is attached still: something has " . ($disk->{dm} || $disk->{loop}) . " open\n";
+            die "$disk->{image} is still attached: something has " . ($disk->{dm} || $disk->{loop}) . " open\n";
         }
         Snow::Common::pause(0.1);
     }

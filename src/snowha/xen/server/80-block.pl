@@ -21,7 +21,7 @@ sub _add {
     my ($backend, $id) = @_;
     my $disk = _asked_for($backend, $id);
     my ($image, $name) = @{$disk}{qw(image domain)};
-    my $answer = $image =~ m{\A/} ? _attached($disk) : "Ean image is named by its whole path, not by \"$image\"";
+    my $answer = $image =~ m{\A/} ? _attached($disk) : "Ean image must have an absolute path, not \"$image\"";
     my $xenstore = Snow::Xenstore->connect;
     if ($answer =~ /\AO(\d+):(\d+)\z/) {
         my ($major, $minor) = ($1, $2);

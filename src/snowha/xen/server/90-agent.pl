@@ -115,7 +115,7 @@ sub _monitor {
             }
             if (_left() <= $LOOK_S) {
                 _remember("xl cannot be used: $why");
-                my $text = "it cannot be told whether $name runs here: $why";
+                my $text = "it is unknown whether $name runs here: $why";
                 return _fail($is_probe ? $INSTALLED : $ERROR, $text);
             }
             Snow::Common::pause(2);
@@ -211,7 +211,7 @@ sub _stop {
         my @xl = grep { !$ended{$_} } Snow::Host::processes_of($name, $config);
         ($rows, $why) = _look();
         if (!$rows) {
-            return _fail($ERROR, "it cannot be told whether $name runs here, so it is not stopped: $why") if _left() <= 2;
+            return _fail($ERROR, "it is unknown whether $name runs here, so it is not stopped: $why") if _left() <= 2;
             Snow::Common::pause(2);
             next;
         }

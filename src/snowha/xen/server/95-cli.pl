@@ -36,7 +36,7 @@ sub main {
 
 sub _image {
     my ($image) = @_;
-    defined $image && $image =~ m{\A/} or die "an image is named by its whole path\n";
+    defined $image && $image =~ m{\A/} or die "give the absolute path of an image\n";
     return $image;
 }
 
@@ -215,7 +215,7 @@ sub _break {
     my $record = eval { Snow::Record::read_only($image) };
     my $says = $record ? ($record->{state} eq 'free' ? 'nobody has it' : Snow::Rules::holder($record)) : $@ =~ s/\s+\z//r;
     if (($option // '') ne '--yes') {
-        die "nobody can be asked here: say --yes if you are sure\n" unless -t STDIN;
+        die "there is no terminal to ask on: use --yes if you are sure\n" unless -t STDIN;
         print "$image: $says.\nIf it is open on another server, both will write to it, and it is lost.\n"
             . "Is it attached on no server, are you sure? [yes/no] ";
         my $answer = <STDIN> // '';
