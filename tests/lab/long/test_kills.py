@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from conftest import CLUSTER, Administrator, on
 from test_2_migration import nothing_lost
+from test_4_everyday import running_on
 
 from snowha.lab import layout, lifecycle
 
@@ -96,3 +97,21 @@ def test_killed_in_every_step_it_ends_as_if_it_had_not_been(cluster: Administrat
     assert configuration() == wanted
     nothing_lost()
     assert kills >= 40
+
+
+def test_a_move_that_was_killed_is_finished_by_the_next_run(cluster: Administrator) -> None:
+    """The domain is on its way when the next run looks: it was taken for moved, and its constraint stayed behind."""
+    (there,) = running_on("slurm01")
+    assert cluster.snow("move", "slurm02", there).code == 0
+    with cluster.started("ha", "apply", "--yes", "--json") as process:
+        assert process.stdout is not None
+        moving = next(line for line in process.stdout if "waiting for slurm02 to run on" in line)
+        print(moving)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    assert 'id="cli-' in on("snow01", "cibadmin", "--query", "--scope", "constraints")
+    ended = cluster.snow("ha", "apply", "--yes")
+    assert ended.code == 0, ended.output
+    assert running_on("slurm02") != [there]
+    assert 'id="cli-' not in on("snow01", "cibadmin", "--query", "--scope", "constraints")
+    assert cluster.status()["healthy"]
