@@ -127,7 +127,7 @@ def test_a_full_shared_file_system_says_how_much_is_missing(unchanged: Administr
     finally:
         on("nfs01", "rm", big)
     assert ended.code == 4
-    assert re.search(r"need \d+ MiB and \d+ MiB are free", ended.output)
+    assert re.search(r"need \d+ MiB, and \d+ MiB are free", ended.output)
 
 
 def test_snow_that_is_not_on_nfs_is_refused(unchanged: Administrator) -> None:
