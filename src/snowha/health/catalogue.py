@@ -205,7 +205,8 @@ KINDS: dict[str, Kind] = {
         "A resource runs that is no longer configured",
         "red",
         "Pacemaker does not start it again.",
-        "if it is a domain of ha.toml: snow ha apply; if not: crm_resource --cleanup --resource={where}",
+        "if it is a domain of ha.toml: snow ha apply; if not: end it where it runs, then: crm_resource --refresh "
+        "--resource={where}",
     ),
     "failed-action": Kind(
         "An action failed and was recovered",
