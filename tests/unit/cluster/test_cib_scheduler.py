@@ -127,20 +127,41 @@ def test_a_live_migration_is_told_from_a_restart_by_what_pacemaker_has_done(runn
     assert not cib_facts.arrived_live(running.read_bytes(), "deploy01", target)
 
 
+def element(root: etree._Element, path: str) -> etree._Element:
+    found = root.find(path)
+    assert found is not None, path
+    return found
+
+
 @pytest.mark.parametrize(("orphans", "stops"), [("true", True), ("false", False)])
 def test_a_domain_keeps_running_that_is_taken_out_as_is_said(running: Path, orphans: str, stops: bool) -> None:
     """`check` said that it is enough if its resource is unmanaged first: Pacemaker shut the domain down."""
     name = site().domains[0].name
     root = etree.fromstring(running.read_bytes())
-    properties, *_ = root.xpath("//crm_config/cluster_property_set")
-    etree.SubElement(properties, "nvpair", id="orphans", name="stop-orphan-resources", value=orphans)
-    meta, *_ = root.xpath(f"//primitive[@id='{name}']/meta_attributes")
-    etree.SubElement(meta, "nvpair", id="unmanaged", name="is-managed", value="false")
+    etree.SubElement(
+        element(root, "configuration/crm_config/cluster_property_set"),
+        "nvpair",
+        id="orphans",
+        name="stop-orphan-resources",
+        value=orphans,
+    )
+    etree.SubElement(
+        element(root, f".//primitive[@id='{name}']/meta_attributes"),
+        "nvpair",
+        id="unmanaged",
+        name="is-managed",
+        value="false",
+    )
     running.write_bytes(etree.tostring(root))
     assert name in simulate(running)
     root = etree.fromstring(running.read_bytes())
-    for found in root.xpath(f"//primitive[@id='{name}']|//constraints/*[@*='{name}']|//resource_ref[@id='{name}']"):
-        found.getparent().remove(found)
+    resources, constraints = element(root, "configuration/resources"), element(root, "configuration/constraints")
+    resources.remove(element(root, f"configuration/resources/primitive[@id='{name}']"))
+    for constraint in [one for one in constraints if name in one.attrib.values()]:
+        constraints.remove(constraint)
+    for reference in [one for one in root.iter("resource_ref") if one.get("id") == name]:
+        if (parent := reference.getparent()) is not None:
+            parent.remove(reference)
     running.write_bytes(etree.tostring(root))
     said = transition(running)
     assert re.search(rf"{name}\s.*ORPHANED Started", said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from everyday_site import EverydaySite
 from simulated import World
 from view_site import code_of
 
+from snowha.cli import progress
 from snowha.errors import InputError, UnreachableError
 from snowha.hosts.host import Completed
-from snowha.plan import engine
+from snowha.plan import events
 from snowha.plan.journal import Journal
 from snowha.xen import server_program
 
@@ -236,8 +238,14 @@ def test_ctrl_c_during_a_reset_leaves_no_domain_off(site: EverydaySite, monkeypa
         said: str | int | Completed | None = answer(server, words)
         return said
 
-    stopped, stop = threading.Event(), engine._Run._stop
-    monkeypatch.setattr(engine._Run, "_stop", lambda run: (stop(run), stopped.set())[0])
+    stopped, lines_of = threading.Event(), progress.lines_of
+
+    def shown(event: events.Event, left: list[str]) -> Iterator[progress.Line]:
+        if isinstance(event, events.RunStopping):
+            stopped.set()
+        return lines_of(event, left)
+
+    monkeypatch.setattr(progress, "lines_of", shown)
     monkeypatch.setattr(site, "answer", stopping)
     ended = site.run("reset", "deploy01", "--yes")
     assert ended.exit_code == 130, ended.output

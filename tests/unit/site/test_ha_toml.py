@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snowha.errors import InputError
-from snowha.site import ha_file
+from snowha.site import ha_file, names
 from snowha.site.ha_toml import HaFile, compose, parse, render
 from snowha.site.model import Disk, Domain, FenceDevice, FloatingIp, Mount, Paths, Server, Ssh
 
@@ -285,7 +285,7 @@ def test_numbers_and_brackets_beyond_what_python_reads_are_one_short_message(tex
 def test_many_domains_are_read_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that a script wrote, or a wrong one, would stop everything for hours: each name compared with each."""
     compared = 0
-    real = ha_file.comparable
+    real = names.comparable
 
     def counted(address: str) -> str:
         nonlocal compared
