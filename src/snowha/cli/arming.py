@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import click
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.degraded_session import operating
 from snowha.cli.options import EVENTS, FILE, offered_servers
-from snowha.errors import SiteError
+from snowha.errors import SiteError, UnreachableError
 from snowha.live import connect, view
 from snowha.migration import arguments
 from snowha.operations import disarm as arming
@@ -54,10 +55,21 @@ def arm(file: Path, fenced: tuple[str, ...], yes: bool, as_json: bool) -> None:
     for server in fenced:
         arguments.check_server(ha, server)
     with operating(ha) as here:
-        view.raise_for_lost({name: error for name, error in here.site.lost.items() if name not in fenced})
+        _refuse_lost({name: error for name, error in here.site.lost.items() if name not in fenced})
         names = " and ".join(dict.fromkeys(fenced))
         if fenced and not yes and not ask(f"Cut the power of {names}, and start what ran there elsewhere?"):
             raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
         context = here.site.context
         servers = [server.name for server in context.site.servers]
-        here.carry_out([arming.arm(context.hosts, servers, fenced)], as_json=as_json)
+        asked = {name: host for name, host in context.hosts.items() if name not in fenced}
+        here.carry_out([arming.arm(asked, servers, fenced)], as_json=as_json)
+
+
+def _refuse_lost(lost: Mapping[str, UnreachableError]) -> None:
+    """Raise UnreachableError for servers that do not answer and are not to be fenced."""
+    try:
+        view.raise_for_lost(lost)
+    except UnreachableError as error:
+        words = " ".join(["snow arm", *(f"--fence {name}" for name in lost)])
+        remedy = f"{error.remedy} If it is lost: {words}, which cuts its power"
+        raise UnreachableError(error.message, where=error.where, remedy=remedy) from None

@@ -53,7 +53,8 @@ def disarm(hosts: cluster.Hosts) -> Step:
 
 def arm(hosts: cluster.Hosts, servers: Iterable[str], fenced: Collection[str] = ()) -> Step:
     """The step that ends it. ``servers``: those of the site, each of which must be in the cluster before; or is it one of
-    ``fenced``, which must be out of it: Pacemaker fences them then, and starts what they ran elsewhere."""
+    ``fenced``, which must be out of it: Pacemaker fences them then, and starts what they ran elsewhere. ``hosts``: without
+    these, which need not answer."""
     return Step(
         id="cluster.arm",
         title="Resume recovery and fencing",

@@ -59,3 +59,28 @@ def test_what_somebody_else_has_set_is_left_alone(site: EverydaySite) -> None:
     site.changes.append(lambda root: root.find("summary/cluster_options").set("maintenance-mode", "true"))  # type: ignore[union-attr]
     ended = site.run("arm")
     assert ended.exit_code == 4 and "it was not `snow disarm`" in ended.output and site.told == []
+
+
+def test_a_server_that_does_not_answer_is_fenced_if_it_is_named(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asked for its domains first, and the cluster stayed disarmed, since it did not answer."""
+    site.run("disarm", "--yes")
+    site.changes.append(lambda root: root.find("nodes/node[@name='snow01']").set("online", "false"))  # type: ignore[union-attr]
+    for name, server in list(site.world.running.items()):
+        if server == "snow01":
+            del site.world.running[name]
+    whole = EverydaySite.crm_mon
+
+    def crm_mon() -> str:
+        with monkeypatch.context() as patched:
+            patched.setattr(site, "lost", "")
+            return whole(site)
+
+    site.lost = "snow01"
+    monkeypatch.setattr(site, "crm_mon", crm_mon)
+    refused = site.run("arm")
+    assert code_of(refused) == 3 and "snow arm --fence snow01" in str(refused.exception)
+    ended = site.run("arm", "--fence", "snow01", "--yes")
+    assert "there is no route" not in ended.output and "Traceback" not in ended.output
+    assert not site.properties, ended.output
