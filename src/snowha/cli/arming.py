@@ -40,7 +40,7 @@ def disarm(file: Path, yes: bool, as_json: bool) -> None:
     multiple=True,
     metavar="SERVER",
     shell_complete=offered_servers,
-    help="A server that was lost meanwhile: Pacemaker cuts its power, and starts what it ran elsewhere.",
+    help="A server that was lost meanwhile: Pacemaker cuts its power, then starts its domains elsewhere.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before power is cut.")
 @FILE
@@ -71,5 +71,5 @@ def _refuse_lost(lost: Mapping[str, UnreachableError]) -> None:
         view.raise_for_lost(lost)
     except UnreachableError as error:
         words = " ".join(["snow arm", *(f"--fence {name}" for name in lost)])
-        remedy = f"{error.remedy} If it is lost: {words}, which cuts its power"
+        remedy = f"if it is lost: {words}, which cuts its power; else: {error.remedy}"
         raise UnreachableError(error.message, where=error.where, remedy=remedy) from None

@@ -60,21 +60,19 @@ def arrived_live(cib: bytes, resource: str, server: str) -> bool:
 
 def left_by_moves(cib: bytes) -> frozenset[str]:
     """Resources that a constraint of ``crm_resource --move`` or ``--ban`` ties to a server, or keeps from one."""
-    return frozenset(
-        str(constraint.get("rsc"))
-        for constraint in _parse(cib).iterfind(".//constraints/rsc_location")
-        if (constraint.get("id") or "").startswith("cli-")
-    )
+    return frozenset(str(constraint.get("rsc")) for constraint in _of_moves(cib))
 
 
 def left_by_interrupted_moves(cib: bytes) -> frozenset[str]:
     """Of these, resources with a constraint that ends at a time, as ours do (``crm_resource --move --lifetime``). What an
     administrator has tied to a server for good is not among them."""
-    return frozenset(
-        str(constraint.get("rsc"))
-        for constraint in _parse(cib).iterfind(".//constraints/rsc_location")
-        if (constraint.get("id") or "").startswith("cli-") and constraint.find(".//date_expression") is not None
-    )
+    timed = (one for one in _of_moves(cib) if one.find(".//date_expression") is not None)
+    return frozenset(str(constraint.get("rsc")) for constraint in timed)
+
+
+def _of_moves(cib: bytes) -> list[etree._Element]:
+    places = _parse(cib).iterfind(".//constraints/rsc_location")
+    return [constraint for constraint in places if (constraint.get("id") or "").startswith("cli-")]
 
 
 def disarmed_since(cib: bytes) -> dict[str, datetime]:

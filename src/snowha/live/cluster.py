@@ -273,6 +273,16 @@ def _without_constraints(hosts: Hosts, resources: Collection[str], reporter: Rep
             _clear(hosts, resources, reporter)
 
 
+def configuration(host: Host) -> bytes:
+    """The cluster's whole configuration (CIB), as XML."""
+    return host.run(["cibadmin", "--query"]).stdout.encode()
+
+
+def arrived_live(hosts: Hosts, domain: str, server: str) -> bool:
+    """Whether ``domain`` is on ``server`` by a live migration, as Pacemaker has noted it."""
+    return cib_facts.arrived_live(configuration(any_member(hosts)), domain, server)
+
+
 def interrupted_move(hosts: Hosts, domains: Iterable[str]) -> str | None:
     """What a move has left that was killed: one of ``domains`` on its way, or a constraint. None if nothing."""
     found = _asked(hosts)
@@ -295,7 +305,7 @@ def finish_moves(hosts: Hosts, reporter: Reporter) -> None:
 
 
 def _left_by_moves(host: Host) -> frozenset[str]:
-    return cib_facts.left_by_interrupted_moves(host.run(["cibadmin", "--query"]).stdout.encode())
+    return cib_facts.left_by_interrupted_moves(configuration(host))
 
 
 def _clear(hosts: Hosts, resources: Iterable[str], reporter: Reporter) -> None:

@@ -113,7 +113,7 @@ def parse_snow_conf(host: Host, path: str, text: str) -> SnowConf:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A config in the folder cannot be used, and why."""
+    """A config in the folder that cannot be used, and why."""
 
     error: InputError
     names: frozenset[str]

@@ -55,7 +55,7 @@ def _cib(context: SiteContext) -> Change:
     current = _NO_CIB
     for host in context.hosts.values():
         if cluster.state_from(host):
-            current = host.run(["cibadmin", "--query"], timeout=60).stdout.encode()
+            current = cluster.configuration(host)
             break
     notes = []
     if current is _NO_CIB:

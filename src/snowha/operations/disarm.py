@@ -174,7 +174,7 @@ def _wait_until_fenced(hosts: cluster.Hosts, fenced: frozenset[str], reporter: R
 
 
 def _sets(host: Host) -> dict[str, datetime]:
-    return cib_facts.disarmed_since(host.run(["cibadmin", "--query"]).stdout.encode())
+    return cib_facts.disarmed_since(cluster.configuration(host))
 
 
 def _wait(condition: Callable[[], bool], what: str, reporter: Reporter) -> None:

@@ -27,7 +27,7 @@ def placement_state(
     state = cluster.state_from(member)
     if state is None:
         raise SiteError("Pacemaker does not run", where=member.name, remedy="snow ha apply")
-    cib = member.run(["cibadmin", "--query"]).stdout.encode()
+    cib = cluster.configuration(member)
     hypervisors = each(list(hosts.values()), xl.hypervisor)
     running = cluster.running(hosts)
     attached = each(list(hosts.values()), leases.ask)
@@ -139,8 +139,7 @@ class Mover:
         """Of a domain whose config gives it a UUID, which each start gives it again; of another one its UUID says so."""
         if not (domain := self.domains.get(name)) or not domain.uuid:
             return True
-        cib = cluster.any_member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
-        return cib_facts.arrived_live(cib, name, target)
+        return cluster.arrived_live(self.hosts, name, target)
 
     def _identity(self, name: str) -> str:
         """Its UUID, which a live migration keeps."""
@@ -155,7 +154,7 @@ class Mover:
         believed = cluster.servers_of(state, name) if state else ()
         if believed != (target,):
             return f"Pacemaker has it on {' and '.join(believed) or 'no server'}"
-        cib = cluster.any_member(self.hosts).run(["cibadmin", "--query"]).stdout.encode()
+        cib = cluster.configuration(cluster.any_member(self.hosts))
         return "the constraint of a move is left" if name in cib_facts.left_by_moves(cib) else None
 
     def _not_drained(self, server: str) -> str | None:

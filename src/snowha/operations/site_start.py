@@ -301,7 +301,7 @@ def _not_running(context: SiteContext) -> str | None:
 
 def _start_domains(context: SiteContext, reporter: Reporter) -> None:
     member = cluster.any_member(context.hosts)
-    sets = cib_facts.stopped_since(member.run(["cibadmin", "--query"]).stdout.encode())
+    sets = cib_facts.stopped_since(cluster.configuration(member))
     for name in sets:
         reporter.say("letting Pacemaker start what was stopped")
         words = ["cibadmin", "--delete", "--scope=crm_config", f'--xml-text=<cluster_property_set id="{name}"/>']

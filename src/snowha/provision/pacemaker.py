@@ -215,25 +215,21 @@ def off_on_purpose(context: SiteContext, running: Mapping[str, Mapping[str, obje
 
 def differences(context: SiteContext) -> tuple[str, ...]:
     """What ``commit`` would change now, as lines to read. Raises SiteError where Pacemaker does not run."""
-    return cib_merge.differs(_query(cluster.any_member(context.hosts)), _wanted(context))
-
-
-def _query(host: Host) -> bytes:
-    return host.run(["cibadmin", "--query"], timeout=60).stdout.encode()
+    return cib_merge.differs(cluster.configuration(cluster.any_member(context.hosts)), _wanted(context))
 
 
 def _cib_missing(context: SiteContext) -> str | None:
     state = cluster.cluster_state(context.hosts)
     if state is None:
         return "Pacemaker does not run"
-    if state.maintenance and cib_merge.is_suspended(_query(cluster.any_member(context.hosts))):
+    if state.maintenance and cib_merge.is_suspended(cluster.configuration(cluster.any_member(context.hosts))):
         return "an earlier run has not finished replacing the domains' resource agent"
     held = cluster_health.held(state, ())
     if held is not None:
         raise cluster.as_error(held)
     for host in context.hosts.values():
         if cluster.state_from(host):
-            return next(iter(cib_merge.differs(_query(host), _wanted(context))), None) or cluster.problem(context.hosts)
+            return next(iter(cib_merge.differs(cluster.configuration(host), _wanted(context))), None) or cluster.problem(context.hosts)
     return "Pacemaker does not run"
 
 
@@ -292,7 +288,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
     one that is off stays off. Raises SiteError, CommandError, ProofError."""
     host = context.first
     before = {name: dict(xl.running(each)) for name, each in context.hosts.items()}
-    current = _query(host)
+    current = cluster.configuration(host)
     wanted = _wanted(context)
     if cib_merge.is_suspended(current):
         _finish_take_over(context, host, reporter)
@@ -322,7 +318,7 @@ def commit(context: SiteContext, reporter: Reporter) -> None:
         write_file(host, path, merged, mode=0o600, keep=False)
     reporter.say("committing the configuration")
     # the whole CIB would be refused as outdated as soon as any status changed, and would bring old status back
-    if _epoch(_query(host)) != _epoch(current):
+    if _epoch(cluster.configuration(host)) != _epoch(current):
         raise SiteError("the cluster's configuration changed meanwhile", where=host.name, remedy="run this again")
     done = host.run(["cibadmin", "--replace", "--scope=configuration", f"--xml-file={path}"], check=False)
     if not done.ok:

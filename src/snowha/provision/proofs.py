@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from snowha.cluster import cib, cib_facts, fencing
+from snowha.cluster import cib, fencing
 from snowha.errors import ProofError
 from snowha.hosts.files import make_dir, read_folder, write_file
 from snowha.hosts.host import Host
@@ -162,11 +162,6 @@ def _identities(context: SiteContext) -> dict[str, dict[str, str]]:
     return {name: xl.uuids(host) for name, host in context.hosts.items() if xl.hypervisor(host)}
 
 
-def _arrived_live(context: SiteContext, name: str, server: str) -> bool:
-    cib = cluster.any_member(context.hosts).run(["cibadmin", "--query"]).stdout.encode()
-    return cib_facts.arrived_live(cib, name, server)
-
-
 @contextmanager
 def proving_migrations(context: SiteContext, reporter: Reporter) -> Iterator[None]:
     """Write down which domains were live-migrated, and answered on their new server, while the block ran."""
@@ -184,7 +179,7 @@ def proving_migrations(context: SiteContext, reporter: Reporter) -> Iterator[Non
             old_server, old_uuid = before.get(name, (server, uuid))
             if old_server == server or old_uuid != uuid or name not in domains:
                 continue
-            if domains[name].uuid and not _arrived_live(context, name, server):
+            if domains[name].uuid and not cluster.arrived_live(context.hosts, name, server):
                 continue  # its config gives it the same one when it is started anew
             reporter.fact(name, {"from": old_server, "to": server})
             cluster.wait_for_answers(context.hosts[old_server], name, answering.get(name, ()), reporter, timeout=60)

@@ -45,18 +45,11 @@ def test_a_disarmed_cluster_fences_nobody_and_starts_nothing(cluster: Administra
     booted = {server: on(server, "cat", "/proc/sys/kernel/random/boot_id") for server in SERVERS}
     where = {plan.name: running_on(plan.name) for plan in DOMAINS}
     assert cluster.snow("disarm", "--yes").code == 0
-    for network in ("snow", "mgmt"):
-        lifecycle.cable("snow02", network, False)
-    wait_until(
-        lambda: 'online="false"' in on("snow01", "crm_mon", "-1", "--output-as=xml"),
-        timeout=120,
-        what="snow01 has lost sight of snow02",
-    )
+    cables(False)
     on("snow01", "crm_resource", "--wait", "--timeout=60", check=False)
     refused = cluster.snow("arm")
     assert refused.code != 0
-    for network in ("snow", "mgmt"):
-        lifecycle.cable("snow02", network, True)
+    cables(True)
     wait_until(
         lambda: on("snow01", "crm_mon", "-1", "--output-as=xml").count('online="true"') == 2,
         timeout=300,
@@ -77,27 +70,32 @@ def test_a_server_that_is_lost_while_disarmed_is_fenced_by_name(cluster: Adminis
     there = {plan.name for plan in DOMAINS if running_on(plan.name) == ["snow02"]}
     assert there
     assert cluster.snow("disarm", "--yes").code == 0
-    for network in ("snow", "mgmt"):
-        lifecycle.cable("snow02", network, False)
-    wait_until(
-        lambda: 'online="false"' in on("snow01", "crm_mon", "-1", "--output-as=xml"),
-        timeout=120,
-        what="snow01 has lost sight of snow02",
-    )
+    cables(False)
     refused = cluster.snow("arm")
     assert refused.code != 0
     assert not there & set(uuids("snow01"))
     ended = cluster.snow("arm", "--fence", "snow02", "--yes")
     assert ended.code == 0, ended.output
     wait_until(lambda: there <= set(uuids("snow01")), timeout=300, what="snow01 runs what snow02 ran")
-    for network in ("snow", "mgmt"):
-        lifecycle.cable("snow02", network, True)
+    cables(True)
     wait_until(
         lambda: on("snow02", "cat", "/proc/sys/kernel/random/boot_id", check=False) not in ("", booted),
         timeout=300,
         what="snow02 has booted: it stays out of the cluster until somebody has looked at it",
     )
     assert at_once() == []
+
+
+def cables(plugged: bool) -> None:
+    """Of snow02. Unplugged, it ends when snow01 has noticed."""
+    for network in ("snow", "mgmt"):
+        lifecycle.cable("snow02", network, plugged)
+    if not plugged:
+        wait_until(
+            lambda: 'online="false"' in on("snow01", "crm_mon", "-1", "--output-as=xml"),
+            timeout=120,
+            what="snow01 has lost sight of snow02",
+        )
 
 
 def uuids(server: str) -> dict[str, str]:
