@@ -229,7 +229,9 @@ def _cib_missing(context: SiteContext) -> str | None:
         raise cluster.as_error(held)
     for host in context.hosts.values():
         if cluster.state_from(host):
-            return next(iter(cib_merge.differs(cluster.configuration(host), _wanted(context))), None) or cluster.problem(context.hosts)
+            return next(
+                iter(cib_merge.differs(cluster.configuration(host), _wanted(context))), None
+            ) or cluster.problem(context.hosts)
     return "Pacemaker does not run"
 
 
