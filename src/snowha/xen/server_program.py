@@ -6,6 +6,7 @@ It is kept in parts (``server/``), and brought as one file, so that no part of i
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from importlib import resources
 
@@ -39,7 +40,8 @@ def text() -> str:
 
 def _compiled_later(name: str, part: str) -> str:
     package = part.removeprefix("package ").split(";", 1)[0]
-    return f"\nBEGIN {{ later('{package}', <<'{_END}') }}\n{{\n#line 1 \"{name}\"\n{part}}}\n{_END}\n"
+    functions = " ".join(re.findall(r"^sub (\w+)", part, re.MULTILINE))
+    return f"\nBEGIN {{ later('{package}', '{functions}', <<'{_END}') }}\n{{\n#line 1 \"{name}\"\n{part}}}\n{_END}\n"
 
 
 def missing(host: Host) -> str | None:

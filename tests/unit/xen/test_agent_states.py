@@ -139,3 +139,51 @@ def test_a_config_that_has_become_another_domains_is_not_started_from(servers: S
     assert started.code == 1
     assert "deploy01.cfg is the config of web01 now, not of deploy01" in started.err
     assert not [words for words in called(servers) if words.startswith("create")]
+
+
+XENSTORE = {
+    "nothing of it": ("0 => 'Domain-0', 4 => 'web01'", False),
+    "another, whose name begins like it": ("0 => 'Domain-0', 4 => 'deploy01b'", False),
+    "the domain": ("0 => 'Domain-0', 4 => 'deploy01'", True),
+    "what a migration left": ("0 => 'Domain-0', 4 => 'deploy01--migratedaway'", True),
+    "what a migration brings": ("0 => 'Domain-0', 4 => 'deploy01--incoming'", True),
+    "one without a name": ("0 => 'Domain-0', 4 => undef", True),
+    "a xenstore that has lost everything": ("", True),
+    "a xenstore that lost this server": ("4 => 'web01'", True),
+}
+
+
+@pytest.mark.parametrize("names", XENSTORE)
+def test_xl_is_asked_before_a_start_unless_xenstore_says_that_nothing_of_it_is_here(
+    servers: Servers, names: str
+) -> None:
+    """What is not asked while a lost server's domains are started is downtime saved; a domain that is not seen runs twice."""
+    entries, is_asked = XENSTORE[names]
+    xl(servers)
+    domains(servers)
+    (servers.folder / "deploy01.cfg").write_text("name = 'deploy01'\ndisk = []\n")
+    start = f"""
+    *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Snow::Xenstore' }};
+    *Snow::Xenstore::names = sub {{ return {{ {entries} }} }};
+    @ENV{{qw(OCF_RESKEY_xmfile OCF_RESKEY_name OCF_RESKEY_CRM_meta_timeout)}}
+        = ('{servers.folder}/deploy01.cfg', 'deploy01', 8000);
+    exit Snow::Agent::main('start');"""
+    servers.perl("snow01", start)
+    words = [line.split()[0] for line in called(servers)]
+    assert (words[0] == "list") is is_asked
+    assert "create" in words
+
+
+def test_a_disk_that_was_attached_for_it_is_a_reason_to_ask_xl(servers: Servers) -> None:
+    """Its name may have been changed by hand, or be lost."""
+    xl(servers)
+    domains(servers, row("webserver", "-b----"))
+    disk_of(servers)
+    start = f"""
+    *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Snow::Xenstore' }};
+    *Snow::Xenstore::names = sub {{ return {{ 0 => 'Domain-0', 3 => 'webserver' }} }};
+    @ENV{{qw(OCF_RESKEY_xmfile OCF_RESKEY_name OCF_RESKEY_CRM_meta_timeout)}}
+        = ('{servers.folder}/deploy01.cfg', 'deploy01', 8000);
+    exit Snow::Agent::main('start');"""
+    assert servers.perl("snow01", start).code == 0
+    assert not any(line.startswith("create") for line in called(servers))

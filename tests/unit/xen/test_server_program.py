@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import re
 import subprocess
 import time
 from importlib import resources
@@ -34,6 +36,30 @@ def test_a_mistake_in_a_part_that_is_compiled_later_is_seen_at_once(tmp_path: Pa
     parts = resources.files("snowha.xen.server")
     line = parts.joinpath("51-mapper.pl").read_text().split("sub is_suspended", 1)[0].count("\n") + 1
     assert f"51-mapper.pl line {line}." in done.stderr
+
+
+def test_its_numbers_are_those_of_this_machine(tmp_path: Path) -> None:
+    """A wrong one would be another flag: an image that is opened without O_EXCL, or a lock that is waited for."""
+    path = tmp_path / "numbers"
+    head = resources.files("snowha.xen.server").joinpath("00-head.pl").read_text()
+    names = re.findall(r"\b([A-Z]+_?[A-Z]*) => [0-9]+", head)
+    uses = f"use Snow::Linux qw({' '.join(names)});\n"
+    prints = "".join(f'print "{name} ", {name}, "\\n";\n' for name in names)
+    path.write_text(f"{head}\n{uses}{prints}")
+    said = subprocess.run(["perl", str(path)], capture_output=True, text=True, check=True).stdout
+    for line in said.splitlines():
+        name, number = line.split()
+        assert int(number) == getattr(os, name, getattr(fcntl, name, getattr(errno, name, None))), name
+    assert {name.split("_")[0] for name in names} >= {"O", "F", "LOCK", "ENOENT"}
+
+
+def test_no_module_but_strict_is_loaded(tmp_path: Path) -> None:
+    """Each takes longer to load than Perl takes to start, while a domain is away."""
+    path = tmp_path / "snow-lease"
+    main = "exit Snow::Cli::main(@ARGV);"
+    path.write_text(server_program.text().replace(main, 'compile($_) for sort keys %PART; print join " ", sort keys %INC;'))
+    said = subprocess.run(["perl", str(path)], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["Snow/Linux.pm", "strict.pm"]
 
 
 def test_what_is_not_there_is_no_silent_nothing(servers: Servers) -> None:

@@ -1,7 +1,7 @@
 package Snow::Common;
 # What every part needs: small files, time, other programs with a limit, and what is said when something fails.
 use strict;
-use Fcntl qw(:DEFAULT :flock);
+use Snow::Linux qw(O_WRONLY O_CREAT O_TRUNC);
 
 our $RUN = $ENV{SNOW_RUN} // '/run/snow-lease';
 

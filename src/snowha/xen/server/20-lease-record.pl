@@ -3,7 +3,7 @@ package Snow::Record;
 # that grows with each change. Two slots of 512 bytes are written in turns, so that a write that broke off leaves the one before.
 # Format: docs/internals/image-lease.md.
 use strict;
-use Fcntl qw(:DEFAULT :flock);
+use Snow::Linux qw(O_RDONLY O_RDWR O_CREAT O_EXCL O_DIRECT O_SYNC F_GETFL F_SETFL LOCK_EX LOCK_NB ENOENT EEXIST EINVAL ENOLCK EOPNOTSUPP);
 
 my $SLOT = 512;
 my @FIELDS = qw(gen state server boot domain disk kind lock to toboot claim since self);
@@ -87,7 +87,7 @@ sub create {
         my %first = (state => 'free', %fields, gen => 1, since => Snow::Common::now(), self => (stat $file)[1]);
         _write_slot($file, $path, 0, render(\%first));
         my $linked = link $new, $path;
-        my $why = $!{EEXIST} ? "$path is there already\n" : "$path cannot be made: $!\n";
+        my $why = $! == EEXIST ? "$path is there already\n" : "$path cannot be made: $!\n";
         # of a link that NFS made, and whose answer was lost, the second try says that it is there
         die $why unless $linked || ((stat $file)[3] // 0) == 2;
         1;
@@ -139,7 +139,7 @@ sub _open_there {
     my ($image, $flags) = @_;
     Snow::Record::exists($image);
     my $path = path($image);
-    return _open($path, $flags) // die $!{ENOENT}
+    return _open($path, $flags) // die $! == ENOENT
         ? "there is no record of who has $image open ($path) - if it is attached on no server: snow-lease new $image\n"
         : "$path cannot be opened: $!\n";
 }
@@ -152,7 +152,7 @@ sub _open_locked {
     while (1) {
         my $file = _open_there($image, O_RDWR | O_SYNC);
         until (flock $file, LOCK_EX | LOCK_NB) {
-            last if $!{ENOLCK} || $!{EOPNOTSUPP};    # storage without locks: the record alone is what is left
+            last if $! == ENOLCK || $! == EOPNOTSUPP;    # storage without locks: the record alone is what is left
             die "$path is locked by another server for $limit s: one that was lost may hold it until its NFS lease ends\n"
                 if Snow::Common::uptime() >= $end;
             Snow::Common::pause(0.1);
@@ -196,7 +196,7 @@ sub _open {
         fcntl $file, F_SETFL, $now & ~O_DIRECT or die "$path: $!\n";
         return $file;
     }
-    return unless $!{EINVAL};    # a file system without it
+    return unless $! == EINVAL;    # a file system without it
     return sysopen($file, $path, $flags & ~O_EXCL, 0600) ? $file : undef;
 }
 
@@ -204,7 +204,7 @@ sub _open {
 sub lock_image {
     my ($file) = @_;
     return 'yes' if flock $file, LOCK_EX | LOCK_NB;
-    return $!{ENOLCK} || $!{EOPNOTSUPP} ? 'none' : 'pending';
+    return $! == ENOLCK || $! == EOPNOTSUPP ? 'none' : 'pending';
 }
 
 # Open an image, or another file that a lease is about; nothing if that fails ($!). No server may hold a delegation of it, either.

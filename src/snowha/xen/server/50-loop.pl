@@ -2,11 +2,10 @@ package Snow::Loop;
 # Loop devices (Linux include/uapi/linux/loop.h). The lock that is a lease belongs to the open file that a device is made from, so it
 # lives exactly as long as the device: losetup(8) would open the file anew.
 use strict;
-use Fcntl qw(:DEFAULT);
+use Snow::Linux qw(O_RDONLY O_RDWR EBUSY);
 
 my ($LOOP_CTL_GET_FREE, $LOOP_CONFIGURE, $LOOP_CLR_FD) = (0x4C82, 0x4C0A, 0x4C01);
 my ($READ_ONLY, $AUTOCLEAR, $DIRECT_IO) = (1, 4, 16);
-my $EBUSY = 16;
 
 # A device for the open image: its handle, which keeps it while nothing else has it open, and its name. Dies with why not.
 sub configure {
@@ -32,7 +31,7 @@ sub configure {
             die "$name can only be read, but its disk is writable\n" if $writable && $only ne '0';
             return ($device, "loop$number");
         }
-        die "LOOP_CONFIGURE of $name: $!\n" unless $! == $EBUSY;    # somebody else was faster: the next free one
+        die "LOOP_CONFIGURE of $name: $!\n" unless $! == EBUSY;    # somebody else was faster: the next free one
     }
     die "no loop device is free: other processes took each one that was\n";
 }

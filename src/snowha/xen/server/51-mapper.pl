@@ -2,7 +2,7 @@ package Snow::Mapper;
 # Device-mapper (Linux include/uapi/linux/dm-ioctl.h) without dmsetup(8): a domain is away while this runs. Between a domain's disk and
 # its loop device stands a linear device, which can be suspended: that waits for what is under way and holds back the rest.
 use strict;
-use Fcntl qw(:DEFAULT);
+use Snow::Linux qw(O_RDWR);
 
 my %NR = (create => 3, remove => 4, suspend => 6, status => 7, load => 9);
 my ($READ_ONLY, $SUSPEND, $SKIP_LOCKFS, $DEFERRED) = (1, 2, 1 << 10, 1 << 17);

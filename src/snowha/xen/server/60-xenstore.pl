@@ -1,7 +1,7 @@
 package Snow::Xenstore;
 # xenstore's wire protocol (Xen docs/misc/xenstore.txt, xen/include/public/io/xs_wire.h), since each xenstore-read(1) is a process.
 use strict;
-use Fcntl qw(:DEFAULT);
+use Snow::Linux qw(O_RDWR);
 
 my %TYPE = (directory => 1, read => 2, watch => 4, write => 11, rm => 13);
 my ($EVENT, $ERROR) = (15, 16);
@@ -89,13 +89,8 @@ sub changes {
     return splice @{ $self->{events} };
 }
 
-# Domain id => name, of all but dom0.
-sub domains {
+# Domain id => name, of dom0, too; undefined for one that has none.
+sub names {
     my ($self) = @_;
-    my %found;
-    for my $domid ($self->list('/local/domain')) {
-        my $name = $domid ? $self->read("/local/domain/$domid/name") : undef;
-        $found{$domid} = $name if defined $name;
-    }
-    return \%found;
+    return { map { $_ => scalar $self->read("/local/domain/$_/name") } $self->list('/local/domain') };
 }

@@ -1,7 +1,7 @@
 package Snow::Cli;
 # snow-lease: what our copy engine, `snow` and an administrator ask for.
 use strict;
-use Fcntl qw(:DEFAULT :flock);
+use Snow::Linux qw(O_RDWR O_DIRECT);
 
 my $IN_USE = 7;    # as the image engine says it
 my %VERBS = (

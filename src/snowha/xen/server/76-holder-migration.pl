@@ -1,0 +1,122 @@
+package Snow::Holder;
+# What the holder does when its domain is suspended on its way to another server, and for one that arrives.
+use strict;
+use Snow::Linux qw(LOCK_EX LOCK_NB LOCK_UN);
+
+# The record changed by `work` if this disk still has the lease. True if it was.
+sub _change {
+    my ($disk, $work) = @_;
+    my $me = Snow::Disk::me();
+    return Snow::Record::with(
+        $disk->{image},
+        20,
+        sub {
+            my ($record, $write) = @_;
+            my $ours = $record->{state} eq 'held' && $record->{server} eq $me->{server} && $record->{boot} eq $me->{boot};
+            return $ours && $record->{disk} eq $disk->{id} ? $work->($record, $write) : 0;
+        }
+    );
+}
+
+# xl gives a domain that arrives its own name when its source was told to end (Xen tools/xl/xl_migrate.c), and then lets it run.
+# The device is suspended until the record says that the domain is here.
+sub _wait_until_confirmed {
+    my ($xenstore, $domain, $disk) = @_;
+    my $me = Snow::Disk::me();
+    $xenstore->watch("$domain/name");
+    while (1) {
+        $xenstore->changes(3600);
+        my $name = $xenstore->read("$domain/name") // return 0;
+        last if $name !~ /--incoming\z/;
+    }
+    my $confirmed = 0;
+    until (defined(eval {
+        $confirmed = Snow::Record::with(
+            $disk->{image},
+            20,
+            sub {
+                my ($record, $write) = @_;
+                return 0 unless $record->{state} eq 'tentative' && $record->{disk} eq $disk->{id} && $record->{to} eq $me->{server};
+                $write->(state => 'held', %$me, kind => 'disk', domain => $disk->{domain}, to => '', toboot => '', claim => '');
+                return 1;
+            }
+        );
+    })) {
+        return 0 unless defined $xenstore->read("$domain/name");    # the storage does not answer: it is waited for
+        Snow::Common::pause(1);
+    }
+    if (!$confirmed) {
+        Snow::Common::note("$disk->{image} was taken back by its source: $disk->{domain} has no disk here");
+        Snow::Disk::cut_off($disk);
+        return 0;
+    }
+    Snow::Disk::thaw($disk);
+    return 1;
+}
+
+# The domain is suspended, to be migrated or saved. The lease's lock afterwards if the domain goes on here; nothing if it does not.
+sub _hand_over {
+    my ($disk, $file, $domain) = @_;
+    my $to = Snow::Common::read_file("$Snow::Common::RUN/migrate/$disk->{domain}.to") // '';
+    Snow::Disk::freeze($disk);
+    my $offered = eval {
+        _change($disk, sub { my ($record, $write) = @_; $write->(state => 'offered', to => $to, toboot => ''); return 1 });
+    };
+    Snow::Common::note("the lease of $disk->{image} cannot be handed over: $@") if $@;
+    flock $file, LOCK_UN if $offered;
+    my $me = Snow::Disk::me();
+    my $look = Snow::Common::uptime() + 2;
+    while (1) {
+        Snow::Common::pause(0.3);
+        my $record = eval { Snow::Record::read_only($disk->{image}) };
+        if ($record && $record->{state} eq 'held' && "$record->{server} $record->{disk}" ne "$me->{server} $disk->{id}") {
+            Snow::Disk::cut_off($disk);
+            return;
+        }
+        next if Snow::Common::uptime() < $look;
+        $look = Snow::Common::uptime() + 2;
+        my $state = domain_state($domain =~ s{.*/}{}r);
+        next unless defined $state;
+        return if $state eq 'gone';
+        next if $state eq 'suspended';
+        my $again = eval { _take_back($disk) };
+        next unless $again;    # the record cannot be reached, or is another's: the device stays frozen
+        # the record is this disk's, so the domain goes on; without its lock, or a record of that, as after a server was lost
+        my $lock = flock($file, LOCK_EX | LOCK_NB) ? 'yes' : 'pending';
+        $lock = 'pending' unless eval { _change($disk, sub { $_[1]->(lock => $lock) }); 1 };
+        Snow::Disk::thaw($disk);
+        return $lock;
+    }
+    return;
+}
+
+# The domain runs here again: what was offered, and what a target took and cannot have used yet, is ours.
+sub _take_back {
+    my ($disk) = @_;
+    my $me = Snow::Disk::me();
+    return Snow::Record::with(
+        $disk->{image},
+        5,
+        sub {
+            my ($record, $write) = @_;
+            return 0 unless $record->{server} eq $me->{server} && $record->{boot} eq $me->{boot};
+            return 1 if $record->{state} eq 'held' && $record->{disk} eq $disk->{id};
+            return 0 unless $record->{state} =~ /\A(?:offered|tentative)\z/;
+            $write->(state => 'held', %$me, disk => $disk->{id}, lock => 'pending', to => '', toboot => '', claim => '');
+            return 1;
+        }
+    );
+}
+
+# suspended, running or gone, as the hypervisor says; nothing if it cannot be asked.
+sub domain_state {
+    my ($domid) = @_;
+    my ($text, $code) = Snow::Common::run(10, 'xl', 'list', '-v');
+    return if $code || $text !~ /^Name\s+ID\s/m;
+    for my $line (split /\n/, $text) {
+        my (undef, $id, undef, undef, $state) = split ' ', $line;
+        next unless defined $state && $id eq $domid;
+        return $state =~ /s/ ? 'suspended' : $state =~ /d/ ? 'gone' : 'running';
+    }
+    return 'gone';
+}
