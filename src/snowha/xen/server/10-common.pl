@@ -3,7 +3,7 @@ package Snow::Common;
 use strict;
 use Snow::Linux qw(O_WRONLY O_CREAT O_TRUNC);
 
-our $RUN = $ENV{SNOW_RUN} // '/run/snow-lease';
+our $RUN;    # 99-main.pl has its value
 
 sub read_file {
     my ($path) = @_;
@@ -130,50 +130,4 @@ sub run {
     pause(0.1);
     waitpid $pid, 1;
     return ($text, -1, "$words[0] did not end within $limit s");
-}
-
-# `work` in a process of its own, since what reads from NFS may never end. Its text, or nothing, and why.
-sub guarded {
-    my ($limit, $work) = @_;
-    return (undef, 'no time is left to ask the storage') if $limit <= 0;
-    pipe(my $from, my $to) or return (undef, "no pipe: $!");
-    my $pid = fork;
-    return (undef, "cannot fork: $!") unless defined $pid;
-    if (!$pid) {
-        close $from;
-        my $text = eval { $work->() };
-        my $failed = $@;
-        print {$to} $failed ? "E$failed" : 'T' . ($text // '');
-        close $to;
-        exit 0;
-    }
-    close $to;
-    my $text = '';
-    my $end = uptime() + $limit;
-    while ((my $left = $end - uptime()) > 0) {
-        my $ready = '';
-        vec($ready, fileno $from, 1) = 1;
-        next unless select $ready, undef, undef, $left;
-        next if sysread $from, $text, 65536, length $text;
-        waitpid $pid, 0;
-        return (substr($text, 1), undef) if $text =~ /\AT/;
-        return (undef, length $text ? substr($text, 1) =~ s/\s+\z//r : 'it ended without an answer');
-    }
-    kill 'KILL', $pid;
-    pause(0.1);
-    waitpid $pid, 1;
-    return (undef, "no answer within $limit s");
-}
-
-# JSON of strings, numbers as strings, lists and tables: all that is said to a program.
-sub json {
-    my ($value) = @_;
-    return 'null' unless defined $value;
-    return '[' . join(', ', map { json($_) } @$value) . ']' if ref $value eq 'ARRAY';
-    return '{' . join(', ', map { json($_) . ': ' . json($value->{$_}) } sort keys %$value) . '}' if ref $value eq 'HASH';
-    return $$value ? 'true' : 'false' if ref $value eq 'SCALAR';
-    my $text = "$value";
-    $text =~ s/(["\\])/\\$1/g;
-    $text =~ s/([\x00-\x1f\x7f])/sprintf '\\u%04x', ord $1/ge;
-    return "\"$text\"";
 }

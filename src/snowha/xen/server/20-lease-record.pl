@@ -3,7 +3,7 @@ package Snow::Record;
 # that grows with each change. Two slots of 512 bytes are written in turns, so that a write that broke off leaves the one before.
 # Format: docs/internals/image-lease.md.
 use strict;
-use Snow::Linux qw(O_RDONLY O_RDWR O_CREAT O_EXCL O_DIRECT O_SYNC F_GETFL F_SETFL LOCK_EX LOCK_NB ENOENT EEXIST EINVAL ENOLCK EOPNOTSUPP);
+use Snow::Linux qw(O_RDONLY O_RDWR O_EXCL O_DIRECT O_SYNC F_GETFL F_SETFL LOCK_EX LOCK_NB ENOENT EINVAL ENOLCK EOPNOTSUPP);
 
 my $SLOT = 512;
 my @FIELDS = qw(gen state server boot domain disk kind lock to toboot claim since self);
@@ -57,45 +57,6 @@ sub exists {
     return 1 if -e path($image);
     storage_time($image);
     return -e path($image) ? 1 : 0;
-}
-
-# What the storage's clock says now: the time of a new file beside the image, or of the folder where the storage is too full for one.
-# Nothing if neither can be had.
-sub storage_time {
-    my ($image) = @_;
-    my $path = path($image) . '.now.' . Snow::Common::server() . ".$$";
-    unlink $path;
-    if (open my $file, '>', $path) {
-        close $file;
-        my $at = (stat $path)[9];
-        unlink $path;
-        return $at;
-    }
-    my ($folder) = $image =~ m{\A(.*)/}s or return;
-    return utime(undef, undef, "$folder/") ? (stat "$folder/")[9] : undef;
-}
-
-# Make the first record of an image; it is free unless `fields` say more. Dies if there is one. It is written under another name and
-# linked, so that a write that fails (the storage is full) or breaks off leaves nothing that would be taken for a record that is lost.
-sub create {
-    my ($image, %fields) = @_;
-    my $path = path($image);
-    my $new = "$path.new." . Snow::Common::server() . ".$$";
-    unlink $new;
-    my $made = eval {
-        my $file = _open($new, O_RDWR | O_CREAT | O_EXCL | O_SYNC) or die "$path cannot be made: $!\n";
-        my %first = (state => 'free', %fields, gen => 1, since => Snow::Common::now(), self => (stat $file)[1]);
-        _write_slot($file, $path, 0, render(\%first));
-        my $linked = link $new, $path;
-        my $why = $! == EEXIST ? "$path is there already\n" : "$path cannot be made: $!\n";
-        # of a link that NFS made, and whose answer was lost, the second try says that it is there
-        die $why unless $linked || ((stat $file)[3] // 0) == 2;
-        1;
-    };
-    my $why = $@;
-    unlink $new;
-    die $why unless $made;
-    return;
 }
 
 # The file is open with O_SYNC: a write that came back is on the storage (open(2)).

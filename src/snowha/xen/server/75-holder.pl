@@ -30,6 +30,7 @@ sub stay {
                 my $word = $xenstore->read($path) // '';
                 $armed = $seen++ && $word =~ /\A(?:suspend)?\z/ ? Snow::Common::uptime() : undef;
                 $told = $word eq 'suspend' ? 1 : $told && defined $armed;
+                main::compile('Snow::Holder') if $told;    # what hands over, while the guest still runs
                 next;
             }
             next unless $path eq '@releaseDomain';
