@@ -163,6 +163,24 @@ def test_a_disk_keeps_nothing_open_of_the_xl_that_attached_it(servers: Servers) 
     assert sorted(descriptors, key=int) == sorted({"0", "1", "2", kept}, key=int)
 
 
+def test_what_hands_a_lease_over_is_compiled_while_the_guest_still_runs(servers: Servers) -> None:
+    """Else a domain that migrates is away for longer."""
+    code = f"""
+        my ($path, $times) = ('/local/domain/3/control/shutdown', 0);
+        *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Snow::Xenstore' }};
+        *Snow::Xenstore::watch = sub {{ return 1 }};
+        *Snow::Xenstore::read = sub {{ return 'suspend' }};
+        *Snow::Xenstore::changes = sub {{
+            return $path if $times++ < 2;
+            Snow::Common::write_file('{servers.folder}/later', join ' ', '-', keys %{{ $PART{{'Snow::Holder'}} }});
+            exit 0;
+        }};
+        open(my $image, '<', '{servers.image}') or die;
+        Snow::Holder::stay({{ id => '3-51714', image => '{servers.image}' }}, $image, 'take', 'yes');"""
+    assert servers.perl("snow01", code).code == 0
+    assert (servers.folder / "later").read_text() == "-"
+
+
 def test_one_server_has_an_image_and_the_other_is_told_who(servers: Servers) -> None:
     """Without it two servers write to one image."""
     with servers.taken("snow01") as first, servers.taken("snow02") as second:
