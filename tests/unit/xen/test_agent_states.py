@@ -46,7 +46,7 @@ def test_a_server_that_can_note_nothing_is_not_fenced(servers: Servers) -> None:
     assert agent(servers, "stop").code == 0
 
 
-@pytest.mark.parametrize("shown", ["webserver", "(null)"])
+@pytest.mark.parametrize("shown", ["webserver", "(null)", ""])
 def test_a_domain_that_has_lost_its_name_is_the_one_whose_disks_it_has(servers: Servers, shown: str) -> None:
     """It was renamed by hand (xl rename), or xenstored was restarted and has lost all names. "Does not run" was said of it; then
     the stop found its disks attached, failed, and its server was fenced."""

@@ -15,7 +15,7 @@ sub domains {
     my @rows;
     for my $line (split /\n/, $text) {
         push @rows, { name => $1, id => $2, memory => $3, state => $4 }
-            if $line =~ /\A(\S.*?)\s+(\d+)\s+(\d+)\s+\d+\s+(\S{6})\s+[\d.]+\s*\z/ && $2 ne '0';
+            if $line =~ /\A(|\S.*?)\s+(\d+)\s+(\d+)\s+\d+\s+(\S{6})\s+[\d.]+\s*\z/ && $2 ne '0';
     }
     return (\@rows, undef);
 }
