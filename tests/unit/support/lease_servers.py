@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -53,9 +54,14 @@ class Servers:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def perl(self, server: str, code: str, *words: str) -> Ended:
-        """Perl that calls the program's parts, in place of what its name would: for what only a kernel with Xen has."""
+        """Perl that calls the program's parts, in place of what its name would: for what only a kernel with Xen has.
+
+        A package of which ``code`` replaces something is compiled before, so that no part replaces that; the others are as they
+        are on a server, compiled when they are called.
+        """
         main = "exit Snow::Cli::main(@ARGV);"
-        whole = "compile($_) for sort keys %PART;"  # so that no part replaces what the code puts in its place
+        replaced = sorted(set(re.findall(r"[*$](Snow::\w+)::\w+ =", code)))
+        whole = f"compile($_) for qw({' '.join(replaced)});"
         path = self.folder / "with-devices"
         path.write_text(server_program.text().replace(main, f"no warnings;\n{whole}\n{code}\n{main}"))
         path.chmod(0o755)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,8 @@ from contextlib import contextmanager
 import pytest
 from lease_servers import Servers, agent, row, xl_list
 from test_agent_migrations import HERE, called, disk_of, domains, xl
+
+from snowha.xen import server_program
 
 
 @pytest.mark.parametrize("state", ["---sr-", "---sw-", "---sS-", "---s?-"])
@@ -42,7 +46,7 @@ def test_a_server_that_can_note_nothing_is_not_fenced(servers: Servers) -> None:
     assert agent(servers, "stop").code == 0
 
 
-@pytest.mark.parametrize("shown", ["webserver", "(null)"])
+@pytest.mark.parametrize("shown", ["webserver", "(null)", ""])
 def test_a_domain_that_has_lost_its_name_is_the_one_whose_disks_it_has(servers: Servers, shown: str) -> None:
     """It was renamed by hand (xl rename), or xenstored was restarted and has lost all names. "Does not run" was said of it; then
     the stop found its disks attached, failed, and its server was fenced."""
@@ -187,3 +191,30 @@ def test_a_disk_that_was_attached_for_it_is_a_reason_to_ask_xl(servers: Servers)
     exit Snow::Agent::main('start');"""
     assert servers.perl("snow01", start).code == 0
     assert not any(line.startswith("create") for line in called(servers))
+
+
+def test_a_xenstore_that_hangs_is_not_waited_for_longer_than_xl(servers: Servers) -> None:
+    """It takes no connection any more, and connect(2) waits for ever: a start ended without a reason when its time was over, and
+    each probe of a domain that does not run here, which is what a server is fenced for."""
+    address = servers.folder / "socket"
+    usual = "'/run/xenstored/socket', '/var/run/xenstored/socket'"
+    servers.program.write_text(server_program.text().replace(usual, f"'{address}'").replace("connect(5)", "connect(1)"))
+    xl(servers)
+    domains(servers)
+    (servers.folder / "deploy01.cfg").write_text("name = 'deploy01'\ndisk = []\n")
+    waiting = []
+    with socket.socket(socket.AF_UNIX) as hangs:
+        hangs.bind(str(address))
+        hangs.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                waiting[-1].connect(str(address))
+        started = agent(servers, "start", timeout="30000")
+        servers.script("xl", "exit 1\n")
+        probed = agent(servers, "monitor")
+    for client in waiting:
+        client.close()
+    assert called(servers)[0] == "list"
+    assert started.code == 1 and "is gone" in started.err
+    assert probed.code == 5 and "it is unknown whether deploy01 runs here" in probed.err

@@ -38,6 +38,33 @@ def test_a_mistake_in_a_part_that_is_compiled_later_is_seen_at_once(tmp_path: Pa
     assert f"51-mapper.pl line {line}." in done.stderr
 
 
+@pytest.mark.parametrize("name", ["$text", "$package", "$names", "$others"])
+def test_a_part_sees_no_variable_of_what_compiles_it(tmp_path: Path, name: str) -> None:
+    """One that is declared nowhere in a part was taken for that: it is empty, or another text, when a domain has to start."""
+    path = tmp_path / "snow-lease"
+    path.write_text(server_program.text().replace("sub is_suspended {", f"sub is_suspended {{ print {name};", 1))
+    done = subprocess.run(["perl", "-wc", str(path)], capture_output=True, text=True, check=False)
+    assert f'"{name}" requires explicit package name' in done.stderr
+    assert done.returncode != 0
+
+
+def test_each_part_compiles_where_no_other_of_its_package_is(tmp_path: Path) -> None:
+    """An action compiles those that it calls: what a part has only from another one is missing when a domain has to start."""
+    alone = """
+    my %texts = map { my $of = $_; map { $_ => [$of, $_] } values %{ $PART{$of} } } keys %PART;
+    for my $part (values %texts) {
+        my $pid = fork // die;
+        if (!$pid) { compile_part(@$part); exit 0 }
+        waitpid $pid, 0;
+        print $? ? "fails\n" : "compiles\n";
+    }"""
+    path = tmp_path / "snow-lease"
+    path.write_text(server_program.text().replace("compile('Snow::Common');", f"{alone}\nexit 0;"))
+    done = subprocess.run(["perl", str(path)], capture_output=True, text=True, check=True)
+    parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
+    assert done.stdout.splitlines() == ["compiles"] * (len(parts) - 2), done.stderr
+
+
 def test_its_numbers_are_those_of_this_machine(tmp_path: Path) -> None:
     """A wrong one would be another flag: an image that is opened without O_EXCL, or a lock that is waited for."""
     path = tmp_path / "numbers"
@@ -57,7 +84,9 @@ def test_no_module_but_strict_is_loaded(tmp_path: Path) -> None:
     """Each takes longer to load than Perl takes to start, while a domain is away."""
     path = tmp_path / "snow-lease"
     main = "exit Snow::Cli::main(@ARGV);"
-    path.write_text(server_program.text().replace(main, 'compile($_) for sort keys %PART; print join " ", sort keys %INC;'))
+    path.write_text(
+        server_program.text().replace(main, 'compile($_) for sort keys %PART; print join " ", sort keys %INC;')
+    )
     said = subprocess.run(["perl", str(path)], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["Snow/Linux.pm", "strict.pm"]
 
@@ -132,6 +161,24 @@ def test_a_disk_keeps_nothing_open_of_the_xl_that_attached_it(servers: Servers) 
     kept, group, *descriptors = (servers.folder / "report").read_text().split()
     assert group == "own"
     assert sorted(descriptors, key=int) == sorted({"0", "1", "2", kept}, key=int)
+
+
+def test_what_hands_a_lease_over_is_compiled_while_the_guest_still_runs(servers: Servers) -> None:
+    """Else a domain that migrates is away for longer."""
+    code = f"""
+        my ($path, $times) = ('/local/domain/3/control/shutdown', 0);
+        *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Snow::Xenstore' }};
+        *Snow::Xenstore::watch = sub {{ return 1 }};
+        *Snow::Xenstore::read = sub {{ return 'suspend' }};
+        *Snow::Xenstore::changes = sub {{
+            return $path if $times++ < 2;
+            Snow::Common::write_file('{servers.folder}/later', join ' ', '-', keys %{{ $PART{{'Snow::Holder'}} }});
+            exit 0;
+        }};
+        open(my $image, '<', '{servers.image}') or die;
+        Snow::Holder::stay({{ id => '3-51714', image => '{servers.image}' }}, $image, 'take', 'yes');"""
+    assert servers.perl("snow01", code).code == 0
+    assert (servers.folder / "later").read_text() == "-"
 
 
 def test_one_server_has_an_image_and_the_other_is_told_who(servers: Servers) -> None:

@@ -5,6 +5,9 @@
 package main;
 use strict;
 
+# Stands before each variable: one that a part does not declare would be taken for one that can be seen from here.
+sub evaluate { return eval $_[0] }
+
 our ($AUTOLOAD, %PART);    # package => function => text of the part that has it, until that is compiled
 
 # In place of a function of such a part (perlsub(1), Autoloading): its arguments, $@, $! and the caller's matches stay as they are.
@@ -30,7 +33,7 @@ sub compile_part {
     local ($@, $!);
     no strict 'refs';
     delete ${"${package}::"}{AUTOLOAD} unless %$others;
-    return if eval "$$text; 1";
+    return if evaluate("$$text; 1");
     print STDERR $@;
     exit 1;
 }

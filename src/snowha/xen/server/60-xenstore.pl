@@ -1,11 +1,12 @@
 package Snow::Xenstore;
 # xenstore's wire protocol (Xen docs/misc/xenstore.txt, xen/include/public/io/xs_wire.h), since each xenstore-read(1) is a process.
 use strict;
-use Snow::Linux qw(O_RDWR);
+use Snow::Linux qw(O_RDWR EAGAIN);
 
 my %TYPE = (directory => 1, read => 2, watch => 4, write => 11, rm => 13);
 my ($EVENT, $ERROR) = (15, 16);
-my ($UNIX, $STREAM) = (1, 1);    # Linux include/linux/socket.h and net.h; the module that has their names takes long to load
+# Linux include/linux/socket.h, net.h and uapi/asm-generic/socket.h; the module that has their names takes long to load
+my ($UNIX, $STREAM, $SOL_SOCKET, $SO_SNDTIMEO) = (1, 1, 1, 21);
 
 sub connect {
     my ($class, $limit) = @_;
@@ -13,9 +14,13 @@ sub connect {
     for my $path ('/run/xenstored/socket', '/var/run/xenstored/socket') {
         next unless -S $path;
         socket(my $socket, $UNIX, $STREAM, 0) or next;
-        next unless connect $socket, pack('S a108', $UNIX, $path);    # unix(7), struct sockaddr_un
-        $self->{file} = $socket;
-        return $self;
+        # a xenstored that hangs takes one connection more, and connect(2) then waits for ever: not for longer than this (socket(7))
+        setsockopt $socket, $SOL_SOCKET, $SO_SNDTIMEO, pack 'l! l!', $self->{limit}, 0;
+        if (connect $socket, pack 'S a108', $UNIX, $path) {    # unix(7), struct sockaddr_un
+            $self->{file} = $socket;
+            return $self;
+        }
+        die "xenstore does not answer\n" if $! == EAGAIN;
     }
     sysopen(my $device, '/dev/xen/xenbus', O_RDWR) or die "xenstore cannot be reached: $!\n";
     $self->{file} = $device;

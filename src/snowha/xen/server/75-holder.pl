@@ -30,7 +30,7 @@ sub stay {
                 my $word = $xenstore->read($path) // '';
                 $armed = $seen++ && $word =~ /\A(?:suspend)?\z/ ? Snow::Common::uptime() : undef;
                 $told = $word eq 'suspend' ? 1 : $told && defined $armed;
-                main::compile('Snow::Holder') if $told;    # what hands over, while the guest still runs
+                main::compile(__PACKAGE__) if defined $armed;    # here the guest still runs: later it is away meanwhile
                 next;
             }
             next unless $path eq '@releaseDomain';
