@@ -65,6 +65,8 @@ class InterfaceFact:
     mtu: int
     prefixlen: int = 0
     """Of the address; 0 where it was not told."""
+    mac: str = ""
+    """In lower case; empty where it was not told."""
 
 
 @dataclass(frozen=True)

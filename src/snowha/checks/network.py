@@ -86,7 +86,11 @@ def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
             yield found("floating-ip-taken", domain.config, f"{address} is an address of {domain.name}")
     if any(address in server.addresses for server in facts.answering) or len(facts.answering) < len(facts.servers):
         return  # a server of ours has it, or may have it
-    heard = {server: holder for server, holder in facts.floating.items() if holder}
+    if address_use.OWN in facts.floating.values():
+        return
+    # while it moves, each server may be asked when the other one has it
+    ours = {card.mac for server in facts.answering for card in server.addresses.values()}
+    heard = {server: holder for server, holder in facts.floating.items() if holder.lower() not in {"", *ours}}
     if heard:
         # one that is not on the bridge's network yet asks over a router
         who = listed(sorted(set(heard.values()) - {address_use.SOMEBODY} or {address_use.SOMEBODY}))

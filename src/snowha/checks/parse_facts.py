@@ -134,7 +134,12 @@ def _addresses(text: str) -> dict[str, InterfaceFact]:
     except ValueError:
         return {}
     return {
-        str(info["local"]): InterfaceFact(str(link["ifname"]), int(link.get("mtu", 0)), int(info.get("prefixlen", 0)))
+        str(info["local"]): InterfaceFact(
+            str(link["ifname"]),
+            int(link.get("mtu", 0)),
+            int(info.get("prefixlen", 0)),
+            str(link.get("address", "")).lower(),
+        )
         for link in links
         for info in link.get("addr_info", ())
         if "local" in info

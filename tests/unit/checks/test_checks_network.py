@@ -47,6 +47,22 @@ def test_the_floating_ip_is_of_its_bridges_network(address: str, length: int, ni
     assert messages("floating-ip-network", site, change(healthy(), "snow01", addresses=holding)) == both
 
 
+def test_a_floating_ip_on_its_way_from_server_to_server_is_theirs() -> None:
+    """`snow ha apply` was refused after a run that had been killed while it moved the address: each server was asked when the
+    other one had it."""
+    macs = {"snow01": "36:b7:b7:68:ff:10", "snow02": "4e:0a:89:ff:f9:3c"}
+    moving = healthy()
+    for number, (name, mac) in enumerate(macs.items(), start=1):
+        cards = {address: replace(card, mac=mac) for address, card in server(number).addresses.items()}
+        moving = change(moving, name, addresses=cards)
+    moving = replace(moving, floating={"snow01": macs["snow02"], "snow02": macs["snow01"]})
+    assert messages("floating-ip-taken", SITE, moving) == []
+    printer = replace(moving, floating={"snow01": macs["snow02"], "snow02": "52:54:00:00:00:01"})
+    assert messages("floating-ip-taken", SITE, printer) == [
+        "snow02: 192.168.8.254 is in use by 52:54:00:00:00:01, which is not a server"
+    ]
+
+
 def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -> None:
     """The router would have been talked over, or the cluster been told that its own address is taken."""
     heard = replace(healthy(), floating={"snow01": "52:54:00:00:00:01", "snow02": "52:54:00:00:00:01"})
@@ -58,6 +74,7 @@ def test_a_floating_ip_that_somebody_has_is_said_unless_a_server_may_have_it() -
     assert messages("floating-ip-taken", SITE, over_a_router) == messages("floating-ip-taken", SITE, heard)
     assert messages("floating-ip-taken", SITE, change(heard, "snow02", addresses=holding)) == []
     assert messages("floating-ip-taken", SITE, change(heard, "snow02", trouble="it does not answer")) == []
+    assert messages("floating-ip-taken", SITE, replace(heard, floating={"snow01": "own", "snow02": ""})) == []
     domains_own = replace(SITE, floating_ip=FloatingIp("192.168.8.13", 24, "xsnow0"))
     assert messages("floating-ip-taken", domains_own, healthy()) == [
         "/sNow/etc/domains/slurm01.cfg: 192.168.8.13 is an address of slurm01"
