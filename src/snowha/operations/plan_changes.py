@@ -1,5 +1,5 @@
-"""Whether a plan still holds that was shown, and agreed to, before the site lock was taken: somebody else may have moved domains, or
-started some, until then."""
+"""Whether a plan still holds that was shown, and agreed to, before the site lock was taken: somebody else may have moved domains,
+or started some, until then."""
 
 from __future__ import annotations
 
