@@ -20,7 +20,7 @@ class Disk:
     spec: str
     """The entry exactly as it stands in the config."""
     target: str
-    """Absolute path of the volume or image behind the disk."""
+    """Absolute path of the volume or image behind the disk, without doubled slashes."""
     vdev: str
     """The device in the domain, e.g. ``xvda2``."""
     access: Literal["r", "w"] = "w"

@@ -72,11 +72,13 @@ def test_a_vifs_address_is_asked_without_what_else_stands_there(site: EverydaySi
     assert site.run("move", "deploy01").exit_code == 0
 
 
-def test_it_is_not_shut_down_before_its_images_are_free(site: EverydaySite) -> None:
-    """The guide's next command after it is `dd`."""
+@pytest.mark.parametrize("folder", ["/sNow/domains", "//sNow//domains/.", "/sNow/./domains"])
+def test_it_is_not_shut_down_before_its_images_are_free(site: EverydaySite, folder: str) -> None:
+    """The guide's next command after it is `dd`. The kernel and the leases name an image in one way, however a config does."""
     site.hosts["snow01"].install_leases()
     image = "/sNow/domains/deploy01/deploy01-disk"
-    spec = f"disk = [ 'format=raw,vdev=xvda2,access=rw,script={server_program.SCRIPT},target={image}' ]\n"
+    target = f"{folder}/deploy01/deploy01-disk"
+    spec = f"disk = [ 'format=raw,vdev=xvda2,access=rw,script={server_program.SCRIPT},target={target}' ]\n"
     site.config("deploy01", f"name = 'deploy01'\nmemory = 256\n{spec}".encode())
     site.world.leases.records.add(image)
     site.world.leases.bare.add((image, "snow01"))
