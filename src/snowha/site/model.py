@@ -73,10 +73,10 @@ class Vif:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The domain's own addresses, without prefix lengths, each in one spelling. 0.0.0.0 is how a vif says that its guest asks
-        DHCP."""
+        """The domain's own addresses, without prefix lengths, each in one spelling. ``dhcp`` and 0.0.0.0 are how a vif says that
+        its guest asks DHCP: xl hands the words to the hotplug script as they stand."""
         words = (plain_address(word.partition("/")[0]) for word in self.ip.split())
-        return tuple(dict.fromkeys(word for word in words if word not in ("0.0.0.0", "::")))
+        return tuple(dict.fromkeys(word for word in words if word.lower() not in ("dhcp", "0.0.0.0", "::")))
 
 
 @dataclass(frozen=True)

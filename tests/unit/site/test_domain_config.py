@@ -299,6 +299,7 @@ def test_bytes_outside_the_value_never_change(before: list[str], after: list[str
         ("vif = [ '' ]\n", 2, 1),
         ("vif = [ 'mac=00:16:3e:00:00:01' ]\n", 2, 1),
         ("vif = [ 'ip=10.1.0.5/16' ]\n", 2, 1),
+        ("vif = [ 'ip=dhcp, mac=00:16:3e:00:00:01', 'ip=DHCP' ]\n", 2, 2),
         ("vif = [ 'bridge=ovsbr0.100' ]\n", 2, 1),
         ("vif = [ 'bridge=ovsbr0:10:20:30:40,script=vif-openvswitch' ]\n", 2, 1),
         ("vif = [ 'bridge=ovsbr-prod.100:200:300' ]\n", 2, 1),
@@ -344,7 +345,7 @@ def test_numbers_are_read_as_c_does() -> None:
 
 
 def test_addresses_are_split_once_without_their_prefix_lengths() -> None:
-    vif = "vif = [ 'ip=10.1.0.5/16  192.0.2.6', 'ip=0.0.0.0' ]\n"
+    vif = "vif = [ 'ip=10.1.0.5/16  192.0.2.6', 'ip=0.0.0.0', 'ip=dhcp' ]\n"
     assert read(CONFIG + vif).addresses == ("10.1.0.5", "192.0.2.6")
 
 
