@@ -111,6 +111,8 @@ class Domain:
     """What its config gives it (``uuid``), in small letters; empty where each start makes another one."""
     needs_qemu: bool = False
     """Whether QEMU serves something of it (all of an HVM domain, a frame buffer, a CD drive), beside the server's kernel."""
+    maxmem_mib: int | None = None
+    """Its ``maxmem``; None if its config names none that xl reads, and ``memory_mib`` counts."""
     needs_uefi: bool = False
     """Whether hvmloader boots it with OVMF, a file of the server that its config does not name."""
 

@@ -472,6 +472,16 @@ def test_a_domain_with_maxmem_alone_has_that() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "wanted"),
+    [("", None), ("maxmem = 0x100", 256), ("maxmem = '010'", 8), ("maxmem = 'much'", None), ("maxmem = [ ]", None)],
+)
+def test_a_maxmem_is_what_xl_reads(line: str, wanted: int | None) -> None:
+    """xl passes over one that is no number, and starts the domain: it is no reason to refuse its config."""
+    domain = parse(f"name = 'a'\nmemory = 128\n{line}\n", where="a.cfg", path="/a.cfg")
+    assert (domain.memory_mib, domain.maxmem_mib) == (128, wanted)
+
+
+@pytest.mark.parametrize(
     ("script", "own"),
     [("", ""), ("vif-bridge", ""), ("/etc/xen/scripts/vif-route", ""), ("vif-site", "/etc/xen/scripts/vif-site")]
     + [("/srv/vif-bridge", "/srv/vif-bridge")],
