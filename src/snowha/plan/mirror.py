@@ -172,6 +172,21 @@ def _opened(server: str, data: bytes) -> Copy | None:
             return None
 
 
+def is_newest(hosts: list[Host], site: str, known: Copy) -> bool:
+    """Whether ``hosts`` have no later state of the journal than ``known``, by their counts. False if one has none that can be
+    read, or no host answers: then only the copies say it."""
+
+    def one(host: Host) -> bool | None:
+        try:
+            counts = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+        except SnowError:
+            return None
+        return counts is not None and (counts.changed, counts.position) <= (known.changed, known.position)
+
+    answers = [answer for answer in each(hosts, one).values() if answer is not None]
+    return bool(answers) and all(answers)
+
+
 def newest_counts(hosts: list[Host], site: str, own: Path) -> RunCounts | None:
     """By the newest journal that one of ``hosts`` has, or by that of this machine at ``own`` if it is a later state of the same.
     None if no host has one. Raises InputError or MachineError if ``own`` cannot be read.

@@ -135,3 +135,23 @@ def test_a_site_without_a_run_has_none(tmp_path: Path, servers: list[Counting]) 
         send(journal, servers)
     found = newest(servers, tmp_path / "none.sqlite")
     assert (dict(found.outcomes), found.last) == ({}, None)
+
+
+def test_a_copy_that_is_known_is_not_read_again(tmp_path: Path, servers: list[Counting]) -> None:
+    """Who has the dashboard open all day would copy the whole journal from every server each minute."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "done")
+        send(journal, servers)
+        known = mirror.find([*servers], "snow")
+        assert known is not None and mirror.is_newest([*servers], "snow", known)
+        servers[0].dead = True
+        assert mirror.is_newest([*servers], "snow", known), "the other one has said it"
+        run(journal, "failed")
+        send(journal, servers[1:])
+        assert not mirror.is_newest([*servers], "snow", known)
+    newer = mirror.find([*servers], "snow")
+    assert newer is not None and mirror.is_newest([*servers], "snow", newer)
+    servers[1].summary.unlink()
+    assert not mirror.is_newest([*servers], "snow", newer), "an earlier version may have written the copy"
+    servers[1].dead = True
+    assert not mirror.is_newest([*servers], "snow", newer) and not mirror.is_newest([], "snow", newer)
