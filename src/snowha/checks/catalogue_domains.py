@@ -167,6 +167,13 @@ DOMAIN_ENTRIES: dict[str, Entry] = {
         "while it boots, whenever it is to be stopped. Pacemaker itself starts a domain that was shut down from inside.",
         "write on_poweroff = 'destroy' into its config, and start it anew: xl shutdown -w NAME, then xl create CONFIG",
     ),
+    "maxmem-below-memory": Entry(
+        "A domain whose maxmem is below its memory",
+        "warn",
+        "xl says nothing about it. A PVH or HVM domain is built with maxmem, a PV domain with memory: one that becomes PVH in "
+        "the migration has less from then on.",
+        "write a maxmem into its config that is not below memory, or remove it",
+    ),
     "cpus-missing": Entry(
         "A domain is bound to CPUs that a server does not have",
         "stop",

@@ -36,6 +36,7 @@ def rules(site: Site, facts: Facts) -> Iterator[Finding]:
     yield from _running(site, facts)
     yield from _saved(site, facts)
     yield from _hardware(site, facts)
+    yield from _maxmem(site, facts)
     yield from _affinity(site, facts)
     yield from _poweroff(site, facts)
     yield from _migration(site, facts)
@@ -212,6 +213,22 @@ def _hardware(site: Site, facts: Facts) -> Iterator[Finding]:
         if domain.hardware:
             said = f"{domain.name} depends on the server that it is started on ({', '.join(domain.hardware)})"
             yield found("server-hardware", f"{facts.first.name}:{domain.config}", said)
+
+
+def _maxmem(site: Site, facts: Facts) -> Iterator[Finding]:
+    """xl takes it as it is (xl_parse.c), and so does libxl: it builds a PV domain with its memory, any other with maxmem
+    (libxl_dom.c, libxl__build_dom)."""
+    for domain in site.domains:
+        if domain.maxmem_mib is not None and domain.maxmem_mib < domain.memory_mib:
+            said = f"{domain.name} has memory = {domain.memory_mib} and maxmem = {domain.maxmem_mib}"
+            kind = (
+                "it starts" if domain.type != "pv" else "as PVH, which a PV domain becomes if its kernel can, it starts"
+            )
+            yield found(
+                "maxmem-below-memory",
+                f"{facts.first.name}:{domain.config}",
+                f"{said}: {kind} with {domain.maxmem_mib} MiB",
+            )
 
 
 def _affinity(site: Site, facts: Facts) -> Iterator[Finding]:

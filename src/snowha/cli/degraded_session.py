@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,9 +37,12 @@ class Operation:
     def _start(self, domain: Domain) -> None:
         starting.start(self.site.context, domain.name, domain.config, domain)
 
-    def carry_out(self, steps: Sequence[Step], *, as_json: bool) -> None:
-        """Carry ``steps`` out under the site's lock, and leave with their exit code."""
-        sys.exit(carry_out(self.session, steps, yes=True, as_json=as_json).exit_code)
+    def carry_out(
+        self, steps: Sequence[Step], *, as_json: bool, refuse_changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """Carry ``steps`` out under the site's lock, and leave with their exit code. ``refuse_changed``: see session.py."""
+        outcome = carry_out(self.session, steps, yes=True, as_json=as_json, refuse_changed=refuse_changed)
+        sys.exit(outcome.exit_code)
 
 
 @contextmanager

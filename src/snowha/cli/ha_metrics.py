@@ -18,7 +18,7 @@ from snowha.live import connect, proof_records, view
 from snowha.operations import metrics
 from snowha.operations import status as running
 from snowha.plan import mirror
-from snowha.plan.journal import Run
+from snowha.plan.run_counts import RunCounts
 
 
 @click.command(name="metrics")
@@ -51,11 +51,8 @@ def metrics_(file: Path, output: Path | None) -> None:
         user_file.write(output, text, mode=0o644)
 
 
-def _runs(hosts: list[Host], site: str) -> tuple[Run, ...]:
-    """By the newest journal that they have; none if that cannot be read: all else is to be known without it."""
+def _runs(hosts: list[Host], site: str) -> RunCounts | None:
+    """By the newest journal that they have; None if that cannot be known: all else is to be known without it."""
     with suppress(SnowError):
-        found = mirror.find(hosts, site)
-        if found is not None:
-            with mirror.opened(journal_path(), found) as (journal, _server):
-                return journal.runs()
-    return ()
+        return mirror.newest_counts(hosts, site, journal_path())
+    return None

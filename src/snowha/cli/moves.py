@@ -16,7 +16,7 @@ from snowha.cli.values import Amount
 from snowha.errors import SiteError
 from snowha.live import connect
 from snowha.migration import arguments
-from snowha.operations import move_plan
+from snowha.operations import move_plan, plan_changes
 from snowha.operations.move_plan import MovePlan
 from snowha.operations.moves import Mover
 from snowha.site import domain_names
@@ -60,9 +60,17 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
         domain_names.check_one(name, here.site.names(), remedy=_NAME_ONE)
         domain = here.site.domain(here.domains[0]).name
         mover = mover_of(here, timeout, restart=restart)
+
+        def chosen() -> str:
+            return server_of(here, server) if server else move_plan.best_target(mover.placement_state(), domain)
+
         with waiting.shown():
-            target = server_of(here, server) if server else move_plan.best_target(mover.placement_state(), domain)
-        here.carry_out([mover.move(domain, target)], as_json=as_json)
+            target = chosen()
+        here.carry_out(
+            [mover.move(domain, target)],
+            as_json=as_json,
+            refuse_changed=lambda: plan_changes.refuse_other([f"{domain} to {target}"], [f"{domain} to {chosen()}"]),
+        )
 
 
 @click.command()
@@ -85,10 +93,15 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
     with operating(ha) as here:
         chosen = server_of(here, server)
         mover = mover_of(here, timeout, restart=restart)
+
+        def planned() -> MovePlan:
+            return move_plan.drain(mover.placement_state(), chosen, restart=restart)
+
         with waiting.shown():
-            plan = move_plan.drain(mover.placement_state(), chosen, restart=restart)
+            plan = planned()
         if _agreed(plan, f"Drain {chosen}?", dry_run=dry_run, yes=yes, as_json=as_json):
-            here.carry_out(mover.drain(chosen, plan.moves), as_json=as_json)
+            steps = mover.drain(chosen, plan.moves)
+            here.carry_out(steps, as_json=as_json, refuse_changed=lambda: plan_changes.refuse(plan, planned()))
 
 
 @click.command()
@@ -121,15 +134,20 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
     """
     with operating(connect.read(file)) as here:
         mover = mover_of(here, timeout)
+
+        def planned() -> MovePlan:
+            return move_plan.rebalance(mover.placement_state())
+
         with waiting.shown():
-            plan = move_plan.rebalance(mover.placement_state())
+            plan = planned()
         if not plan.moves:
             said = (
                 json.dumps({"event": "plan", **asdict(plan)}) if as_json else "\n".join(move_plan.nothing_to_gain(plan))
             )
             click.echo(said)
         elif _agreed(plan, "Carry out these moves?", dry_run=dry_run, yes=yes, as_json=as_json):
-            here.carry_out(mover.all(plan.moves), as_json=as_json)
+            steps = mover.all(plan.moves)
+            here.carry_out(steps, as_json=as_json, refuse_changed=lambda: plan_changes.refuse(plan, planned()))
 
 
 def mover_of(here: Operation, timeout: float, *, restart: bool = False) -> Mover:

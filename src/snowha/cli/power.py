@@ -13,10 +13,11 @@ from snowha.cli import snows_command, waiting
 from snowha.cli.asking import ANSWERS, ask
 from snowha.cli.degraded_session import operating
 from snowha.cli.options import EVENTS, FILE, offered_domains
+from snowha.cli.session import say
 from snowha.cli.values import Amount
 from snowha.errors import SiteError
 from snowha.live import connect, view
-from snowha.operations import domain_state, power
+from snowha.operations import domain_state, power, stopped_pacemaker
 from snowha.site import domain_names
 
 _QUESTIONS: dict[power.Verb, str] = {
@@ -64,7 +65,8 @@ def shutdown(names: tuple[str, ...], file: Path, timeout: float, as_json: bool) 
     """Shut domains down, and wait until their images are free.
 
     Each is asked to shut down, and stays down until `snow boot`. Pacemaker cuts the power of one that has not done so after
-    150 s; where Pacemaker does not have it, it is left running.
+    150 s; where Pacemaker does not have it, it is left running. While Pacemaker is stopped on every server it cannot be told, and
+    starts the domain when it runs again: that is said, with what to type then.
     """
     _carry_out("shutdown", names, file, timeout, as_json=as_json)
 
@@ -121,6 +123,10 @@ def _carry_out(
             question = _QUESTIONS[verb].format(names=", ".join(domain.name for domain in chosen))
             if not ask(question):
                 raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
+        with waiting.shown():
+            later = stopped_pacemaker.consequence(here.site.context.hosts, [domain.name for domain in chosen], verb)
+        if later:
+            say(later)
         steps = [power.step(here.servers, domain, verb, timeout=timeout) for domain in chosen]
         here.carry_out(steps, as_json=as_json)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,18 +127,31 @@ def lock_held(site: SiteContext | connect.Connections) -> Iterator[None]:
         yield
 
 
-def carry_out(here: Session, steps: Sequence[Step], *, yes: bool, as_json: bool, due: bool = True) -> Outcome:
+def carry_out(
+    here: Session,
+    steps: Sequence[Step],
+    *,
+    yes: bool,
+    as_json: bool,
+    due: bool = True,
+    refuse_changed: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Carry out ``steps`` and show it; the journal goes to every server after each of them.
 
     ``due``: something is to be changed, so nobody else may be doing so. Raises SiteError, which names whoever is; and for a step
-    that would restart what ``snow`` itself runs on.
+    that would restart what ``snow`` itself runs on. ``refuse_changed``: looks once nobody else can change anything any more,
+    and raises SnowError if the site is no longer the one that ``steps`` were planned for.
     """
     if due:
         with waiting.shown():
             own_machine.refuse(here.context.hosts, steps)
-    with lock_held(here.context) if due else nullcontext(), display(json=as_json) as shown:
+    with ExitStack() as held:
         if due:
+            held.enter_context(lock_held(here.context))
             here.context.renew()
+            with waiting.shown():
+                refuse_changed()
+        shown = held.enter_context(display(json=as_json))
         watching = mirror.Mirror(shown, here.journal, here.context.hosts, here.context.site.name, steps)
         confirm: Callable[[str], bool] = (lambda question: True) if yes else shown.confirm
         with watching:

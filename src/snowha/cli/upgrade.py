@@ -19,8 +19,8 @@ from snowha.cli.values import NAME
 from snowha.errors import InputError, SiteError
 from snowha.live import connect, view
 from snowha.migration import arguments
+from snowha.operations import plan_changes, upgrade_steps
 from snowha.operations import upgrade as upgrading
-from snowha.operations import upgrade_steps
 from snowha.plan.step import Fact
 from snowha.provision.servers import debian_release
 
@@ -83,7 +83,11 @@ def upgrade(
             return
         if not yes and not ask(f"Upgrade and reboot {', '.join(due)}, one after the other?"):
             raise SiteError("nothing was upgraded, since the answer was no", remedy=ANSWERS)
-        here.carry_out(upgrade_steps.steps(context, mover, plans), as_json=as_json)
+        here.carry_out(
+            upgrade_steps.steps(context, mover, plans),
+            as_json=as_json,
+            refuse_changed=lambda: plan_changes.refuse_upgrade(plans, upgrading.plan_again(context, mover, plans)),
+        )
 
 
 class _PreparationReporter:

@@ -58,6 +58,34 @@ def arrived_live(cib: bytes, resource: str, server: str) -> bool:
     return bool(done) and max(done)[1] == "migrate_from"
 
 
+def version(cib: bytes) -> tuple[int, int, int]:
+    """Of two configurations of one cluster Pacemaker takes the one with the larger (lib/cib/cib_utils.c, cib_version_details).
+    Raises SiteError if it is not XML."""
+    root = _parse(cib)
+    admin_epoch, epoch, updates = (root.get(name) or "" for name in ("admin_epoch", "epoch", "num_updates"))
+    return _number(admin_epoch), _number(epoch), _number(updates)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def target_roles(cib: bytes) -> dict[str, str]:
+    """Every resource with its meta attribute target-role in lower case, empty where it has none. Raises SiteError if it is not
+    XML."""
+    return {
+        str(resource.get("id")): next(
+            (
+                (pair.get("value") or "").lower()
+                for pair in resource.iterfind("meta_attributes/nvpair")
+                if pair.get("name") == "target-role"
+            ),
+            "",
+        )
+        for resource in _parse(cib).iter("primitive")
+    }
+
+
 def left_by_moves(cib: bytes) -> frozenset[str]:
     """Resources that a constraint of ``crm_resource --move`` or ``--ban`` ties to a server, or keeps from one."""
     return frozenset(str(constraint.get("rsc")) for constraint in _of_moves(cib))

@@ -92,7 +92,8 @@ class JournalSummaryReader:
                     return of_journal(own, "")
         if self._fetched is None or now - self._fetched >= FETCH_S:
             self._fetched = now
-            self._found = mirror.find(list(hosts), site) or self._found
+            if self._found is None or not mirror.is_newest(list(hosts), site, self._found):
+                self._found = mirror.find(list(hosts), site) or self._found
         if self._found is not None:
             with mirror.opened(self._path, self._found) as (journal, server):
                 return of_journal(journal, server)

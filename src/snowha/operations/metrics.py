@@ -6,7 +6,6 @@ made from ``METRICS``: ``python -m snowha.operations.metrics > docs/metrics.md``
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ from snowha.cluster import placement
 from snowha.health import downtimes
 from snowha.health.leases import ImageStatus
 from snowha.operations.status import DomainStatus, ServerStatus, SiteStatus
-from snowha.plan.journal import LOST, Run
+from snowha.plan.journal import LOST
+from snowha.plan.run_counts import RunCounts
 from snowha.site.model import Domain
 
 _MIB = 1 << 20
@@ -114,7 +114,7 @@ Sample = tuple[str, tuple[str, ...], float]
 
 
 def text(
-    status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str, float], runs: Sequence[Run], *, at: float
+    status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str, float], runs: RunCounts | None, *, at: float
 ) -> str:
     """All metrics in the text format. ``domains``: those whose config could be read; ``at``: seconds since 1970."""
     found = (*_samples(status, domains, proofs, at), *_runs(runs))
@@ -165,14 +165,14 @@ def _samples(status: SiteStatus, domains: Sequence[Domain], proofs: Mapping[str,
         yield "snow_images_holes_bytes", (), float(status.storage.holes)
 
 
-def _runs(runs: Sequence[Run]) -> Iterator[Sample]:
+def _runs(runs: RunCounts | None) -> Iterator[Sample]:
     """Nothing of a site that never had a run."""
-    if not runs:
+    if runs is None or runs.last is None:
         return
-    outcomes = Counter(run.outcome or UNFINISHED for run in runs)
+    outcomes = {outcome or UNFINISHED: number for outcome, number in runs.outcomes.items()}
     for outcome in dict.fromkeys((*OUTCOMES, UNFINISHED, *outcomes)):
-        yield "snow_runs", (outcome,), float(outcomes[outcome])
-    last = runs[-1]
+        yield "snow_runs", (outcome,), float(outcomes.get(outcome, 0))
+    last = runs.last
     yield from _states("snow_last_run_outcome", (), last.outcome or UNFINISHED, (*OUTCOMES, UNFINISHED, *outcomes))
     yield "snow_last_run_start_timestamp_seconds", (), _seconds(last.started)
     if last.ended:

@@ -7,7 +7,7 @@ on with one that was interrupted, from whichever machine. A server with neither 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snowha.errors import SiteError
@@ -80,9 +80,28 @@ def plan(
     begun = each(hosts, note_of)
     releases = {name: _release(name, begun[name], release) for name in servers}
     packages = each(hosts, lambda host: _packages(host, releases[host.name], begun[host.name] is not None, reporter))
-    due = [name for name in servers if packages[name] or begun[name] is not None]
+    return _planned(context, mover, begun, releases, packages)
+
+
+def plan_again(context: SiteContext, mover: Mover, plans: Sequence[ServerPlan]) -> tuple[ServerPlan, ...]:
+    """``plans`` for the site as it is now, with the packages that they have: no list is read again. Raises SiteError as
+    ``plan``."""
+    begun = each([context.hosts[one.server] for one in plans], note_of)
+    releases = {one.server: _release(one.server, begun[one.server], one.release) for one in plans}
+    return _planned(context, mover, begun, releases, {one.server: one.packages for one in plans})
+
+
+def _planned(
+    context: SiteContext,
+    mover: Mover,
+    begun: Mapping[str, Note | None],
+    releases: Mapping[str, str],
+    packages: Mapping[str, tuple[Package, ...]],
+) -> tuple[ServerPlan, ...]:
+    """For the servers of ``releases``, in that order."""
+    due = [name for name in releases if packages[name] or begun[name] is not None]
     if not due:
-        return tuple(ServerPlan(name, (), False, None, releases[name]) for name in servers)
+        return tuple(ServerPlan(name, (), False, None, release) for name, release in releases.items())
     seen = mover.placement_state()
     drained = [name for name in due if begun[name] is None and cluster.is_standby(seen.cluster, name)]
     if drained:
@@ -90,12 +109,12 @@ def plan(
     # one that an earlier run has taken out is back by the time that the next one is drained
     state = move_plan.with_back(seen, [name for name in due if begun[name] is not None])
     found = []
-    for name in servers:
+    for name, release in releases.items():
         moves = None
         if name in due and (begun[name] is None or state.running.get(name)):
             moves = move_plan.drain(state, name, restart=mover.restart)
             state = move_plan.after(state, moves.moves)
-        found.append(ServerPlan(name, packages[name], begun[name] is not None, moves, releases[name]))
+        found.append(ServerPlan(name, packages[name], begun[name] is not None, moves, release))
     if not any(one.is_begun for one in found):
         problem = cluster_problem(context)
         if problem:

@@ -6,7 +6,6 @@ The journal is not asked what the site is like: that is looked up. It keeps what
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
 import os
 import socket
@@ -25,6 +24,7 @@ from typing import Any
 from snowha.errors import InputError, MachineError, SiteError
 from snowha.hosts import user_file
 from snowha.plan.step import Fact
+from snowha.plan.who import current_user, origin
 
 _VERSION = 2
 _SCHEMA = """
@@ -51,6 +51,7 @@ CREATE INDEX IF NOT EXISTS fact_step ON fact (step, key, id);
 PRAGMA user_version = 2;
 """
 # Version 2 (command, question, meta) only added tables: the same statements bring a journal of version 1 up to date.
+_RUNS = "SELECT id, who, origin, started, COALESCE(ended, ''), COALESCE(outcome, '') FROM run"
 LOST = "lost"
 """Outcome of a run that ended without a word: killed, or its machine lost."""
 STEPS, PROGRESS = "steps", "progress"
@@ -188,7 +189,7 @@ class Journal:
         self._write("UPDATE run SET outcome = ? WHERE ended IS NULL AND outcome IS NULL", LOST)
         self._write("INSERT OR IGNORE INTO meta (key, value) VALUES ('id', ?)", uuid.uuid4().hex)
         self._run = self._write(
-            "INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", current_user(), _origin(), _now()
+            "INSERT INTO run (who, origin, started) VALUES (?, ?, ?)", current_user(), origin(), _now()
         )
         return self._run
 
@@ -266,9 +267,12 @@ class Journal:
     def position(self) -> tuple[int, int, int]:
         """How far it has got: of two states of one journal the later one has the larger. No clock has a part in it."""
         rows = self._read(
-            "SELECT (SELECT COUNT(*) FROM run), (SELECT COUNT(*) FROM event), (SELECT COUNT(*) FROM command)"
+            "SELECT (SELECT MAX(id) FROM run), (SELECT MAX(id) FROM event), (SELECT MAX(id) FROM command)"
         )
-        return int(rows[0][0]), int(rows[0][1]), int(rows[0][2])
+        runs, events, commands = (
+            number or 0 for number in rows[0]
+        )  # no row is ever removed: the last one's id is how many
+        return runs, events, commands
 
     def seconds(self, step: str) -> tuple[float, ...]:
         """How long a step took each time that it was done here."""
@@ -327,10 +331,16 @@ class Journal:
 
     def runs(self) -> tuple[Run, ...]:
         """All runs, the oldest first."""
-        rows = self._read(
-            "SELECT id, who, origin, started, COALESCE(ended, ''), COALESCE(outcome, '') FROM run ORDER BY id"
-        )
-        return tuple(Run(*row) for row in rows)
+        return tuple(Run(*row) for row in self._read(f"{_RUNS} ORDER BY id"))
+
+    def last_run(self) -> Run | None:
+        """The one that began last; None if there was none."""
+        rows = self._read(f"{_RUNS} ORDER BY id DESC LIMIT 1")
+        return Run(*rows[0]) if rows else None
+
+    def outcomes(self) -> dict[str, int]:
+        """Number of runs by their outcome, which is empty while one goes on."""
+        return dict(self._read("SELECT COALESCE(outcome, ''), COUNT(*) FROM run GROUP BY 1"))
 
     def entries(self, run: int | None = None, what: str | None = None) -> tuple[Entry, ...]:
         """What happened to steps, in one run or in all, in order; all of it, or of one kind."""
@@ -379,19 +389,3 @@ def _now() -> str:
 
 def _stamp(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def current_user() -> str:
-    """The person, also behind sudo."""
-    if real := os.environ.get("SUDO_USER"):
-        return real
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.geteuid())
-
-
-def _origin() -> str:
-    """This machine, and where the person's ssh came from (sshd sets SSH_CONNECTION: client address first)."""
-    came_from = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
-    return f"{socket.gethostname()} from {came_from}" if came_from else socket.gethostname()

@@ -32,7 +32,7 @@ from snowha.hosts.files import read_text
 from snowha.hosts.guarded import Guard
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
-from snowha.plan.journal import current_user
+from snowha.plan.who import current_user
 
 BEAT_S = 5.0
 """Seconds between two signs of life of the process that holds the lock: it ends when nobody reads them any more."""

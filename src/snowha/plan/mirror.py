@@ -20,8 +20,9 @@ from snowha.hosts import user_file
 from snowha.hosts.files import make_dir, read_file, write_file
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
-from snowha.plan import events
+from snowha.plan import events, run_counts
 from snowha.plan.journal import Journal
+from snowha.plan.run_counts import RunCounts
 from snowha.plan.step import Step
 
 FOLDER = "/var/lib/snow-ha/journal"
@@ -104,11 +105,12 @@ class Mirror:
 
 
 def send(journal: Journal, hosts: list[Host], path: str, prepared: set[str]) -> dict[str, str]:
-    """Give each of ``hosts`` a copy of ``journal``. The servers that did not take it, with the reason.
+    """Give each of ``hosts`` a copy of ``journal``, and its counts. The servers that did not take them, with the reason.
 
     ``prepared``: servers that have the folder for it; those that get it now are added.
     """
     data = journal.copy()
+    counts = run_counts.text(run_counts.of(journal))
 
     def one(host: Host) -> str:
         try:
@@ -117,6 +119,7 @@ def send(journal: Journal, hosts: list[Host], path: str, prepared: set[str]) -> 
                 make_dir(host, FOLDER, mode=0o700)
                 prepared.add(host.name)
             write_file(host, path, data, mode=0o600, keep=False, timeout=60)
+            write_file(host, run_counts.path_beside(path), counts, mode=0o600, keep=False)
         except SnowError as error:
             return error.message.splitlines()[0]
         return ""
@@ -135,6 +138,7 @@ class Copy:
     position: tuple[int, int, int]
     open_run: str = ""
     """Who began its last run, from where and when, if no end of it is known: it was lost, or goes on somewhere."""
+    counts: RunCounts | None = None
 
 
 def find(hosts: list[Host], site: str) -> Copy | None:
@@ -160,12 +164,51 @@ def _opened(server: str, data: bytes) -> Copy | None:
                 if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
                     return None
             with Journal(path) as journal:
-                runs = journal.runs()
-                last = runs[-1] if runs and not runs[-1].ended else None
+                counts = run_counts.of(journal)
+                last = counts.last if counts.last and not counts.last.ended else None
                 open_run = f"{last.who} on {last.origin}, since {last.started}" if last else ""
-                return Copy(server, data, journal.identity, journal.last_change(), journal.position(), open_run)
+                return Copy(server, data, counts.identity, counts.changed, counts.position, open_run, counts)
         except (sqlite3.Error, SnowError):
             return None
+
+
+def is_newest(hosts: list[Host], site: str, known: Copy) -> bool:
+    """Whether ``hosts`` have no later state of the journal than ``known``, by their counts. False if one has none that can be
+    read, or no host answers: then only the copies say it."""
+
+    def one(host: Host) -> bool | None:
+        try:
+            counts = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+        except SnowError:
+            return None
+        return counts is not None and (counts.changed, counts.position) <= (known.changed, known.position)
+
+    answers = [answer for answer in each(hosts, one).values() if answer is not None]
+    return bool(answers) and all(answers)
+
+
+def newest_counts(hosts: list[Host], site: str, own: Path) -> RunCounts | None:
+    """By the newest journal that one of ``hosts`` has, or by that of this machine at ``own`` if it is a later state of the same.
+    None if no host has one. Raises InputError or MachineError if ``own`` cannot be read.
+
+    A host without counts that can be read, as an earlier version left it, is asked for its whole journal.
+    """
+
+    def one(host: Host) -> RunCounts | None:
+        try:
+            known = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+        except SnowError:
+            return None
+        copy = None if known else find([host], site)
+        return copy.counts if copy else known
+
+    known = [counts for counts in each(hosts, one).values() if counts]
+    found = max(known, key=lambda counts: (counts.changed, counts.position), default=None)
+    if found is not None and own.exists():
+        with Journal(own) as journal:
+            if journal.identity == found.identity and journal.position() >= found.position:
+                return run_counts.of(journal)
+    return found
 
 
 @contextmanager

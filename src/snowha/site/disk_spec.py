@@ -12,7 +12,7 @@ from typing import Literal, NoReturn
 
 from snowha.errors import InputError
 from snowha.site.model import Disk
-from snowha.site.names import check_path, did_you_mean, show
+from snowha.site.names import check_path, did_you_mean, show, single_slashes
 from snowha.site.vdev import device_number
 
 OUR_SCRIPT = "block-snow"
@@ -261,7 +261,7 @@ class _Reader:
         kept = [f"{key}={self.named[key]}" for key in self.named if key.startswith(("colo-", "active-", "hidden-"))]
         return Disk(
             spec=self.spec,
-            target=target,
+            target=single_slashes(target) if target.startswith("/") else target,
             vdev=vdev,
             access="r" if self.is_cdrom else _ACCESS[self.named.get("access", "rw")],
             format=image_format,

@@ -112,6 +112,7 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         memory_mib=config.number(
             "maxmem" if "memory" not in config.settings and "maxmem" in config.settings else "memory"
         ),
+        maxmem_mib=_maxmem(config),
         vcpus=config.number("vcpus", "1"),
         type=kind,
         kernel=kernel,
@@ -256,6 +257,12 @@ def _kernel(config: _Config) -> tuple[str, str]:
         check_path(kernel, where=config.at("kernel")) if kernel else "",
         check_path(ramdisk, where=config.at("ramdisk")) if ramdisk else "",
     )
+
+
+def _maxmem(config: _Config) -> int | None:
+    """xl passes over what is no number, with a warning (libxlu_cfg.c, xlu_cfg_get_long)."""
+    numbers = (c_number(text.lstrip(_C_SPACE).removeprefix("+")) for text in config.texts("maxmem")[:1])
+    return next((number for number in numbers if number is not None), None)
 
 
 def _firmware(config: _Config) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 class Entry:
     source: str
     target: str
-    """Without a slash at its end: ``/sNow/`` is ``/sNow``."""
+    """Without doubled slashes, and none at its end: ``//sNow/`` is ``/sNow``."""
     fstype: str
     options: str
 
@@ -30,18 +30,23 @@ def parse(text: str) -> Iterator[Entry]:
         if len(fields) < 3 or fields[0].startswith("#") or not all(map(_NUMBER.fullmatch, fields[4:6])):
             continue
         source, target, fstype, options = (_decoded(field) for field in (*fields, "defaults")[:4])
-        yield Entry(source, target.rstrip("/") or "/", fstype, options)
+        yield Entry(source, _plain(target), fstype, options)
 
 
 def entry_of(text: str, target: str) -> Entry | None:
     """The entry of a mount point; None if there is none."""
-    wanted = target.rstrip("/") or "/"
+    wanted = _plain(target)
     return next((entry for entry in parse(text) if entry.target == wanted), None)
 
 
+def _plain(path: str) -> str:
+    """As libmount compares them (util-linux lib/strutils.c, streq_paths)."""
+    return re.sub("/+", "/", path).rstrip("/") or "/"
+
+
 def same_source(one: str, other: str) -> bool:
-    """Whether two sources are one export: the kernel shows a slash at its end as it was typed."""
-    return one.rstrip("/") == other.rstrip("/")
+    """Whether two sources are one export: the kernel shows slashes, doubled or at its end, as they were typed."""
+    return _plain(one) == _plain(other)
 
 
 def comes_at_boot(options: Collection[str]) -> bool:

@@ -20,7 +20,7 @@ class Disk:
     spec: str
     """The entry exactly as it stands in the config."""
     target: str
-    """Absolute path of the volume or image behind the disk."""
+    """Absolute path of the volume or image behind the disk, without doubled slashes."""
     vdev: str
     """The device in the domain, e.g. ``xvda2``."""
     access: Literal["r", "w"] = "w"
@@ -73,10 +73,10 @@ class Vif:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The domain's own addresses, without prefix lengths, each in one spelling. 0.0.0.0 is how a vif says that its guest asks
-        DHCP."""
+        """The domain's own addresses, without prefix lengths, each in one spelling. ``dhcp`` and 0.0.0.0 are how a vif says that
+        its guest asks DHCP: xl hands the words to the hotplug script as they stand."""
         words = (plain_address(word.partition("/")[0]) for word in self.ip.split())
-        return tuple(dict.fromkeys(word for word in words if word not in ("0.0.0.0", "::")))
+        return tuple(dict.fromkeys(word for word in words if word.lower() not in ("dhcp", "0.0.0.0", "::")))
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ class Domain:
     """What its config gives it (``uuid``), in small letters; empty where each start makes another one."""
     needs_qemu: bool = False
     """Whether QEMU serves something of it (all of an HVM domain, a frame buffer, a CD drive), beside the server's kernel."""
+    maxmem_mib: int | None = None
+    """Its ``maxmem``; None if its config names none that xl reads, and ``memory_mib`` counts."""
     needs_uefi: bool = False
     """Whether hvmloader boots it with OVMF, a file of the server that its config does not name."""
 

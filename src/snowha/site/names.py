@@ -15,6 +15,7 @@ from snowha.errors import InputError
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
 _DOMAIN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?", re.ASCII)
+_SLASHES = re.compile(r"/(?:\.?/)+")
 _PATH = re.compile(r"/[A-Za-z0-9/._+:@%=~-]*", re.ASCII)
 _WORD = re.compile(r"[!-~]+", re.ASCII)
 _BRIDGE = re.compile(r"[A-Za-z0-9_.:-]{1,15}", re.ASCII)
@@ -77,6 +78,12 @@ def check_path(path: str, *, where: str) -> str:
             remedy="use letters, digits and / . _ - + : @ % = ~ only, no spaces, commas or quotes",
         )
     return path
+
+
+def single_slashes(path: str) -> str:
+    """``path`` without doubled slashes and ``/./``: one spelling of what a program opens. A slash at its end stays: with it only
+    a folder can be opened."""
+    return _SLASHES.sub("/", path)
 
 
 def plain_path(path: str) -> str:

@@ -20,7 +20,7 @@ from snowha.site.bash_edit import set_array, set_scalar
 from snowha.site.bash_values import NotUnderstood, Value, evaluate
 from snowha.site.ipmi_type import IpmiType
 from snowha.site.model import Network
-from snowha.site.names import check_address, check_path, check_server_name, check_word, show
+from snowha.site.names import check_address, check_path, check_server_name, check_word, plain_path, show
 
 __all__ = ["ImageDestination", "SnowConf", "parse", "set_array", "set_network_gateway", "set_scalar"]
 
@@ -37,7 +37,7 @@ class ImageDestination:
 
     kind: Literal["lvm", "dir", "nfs"]
     value: str
-    """Name of the volume group, absolute folder, or ``server:/path``."""
+    """Name of the volume group, absolute folder in one spelling (``names.plain_path``), or ``server:/path``."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ class SnowConf:
             if kind == "nfs" or server:
                 check_address(server, where=where)
             check_path(path, where=where)
+        if kind == "dir":
+            value = plain_path(value)
         return ImageDestination(cast(Literal["lvm", "dir", "nfs"], kind), value)
 
     def ipmi_type(self) -> IpmiType:

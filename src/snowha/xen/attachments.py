@@ -12,6 +12,7 @@ from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 from snowha.site import domain_config
 from snowha.site.model import Domain
+from snowha.site.names import single_slashes
 from snowha.xen import xendomains
 
 SCRIPTS = "/etc/xen/scripts/"
@@ -78,7 +79,7 @@ def parse(text: str, *, where: str) -> Attachments:
         # QEMU's has its format before the path: aio:/path (libxl_disk.c)
         Backend(
             domid,
-            re.sub(r"^[a-z0-9]+:(?=/)", "", values.get("params", "")),
+            single_slashes(re.sub(r"^[a-z0-9]+:(?=/)", "", values.get("params", ""))),
             "" if kind == "qdisk" else script_of(values.get("script", "")),
             "w" in values.get("mode", "w"),
         )

@@ -13,6 +13,7 @@ from snowha.hosts.host import Host
 from snowha.hosts.read_only import read_only_script
 from snowha.hosts.wait import wait_for
 from snowha.site.model import Domain
+from snowha.site.names import single_slashes
 
 UNTIL_GONE = read_only_script(
     """for look in $(seq 80); do
@@ -180,9 +181,9 @@ def shut_down(host: Host, name: str, *, timeout: float, report: object = None) -
 
 
 def uses(host: Host, name: str, path: str) -> bool:
-    """Whether a running domain was started with ``path`` in its configuration, as for a disk."""
+    """Whether a running domain was started with ``path``, however spelled, in its configuration, as for a disk."""
     done = host.run(["xl", "list", "-l", name], check=False, timeout=60)
-    return done.ok and json.dumps(path) in done.stdout
+    return done.ok and json.dumps(path) in single_slashes(done.stdout)
 
 
 def check_reads(host: Host, name: str, text: str, *, what: str) -> None:

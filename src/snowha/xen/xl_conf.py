@@ -14,16 +14,32 @@ from snowha.site.xl_syntax import Atom, parse_settings
 PATH = "/etc/xen/xl.conf"
 _BRIDGE, _SCRIPT = "xenbr0", "vif-bridge"
 """libxl's own (libxl_nic.c)."""
-_KEYS = {"bridge": ("vif.default.bridge", "defaultbridge"), "script": ("vif.default.script", "vifscript")}
+_KEYS = {
+    "bridge": ("vif.default.bridge", "defaultbridge"),
+    "script": ("vif.default.script", "vifscript"),
+    "backend": ("vif.default.backend",),
+    "gatewaydev": ("vif.default.gatewaydev",),
+}
 """Today's name of each, and that of before (tools/xl/xl.c)."""
+_DOM0 = ("0", "Domain-0")
+_BRIDGING = ("vif-bridge", "vif-openvswitch")
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """For a vif that names no bridge or no script."""
+    """For a vif that does not say it itself."""
 
     bridge: str = _BRIDGE
     script: str = _SCRIPT
+    backend: str = ""
+    """The domain that serves the card; empty for dom0."""
+    gatewaydev: str = ""
+    """The card of the server behind which the scripts that route put it; empty if none is named."""
+
+    def __str__(self) -> str:
+        more = [f"served by the domain {self.backend}"] if self.backend else []
+        more += [f"gatewaydev {self.gatewaydev}"] if self.gatewaydev else []
+        return ", ".join([f"{self.script} on {self.bridge}", *more])
 
 
 def parse(text: str, *, where: str) -> Defaults:
@@ -33,9 +49,13 @@ def parse(text: str, *, where: str) -> Defaults:
         for setting in parse_settings(text, where=where)
         if isinstance(setting.value, Atom)
     }
-    bridge, script = (next((found[key] for key in keys if found.get(key)), "") for keys in _KEYS.values())
-    script = script.removeprefix("/etc/xen/scripts/")  # where libxl looks
-    return Defaults(check_vif_bridge(bridge or _BRIDGE, where=where), script or _SCRIPT)
+    named = {name: next((found[key] for key in keys if found.get(key)), "") for name, keys in _KEYS.items()}
+    return Defaults(
+        bridge=check_vif_bridge(named["bridge"] or _BRIDGE, where=where),
+        script=named["script"].removeprefix("/etc/xen/scripts/") or _SCRIPT,  # where libxl looks
+        backend="" if named["backend"] in _DOM0 else named["backend"],
+        gatewaydev=named["gatewaydev"],
+    )
 
 
 def defaults(host: Host) -> Defaults:
@@ -54,9 +74,18 @@ class Bridges:
 def needed(vifs: Iterable[Vif], default: Defaults) -> Defaults:
     """What of ``default`` has a say in where these cards are put; the rest as if xl.conf did not say it."""
     cards = tuple(vifs)
+    words = [{word for word, value in vif.options if value} for vif in cards]
+    # xl takes netdev for it, with a warning; no script that bridges looks at it
+    routed = [
+        said.isdisjoint({"gatewaydev", "netdev"})
+        for vif, said in zip(cards, words, strict=True)
+        if (vif.script or default.script).rpartition("/")[2] not in _BRIDGING
+    ]
     return Defaults(
-        default.bridge if any(not vif.bridge for vif in cards) else _BRIDGE,
-        default.script if any(not vif.script for vif in cards) else _SCRIPT,
+        bridge=default.bridge if any(not vif.bridge for vif in cards) else _BRIDGE,
+        script=default.script if any(not vif.script for vif in cards) else _SCRIPT,
+        backend=default.backend if any("backend" not in said for said in words) else "",
+        gatewaydev=default.gatewaydev if any(routed) else "",
     )
 
 

@@ -71,6 +71,7 @@ ELSEWHERE = {
             "holes",
             "image-name",
             "kernel-booted",
+            "maxmem-below-memory",
             "on-poweroff",
             "saved",
             "sector-size",

@@ -193,6 +193,7 @@ BREAKS: dict[str, Callable[[], Broken]] = {
         replace(SITE, domains=(replace(SITE.domains[0], vifs=(Vif("xsnow0", script="vif-site"),)), SITE.domains[1])),
         _path(healthy(), "snow01", "/etc/xen/scripts/vif-site", PathFact("file", 7, 99)),
     ),
+    "maxmem-below-memory": lambda: _twin(maxmem_mib=SITE.domains[1].memory_mib - 1),
     "cpus-missing": lambda: _twin(cpus=("0-3", "8-15")),
     "server-hardware": lambda: _twin(hardware=("pci",)),
     "on-poweroff": lambda: _twin(on_poweroff="preserve"),
@@ -221,6 +222,19 @@ BREAKS: dict[str, Callable[[], Broken]] = {
 BREAKS |= {code: partial(_case, code) for code in catalogue.HEALTH}
 FROM_FILES = {"config-unreadable", "config-missing", "config-left-alone", "own-machine"}
 """Found without asking the servers for all this: see test_view.py, test_own_machine.py."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("pv", "as PVH, which a PV domain becomes"), ("pvh", "100: it starts with")]
+)
+def test_what_a_domain_gets_of_a_maxmem_that_is_too_small_is_said(kind: str, said: str) -> None:
+    """xl starts it without a word: it would have less memory after the migration, and nobody would know since when."""
+    site, facts = _twin(maxmem_mib=100, type=kind)
+    (one,) = (one for one in evaluate.evaluate(site, facts) if one.code == "maxmem-below-memory")
+    assert said in one.message and one.message.endswith("with 100 MiB")
+    for enough in (None, SITE.domains[1].memory_mib, 1 << 20):
+        site, facts = _twin(maxmem_mib=enough)
+        assert "maxmem-below-memory" not in {one.code for one in evaluate.evaluate(site, facts)}
 
 
 def test_a_healthy_site_has_no_finding() -> None:

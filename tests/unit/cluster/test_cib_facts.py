@@ -45,6 +45,21 @@ def test_which_resources_migrate_live() -> None:
     assert cib_facts.live_migratable(etree.tostring(committed())) == options(site()).live_migration
 
 
+def test_what_is_to_run_is_read_from_a_stopped_clusters_configuration() -> None:
+    """Of two servers' copies the older one would be believed, or a domain that is kept off be said to be started."""
+    root = committed()
+    meta = root.find(".//primitive[@id='slurm01']/meta_attributes")
+    assert meta is not None
+    etree.SubElement(meta, "nvpair", {"id": "t", "name": "target-role", "value": "stopped"})
+    found = cib_facts.target_roles(etree.tostring(root))
+    assert (found["slurm01"], found["slurm02"]) == ("stopped", "") and "compute01" not in found
+    for name, value in (("admin_epoch", "1"), ("epoch", "12"), ("num_updates", "x")):
+        root.set(name, value)
+    assert cib_facts.version(etree.tostring(root)) == (1, 12, 0)
+    with pytest.raises(SiteError, match="is not XML"):
+        cib_facts.target_roles(b"<cib")
+
+
 def test_what_a_move_has_left() -> None:
     root = committed()
     assert cib_facts.left_by_moves(etree.tostring(root)) == frozenset()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cluster_sites import domain, site
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +125,9 @@ def test_a_loss_that_the_rest_cannot_hold_is_foretold() -> None:
 
 def test_what_the_hypervisor_adds_is_counted() -> None:
     assert needed_mib(domain("a", 1024)) == 1024 + 1 + 8
+
+
+def test_paging_memory_is_counted_for_what_a_domain_may_have() -> None:
+    """With a maxmem of 64 GiB it is half a GiB: the domain would not start on the server that it was planned for."""
+    assert needed_mib(replace(domain("a", 1024), maxmem_mib=65536)) == 1024 + 1 + 512
+    assert needed_mib(replace(domain("a", 1024), maxmem_mib=512)) == 1024 + 1 + 8

@@ -81,6 +81,34 @@ def test_a_dry_run_changes_nothing(site: DomainSite) -> None:
     assert site.told == [] and site.turns == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "domain", "new01", "--size", "1"),
+        ("resize", "domain", "proxy01", "--memory", "300"),
+        ("remove", "domain", "slurm02", "--yes"),
+    ],
+)
+def test_a_domain_that_somebody_else_adds_until_the_lock_is_taken_stays(
+    site: DomainSite, words: tuple[str, ...]
+) -> None:
+    """Pacemaker's configuration, and ha.toml on the servers, were made from what had been before it: it was in neither any
+    more."""
+    assert site.run("shutdown", "slurm02").exit_code == 0
+
+    def meanwhile() -> None:
+        site.until_lock = lambda: None
+        assert site.run("add", "domain", "new02", "--size", "1").exit_code == 0
+
+    site.until_lock = meanwhile
+    ended = site.run(*words)
+    assert site.resource("new02") is not None, "Pacemaker does not have it any more"
+    for host in site.hosts.values():
+        assert domains_of(host.text(definition.PATH) or "")[-1] == "new02"
+    assert "the site has changed since the plan was made: " in str(ended.exception)
+    assert site.config("new01") is None and site.config("slurm02") and site.due() == []
+
+
 def test_an_empty_disk_has_its_record_and_says_what_to_do(site: DomainSite) -> None:
     """Without a record our block script attaches nothing."""
     ended = site.run("add", "domain", "new01", "--size", "1", "--like", "slurm01")

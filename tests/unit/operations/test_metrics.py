@@ -21,14 +21,14 @@ from snowha.live import proof_records
 from snowha.operations import metrics
 from snowha.operations.status import DomainStatus, ImageStorage, ServerStatus, SiteStatus
 from snowha.plan.journal import Run
+from snowha.plan.run_counts import RunCounts
 from snowha.site.model import Domain
 
 TOP = Path(__file__).parents[3]
 SHARE = TOP / "share"
-RUNS = (
-    Run(1, "root", "ws", "2027-01-15T07:00:00.000Z", "2027-01-15T07:20:00.000Z", "done"),
-    Run(2, "root", "ws", "2027-01-15T08:00:00.000Z", "", ""),
-)
+FIRST = Run(1, "root", "ws", "2027-01-15T07:00:00.000Z", "2027-01-15T07:20:00.000Z", "done")
+SECOND = Run(2, "root", "ws", "2027-01-15T08:00:00.000Z", "", "")
+RUNS = RunCounts("1", SECOND.started, (2, 0, 0), {"done": 1, "": 1}, SECOND)
 PROOFS = {"fence-snow01": 1_800_000_000.0, "migration-deploy01": 1_800_000_100.0}
 
 
@@ -128,9 +128,9 @@ def test_room_for_images_and_runs_are_in_them() -> None:
     assert found["snow_last_run_start_timestamp_seconds"] == 1_800_000_000
     assert "snow_last_run_end_timestamp_seconds" not in found
     assert "snow_images_free_bytes" not in values(OUT)
-    ended = metrics.text(FULL, DOMAINS, PROOFS, RUNS[:1], at=1_800_000_200.0)
+    ended = metrics.text(FULL, DOMAINS, PROOFS, replace(RUNS, last=FIRST), at=1_800_000_200.0)
     assert "snow_last_run_end_timestamp_seconds 1799997600.0" in ended
-    assert "snow_runs" not in metrics.text(FULL, DOMAINS, PROOFS, (), at=1_800_000_200.0)
+    assert "snow_runs" not in metrics.text(FULL, DOMAINS, PROOFS, None, at=1_800_000_200.0)
 
 
 def test_they_are_there_when_nothing_answers() -> None:

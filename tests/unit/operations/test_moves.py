@@ -125,6 +125,43 @@ def test_of_several_moves_one_constraint_that_stays_leaves_the_others_none(
     assert "no right to do so" in caught.value.message and "crm_resource --clear" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [(("drain", "snow01", "--yes"), "snow02"), (("rebalance", "--yes"), "snow01"), (("move", "slurm01"), "snow02")],
+)
+def test_a_plan_that_somebody_else_has_overtaken_is_not_carried_out(
+    site: EverydaySite, words: tuple[str, ...], first: str
+) -> None:
+    """It was agreed to for another site: what it says of memory, anti-affinity and the loss of a server is no longer so."""
+    site.world.running = {**dict.fromkeys(site.world.running, "snow01"), "proxy01": first}
+
+    def meanwhile() -> None:
+        site.world.running["slurm01"] = site.world.running["slurm02"] = "snow02"
+
+    site.until_lock = meanwhile
+    ended = site.run(*words)
+    assert isinstance(ended.exception, SiteError) and site.told == [], ended.output
+    assert "the site has changed since the plan was made: " in str(ended.exception)
+    assert "; no longer " in str(ended.exception) or ": no longer " in str(ended.exception)
+    assert site.turns == 1
+
+
+def test_a_site_that_stayed_as_it_was_planned_for_is_changed(site: EverydaySite) -> None:
+    """Free memory is never the same twice: that alone is no other plan."""
+    answer, free = site.answer, [900]
+
+    def shrinking(server: str, words: list[str]) -> str | int | Completed | None:
+        if words == ["xl", "info"]:
+            free[0] -= 1
+            return f"xen_version : 4.20.5\nvirt_caps : hvm hap\ntotal_memory : 4096\nfree_memory : {free[0]}\n"
+        said: str | int | Completed | None = answer(server, words)
+        return said
+
+    site.answer = shrinking  # type: ignore[method-assign]
+    ended = site.run("drain", "snow01", "--yes")
+    assert ended.exit_code == 0 and site.standby == {"snow01"}, ended.output
+
+
 def test_what_cannot_be_live_is_refused_before_anything_is_told(site: EverydaySite) -> None:
     """Pacemaker would shut it down and start it elsewhere, without a word."""
     site.live.discard("deploy01")

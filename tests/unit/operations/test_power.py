@@ -17,6 +17,7 @@ from view_site import code_of
 from snowha.cli import progress
 from snowha.errors import InputError, UnreachableError
 from snowha.hosts.host import Completed
+from snowha.operations import stopped_pacemaker
 from snowha.plan import events
 from snowha.plan.journal import Journal
 from snowha.xen import server_program
@@ -60,7 +61,7 @@ def test_a_domain_that_does_not_answer_is_not_booted(site: EverydaySite) -> None
     assert "proxy01 to answer on 192.168.8.12" in ended.output and "Boot deploy01" in ended.output
 
 
-@pytest.mark.parametrize("ip", ["192.168.8.11/24", "192.168.8.11 192.168.8.11/24", "0.0.0.0"])
+@pytest.mark.parametrize("ip", ["192.168.8.11/24", "192.168.8.11 192.168.8.11/24", "0.0.0.0", "dhcp"])
 def test_a_vifs_address_is_asked_without_what_else_stands_there(site: EverydaySite, ip: str) -> None:
     """xl hands `ip=` to a script that takes several addresses and prefix lengths: nobody answers to such a word."""
     vif = f"vif = [ 'ip={ip},mac=00:16:3e:00:00:11,bridge=xsnow0' ]\n"
@@ -71,11 +72,13 @@ def test_a_vifs_address_is_asked_without_what_else_stands_there(site: EverydaySi
     assert site.run("move", "deploy01").exit_code == 0
 
 
-def test_it_is_not_shut_down_before_its_images_are_free(site: EverydaySite) -> None:
-    """The guide's next command after it is `dd`."""
+@pytest.mark.parametrize("folder", ["/sNow/domains", "//sNow//domains/.", "/sNow/./domains"])
+def test_it_is_not_shut_down_before_its_images_are_free(site: EverydaySite, folder: str) -> None:
+    """The guide's next command after it is `dd`. The kernel and the leases name an image in one way, however a config does."""
     site.hosts["snow01"].install_leases()
     image = "/sNow/domains/deploy01/deploy01-disk"
-    spec = f"disk = [ 'format=raw,vdev=xvda2,access=rw,script={server_program.SCRIPT},target={image}' ]\n"
+    target = f"{folder}/deploy01/deploy01-disk"
+    spec = f"disk = [ 'format=raw,vdev=xvda2,access=rw,script={server_program.SCRIPT},target={target}' ]\n"
     site.config("deploy01", f"name = 'deploy01'\nmemory = 256\n{spec}".encode())
     site.world.leases.records.add(image)
     site.world.leases.bare.add((image, "snow01"))
@@ -103,6 +106,49 @@ def test_without_pacemaker_it_is_xl_on_the_right_server(site: EverydaySite) -> N
     ended = site.run("boot", "deploy01")
     assert ended.exit_code == 0, ended.output
     assert ("snow01", "create deploy01") in site.world.log and site.world.running["deploy01"] == "snow01"
+
+
+def stopped_cib(epoch: int, **roles: str) -> tuple[bytes, int]:
+    """As it is on the disk of a server."""
+    resources = "".join(
+        f'<primitive id="{name}"><meta_attributes><nvpair name="target-role" value="{role}"/></meta_attributes></primitive>'
+        for name, role in roles.items()
+    )
+    text = f'<cib admin_epoch="0" epoch="{epoch}" num_updates="0"><configuration>{resources}</configuration></cib>'
+    return text.encode(), 0o600
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "said"),
+    [
+        ("Started", "shutdown", "so it cannot be told to keep deploy01 off: it starts it as soon as it runs again"),
+        ("Stopped", "shutdown", ""),
+        ("Started", "boot", ""),
+        ("Stopped", "boot", "and was told earlier to keep deploy01 off: it shuts it down as soon as it runs again"),
+    ],
+)
+def test_what_a_stopped_pacemaker_will_do_with_the_domain_is_said(
+    site: EverydaySite, role: str, verb: str, said: str
+) -> None:
+    """A domain that was shut down on purpose came back with Pacemaker, one that was booted went off: nobody had been told."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    site.hosts["snow01"].own[stopped_pacemaker.CIB_FILE] = stopped_cib(8, deploy01="", proxy01="Started")
+    site.hosts["snow02"].own[stopped_pacemaker.CIB_FILE] = stopped_cib(9, deploy01=role, slurm01=role)
+    for _ in range(2):  # the second time there is nothing to do
+        ended = site.run(verb, "deploy01", "proxy01")
+        assert ended.exit_code == 0, ended.output
+        expected = f"Pacemaker runs on no server that answers, {said}. Type then: snow {verb} deploy01"
+        assert (expected in ended.output) if said else ("Pacemaker" not in ended.output)
+    assert all("Pacemaker" not in site.run(verb, "slurm02").output for verb in ("reboot", "shutdown"))
+
+
+def test_a_configuration_that_cannot_be_read_is_no_reason_to_keep_a_domain_running(site: EverydaySite) -> None:
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    for host in site.hosts.values():
+        host.own[stopped_pacemaker.CIB_FILE] = (b"<cib", 0o600)
+    assert site.run("shutdown", "deploy01").exit_code == 0
 
 
 def test_a_domain_that_pacemaker_does_not_have_is_asked_where_it_runs(site: EverydaySite) -> None:

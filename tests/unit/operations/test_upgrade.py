@@ -224,6 +224,31 @@ def test_a_server_that_somebody_has_drained_is_not_taken_back(site: OldSite) -> 
     assert code_of(ended) == 4 and site.done == [] and site.standby == {"snow02"}
 
 
+def test_a_server_that_somebody_has_drained_while_it_was_asked_is_not_taken_back(site: OldSite) -> None:
+    """The plan was agreed to an hour after it was shown: the server would be upgraded, and used again at the end."""
+
+    def meanwhile() -> None:
+        if site.turns == 2:  # the plan reads the package lists under the lock, too
+            site.standby.add("snow02")
+            site.world.running = dict.fromkeys(site.world.running, "snow01")
+
+    site.until_lock = meanwhile
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert code_of(ended) == 4 and "snow02 is in standby" in str(ended.exception)
+    assert site.done == [] and site.standby == {"snow02"}
+
+
+def test_an_upgrade_is_not_begun_by_moves_that_were_not_shown(site: OldSite) -> None:
+    def meanwhile() -> None:
+        if site.turns == 2:
+            site.world.running["slurm01"] = "snow02"
+
+    site.until_lock = meanwhile
+    ended = site.run("upgrade", "snow02", "--yes")
+    assert code_of(ended) == 4 and site.done == []
+    assert "since the plan was made: snow02: slurm01: snow02 to snow01" in str(ended.exception)
+
+
 def test_no_trial_is_made_where_none_can_be_and_it_is_said(site: OldSite) -> None:
     for path, (content, mode) in list(site.world.shared.items()):
         if path.endswith(".cfg"):

@@ -211,6 +211,16 @@ def test_the_exporter_is_there_only_where_it_is_asked_for_and_runs_after_the_reb
     assert said[-1] == f"systemctl enable --now {exporter.UNIT}"
 
 
+def test_a_domain_that_serves_the_cards_on_one_server_alone_is_refused() -> None:
+    """The domains would have no network after a move, or not start."""
+    context, _, hosts = single_server()
+    hosts[0].own["/etc/xen/xl.conf"] = (b"vif.default.backend='netvm'\n", 0o644)
+    theirs = "vif-bridge on xenbr0, served by the domain netvm"
+    assert boot.missing(context, hosts[1]) == (
+        f"/etc/xen/xl.conf puts a vif with vif-bridge on xenbr0, and on snow01 with {theirs}"
+    )
+
+
 def test_a_switch_that_xl_conf_alone_tells_is_no_bridge_to_be_made() -> None:
     """The new server got a Linux bridge of the name of the first one's switch, and its domains were on no network."""
     context, _, hosts = single_server()

@@ -75,6 +75,7 @@ def test_without_a_floating_ip_the_gateways_stay() -> None:
     "same",
     [
         "SNOW_NODES=( snow01 snow02 )\nIMG_DST=dir=/sNow/domains\n",
+        "SNOW_NODES=( snow01 snow02 )\nIMG_DST=dir=//sNow//domains/\n",
         'SNOW_NODES=("snow01" "snow02")\nIMAGES=/sNow/domains\nIMG_DST="dir=$IMAGES"\n',
     ],
 )

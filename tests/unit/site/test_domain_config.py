@@ -299,6 +299,7 @@ def test_bytes_outside_the_value_never_change(before: list[str], after: list[str
         ("vif = [ '' ]\n", 2, 1),
         ("vif = [ 'mac=00:16:3e:00:00:01' ]\n", 2, 1),
         ("vif = [ 'ip=10.1.0.5/16' ]\n", 2, 1),
+        ("vif = [ 'ip=dhcp, mac=00:16:3e:00:00:01', 'ip=DHCP' ]\n", 2, 2),
         ("vif = [ 'bridge=ovsbr0.100' ]\n", 2, 1),
         ("vif = [ 'bridge=ovsbr0:10:20:30:40,script=vif-openvswitch' ]\n", 2, 1),
         ("vif = [ 'bridge=ovsbr-prod.100:200:300' ]\n", 2, 1),
@@ -344,7 +345,7 @@ def test_numbers_are_read_as_c_does() -> None:
 
 
 def test_addresses_are_split_once_without_their_prefix_lengths() -> None:
-    vif = "vif = [ 'ip=10.1.0.5/16  192.0.2.6', 'ip=0.0.0.0' ]\n"
+    vif = "vif = [ 'ip=10.1.0.5/16  192.0.2.6', 'ip=0.0.0.0', 'ip=dhcp' ]\n"
     assert read(CONFIG + vif).addresses == ("10.1.0.5", "192.0.2.6")
 
 
@@ -468,6 +469,16 @@ def test_firmware_that_is_a_file_of_the_server_is_needed_on_each(lines: str, fil
 def test_a_domain_with_maxmem_alone_has_that() -> None:
     assert parse("name = 'a'\nmaxmem = 256\n", where="a.cfg", path="/sNow/etc/domains/a.cfg").memory_mib == 256
     assert parse("name = 'a'\nmaxmem = 256\nmemory = 128\n", where="a.cfg", path="/a.cfg").memory_mib == 128
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [("", None), ("maxmem = 0x100", 256), ("maxmem = '010'", 8), ("maxmem = 'much'", None), ("maxmem = [ ]", None)],
+)
+def test_a_maxmem_is_what_xl_reads(line: str, wanted: int | None) -> None:
+    """xl passes over one that is no number, and starts the domain: it is no reason to refuse its config."""
+    domain = parse(f"name = 'a'\nmemory = 128\n{line}\n", where="a.cfg", path="/a.cfg")
+    assert (domain.memory_mib, domain.maxmem_mib) == (128, wanted)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from snowha.errors import InputError
 from snowha.site.disk_spec import parse_disk, render_disk
 from snowha.site.domain_config import _effective
 from snowha.site.model import Disk
+from snowha.site.names import single_slashes
 from snowha.site.xl_syntax import Atom, parse_settings
 
 pytestmark = pytest.mark.needs("libxlutil.so")
@@ -178,6 +179,7 @@ DISKS = [
         " phy:/dev/x,xvda2,w",
     ),
     *("/x,raw,xvda2,rw,cdrom", "/x,raw,xvda,ro", "aio:/x,xvda,w", "tap:tapdisk:aio:/x,xvda,w", "file:,hdc:cdrom,r"),
+    *("phy://dev//vg/./lv,xvda2,w", "format=raw,vdev=xvda,target=/sNow//domains/d/", "file:/a/./b//c,xvda,r"),
     *("/x,,hdc:cdrom,r", "format=empty,vdev=hdc,cdrom", "access=,vdev=hda,target=/x", "discard,no-discard,/x,,hda"),
     *(
         "script=block-x,vdev=hda,target=/x",
@@ -250,7 +252,7 @@ NOT_ON_THIS_SERVER = [
 
 def same(mine: Disk, theirs: xl_library.XlDisk) -> bool:
     return (
-        (mine.target, mine.vdev, mine.format) == (theirs.target or "", theirs.vdev, theirs.format)
+        (mine.target, mine.vdev, mine.format) == (single_slashes(theirs.target or ""), theirs.vdev, theirs.format)
         and (mine.access == "w", mine.is_cdrom) == (theirs.is_writable, theirs.is_cdrom)
         and (mine.script or "", mine.backend_domain) == (theirs.script or "", theirs.backend_domain or "")
         and mine.specification == theirs.specification

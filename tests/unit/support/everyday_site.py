@@ -62,6 +62,8 @@ class EverydaySite(Site):
         self.starts = True
         """Pacemaker starts what is to run."""
         self.turns = 0
+        self.until_lock: Callable[[], None] = lambda: None
+        """What somebody else does until the site's lock is taken."""
         self.standby: set[str] = set()
         self.constraints: set[str] = set()
         self.properties = ""
@@ -80,6 +82,7 @@ class EverydaySite(Site):
 
     def _turn(self, *_: object) -> AbstractContextManager[None]:
         self.turns += 1
+        self.until_lock()
         return nullcontext()
 
     def crm_mon(self) -> str:

@@ -66,3 +66,10 @@ def test_a_server_without_xen_has_nothing_attached() -> None:
     assert attachments.parse("", where="snow01") == attachments.Attachments()
     broken = f"config {base64.b64encode(b'/etc/xen/auto/x').decode()} {base64.b64encode(bytes([255])).decode()}\n"
     assert attachments.parse(broken, where="snow01") == attachments.Attachments()
+
+
+def test_a_doubled_slash_in_what_a_domain_was_started_from_is_one() -> None:
+    """A backend that has an image without a lease would be one of a file that is no image of the site."""
+    text = '/local/domain/0/backend/qdisk/5/51714/params = "aio://sNow//domains/./web/web-disk"\n'
+    (backend,) = attachments.parse(text, where="snow01").backends
+    assert backend.target == "/sNow/domains/web/web-disk"

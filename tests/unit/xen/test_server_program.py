@@ -456,12 +456,14 @@ def test_a_stop_that_cannot_be_proven_fails(servers: Servers) -> None:
     assert "ocf-exit-reason:it is unknown whether deploy01 runs here, so it is not stopped" in ended.err
 
 
-def test_an_image_that_was_lent_to_a_bootloader_is_taken_back(servers: Servers) -> None:
+@pytest.mark.parametrize("spelled", ["/", "//", "/./", "/.///./"])
+def test_an_image_that_was_lent_to_a_bootloader_is_taken_back(servers: Servers, spelled: str) -> None:
     """An xl that is killed while pygrub looks for the kernel leaves the image attached to the server itself: the domain could be
     started nowhere, and its stop would end in a fencing."""
+    target = f"{servers.folder}{spelled}{servers.image.name}"
     (servers.folder / "deploy01.cfg").write_text(
         f"name = 'deploy01'\nbootloader = 'pygrub'\n"
-        f"disk = [ 'format=raw,vdev=xvda,access=rw,script=block-snow,target={servers.image}' ]\n"
+        f"disk = [ 'format=raw,vdev=xvda,access=rw,script=block-snow,target={target}' ]\n"
     )
     disks = servers.folder / "run-snow01/disks"
     disks.mkdir(parents=True, exist_ok=True)
@@ -476,6 +478,26 @@ def test_an_image_that_was_lent_to_a_bootloader_is_taken_back(servers: Servers) 
     ended = agent(servers, "stop", timeout="20000")
     assert ended.code == 0, ended.err
     assert [path.name for path in disks.iterdir()] == ["0-51728"]
+
+
+def test_an_image_by_another_spelling_is_the_one_that_is_attached(servers: Servers) -> None:
+    """The kernel names a loop device's file without doubled slashes: an attached image would get the record of one that nobody
+    has, and one that a config spells so would be one that is not attached."""
+    spelled = f"{servers.folder}//./{servers.image.name}"
+    loop = f"*Snow::Loop::all = sub {{ return {{ loop7 => '{servers.image}' }} }};"
+    (servers.folder / f"{servers.image.name}.lease").unlink()
+    for image in (str(servers.image), spelled):
+        done = servers.perl("snow01", loop, "new", image)
+        assert (done.code, done.err) == (7, f"snow-lease: {servers.image} is attached on this server, by /dev/loop7\n")
+    xenstore = f"""
+        {{
+            package Fake;
+            sub read {{ return $_[1] =~ /params/ ? '{spelled}' : $_[1] =~ /mode/ ? 'w' : 'deploy01' }}
+        }}
+        *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Fake' }};
+        print Snow::Block::_asked_for('backend/vbd/3/51712', '3-51712')->{{image}}, "\n";
+        exit 0;"""
+    assert servers.perl("snow01", xenstore).out == f"{servers.image}\n"
 
 
 def test_half_a_migration_is_not_not_running(servers: Servers) -> None:

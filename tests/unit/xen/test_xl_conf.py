@@ -23,6 +23,9 @@ vif.default.script="vif-bridge"
         (CONF, Defaults("br0", "vif-bridge")),
         ("", Defaults("xenbr0", "vif-bridge")),
         ("defaultbridge='old0'\nvifscript='vif-route'\n", Defaults("old0", "vif-route")),
+        ("vif.default.backend='netvm'\nvif.default.gatewaydev='eth1'\n", Defaults(backend="netvm", gatewaydev="eth1")),
+        ("vif.default.backend='0'\n", Defaults()),
+        ("vif.default.backend='Domain-0'\n", Defaults()),
     ],
 )
 def test_what_xl_conf_says_counts(text: str, wanted: Defaults) -> None:
@@ -57,3 +60,24 @@ def test_only_what_a_card_leaves_open_must_be_alike() -> None:
     assert needed([Vif("xsnow0")], conf) == Defaults(script="vif-openvswitch")
     assert needed([Vif("xsnow0", script="vif-bridge"), Vif("", script="vif-bridge")], conf) == Defaults("br0")
     assert parse("vif.default.script='/etc/xen/scripts/vif-bridge'", where="xl.conf") == Defaults()
+
+
+def test_who_serves_a_card_must_be_alike_if_a_card_leaves_it_open() -> None:
+    """A domain's cards were served by dom0 on one server and by a driver domain on the other: it was not reached after a move."""
+    conf = Defaults(backend="netvm")
+    own = (("backend", "othervm"),)
+    assert needed([Vif("xsnow0")], conf) == conf
+    assert needed([Vif("xsnow0", options=own)], conf) == Defaults()
+    assert needed([Vif("xsnow0", options=own), Vif("xsnow0")], conf) == conf
+    assert str(conf) == "vif-bridge on xenbr0, served by the domain netvm"
+
+
+def test_the_card_behind_which_a_vif_is_routed_must_be_alike_for_those_that_are() -> None:
+    """It was routed through another network after a move. No script that bridges looks at it, so it may differ for these."""
+    conf = Defaults(script="vif-route", gatewaydev="eth1")
+    assert needed([Vif("xsnow0")], conf) == conf
+    assert needed([Vif("xsnow0", script="vif-nat")], conf) == Defaults(gatewaydev="eth1")
+    assert needed([Vif("xsnow0", script="/etc/xen/scripts/vif-bridge")], conf) == Defaults()
+    for word in ("gatewaydev", "netdev"):
+        assert needed([Vif("xsnow0", options=((word, "eth0"),))], conf) == Defaults(script="vif-route")
+    assert str(conf) == "vif-route on xenbr0, gatewaydev eth1"

@@ -54,6 +54,18 @@ class Membership:
         if reason and definition.missing(self.after) and not self._is_under_way():
             raise SiteError(reason, remedy="run `snow ha apply` first: it brings ha.toml to every server")
 
+    def refuse_changed(self) -> None:
+        """Once nobody else can change anything: raise SiteError if somebody has since the plan was made. Its steps write the
+        whole configuration, and would undo that."""
+        try:
+            self.refuse_unapplied()
+        except SiteError as error:
+            raise SiteError(
+                f"the site has changed since the plan was made: {error.message}",
+                where=error.where,
+                remedy="run this again",
+            ) from error
+
     def steps(self, verb: str, name: str) -> list[Step]:
         """What makes it so. They need each other in this order."""
         found: list[Step] = []

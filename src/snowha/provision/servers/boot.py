@@ -40,14 +40,13 @@ def _needed(context: SiteContext) -> xl_conf.Bridges:
 
 
 def _defaults_differ(context: SiteContext, host: Host) -> str | None:
-    """A network card whose config leaves its bridge or its script open would be on another network there."""
+    """A network card whose config leaves its bridge, its script or who serves it open would be on another network there."""
     if not (vifs := _vifs(context)):
         return None
     theirs, own = (xl_conf.needed(vifs, xl_conf.defaults(one)) for one in (context.first, host))
     if own == theirs:
         return None
-    mine, first = (f"{one.script} on {one.bridge}" for one in (own, theirs))
-    return f"{xl_conf.PATH} puts a vif with {mine}, and on {context.first.name} with {first}"
+    return f"{xl_conf.PATH} puts a vif with {own}, and on {context.first.name} with {theirs}"
 
 
 def missing(context: SiteContext, host: Host) -> str | None:

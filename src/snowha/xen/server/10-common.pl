@@ -16,6 +16,9 @@ sub read_file {
     return $text;
 }
 
+# A path as the kernel shows it, without doubled slashes and `/./`: xl and configs have it as it was typed.
+sub plain { return $_[0] =~ s{/(?:\.?/)+}{/}gr }
+
 # What is in a folder, sorted; nothing if there is none. glob() would load a module first.
 sub names {
     my ($folder) = @_;

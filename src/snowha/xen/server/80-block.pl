@@ -44,7 +44,7 @@ sub _add {
 sub _asked_for {
     my ($backend, $id) = @_;
     my $xenstore = Snow::Xenstore->connect;
-    my $image = $xenstore->read("$backend/params") // '';
+    my $image = Snow::Common::plain($xenstore->read("$backend/params") // '');
     my $mode = $xenstore->read("$backend/mode") // '';
     my $name = $xenstore->read('/local/domain/' . ($id =~ s/-.*//r) . '/name') // '';
     my $incoming = $name =~ s/--incoming\z//;
@@ -99,6 +99,6 @@ sub _remove {
     my $xenstore = Snow::Xenstore->connect;
     my ($node, $image) = map { $xenstore->read("$backend/$_") // '' } qw(node params);
     my ($loop) = $node =~ m{\A/dev/(loop\d+)\z} or return 0;
-    Snow::Loop::detach($loop) if (Snow::Loop::all()->{$loop} // '') eq $image;
+    Snow::Loop::detach($loop) if (Snow::Loop::all()->{$loop} // '') eq Snow::Common::plain($image);
     return 0;
 }

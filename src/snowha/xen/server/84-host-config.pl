@@ -21,6 +21,6 @@ sub config {
         }
     }
     my @written = grep { !/(?:\A|,)\s*(?:(?:access=)?ro?|(?:devtype=)?cdrom)\s*(?:,|\z)|:cdrom\s*(?:,|\z)/ } @disks;
-    my @images = map { m{(?:\A|,)\s*target=(/.*)\z}s || m{(?:\A|[,:])\s*(/[^,]+)} ? $1 : () } @written;
+    my @images = map { m{(?:\A|,)\s*target=(/.*)\z}s || m{(?:\A|[,:])\s*(/[^,]+)} ? Snow::Common::plain($1) : () } @written;
     return ({ name => $name, images => \@images }, undef);
 }

@@ -28,7 +28,7 @@ sub main {
         return ($verb // '') =~ /\A(?:-h|--help|help)\z/ ? 0 : 2;
     }
     Snow::Common::make_run(qw(disks errors migrate agent)) unless $verb eq 'list';    # which changes nothing
-    my $code = eval { $call->(@words) };
+    my $code = eval { $call->(map { Snow::Common::plain($_) } @words) };
     return $code if defined $code;
     print STDERR "snow-lease: $@";
     return $IN_USE;

@@ -1,0 +1,157 @@
+"""The runs of a site in a few lines beside each copy of the journal: real files on this machine in place of each server's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from test_mirror import Rooted
+
+from snowha.hosts.host import Completed
+from snowha.plan import mirror, run_counts
+from snowha.plan.journal import Journal, Run
+from snowha.plan.run_counts import RunCounts
+
+
+class Counting(Rooted):
+    """A server of which it is known how much was read."""
+
+    read = 0
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | bytes = "",
+        timeout: float = 60.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        done = super().run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
+        self.read += len(done.stdout)
+        return done
+
+    @property
+    def summary(self) -> Path:
+        return Path(f"{self.root}{run_counts.path_beside(mirror.path_of('snow'))}")
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> list[Counting]:
+    return [Counting(name, tmp_path / name) for name in ("snow01", "snow02")]
+
+
+def send(journal: Journal, servers: Sequence[Rooted]) -> None:
+    assert mirror.send(journal, list(servers), mirror.path_of("snow"), set()) == {}
+    for server in servers:
+        if isinstance(server, Counting):
+            server.read = 0
+
+
+def run(journal: Journal, outcome: str) -> None:
+    number = journal.begin()
+    journal.note(number, "images.deploy01", "done", seconds=1.0)
+    if outcome:
+        journal.end(number, outcome)
+
+
+def newest(servers: Sequence[Rooted], own: Path) -> RunCounts:
+    found = mirror.newest_counts(list(servers), "snow", own)
+    assert found is not None
+    return found
+
+
+def last(found: RunCounts) -> Run:
+    assert found.last is not None
+    return found.last
+
+
+def test_a_journal_of_years_is_not_read_each_minute(tmp_path: Path, servers: list[Counting]) -> None:
+    """Each minute, from each server, tens of megabytes would be copied over the cluster's network to count a few runs."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        for outcome in ("done", "failed", "done", ""):
+            run(journal, outcome)
+        with closing(sqlite3.connect(journal.path)) as database, database:
+            rows = ((1, f"step{number}", "done", "2027-01-15T07:00:00.000Z") for number in range(20_000))
+            database.executemany("INSERT INTO event (run, step, what, at) VALUES (?, ?, ?, ?)", rows)
+        send(journal, servers)
+        runs = journal.runs()
+    found = newest(servers, tmp_path / "none.sqlite")
+    assert (dict(found.outcomes), found.last) == ({"done": 2, "failed": 1, "": 1}, runs[-1])
+    assert all(0 < server.read < 4096 for server in servers)
+
+
+def test_the_server_that_knows_most_counts(tmp_path: Path, servers: list[Counting]) -> None:
+    """A server that was off during the last run would say that there was none."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "done")
+        send(journal, servers)
+        run(journal, "failed")
+        send(journal, servers[1:])
+    assert last(newest(servers, tmp_path / "none.sqlite")).outcome == "failed"
+    servers[1].dead = True
+    assert last(newest(servers, tmp_path / "none.sqlite")).outcome == "done"
+    servers[0].dead = True
+    assert mirror.newest_counts(list(servers), "snow", tmp_path / "none.sqlite") is None
+
+
+def test_this_machines_journal_counts_if_it_is_a_later_state_of_theirs(tmp_path: Path, servers: list[Counting]) -> None:
+    """The end of a run, which no server was told of, would not be known; or the runs of another site would be counted."""
+    own = tmp_path / "own.sqlite"
+    with Journal(own) as journal:
+        run(journal, "")
+        send(journal, servers)
+        journal.end(1, "done")
+    assert last(newest(servers, own)).outcome == "done"
+    with Journal(tmp_path / "other.sqlite") as other:
+        run(other, "failed")
+        run(other, "failed")
+    assert last(newest(servers, tmp_path / "other.sqlite")).outcome == ""
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{", b"[]", b'{"identity": 5}', b"\xff\xfe"])
+def test_a_server_without_a_summary_is_asked_for_its_journal(
+    tmp_path: Path, servers: list[Counting], text: bytes | None
+) -> None:
+    """After an upgrade of snow-ha, or with a file that a crash has emptied, the runs would be gone until the next one."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "done")
+        send(journal, servers)
+    for server in servers:
+        if text is None:
+            server.summary.unlink()
+        else:
+            server.summary.write_bytes(text)
+    found = newest(servers, tmp_path / "none.sqlite")
+    assert (dict(found.outcomes), last(found).outcome) == ({"done": 1}, "done")
+
+
+def test_a_site_without_a_run_has_none(tmp_path: Path, servers: list[Counting]) -> None:
+    assert mirror.newest_counts(list(servers), "snow", tmp_path / "none.sqlite") is None
+    with Journal(tmp_path / "j.sqlite") as journal:
+        send(journal, servers)
+    found = newest(servers, tmp_path / "none.sqlite")
+    assert (dict(found.outcomes), found.last) == ({}, None)
+
+
+def test_a_copy_that_is_known_is_not_read_again(tmp_path: Path, servers: list[Counting]) -> None:
+    """Who has the dashboard open all day would copy the whole journal from every server each minute."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "done")
+        send(journal, servers)
+        known = mirror.find([*servers], "snow")
+        assert known is not None and mirror.is_newest([*servers], "snow", known)
+        servers[0].dead = True
+        assert mirror.is_newest([*servers], "snow", known), "the other one has said it"
+        run(journal, "failed")
+        send(journal, servers[1:])
+        assert not mirror.is_newest([*servers], "snow", known)
+    newer = mirror.find([*servers], "snow")
+    assert newer is not None and mirror.is_newest([*servers], "snow", newer)
+    servers[1].summary.unlink()
+    assert not mirror.is_newest([*servers], "snow", newer), "an earlier version may have written the copy"
+    servers[1].dead = True
+    assert not mirror.is_newest([*servers], "snow", newer) and not mirror.is_newest([], "snow", newer)
