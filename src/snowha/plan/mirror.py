@@ -20,12 +20,16 @@ from snowha.hosts import user_file
 from snowha.hosts.files import make_dir, read_file, write_file
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
+from snowha.hosts.read_only import read_only_script
 from snowha.plan import events, run_counts
 from snowha.plan.journal import Journal
 from snowha.plan.run_counts import RunCounts
 from snowha.plan.step import Step
 
 FOLDER = "/var/lib/snow-ha/journal"
+
+# -nt (dash, bash): false where there is no copy; where there are no counts nothing is printed
+_COUNTS = read_only_script('[ "$2" -nt "$1" ] || cat -- "$1"')
 
 
 def path_of(site: str) -> str:
@@ -172,13 +176,20 @@ def _opened(server: str, data: bytes) -> Copy | None:
             return None
 
 
+def _counts(host: Host, site: str) -> RunCounts | None:
+    """None if there are none that can be read, or the copy beside them is newer: then they were not written with it."""
+    words = ["sh", "-c", _COUNTS, "sh", run_counts.path_beside(path_of(site)), path_of(site)]
+    done = host.run(words, check=False)
+    return run_counts.parse(done.stdout) if done.ok else None
+
+
 def is_newest(hosts: list[Host], site: str, known: Copy) -> bool:
     """Whether ``hosts`` have no later state of the journal than ``known``, by their counts. False if one has none that can be
     read, or no host answers: then only the copies say it."""
 
     def one(host: Host) -> bool | None:
         try:
-            counts = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+            counts = _counts(host, site)
         except SnowError:
             return None
         return counts is not None and (counts.changed, counts.position) <= (known.changed, known.position)
@@ -196,7 +207,7 @@ def newest_counts(hosts: list[Host], site: str, own: Path) -> RunCounts | None:
 
     def one(host: Host) -> RunCounts | None:
         try:
-            known = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+            known = _counts(host, site)
         except SnowError:
             return None
         copy = None if known else find([host], site)
