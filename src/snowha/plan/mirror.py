@@ -184,18 +184,22 @@ def _counts(host: Host, site: str) -> RunCounts | None:
 
 
 def is_newest(hosts: list[Host], site: str, known: Copy) -> bool:
-    """Whether ``hosts`` have no later state of the journal than ``known``, by their counts. False if one has none that can be
-    read, or no host answers: then only the copies say it."""
+    """Whether ``known`` is the newest state of the journal that ``hosts`` have, by their counts. False if one has none that can
+    be read, or no host answers: then only the copies say it."""
 
-    def one(host: Host) -> bool | None:
+    def one(host: Host) -> RunCounts | str | None:
         try:
-            counts = _counts(host, site)
+            return _counts(host, site) or "unreadable"
         except SnowError:
             return None
-        return counts is not None and (counts.changed, counts.position) <= (known.changed, known.position)
 
     answers = [answer for answer in each(hosts, one).values() if answer is not None]
-    return bool(answers) and all(answers)
+    found = [answer for answer in answers if isinstance(answer, RunCounts)]
+    newest = max(found, key=lambda counts: (counts.changed, counts.position), default=None)
+    if newest is None or len(found) < len(answers):
+        return False
+    # that of another machine takes the place of it on every server, whatever its clock says
+    return (newest.identity, newest.changed, newest.position) == (known.identity, known.changed, known.position)
 
 
 def newest_counts(hosts: list[Host], site: str, own: Path) -> RunCounts | None:

@@ -191,3 +191,21 @@ def test_counts_that_are_older_than_the_copy_beside_them_count_for_nothing(
         os.utime(server.summary)
         server.copy.unlink()
     assert last(newest(servers, tmp_path / "none.sqlite")).outcome == "", "they are all that there is"
+
+
+def test_a_journal_of_another_machine_whose_clock_is_slow_is_seen(tmp_path: Path, servers: list[Counting]) -> None:
+    """Its run took the place of the copy that the dashboard has, and seemed older: the dashboard showed the earlier one."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "done")
+        send(journal, servers)
+        known = mirror.find([*servers], "snow")
+    assert known is not None
+    with Journal(tmp_path / "other.sqlite") as other:
+        run(other, "failed")
+        with closing(sqlite3.connect(other.path)) as database, database:
+            database.execute("UPDATE event SET at = '2020-01-15T07:00:00.000Z'")
+            database.execute("UPDATE run SET started = '2020-01-15T07:00:00.000Z', ended = '2020-01-15T07:00:01.000Z'")
+        send(other, servers)
+    assert not mirror.is_newest([*servers], "snow", known)
+    found = mirror.find([*servers], "snow")
+    assert found is not None and mirror.is_newest([*servers], "snow", found)
