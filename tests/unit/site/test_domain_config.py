@@ -493,6 +493,8 @@ def test_a_maxmem_is_what_xl_reads(line: str, wanted: int | None) -> None:
     """xl passes over one that is no number, and starts the domain: it is no reason to refuse its config."""
     domain = parse(f"name = 'a'\nmemory = 128\n{line}\n", where="a.cfg", path="/a.cfg")
     assert (domain.memory_mib, domain.maxmem_mib) == (128, wanted)
+    line = line.replace("maxmem", "maxvcpus")
+    assert parse(f"name = 'a'\nmemory = 128\n{line}\n", where="a.cfg", path="/a.cfg").max_vcpus == wanted
 
 
 @pytest.mark.parametrize(
