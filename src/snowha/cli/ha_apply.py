@@ -160,15 +160,21 @@ def apply(
     with session(ha) as here:
         steps = _chosen(here.context, here.passwords, until, only, domains)
         # what forbids a change matters only if there is one to make, and asking takes longer than all the looks
+        before: dict[str, str] = {}
+
+        def refuse_changed() -> None:
+            planning.refuse_changed(before, planning.files(here.context, here.ha))
+
         with waiting.shown() as doing:
             due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
             if due:
+                before = planning.files(here.context, here.ha)
                 warn(preflight.check(here.context, here.passwords))
             if saved is not None:
                 made = planning.make(here.context, here.passwords, steps, journal=here.journal, say=doing)
                 differences = saved_plans.compare(saved, made, planning.inputs(here.context, here.ha))
                 saved_plans.refuse(saved, differences, str(plan_file))
-        outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due)
+        outcome = carry_out(here, steps, yes=yes, as_json=as_json, due=due, refuse_changed=refuse_changed)
         if not (until or only or domains):
             here.journal.keep_questions(here.context.asked())
     sys.exit(outcome.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from snowha.errors import SiteError
 from snowha.live import connect
 from snowha.migration import arguments
 from snowha.operations import move_plan, plan_changes
-from snowha.operations.move_plan import MovePlan
+from snowha.operations.move_plan import Move, MovePlan
 from snowha.operations.moves import Mover
 from snowha.site import domain_names
 
@@ -61,15 +62,19 @@ def move(name: str, server: str | None, file: Path, timeout: float, restart: boo
         domain = here.site.domain(here.domains[0]).name
         mover = mover_of(here, timeout, restart=restart)
 
-        def chosen() -> str:
-            return server_of(here, server) if server else move_plan.best_target(mover.placement_state(), domain)
+        def chosen(shown: str = "") -> str:
+            if server:
+                return server_of(here, server)
+            return move_plan.best_target(mover.placement_state(), domain, shown=shown)
 
         with waiting.shown():
             target = chosen()
         here.carry_out(
             [mover.move(domain, target)],
             as_json=as_json,
-            refuse_changed=lambda: plan_changes.refuse_other([f"{domain} to {target}"], [f"{domain} to {chosen()}"]),
+            refuse_changed=lambda: plan_changes.refuse_other(
+                [f"{domain} to {target}"], [f"{domain} to {chosen(target)}"]
+            ),
         )
 
 
@@ -94,14 +99,16 @@ def drain(server: str, file: Path, timeout: float, restart: bool, dry_run: bool,
         chosen = server_of(here, server)
         mover = mover_of(here, timeout, restart=restart)
 
-        def planned() -> MovePlan:
-            return move_plan.drain(mover.placement_state(), chosen, restart=restart)
+        def planned(shown: Sequence[Move] = ()) -> MovePlan:
+            return move_plan.drain(mover.placement_state(), chosen, restart=restart, shown=shown)
 
         with waiting.shown():
             plan = planned()
         if _agreed(plan, f"Drain {chosen}?", dry_run=dry_run, yes=yes, as_json=as_json):
             steps = mover.drain(chosen, plan.moves)
-            here.carry_out(steps, as_json=as_json, refuse_changed=lambda: plan_changes.refuse(plan, planned()))
+            here.carry_out(
+                steps, as_json=as_json, refuse_changed=lambda: plan_changes.refuse(plan, planned(plan.moves))
+            )
 
 
 @click.command()

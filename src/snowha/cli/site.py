@@ -24,7 +24,7 @@ from snowha.hosts.recording import RecordingHost
 from snowha.live import connect
 from snowha.live.context import SiteContext
 from snowha.migration import arguments
-from snowha.operations import site_start, site_stop
+from snowha.operations import site_start, site_stop, stopped_pacemaker
 from snowha.plan import mirror
 from snowha.plan.command_log import CommandLog
 from snowha.plan.journal import Journal, prepare
@@ -48,7 +48,8 @@ def stop(file: Path, timeout: float, yes: bool, as_json: bool) -> None:
 
     One domain after the other, the last one of ha.toml first; each is off and its images are free when the next one begins. Then
     Pacemaker and Corosync are stopped. The servers stay on, and nothing is started again before `snow start site`. Every server
-    must answer. It can be run again after an interruption.
+    must answer. It can be run again after an interruption. If Pacemaker is stopped already, it cannot be told to start nothing:
+    that is said, with what to type.
     """
     with operating(connect.read(file)) as here:
         here.site.raise_for_missing()  # a domain whose config cannot be read has images that nobody would look at
@@ -57,6 +58,9 @@ def stop(file: Path, timeout: float, yes: bool, as_json: bool) -> None:
             raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
         with waiting.shown():
             steps = site_stop.steps(here.site.context, here.servers, here.site.configs, timeout=timeout)
+            later = stopped_pacemaker.consequence_of_stop(here.site.context.hosts, here.site.names())
+        if later:
+            say(later)
         here.carry_out(steps, as_json=as_json)
 
 

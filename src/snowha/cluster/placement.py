@@ -17,10 +17,10 @@ _WORTH_A_MOVE = 0.1
 
 def needed_mib(domain: Domain) -> int:
     """What a domain takes from the hypervisor: its memory, and the paging memory that libxl adds, 1 MiB a vcpu and
-    8 KiB a MiB of what it may have (``libxl__get_required_paging_memory``, of max_memkb).
+    8 KiB a MiB of what it may have (``libxl__get_required_paging_memory``, of max_memkb and max_vcpus).
     """
     most = max(domain.memory_mib, domain.maxmem_mib or 0)
-    return domain.memory_mib + domain.vcpus + -(-most * 8 // 1024)
+    return domain.memory_mib + max(domain.vcpus, domain.max_vcpus or 0) + -(-most * 8 // 1024)
 
 
 def spread(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
+from snowha.errors import SiteError
 from snowha.hosts.files import read_file, read_folder
+from snowha.live import definition
 from snowha.live.connect import HaToml
 from snowha.live.context import SiteContext
 from snowha.migration.dry_run import DryRun, secrets_of
@@ -15,6 +17,8 @@ from snowha.plan import plan
 from snowha.plan.journal import Journal
 from snowha.plan.plan import Planned
 from snowha.plan.step import Step
+from snowha.site.definition import PATH
+from snowha.site.names import listed
 
 
 def make(
@@ -38,6 +42,24 @@ def inputs(context: SiteContext, ha: HaToml) -> dict[str, str]:
     for path, content in read_folder(context.first, site.paths.domain_configs, ".cfg").items():
         found[path] = _digest(content)
     return found
+
+
+def files(context: SiteContext, ha: HaToml) -> dict[str, str]:
+    """``inputs``, and the ha.toml that each server keeps: whoever adds, resizes or removes a domain changes one of them."""
+    kept = context.on_all(definition.kept_text)
+    copies = {f"{PATH} on {name}": _digest(text.encode()) for name, text in kept.items()}
+    return {**inputs(context, ha), **copies}
+
+
+def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Once nobody else can change anything: raise SiteError if ``files`` are no longer those of ``before``, which the steps were
+    made from. They would undo what somebody else has done."""
+    changed = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
+    if changed:
+        raise SiteError(
+            f"the site has changed since it was read: {listed(changed)}",
+            remedy="see who was at work: snow ha log. Then run this again; with --site SERVER if your ha.toml lacks the change",
+        )
 
 
 def _digest(content: bytes) -> str:

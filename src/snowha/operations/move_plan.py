@@ -135,25 +135,32 @@ def refusal(state: PlacementState, name: str, target: str, *, restart: bool = Fa
     return None if restart else why_not_live(state, name, target)
 
 
-def best_target(state: PlacementState, name: str) -> str:
+def best_target(state: PlacementState, name: str, *, shown: str = "") -> str:
     """Where to move a domain for which no server was named: away from those it must be apart from, then to the most free memory.
+    ``shown``: what it was before; it stays unless it has no room any more, or another keeps more apart.
 
     Raises SiteError if there is no other server.
     """
     others = [server for server in state.usable() if server not in state.places(name)]
     if not others:
         raise SiteError(f"there is no other server for {name}", remedy="see `snow list servers`")
-    return min(others, key=lambda server: (_partners(state, name, _now(state), server), -state.free()[server], server))
+    free = state.free()
+    stays = shown if free.get(shown, 0) >= state.size(name) else ""
+    now = _now(state)
+    return min(others, key=lambda one: (_partners(state, name, now, one), one != stays, -free[one], one))
 
 
-def drain(state: PlacementState, server: str, *, restart: bool = False) -> MovePlan:
-    """Everything off ``server``. Raises SiteError, before anything is moved, with all that forbids it."""
+def drain(state: PlacementState, server: str, *, restart: bool = False, shown: Sequence[Move] = ()) -> MovePlan:
+    """Everything off ``server``. Raises SiteError, before anything is moved, with all that forbids it.
+
+    ``shown``: the moves of the plan that was made before. They stay if they still empty it and have room.
+    """
     _require_quorum(state)
     others = [one for one in state.usable() if one != server]
     if not others:
         raise SiteError(f"no other server can run the domains of {server}", remedy="see `snow list servers`")
     names = sorted(state.running.get(server, {}), key=lambda name: (-state.size(name), name))
-    moves = _packed(state, names, server, others)
+    moves = _still(state, names, others, shown) or _packed(state, names, server, others)
     if moves is None:
         room = ", ".join(f"{one} has {state.free()[one]} MiB free" for one in others)
         needed = ", ".join(f"{name} {state.size(name)}" for name in names)
@@ -266,6 +273,17 @@ def nothing_to_gain(plan: MovePlan) -> list[str]:
         *(f"{name} stays where it is: {reason}" for name, reason in plan.stays.items()),
         *(f"together, although they are to be kept apart: {one} and {two} on {at}" for one, two, at in plan.together),
     ]
+
+
+def _still(
+    state: PlacementState, names: Sequence[str], others: Sequence[str], shown: Sequence[Move]
+) -> tuple[Move, ...] | None:
+    """``shown``, if it still moves just these and they have room: which server has most free memory may change each second."""
+    free, moves = state.free(), tuple(replace(move, mib=state.size(move.domain)) for move in shown)
+    for move in moves:
+        free[move.target] = free.get(move.target, 0) - move.mib
+    fits = all(move.target in others and free[move.target] >= 0 for move in moves)
+    return moves if fits and sorted(names) == sorted(move.domain for move in moves) else None
 
 
 def _packed(state: PlacementState, names: list[str], source: str, others: list[str]) -> tuple[Move, ...] | None:

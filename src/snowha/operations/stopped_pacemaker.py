@@ -5,7 +5,8 @@ That is not edited here: a server that is lost, or that somebody starts meanwhil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from snowha.cluster import cib_facts
 from snowha.errors import LostLockError, SnowError
@@ -23,35 +24,88 @@ CIB_FILE = "/var/lib/pacemaker/cib/cib.xml"
 def consequence(hosts: cluster.Hosts, names: Sequence[str], verb: Verb) -> str:
     """What becomes of ``verb``, asked for ``names``, when Pacemaker runs again, with what to type then. Empty if it stays as
     asked: Pacemaker runs, or does not have them."""
-    if verb == "reboot" or cluster.cluster_state(hosts) is not None:
+    kept = None if verb == "reboot" else _configuration(hosts)
+    if kept is None:
         return ""
-    answers = each(list(hosts.values()), _target_roles)
-    if any(answer is None for answer in answers.values()):
-        return ""  # it runs there, and the verb itself says that it does not answer
-    _, roles = max((answer for answer in answers.values() if answer), default=((), {}), key=lambda one: one[0])
-    starts = verb in ("boot", "reset")
-    against = [name for name in names if name in roles and (roles[name] == "stopped") is starts]
-    if not against:
+    known = [name for name in names if name in kept.roles]
+    kept_off = [name for name in known if kept.roles[name] == "stopped"]
+    if verb not in ("boot", "reset"):
+        return _starts(kept, [name for name in known if name not in kept_off], verb)
+    if not kept.stops_everything:
+        return _shuts_down(kept_off, verb)
+    if not known:
         return ""
-    which, them = listed(against), "it" if len(against) == 1 else "them"
-    if starts:
-        said = f"and was told earlier to keep {which} off: it shuts {them} down as soon as it runs again"
-    else:
-        said = f"so it cannot be told to keep {which} off: it starts {them} as soon as it runs again"
-    return f"Pacemaker runs on no server that answers, {said}. Type then: snow {verb} {' '.join(against)}"
+    then = f", then snow {verb} {' '.join(kept_off)}" if kept_off else ""
+    said = f"and was told to stop everything: it shuts {listed(known)} down as soon as it runs again"
+    return f"{_NOWHERE}, {said}. Type then: snow start site{then}"
 
 
-_Roles = tuple[tuple[int, ...], dict[str, str]]
+def _starts(kept: _Kept, names: Sequence[str], verb: Verb) -> str:
+    if not names:
+        return ""
+    when = "with `snow start site`" if kept.stops_everything else "as soon as it runs again"
+    said = f"so it cannot be told to keep {listed(names)} off: it starts {_pronoun(names)} {when}"
+    return f"{_NOWHERE}, {said}. Type then: snow {verb} {' '.join(names)}"
 
 
-def _target_roles(host: Host) -> _Roles | None:
-    """The version of the configuration on ``host``, and every resource in it with its target-role. None if Pacemaker runs."""
+def _shuts_down(names: Sequence[str], verb: Verb) -> str:
+    if not names:
+        return ""
+    off = f"{listed(names)} off: it shuts {_pronoun(names)} down as soon as it runs again"
+    return f"{_NOWHERE}, and was told earlier to keep {off}. Type then: snow {verb} {' '.join(names)}"
+
+
+def _pronoun(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def consequence_of_stop(hosts: cluster.Hosts, names: Sequence[str]) -> str:
+    """What becomes of `snow stop site` when Pacemaker runs again, with what to type. Empty if everything stays off."""
+    kept = _configuration(hosts)
+    if kept is None or kept.stops_everything:
+        return ""
+    starts = [name for name in names if kept.roles.get(name, "stopped") != "stopped"]
+    if not starts:
+        return ""
+    return (
+        f"{_NOWHERE}, so it cannot be told to stop everything: it starts {listed(starts)} as soon as it runs again. Start it "
+        "nowhere before the work is done; or type first: snow start site, then snow stop site"
+    )
+
+
+_NOWHERE = "Pacemaker runs on no server that answers"
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the configuration on a server's disk says."""
+
+    version: tuple[int, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Every resource with its target-role."""
+    stops_everything: bool = False
+    """`snow stop site` has told it so, and `snow start site` has not ended that."""
+
+
+def _configuration(hosts: cluster.Hosts) -> _Kept | None:
+    """The newest one on the servers that answer. None if Pacemaker runs: then it is told, or the verb says why it cannot be."""
+    if cluster.cluster_state(hosts) is not None:
+        return None
+    answers = each(list(hosts.values()), _kept)
+    found = [answer for answer in answers.values() if answer is not None]
+    return max(found, key=lambda one: one.version, default=None) if len(found) == len(answers) else None
+
+
+def _kept(host: Host) -> _Kept | None:
+    """Empty where there is none, or none that can be read; None if Pacemaker runs there."""
     try:
         if cluster.is_active(host, "pacemaker"):
             return None
         text = read_file(host, CIB_FILE)
-        return (cib_facts.version(text), cib_facts.target_roles(text)) if text else ((), {})
+        if not text:
+            return _Kept()
+        return _Kept(cib_facts.version(text), cib_facts.target_roles(text), bool(cib_facts.stopped_since(text)))
     except LostLockError:
         raise
     except SnowError:
-        return (), {}
+        return _Kept()

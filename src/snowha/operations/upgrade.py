@@ -88,7 +88,8 @@ def plan_again(context: SiteContext, mover: Mover, plans: Sequence[ServerPlan]) 
     ``plan``."""
     begun = each([context.hosts[one.server] for one in plans], note_of)
     releases = {one.server: _release(one.server, begun[one.server], one.release) for one in plans}
-    return _planned(context, mover, begun, releases, {one.server: one.packages for one in plans})
+    shown = {one.server: one.moves.moves for one in plans if one.moves}
+    return _planned(context, mover, begun, releases, {one.server: one.packages for one in plans}, shown)
 
 
 def _planned(
@@ -97,8 +98,9 @@ def _planned(
     begun: Mapping[str, Note | None],
     releases: Mapping[str, str],
     packages: Mapping[str, tuple[Package, ...]],
+    shown: Mapping[str, Sequence[move_plan.Move]] | None = None,
 ) -> tuple[ServerPlan, ...]:
-    """For the servers of ``releases``, in that order."""
+    """For the servers of ``releases``, in that order. ``shown``: the moves of the plan that was made before."""
     due = [name for name in releases if packages[name] or begun[name] is not None]
     if not due:
         return tuple(ServerPlan(name, (), False, None, release) for name, release in releases.items())
@@ -112,7 +114,7 @@ def _planned(
     for name, release in releases.items():
         moves = None
         if name in due and (begun[name] is None or state.running.get(name)):
-            moves = move_plan.drain(state, name, restart=mover.restart)
+            moves = move_plan.drain(state, name, restart=mover.restart, shown=(shown or {}).get(name, ()))
             state = move_plan.after(state, moves.moves)
         found.append(ServerPlan(name, packages[name], begun[name] is not None, moves, release))
     if not any(one.is_begun for one in found):

@@ -20,12 +20,16 @@ from snowha.hosts import user_file
 from snowha.hosts.files import make_dir, read_file, write_file
 from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
+from snowha.hosts.read_only import read_only_script
 from snowha.plan import events, run_counts
 from snowha.plan.journal import Journal
 from snowha.plan.run_counts import RunCounts
 from snowha.plan.step import Step
 
 FOLDER = "/var/lib/snow-ha/journal"
+
+# -nt (dash, bash): false where there is no copy; where there are no counts nothing is printed
+_COUNTS = read_only_script('[ "$2" -nt "$1" ] || cat -- "$1"')
 
 
 def path_of(site: str) -> str:
@@ -172,19 +176,30 @@ def _opened(server: str, data: bytes) -> Copy | None:
             return None
 
 
-def is_newest(hosts: list[Host], site: str, known: Copy) -> bool:
-    """Whether ``hosts`` have no later state of the journal than ``known``, by their counts. False if one has none that can be
-    read, or no host answers: then only the copies say it."""
+def _counts(host: Host, site: str) -> RunCounts | None:
+    """None if there are none that can be read, or the copy beside them is newer: then they were not written with it."""
+    words = ["sh", "-c", _COUNTS, "sh", run_counts.path_beside(path_of(site)), path_of(site)]
+    done = host.run(words, check=False)
+    return run_counts.parse(done.stdout) if done.ok else None
 
-    def one(host: Host) -> bool | None:
+
+def is_newest(hosts: list[Host], site: str, known: Copy) -> bool:
+    """Whether ``known`` is the newest state of the journal that ``hosts`` have, by their counts. False if one has none that can
+    be read, or no host answers: then only the copies say it."""
+
+    def one(host: Host) -> RunCounts | str | None:
         try:
-            counts = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+            return _counts(host, site) or "unreadable"
         except SnowError:
             return None
-        return counts is not None and (counts.changed, counts.position) <= (known.changed, known.position)
 
     answers = [answer for answer in each(hosts, one).values() if answer is not None]
-    return bool(answers) and all(answers)
+    found = [answer for answer in answers if isinstance(answer, RunCounts)]
+    newest = max(found, key=lambda counts: (counts.changed, counts.position), default=None)
+    if newest is None or len(found) < len(answers):
+        return False
+    # that of another machine takes the place of it on every server, whatever its clock says
+    return (newest.identity, newest.changed, newest.position) == (known.identity, known.changed, known.position)
 
 
 def newest_counts(hosts: list[Host], site: str, own: Path) -> RunCounts | None:
@@ -196,7 +211,7 @@ def newest_counts(hosts: list[Host], site: str, own: Path) -> RunCounts | None:
 
     def one(host: Host) -> RunCounts | None:
         try:
-            known = run_counts.parse(read_file(host, run_counts.path_beside(path_of(site))))
+            known = _counts(host, site)
         except SnowError:
             return None
         copy = None if known else find([host], site)

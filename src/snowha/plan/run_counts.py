@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 
 from snowha.plan.journal import Journal, Run
 
@@ -42,17 +44,25 @@ def text(counts: RunCounts) -> str:
     return json.dumps(asdict(counts), ensure_ascii=False) + "\n"
 
 
-def parse(content: bytes | None) -> RunCounts | None:
+def parse(content: str) -> RunCounts | None:
     """What ``text`` wrote; None if it is anything else."""
     try:
-        data = json.loads(content or b"")
+        data = json.loads(content)
         run, event, command = map(int, data["position"])
         return RunCounts(
             str(data["identity"]),
             str(data["changed"]),
             (run, event, command),
             {str(outcome): int(number) for outcome, number in data["outcomes"].items()},
-            Run(**data["last"]) if data["last"] else None,
+            _run(data["last"]) if data["last"] else None,
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _run(data: Mapping[str, Any]) -> Run:
+    """Raises KeyError, TypeError, ValueError for anything else."""
+    run = Run(int(data["id"]), *(data[key] for key in ("who", "origin", "started", "ended", "outcome")))
+    for time in (run.started, *([run.ended] if run.ended else [])):
+        datetime.fromisoformat(time)
+    return run

@@ -112,7 +112,8 @@ def parse(text: str, *, where: str, path: str) -> Domain:
         memory_mib=config.number(
             "maxmem" if "memory" not in config.settings and "maxmem" in config.settings else "memory"
         ),
-        maxmem_mib=_maxmem(config),
+        maxmem_mib=_limit(config, "maxmem"),
+        max_vcpus=_limit(config, "maxvcpus"),
         vcpus=config.number("vcpus", "1"),
         type=kind,
         kernel=kernel,
@@ -259,10 +260,12 @@ def _kernel(config: _Config) -> tuple[str, str]:
     )
 
 
-def _maxmem(config: _Config) -> int | None:
-    """xl passes over what is no number, with a warning (libxlu_cfg.c, xlu_cfg_get_long)."""
-    numbers = (c_number(text.lstrip(_C_SPACE).removeprefix("+")) for text in config.texts("maxmem")[:1])
-    return next((number for number in numbers if number is not None), None)
+def _limit(config: _Config, key: str) -> int | None:
+    """xl passes over what is no number, a list, and what is added to one, with a warning (libxlu_cfg.c, xlu_cfg_get_long)."""
+    setting = config.settings.get(key)
+    if setting is None or not isinstance(setting.value, Atom) or setting.operator == "+=":
+        return None
+    return c_number(setting.value.text.lstrip(_C_SPACE).removeprefix("+"))
 
 
 def _firmware(config: _Config) -> tuple[str, ...]:

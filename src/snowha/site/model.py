@@ -113,6 +113,8 @@ class Domain:
     """Whether QEMU serves something of it (all of an HVM domain, a frame buffer, a CD drive), beside the server's kernel."""
     maxmem_mib: int | None = None
     """Its ``maxmem``; None if its config names none that xl reads, and ``memory_mib`` counts."""
+    max_vcpus: int | None = None
+    """Its ``maxvcpus``, in the same way."""
     needs_uefi: bool = False
     """Whether hvmloader boots it with OVMF, a file of the server that its config does not name."""
 

@@ -131,3 +131,8 @@ def test_paging_memory_is_counted_for_what_a_domain_may_have() -> None:
     """With a maxmem of 64 GiB it is half a GiB: the domain would not start on the server that it was planned for."""
     assert needed_mib(replace(domain("a", 1024), maxmem_mib=65536)) == 1024 + 1 + 512
     assert needed_mib(replace(domain("a", 1024), maxmem_mib=512)) == 1024 + 1 + 8
+
+
+def test_paging_memory_is_counted_for_the_vcpus_that_a_domain_may_have() -> None:
+    """1 MiB for each of its maxvcpus: of a domain with 128 of them 126 MiB were missing."""
+    assert needed_mib(replace(domain("a", 1024), max_vcpus=128)) == 1024 + 128 + 8

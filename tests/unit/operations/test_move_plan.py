@@ -9,7 +9,7 @@ import pytest
 from broken_clusters import cluster, node, options, removed, resource
 
 from snowha.errors import SiteError
-from snowha.operations import move_plan
+from snowha.operations import move_plan, plan_changes
 from snowha.operations.move_plan import Move, PlacementState
 from snowha.site.model import Domain, DomainType
 from snowha.xen.xl import Hypervisor, Running
@@ -76,6 +76,13 @@ def three(**changes: object) -> PlacementState:
     made = state(where, {"snow01": 100, "snow02": 700, "snow03": 600}, {"deploy01": 500})
     nodes = (*made.cluster.nodes, replace(made.cluster.nodes[0], name="snow03", id="3"))
     return replace(made, cluster=replace(made.cluster, nodes=nodes), **changes)  # type: ignore[arg-type]
+
+
+def with_free(seen: PlacementState, **free: int) -> PlacementState:
+    hypervisors = {
+        name: replace(one, free_memory=free.get(name, one.free_memory)) for name, one in seen.hypervisors.items()
+    }
+    return replace(seen, hypervisors=hypervisors)
 
 
 def test_of_three_servers_pairs_stay_apart_and_the_largest_goes_first() -> None:
@@ -228,3 +235,41 @@ def test_a_second_plan_begins_where_the_first_one_ends() -> None:
     first = move_plan.drain(three(), "snow01")
     then = move_plan.after(three(), first.moves)
     assert [move.target for move in move_plan.drain(then, "snow02").moves] == ["snow01", "snow01"]
+
+
+def test_memory_that_is_never_the_same_twice_is_no_other_plan() -> None:
+    """Of two servers with as much free memory each was the better one now and then: a plan was shown, agreed to, and refused,
+    and so was the next one."""
+    shown = move_plan.drain(three(), "snow01")
+    now = with_free(three(), snow02=695, snow03=710)
+    assert move_plan.drain(now, "snow01").moves != shown.moves, "else this test says nothing"
+    plan_changes.refuse(shown, move_plan.drain(now, "snow01", shown=shown.moves))
+    assert move_plan.best_target(three(), "deploy01") == "snow02" and move_plan.best_target(now, "deploy01") == "snow03"
+    assert move_plan.best_target(now, "deploy01", shown="snow02") == "snow02"
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"snow02": 400, "snow03": 900}, "deploy01: snow01 to snow03"),
+        ({"snow02": 800, "snow03": 200}, "slurm01: snow01 to snow02"),
+    ],
+)
+def test_a_plan_for_which_there_is_no_room_any_more_is_another_one(now: Mapping[str, int], said: str) -> None:
+    shown = move_plan.drain(three(), "snow01")
+    with pytest.raises(SiteError) as caught:
+        plan_changes.refuse(shown, move_plan.drain(with_free(three(), **now), "snow01", shown=shown.moves))
+    assert "the site has changed since the plan was made: " in caught.value.message and said in caught.value.message
+    assert move_plan.best_target(with_free(three(), snow02=400, snow03=900), "deploy01", shown="snow02") == "snow03"
+
+
+def test_a_plan_that_would_put_apart_domains_together_now_is_another_one() -> None:
+    """slurm02 was moved meanwhile to where slurm01 was to go."""
+    shown = move_plan.drain(three(), "snow01")
+    seen = three()
+    there = {**seen.running["snow03"], "slurm02": seen.running["snow02"]["slurm02"]}
+    now = replace(seen, running={**seen.running, "snow02": {}, "snow03": there})
+    with pytest.raises(SiteError) as caught:
+        plan_changes.refuse(shown, move_plan.drain(now, "snow01", shown=shown.moves))
+    assert "slurm01 and slurm02 together on snow03" in caught.value.message
+    assert move_plan.best_target(now, "slurm01", shown="snow03") == "snow02"

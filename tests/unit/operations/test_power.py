@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from simulated import World
 from view_site import code_of
 
 from snowha.cli import progress
+from snowha.cluster import cib_overrides
 from snowha.errors import InputError, UnreachableError
 from snowha.hosts.host import Completed
 from snowha.operations import stopped_pacemaker
@@ -141,6 +143,34 @@ def test_what_a_stopped_pacemaker_will_do_with_the_domain_is_said(
         expected = f"Pacemaker runs on no server that answers, {said}. Type then: snow {verb} deploy01"
         assert (expected in ended.output) if said else ("Pacemaker" not in ended.output)
     assert all("Pacemaker" not in site.run(verb, "slurm02").output for verb in ("reboot", "shutdown"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        (
+            "boot",
+            "and was told to stop everything: it shuts deploy01 and proxy01 down as soon as it runs again. "
+            "Type then: snow start site, then snow boot proxy01",
+        ),
+        (
+            "shutdown",
+            "so it cannot be told to keep deploy01 off: it starts it with `snow start site`. "
+            "Type then: snow shutdown deploy01",
+        ),
+    ],
+)
+def test_after_stop_site_it_is_said_what_pacemaker_was_told(site: EverydaySite, verb: str, said: str) -> None:
+    """A domain that was booted for the work on the storage was shut down by the first Pacemaker that ran; and none is started by
+    it before `snow start site`."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    text, mode = stopped_cib(9, deploy01="", proxy01="Stopped")
+    stopping = cib_overrides.stopping(datetime.now(UTC)).encode()
+    site.hosts["snow02"].own[stopped_pacemaker.CIB_FILE] = (text.replace(b"<conf", stopping + b"<conf"), mode)
+    ended = site.run(verb, "deploy01", "proxy01", "slurm01")
+    assert ended.exit_code == 0, ended.output
+    assert f"Pacemaker runs on no server that answers, {said}\n" in ended.output
 
 
 def test_a_configuration_that_cannot_be_read_is_no_reason_to_keep_a_domain_running(site: EverydaySite) -> None:

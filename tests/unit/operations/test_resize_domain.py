@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from domain_site import MIB, DomainSite, image
+from simulated import DOMAINS
 from view_site import code_of
 
 
@@ -106,3 +107,17 @@ def test_wrong_input_is_told_before_any_server_is_asked(site: DomainSite, words:
 def test_a_disk_that_is_none_is_named_with_those_that_are(site: DomainSite) -> None:
     ended = site.run("resize", "domain", "proxy01", "--disk", "3", "--vdev", "xvdz")
     assert code_of(ended) == 2 and "--vdev xvda2|xvda1" in str(ended.exception)
+
+
+def test_what_is_written_into_its_config_until_the_lock_is_taken_stays(site: DomainSite) -> None:
+    """A setting that makes no other domain of it for snow-ha, as a kernel's argument, was gone without a word."""
+    path = f"{DOMAINS}/proxy01.cfg"
+
+    def meanwhile() -> None:
+        text, mode = site.world.shared[path]
+        site.world.shared[path] = (text + b"extra = 'mitigations=off'\n", mode)
+
+    site.until_lock = meanwhile
+    ended = site.run("resize", "domain", "proxy01", "--memory", "512")
+    assert ended.exit_code != 0 and "was changed meanwhile" in ended.output and "run this again" in ended.output
+    assert "mitigations=off" in site.config("proxy01") and "'256'" in site.config("proxy01")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from simulated import SECRET
 from view_site import code_of
 
 from snowha.cli import site as cli_site
+from snowha.cluster import cib_overrides
 from snowha.cluster.cib_merge import STOPPED
 from snowha.cluster.cib_overrides import STOP_ORDER
 from snowha.errors import UnreachableError
 from snowha.hosts import file_scripts
 from snowha.hosts.host import Completed
-from snowha.operations import site_start
+from snowha.operations import site_start, stopped_pacemaker
 from snowha.provision import corosync, pacemaker
 from snowha.site import ha_toml
 
@@ -209,6 +211,28 @@ def test_what_was_stopped_is_started_again_and_nothing_before(site: WholeSite) -
 
     site.done.clear()
     assert site.run("start", "site").exit_code == 0 and site.done == []
+
+
+def test_a_stopped_pacemaker_that_will_start_domains_is_said(site: WholeSite) -> None:
+    """Nothing told it to start nothing: whoever started it during the work on the storage would have domains write there."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    primitives = '<primitive id="deploy01"/><primitive id="proxy01"/><primitive id="xsnow-vip"/>'
+
+    def keep(epoch: int, properties: str) -> None:
+        text = f'<cib admin_epoch="0" epoch="{epoch}" num_updates="0">{properties}{primitives}</cib>'
+        site.hosts["snow02"].own[stopped_pacemaker.CIB_FILE] = (text.encode(), 0o600)
+
+    keep(7, "")
+    for _ in range(2):  # the second time there is nothing to do
+        ended = site.run("stop", "site", "--yes")
+        assert ended.exit_code == 0 and site.world.running == {}
+        said = "it starts deploy01 and proxy01 as soon as it runs again. Start it nowhere before the work is done"
+        assert said in ended.output and "type first: snow start site, then snow stop site" in ended.output
+    keep(8, cib_overrides.stopping(datetime.now(UTC)))
+    assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output
+    site.hosts["snow02"].own.pop(stopped_pacemaker.CIB_FILE)
+    assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output, "it never was a cluster"
 
 
 def test_it_is_not_stopped_while_a_server_may_run_something_unseen(site: WholeSite) -> None:

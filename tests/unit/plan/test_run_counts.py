@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -112,7 +113,19 @@ def test_this_machines_journal_counts_if_it_is_a_later_state_of_theirs(tmp_path:
     assert last(newest(servers, tmp_path / "other.sqlite")).outcome == ""
 
 
-@pytest.mark.parametrize("text", [None, b"", b"{", b"[]", b'{"identity": 5}', b"\xff\xfe"])
+HEAD = b'{"identity": "a", "changed": "9", "outcomes": {"done": 1}, "position": '
+RUN = b'{"id": 1, "who": "a", "origin": "b", "started": "%s", "ended": %s, "outcome": "done"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, b"", b"{", b"[]", b'{"identity": 5}', b"\xff\xfe", b"[" * 100_000),
+        HEAD + b'[1e999, 1, 1], "last": null}',
+        HEAD + b'[9, 9, 9], "last": ' + RUN % (b"yesterday", b'""') + b"}",
+        HEAD + b'[9, 9, 9], "last": ' + RUN % (b"2027-01-15T07:00:00.000Z", b"5") + b"}",
+    ],
+)
 def test_a_server_without_a_summary_is_asked_for_its_journal(
     tmp_path: Path, servers: list[Counting], text: bytes | None
 ) -> None:
@@ -155,3 +168,44 @@ def test_a_copy_that_is_known_is_not_read_again(tmp_path: Path, servers: list[Co
     assert not mirror.is_newest([*servers], "snow", newer), "an earlier version may have written the copy"
     servers[1].dead = True
     assert not mirror.is_newest([*servers], "snow", newer) and not mirror.is_newest([], "snow", newer)
+
+
+def test_counts_that_are_older_than_the_copy_beside_them_count_for_nothing(
+    tmp_path: Path, servers: list[Counting]
+) -> None:
+    """The connection broke between the two, or an earlier version of snow-ha made the last run, which writes the copy alone: the
+    run that failed was shown as one that goes on, and no alarm was raised."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "")
+        send(journal, servers)
+        known = mirror.find([*servers], "snow")
+        journal.end(1, "failed")
+        for server in servers:
+            kept = server.summary.read_bytes(), server.summary.stat()
+            send(journal, [server])
+            server.summary.write_bytes(kept[0])
+            os.utime(server.summary, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+    assert last(newest(servers, tmp_path / "none.sqlite")).outcome == "failed"
+    assert known is not None and not mirror.is_newest([*servers], "snow", known)
+    for server in servers:
+        os.utime(server.summary)
+        server.copy.unlink()
+    assert last(newest(servers, tmp_path / "none.sqlite")).outcome == "", "they are all that there is"
+
+
+def test_a_journal_of_another_machine_whose_clock_is_slow_is_seen(tmp_path: Path, servers: list[Counting]) -> None:
+    """Its run took the place of the copy that the dashboard has, and seemed older: the dashboard showed the earlier one."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        run(journal, "done")
+        send(journal, servers)
+        known = mirror.find([*servers], "snow")
+    assert known is not None
+    with Journal(tmp_path / "other.sqlite") as other:
+        run(other, "failed")
+        with closing(sqlite3.connect(other.path)) as database, database:
+            database.execute("UPDATE event SET at = '2020-01-15T07:00:00.000Z'")
+            database.execute("UPDATE run SET started = '2020-01-15T07:00:00.000Z', ended = '2020-01-15T07:00:01.000Z'")
+        send(other, servers)
+    assert not mirror.is_newest([*servers], "snow", known)
+    found = mirror.find([*servers], "snow")
+    assert found is not None and mirror.is_newest([*servers], "snow", found)

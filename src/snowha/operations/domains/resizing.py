@@ -36,10 +36,11 @@ class SizeRequest:
 
 @dataclass(frozen=True)
 class Resize:
-    """``text``: the config that is to be. ``disk`` grows to ``size`` bytes; None if none does."""
+    """``old`` and ``text``: the config as it is, and as it is to be. ``disk`` grows to ``size`` bytes; None if none does."""
 
     before: Domain
     domain: Domain
+    old: str
     text: str
     disk: Disk | None
     size: int
@@ -60,7 +61,7 @@ def plan(context: SiteContext, ha: HaToml, name: str, request: SizeRequest) -> R
     disk, size = (_disk(before, request.vdev), request.disk_mib << 20) if request.disk_mib is not None else (None, 0)
     domains = [domain if one.name == name else one for one in context.site.domains]
     member = membership.change(ha, context, copies.body(context.definition.text), domains, context.site.apart)
-    found = Resize(before, domain, text, disk, size, member)
+    found = Resize(before, domain, old, text, disk, size, member)
     member.refuse_unapplied()
     xl.check_reads(context.first, name, text, what=f"the planned {before.config}")
     if disk is not None:
@@ -186,8 +187,8 @@ def _config_differs(found: Resize) -> str | None:
 
 def _write_config(found: Resize, reporter: Reporter) -> None:
     host, domain = found.context.first, found.domain
-    _, now = read_config(host, domain.name, domain.config)
-    if now != found.before:
+    now, _ = read_config(host, domain.name, domain.config)
+    if now != found.old:
         raise SiteError(f"{domain.config} was changed meanwhile", where=host.name, remedy="run this again")
     write_file(host, domain.config, found.text)
     reporter.fact("memory_mib", domain.memory_mib)
