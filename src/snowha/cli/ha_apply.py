@@ -169,6 +169,7 @@ def apply(
             due = saved is not None or not (here.known and engine.nothing_due(steps, here.journal))
             if due:
                 before = planning.files(here.context, here.ha)
+                planning.refuse_older(here.context, here.ha)
                 warn(preflight.check(here.context, here.passwords))
             if saved is not None:
                 made = planning.make(here.context, here.passwords, steps, journal=here.journal, say=doing)

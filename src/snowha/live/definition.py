@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -69,15 +70,17 @@ def kept_text(host: Host) -> str:
     return read_text(host, definition.PATH) or ""
 
 
-def refuse_older(host: Host, text: str, where: str) -> None:
+def refuse_older(host: Host, text: str, where: str, *, file: Path | None = None) -> None:
     """Raise SiteError if ``host`` keeps a newer ha.toml than the copy ``text``: a server that was away when that was applied must
-    not bring the old one back."""
+    not bring the old one back, nor a workstation whose ``file`` nobody has changed since."""
     mine, theirs = definition.read(text), definition.read(kept_text(host))
     if mine and theirs and theirs.is_whole and theirs.body != mine.body and theirs.edited > mine.edited:
+        newer = f"to use the newer one: --site {host.name}"
+        touch = file and shlex.join(["touch", "-d", theirs.edited, str(file)])
         raise SiteError(
             f"{host.name} keeps a newer one, edited {theirs.edited}; this one was edited {mine.edited}",
             where=where,
-            remedy=f"to use the newer one: --site {host.name}",
+            remedy=f"{newer}; to replace it: {touch}" if touch else newer,
         )
 
 

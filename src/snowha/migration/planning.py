@@ -51,6 +51,11 @@ def files(context: SiteContext, ha: HaToml) -> dict[str, str]:
     return {**inputs(context, ha), **copies}
 
 
+def refuse_older(context: SiteContext, ha: HaToml) -> None:
+    """Raise SiteError if a server keeps a newer ha.toml than the one to apply: it would take back what was done since."""
+    context.on_all(lambda host: definition.refuse_older(host, context.definition.text, str(ha.path), file=ha.path))
+
+
 def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Once nobody else can change anything: raise SiteError if ``files`` are no longer those of ``before``, which the steps were
     made from. They would undo what somebody else has done."""

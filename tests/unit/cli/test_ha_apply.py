@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +14,7 @@ from domain_site import DomainSite
 from view_site import code_of
 
 from snowha.cli import ha_apply
+from snowha.errors import SiteError
 from snowha.live import connect, definition
 from snowha.live.context import SiteContext
 from snowha.migration import preflight
@@ -65,3 +69,22 @@ def test_a_site_on_which_nobody_else_works_is_changed(site: DomainSite) -> None:
     ended = site.run("ha", "apply", "--yes")
     assert ended.exit_code == 0 and "✓ Copy ha.toml to every server" in ended.output, ended.output
     assert site.due() == []
+
+
+def test_a_file_that_somebody_else_has_changed_since_is_not_applied(site: DomainSite) -> None:
+    """Two administrators have a file each: what one of them did was taken back by the other one's next apply."""
+    file = Path("ha.toml")
+    mine = file.read_text()
+    assert site.run("add", "domain", "new02", "--size", "1").exit_code == 0
+    left = site.cib
+    file.write_text(mine)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    ended = site.run("ha", "apply", "--yes")
+    assert code_of(ended) == 4 and "keeps a newer one" in str(ended.exception)
+    assert isinstance(ended.exception, SiteError)
+    assert "--site snow0" in ended.exception.remedy
+    assert site.cib == left
+    subprocess.run(shlex.split(ended.exception.remedy.partition("to replace it: ")[2]), check=True)
+    ended = site.run("ha", "apply", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert site.cib != left
