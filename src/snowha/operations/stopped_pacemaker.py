@@ -35,9 +35,9 @@ def consequence(hosts: cluster.Hosts, names: Sequence[str], verb: Verb) -> str:
         return _shuts_down(kept_off, verb)
     if not known:
         return ""
-    then = f", then snow {verb} {' '.join(kept_off)}" if kept_off else ""
+    then = [f"snow {verb} {' '.join(kept_off)}"] if kept_off else []
     said = f"and was told to stop everything: it shuts {listed(known)} down as soon as it runs again"
-    return f"{_NOWHERE}, {said}. Type then: snow start site{then}"
+    return f"{_NOWHERE}, {said}. Type then: {', then '.join(['snow start site', *then])}"
 
 
 def _starts(kept: _Kept, names: Sequence[str], verb: Verb) -> str:
