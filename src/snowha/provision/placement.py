@@ -55,7 +55,9 @@ def _missing(context: SiteContext) -> str | None:
 
 
 def _spread(context: SiteContext, reporter: Reporter) -> None:
-    with proving_migrations(context, reporter):
-        cluster.move(context.hosts, misplaced(context), reporter)
+    wanted = misplaced(context)
+    if wanted:
+        with proving_migrations(context, reporter):
+            cluster.move(context.hosts, wanted, reporter)
     cluster.finish_moves(context.hosts, reporter)
     cluster.wait_until_settled(context.hosts, reporter)

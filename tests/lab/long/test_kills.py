@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import threading
 from collections import Counter
@@ -112,6 +113,7 @@ def test_a_move_that_was_killed_is_finished_by_the_next_run(cluster: Administrat
     assert 'id="cli-' in on("snow01", "cibadmin", "--query", "--scope", "constraints")
     ended = cluster.snow("ha", "apply", "--yes")
     assert ended.code == 0, ended.output
+    assert not re.search(r"waiting for\s*$", ended.output, re.MULTILINE), "it must say what it waits for"
     assert running_on("slurm02") != [there]
     assert 'id="cli-' not in on("snow01", "cibadmin", "--query", "--scope", "constraints")
     assert cluster.status()["healthy"]
