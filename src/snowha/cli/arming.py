@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -55,7 +55,7 @@ def arm(file: Path, fenced: tuple[str, ...], yes: bool, as_json: bool) -> None:
     for server in fenced:
         arguments.check_server(ha, server)
     with operating(ha) as here:
-        _refuse_lost({name: error for name, error in here.site.lost.items() if name not in fenced})
+        refuse_lost(here.site.lost, fenced)
         names = " and ".join(dict.fromkeys(fenced))
         if fenced and not yes and not ask(f"Cut the power of {names}, and start what ran there elsewhere?"):
             raise SiteError("nothing was done, since the answer was no", remedy=ANSWERS)
@@ -65,11 +65,12 @@ def arm(file: Path, fenced: tuple[str, ...], yes: bool, as_json: bool) -> None:
         here.carry_out([arming.arm(asked, servers, fenced)], as_json=as_json)
 
 
-def _refuse_lost(lost: Mapping[str, UnreachableError]) -> None:
-    """Raise UnreachableError for servers that do not answer and are not to be fenced."""
+def refuse_lost(lost: Mapping[str, UnreachableError], fenced: Sequence[str]) -> None:
+    """Raise UnreachableError for servers that do not answer and are not to be ``fenced``."""
+    others = {name: error for name, error in lost.items() if name not in fenced}
     try:
-        view.raise_for_lost(lost)
+        view.raise_for_lost(others)
     except UnreachableError as error:
-        words = " ".join(["snow arm", *(f"--fence {name}" for name in lost)])
+        words = " ".join(["snow arm", *(f"--fence {name}" for name in dict.fromkeys((*fenced, *others)))])
         remedy = f"if it is lost: {words}, which cuts its power; else: {error.remedy}"
         raise UnreachableError(error.message, where=error.where, remedy=remedy) from None

@@ -9,6 +9,9 @@ import pytest
 from everyday_site import EverydaySite
 from view_site import code_of
 
+from snowha.cli import arming
+from snowha.errors import UnreachableError
+
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EverydaySite:
@@ -84,3 +87,12 @@ def test_a_server_that_does_not_answer_is_fenced_if_it_is_named(
     ended = site.run("arm", "--fence", "snow01", "--yes")
     assert "there is no route" not in ended.output and "Traceback" not in ended.output
     assert not site.properties, ended.output
+
+
+def test_the_command_that_is_named_has_the_servers_that_were_named_before() -> None:
+    """Whoever pastes it would be refused for the server that was named first."""
+    lost = {name: UnreachableError("no route to host", where=name) for name in ("snow02", "snow03")}
+    with pytest.raises(UnreachableError) as refused:
+        arming.refuse_lost(lost, ("snow02",))
+    assert "snow arm --fence snow02 --fence snow03," in refused.value.remedy
+    arming.refuse_lost(lost, ("snow02", "snow03"))
