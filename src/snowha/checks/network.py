@@ -84,10 +84,11 @@ def _taken(site: Site, address: str, facts: Facts) -> Iterator[Finding]:
     for domain in site.domains:
         if address in domain.addresses:
             yield found("floating-ip-taken", domain.config, f"{address} is an address of {domain.name}")
-    if any(address in server.addresses for server in facts.answering) or len(facts.answering) < len(facts.servers):
+    has_it = (
+        any(address in server.addresses for server in facts.answering) or address_use.OWN in facts.floating.values()
+    )
+    if has_it or len(facts.answering) < len(facts.servers):
         return  # a server of ours has it, or may have it
-    if address_use.OWN in facts.floating.values():
-        return
     # while it moves, each server may be asked when the other one has it
     ours = {card.mac for server in facts.answering for card in server.addresses.values()}
     heard = {server: holder for server, holder in facts.floating.items() if holder.lower() not in {"", *ours}}
