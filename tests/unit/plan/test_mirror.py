@@ -17,12 +17,14 @@ from snowha.plan.step import Reporter, Step
 
 
 class Rooted:
-    """A server whose files below /var/lib/snow-ha are in a folder of this machine. ``dead``: it does not answer."""
+    """A server whose files below /var/lib/snow-ha are in a folder of this machine. ``dead``: it does not answer;
+    ``read``: characters that it has answered."""
 
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self.root = root
         self.dead = False
+        self.read = 0
         (root / "var/lib").mkdir(parents=True)
 
     def run(
@@ -37,7 +39,9 @@ class Rooted:
         if self.dead:
             raise UnreachableError("no route to host", where=self.name)
         words = [f"{self.root}{word}" if word.startswith("/var/lib/snow-ha") else word for word in argv]
-        return LocalHost(self.name).run(words, input=input, timeout=timeout, check=check, on_line=on_line)
+        done = LocalHost(self.name).run(words, input=input, timeout=timeout, check=check, on_line=on_line)
+        self.read += len(done.stdout)
+        return done
 
     @property
     def copy(self) -> Path:

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from test_mirror import Rooted
 
-from snowha.hosts.host import Completed
 from snowha.plan import mirror, run_counts
 from snowha.plan.journal import Journal, Run
 from snowha.plan.run_counts import RunCounts
 
 
-class Counting(Rooted):
-    """A server of which it is known how much was read."""
-
-    read = 0
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        input: str | bytes = "",
-        timeout: float = 60.0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        done = super().run(argv, input=input, timeout=timeout, check=check, on_line=on_line)
-        self.read += len(done.stdout)
-        return done
+class Counted(Rooted):
+    """A server, with the file that is beside its copy."""
 
     @property
     def summary(self) -> Path:
@@ -41,14 +25,14 @@ class Counting(Rooted):
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> list[Counting]:
-    return [Counting(name, tmp_path / name) for name in ("snow01", "snow02")]
+def servers(tmp_path: Path) -> list[Counted]:
+    return [Counted(name, tmp_path / name) for name in ("snow01", "snow02")]
 
 
 def send(journal: Journal, servers: Sequence[Rooted]) -> None:
     assert mirror.send(journal, list(servers), mirror.path_of("snow"), set()) == {}
     for server in servers:
-        if isinstance(server, Counting):
+        if isinstance(server, Counted):
             server.read = 0
 
 
@@ -70,7 +54,7 @@ def last(found: RunCounts) -> Run:
     return found.last
 
 
-def test_a_journal_of_years_is_not_read_each_minute(tmp_path: Path, servers: list[Counting]) -> None:
+def test_a_journal_of_years_is_not_read_each_minute(tmp_path: Path, servers: list[Counted]) -> None:
     """Each minute, from each server, tens of megabytes would be copied over the cluster's network to count a few runs."""
     with Journal(tmp_path / "j.sqlite") as journal:
         for outcome in ("done", "failed", "done", ""):
@@ -85,7 +69,7 @@ def test_a_journal_of_years_is_not_read_each_minute(tmp_path: Path, servers: lis
     assert all(0 < server.read < 4096 for server in servers)
 
 
-def test_the_server_that_knows_most_counts(tmp_path: Path, servers: list[Counting]) -> None:
+def test_the_server_that_knows_most_counts(tmp_path: Path, servers: list[Counted]) -> None:
     """A server that was off during the last run would say that there was none."""
     with Journal(tmp_path / "j.sqlite") as journal:
         run(journal, "done")
@@ -99,7 +83,7 @@ def test_the_server_that_knows_most_counts(tmp_path: Path, servers: list[Countin
     assert mirror.newest_counts(list(servers), "snow", tmp_path / "none.sqlite") is None
 
 
-def test_this_machines_journal_counts_if_it_is_a_later_state_of_theirs(tmp_path: Path, servers: list[Counting]) -> None:
+def test_this_machines_journal_counts_if_it_is_a_later_state_of_theirs(tmp_path: Path, servers: list[Counted]) -> None:
     """The end of a run, which no server was told of, would not be known; or the runs of another site would be counted."""
     own = tmp_path / "own.sqlite"
     with Journal(own) as journal:
@@ -127,7 +111,7 @@ RUN = b'{"id": 1, "who": "a", "origin": "b", "started": "%s", "ended": %s, "outc
     ],
 )
 def test_a_server_without_a_summary_is_asked_for_its_journal(
-    tmp_path: Path, servers: list[Counting], text: bytes | None
+    tmp_path: Path, servers: list[Counted], text: bytes | None
 ) -> None:
     """After an upgrade of snow-ha, or with a file that a crash has emptied, the runs would be gone until the next one."""
     with Journal(tmp_path / "j.sqlite") as journal:
@@ -142,7 +126,7 @@ def test_a_server_without_a_summary_is_asked_for_its_journal(
     assert (dict(found.outcomes), last(found).outcome) == ({"done": 1}, "done")
 
 
-def test_a_site_without_a_run_has_none(tmp_path: Path, servers: list[Counting]) -> None:
+def test_a_site_without_a_run_has_none(tmp_path: Path, servers: list[Counted]) -> None:
     assert mirror.newest_counts(list(servers), "snow", tmp_path / "none.sqlite") is None
     with Journal(tmp_path / "j.sqlite") as journal:
         send(journal, servers)
@@ -150,7 +134,7 @@ def test_a_site_without_a_run_has_none(tmp_path: Path, servers: list[Counting]) 
     assert (dict(found.outcomes), found.last) == ({}, None)
 
 
-def test_a_copy_that_is_known_is_not_read_again(tmp_path: Path, servers: list[Counting]) -> None:
+def test_a_copy_that_is_known_is_not_read_again(tmp_path: Path, servers: list[Counted]) -> None:
     """Who has the dashboard open all day would copy the whole journal from every server each minute."""
     with Journal(tmp_path / "j.sqlite") as journal:
         run(journal, "done")
@@ -171,7 +155,7 @@ def test_a_copy_that_is_known_is_not_read_again(tmp_path: Path, servers: list[Co
 
 
 def test_counts_that_are_older_than_the_copy_beside_them_count_for_nothing(
-    tmp_path: Path, servers: list[Counting]
+    tmp_path: Path, servers: list[Counted]
 ) -> None:
     """The connection broke between the two, or an earlier version of snow-ha made the last run, which writes the copy alone: the
     run that failed was shown as one that goes on, and no alarm was raised."""
@@ -193,7 +177,7 @@ def test_counts_that_are_older_than_the_copy_beside_them_count_for_nothing(
     assert last(newest(servers, tmp_path / "none.sqlite")).outcome == "", "they are all that there is"
 
 
-def test_a_journal_of_another_machine_whose_clock_is_slow_is_seen(tmp_path: Path, servers: list[Counting]) -> None:
+def test_a_journal_of_another_machine_whose_clock_is_slow_is_seen(tmp_path: Path, servers: list[Counted]) -> None:
     """Its run took the place of the copy that the dashboard has, and seemed older: the dashboard showed the earlier one."""
     with Journal(tmp_path / "j.sqlite") as journal:
         run(journal, "done")
