@@ -176,9 +176,28 @@ def test_what_hands_a_lease_over_is_compiled_while_the_guest_still_runs(servers:
             exit 0;
         }};
         open(my $image, '<', '{servers.image}') or die;
-        Snow::Holder::stay({{ id => '3-51714', image => '{servers.image}' }}, $image, 'take', 'yes');"""
+        open(my $caller, '<', '/dev/null') or die;
+        Snow::Holder::stay({{ id => '3-51714', image => '{servers.image}' }}, $image, 'take', 'yes', $caller);"""
     assert servers.perl("snow01", code).code == 0
     assert (servers.folder / "later").read_text() == "-"
+
+
+@pytest.mark.parametrize(
+    ("waited", "leaving", "requests", "due"),
+    [
+        (0.3, 0, 1, ""),  # xl sends the last pages: what this costs, the domain is away longer
+        (2.0, 0, 0, ""),  # the target starts it
+        (2.0, 0, 1, "1"),  # it goes on here, and waits for its disk
+        (9.9, 0, 0, ""),
+        (10.0, 0, 0, "1"),  # it goes on here, and would wait at its next write; or its backend does not count
+        (0.0, 1, 0, "1"),  # the target has it, or will in a moment
+    ],
+)
+def test_a_suspended_domain_does_not_wait_for_who_looks_how_it_goes(
+    servers: Servers, waited: float, leaving: int, requests: int, due: str
+) -> None:
+    code = f"print Snow::Holder::is_look_due({waited}, {leaving}, sub {{ {requests} }}) || ''; exit 0;"
+    assert servers.perl("snow01", code).out == due
 
 
 def test_one_server_has_an_image_and_the_other_is_told_who(servers: Servers) -> None:

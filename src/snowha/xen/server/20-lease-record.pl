@@ -98,9 +98,10 @@ sub read_only {
 
 sub _open_there {
     my ($image, $flags) = @_;
-    Snow::Record::exists($image);
     my $path = path($image);
-    return _open($path, $flags) // die $! == ENOENT
+    my $file = _open($path, $flags);
+    $file = _open($path, $flags) if !$file && $! == ENOENT && Snow::Record::exists($image);
+    return $file // die $! == ENOENT
         ? "there is no record of who has $image open ($path) - if it is attached on no server: snow-lease new $image\n"
         : "$path cannot be opened: $!\n";
 }

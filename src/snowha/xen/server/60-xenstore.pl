@@ -52,11 +52,20 @@ sub _message {
 # The answer; nothing if xenstore refused, with its word for why (ENOENT) in $self->{error}.
 sub ask {
     my ($self, $verb, $payload) = @_;
+    return $self->_answer($self->_send($verb, $payload), Snow::Common::uptime() + $self->{limit});
+}
+
+sub _send {
+    my ($self, $verb, $payload) = @_;
     my $number = ++$self->{number};
     my $text = pack('L4', $TYPE{$verb}, $number, 0, length $payload) . $payload;
     local $SIG{PIPE} = 'IGNORE';
     (syswrite($self->{file}, $text) // 0) == length $text or die "xenstore cannot be asked: $!\n";
-    my $end = Snow::Common::uptime() + $self->{limit};
+    return $number;
+}
+
+sub _answer {
+    my ($self, $number, $end) = @_;
     while (1) {
         my ($type, $of, $answer) = $self->_message($end);
         if ($type == $EVENT) {
@@ -73,7 +82,19 @@ sub ask {
 }
 
 sub read { return $_[0]->ask('read', "$_[1]\0") }
-sub write { return defined $_[0]->ask('write', "$_[1]\0$_[2]") ? 1 : die "xenstore: $_[1] cannot be written ($_[0]{error})\n" }
+# Values below one path, in this order: what is asked for next waits for no answer, of which each takes its time while a domain is away.
+sub write {
+    my ($self, $path, @pairs) = @_;
+    my @sent;
+    while (my ($name, $value) = splice @pairs, 0, 2) { push @sent, [$name, $self->_send('write', "$path/$name\0$value")] }
+    my $end = Snow::Common::uptime() + $self->{limit};
+    for (@sent) {
+        my ($name, $number) = @$_;
+        defined $self->_answer($number, $end) or die "xenstore: $path/$name cannot be written ($self->{error})\n";
+    }
+    return 1;
+}
+
 sub rm { return $_[0]->ask('rm', "$_[1]\0") }
 sub watch { return defined $_[0]->ask('watch', "$_[1]\0snow\0") ? 1 : 0 }
 sub list { return split /\0/, $_[0]->ask('directory', "$_[1]\0") // '' }

@@ -65,16 +65,21 @@ sub _hand_over {
     Snow::Common::note("the lease of $disk->{image} cannot be handed over: $@") if $@;
     flock $file, LOCK_UN if $offered;
     my $me = Snow::Disk::me();
-    my $look = Snow::Common::uptime() + 2;
+    my $name = eval { my $xenstore = Snow::Xenstore->connect; $xenstore->watch("$domain/name"); $xenstore };
+    my ($looked, $requests, $was_leaving) = (Snow::Common::uptime(), _requests($disk), 0);
     while (1) {
-        Snow::Common::pause(0.3);
+        my $is_leaving = _is_leaving($name, $domain);
+        $looked = Snow::Common::uptime() if $is_leaving && !$was_leaving;
+        $was_leaving = $is_leaving;
+        my $waited = Snow::Common::uptime() - $looked;
+        next unless is_look_due($waited, $is_leaving, sub { my $now = _requests($disk); return $now eq '' || $now ne $requests });
         my $record = eval { Snow::Record::read_only($disk->{image}) };
         if ($record && $record->{state} eq 'held' && "$record->{server} $record->{disk}" ne "$me->{server} $disk->{id}") {
             Snow::Disk::cut_off($disk);
             return;
         }
-        next if Snow::Common::uptime() < $look;
-        $look = Snow::Common::uptime() + 2;
+        next if $waited < 2;
+        ($looked, $requests) = (Snow::Common::uptime(), _requests($disk));
         my $state = domain_state($domain =~ s{.*/}{}r);
         next unless defined $state;
         return if $state eq 'gone';
@@ -88,6 +93,31 @@ sub _hand_over {
         return $lock;
     }
     return;
+}
+
+# Whether it is time to ask the storage, and after 2 s the hypervisor, how the migration went. Meanwhile xl sends the last pages and the
+# target starts the domain: that comes first. A domain that goes on here needs its disk only once its block backend has a request
+# (`has_request`, a function); one that is `leaving` has its disk on the target at any moment.
+sub is_look_due {
+    my ($waited, $is_leaving, $has_request) = @_;
+    return 1 if $is_leaving || $waited >= 10;
+    return $waited >= 2 && $has_request->() ? 1 : 0;
+}
+
+# How many requests of the guest its block backend has seen (Linux drivers/block/xen-blkback/xenbus.c); empty if it does not say.
+sub _requests {
+    my ($disk) = @_;
+    my $folder = "/sys/bus/xen-backend/devices/vbd-$disk->{id}/statistics";
+    return join ' ', map { Snow::Common::read_file("$folder/$_") // '' } Snow::Common::names($folder);
+}
+
+# Whether xl has told the target to go, and so has taken the domain's name away here (Xen tools/xl/xl_migrate.c); or nobody can say.
+# Waits a moment for a change.
+sub _is_leaving {
+    my ($xenstore, $domain) = @_;
+    my $name = eval { $xenstore->changes(0.3); $xenstore->read("$domain/name") };
+    Snow::Common::pause(0.3) if $@;
+    return !defined $name || $name =~ /--migratedaway\z/ ? 1 : 0;
 }
 
 # The domain runs here again: what was offered, and what a target took and cannot have used yet, is ours.

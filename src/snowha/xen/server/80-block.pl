@@ -25,16 +25,15 @@ sub _add {
     my $xenstore = Snow::Xenstore->connect;
     if ($answer =~ /\AO(\d+):(\d+)\z/) {
         my ($major, $minor) = ($1, $2);
-        $xenstore->write("$backend/node", "/dev/dm-$minor");
-        $xenstore->write("$backend/physical-device-path", "/dev/dm-$minor");
-        $xenstore->write("$backend/physical-device", sprintf '%x:%x', $major, $minor);
-        $xenstore->write("$backend/hotplug-status", 'connected');
+        my $device = "/dev/dm-$minor";
+        my $number = sprintf '%x:%x', $major, $minor;
+        $xenstore->write($backend, node => $device, 'physical-device-path' => $device, 'physical-device' => $number,
+            'hotplug-status' => 'connected');
         unlink "$Snow::Common::RUN/errors/$name";
         return 0;
     }
     my $why = "$image is not attached for $name: " . substr $answer, 1;
-    $xenstore->write("$backend/hotplug-error", $why);
-    $xenstore->write("$backend/hotplug-status", 'error');
+    $xenstore->write($backend, 'hotplug-error' => $why, 'hotplug-status' => 'error');
     eval { Snow::Common::write_file("$Snow::Common::RUN/errors/$name", "$why\n") } if $name =~ m{\A[^/]+\z};
     Snow::Common::note("block-snow: $why");
     return 1;
@@ -55,9 +54,11 @@ sub _asked_for {
 sub _attached {
     my ($disk) = @_;
     pipe(my $from, my $to) or return "Eno pipe: $!";
+    pipe(my $caller, my $calls) or return "Eno pipe: $!";    # the second end is open for as long as this process lives
     my $pid = fork // return "Ecannot fork: $!";
     if (!$pid) {
         close $from;
+        close $calls;
         my ($file, $word, $lock, @number) = eval { Snow::Disk::attach($disk) };
         if ($@) {
             print {$to} "E$@";
@@ -68,7 +69,7 @@ sub _attached {
         Snow::Disk::note($disk);
         print {$to} "O$number[0]:$number[1]";
         close $to;
-        eval { Snow::Holder::stay($disk, $file, $word, $lock) if $disk->{mode} eq 'w' };
+        eval { Snow::Holder::stay($disk, $file, $word, $lock, $caller) if $disk->{mode} eq 'w' };
         Snow::Common::note("the holder of $disk->{image}'s lease ended: $@") if $@;
         exit 0;
     }
