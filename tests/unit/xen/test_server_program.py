@@ -130,6 +130,15 @@ def test_a_program_that_does_not_end_is_ended_with_what_it_started(servers: Serv
         time.sleep(0.05)
 
 
+def _lines(path: Path, number: int) -> list[str]:
+    """The lines of a file, once it has so many."""
+    until = time.monotonic() + 20
+    while len(lines := _read(path).decode().splitlines()) < number:
+        assert time.monotonic() < until, lines
+        time.sleep(0.05)
+    return lines
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -180,6 +189,22 @@ def test_what_hands_a_lease_over_is_compiled_while_the_guest_still_runs(servers:
         Snow::Holder::stay({{ id => '3-51714', image => '{servers.image}' }}, $image, 'take', 'yes', $caller);"""
     assert servers.perl("snow01", code).code == 0
     assert (servers.folder / "later").read_text() == "-"
+
+
+def test_a_domain_has_its_disk_before_the_process_that_stays_does_anything_else(servers: Servers) -> None:
+    """Else a domain that arrives waits for what it does not need."""
+    log = servers.folder / "order"
+    code = f"""
+        sub noted {{ open(my $log, '>>', '{log}') or die; print {{$log}} "$_[0]\\n"; close $log; return 1 }}
+        *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Snow::Xenstore' }};
+        *Snow::Xenstore::read = sub {{ return $_[1] =~ /params\\z/ ? '{servers.image}' : $_[1] =~ /mode\\z/ ? 'w' : 'web01' }};
+        *Snow::Xenstore::write = sub {{ Snow::Common::pause(0.3); return noted('connected') }};
+        *Snow::Disk::attach = sub {{ return (undef, 'take', 'yes', 253, 7) }};
+        *Snow::Holder::leave_caller = sub {{ noted('holder'); exit 0 }};
+        $ENV{{XENBUS_PATH}} = 'backend/vbd/3/51714';
+        exit Snow::Block::main('add');"""
+    assert servers.perl("snow01", code).code == 0
+    assert _lines(log, 2) == ["connected", "holder"]
 
 
 @pytest.mark.parametrize(

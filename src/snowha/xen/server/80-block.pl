@@ -21,7 +21,8 @@ sub _add {
     my ($backend, $id) = @_;
     my $disk = _asked_for($backend, $id);
     my ($image, $name) = @{$disk}{qw(image domain)};
-    my $answer = $image =~ m{\A/} ? _attached($disk) : "Ean image must have an absolute path, not \"$image\"";
+    pipe(my $caller, my $calls) or die "no pipe: $!\n";    # what waits at the first end waits until this function is done
+    my $answer = $image =~ m{\A/} ? _attached($disk, $caller, $calls) : "Ean image must have an absolute path, not \"$image\"";
     my $xenstore = Snow::Xenstore->connect;
     if ($answer =~ /\AO(\d+):(\d+)\z/) {
         my ($major, $minor) = ($1, $2);
@@ -52,9 +53,8 @@ sub _asked_for {
 
 # O and a device's number, or E and why there is none.
 sub _attached {
-    my ($disk) = @_;
+    my ($disk, $caller, $calls) = @_;
     pipe(my $from, my $to) or return "Eno pipe: $!";
-    pipe(my $caller, my $calls) or return "Eno pipe: $!";    # the second end is open for as long as this process lives
     my $pid = fork // return "Ecannot fork: $!";
     if (!$pid) {
         close $from;
