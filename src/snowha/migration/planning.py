@@ -58,13 +58,13 @@ def refuse_older(context: SiteContext, ha: HaToml, *, replaces: bool = True) -> 
     context.on_all(lambda host: definition.refuse_older(host, context.definition.text, str(ha.path), file=file))
 
 
-def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+def refuse_changed(before: Mapping[str, str], now: Mapping[str, str], *, since: str = "it was read") -> None:
     """Once nobody else can change anything: raise SiteError if ``files`` are no longer those of ``before``, which the steps were
     made from. They would undo what somebody else has done."""
     changed = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
     if changed:
         raise SiteError(
-            f"the site has changed since it was read: {listed(changed)}",
+            f"the site has changed since {since}: {listed(changed)}",
             remedy="see who was at work: snow ha log. Then run this again; with --site SERVER if your ha.toml lacks the change",
         )
 

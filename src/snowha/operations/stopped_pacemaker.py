@@ -21,6 +21,12 @@ CIB_FILE = "/var/lib/pacemaker/cib/cib.xml"
 """Pacemaker include/crm/cib/internal.h: CRM_CONFIG_DIR is below its state directory, which Debian leaves as it is."""
 
 
+def has_domains(hosts: cluster.Hosts) -> bool:
+    """Whether Pacemaker is stopped on every server that answers, and has resources to run when it is started."""
+    kept = _configuration(hosts)
+    return kept is not None and bool(kept.roles)
+
+
 def consequence(hosts: cluster.Hosts, names: Sequence[str], verb: Verb) -> str:
     """What becomes of ``verb``, asked for ``names``, when Pacemaker runs again, with what to type then. Empty if it stays as
     asked: Pacemaker runs, or does not have them."""

@@ -156,6 +156,19 @@ def steps(addition: Addition) -> list[Step]:
     return membership.in_order([*first, replace(last, apply=partial(_finish, addition, last))])
 
 
+def refuse_changed(addition: Addition) -> None:
+    """Once nobody else can change anything: raise SiteError if somebody has since the plan was made. sNow!'s own files change
+    without the lock, too."""
+    addition.site.refuse_changed()
+    again = addresses.of(addition.context, addition.request).vifs
+    if again != addition.addresses.vifs:
+        said = "; ".join(addresses.lines(again))
+        raise SiteError(
+            f"the site has changed since the plan was made: its addresses by sNow!'s files are others: {said}",
+            remedy="run this again: it shows the new plan",
+        )
+
+
 def refuse_taken(addition: Addition) -> None:
     """Raise InputError or SiteError for a name, path or address that is somebody's already. What an interrupted run of the same
     command has made is not."""
@@ -305,7 +318,10 @@ def _names_missing(addition: Addition) -> str | None:
 def _write_names(addition: Addition, reporter: Reporter) -> None:
     again = addresses.of(addition.context, addition.request)
     if again.vifs != addition.addresses.vifs:
-        raise SiteError("sNow!'s files were changed meanwhile: its number has changed", remedy="run this again")
+        raise SiteError(
+            "sNow!'s files were changed meanwhile: its number has changed",
+            remedy=f"take back what was made: snow remove domain {addition.domain.name} --images; then run this again",
+        )
     for change in again.files:
         reporter.say(f"writing {change.path}")
         write_file(addition.context.first, change.path, change.text)
