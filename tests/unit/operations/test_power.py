@@ -173,6 +173,49 @@ def test_after_stop_site_it_is_said_what_pacemaker_was_told(site: EverydaySite, 
     assert f"Pacemaker runs on no server that answers, {said}\n" in ended.output
 
 
+MAINTENANCE = (
+    '<cluster_property_set id="x"><nvpair id="y" name="maintenance-mode" value="true"/></cluster_property_set>'
+)
+
+
+@pytest.mark.parametrize(
+    ("properties", "ends"),
+    [
+        (cib_overrides.disarming(datetime.now(UTC)), "with `snow arm`"),
+        (MAINTENANCE, "when maintenance-mode is switched off"),
+    ],
+)
+def test_a_stopped_pacemaker_in_maintenance_mode_is_not_said_to_act_when_it_runs_again(
+    site: EverydaySite, properties: str, ends: str
+) -> None:
+    """Pacemaker was started, the domain stayed off, and whoever had read the message thought that all was done: hours later
+    `snow arm` started it."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    text, mode = stopped_cib(9, deploy01="", proxy01="Stopped")
+
+    def keep(properties: str) -> None:
+        site.hosts["snow02"].own[stopped_pacemaker.CIB_FILE] = (
+            text.replace(b"<conf", properties.encode() + b"<conf"),
+            mode,
+        )
+
+    keep(properties)
+    until = f"{ends}, and leaves everything alone until then"
+    for verb, name, said in (
+        ("shutdown", "deploy01", f"to keep deploy01 off: it starts it {until}. Type then: snow shutdown deploy01"),
+        ("boot", "proxy01", f"to keep proxy01 off: it shuts it down {until}. Type then: snow boot proxy01"),
+    ):
+        ended = site.run(verb, name)
+        assert ended.exit_code == 0 and said in ended.output, ended.output
+        assert "as soon as it runs again" not in ended.output
+    keep(properties + cib_overrides.stopping(datetime.now(UTC)))
+    ended = site.run("boot", "deploy01")
+    assert f"to stop everything: it shuts deploy01 down {until}. Type then: snow start site" in ended.output
+    ended = site.run("shutdown", "deploy01")
+    assert f"it starts it with `snow start site` and {ends}. Type then" in ended.output
+
+
 def test_a_configuration_that_cannot_be_read_is_no_reason_to_keep_a_domain_running(site: EverydaySite) -> None:
     site.world.active.clear()
     site.world.running = dict.fromkeys(site.world.running, "snow01")

@@ -229,7 +229,10 @@ def test_a_stopped_pacemaker_that_will_start_domains_is_said(site: WholeSite) ->
         assert ended.exit_code == 0 and site.world.running == {}
         said = "it starts deploy01 and proxy01 as soon as it runs again. Start it nowhere before the work is done"
         assert said in ended.output and "type first: snow start site, then snow stop site" in ended.output
-    keep(8, cib_overrides.stopping(datetime.now(UTC)))
+    keep(8, cib_overrides.disarming(datetime.now(UTC)))
+    said = "it starts deploy01 and proxy01 with `snow arm`, and leaves everything alone until then. Leave it in maintenance-mode"
+    assert said in site.run("stop", "site", "--yes").output
+    keep(9, cib_overrides.stopping(datetime.now(UTC)))
     assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output
     site.hosts["snow02"].own.pop(stopped_pacemaker.CIB_FILE)
     assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output, "it never was a cluster"
