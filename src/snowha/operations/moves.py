@@ -12,7 +12,8 @@ from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.wait import wait_for
 from snowha.live import cluster
-from snowha.operations.move_plan import Move, PlacementState, refusal
+from snowha.operations.move_plan import Move, refusal
+from snowha.operations.placement_state import PlacementState
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
 from snowha.xen import xl

@@ -10,7 +10,8 @@ from broken_clusters import cluster, node, options, removed, resource
 
 from snowha.errors import SiteError
 from snowha.operations import move_plan, plan_changes
-from snowha.operations.move_plan import Move, PlacementState
+from snowha.operations.move_plan import Move
+from snowha.operations.placement_state import PlacementState
 from snowha.site.model import Domain, DomainType
 from snowha.xen.xl import Hypervisor, Running
 
@@ -34,7 +35,11 @@ def state(
     made = PlacementState(
         cluster=cluster(),
         running={
-            server: {name: Running(name, 5, 256, 1, "-b----") for name, at in where.items() if at == server}
+            server: {
+                name: Running(name, 5, (sizes or {}).get(name, 256), 1, "-b----")
+                for name, at in where.items()
+                if at == server
+            }
             for server in free
         },
         hypervisors={server: Hypervisor("4.20.5", frozenset({"pv", "hap"}), 4096, mib) for server, mib in free.items()},
