@@ -59,7 +59,7 @@ _VCPUS = click.option("--vcpus", type=Amount("vCPUs", "2", whole=True), metavar=
 )
 @_MEMORY
 @_VCPUS
-@click.option("--ip", type=NAME, metavar="ADDRESS", help="IP address, instead of the one that sNow! assigns.")
+@click.option("--ip", type=NAME, metavar="ADDRESS", help="IP address, or `dhcp`, instead of what sNow! assigns.")
 @click.option("--mac", type=NAME, metavar="ADDRESS", help="MAC address, instead of the one that sNow! assigns.")
 @click.option(
     "--role", default="minimal", show_default=True, metavar="ROLE[,ROLE]", help="Its roles in active-domains.conf."

@@ -63,7 +63,7 @@ def test_a_domain_that_does_not_answer_is_not_booted(site: EverydaySite) -> None
     assert "proxy01 to answer on 192.168.8.12" in ended.output and "Boot deploy01" in ended.output
 
 
-@pytest.mark.parametrize("ip", ["192.168.8.11/24", "192.168.8.11 192.168.8.11/24", "0.0.0.0", "dhcp"])
+@pytest.mark.parametrize("ip", ["192.168.8.11/24", "192.168.8.11 192.168.8.11/24", "0.0.0.0", "dhcp", ""])
 def test_a_vifs_address_is_asked_without_what_else_stands_there(site: EverydaySite, ip: str) -> None:
     """xl hands `ip=` to a script that takes several addresses and prefix lengths: nobody answers to such a word."""
     vif = f"vif = [ 'ip={ip},mac=00:16:3e:00:00:11,bridge=xsnow0' ]\n"
