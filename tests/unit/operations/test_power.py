@@ -304,6 +304,25 @@ def test_the_console_is_opened_where_the_domain_runs(site: EverydaySite, monkeyp
     assert code_of(site.run("console", "proxy01")) == 4
 
 
+@pytest.mark.parametrize("server", ["snow01", "snow02"])
+def test_a_domain_that_is_being_migrated_is_not_rebooted_and_has_a_console(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """`snow reboot` asked the half that arrives, which has another name, or ended the migration; `snow console` said to shut one
+    of the two down."""
+    executed: list[list[str]] = []
+    monkeypatch.setattr("snowha.live.connect.terminal", lambda file, server, argv: [server, *argv])
+    monkeypatch.setattr("os.execvp", lambda program, argv: executed.append(argv))
+    other = next(name for name in ("snow01", "snow02") if name != server)
+    site.world.running["deploy01"] = server
+    site.more[other] = "deploy01--incoming 9 256 1 --p--- 1.0\n"
+    ended = site.run("reboot", "deploy01")
+    assert ended.exit_code == 4 and site.told == [], ended.output
+    assert "deploy01 cannot reboot: " in ended.output and "wait until it has arrived" in " ".join(ended.output.split())
+    assert site.run("console", "deploy01").exit_code == 0
+    assert executed == [[server, "xl", "console", "deploy01"]]
+
+
 def test_what_pacemaker_may_start_is_not_said_to_be_shut_down(
     site: EverydaySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
