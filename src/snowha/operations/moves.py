@@ -27,7 +27,7 @@ def placement_state(
     member = cluster.any_member(hosts)
     state = cluster.state_from(member)
     if state is None:
-        raise SiteError("Pacemaker does not run", where=member.name, remedy="snow ha apply")
+        raise SiteError("Pacemaker has just stopped", where=member.name, remedy="see `snow status`")
     cib = cluster.configuration(member)
     hypervisors = each(list(hosts.values()), xl.hypervisor)
     running = cluster.running(hosts)

@@ -238,6 +238,16 @@ def test_a_stopped_pacemaker_that_will_start_domains_is_said(site: WholeSite) ->
     assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output, "it never was a cluster"
 
 
+@pytest.mark.parametrize("words", [("move", "deploy01"), ("drain", "snow01"), ("rebalance",), ("disarm", "--yes")])
+def test_what_needs_pacemaker_says_after_stop_site_what_starts_it(site: WholeSite, words: tuple[str, ...]) -> None:
+    """It said to start Pacemaker on one server, which starts nothing then, or to migrate the site."""
+    assert site.run("stop", "site", "--yes").exit_code == 0
+    ended = site.run(*words)
+    said = f"{ended.output}{ended.exception}"
+    assert ended.exit_code != 0 and "Pacemaker runs on no server" in said
+    assert "after `snow stop site`, or a power cut of all servers: snow start site" in " ".join(said.split())
+
+
 def test_it_is_not_stopped_while_a_server_may_run_something_unseen(site: WholeSite) -> None:
     site.off = {"snow02"}
     ended = site.run("stop", "site", "--yes")

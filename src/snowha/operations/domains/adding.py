@@ -301,7 +301,9 @@ def _write_config(addition: Addition, reporter: Reporter) -> None:
     host, path = addition.context.first, addition.domain.config
     if exists(host, path):
         raise SiteError(
-            f"{path} was created meanwhile", where=host.name, remedy="find out what created it, then run this again"
+            f"{path} was created meanwhile",
+            where=host.name,
+            remedy="check what it belongs to, and move it away; then run this again",
         )
     facts = stat(host, addition.pattern.config)
     mode, owner = (facts.mode, f"{facts.owner}:{facts.group}") if facts else (0o644, "root:root")
