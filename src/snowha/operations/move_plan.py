@@ -258,12 +258,18 @@ def _refuse(state: PlacementState, moves: Sequence[Move], *, restart: bool) -> N
         raise SiteError(held.message, remedy=held.remedy)
     unlimited = _with_unlimited_memory(state)
     reasons = {move.domain: refusal(unlimited, move.domain, move.target, restart=restart) for move in moves}
-    said = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
-    if said:
+    left = {move.domain: move.target for move in moves if reasons[move.domain]}
+    if left:
+        restarted = ", or restart them on another server: --restart" if helps_to_restart(unlimited, left) else ""
         raise SiteError(
-            f"not everything can be moved: {'; '.join(said)}",
-            remedy="shut these down first (snow shutdown), or restart them on another server: --restart",
+            f"not everything can be moved: {'; '.join(f'{name}: {reasons[name]}' for name in left)}",
+            remedy=f"shut these down first (snow shutdown){restarted}",
         )
+
+
+def helps_to_restart(state: PlacementState, targets: Mapping[str, str]) -> bool:
+    """Whether nothing would forbid to restart domains on ``targets`` that cannot be moved there while they run."""
+    return not any(refusal(state, name, target, restart=True) for name, target in targets.items())
 
 
 def _with_unlimited_memory(state: PlacementState) -> PlacementState:

@@ -137,6 +137,17 @@ def test_what_cannot_be_moved_live_is_refused_before_the_first_move(changed: dic
     assert said in str(caught.value)
 
 
+def test_a_restart_is_offered_only_where_it_would_do() -> None:
+    """It was offered for a domain that Pacemaker does not have, and to whoever had asked for it already."""
+    with pytest.raises(SiteError) as caught:
+        move_plan.drain(replace(state(), live=frozenset({"slurm01"})), "snow01")
+    assert caught.value.remedy.endswith(", or restart them on another server: --restart")
+    for restart in (False, True):
+        with pytest.raises(SiteError) as caught:
+            move_plan.drain(replace(state(), cluster=cluster(removed("deploy01"))), "snow01", restart=restart)
+        assert caught.value.remedy == "shut these down first (snow shutdown)"
+
+
 def test_reasons_are_those_of_the_hypervisors() -> None:
     made = state(live=frozenset())
     made = replace(made, domains={**made.domains, "deploy01": domain("deploy01", kind="pv")})
