@@ -22,7 +22,6 @@ from snowha.live.context import read_domains
 from snowha.migration import arguments
 from snowha.migration.steps import carried_out
 from snowha.operations.domains import adding, removing, request, resizing
-from snowha.operations.domains.membership import Membership
 from snowha.plan.step import Step
 from snowha.site.names import check_domain_name, did_you_mean, there_are
 
@@ -60,7 +59,7 @@ _VCPUS = click.option("--vcpus", type=Amount("vCPUs", "2", whole=True), metavar=
 )
 @_MEMORY
 @_VCPUS
-@click.option("--ip", type=NAME, metavar="ADDRESS", help="IP address, instead of the one that sNow! assigns.")
+@click.option("--ip", type=NAME, metavar="ADDRESS", help="IP address, or `dhcp`, instead of what sNow! assigns.")
 @click.option("--mac", type=NAME, metavar="ADDRESS", help="MAC address, instead of the one that sNow! assigns.")
 @click.option(
     "--role", default="minimal", show_default=True, metavar="ROLE[,ROLE]", help="Its roles in active-domains.conf."
@@ -112,7 +111,13 @@ def add(
             text = adding.lines(plan)
         _show(text, as_json=as_json)
         if not dry_run:
-            _carry_out(here, plan.site, adding.steps(plan), partial(adding.next_steps, plan), as_json=as_json)
+            _carry_out(
+                here,
+                adding.steps(plan),
+                partial(adding.next_steps, plan),
+                as_json=as_json,
+                refuse_changed=partial(adding.refuse_changed, plan),
+            )
 
 
 @click.command("domain")
@@ -144,7 +149,7 @@ def remove(name: str, file: Path, with_images: bool, dry_run: bool, yes: bool, a
         question = f"Remove {name}{' and its images, for good' if plan.images else ''}?"
         if not yes and not ask(question):
             raise SiteError("nothing was removed, since the answer was no", remedy=ANSWERS)
-        _carry_out(here, plan.site, removing.steps(plan), list, as_json=as_json)
+        _carry_out(here, removing.steps(plan), list, as_json=as_json, refuse_changed=plan.site.refuse_changed)
 
 
 @click.command("domain")
@@ -186,7 +191,13 @@ def resize(
             text = resizing.lines(plan)
         _show(text, as_json=as_json)
         if not dry_run:
-            _carry_out(here, plan.site, resizing.steps(plan), partial(resizing.next_steps, plan), as_json=as_json)
+            _carry_out(
+                here,
+                resizing.steps(plan),
+                partial(resizing.next_steps, plan),
+                as_json=as_json,
+                refuse_changed=plan.site.refuse_changed,
+            )
 
 
 def _show(text: Sequence[str], *, as_json: bool) -> None:
@@ -194,11 +205,16 @@ def _show(text: Sequence[str], *, as_json: bool) -> None:
 
 
 def _carry_out(
-    here: Session, site: Membership, steps: Sequence[Step], after: Callable[[], Sequence[str]], *, as_json: bool
+    here: Session,
+    steps: Sequence[Step],
+    after: Callable[[], Sequence[str]],
+    *,
+    as_json: bool,
+    refuse_changed: Callable[[], None],
 ) -> None:
     """Carry ``steps`` out under the site's lock, say what is left for a person, and leave with their exit code."""
     marked = [carried_out(here.context, step) for step in steps]
-    outcome = carry_out(here, marked, yes=True, as_json=as_json, refuse_changed=site.refuse_changed)
+    outcome = carry_out(here, marked, yes=True, as_json=as_json, refuse_changed=refuse_changed)
     if outcome.ok:
         for line in after():
             say(line)

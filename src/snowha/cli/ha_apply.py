@@ -101,6 +101,7 @@ def plan(
         if passwords is None:
             passwords = connect.passwords(context, file)
         steps = _chosen(context, passwords, until, only, domains)
+        planning.refuse_older(context, ha)  # before the checks, as apply does
         warn(preflight.check(context, passwords))
         _warn_of_own_end(context, steps)
         path = journal_path()

@@ -16,7 +16,7 @@ from snowha.cli.session import carry_out, say, session
 from snowha.cli.values import NAME
 from snowha.errors import SiteError
 from snowha.live import connect
-from snowha.migration import arguments
+from snowha.migration import arguments, planning
 from snowha.migration.undo import steps as undoing
 from snowha.plan import events
 
@@ -45,6 +45,8 @@ def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
     with session(ha) as here:
         with waiting.shown():
             here.context.on_all(lambda host: host.run(["true"], timeout=30))
+            before = planning.files(here.context, here.ha)
+            planning.refuse_older(here.context, here.ha, replaces=False)
             steps = undoing.steps(here.context, here.passwords, to=to or "")
             due = undoing.titles(steps)
         if not due:
@@ -55,7 +57,11 @@ def undo(file: Path, to: str | None, yes: bool, as_json: bool) -> None:
                 say(title)
             if not ask("Undo this?"):
                 raise SiteError("nothing was undone, since the answer was no", remedy=ANSWERS)
-        outcome = carry_out(here, steps, yes=True, as_json=as_json)
+
+        def refuse_changed() -> None:
+            planning.refuse_changed(before, planning.files(here.context, here.ha))
+
+        outcome = carry_out(here, steps, yes=True, as_json=as_json, refuse_changed=refuse_changed)
     sys.exit(outcome.exit_code)
 
 

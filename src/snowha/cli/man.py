@@ -26,7 +26,7 @@ def page() -> str:
         "SYNOPSIS": "\n".join(line for words, verb in _verbs() for line in _synopsis(words, verb)),
         "OPTIONS": "\n".join(_options(snow)),
         "VERBS": "\n".join(_verbs_of(_alone())),
-        **{name.upper(): "\n".join(_verbs_of(_commands(name))) for name in _groups()},
+        "GROUPS": "\n".join(line for name in _groups() for line in _section(name)),
     }
     return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], template)
 
@@ -51,14 +51,25 @@ def _alone() -> Iterator[tuple[str, click.Command]]:
             yield name, command
 
 
-def _commands(group: str) -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(snow)
-    found = snow.get_command(context, group)
+def _group(name: str) -> LazyGroup:
+    found = snow.get_command(click.Context(snow), name)
     assert isinstance(found, LazyGroup)
+    return found
+
+
+def _commands(group: str) -> Iterator[tuple[str, click.Command]]:
+    found = _group(group)
     for name in found.verbs:
-        command = found.get_command(context, name)
+        command = found.get_command(click.Context(snow), name)
         assert command is not None
         yield name, command
+
+
+def _section(group: str) -> Iterator[str]:
+    """What a group is for, and its verbs."""
+    yield f".SH SNOW {group.upper()}"
+    yield from _paragraphs(_group(group), ".PP")
+    yield from _verbs_of(_commands(group))
 
 
 def _synopsis(words: str, command: click.Command) -> Iterator[str]:
@@ -77,13 +88,17 @@ def _verbs_of(commands: Iterable[tuple[str, click.Command]]) -> Iterator[str]:
         arguments = "".join(f" \\fI{_text(_argument(argument))}\\fR" for argument in _arguments(command))
         yield ".TP"
         yield f"\\fB{name}\\fR{arguments}"
-        for number, paragraph in enumerate((command.help or "").split("\n\n")):
-            if number:
-                yield ".IP"
-            yield prose(" ".join(paragraph.split()))
+        yield from _paragraphs(command, ".IP")
         options = list(_options(command))
         if options:
             yield from (".RS", *options, ".RE")
+
+
+def _paragraphs(command: click.Command, between: str) -> Iterator[str]:
+    for number, paragraph in enumerate((command.help or "").split("\n\n")):
+        if number:
+            yield between
+        yield prose(" ".join(paragraph.split()))
 
 
 def _options(command: click.Command) -> Iterator[str]:

@@ -136,8 +136,9 @@ def rebalance(file: Path, timeout: float, dry_run: bool, yes: bool, as_json: boo
     """Even out the servers' memory with few moves.
 
     Domains that must be apart are separated, where that takes one move, or two that exchange domains. For memory alone no domains
-    are exchanged: a domain is moved if the fuller of the two servers gets emptier by a tenth of an even share. The plan is shown
-    first, as by `snow drain`. What cannot be moved while it runs stays.
+    are exchanged: a domain is moved if the fuller of the two servers gets emptier by a tenth of an even share; once one is moved,
+    others by 8 %, so that the next call finds nothing to gain. Memory counts as domains have it, not as their configs say. The
+    plan is shown first, as by `snow drain`. What cannot be moved while it runs stays.
     """
     with operating(connect.read(file)) as here:
         mover = mover_of(here, timeout)

@@ -45,6 +45,8 @@ def init(servers: tuple[str, ...], file: Path, dry_run: bool, yes: bool, as_json
     name = new_server.chosen(ha, *servers)
     with session(ha) as here:
         with waiting.shown() as doing:
+            before = planning.files(here.context, here.ha)
+            planning.refuse_older(here.context, here.ha, replaces=False)
             new_server.refuse(here.context, name)
             warn(preflight.check(here.context, here.passwords))
             steps = new_server.steps_of(all_steps(here.context, here.passwords), name)
@@ -60,7 +62,12 @@ def init(servers: tuple[str, ...], file: Path, dry_run: bool, yes: bool, as_json
             own_machine.refuse(here.context.hosts, steps)
         if not yes and not ask("Do you want to proceed?"):
             raise SiteError(f"nothing was done to {name}, since the answer was no", remedy=ANSWERS)
-        outcome = carry_out(here, steps, yes=True, as_json=as_json)
+
+        def refuse_changed() -> None:
+            planning.refuse_changed(before, planning.files(here.context, here.ha), since="the plan was made")
+            new_server.refuse(here.context, name)  # a server that has got domains must not be rebooted
+
+        outcome = carry_out(here, steps, yes=True, as_json=as_json, refuse_changed=refuse_changed)
     if outcome.ok:
         say(f"{name} is set up. The cluster is next: snow ha plan, then snow ha apply")
     sys.exit(outcome.exit_code)

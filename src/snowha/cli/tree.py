@@ -56,47 +56,77 @@ LAB = {
 
 @click.group(cls=LazyGroup, verbs=HA)
 def ha() -> None:
-    """Make a single sNow! server a highly available cluster."""
+    """Make a single sNow! server a highly available cluster.
+
+    `init` writes ha.toml, `check` and `plan` show what the migration needs and would do, `apply` carries it out, and `undo` takes
+    it back. Afterwards `status`, `resolve`, `log`, `report` and `metrics` are about the cluster that it has made.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=IMAGES)
 def images() -> None:
-    """Manage domains' disks as images on the shared storage."""
+    """Manage domains' disks as images on the shared storage.
+
+    `snow ha apply` copies the domains of ha.toml: these verbs are for single ones, and for the volumes that are left when all run
+    from images.
+    """
 
 
 @click.group("list", cls=LazyGroup, verbs=LIST)
 def list_() -> None:
-    """List domains or servers, as they are now."""
+    """List domains or servers, as they are now.
+
+    Where a domain runs is asked of the hypervisors, not of Pacemaker. What a server that does not answer may run is `unknown`,
+    never `off`.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=SHOW)
 def show() -> None:
-    """Show one domain, as it is now."""
+    """Show one domain, as it is now.
+
+    Where it runs is asked of the hypervisors, and whether it is to run of Pacemaker.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=ADD)
 def add() -> None:
-    """Add a domain to the site."""
+    """Add a domain to the site.
+
+    Its disks, its config and its place in Pacemaker and ha.toml are made in one run. The plan is shown first.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=REMOVE)
 def remove() -> None:
-    """Remove a domain from the site."""
+    """Remove a domain from the site.
+
+    Its place in Pacemaker and ha.toml, and its config, go in one run. The plan is shown first, and a question asked.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=RESIZE)
 def resize() -> None:
-    """Give a domain another size."""
+    """Give a domain another size.
+
+    Its config and Pacemaker's configuration are changed in one run. The plan is shown first.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=START)
 def start() -> None:
-    """Start everything, in the right order."""
+    """Start everything, in the right order.
+
+    Servers without power, storage, cluster and domains, each when what it needs is up.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=STOP)
 def stop() -> None:
-    """Shut everything down, in the right order."""
+    """Shut everything down, in the right order.
+
+    Domains first, then the cluster. The servers stay on.
+    """
 
 
 @click.group(cls=LazyGroup, verbs=LAB)

@@ -14,6 +14,7 @@ from snowha.errors import SiteError
 
 _YES = ("true", "1", "yes", "on", "y")
 """What Pacemaker takes for true (lib/common/strings.c, crm_str_to_boolean)."""
+_FIRST_SET, _INFINITY = "cib-bootstrap-options", 1_000_000
 _PLACES = ("start", "stop", "migrate_from", "migrate_to")
 """Operations by which a resource comes to a server, or leaves it."""
 
@@ -84,6 +85,26 @@ def target_roles(cib: bytes) -> dict[str, str]:
         )
         for resource in _parse(cib).iter("primitive")
     }
+
+
+def in_maintenance(cib: bytes) -> bool:
+    """Whether Pacemaker with this configuration leaves everything alone (maintenance-mode). Raises SiteError if it is not XML.
+
+    Of several property sets that have an option the one with the largest score counts, and before all of them the one that is
+    named first (lib/common/nvpair.c, pcmk__cmp_nvpair_blocks). Those with a rule are left out.
+    """
+    sets = [one for one in _parse(cib).iter("cluster_property_set") if one.find("rule") is None]
+    for one in sorted(sets, key=lambda one: (one.get("id") != _FIRST_SET, -_score(one.get("score") or ""))):
+        for pair in one.iterfind("nvpair"):
+            if pair.get("name") == "maintenance-mode":
+                return (pair.get("value") or "").lower() in _YES
+    return False
+
+
+def _score(text: str) -> int:
+    number = text.lstrip("+-")
+    size = _INFINITY if number.upper() == "INFINITY" else _number(number)
+    return -size if text.startswith("-") else size
 
 
 def left_by_moves(cib: bytes) -> frozenset[str]:

@@ -13,6 +13,9 @@ from snowha.site.rules import Finding
 
 _WORTH_A_MOVE = 0.1
 """A domain is moved for balance alone only if the fullest server gets emptier by this part of an even share."""
+_WORTH_ONE_MORE = 0.08
+"""The same of domains that run somewhere, once one of them is moved. What is left then is not worth a move the next time either,
+although a hypervisor gives back some MiB more or less for a domain than were counted."""
 
 
 def needed_mib(domain: Domain) -> int:
@@ -52,7 +55,7 @@ def spread(
     for domain in ordered:
         if domain.name not in assignment.where:
             assignment.put(domain.name, needed_mib(domain), assignment.best(domain.name, needed_mib(domain)))
-    assignment.improve()
+    assignment.improve(_WORTH_ONE_MORE if current else _WORTH_A_MOVE)
     return {name: assignment.where[name] for name in sorted(assignment.where)}
 
 
@@ -157,24 +160,26 @@ class _Assignment:
             ),
         )
 
-    def improve(self) -> None:
-        """Moves, each the best one, until none is worth it."""
+    def improve(self, one_more: float) -> None:
+        """Moves, each the best one, until none is worth it; once there is one, those that gain ``one_more`` are."""
         # Every move lowers (conflicts, excess, fullest) and so it ends; the bound is a second safeguard.
+        worth = _WORTH_A_MOVE
         for _ in range(4 * len(self.where) + 4):
-            move = self._best_move()
+            move = self._best_move(worth)
             if move is None:
                 return
+            worth = one_more
             for name, server in move:
                 self.put(name, self.sizes[name], server)
 
-    def _best_move(self) -> tuple[tuple[str, str], ...] | None:
+    def _best_move(self, worth: float) -> tuple[tuple[str, str], ...] | None:
         even = sum(self.load.values()) / sum(self.room.values())
         best: tuple[tuple[float, ...], tuple[tuple[str, str], ...]] | None = None
         for move in self._moves():
             if not self._has_room(move):
                 continue
             conflicts, excess, fullest = self._change(move)
-            balances = fullest < -_WORTH_A_MOVE * even and len(move) == 1
+            balances = fullest < -worth * even and len(move) == 1
             if (conflicts, excess) > (0, 0) or ((conflicts, excess) == (0, 0) and not balances):
                 continue
             # Of equals the one that moves less memory; servers are never equal to the last MiB.

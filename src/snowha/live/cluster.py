@@ -102,7 +102,8 @@ def any_member(hosts: Hosts, *, but: str = "") -> Host:
     found = _asked(hosts, but=but)
     if found is None:
         raise SiteError(
-            "Pacemaker runs on no server", remedy="run `systemctl start pacemaker` on one, or `snow ha apply`"
+            f"Pacemaker runs on no server{f' but {but}' if but else ''}",
+            remedy="after `snow stop site`, or a power cut of all servers: snow start site; else: snow ha apply",
         )
     return found[0]
 

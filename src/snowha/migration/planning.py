@@ -51,18 +51,20 @@ def files(context: SiteContext, ha: HaToml) -> dict[str, str]:
     return {**inputs(context, ha), **copies}
 
 
-def refuse_older(context: SiteContext, ha: HaToml) -> None:
-    """Raise SiteError if a server keeps a newer ha.toml than the one to apply: it would take back what was done since."""
-    context.on_all(lambda host: definition.refuse_older(host, context.definition.text, str(ha.path), file=ha.path))
+def refuse_older(context: SiteContext, ha: HaToml, *, replaces: bool = True) -> None:
+    """Raise SiteError if a server keeps a newer ha.toml than ``ha``: it would take back what was done since, or leave it out.
+    ``replaces``: the servers get ``ha``, so that the error says how to insist on it."""
+    file = ha.path if replaces else None
+    context.on_all(lambda host: definition.refuse_older(host, context.definition.text, str(ha.path), file=file))
 
 
-def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+def refuse_changed(before: Mapping[str, str], now: Mapping[str, str], *, since: str = "it was read") -> None:
     """Once nobody else can change anything: raise SiteError if ``files`` are no longer those of ``before``, which the steps were
     made from. They would undo what somebody else has done."""
     changed = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
     if changed:
         raise SiteError(
-            f"the site has changed since it was read: {listed(changed)}",
+            f"the site has changed since {since}: {listed(changed)}",
             remedy="see who was at work: snow ha log. Then run this again; with --site SERVER if your ha.toml lacks the change",
         )
 

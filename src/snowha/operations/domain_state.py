@@ -68,6 +68,11 @@ class DomainState:
             )
         return "it is off"
 
+    @property
+    def until_arrived(self) -> str:
+        """What to do about one that is being migrated."""
+        return f"wait until it has arrived: snow show domain {self.name}; if no migration is under way: snow ha resolve"
+
     def _doing(self, running: xl.Running) -> str:
         """Half of one that migrates is paused, too: that is as it must be."""
         if running.name != self.name:
@@ -75,10 +80,14 @@ class DomainState:
         return "has crashed" if "c" in running.state else "is paused" if running.is_paused else "runs"
 
     def only_one(self) -> tuple[str, xl.Running]:
-        """The one server that runs it. Raises UnreachableError where that is not known, SiteError for none or more than one."""
-        if len(self.running) == 1:
-            return next(iter(self.running.items()))
+        """The one server that runs it; of one that is being migrated the server that it leaves, until it has arrived. Raises
+        UnreachableError where that is not known, SiteError for none or more than one."""
+        own = {server: one for server, one in self.running.items() if one.name == self.name} or self.running
+        if len(own) == 1:
+            return next(iter(own.items()))
         said = f"{self.name} has no console: {self.where}"
+        if self.running and own is self.running:  # no half of it has its name: nothing to shut down
+            raise SiteError(said, remedy=self.until_arrived)
         if self.running:
             raise SiteError(said, remedy=f"shut one of them down now: xl shutdown {self.name} there")
         if self.silent:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from snowha.cluster import placement
 from snowha.errors import SiteError
 from snowha.hosts.host import Host
-from snowha.operations.move_plan import PlacementState
+from snowha.operations.placement_state import PlacementState
 from snowha.site.model import Domain
 from snowha.xen import xl
 
@@ -35,7 +35,7 @@ def of_single(host: Host) -> dict[str, int]:
 
 def lines(state: PlacementState, domain: Domain, server: str) -> list[str]:
     """What the loss of a server would mean once ``domain``, as it is to be, runs: on ``server``, unless it runs already."""
-    domains = {**state.domains, domain.name: domain}
+    domains = {**{name: state.sized(name) for name in state.domains}, domain.name: domain}
     capacity = {name: mib for name, mib in state.room_after_loss().items() if name in state.usable()}
     where = {
         name: at for at, running in state.running.items() for name in running if name in domains and at in capacity

@@ -10,65 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from snowha.cluster import placement
-from snowha.cluster.crm_mon import ClusterState
 from snowha.errors import SiteError
 from snowha.health import cluster_health
-from snowha.site.model import Domain
+from snowha.operations.placement_state import PlacementState
 from snowha.site.names import listed
 from snowha.site.rules import Finding
-from snowha.xen.xl import Hypervisor, Running
 
 _NO_QUORUM = "there is no quorum: Pacemaker moves nothing"
 _MOST_ORDERS = 20_000
 """Sets of moves that are looked at for an order that has room: seconds, whatever the plan is like."""
-
-
-@dataclass(frozen=True)
-class PlacementState:
-    """The cluster as it is. ``running``: by server, of those that answer."""
-
-    cluster: ClusterState
-    running: Mapping[str, Mapping[str, Running]]
-    hypervisors: Mapping[str, Hypervisor]
-    """Of servers that run under Xen."""
-    domains: Mapping[str, Domain]
-    live: Collection[str]
-    """Resources that Pacemaker migrates live."""
-    apart: tuple[tuple[str, ...], ...] = ()
-    without_holder: Collection[str] = field(default_factory=frozenset)
-    """Domains whose leases cannot be handed over: the process that does it has died."""
-
-    def places(self, name: str) -> tuple[str, ...]:
-        return tuple(server for server, domains in self.running.items() if name in domains)
-
-    def size(self, name: str) -> int:
-        """What it takes from a hypervisor."""
-        if name in self.domains:
-            return placement.needed_mib(self.domains[name])
-        return max((domains[name].memory_mib for domains in self.running.values() if name in domains), default=0)
-
-    def free(self) -> dict[str, int]:
-        return {server: one.free_memory for server, one in self.hypervisors.items()}
-
-    def capacity(self) -> dict[str, int]:
-        """What each server has for domains in all: free now, and what its domains would give back."""
-        return self._with_given_back(None)
-
-    def room_after_loss(self) -> dict[str, int]:
-        """What each server has for the site's domains. Others that run there keep their memory: nobody moves them."""
-        return self._with_given_back(self.domains)
-
-    def _with_given_back(self, names: Collection[str] | None) -> dict[str, int]:
-        return {
-            server: free
-            + sum(self.size(name) for name in self.running.get(server, {}) if names is None or name in names)
-            for server, free in self.free().items()
-        }
-
-    def usable(self) -> list[str]:
-        """Servers on which Pacemaker would start something, under Xen."""
-        nodes = {node.name for node in self.cluster.nodes if node.is_usable}
-        return [server for server in self.hypervisors if server in nodes]
 
 
 @dataclass(frozen=True)
@@ -183,8 +133,8 @@ def after(state: PlacementState, moves: Sequence[Move]) -> PlacementState:
     )
     for move in moves:
         running[move.target][move.domain] = running[move.source].pop(move.domain)
-        free[move.source] += move.mib
-        free[move.target] -= move.mib
+        free[move.source] += state.taken(move.domain)
+        free[move.target] -= state.taken(move.domain)
     hypervisors = {server: replace(one, free_memory=free[server]) for server, one in state.hypervisors.items()}
     return replace(state, running=running, hypervisors=hypervisors, cluster=replace(state.cluster, resources=resources))
 
@@ -213,14 +163,14 @@ def rebalance(state: PlacementState) -> MovePlan:
     now = {name: server for name, server in _now(state).items() if server in servers and name in state.domains}
     targets, stays = _targets(state, now, servers)
     wanted = placement.spread(
-        [state.domains[name] for name in sorted(now)],
+        [state.as_it_runs(name) for name in sorted(now)],
         servers,
         state.apart,
         memory={server: state.capacity()[server] - _others(state, server, now) for server in servers},
         current=now,
         targets=targets,
     )
-    moves = [Move(name, now[name], target, state.size(name)) for name, target in wanted.items() if target != now[name]]
+    moves = [Move(name, now[name], target, state.taken(name)) for name, target in wanted.items() if target != now[name]]
     return replace(_plan(state, _ordered(state, moves), servers), stays=stays)
 
 
@@ -231,7 +181,7 @@ def _require_quorum(state: PlacementState) -> None:
 
 def _others(state: PlacementState, server: str, now: Mapping[str, str]) -> int:
     """MiB that domains have there which are not placed: they are none of the site's, or run on another server as well."""
-    return sum(state.size(name) for name in state.running.get(server, {}) if now.get(name) != server)
+    return sum(state.taken(name) for name in state.running.get(server, {}) if now.get(name) != server)
 
 
 def _targets(
@@ -308,12 +258,18 @@ def _refuse(state: PlacementState, moves: Sequence[Move], *, restart: bool) -> N
         raise SiteError(held.message, remedy=held.remedy)
     unlimited = _with_unlimited_memory(state)
     reasons = {move.domain: refusal(unlimited, move.domain, move.target, restart=restart) for move in moves}
-    said = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
-    if said:
+    left = {move.domain: move.target for move in moves if reasons[move.domain]}
+    if left:
+        restarted = ", or restart them on another server: --restart" if helps_to_restart(unlimited, left) else ""
         raise SiteError(
-            f"not everything can be moved: {'; '.join(said)}",
-            remedy="shut these down first (snow shutdown), or restart them on another server: --restart",
+            f"not everything can be moved: {'; '.join(f'{name}: {reasons[name]}' for name in left)}",
+            remedy=f"shut these down first (snow shutdown){restarted}",
         )
+
+
+def helps_to_restart(state: PlacementState, targets: Mapping[str, str]) -> bool:
+    """Whether nothing would forbid to restart domains on ``targets`` that cannot be moved there while they run."""
+    return not any(refusal(state, name, target, restart=True) for name, target in targets.items())
 
 
 def _with_unlimited_memory(state: PlacementState) -> PlacementState:
@@ -366,7 +322,7 @@ def _plan(state: PlacementState, moves: tuple[Move, ...], left: Collection[str])
         {server: (mib, free[server]) for server, mib in state.free().items()},
         (
             *_without_quorum(state, capacity),
-            *placement.fits_after_loss([state.domains[name] for name in known], known, capacity),
+            *placement.fits_after_loss([state.sized(name) for name in known], known, capacity),
         ),
         placement.colocated(where, state.apart),
     )

@@ -12,7 +12,8 @@ from snowha.hosts.host import Host
 from snowha.hosts.parallel import each
 from snowha.hosts.wait import wait_for
 from snowha.live import cluster
-from snowha.operations.move_plan import Move, PlacementState, refusal
+from snowha.operations.move_plan import Move, helps_to_restart, refusal
+from snowha.operations.placement_state import PlacementState
 from snowha.plan.step import Reporter, Step
 from snowha.site.model import Domain
 from snowha.xen import xl
@@ -26,7 +27,7 @@ def placement_state(
     member = cluster.any_member(hosts)
     state = cluster.state_from(member)
     if state is None:
-        raise SiteError("Pacemaker does not run", where=member.name, remedy="snow ha apply")
+        raise SiteError("Pacemaker has just stopped", where=member.name, remedy="see `snow status`")
     cib = cluster.configuration(member)
     hypervisors = each(list(hosts.values()), xl.hypervisor)
     running = cluster.running(hosts)
@@ -114,10 +115,10 @@ class Mover:
         if placement.cluster.resource(name) is None:
             reason = "Pacemaker does not have it"
         if reason:
-            raise SiteError(
-                f"{name} is not moved to {target}: {reason}",
-                remedy="see `snow list servers`; to restart it there instead: --restart",
+            restarted = (
+                "; to restart it there instead: --restart" if helps_to_restart(placement, {name: target}) else ""
             )
+            raise SiteError(f"{name} is not moved to {target}: {reason}", remedy=f"see `snow list servers`{restarted}")
         before = self._identity(name)
         sources = [self.hosts[server] for server in placement.places(name) if server != target]
         domain = self.domains.get(name)

@@ -241,6 +241,8 @@ def _reboot(work: _Work) -> None:
     """Through its own system, where it is: Pacemaker's agent knows a domain that reboots."""
     name, state = work.domain.name, work.state()
     server, before = _only_place(state)
+    if _is_migrating(state):
+        raise SiteError(f"{name} cannot reboot: {state.where}", remedy=state.until_arrived)
     if before.is_paused:
         raise SiteError(
             f"{name} cannot reboot: {state.where}", remedy=f"xl unpause {name} there, or: snow reset {name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -315,16 +315,19 @@ def _losses(
 ) -> tuple[dict[str, str], tuple[SiteFinding, ...]]:
     """For each server what its loss would be, and a finding for each that the others could not bear. Of a server that nothing may
     run on, or that does not answer, it is not known; nor of the last one, of which there is nothing to say that is not said."""
-    names = {domain.name for domain in site.domains}
+    domains = {domain.name: domain for domain in site.domains}
     rooms = {
-        name: one.room - _left_alone(one.domains, names)
+        name: one.room - _left_alone(one.domains, domains)
         for name, one in seen.items()
         if one.room and state and (node := state.node(name)) is not None and node.is_usable
     }
     if len(rooms) < 2:
         return dict.fromkeys(seen, "unknown"), ()
     where = {
-        name: server for server in rooms for name, one in seen[server].domains.items() if name in names and one.is_alive
+        name: server
+        for server in rooms
+        for name, one in seen[server].domains.items()
+        if name in domains and one.is_alive
     }
     found = placement.fits_after_loss(site.domains, where, rooms)
     unbearable = {finding.where for finding in found}
@@ -335,10 +338,16 @@ def _losses(
     return {name: word[name in unbearable] if name in rooms else "unknown" for name in seen}, found
 
 
-def _left_alone(running: Mapping[str, xl.Running], names: Collection[str]) -> int:
-    """MiB that domains have which are none of the site's. Half of one that migrates is."""
-    halves = (name.removesuffix(xl.INCOMING).removesuffix(xl.AWAY) for name in running)
-    return sum(one.memory_mib for one, name in zip(running.values(), halves, strict=True) if name not in names)
+def _left_alone(running: Mapping[str, xl.Running], domains: Mapping[str, Domain]) -> int:
+    """MiB that are not there for the site's ``domains`` by their configs. Others keep what they have, and so does one of them
+    that waits for a smaller size, until its next start. Half of one that migrates is one of them."""
+    total = 0
+    for name, one in running.items():
+        if name in domains:
+            total += max(0, one.memory_mib - domains[name].memory_mib)
+        elif name.removesuffix(xl.INCOMING).removesuffix(xl.AWAY) not in domains:
+            total += one.memory_mib
+    return total
 
 
 def _server(name: str, seen: _Seen, state: parse.ClusterState | None) -> ServerStatus:

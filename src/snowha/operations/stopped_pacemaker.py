@@ -21,6 +21,12 @@ CIB_FILE = "/var/lib/pacemaker/cib/cib.xml"
 """Pacemaker include/crm/cib/internal.h: CRM_CONFIG_DIR is below its state directory, which Debian leaves as it is."""
 
 
+def has_domains(hosts: cluster.Hosts) -> bool:
+    """Whether Pacemaker is stopped on every server that answers, and has resources to run when it is started."""
+    kept = _configuration(hosts)
+    return kept is not None and bool(kept.roles)
+
+
 def consequence(hosts: cluster.Hosts, names: Sequence[str], verb: Verb) -> str:
     """What becomes of ``verb``, asked for ``names``, when Pacemaker runs again, with what to type then. Empty if it stays as
     asked: Pacemaker runs, or does not have them."""
@@ -32,26 +38,25 @@ def consequence(hosts: cluster.Hosts, names: Sequence[str], verb: Verb) -> str:
     if verb not in ("boot", "reset"):
         return _starts(kept, [name for name in known if name not in kept_off], verb)
     if not kept.stops_everything:
-        return _shuts_down(kept_off, verb)
+        return _shuts_down(kept, kept_off, verb)
     if not known:
         return ""
     then = [f"snow {verb} {' '.join(kept_off)}"] if kept_off else []
-    said = f"and was told to stop everything: it shuts {listed(known)} down as soon as it runs again"
+    said = f"and was told to stop everything: it shuts {listed(known)} down {kept.acts}"
     return f"{_NOWHERE}, {said}. Type then: {', then '.join(['snow start site', *then])}"
 
 
 def _starts(kept: _Kept, names: Sequence[str], verb: Verb) -> str:
     if not names:
         return ""
-    when = "with `snow start site`" if kept.stops_everything else "as soon as it runs again"
-    said = f"so it cannot be told to keep {listed(names)} off: it starts {_pronoun(names)} {when}"
+    said = f"so it cannot be told to keep {listed(names)} off: it starts {_pronoun(names)} {kept.starts}"
     return f"{_NOWHERE}, {said}. Type then: snow {verb} {' '.join(names)}"
 
 
-def _shuts_down(names: Sequence[str], verb: Verb) -> str:
+def _shuts_down(kept: _Kept, names: Sequence[str], verb: Verb) -> str:
     if not names:
         return ""
-    off = f"{listed(names)} off: it shuts {_pronoun(names)} down as soon as it runs again"
+    off = f"{listed(names)} off: it shuts {_pronoun(names)} down {kept.acts}"
     return f"{_NOWHERE}, and was told earlier to keep {off}. Type then: snow {verb} {' '.join(names)}"
 
 
@@ -67,10 +72,10 @@ def consequence_of_stop(hosts: cluster.Hosts, names: Sequence[str]) -> str:
     starts = [name for name in names if kept.roles.get(name, "stopped") != "stopped"]
     if not starts:
         return ""
-    return (
-        f"{_NOWHERE}, so it cannot be told to stop everything: it starts {listed(starts)} as soon as it runs again. Start it "
-        "nowhere before the work is done; or type first: snow start site, then snow stop site"
-    )
+    said = f"{_NOWHERE}, so it cannot be told to stop everything: it starts {listed(starts)} {kept.acts}"
+    if kept.resumes:
+        return f"{said}. Leave it in maintenance-mode until the work is done"
+    return f"{said}. Start it nowhere before the work is done; or type first: snow start site, then snow stop site"
 
 
 _NOWHERE = "Pacemaker runs on no server that answers"
@@ -85,6 +90,20 @@ class _Kept:
     """Every resource with its target-role."""
     stops_everything: bool = False
     """`snow stop site` has told it so, and `snow start site` has not ended that."""
+    resumes: str = ""
+    """What ends its maintenance-mode, in which it leaves everything alone, also when it runs; empty if it is not in it."""
+
+    @property
+    def acts(self) -> str:
+        """When it does what it was told."""
+        return f"{self.resumes}, and leaves everything alone until then" if self.resumes else "as soon as it runs again"
+
+    @property
+    def starts(self) -> str:
+        """When it starts what is to run."""
+        if not self.stops_everything:
+            return self.acts
+        return f"with `snow start site`{f' and {self.resumes}' if self.resumes else ''}"
 
 
 def _configuration(hosts: cluster.Hosts) -> _Kept | None:
@@ -104,7 +123,13 @@ def _kept(host: Host) -> _Kept | None:
         text = read_file(host, CIB_FILE)
         if not text:
             return _Kept()
-        return _Kept(cib_facts.version(text), cib_facts.target_roles(text), bool(cib_facts.stopped_since(text)))
+        resumes = "with `snow arm`" if cib_facts.disarmed_since(text) else "when maintenance-mode is switched off"
+        return _Kept(
+            cib_facts.version(text),
+            cib_facts.target_roles(text),
+            bool(cib_facts.stopped_since(text)),
+            resumes if cib_facts.in_maintenance(text) else "",
+        )
     except LostLockError:
         raise
     except SnowError:

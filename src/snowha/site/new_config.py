@@ -66,10 +66,15 @@ def resized(text: str, *, memory_mib: int | None, vcpus: int | None, where: str)
 
 
 def _cards(pattern: Domain, vifs: Sequence[Vif], *, where: str) -> Iterator[str]:
-    """Each with its own addresses; all else (``script``, ``rate``, ``model``) as the pattern's card at the same place has it."""
+    """Each with its own addresses; all else (``script``, ``rate``, ``model``) as the pattern's card at the same place has it.
+
+    One that asks DHCP has no ``ip``: with that word Xen's hotplug script, where iptables works, lets it reach a DHCP server and
+    nothing else (tools/hotplug/Linux/vif-common.sh, handle_iptable).
+    """
     others = chain(pattern.vifs, repeat(Vif("")))
     for vif, other in zip(vifs, others, strict=False):
-        words = [("ip", vif.ip), ("mac", vif.mac), ("bridge", vif.bridge)]
+        words = [("ip", vif.ip)] if vif.addresses else []
+        words += [("mac", vif.mac), ("bridge", vif.bridge)]
         words += [("script", other.script)] if other.script else []
         words += other.options
         if own := [word for word, _ in words if word in _OF_ONE_CARD]:

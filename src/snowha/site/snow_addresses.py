@@ -19,6 +19,8 @@ _LAST = 99
 """The number is written into a MAC address in decimal, with two digits."""
 _NONE = "none"
 """What stands in ``domains.conf`` for the address of a card that there is not."""
+DHCP = "dhcp"
+"""The same for one whose system asks DHCP. sNow! hands the word on as it stands, to xen-create-image or into the config."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,15 @@ def in_table(domains_conf: str, name: str, *, where: str) -> tuple[Vif, ...] | N
         if any(len(card) < 3 for card in cards):
             raise InputError(f"the row of {name} has too few columns", where=at, remedy="complete it: ip, bridge, MAC")
         return tuple(
-            Vif(check_bridge(bridge, where=at), check_mac(mac, where=at), check_ip(ip, where=at))
+            Vif(check_bridge(bridge, where=at), check_mac(mac, where=at), check_ip_or_dhcp(ip, where=at))
             for ip, bridge, mac in cards
         )
     return None
+
+
+def check_ip_or_dhcp(text: str, *, where: str) -> str:
+    """``text`` if it is an IP address; DHCP for that word. Raises InputError for anything else."""
+    return DHCP if text.lower() == DHCP else check_ip(text, where=where)
 
 
 def used_in_table(domains_conf: str, name: str) -> dict[str, str]:
@@ -87,7 +94,7 @@ def used_in_table(domains_conf: str, name: str) -> dict[str, str]:
         for _, words in _rows(domains_conf)
         if words[0] != name
         for word in (*words[3:4], *words[5:6], *words[9:10], *words[11:12])
-        if word != _NONE
+        if word.lower() not in (_NONE, DHCP)
     }
 
 

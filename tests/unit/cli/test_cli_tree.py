@@ -170,6 +170,25 @@ def test_the_manual_page_has_every_option_of_every_verb() -> None:
                 assert parameter.help, (words, parameter.name)
 
 
+@pytest.mark.parametrize("words", [words for words in GROUPS if words], ids=" ".join)
+def test_the_manual_page_says_what_each_group_is_for_and_has_all_of_its_verbs(words: tuple[str, ...]) -> None:
+    """`snow add`, `resize` and `remove domain`, `stop` and `start site` were named in its synopsis alone, without a word on what
+    they do; no group said what it is for."""
+    group = GROUPS[words]
+    heading, _, rest = man.page().partition(f"\n.SH SNOW {' '.join(words).upper()}\n")
+    assert rest, f"it has no section {heading}"
+    section = rest.partition("\n.SH ")[0]
+    prose, *verbs = section.split("\n.TP\n\\fB")
+    first, *more = (group.help or "").split("\n\n")
+    assert more and all(man.prose(" ".join(one.split())) in prose for one in (first, *more))
+    told = "\n".join(f"\\fB{verb}" for verb in verbs)
+    for name in group.verbs:
+        command = group.get_command(click.Context(group), name)
+        assert command is not None and f"\\fB{name}\\fR" in told
+        for paragraph in (command.help or "").split("\n\n"):
+            assert man.prose(" ".join(paragraph.split())) in told
+
+
 @pytest.mark.parametrize(
     ("text", "roff"),
     [

@@ -88,3 +88,21 @@ def test_a_file_that_somebody_else_has_changed_since_is_not_applied(site: Domain
     ended = site.run("ha", "apply", "--yes")
     assert ended.exit_code == 0, ended.output
     assert site.cib != left
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--save", "saved.plan"), ("--until", "pacemaker.cib")])
+def test_a_plan_of_a_file_that_apply_refuses_is_refused_like_it(site: DomainSite, words: tuple[str, ...]) -> None:
+    """The plan showed what was never going to be done, a domain taken out of Pacemaker, without a word of why it would not be."""
+    file = Path("ha.toml")
+    mine = file.read_text()
+    assert site.run("add", "domain", "new02", "--size", "1").exit_code == 0
+    newer = file.read_text()
+    file.write_text(mine)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    applied, planned = site.run("ha", "apply", "--yes"), site.run("ha", "plan", *words)
+    assert (code_of(planned), planned.output, str(planned.exception)) == (4, "", str(applied.exception))
+    assert isinstance(planned.exception, SiteError) and isinstance(applied.exception, SiteError)
+    assert planned.exception.remedy == applied.exception.remedy
+    assert not Path("saved.plan").exists()
+    file.write_text(newer)
+    assert site.run("ha", "plan", *words).exit_code == 0

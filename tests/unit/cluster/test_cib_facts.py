@@ -127,6 +127,50 @@ def test_nobody_is_fenced_and_nothing_started_while_disarmed(tmp_path: Path) -> 
     assert re.search(r"\* Fence .* snow02", simulate(file, "--node-fail", "snow02"))
 
 
+@pytest.mark.needs("crm_simulate")
+@pytest.mark.parametrize(
+    ("sets", "is_so"),
+    [
+        ("", False),
+        (
+            '<cluster_property_set id="a"><nvpair id="a1" name="maintenance-mode" value="{}"/></cluster_property_set>',
+            True,
+        ),
+        (
+            '<cluster_property_set id="a" score="5"><nvpair id="a1" name="maintenance-mode" value="{}"/></cluster_property_set>'
+            '<cluster_property_set id="b" score="+9"><nvpair id="b1" name="maintenance-mode" value="no"/></cluster_property_set>',
+            False,
+        ),
+        (
+            '<cluster_property_set id="a" score="-INFINITY"><nvpair id="a1" name="maintenance-mode" value="0"/>'
+            '</cluster_property_set><cluster_property_set id="b" score="-9"><nvpair id="b1" name="maintenance-mode" value="{}"/>'
+            "</cluster_property_set>",
+            True,
+        ),
+    ],
+)
+@pytest.mark.parametrize("value", ["true", "Yes", "1"])
+@pytest.mark.parametrize("first", ["", "false", "on"])
+def test_maintenance_mode_is_read_as_pacemaker_reads_it(
+    tmp_path: Path, sets: str, is_so: bool, value: str, first: str
+) -> None:
+    """It would be said that Pacemaker starts a domain as soon as it runs again, while it does not; or the other way round."""
+    root = committed()
+    section = root.find("configuration/crm_config")
+    assert section is not None
+    for one in etree.fromstring(f"<all>{sets.format(value)}</all>"):
+        section.append(one)
+    if first:
+        etree.SubElement(section[0], "nvpair", {"id": "first", "name": "maintenance-mode", "value": first})
+    file = tmp_path / "cib.xml"
+    file.write_bytes(etree.tostring(root))
+    assert section[0].get("id") == "cib-bootstrap-options"
+    wanted = first == "on" if first else is_so
+    assert cib_facts.in_maintenance(file.read_bytes()) is wanted
+    _, _, transition = simulate(file, "--node-up", "snow01", "--node-up", "snow02").partition("Transition Summary")
+    assert bool(re.search(r"\* Start .* deploy01", transition)) is not wanted, transition
+
+
 ORDER = ("slurm02", "slurm01", "proxy01", "deploy01", "fence-snow01", "fence-snow02")
 
 

@@ -414,6 +414,20 @@ def test_a_loss_is_not_survived_on_memory_that_domains_left_alone_have(site: Sit
     assert data["losses"] == {"snow01": "no room", "snow02": "survived"}
 
 
+def test_a_loss_is_not_survived_on_memory_that_comes_with_the_next_start(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`snow resize domain` had given the domains of snow02 half of what they had: until they were restarted, there was no room
+    for those of snow01, and the status said that there was."""
+    monkeypatch.setattr(simulated, "INFO", simulated.INFO.replace("2560", "1900"))
+    for name in WHERE["snow02"]:
+        text, mode = site.world.shared[f"{DOMAINS}/{name}.cfg"]
+        assert b"'256'" in text
+        site.world.shared[f"{DOMAINS}/{name}.cfg"] = (text.replace(b"'256'", b"'128'"), mode)
+    data = json.loads(site.snow("status", "--json").output)
+    assert data["losses"] == {"snow01": "no room", "snow02": "survived"}
+
+
 def test_the_age_of_the_last_proof_of_fencing_is_told(site: Site) -> None:
     """A BMC whose password was changed a year ago would be found out when a server is lost."""
     proof = json.dumps({"for": "x", "when": "2026-11-20T10:00:00Z"}).encode()

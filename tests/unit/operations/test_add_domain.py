@@ -228,6 +228,44 @@ def test_the_table_of_snow_counts_and_gets_the_new_row(site: DomainSite) -> None
     assert ended.exit_code == 0 and parsed(site, "new02").vifs[0].ip == "192.168.8.7", ended.output
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "ips"),
+    [
+        ("dhcp", "none", [""]),
+        ("DHCP", "dhcp", ["", ""]),
+        ("192.168.8.7", "dhcp", ["192.168.8.7", ""]),
+        ("dhcp", "172.16.1.7", ["", "172.16.1.7"]),
+    ],
+)
+def test_a_domain_may_ask_dhcp(site: DomainSite, first: str, second: str, ips: list[str]) -> None:
+    """A row that sNow! takes was refused as no IP address. The word is in no config: where iptables works, Xen's hotplug script
+    would let the domain reach a DHCP server, and nothing else."""
+    cards = "eth0 {} xsnow0 76:fd:31:9e:{}:01 m g eth1 {} xdmz0 76:fd:31:9e:{}:02 m g"
+    rows = f"other01 role {cards.format('dhcp', '06', 'dhcp', '06')}\nnew01 role {cards.format(first, '07', second, '07')}\n"
+    site.world.shared[TABLE] = (rows.encode(), 0o644)
+    site.names["dhcp"] = "somebody"
+    ended = site.run("add", "domain", "new01", "--size", "1")
+    assert ended.exit_code == 0, ended.output
+    assert [vif.ip for vif in parsed(site, "new01").vifs] == ips and site.text(TABLE) == rows
+    assert "dhcp" not in site.config("new01").lower()
+    assert "an address by DHCP, which snow-ha does not know and does not wait for, 76:fd:31:9e:07:0" in ended.output
+    assert site.due() == []
+    assert parsed(site, "new01").addresses == tuple(filter(None, ips)), "it would be waited for"
+
+
+def test_dhcp_can_be_asked_for_and_stands_in_the_row_of_snow(site: DomainSite) -> None:
+    """Without a word there the columns behind it would be read as others."""
+    site.world.shared[TABLE] = (b"# hostname role\n", 0o644)
+    ended = site.run("add", "domain", "new01", "--size", "1", "--ip", "DHCP")
+    assert ended.exit_code == 0, ended.output
+    assert site.text(TABLE).splitlines()[-1].split()[:6] == [
+        *("new01", "minimal", "eth0", "dhcp", "xsnow0", "76:fd:31:9e:07:01")
+    ]
+    assert parsed(site, "new01").vifs == (Vif("xsnow0", "76:fd:31:9e:07:01", ""),)
+    again = site.run("add", "domain", "new02", "--size", "1", "--ip", "dhcp")
+    assert again.exit_code == 0 and site.due() == [], again.output
+
+
 @pytest.mark.parametrize("word", ["cibadmin --replace", "snow-lease new"])
 def test_a_run_that_failed_is_gone_on_with_by_the_same_command_alone(site: DomainSite, word: str) -> None:
     """What it has made would be in the way of itself, and had to be removed by hand."""

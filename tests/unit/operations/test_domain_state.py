@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from snowha.errors import SiteError, SnowError, UnreachableError
@@ -35,3 +37,18 @@ def test_of_two_one_is_to_be_shut_down() -> None:
 
 def test_one_that_is_off_can_be_booted() -> None:
     assert refused({}, {}).remedy == "snow boot deploy01"
+
+
+@pytest.mark.parametrize("other", ["deploy01--incoming", "deploy01--migratedaway"])
+def test_a_domain_that_is_being_migrated_has_the_console_of_the_half_that_has_its_name(other: str) -> None:
+    """During each live migration `snow console` said to shut one of the two down: whoever typed that ended the domain."""
+    halves = {"snow01": HERE, "snow02": replace(HERE, name=other)}
+    assert DomainState("deploy01", halves, {}, None).only_one() == ("snow01", HERE)
+
+
+def test_a_domain_that_changes_sides_is_waited_for() -> None:
+    """For a moment neither half has its name."""
+    halves = [replace(HERE, name=f"deploy01--{part}") for part in ("migratedaway", "incoming")]
+    error = refused(dict(zip(("snow01", "snow02"), halves, strict=True)), {})
+    assert "is being migrated on snow01 and snow02" in error.message
+    assert "shut" not in error.remedy and "wait until it has arrived" in error.remedy

@@ -10,7 +10,8 @@ from broken_clusters import cluster, node, options, removed, resource
 
 from snowha.errors import SiteError
 from snowha.operations import move_plan, plan_changes
-from snowha.operations.move_plan import Move, PlacementState
+from snowha.operations.move_plan import Move
+from snowha.operations.placement_state import PlacementState
 from snowha.site.model import Domain, DomainType
 from snowha.xen.xl import Hypervisor, Running
 
@@ -34,7 +35,11 @@ def state(
     made = PlacementState(
         cluster=cluster(),
         running={
-            server: {name: Running(name, 5, 256, 1, "-b----") for name, at in where.items() if at == server}
+            server: {
+                name: Running(name, 5, (sizes or {}).get(name, 256), 1, "-b----")
+                for name, at in where.items()
+                if at == server
+            }
             for server in free
         },
         hypervisors={server: Hypervisor("4.20.5", frozenset({"pv", "hap"}), 4096, mib) for server, mib in free.items()},
@@ -130,6 +135,17 @@ def test_what_cannot_be_moved_live_is_refused_before_the_first_move(changed: dic
     with pytest.raises(SiteError) as caught:
         move_plan.drain(replace(state(), **changed), "snow01")  # type: ignore[arg-type]
     assert said in str(caught.value)
+
+
+def test_a_restart_is_offered_only_where_it_would_do() -> None:
+    """It was offered for a domain that Pacemaker does not have, and to whoever had asked for it already."""
+    with pytest.raises(SiteError) as caught:
+        move_plan.drain(replace(state(), live=frozenset({"slurm01"})), "snow01")
+    assert caught.value.remedy.endswith(", or restart them on another server: --restart")
+    for restart in (False, True):
+        with pytest.raises(SiteError) as caught:
+            move_plan.drain(replace(state(), cluster=cluster(removed("deploy01"))), "snow01", restart=restart)
+        assert caught.value.remedy == "shut these down first (snow shutdown)"
 
 
 def test_reasons_are_those_of_the_hypervisors() -> None:

@@ -168,7 +168,19 @@ def test_what_cannot_be_live_is_refused_before_anything_is_told(site: EverydaySi
     ended = site.run("move", "deploy01")
     assert ended.exit_code == 4 and site.told == []
     assert "it is a PV domain, and Xen on snow01 is built without shadow paging" in ended.output
+    assert "to restart it there instead: --restart" in ended.output
     assert site.run("move", "deploy01", "--restart").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("deploy01", "snow02"), ("deploy01", "snow02", "--restart")])
+def test_a_restart_is_not_offered_where_it_is_refused_for_the_same_reason(
+    site: EverydaySite, words: tuple[str, ...]
+) -> None:
+    """There is no room, Pacemaker does not have it, there is no quorum: whoever typed --restart was told to type --restart."""
+    site.changes.append(removed("deploy01"))
+    ended = site.run("move", *words)
+    assert ended.exit_code == 4 and "Pacemaker does not have it" in ended.output, ended.output
+    assert "--restart" not in ended.output and "see `snow list servers`" in ended.output
 
 
 def test_a_domain_that_was_restarted_instead_is_no_success(site: EverydaySite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from broken_clusters import WHERE
 from everyday_site import EverydaySite
-from simulated import CONF
+from simulated import CONF, DOMAINS
 from view_site import code_of
 
 from snowha.errors import SiteError
@@ -17,6 +17,7 @@ from snowha.hosts import own
 from snowha.hosts.host import Completed
 from snowha.migration import own_machine, preflight
 from snowha.provision.servers import boot
+from snowha.site import definition
 
 SHARED = "/sNow/snow-configspace/system_files/etc"
 _DONE = ("mount", "install", "update-grub", "reboot")
@@ -213,6 +214,47 @@ def test_a_server_that_is_not_new_is_refused(
     ended = site.run("init", "snow02", "--yes")
     assert code_of(ended) == SiteError.exit_code and message in str(ended.exception)
     assert site.done == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_domains_there, "domains run there: proxy01"),
+        (_files_there, "/sNow is not mounted from nfs01:/export/sNow, and has files of its own"),
+    ],
+)
+def test_a_server_that_is_not_new_any_more_is_refused_under_the_lock(
+    site: NewServerSite, change: Callable[[NewServerSite], None], message: str
+) -> None:
+    """Another administrator was at work there while the question was being answered: files were hidden below the mount, and a
+    server that lacks a bridge was to be rebooted under the domains that it had got."""
+    site.until_lock = lambda: change(site)
+    ended = site.run("init", "snow02", "--yes")
+    assert code_of(ended) == SiteError.exit_code and message in str(ended.exception), ended.output
+    assert site.done == []
+
+
+def test_a_site_that_somebody_else_has_changed_is_not_gone_on_with(site: NewServerSite) -> None:
+    """The server was set up for the domains of before: it lacked the kernel and the bridge of one that had been added."""
+    config = f"{DOMAINS}/proxy01.cfg"
+
+    def changed() -> None:
+        text, mode = site.world.shared[config]
+        site.world.shared[config] = (text.replace(b"xsnow0", b"xnew0"), mode)
+
+    site.until_lock = changed
+    ended = site.run("init", "snow02", "--yes")
+    assert code_of(ended) == SiteError.exit_code and site.done == []
+    assert f"the site has changed since the plan was made: {config}" in str(ended.exception)
+
+
+def test_an_ha_toml_that_is_older_than_the_servers_copy_sets_up_nothing(site: NewServerSite) -> None:
+    """Its mounts, bridges and domains are not those of the site any more."""
+    newer = definition.copy_of(Path("ha.toml").read_text() + "\n# since then\n", 4_000_000_000)
+    site.hosts["snow01"].own[definition.PATH] = (newer.encode(), 0o644)
+    ended = site.run("init", "snow02", "--yes")
+    assert code_of(ended) == SiteError.exit_code and site.done == []
+    assert "snow01 keeps a newer one" in str(ended.exception) and "--site snow01" in str(ended.exception)
 
 
 def test_what_snow_runs_on_is_not_rebooted(site: NewServerSite, monkeypatch: pytest.MonkeyPatch) -> None:

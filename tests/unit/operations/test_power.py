@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,8 @@ from simulated import World
 from view_site import code_of
 
 from snowha.cli import progress
-from snowha.cluster import cib_overrides
 from snowha.errors import InputError, UnreachableError
 from snowha.hosts.host import Completed
-from snowha.operations import stopped_pacemaker
 from snowha.plan import events
 from snowha.plan.journal import Journal
 from snowha.xen import server_program
@@ -63,7 +60,7 @@ def test_a_domain_that_does_not_answer_is_not_booted(site: EverydaySite) -> None
     assert "proxy01 to answer on 192.168.8.12" in ended.output and "Boot deploy01" in ended.output
 
 
-@pytest.mark.parametrize("ip", ["192.168.8.11/24", "192.168.8.11 192.168.8.11/24", "0.0.0.0", "dhcp"])
+@pytest.mark.parametrize("ip", ["192.168.8.11/24", "192.168.8.11 192.168.8.11/24", "0.0.0.0", "dhcp", ""])
 def test_a_vifs_address_is_asked_without_what_else_stands_there(site: EverydaySite, ip: str) -> None:
     """xl hands `ip=` to a script that takes several addresses and prefix lengths: nobody answers to such a word."""
     vif = f"vif = [ 'ip={ip},mac=00:16:3e:00:00:11,bridge=xsnow0' ]\n"
@@ -108,77 +105,6 @@ def test_without_pacemaker_it_is_xl_on_the_right_server(site: EverydaySite) -> N
     ended = site.run("boot", "deploy01")
     assert ended.exit_code == 0, ended.output
     assert ("snow01", "create deploy01") in site.world.log and site.world.running["deploy01"] == "snow01"
-
-
-def stopped_cib(epoch: int, **roles: str) -> tuple[bytes, int]:
-    """As it is on the disk of a server."""
-    resources = "".join(
-        f'<primitive id="{name}"><meta_attributes><nvpair name="target-role" value="{role}"/></meta_attributes></primitive>'
-        for name, role in roles.items()
-    )
-    text = f'<cib admin_epoch="0" epoch="{epoch}" num_updates="0"><configuration>{resources}</configuration></cib>'
-    return text.encode(), 0o600
-
-
-@pytest.mark.parametrize(
-    ("role", "verb", "said"),
-    [
-        ("Started", "shutdown", "so it cannot be told to keep deploy01 off: it starts it as soon as it runs again"),
-        ("Stopped", "shutdown", ""),
-        ("Started", "boot", ""),
-        ("Stopped", "boot", "and was told earlier to keep deploy01 off: it shuts it down as soon as it runs again"),
-    ],
-)
-def test_what_a_stopped_pacemaker_will_do_with_the_domain_is_said(
-    site: EverydaySite, role: str, verb: str, said: str
-) -> None:
-    """A domain that was shut down on purpose came back with Pacemaker, one that was booted went off: nobody had been told."""
-    site.world.active.clear()
-    site.world.running = dict.fromkeys(site.world.running, "snow01")
-    site.hosts["snow01"].own[stopped_pacemaker.CIB_FILE] = stopped_cib(8, deploy01="", proxy01="Started")
-    site.hosts["snow02"].own[stopped_pacemaker.CIB_FILE] = stopped_cib(9, deploy01=role, slurm01=role)
-    for _ in range(2):  # the second time there is nothing to do
-        ended = site.run(verb, "deploy01", "proxy01")
-        assert ended.exit_code == 0, ended.output
-        expected = f"Pacemaker runs on no server that answers, {said}. Type then: snow {verb} deploy01"
-        assert (expected in ended.output) if said else ("Pacemaker" not in ended.output)
-    assert all("Pacemaker" not in site.run(verb, "slurm02").output for verb in ("reboot", "shutdown"))
-
-
-@pytest.mark.parametrize(
-    ("verb", "said"),
-    [
-        (
-            "boot",
-            "and was told to stop everything: it shuts deploy01 and proxy01 down as soon as it runs again. "
-            "Type then: snow start site, then snow boot proxy01",
-        ),
-        (
-            "shutdown",
-            "so it cannot be told to keep deploy01 off: it starts it with `snow start site`. "
-            "Type then: snow shutdown deploy01",
-        ),
-    ],
-)
-def test_after_stop_site_it_is_said_what_pacemaker_was_told(site: EverydaySite, verb: str, said: str) -> None:
-    """A domain that was booted for the work on the storage was shut down by the first Pacemaker that ran; and none is started by
-    it before `snow start site`."""
-    site.world.active.clear()
-    site.world.running = dict.fromkeys(site.world.running, "snow01")
-    text, mode = stopped_cib(9, deploy01="", proxy01="Stopped")
-    stopping = cib_overrides.stopping(datetime.now(UTC)).encode()
-    site.hosts["snow02"].own[stopped_pacemaker.CIB_FILE] = (text.replace(b"<conf", stopping + b"<conf"), mode)
-    ended = site.run(verb, "deploy01", "proxy01", "slurm01")
-    assert ended.exit_code == 0, ended.output
-    assert f"Pacemaker runs on no server that answers, {said}\n" in ended.output
-
-
-def test_a_configuration_that_cannot_be_read_is_no_reason_to_keep_a_domain_running(site: EverydaySite) -> None:
-    site.world.active.clear()
-    site.world.running = dict.fromkeys(site.world.running, "snow01")
-    for host in site.hosts.values():
-        host.own[stopped_pacemaker.CIB_FILE] = (b"<cib", 0o600)
-    assert site.run("shutdown", "deploy01").exit_code == 0
 
 
 def test_a_domain_that_pacemaker_does_not_have_is_asked_where_it_runs(site: EverydaySite) -> None:
@@ -259,6 +185,25 @@ def test_the_console_is_opened_where_the_domain_runs(site: EverydaySite, monkeyp
     assert executed == [["snow02", "xl", "console", "proxy01"]]
     site.run("shutdown", "proxy01")
     assert code_of(site.run("console", "proxy01")) == 4
+
+
+@pytest.mark.parametrize("server", ["snow01", "snow02"])
+def test_a_domain_that_is_being_migrated_is_not_rebooted_and_has_a_console(
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """`snow reboot` asked the half that arrives, which has another name, or ended the migration; `snow console` said to shut one
+    of the two down."""
+    executed: list[list[str]] = []
+    monkeypatch.setattr("snowha.live.connect.terminal", lambda file, server, argv: [server, *argv])
+    monkeypatch.setattr("os.execvp", lambda program, argv: executed.append(argv))
+    other = next(name for name in ("snow01", "snow02") if name != server)
+    site.world.running["deploy01"] = server
+    site.more[other] = "deploy01--incoming 9 256 1 --p--- 1.0\n"
+    ended = site.run("reboot", "deploy01")
+    assert ended.exit_code == 4 and site.told == [], ended.output
+    assert "deploy01 cannot reboot: " in ended.output and "wait until it has arrived" in " ".join(ended.output.split())
+    assert site.run("console", "deploy01").exit_code == 0
+    assert executed == [[server, "xl", "console", "deploy01"]]
 
 
 def test_what_pacemaker_may_start_is_not_said_to_be_shut_down(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from domain_site import MIB, DomainSite, image
 from simulated import DOMAINS
 from view_site import code_of
+
+from snowha.operations.domains import disks
 
 
 @pytest.fixture
@@ -109,15 +112,38 @@ def test_a_disk_that_is_none_is_named_with_those_that_are(site: DomainSite) -> N
     assert code_of(ended) == 2 and "--vdev xvda2|xvda1" in str(ended.exception)
 
 
+def written(site: DomainSite, path: str = f"{DOMAINS}/proxy01.cfg") -> None:
+    """By somebody's hand, without the lock."""
+    text, mode = site.world.shared[path]
+    site.world.shared[path] = (text + b"extra = 'mitigations=off'\n", mode)
+
+
 def test_what_is_written_into_its_config_until_the_lock_is_taken_stays(site: DomainSite) -> None:
-    """A setting that makes no other domain of it for snow-ha, as a kernel's argument, was gone without a word."""
-    path = f"{DOMAINS}/proxy01.cfg"
+    """A setting that makes no other domain of it for snow-ha, as a kernel's argument, was gone without a word; or that was seen
+    when the disk had been enlarged."""
+    site.run("shutdown", "proxy01")
+    site.told.clear()
+    site.until_lock = lambda: written(site)
+    ended = site.run("resize", "domain", "proxy01", "--memory", "512", "--disk", "3")
+    assert code_of(ended) == 4 and f"since the plan was made: {DOMAINS}/proxy01.cfg" in str(ended.exception)
+    assert "mitigations=off" in site.config("proxy01") and "'256'" in site.config("proxy01") and site.told == []
+    site.until_lock = lambda: None
+    assert site.run("resize", "domain", "proxy01", "--memory", "512", "--disk", "3").exit_code == 0
 
-    def meanwhile() -> None:
-        text, mode = site.world.shared[path]
-        site.world.shared[path] = (text + b"extra = 'mitigations=off'\n", mode)
 
-    site.until_lock = meanwhile
-    ended = site.run("resize", "domain", "proxy01", "--memory", "512")
+def test_what_is_written_into_its_config_while_its_disk_is_enlarged_stays(
+    site: DomainSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan's config would be written over it."""
+    grow = disks.grow
+
+    def grown(*args: Any) -> None:
+        grow(*args)
+        written(site)
+
+    site.run("shutdown", "proxy01")
+    monkeypatch.setattr(disks, "grow", grown)
+    ended = site.run("resize", "domain", "proxy01", "--memory", "512", "--disk", "3")
     assert ended.exit_code != 0 and "was changed meanwhile" in ended.output and "run this again" in ended.output
     assert "mitigations=off" in site.config("proxy01") and "'256'" in site.config("proxy01")
+    assert site.run("resize", "domain", "proxy01", "--memory", "512", "--disk", "3").exit_code == 0

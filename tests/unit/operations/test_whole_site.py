@@ -229,10 +229,23 @@ def test_a_stopped_pacemaker_that_will_start_domains_is_said(site: WholeSite) ->
         assert ended.exit_code == 0 and site.world.running == {}
         said = "it starts deploy01 and proxy01 as soon as it runs again. Start it nowhere before the work is done"
         assert said in ended.output and "type first: snow start site, then snow stop site" in ended.output
-    keep(8, cib_overrides.stopping(datetime.now(UTC)))
+    keep(8, cib_overrides.disarming(datetime.now(UTC)))
+    said = "it starts deploy01 and proxy01 with `snow arm`, and leaves everything alone until then. Leave it in maintenance-mode"
+    assert said in site.run("stop", "site", "--yes").output
+    keep(9, cib_overrides.stopping(datetime.now(UTC)))
     assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output
     site.hosts["snow02"].own.pop(stopped_pacemaker.CIB_FILE)
     assert "Pacemaker runs" not in site.run("stop", "site", "--yes").output, "it never was a cluster"
+
+
+@pytest.mark.parametrize("words", [("move", "deploy01"), ("drain", "snow01"), ("rebalance",), ("disarm", "--yes")])
+def test_what_needs_pacemaker_says_after_stop_site_what_starts_it(site: WholeSite, words: tuple[str, ...]) -> None:
+    """It said to start Pacemaker on one server, which starts nothing then, or to migrate the site."""
+    assert site.run("stop", "site", "--yes").exit_code == 0
+    ended = site.run(*words)
+    said = f"{ended.output}{ended.exception}"
+    assert ended.exit_code != 0 and "Pacemaker runs on no server" in said
+    assert "after `snow stop site`, or a power cut of all servers: snow start site" in " ".join(said.split())
 
 
 def test_it_is_not_stopped_while_a_server_may_run_something_unseen(site: WholeSite) -> None:

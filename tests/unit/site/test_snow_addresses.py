@@ -76,3 +76,18 @@ def test_a_new_row_is_written_as_snow_writes_one(text: str, second: str) -> None
     assert row.startswith("       new01\t              minimal   eth0         10.1.0.5    xsnow0 76:fd:31:9e:05:01")
     assert f"{second} 76:fd:31:9e:05:02" in row
     assert snow_addresses.in_table(after, "new01", where="t") == vifs
+
+
+@pytest.mark.parametrize("word", ["dhcp", "DHCP"])
+def test_a_card_that_asks_dhcp_has_no_address_that_is_anybodys(word: str) -> None:
+    """sNow! hands the word on to xen-create-image, or into the config: `snow add domain` refused the row as no IP address."""
+    row = f"a01 login eth0 {word} xsnow0 76:fd:31:9e:05:01 {MASKS} eth1 {word} xdmz0 76:fd:31:9e:05:02 {MASKS}\n"
+    assert snow_addresses.in_table(row, "a01", where="t") == (
+        Vif("xsnow0", "76:fd:31:9e:05:01", "dhcp"),
+        Vif("xdmz0", "76:fd:31:9e:05:02", "dhcp"),
+    )
+    used = snow_addresses.used_in_table(row, "new01")
+    assert sorted(used) == ["76:fd:31:9e:05:01", "76:fd:31:9e:05:02"], "no second domain could ask DHCP"
+    for wrong in ("dhcpd", "auto", "none"):
+        with pytest.raises(InputError, match="not an IP address"):
+            snow_addresses.in_table(row.replace(f"eth0 {word}", f"eth0 {wrong}"), "a01", where="t")

@@ -156,6 +156,19 @@ def steps(addition: Addition) -> list[Step]:
     return membership.in_order([*first, replace(last, apply=partial(_finish, addition, last))])
 
 
+def refuse_changed(addition: Addition) -> None:
+    """Once nobody else can change anything: raise SiteError if somebody has since the plan was made. sNow!'s own files change
+    without the lock, too."""
+    addition.site.refuse_changed()
+    again = addresses.of(addition.context, addition.request).vifs
+    if again != addition.addresses.vifs:
+        said = "; ".join(addresses.lines(again))
+        raise SiteError(
+            f"the site has changed since the plan was made: its addresses by sNow!'s files are others: {said}",
+            remedy="run this again: it shows the new plan",
+        )
+
+
 def refuse_taken(addition: Addition) -> None:
     """Raise InputError or SiteError for a name, path or address that is somebody's already. What an interrupted run of the same
     command has made is not."""
@@ -288,7 +301,9 @@ def _write_config(addition: Addition, reporter: Reporter) -> None:
     host, path = addition.context.first, addition.domain.config
     if exists(host, path):
         raise SiteError(
-            f"{path} was created meanwhile", where=host.name, remedy="find out what created it, then run this again"
+            f"{path} was created meanwhile",
+            where=host.name,
+            remedy="check what it belongs to, and move it away; then run this again",
         )
     facts = stat(host, addition.pattern.config)
     mode, owner = (facts.mode, f"{facts.owner}:{facts.group}") if facts else (0o644, "root:root")
@@ -305,7 +320,10 @@ def _names_missing(addition: Addition) -> str | None:
 def _write_names(addition: Addition, reporter: Reporter) -> None:
     again = addresses.of(addition.context, addition.request)
     if again.vifs != addition.addresses.vifs:
-        raise SiteError("sNow!'s files were changed meanwhile: its number has changed", remedy="run this again")
+        raise SiteError(
+            "sNow!'s files were changed meanwhile: its number has changed",
+            remedy=f"take back what was made: snow remove domain {addition.domain.name} --images; then run this again",
+        )
     for change in again.files:
         reporter.say(f"writing {change.path}")
         write_file(addition.context.first, change.path, change.text)

@@ -14,6 +14,8 @@ from snowha.operations.domains.request import Request
 from snowha.site import active_domains, snow_addresses
 from snowha.site.model import Vif
 
+_BY_DHCP = "an address by DHCP, which snow-ha does not know and does not wait for"
+
 
 @dataclass(frozen=True)
 class FileChange:
@@ -56,7 +58,8 @@ def of(context: SiteContext, request: Request) -> Addresses:
                 remedy="give them: --ip and --mac",
             )
         vifs = snow_addresses.by_number(place.number, conf)
-    first = replace(vifs[0], ip=request.ip or vifs[0].ip, mac=request.mac or vifs[0].mac)
+    ip = request.ip and snow_addresses.check_ip_or_dhcp(request.ip, where="--ip")
+    first = replace(vifs[0], ip=ip or vifs[0].ip, mac=request.mac or vifs[0].mac)
     vifs = (first, *vifs[1:])
     role = ",".join(roles.get(request.name, ())) or request.role
     files = []
@@ -76,10 +79,12 @@ def of(context: SiteContext, request: Request) -> Addresses:
 def refuse_used(context: SiteContext, name: str, found: Addresses) -> None:
     """Raise SiteError for an address that ``domains.conf``, /etc/hosts or the DNS give to somebody else, or that answers."""
     for vif in found.vifs:
-        for address in (vif.ip, vif.mac):
+        for address in (*vif.addresses, vif.mac):
             owner = found.used.get(address.lower())
             if owner:
                 raise _taken(address, f"domains.conf assigns it to {owner}")
+        if not vif.addresses:
+            continue  # whom DHCP gives which address is not ours to check
         for host in context.hosts.values():
             words = host.run(["getent", "hosts", vif.ip], check=False).stdout.split()[1:]
             names = [word.partition(".")[0] for word in words]
@@ -93,7 +98,7 @@ def refuse_used(context: SiteContext, name: str, found: Addresses) -> None:
 
 def lines(vifs: Iterable[Vif]) -> list[str]:
     """For a person to read."""
-    return [f"{vif.ip}, {vif.mac}, on {vif.bridge}" for vif in vifs]
+    return [f"{vif.ip if vif.addresses else _BY_DHCP}, {vif.mac}, on {vif.bridge}" for vif in vifs]
 
 
 def _taken(address: str, why: str) -> SiteError:

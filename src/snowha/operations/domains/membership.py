@@ -7,23 +7,26 @@ first: ``ha.toml`` does not say that it has a domain before it has.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from snowha.errors import InputError, SiteError
-from snowha.health import cluster_health
+from snowha.errors import InputError, LostLockError, SiteError
 from snowha.hosts import user_file
 from snowha.live import cluster, definition
 from snowha.live.connect import HaToml
 from snowha.live.context import SiteContext
+from snowha.migration import planning
+from snowha.operations import stopped_pacemaker
 from snowha.plan.step import Reporter, Step
 from snowha.provision import pacemaker
 from snowha.site import definition as copies
 from snowha.site.model import Domain
+
+_SINCE = "the plan was made"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Membership:
     before: SiteContext
     after: SiteContext
     is_cluster: bool
+    files: Mapping[str, str]
+    """What the plan stands on (planning.files)."""
 
     def refuse_unapplied(self) -> None:
         """Raise SiteError if something else than this change is due: that is what `snow ha apply` is for. What an earlier run of
@@ -41,30 +46,37 @@ class Membership:
         state = cluster.cluster_state(self.before.hosts)
         if not self.is_cluster or state is None:
             return
-        held = cluster_health.held(state, ())
-        if held is not None:
-            raise cluster.as_error(held)
+        cluster.refuse_if_held(state, ())
         due = pacemaker.differences(self.before)
         if due and pacemaker.differences(self.after):
-            raise SiteError(
-                f"the cluster's configuration differs from {self.ha.path}: {due[0]}",
-                remedy="run `snow ha apply` first",
+            raise self._unapplied(
+                f"the cluster's configuration differs from {self.ha.path} and the domains' configs: {due[0]}",
+                "run `snow ha apply` first",
             )
         reason = definition.missing(self.before)
         if reason and definition.missing(self.after) and not self._is_under_way():
-            raise SiteError(reason, remedy="run `snow ha apply` first: it brings ha.toml to every server")
+            raise self._unapplied(reason, "run `snow ha apply` first: it brings ha.toml to every server")
+
+    def _unapplied(self, message: str, remedy: str) -> SiteError:
+        """Not of `snow ha apply` where that would be refused: a server may keep a newer ha.toml."""
+        try:
+            planning.refuse_older(self.before, self.ha, replaces=False)
+        except SiteError as error:
+            return error
+        return SiteError(message, remedy=remedy)
 
     def refuse_changed(self) -> None:
         """Once nobody else can change anything: raise SiteError if somebody has since the plan was made. Its steps write the
-        whole configuration, and would undo that."""
-        try:
+        whole configuration, and would undo that. What running this again would not get round is said with its own remedy."""
+        with _since_the_plan():
+            now = is_cluster(self.before)
+            cluster.refuse_if_held(cluster.cluster_state(self.before.hosts) if now else None, ())
+        planning.refuse_changed(self.files, planning.files(self.before, self.ha), since=_SINCE)
+        with _since_the_plan():
+            if now != self.is_cluster:
+                remedy = "run this again: it shows the new plan" if now else "start the cluster first: snow start site"
+                raise SiteError(f"Pacemaker was {'started' if now else 'stopped'}", remedy=remedy)
             self.refuse_unapplied()
-        except SiteError as error:
-            raise SiteError(
-                f"the site has changed since the plan was made: {error.message}",
-                where=error.where,
-                remedy="run this again",
-            ) from error
 
     def steps(self, verb: str, name: str) -> list[Step]:
         """What makes it so. They need each other in this order."""
@@ -131,6 +143,18 @@ class Membership:
         reporter.say(f"the earlier {path.name} is kept: {kept}")
 
 
+@contextmanager
+def _since_the_plan() -> Iterator[None]:
+    """Say of what forbids a plan that it was not so when it was made."""
+    try:
+        yield
+    except LostLockError:
+        raise
+    except SiteError as error:
+        said = f"the site has changed since {_SINCE}: {error.message}"
+        raise SiteError(said, where=error.where, remedy=error.remedy) from error
+
+
 def change(
     ha: HaToml, context: SiteContext, text: str, domains: Sequence[Domain], apart: tuple[tuple[str, ...], ...]
 ) -> Membership:
@@ -145,7 +169,7 @@ def change(
         site=replace(context.site, domains=tuple(domains), apart=apart),
         definition=replace(context.definition, text=copies.copy_of(text, now)),
     )
-    return Membership(ha, context, after, is_cluster(context))
+    return Membership(ha, context, after, is_cluster(context), planning.files(context, ha))
 
 
 def is_cluster(context: SiteContext) -> bool:
@@ -159,6 +183,11 @@ def is_cluster(context: SiteContext) -> bool:
                 where=name,
                 remedy="wait a minute and run it again: systemctl status pacemaker",
             )
+    if stopped_pacemaker.has_domains(context.hosts):
+        raise SiteError(
+            "Pacemaker is stopped on every server and runs the domains when it is started: it cannot be told of a change",
+            remedy="start it first: snow start site",
+        )
     return False
 
 

@@ -9,7 +9,8 @@ from snowha.errors import InputError
 from snowha.live.connect import HaToml
 from snowha.migration import arguments
 from snowha.site.domain_names import ALL
-from snowha.site.names import can_be_resource, check_domain_name, check_ip, check_mac, check_path, show
+from snowha.site.names import can_be_resource, check_domain_name, check_mac, check_path, show
+from snowha.site.snow_addresses import check_ip_or_dhcp
 
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(?:,[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 
@@ -73,7 +74,7 @@ def check(request: Request, ha: HaToml) -> None:
     if request.image:
         check_path(request.image, where="--image")
     if request.ip:
-        check_ip(request.ip, where="--ip")
+        check_ip_or_dhcp(request.ip, where="--ip")
     if request.mac:
         check_mac(request.mac, where="--mac")
     if not _ROLE.fullmatch(request.role):
