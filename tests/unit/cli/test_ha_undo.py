@@ -14,6 +14,7 @@ from view_site import code_of
 from snowha.errors import SiteError
 from snowha.live import connect
 from snowha.live.context import SiteContext
+from snowha.migration.undo import images
 from snowha.migration.undo import steps as undoing
 from snowha.plan.step import Step
 from snowha.site import definition
@@ -28,7 +29,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DomainSite:
         return [replace(step, needs=()) for step in whole(context, passwords, to=to)][-1:]
 
     monkeypatch.setattr(undoing, "steps", last)
-    monkeypatch.setattr(undoing.images, "check_returns", lambda context, names: None)
+    monkeypatch.setattr(images, "check_returns", lambda context, names: None)
     monkeypatch.setattr(connect, "known_passwords", lambda ha, **_: dict.fromkeys(("snow01", "snow02"), "secret"))
     return DomainSite(tmp_path, monkeypatch)
 
