@@ -197,7 +197,8 @@ def test_a_domain_has_its_disk_before_the_process_that_stays_does_anything_else(
     code = f"""
         sub noted {{ open(my $log, '>>', '{log}') or die; print {{$log}} "$_[0]\\n"; close $log; return 1 }}
         *Snow::Xenstore::connect = sub {{ return bless {{}}, 'Snow::Xenstore' }};
-        *Snow::Xenstore::read = sub {{ return $_[1] =~ /params\\z/ ? '{servers.image}' : $_[1] =~ /mode\\z/ ? 'w' : 'web01' }};
+        my %told = ('backend/vbd/3/51714/params' => '{servers.image}', 'backend/vbd/3/51714/mode' => 'w');
+        *Snow::Xenstore::read = sub {{ shift; return map {{ $told{{$_}} // 'web01' }} @_ }};
         *Snow::Xenstore::write = sub {{ Snow::Common::pause(0.3); return noted('connected') }};
         *Snow::Disk::attach = sub {{ return (undef, 'take', 'yes', 253, 7) }};
         *Snow::Holder::leave_caller = sub {{ noted('holder'); exit 0 }};

@@ -81,8 +81,17 @@ sub _answer {
     }
 }
 
-sub read { return $_[0]->ask('read', "$_[1]\0") }
-# Values below one path, in this order: what is asked for next waits for no answer, of which each takes its time while a domain is away.
+# The values at these paths; nothing for one that is not there. What is asked for next waits for no answer: each takes its time, here and
+# in `write`, while a domain is away.
+sub read {
+    my ($self, @paths) = @_;
+    my @sent = map { $self->_send('read', "$_\0") } @paths;
+    my $end = Snow::Common::uptime() + $self->{limit};
+    my @values = map { scalar $self->_answer($_, $end) } @sent;
+    return wantarray ? @values : $values[0];
+}
+
+# Values below one path, in this order.
 sub write {
     my ($self, $path, @pairs) = @_;
     my @sent;
@@ -118,5 +127,8 @@ sub changes {
 # Domain id => name, of dom0, too; undefined for one that has none.
 sub names {
     my ($self) = @_;
-    return { map { $_ => scalar $self->read("/local/domain/$_/name") } $self->list('/local/domain') };
+    my %names;
+    my @ids = $self->list('/local/domain');
+    @names{@ids} = $self->read(map { "/local/domain/$_/name" } @ids);
+    return \%names;
 }

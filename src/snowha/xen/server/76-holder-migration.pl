@@ -68,7 +68,7 @@ sub _hand_over {
     my $name = eval { my $xenstore = Snow::Xenstore->connect; $xenstore->watch("$domain/name"); $xenstore };
     my ($looked, $requests, $was_leaving) = (Snow::Common::uptime(), _requests($disk), 0);
     while (1) {
-        my $is_leaving = _is_leaving($name, $domain);
+        my $is_leaving = _is_leaving($name, $domain, $was_leaving);
         $looked = Snow::Common::uptime() if $is_leaving && !$was_leaving;
         $was_leaving = $is_leaving;
         my $waited = Snow::Common::uptime() - $looked;
@@ -112,11 +112,15 @@ sub _requests {
 }
 
 # Whether xl has told the target to go, and so has taken the domain's name away here (Xen tools/xl/xl_migrate.c); or nobody can say.
-# Waits a moment for a change.
+# Waits a moment for a change; `was`: what was said before it.
 sub _is_leaving {
-    my ($xenstore, $domain) = @_;
-    my $name = eval { $xenstore->changes(0.3); $xenstore->read("$domain/name") };
-    Snow::Common::pause(0.3) if $@;
+    my ($xenstore, $domain, $was) = @_;
+    my ($changed, $name) = eval { $xenstore->changes(0.5) ? (1, scalar $xenstore->read("$domain/name")) : 0 };
+    if ($@) {
+        Snow::Common::pause(0.5);
+        return 1;
+    }
+    return $was unless $changed;
     return !defined $name || $name =~ /--migratedaway\z/ ? 1 : 0;
 }
 

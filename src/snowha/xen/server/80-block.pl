@@ -44,9 +44,9 @@ sub _add {
 sub _asked_for {
     my ($backend, $id) = @_;
     my $xenstore = Snow::Xenstore->connect;
-    my $image = Snow::Common::plain($xenstore->read("$backend/params") // '');
-    my $mode = $xenstore->read("$backend/mode") // '';
-    my $name = $xenstore->read('/local/domain/' . ($id =~ s/-.*//r) . '/name') // '';
+    my $domain = '/local/domain/' . ($id =~ s/-.*//r);
+    my ($params, $mode, $name) = map { $_ // '' } $xenstore->read("$backend/params", "$backend/mode", "$domain/name");
+    my $image = Snow::Common::plain($params);
     my $incoming = $name =~ s/--incoming\z//;
     return { id => $id, image => $image, mode => $mode =~ /w/ ? 'w' : 'r', domain => $name, incoming => $incoming };
 }
@@ -98,7 +98,7 @@ sub _remove {
     }
     # attached by the script of before the leases, to a loop device: only if that is still this image's
     my $xenstore = Snow::Xenstore->connect;
-    my ($node, $image) = map { $xenstore->read("$backend/$_") // '' } qw(node params);
+    my ($node, $image) = map { $_ // '' } $xenstore->read("$backend/node", "$backend/params");
     my ($loop) = $node =~ m{\A/dev/(loop\d+)\z} or return 0;
     Snow::Loop::detach($loop) if (Snow::Loop::all()->{$loop} // '') eq Snow::Common::plain($image);
     return 0;
