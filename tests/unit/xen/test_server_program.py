@@ -214,8 +214,8 @@ def test_a_domain_has_its_disk_before_the_process_that_stays_does_anything_else(
         (0.3, 0, 1, ""),  # xl sends the last pages: what this costs, the domain is away longer
         (2.0, 0, 0, ""),  # the target starts it
         (2.0, 0, 1, "1"),  # it goes on here, and waits for its disk
-        (9.9, 0, 0, ""),
-        (10.0, 0, 0, "1"),  # it goes on here, and would wait at its next write; or its backend does not count
+        (4.9, 0, 0, ""),
+        (5.0, 0, 0, "1"),  # it goes on here, and waits for a request of before
         (0.0, 1, 0, "1"),  # the target has it, or will in a moment
     ],
 )

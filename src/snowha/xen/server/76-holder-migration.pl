@@ -100,7 +100,7 @@ sub _hand_over {
 # (`has_request`, a function); one that is `leaving` has its disk on the target at any moment.
 sub is_look_due {
     my ($waited, $is_leaving, $has_request) = @_;
-    return 1 if $is_leaving || $waited >= 10;
+    return 1 if $is_leaving || $waited >= 5;
     return $waited >= 2 && $has_request->() ? 1 : 0;
 }
 
