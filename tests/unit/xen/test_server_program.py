@@ -191,6 +191,16 @@ def test_what_hands_a_lease_over_is_compiled_while_the_guest_still_runs(servers:
     assert (servers.folder / "later").read_text() == "-"
 
 
+def test_the_process_of_a_disk_that_was_adopted_waits_for_no_block_script(servers: Servers) -> None:
+    """It ended at once, without a word: nobody took the lock of a disk of before the leases, or handed its lease over."""
+    code = f"""
+        *Snow::Xenstore::connect = sub {{ Snow::Common::write_file('{servers.folder}/stays', 'yes'); exit 0 }};
+        open(my $image, '<', '{servers.image}') or die;
+        Snow::Holder::stay({{ id => '3-51714', image => '{servers.image}' }}, $image, 'adopted', 'pending');"""
+    assert servers.perl("snow01", code).code == 0
+    assert _read(servers.folder / "stays") == b"yes"
+
+
 def test_a_domain_has_its_disk_before_the_process_that_stays_does_anything_else(servers: Servers) -> None:
     """Else a domain that arrives waits for what it does not need."""
     log = servers.folder / "order"

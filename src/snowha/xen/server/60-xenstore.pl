@@ -23,7 +23,8 @@ sub connect {
         die "xenstore does not answer\n" if $! == EAGAIN;
     }
     sysopen(my $device, '/dev/xen/xenbus', O_RDWR) or die "xenstore cannot be reached: $!\n";
-    $self->{file} = $device;
+    # it keeps one message, which the next one is written over, sent or not (Linux drivers/xen/xenbus/xenbus_dev_frontend.c)
+    @{$self}{qw(file one_by_one)} = ($device, 1);
     return $self;
 }
 
@@ -85,23 +86,29 @@ sub _answer {
 # in `write`, while a domain is away.
 sub read {
     my ($self, @paths) = @_;
-    my @sent = map { $self->_send('read', "$_\0") } @paths;
-    my $end = Snow::Common::uptime() + $self->{limit};
-    my @values = map { scalar $self->_answer($_, $end) } @sent;
+    my @values = map { $_->[0] } $self->_ask_all('read', map { "$_\0" } @paths);
     return wantarray ? @values : $values[0];
 }
 
 # Values below one path, in this order.
 sub write {
     my ($self, $path, @pairs) = @_;
-    my @sent;
-    while (my ($name, $value) = splice @pairs, 0, 2) { push @sent, [$name, $self->_send('write', "$path/$name\0$value")] }
-    my $end = Snow::Common::uptime() + $self->{limit};
-    for (@sent) {
-        my ($name, $number) = @$_;
-        defined $self->_answer($number, $end) or die "xenstore: $path/$name cannot be written ($self->{error})\n";
+    my (@names, @payloads);
+    while (my ($name, $value) = splice @pairs, 0, 2) { push @names, $name; push @payloads, "$path/$name\0$value" }
+    for ($self->_ask_all('write', @payloads)) {
+        my ($name, $answer, $error) = (shift @names, @$_);
+        defined $answer or die "xenstore: $path/$name cannot be written ($error)\n";
     }
     return 1;
+}
+
+# Of each its answer, and xenstore's word if it has none.
+sub _ask_all {
+    my ($self, $verb, @payloads) = @_;
+    return map { [scalar $self->ask($verb, $_), $self->{error}] } @payloads if $self->{one_by_one};
+    my @sent = map { $self->_send($verb, $_) } @payloads;
+    my $end = Snow::Common::uptime() + $self->{limit};
+    return map { [scalar $self->_answer($_, $end), $self->{error}] } @sent;
 }
 
 sub rm { return $_[0]->ask('rm', "$_[1]\0") }

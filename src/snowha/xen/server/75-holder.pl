@@ -7,11 +7,11 @@ use Snow::Linux qw(LOCK_EX LOCK_NB);
 
 my $ARMED_S = 120;    # libxl waits up to 60 s for a guest to suspend
 
-# `caller` comes to its end with the process that called this one: what a domain waits for goes first.
+# `caller`, if there is one, comes to its end with the process that called this one: what a domain waits for goes first.
 sub stay {
     my ($disk, $file, $word, $lock, $caller) = @_;
     $0 = "snow-lease: $disk->{id} $disk->{image}";
-    sysread $caller, my $nothing, 1;
+    sysread($caller, my $nothing, 1), close $caller if $caller;
     leave_caller($file);
     my $xenstore = Snow::Xenstore->connect(3600);
     my $domain = "/local/domain/" . ($disk->{id} =~ s/-.*//r);

@@ -79,7 +79,7 @@ sub _hand_over {
             return;
         }
         next if $waited < 2;
-        ($looked, $requests) = (Snow::Common::uptime(), _requests($disk));
+        $looked = Snow::Common::uptime();
         my $state = domain_state($domain =~ s{.*/}{}r);
         next unless defined $state;
         return if $state eq 'gone';

@@ -200,6 +200,7 @@ sub _adopt_bare {
     if (!$pid) {
         sysopen(my $file, $image, O_RDWR | O_DIRECT) or die "$image cannot be opened: $!\n";
         eval { Snow::Holder::stay($disk, $file, 'adopted', 'pending') };
+        Snow::Common::note("the holder of $disk->{image}'s lease ended: $@") if $@;
         exit 0;
     }
     Snow::Disk::note({ %$disk, holder => $pid });
