@@ -218,6 +218,20 @@ def test_a_domain_has_its_disk_before_the_process_that_stays_does_anything_else(
     assert _lines(log, 2) == ["connected", "holder"]
 
 
+@pytest.mark.parametrize(("through", "order"), [("socket", "s1 s2 a1 a2"), ("/dev/xen/xenbus", "s1 a1 s2 a2")])
+def test_xenstore_is_asked_at_once_where_it_keeps_what_it_was_asked(servers: Servers, through: str, order: str) -> None:
+    """The kernel's device keeps one message: with two under way, a domain gets the image of another one."""
+    code = f"""
+        main::compile('Snow::Xenstore');
+        my @done;
+        *Snow::Xenstore::_send = sub {{ push @done, 's' . ++$_[0]{{number}}; return $_[0]{{number}} }};
+        *Snow::Xenstore::_answer = sub {{ push @done, "a$_[1]"; return "value $_[1]" }};
+        my $xenstore = bless {{ limit => 1, number => 0, one_by_one => {int(through != "socket")} }}, 'Snow::Xenstore';
+        print join(',', $xenstore->read('/a', '/b')), ' ', "@done";
+        exit 0;"""
+    assert servers.perl("snow01", code).out == f"value 1,value 2 {order}"
+
+
 @pytest.mark.parametrize(
     ("waited", "leaving", "requests", "due"),
     [

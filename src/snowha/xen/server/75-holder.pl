@@ -11,7 +11,10 @@ my $ARMED_S = 120;    # libxl waits up to 60 s for a guest to suspend
 sub stay {
     my ($disk, $file, $word, $lock, $caller) = @_;
     $0 = "snow-lease: $disk->{id} $disk->{image}";
-    sysread($caller, my $nothing, 1), close $caller if $caller;
+    if ($caller) {
+        sysread $caller, my $nothing, 1;
+        close $caller;
+    }
     leave_caller($file);
     my $xenstore = Snow::Xenstore->connect(3600);
     my $domain = "/local/domain/" . ($disk->{id} =~ s/-.*//r);
