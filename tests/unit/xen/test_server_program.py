@@ -201,6 +201,30 @@ def test_the_process_of_a_disk_that_was_adopted_waits_for_no_block_script(server
     assert _read(servers.folder / "stays") == b"yes"
 
 
+@pytest.mark.parametrize(
+    ("state", "server", "ended"), [("held", "snow02", "5 web01--incoming"), ("tentative", "snow02", ""), ("held", "snow01", "")]
+)
+def test_what_arrived_is_ended_once_the_domain_goes_on_where_it_was(
+    servers: Servers, state: str, server: str, ended: str
+) -> None:
+    """xl ends when its connection is lost: what it leaves has the name that the next migration needs, and the memory."""
+    code = f"""
+        main::compile($_) for qw(Snow::Xenstore Snow::Record Snow::Disk Snow::Holder Snow::Leftovers);
+        my $looks = 0;
+        *Snow::Xenstore::watch = sub {{ 1 }};
+        *Snow::Xenstore::changes = sub {{ return }};
+        *Snow::Xenstore::read = sub {{ return $looks++ < 3 ? 'web01--incoming' : undef }};
+        *Snow::Record::read_only = sub {{ return {{ state => '{state}', server => '{server}', disk => '3-51714' }} }};
+        *Snow::Disk::cut_off = sub {{ print 'cut off ' }};
+        *Snow::Common::note = sub {{ 1 }};
+        *Snow::Leftovers::end = sub {{ print "$_[0]{{id}} $_[0]{{name}}" }};
+        my $disk = {{ id => '5-51714', image => '/i', domain => 'web01' }};
+        my $arrived = Snow::Holder::_wait_until_confirmed(bless({{}}, 'Snow::Xenstore'), '/local/domain/5', $disk);
+        exit $arrived;"""
+    done = servers.perl("snow01", code)
+    assert (done.code, done.out) == (0, ended and f"cut off {ended}")
+
+
 def test_a_domain_has_its_disk_before_the_process_that_stays_does_anything_else(servers: Servers) -> None:
     """Else a domain that arrives waits for what it does not need."""
     log = servers.folder / "order"

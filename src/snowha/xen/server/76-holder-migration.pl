@@ -25,9 +25,14 @@ sub _wait_until_confirmed {
     my $me = Snow::Disk::me();
     $xenstore->watch("$domain/name");
     while (1) {
-        $xenstore->changes(3600);
+        my $changed = $xenstore->changes(5);
         my $name = $xenstore->read("$domain/name") // return 0;
         last if $name !~ /--incoming\z/;
+        next if $changed || !_is_taken_back($disk);
+        _give_up($disk);
+        # xl on this server may have ended before it was told so: then nobody else does, and the next migration would find the name taken
+        Snow::Leftovers::end({ id => $domain =~ s{.*/}{}r, name => $name });
+        return 0;
     }
     my $confirmed = 0;
     until (defined(eval {
@@ -46,12 +51,25 @@ sub _wait_until_confirmed {
         Snow::Common::pause(1);
     }
     if (!$confirmed) {
-        Snow::Common::note("$disk->{image} was taken back by its source: $disk->{domain} has no disk here");
-        Snow::Disk::cut_off($disk);
+        _give_up($disk);
         return 0;
     }
     Snow::Disk::thaw($disk);
     return 1;
+}
+
+# Whether the lease of a disk that arrives is not on its way here any more: the domain goes on where it was.
+sub _is_taken_back {
+    my ($disk) = @_;
+    my $record = eval { Snow::Record::read_only($disk->{image}) } // return 0;
+    return $record->{state} eq 'held' && $record->{server} ne Snow::Disk::me()->{server} ? 1 : 0;
+}
+
+sub _give_up {
+    my ($disk) = @_;
+    Snow::Common::note("$disk->{image} was taken back by its source: $disk->{domain} has no disk here");
+    Snow::Disk::cut_off($disk);
+    return;
 }
 
 # The domain is suspended, to be migrated or saved. The lease's lock afterwards if the domain goes on here; nothing if it does not.
