@@ -18,8 +18,12 @@ from snowha.lab.layout import SERVERS
 # One long connection a server, and no process more than needed: on an emulated server each `xl list` costs a noticeable part of
 # a second, and what the watcher takes the domains miss. So the shell looks once a second at what is attached to domains, by
 # itself (a read that nobody answers is its sleep), and asks the hypervisor whenever that has changed, and every 8 s. An xl that
-# hangs is one that says nothing; the watcher would wait for it as long as it hangs.
+# hangs is one that says nothing; the watcher would wait for it as long as it hangs. A server that was restored from a snapshot
+# has the loop of whoever watched when that was saved, and of the one before: each asks the hypervisor, too, until it is ended.
 _LOOP = """\
+for before in $(pgrep -f 'last= [a]ge=8'); do
+    [ "$before" = $$ ] || [ "$before" = $PPID ] || kill "$before"
+done
 exec 3<> <(:)
 last= age=8
 while :; do
