@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+from pathlib import Path
 
+from snowha.lab import placement_log
 from snowha.lab.placement_log import at_once, placements
 
 
@@ -38,3 +42,23 @@ def test_a_domain_id_that_comes_again_after_a_boot_is_another_stay() -> None:
     lines += [seen(t, "snow02", 4) for t in range(31, 200)]
     lines += [seen(t, "snow01", 1) for t in range(201, 230)]
     assert at_once(placements(lines)) == []
+
+
+def test_a_server_that_was_restored_has_one_watcher(tmp_path: Path) -> None:
+    """Each one asks the hypervisor whenever a device comes or goes: with one more for each restore, migrations in the lab take
+    longer, and two states of it cannot be compared."""
+    (tmp_path / "xl").write_text(f"#!/bin/sh\n: > {tmp_path}/looked\n")
+    (tmp_path / "xl").chmod(0o755)
+    loop = shlex.join(["bash", "-c", placement_log._LOOP])
+    script = f"""
+        {loop} & before=$!
+        until [ -e {tmp_path}/looked ]; do read -r -t 0.1 <> <(:); done
+        {loop} & now=$!
+        wait $before
+        kill -0 $now && echo one is left
+        kill $now"""
+    words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script]
+    done = subprocess.run(
+        words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "one is left\n", done.stderr
