@@ -32,6 +32,7 @@ INSTALLED = {
     "mke2fs": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
     "openssl": "openssl",
+    "pgrep": "procps",
     "qemu-img": "qemu-utils",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",

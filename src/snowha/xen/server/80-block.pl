@@ -21,8 +21,11 @@ sub _add {
     my ($backend, $id) = @_;
     my $disk = _asked_for($backend, $id);
     my ($image, $name) = @{$disk}{qw(image domain)};
-    pipe(my $caller, my $calls) or die "no pipe: $!\n";    # what waits at the first end waits until this function is done
-    my $answer = $image =~ m{\A/} ? _attached($disk, $caller, $calls) : "Ean image must have an absolute path, not \"$image\"";
+    my ($caller, $calls);    # a pipe: what waits at its first end waits until this function is done
+    my $answer
+        = $image !~ m{\A/} ? "Ean image must have an absolute path, not \"$image\""
+        : !pipe($caller, $calls) ? "Eno pipe: $!"
+        : _attached($disk, $caller, $calls);
     my $xenstore = Snow::Xenstore->connect;
     if ($answer =~ /\AO(\d+):(\d+)\z/) {
         my ($major, $minor) = ($1, $2);
