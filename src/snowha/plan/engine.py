@@ -32,6 +32,8 @@ from snowha.plan.step_state import BAD, CheckResult, End, State, StepState
 
 _CHECKS = 16
 """Checks at once: they wait for servers, they do not compute."""
+_HEAR_S = 0.5
+"""Seconds between two looks for a signal: Python's handler does not end a wait that begins just when the signal comes."""
 OWED = "carried out earlier; its proof is still missing"
 
 
@@ -153,10 +155,12 @@ class _Run:
 
     def _next(self) -> CheckResult | End | None:
         """What comes next; None after a while, once it has to be seen whether something would still be left behind."""
-        try:
-            return self.queue.get(timeout=self.leaving.look_after)
-        except Empty:
-            return None
+        while True:
+            try:
+                return self.queue.get(timeout=self.leaving.look_after or _HEAR_S)
+            except Empty:
+                if self.leaving.look_after is not None:
+                    return None
 
     def _in(self, *states: State) -> list[StepState]:
         return [track for track in self.tracks.values() if track.state in states]

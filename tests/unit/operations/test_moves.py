@@ -21,7 +21,7 @@ from snowha.errors import CommandError, SiteError, SnowError
 from snowha.hosts.host import Completed, Host
 from snowha.hosts.wait import NotYet
 from snowha.live import cluster
-from snowha.plan.events import Event, RunLeftovers
+from snowha.plan.events import Event, RunLeftovers, RunStopping
 
 MOVE = "snow02: crm_resource --move --resource={} --node={} --lifetime=PT30M"
 CLEAR = "snow02: crm_resource --clear --resource={}"
@@ -287,21 +287,26 @@ def test_a_second_ctrl_c_during_a_move_leaves_no_constraint(
     site: EverydaySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pacemaker started the domain on no other server for 30 minutes, also when that one was lost."""
-    answer, told = site.answer, threading.Event()
-    leftovers_told = progress.lines_of
+    answer, lines_of = site.answer, progress.lines_of
+    told = {RunStopping: threading.Event(), RunLeftovers: threading.Event()}
+
+    def press_ctrl_c(until: type[Event]) -> None:
+        """A second one before the first was heard would be one for Python."""
+        os.kill(os.getpid(), signal.SIGINT)
+        assert told[until].wait(10)
 
     def stopping(server: str, words: list[str]) -> str | int | Completed | None:
-        if words[:2] in (["crm_resource", "--move"], ["crm_resource", "--clear"]):
-            os.kill(os.getpid(), signal.SIGINT)
+        if words[:2] == ["crm_resource", "--move"]:
+            press_ctrl_c(RunStopping)
         if words[:2] == ["crm_resource", "--clear"]:
-            assert told.wait(10)
+            press_ctrl_c(RunLeftovers)
         said: str | int | Completed | None = answer(server, words)
         return said
 
     def telling(event: Event, left: list[str]) -> Iterator[Line]:
-        if isinstance(event, RunLeftovers):
-            told.set()
-        return leftovers_told(event, left)
+        if type(event) in told:
+            told[type(event)].set()
+        return lines_of(event, left)
 
     monkeypatch.setattr(progress, "lines_of", telling)
     monkeypatch.setattr(site, "answer", stopping)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -376,6 +377,25 @@ def test_a_running_step_without_safe_points_is_finished_first(world: World) -> N
         confirm=world.confirm,
     )
     assert (outcome.done, outcome.left, outcome.exit_code) == (("a",), ("b",), 130)
+
+
+def test_ctrl_c_is_heard_when_it_does_not_end_the_wait(world: World) -> None:
+    """Pressed just when the run began to wait, it was heard only when the step had ended by itself, hours later."""
+    waiting, stopping = threading.get_ident(), threading.Event()
+    heard: list[bool] = []
+
+    def apply(reporter: Reporter) -> None:
+        while sys._current_frames()[waiting].f_code.co_name != "_next":
+            time.sleep(0.001)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # the thread that waits is not interrupted
+        heard.append(stopping.wait(PATIENCE))
+
+    def monitor(event: events.Event) -> None:
+        if isinstance(event, events.RunStopping):
+            stopping.set()
+
+    run([world.step("a", apply=apply)], monitor=monitor, journal=world.journal, confirm=world.confirm)
+    assert heard == [True]
 
 
 def test_a_second_ctrl_c_leaves_at_once(world: World) -> None:
