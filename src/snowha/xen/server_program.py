@@ -31,11 +31,11 @@ LINK = 'mkdir -p "${2%/*}" && ln -sT "$1" "$2.new" && mv -T "$2.new" "$2"'
 
 
 def text() -> str:
-    """The program. Each part is a block, so that its variables are its own, compiled when it is first called (00-head.pl)."""
+    """The program. Each part is a block, so that its variables are its own, compiled when it is first called (01-parts.pl)."""
     parts = [part for part in resources.files("snowha.xen.server").iterdir() if part.name.endswith(".pl")]
-    head, *rest, main = ((part.name, part.read_text()) for part in sorted(parts, key=lambda part: part.name))
+    head, loader, *rest, main = ((part.name, part.read_text()) for part in sorted(parts, key=lambda part: part.name))
     later = "".join(_compiled_later(name, part) for name, part in rest)
-    return read_only_script(f"{head[1]}{later}\n{main[1]}")  # as `list`, which is all that is run without a file
+    return read_only_script(f"{head[1]}\n{loader[1]}{later}\n{main[1]}")  # as `list`, which is all that is run without a file
 
 
 def _compiled_later(name: str, part: str) -> str:

@@ -1,76 +1,53 @@
 #!/usr/bin/perl -w
 # Installed and kept alike on all servers by snow-ha. It needs perl-base only, which every Debian has, since Python starts too slowly
-# for what runs while a domain is away. For the same reason a part is compiled when one of its
-# functions is called first; a package has several parts where a start needs one of them.
+# for what runs while a domain is away.
 package main;
 use strict;
 
-# Stands before each variable: one that a part does not declare would be taken for one that can be seen from here.
-sub evaluate { return eval $_[0] }
+# libxl ends a script after 40 s (LIBXL_HOTPLUG_TIMEOUT), and nothing can end a process that waits for storage: so what may wait is
+# done by another process, which stays for the disk afterwards.
+our $LIMIT_S;
+our $NO_ANSWER;    # why a worker that was asked gave no answer
 
-our ($AUTOLOAD, %PART);    # package => function => text of the part that has it, until that is compiled
-
-# In place of a function of such a part (perlsub(1), Autoloading): its arguments, $@, $! and the caller's matches stay as they are.
-sub compile_and_call {
-    my $function = $AUTOLOAD;
-    my $end = rindex $function, '::';
-    my ($package, $name) = (substr($function, 0, $end), substr $function, $end + 2);
-    compile_part($package, $PART{$package}{$name} // die "$package has no function $name\n");
-    goto &{ \&$function };
-}
-
-# Every part of a package.
-sub compile {
-    my ($package) = @_;
-    while (my ($name) = keys %{ $PART{$package} }) { compile_part($package, $PART{$package}{$name}) }
-    return;
-}
-
-sub compile_part {
-    my ($package, $text) = @_;
-    my $others = $PART{$package};
-    delete @{$others}{ grep { $others->{$_} == $text } keys %$others };
-    local ($@, $!);
-    no strict 'refs';
-    delete ${"${package}::"}{AUTOLOAD} unless %$others;
-    return if evaluate("$$text; 1");
-    print STDERR $@;
-    exit 1;
-}
-
-sub later {
-    my ($package, $names, $text) = @_;
-    $PART{$package}{$_} = \$text for split ' ', $names;
-    no strict 'refs';
-    *{"${package}::AUTOLOAD"} = \&compile_and_call;
-    return;
-}
-
-# Numbers of Linux (include/uapi/asm-generic: fcntl.h, errno-base.h, errno.h; O_DIRECT is that of x86). Fcntl and Errno, which have
-# them, take longer to load than Perl takes to start.
-package Snow::Linux;
-
-BEGIN {
-    my %NUMBER = (
-        O_RDONLY => 0, O_WRONLY => 1, O_RDWR => 2, O_CREAT => 0100, O_EXCL => 0200, O_TRUNC => 01000, O_DIRECT => 040000,
-        O_SYNC => 04010000,
-        F_GETFL => 3, F_SETFL => 4, LOCK_SH => 1, LOCK_EX => 2, LOCK_NB => 4, LOCK_UN => 8,
-        ENOENT => 2, EAGAIN => 11, EBUSY => 16, EEXIST => 17, EINVAL => 22, ENOLCK => 37, EOPNOTSUPP => 95,
-    );
-
-    sub import {
-        my (undef, @names) = @_;
-        my $package = caller;
-        for (@names) {
-            my $number = $NUMBER{$_} // die "Linux has no number $_ here\n";
-            no strict 'refs';
-            *{"${package}::$_"} = sub () { $number } unless defined &{"${package}::$_"};
-        }
+# A domain that arrives is away while its disks are attached. A worker (81-worker.pl), which was started while its memory was still
+# being sent, has compiled all that is needed: it is asked before the rest of this file is read. The exit code that it gives; nothing
+# if there is no worker.
+sub ask_worker {
+    my ($folder, $backend, $limit) = @_;
+    opendir(my $workers, $folder) or return;
+    for my $name (grep { !/\A\./ } readdir $workers) {
+        socket(my $worker, 1, 1, 0) or return;    # AF_UNIX, SOCK_STREAM (Linux include/linux/socket.h, net.h)
+        setsockopt $worker, 1, 21, pack 'l! l!', 2, 0;    # SO_SNDTIMEO (socket(7)): workers that hang take no more than so many
+        connect $worker, pack 'S a108', 1, "$folder/$name" or next;    # unix(7), struct sockaddr_un
+        my ($pid) = (answer_of($worker, 2) // '') =~ /\A(\d+)\z/ or next;
+        local $SIG{PIPE} = 'IGNORE';
+        syswrite $worker, "$backend\n" or next;
+        my $code = answer_of($worker, $limit);
+        return $code if defined $code && $code =~ /\A[01]\z/;
+        kill 'KILL', $pid;
+        $NO_ANSWER = defined $code ? 'the process that was to attach it ended without a word'
+            : "it cannot be opened within $limit s: does the storage answer?";
         return;
     }
-    $INC{'Snow/Linux.pm'} = __FILE__;
+    return;
 }
 
-package main;
+# A line; empty if the other side has ended, nothing if it is silent for `limit` seconds.
+sub answer_of {
+    my ($from, $limit) = @_;
+    my ($ready, $text) = ('', '');
+    vec($ready, fileno $from, 1) = 1;
+    while ($text !~ /\n/) {
+        (select my $now = $ready, undef, undef, $limit) or return;
+        sysread $from, $text, 4096, length $text or return '';
+    }
+    return $text =~ s/\n.*//sr;
+}
 
-CHECK { if ($^C) { compile($_) for sort keys %PART } }    # perl -c
+BEGIN {
+    $LIMIT_S = 34;
+    if ($0 =~ m{/block-snow\z} && ($ARGV[0] // '') eq 'add') {
+        my $code = ask_worker(($ENV{SNOW_RUN} // '/run/snow-lease') . '/workers', $ENV{XENBUS_PATH} // '', $LIMIT_S);
+        exit $code if defined $code;
+    }
+}

@@ -1,22 +1,20 @@
 package Snow::Xenstore;
 # xenstore's wire protocol (Xen docs/misc/xenstore.txt, xen/include/public/io/xs_wire.h), since each xenstore-read(1) is a process.
 use strict;
-use Snow::Linux qw(O_RDWR EAGAIN);
+use Snow::Linux qw(O_RDWR EAGAIN AF_UNIX SOCK_STREAM SOL_SOCKET SO_SNDTIMEO);
 
 my %TYPE = (directory => 1, read => 2, watch => 4, write => 11, rm => 13);
 my ($EVENT, $ERROR) = (15, 16);
-# Linux include/linux/socket.h, net.h and uapi/asm-generic/socket.h; the module that has their names takes long to load
-my ($UNIX, $STREAM, $SOL_SOCKET, $SO_SNDTIMEO) = (1, 1, 1, 21);
 
 sub connect {
     my ($class, $limit) = @_;
     my $self = bless { limit => $limit // 10, events => [], number => 0 }, $class;
     for my $path ('/run/xenstored/socket', '/var/run/xenstored/socket') {
         next unless -S $path;
-        socket(my $socket, $UNIX, $STREAM, 0) or next;
+        socket(my $socket, AF_UNIX, SOCK_STREAM, 0) or next;
         # a xenstored that hangs takes one connection more, and connect(2) then waits for ever: not for longer than this (socket(7))
-        setsockopt $socket, $SOL_SOCKET, $SO_SNDTIMEO, pack 'l! l!', $self->{limit}, 0;
-        if (connect $socket, pack 'S a108', $UNIX, $path) {    # unix(7), struct sockaddr_un
+        setsockopt $socket, SOL_SOCKET, SO_SNDTIMEO, pack 'l! l!', $self->{limit}, 0;
+        if (connect $socket, pack 'S a108', AF_UNIX, $path) {    # unix(7), struct sockaddr_un
             $self->{file} = $socket;
             return $self;
         }
@@ -29,6 +27,7 @@ sub connect {
 }
 
 sub fileno { return fileno $_[0]{file} }
+sub end { return close delete $_[0]{file} }
 
 sub _exactly {
     my ($self, $size, $end) = @_;

@@ -6,6 +6,7 @@ use strict;
 use Snow::Linux qw(LOCK_EX LOCK_NB);
 
 my $ARMED_S = 120;    # libxl waits up to 60 s for a guest to suspend
+my $BEHIND = 10;    # its niceness while xl, which runs in the same session, lets a domain that arrives run (sched(7), autogroup)
 
 # `caller`, if there is one, comes to its end with the process that called this one: what a domain waits for goes first.
 sub stay {
@@ -19,7 +20,9 @@ sub stay {
     my $xenstore = Snow::Xenstore->connect(3600);
     my $domain = "/local/domain/" . ($disk->{id} =~ s/-.*//r);
     if ($word eq 'tentative') {
+        setpriority 0, 0, $BEHIND;    # of this process (Linux include/uapi/linux/resource.h)
         _wait_until_confirmed($xenstore, $domain, $disk) or return;
+        setpriority 0, 0, 0;
     }
     $xenstore->watch("$domain/control/shutdown");
     $xenstore->watch('@releaseDomain');

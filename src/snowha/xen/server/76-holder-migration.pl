@@ -115,10 +115,11 @@ sub _hand_over {
 
 # Whether it is time to ask the storage, and after 2 s the hypervisor, how the migration went. Meanwhile xl sends the last pages and the
 # target starts the domain: that comes first. A domain that goes on here needs its disk only once its block backend has a request
-# (`has_request`, a function); one that is `leaving` has its disk on the target at any moment.
+# (`has_request`, a function); one that is `leaving` for that long has its disk on the target.
 sub is_look_due {
     my ($waited, $is_leaving, $has_request) = @_;
-    return 1 if $is_leaving || $waited >= 5;
+    return $waited >= 1 ? 1 : 0 if $is_leaving;
+    return 1 if $waited >= 5;
     return $waited >= 2 && $has_request->() ? 1 : 0;
 }
 

@@ -10,6 +10,15 @@ my $GIVEN = 'Giving target permission to start';    # from then on the domain mu
 
 sub _path { return "$Snow::Common::RUN/migrate/$_[0].$_[1]" }
 
+# What xl runs to reach the target, where processes get ready for the disks before the domain is away (81-worker.pl). They end
+# with xl, which is the shell's process. (What is given in place of a server is run as it is: xl(1), migrate -s.)
+sub _receive {
+    my ($target, $disks) = @_;
+    my $count = $disks > 9 ? 9 : $disks;
+    my $workers = $count ? "snow-lease workers $count \\\$\\\$ </dev/null >/dev/null 2>&1 & " : '';
+    return qq(exec @SSH $target exec sh -c "'${workers}exec xl migrate-receive'");    # whatever shell root has there
+}
+
 # What xl said of the migration that runs, or of the last one.
 sub said { return Snow::Common::read_file(_path($_[0], 'log')) // '' }
 
@@ -27,7 +36,7 @@ sub migrate {
         open STDOUT, '>>', $log;
         open STDERR, '>>', $log;
         $ENV{LC_ALL} = 'C';
-        { local $^W = 0; exec 'xl', 'migrate', '-s', "@SSH", $name, $target; }
+        { local $^W = 0; exec 'xl', 'migrate', '-s', '', $name, _receive($target, $how{disks}); }
         print STDERR "xl: $!\n";
         exit 127;
     }

@@ -28,13 +28,17 @@ sub _migrate_to {
     return _not_migrated("the hypervisor cannot be asked: $why") unless $rows;
     my $here = _found($rows)->{here};
     return _not_migrated("$name does not run here") unless $here && $here->{state} !~ /[scd]/;
-    for my $disk (grep { $_->{domain} eq $name && $_->{mode} eq 'w' && Snow::Disk::is_there($_) } Snow::Disk::all_noted()) {
+    my @disks = grep { $_->{domain} eq $name && Snow::Disk::is_there($_) } Snow::Disk::all_noted();
+    for my $disk (grep { $_->{mode} eq 'w' } @disks) {
         return _not_migrated("the process that hands over the lease of $disk->{image} has died: $name is restarted instead")
             unless Snow::Disk::holder_lives($disk);
     }
     # given up in time for xl to let the domain go on here
     my ($limit, $patience) = (_left(), _left() > 2 * $GIVE_UP_S ? _left() - $GIVE_UP_S : _left() / 2);
-    my ($code, $given_up) = Snow::Migration::migrate($name, $target, limit => $limit, patience => $patience, memory => $here->{memory});
+    my ($code, $given_up) = Snow::Migration::migrate(
+        $name, $target,
+        limit => $limit, patience => $patience, memory => $here->{memory}, disks => scalar @disks
+    );
     my $text = Snow::Migration::said($name);
     if ($code == 0 || _has_arrived()) {
         _remember_migration();

@@ -6,7 +6,7 @@ use Snow::Linux qw(O_RDWR O_DIRECT);
 my $IN_USE = 7;    # as the image engine says it
 my %VERBS = (
     take => \&_take, give => \&_give, new => \&_new, adopt => \&_adopt, list => \&_list, break => \&_break,
-    fenced => \&_fenced, forget => \&_forget,
+    fenced => \&_fenced, forget => \&_forget, workers => \&Snow::Worker::start,
 );
 my $HELP = <<'TEXT';
 usage: snow-lease list [IMAGE…]        who has which image open, and what is attached on this server, as JSON
@@ -16,6 +16,7 @@ usage: snow-lease list [IMAGE…]        who has which image open, and what is a
        snow-lease forget IMAGE         remove the record of an image that nobody has: it will have no lease any more
        snow-lease fenced IMAGE         prove that the server that has it is gone, so that it can be attached here
        snow-lease take IMAGE --fd N …  lease IMAGE for the process that has it open as descriptor N
+       snow-lease workers COUNT PID    have processes ready for the disks of the domain that the xl of this number receives
        snow-lease give IMAGE…          end such a lease of the calling process, or of one of this server that has ended
 TEXT
 
