@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from snowha.cli import waiting
 from snowha.cli.options import journal_path
 from snowha.cli.session import Session, carry_out, say
-from snowha.live import connect, starting, view
+from snowha.hosts.parallel import each
+from snowha.live import connect, definition, starting, view
 from snowha.live.view import View
 from snowha.operations.domain_state import Servers
 from snowha.plan import mirror
@@ -47,7 +48,8 @@ class Operation:
 
 @contextmanager
 def operating(ha: connect.HaToml, *, words: Sequence[str] = ()) -> Iterator[Operation]:
-    """Everything that a verb needs. Servers that do not answer are named, and it goes on without them.
+    """Everything that a verb needs. Servers that do not answer are named, and it goes on without them. Raises SiteError for an
+    ``ha.toml`` that is older than a server's.
 
     ``words``: the domains on the command line. That there is no such domain is said rather than that a server does not answer.
     """
@@ -62,6 +64,9 @@ def operating(ha: connect.HaToml, *, words: Sequence[str] = ()) -> Iterator[Oper
             view.raise_for_lost(site.lost)
         for error in site.lost.values():
             say(f"continuing without {error.where}: {error.message.splitlines()[0]}")
+        answering = [host for name, host in site.context.hosts.items() if name not in site.lost]
+        # an older one may lack a server, which would not be asked
+        each(answering, lambda host: definition.refuse_older(host, site.context.definition.text, str(ha.path)))
         said = mirror.adopt(path, list(site.context.hosts.values()), site.context.site.name)
         if said:
             say(said)

@@ -19,7 +19,7 @@ from snowha.cli.values import NAME
 from snowha.errors import InputError
 from snowha.live import connect, view
 from snowha.live.context import SiteContext
-from snowha.migration import own_machine
+from snowha.migration import own_machine, planning
 from snowha.migration.steps import all_steps
 from snowha.site import rules
 from snowha.site.model import Domain
@@ -59,6 +59,7 @@ def check(file: Path, fix: bool, code: str | None, as_json: bool) -> None:
     began = time.monotonic()
     if fix:
         with session(connect.read(file), found=shared) as here:
+            planning.refuse_older(here.context, here.ha, replaces=False)
             findings = findings_of(here.context, here.passwords, shared)
             wanted = evaluate.fixes(findings, here.context.hosts)
             if wanted:

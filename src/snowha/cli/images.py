@@ -21,7 +21,7 @@ from snowha.cli.values import Amount
 from snowha.disks import image_verbs, warm
 from snowha.errors import InputError
 from snowha.live import connect, view
-from snowha.migration import arguments
+from snowha.migration import arguments, planning
 from snowha.migration.steps import carried_out
 from snowha.operations.columns import aligned
 from snowha.plan.step import Step
@@ -172,6 +172,7 @@ def _session(file: Path, domain: str, *, starts_left_down: bool = False) -> Iter
     ha = connect.read(file)
     arguments.check_domain(ha, domain)
     with session(ha, whole=False, starts_left_down=starts_left_down) as here:
+        planning.refuse_older(here.context, here.ha, replaces=False)
         yield here
 
 

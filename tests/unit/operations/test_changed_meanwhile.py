@@ -110,6 +110,32 @@ def test_a_file_of_ones_own_that_lacks_a_change_is_not_to_be_applied(site: Domai
     assert "keeps a newer one" in error.message and error.remedy.startswith("to use the newer one: --site snow0")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stop", "site", "--yes"),
+        ("drain", "snow01", "--yes"),
+        ("shutdown", "slurm01"),
+        ("move", "slurm01"),
+        ("disarm",),
+    ]
+    + [("images", "restore", "slurm02", "--yes"), ("ha", "check", "--fix")],
+)
+def test_nothing_is_done_by_a_file_of_ones_own_that_lacks_a_change(site: DomainSite, words: tuple[str, ...]) -> None:
+    """A server that it lacks is asked nothing: `snow stop site` left domains running there, while the storage was maintained."""
+    file = Path("ha.toml")
+    mine = file.read_text()
+    site.run("add", "domain", "new02", "--size", "1")
+    site.told.clear()
+    file.write_text(mine)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    ended = site.run(*words)
+    assert code_of(ended) == 4 and isinstance(ended.exception, SiteError) and site.told == []
+    assert "keeps a newer one" in ended.exception.message and ended.exception.remedy.startswith(
+        "to use the newer one: --site "
+    )
+
+
 @pytest.mark.parametrize("words", VERBS)
 def test_a_single_server_on_which_somebody_else_adds_a_domain(site: DomainSite, words: tuple[str, ...]) -> None:
     """Nothing was looked at under the lock but its own ha.toml, and that last: a domain that was to be removed was not started at
