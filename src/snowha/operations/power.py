@@ -241,8 +241,7 @@ def _reboot(work: _Work) -> None:
     """Through its own system, where it is: Pacemaker's agent knows a domain that reboots."""
     name, state = work.domain.name, work.state()
     server, before = _only_place(state)
-    if _is_migrating(state):
-        raise SiteError(f"{name} cannot reboot: {state.where}", remedy=state.until_arrived)
+    _refuse_migrating(state, "reboot")
     if before.is_paused:
         raise SiteError(
             f"{name} cannot reboot: {state.where}", remedy=f"xl unpause {name} there, or: snow reset {name}"
@@ -265,6 +264,7 @@ def _reboot(work: _Work) -> None:
 def _reset(work: _Work) -> None:
     name, state = work.domain.name, work.state()
     _only_place(state)
+    _refuse_migrating(state, "be reset")
     if state.silent:
         said = "; ".join(f"{server} does not say whether it runs there: {why}" for server, why in state.silent.items())
         remedy = "bring back every server that does not answer, or see it fenced: it would stay off until then"
@@ -311,6 +311,11 @@ def _refuse_twice(state: DomainState) -> None:
             f"{state.name} runs on {' and '.join(state.running)} at once",
             remedy="shut one of them down now: xl shutdown there, and check its file system",
         )
+
+
+def _refuse_migrating(state: DomainState, what: str) -> None:
+    if _is_migrating(state):
+        raise SiteError(f"{state.name} cannot {what}: {state.where}", remedy=state.until_arrived)
 
 
 def _is_migrating(state: DomainState) -> bool:

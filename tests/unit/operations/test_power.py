@@ -188,20 +188,24 @@ def test_the_console_is_opened_where_the_domain_runs(site: EverydaySite, monkeyp
 
 
 @pytest.mark.parametrize("server", ["snow01", "snow02"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("reboot", "deploy01"), "cannot reboot: "), (("reset", "deploy01", "--yes"), "cannot be reset: ")],
+)
 def test_a_domain_that_is_being_migrated_is_not_rebooted_and_has_a_console(
-    site: EverydaySite, monkeypatch: pytest.MonkeyPatch, server: str
+    site: EverydaySite, monkeypatch: pytest.MonkeyPatch, server: str, words: tuple[str, ...], said: str
 ) -> None:
-    """`snow reboot` asked the half that arrives, which has another name, or ended the migration; `snow console` said to shut one
-    of the two down."""
+    """`snow reboot` asked the half that arrives, which has another name, or ended the migration; `snow reset` destroyed both
+    halves; `snow console` said to shut one of the two down."""
     executed: list[list[str]] = []
     monkeypatch.setattr("snowha.live.connect.terminal", lambda file, server, argv: [server, *argv])
     monkeypatch.setattr("os.execvp", lambda program, argv: executed.append(argv))
     other = next(name for name in ("snow01", "snow02") if name != server)
     site.world.running["deploy01"] = server
     site.more[other] = "deploy01--incoming 9 256 1 --p--- 1.0\n"
-    ended = site.run("reboot", "deploy01")
+    ended = site.run(*words)
     assert ended.exit_code == 4 and site.told == [], ended.output
-    assert "deploy01 cannot reboot: " in ended.output and "wait until it has arrived" in " ".join(ended.output.split())
+    assert f"deploy01 {said}" in ended.output and "wait until it has arrived" in " ".join(ended.output.split())
     assert site.run("console", "deploy01").exit_code == 0
     assert executed == [[server, "xl", "console", "deploy01"]]
 
