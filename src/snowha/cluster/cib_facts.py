@@ -74,15 +74,26 @@ def _number(text: str) -> int:
 def target_roles(cib: bytes) -> dict[str, str]:
     """Every resource with its meta attribute target-role in lower case, empty where it has none. Raises SiteError if it is not
     XML."""
+    return {name: meta.get("target-role", "") for name, meta in _meta_attributes(cib).items()}
+
+
+def unmanaged(cib: bytes) -> frozenset[str]:
+    """Resources that Pacemaker leaves alone since they say so themselves (is-managed, maintenance). Raises SiteError if it is not
+    XML."""
+    return frozenset(
+        name
+        for name, meta in _meta_attributes(cib).items()
+        if meta.get("maintenance") in _YES or meta.get("is-managed", "true") not in _YES
+    )
+
+
+def _meta_attributes(cib: bytes) -> dict[str, dict[str, str]]:
+    """Of every resource, with values in lower case."""
     return {
-        str(resource.get("id")): next(
-            (
-                (pair.get("value") or "").lower()
-                for pair in resource.iterfind("meta_attributes/nvpair")
-                if pair.get("name") == "target-role"
-            ),
-            "",
-        )
+        str(resource.get("id")): {
+            str(pair.get("name")): (pair.get("value") or "").lower()
+            for pair in resource.iterfind("meta_attributes/nvpair")
+        }
         for resource in _parse(cib).iter("primitive")
     }
 

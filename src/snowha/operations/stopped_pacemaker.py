@@ -87,7 +87,7 @@ class _Kept:
 
     version: tuple[int, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
-    """Every resource with its target-role."""
+    """Every resource that it manages, with its target-role."""
     stops_everything: bool = False
     """`snow stop site` has told it so, and `snow start site` has not ended that."""
     resumes: str = ""
@@ -123,10 +123,11 @@ def _kept(host: Host) -> _Kept | None:
         text = read_file(host, CIB_FILE)
         if not text:
             return _Kept()
+        unmanaged = cib_facts.unmanaged(text)
         resumes = "with `snow arm`" if cib_facts.disarmed_since(text) else "when maintenance-mode is switched off"
         return _Kept(
             cib_facts.version(text),
-            cib_facts.target_roles(text),
+            {name: role for name, role in cib_facts.target_roles(text).items() if name not in unmanaged},
             bool(cib_facts.stopped_since(text)),
             resumes if cib_facts.in_maintenance(text) else "",
         )

@@ -52,6 +52,24 @@ def test_what_a_stopped_pacemaker_will_do_with_the_domain_is_said(
     assert all("Pacemaker" not in site.run(verb, "slurm02").output for verb in ("reboot", "shutdown"))
 
 
+@pytest.mark.parametrize("alone", [b'name="is-managed" value="false"', b'name="maintenance" value="True"'])
+@pytest.mark.parametrize(("verb", "role"), [("shutdown", b"Started"), ("boot", b"Stopped")])
+def test_of_a_domain_that_it_leaves_alone_nothing_is_said(
+    site: EverydaySite, alone: bytes, verb: str, role: bytes
+) -> None:
+    """It was said to start again, or to be shut down: somebody would have changed a domain that stays as it is."""
+    site.world.active.clear()
+    site.world.running = dict.fromkeys(site.world.running, "snow01")
+    text, mode = stopped_cib(9, deploy01=role.decode())
+    pair = b'<nvpair name="target-role" value="' + role + b'"/>'
+    site.hosts["snow01"].own[stopped_pacemaker.CIB_FILE] = (
+        text.replace(pair, pair + b"<nvpair " + alone + b"/>"),
+        mode,
+    )
+    ended = site.run(verb, "deploy01")
+    assert ended.exit_code == 0 and "Pacemaker" not in ended.output, ended.output
+
+
 @pytest.mark.parametrize(
     ("verb", "said"),
     [
