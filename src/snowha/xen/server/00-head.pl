@@ -11,23 +11,21 @@ our $NO_ANSWER;    # why a worker that was asked gave no answer
 
 # A domain that arrives is away while its disks are attached. A worker (81-worker.pl), which was started while its memory was still
 # being sent, has compiled all that is needed: it is asked before the rest of this file is read. The exit code that it gives; nothing
-# if there is no worker.
+# if there is no worker. The worker's socket has the number of the xl that it was started for, which calls this script itself.
 sub ask_worker {
-    my ($folder, $backend, $limit) = @_;
-    opendir(my $workers, $folder) or return;
-    for my $name (grep { !/\A\./ } readdir $workers) {
-        socket(my $worker, 1, 1, 0) or return;    # AF_UNIX, SOCK_STREAM (Linux include/linux/socket.h, net.h)
-        setsockopt $worker, 1, 21, pack 'l! l!', 2, 0;    # SO_SNDTIMEO (socket(7)): workers that hang take no more than so many
-        connect $worker, pack 'S a108', 1, "$folder/$name" or next;    # unix(7), struct sockaddr_un
-        my ($pid) = (answer_of($worker, 2) // '') =~ /\A(\d+)\z/ or next;
-        local $SIG{PIPE} = 'IGNORE';
-        syswrite $worker, "$backend\n" or next;
-        my $code = answer_of($worker, $limit);
+    my ($path, $backend) = @_;
+    -S $path && socket(my $worker, 1, 1, 0) or return;    # AF_UNIX, SOCK_STREAM (Linux include/linux/socket.h, net.h)
+    setsockopt $worker, 1, 21, pack 'l! l!', 2, 0;    # SO_SNDTIMEO (socket(7)): connect(2) waits if the workers hang
+    $LIMIT_S -= 4;    # what is waited here, until there is a number
+    connect $worker, pack 'S a108', 1, $path or return;    # unix(7), struct sockaddr_un
+    my ($pid) = (answer_of($worker, 2) // '') =~ /\A(\d+)\z/;
+    local $SIG{PIPE} = 'IGNORE';
+    if ($pid && syswrite $worker, "$backend\n") {
+        my $code = answer_of($worker, $LIMIT_S);
         return $code if defined $code && $code =~ /\A[01]\z/;
         kill 'KILL', $pid;
         $NO_ANSWER = defined $code ? 'the process that was to attach it ended without a word'
-            : "it cannot be opened within $limit s: does the storage answer?";
-        return;
+            : "it cannot be opened within $LIMIT_S s: does the storage answer?";
     }
     return;
 }
@@ -47,7 +45,7 @@ sub answer_of {
 BEGIN {
     $LIMIT_S = 34;
     if ($0 =~ m{/block-snow\z} && ($ARGV[0] // '') eq 'add') {
-        my $code = ask_worker(($ENV{SNOW_RUN} // '/run/snow-lease') . '/workers', $ENV{XENBUS_PATH} // '', $LIMIT_S);
+        my $code = ask_worker(($ENV{SNOW_RUN} // '/run/snow-lease') . '/workers/' . getppid, $ENV{XENBUS_PATH} // '');
         exit $code if defined $code;
     }
 }

@@ -44,8 +44,9 @@ sub _work {
         vec($ready, fileno $listener, 1) = 1;
         if (select $ready, undef, undef, $LOOK_S) {
             accept(my $caller, $listener) or next;
+            my ($backend, $id) = _asked_by($caller) or next;
             close $listener;
-            return _attach($caller, $xenstore);
+            return _attach($backend, $id, $caller, $xenstore);
         }
         next if $is_needed->();
         unlink $path;
@@ -54,16 +55,21 @@ sub _work {
     return;
 }
 
-# One that asked and did not wait for this process's number is gone: it has attached the disk itself.
-sub _attach {
-    my ($caller, $xenstore) = @_;
+# The disk that is asked for; nothing if the caller did not wait for this process's number: it has attached the disk itself.
+sub _asked_by {
+    my ($caller) = @_;
     local $SIG{PIPE} = 'IGNORE';
     syswrite $caller, "$$\n" or return;
-    my ($backend, $id) = Snow::Block::disk_of(main::answer_of($caller, 10)) or return;
+    return Snow::Block::disk_of(main::answer_of($caller, 10));
+}
+
+sub _attach {
+    my ($backend, $id, $caller, $xenstore) = @_;
     my $disk = Snow::Block::asked_for($xenstore, $backend, $id);
     my $say = sub {
         my $code = Snow::Block::answer($xenstore, $backend, $disk, $_[0]);
         $xenstore->end;    # this process stays for as long as the domain lives
+        local $SIG{PIPE} = 'IGNORE';
         syswrite $caller, "$code\n";
     };
     Snow::Block::attach_and_stay($disk, $say, $caller);

@@ -10,12 +10,13 @@ my $GIVEN = 'Giving target permission to start';    # from then on the domain mu
 
 sub _path { return "$Snow::Common::RUN/migrate/$_[0].$_[1]" }
 
-# What xl runs to reach the target, where processes get ready for the disks before the domain is away (81-worker.pl). They end
-# with xl, which is the shell's process. (What is given in place of a server is run as it is: xl(1), migrate -s.)
+# What xl runs to reach the target (xl(1), migrate -s: what is given in place of a server is run as it is). Before the domain is away,
+# processes get ready there for its disks (81-worker.pl). They end with xl, which is the shell's process, and are no children of it:
+# xl warns of children that it does not know.
 sub _receive {
     my ($target, $disks) = @_;
     my $count = $disks > 9 ? 9 : $disks;
-    my $workers = $count ? "snow-lease workers $count \\\$\\\$ </dev/null >/dev/null 2>&1 & " : '';
+    my $workers = $count ? "(snow-lease workers $count \\\$\\\$ </dev/null >/dev/null 2>&1 &); " : '';
     return qq(exec @SSH $target exec sh -c "'${workers}exec xl migrate-receive'");    # whatever shell root has there
 }
 
