@@ -145,7 +145,10 @@ def migrate(here: str) -> Counts:
     before = counts()
     shell(here, f"({_HOLD}) > /run/hold.log 2>&1 &")
     wait_until(lambda: "armed" in shell(here, "cat /run/hold.log"), timeout=30, what="the way can be held")
-    print(shell(here, f"xl migrate {NAME} {there} 2>&1", timeout=300).splitlines()[-1])
+    said = shell(here, f"xl migrate {NAME} {there} 2>&1 || echo failed", timeout=300)
+    if said.endswith("failed\n"):
+        pytest.fail(f"{said}{shell(there, f'cat /run/snow-lease/errors/{NAME} 2>&1; snow-lease list')}")
+    print(said.splitlines()[-1])
     wait_until(lambda: "let go" in shell(here, "cat /run/hold.log"), timeout=120, what="everything was let go")
     assert alive(NAME, there) and NAME not in shell(here, "xl list")
     let_go = counts()
