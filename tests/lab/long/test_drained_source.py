@@ -30,9 +30,10 @@ BLOCKS, BLOCK = 30, 4096
 """As in drain_writer.c."""
 HELD_S = 15
 """Longer than from the suspend until the domain runs on the target, and shorter than the target waits for a lease (25 s)."""
-HOLDING_S = HELD_S - 2
-"""So long what is sent is held. The source tells the storage that it gives the lease away once its last write has arrived, which
-would be held as well: for longer than the target waits."""
+HOLDING_S = 8
+"""So long what is sent is held: what the domain had under way when it was suspended, and no more. The last of it arrives 23 s
+after the beginning. What is sent later (that the source gives the lease away) may have to wait for it, and the target does so
+for 25 s."""
 
 PLAIN = """\
 #!/bin/sh
