@@ -68,6 +68,16 @@ def edited(site: DomainSite) -> None:
     assert site.cib != before
 
 
+def add_a_domain_that_ha_toml_lacks(site: DomainSite) -> None:
+    """As another administrator does; the file in this folder is the older one."""
+    file = Path("ha.toml")
+    mine = file.read_text()
+    site.run("add", "domain", "new02", "--size", "1")
+    site.told.clear()
+    file.write_text(mine)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+
+
 @pytest.mark.parametrize("words", VERBS)
 @pytest.mark.parametrize(
     ("happens", "said", "remedy"),
@@ -100,12 +110,7 @@ def test_what_somebody_else_did_is_named_and_running_it_again_helps(site: Domain
 @pytest.mark.parametrize("words", VERBS)
 def test_a_file_of_ones_own_that_lacks_a_change_is_not_to_be_applied(site: DomainSite, words: tuple[str, ...]) -> None:
     """It said to run `snow ha apply`, which refuses the same file."""
-    file = Path("ha.toml")
-    mine = file.read_text()
-    site.run("add", "domain", "new02", "--size", "1")
-    site.told.clear()
-    file.write_text(mine)
-    os.utime(file, (1_700_000_000, 1_700_000_000))
+    add_a_domain_that_ha_toml_lacks(site)
     error = refused(site, words)
     assert "keeps a newer one" in error.message and error.remedy.startswith("to use the newer one: --site snow0")
 
@@ -123,12 +128,7 @@ def test_a_file_of_ones_own_that_lacks_a_change_is_not_to_be_applied(site: Domai
 )
 def test_nothing_is_done_by_a_file_of_ones_own_that_lacks_a_change(site: DomainSite, words: tuple[str, ...]) -> None:
     """A server that it lacks is asked nothing: `snow stop site` left domains running there, while the storage was maintained."""
-    file = Path("ha.toml")
-    mine = file.read_text()
-    site.run("add", "domain", "new02", "--size", "1")
-    site.told.clear()
-    file.write_text(mine)
-    os.utime(file, (1_700_000_000, 1_700_000_000))
+    add_a_domain_that_ha_toml_lacks(site)
     ended = site.run(*words)
     assert code_of(ended) == 4 and isinstance(ended.exception, SiteError) and site.told == []
     assert "keeps a newer one" in ended.exception.message and ended.exception.remedy.startswith(
