@@ -14,7 +14,7 @@ sub start {
     my ($count, $xl) = @_;
     "@_" =~ /\A[1-9] [0-9]+\z/ or die "give the number of disks, up to 9, and that of the xl that receives them\n";
     my $began = Snow::Common::started($xl) // return 0;
-    Snow::Common::make_run(qw(disks errors migrate workers));
+    Snow::Common::make_run('workers');
     defined Snow::Common::started($_) || unlink folder() . "/$_" for Snow::Common::names(folder());
     my $path = folder() . "/$xl";
     unlink $path;
